@@ -1,0 +1,75 @@
+/**
+ * Every way a request can fail: its code on the wire, HTTP status and default message. The codes are those of the OCI
+ * Distribution Specification ("Error Codes") and, where it has none, of distribution's `errcode` registry.
+ */
+const failures = {
+  BLOB_UNKNOWN: { code: 'BLOB_UNKNOWN', status: 404, message: 'blob unknown to this repository' },
+  BLOB_UPLOAD_INVALID: { code: 'BLOB_UPLOAD_INVALID', status: 400, message: 'blob upload invalid' },
+  BLOB_UPLOAD_UNKNOWN: {
+    code: 'BLOB_UPLOAD_UNKNOWN',
+    status: 404,
+    message: 'blob upload unknown: it was finished, cancelled or has expired; start another one',
+  },
+  DIGEST_INVALID: { code: 'DIGEST_INVALID', status: 400, message: 'digest invalid' },
+  // The spec's table (end-7) answers 404 to a manifest that cannot be accepted as it is; distribution answers 400.
+  MANIFEST_BLOB_UNKNOWN: {
+    code: 'MANIFEST_BLOB_UNKNOWN',
+    status: 404,
+    message: 'manifest references a blob or manifest that is not in this repository; push that first',
+  },
+  MANIFEST_INVALID: { code: 'MANIFEST_INVALID', status: 400, message: 'manifest invalid' },
+  MANIFEST_TOO_LARGE: { code: 'SIZE_INVALID', status: 413, message: 'manifest too large' },
+  MANIFEST_UNKNOWN: { code: 'MANIFEST_UNKNOWN', status: 404, message: 'manifest unknown to this repository' },
+  NAME_INVALID: { code: 'NAME_INVALID', status: 400, message: 'invalid repository name' },
+  NAME_UNKNOWN: { code: 'NAME_UNKNOWN', status: 404, message: 'repository name not known to registry' },
+  PAGINATION_NUMBER_INVALID: {
+    code: 'PAGINATION_NUMBER_INVALID',
+    status: 400,
+    message: 'n must be a whole number from 0',
+  },
+  RANGE_INVALID: { code: 'RANGE_INVALID', status: 416, message: 'range not satisfiable' },
+  SIZE_INVALID: { code: 'SIZE_INVALID', status: 400, message: 'size does not match' },
+  TAG_INVALID: { code: 'TAG_INVALID', status: 400, message: 'invalid tag' },
+  ROUTE_UNKNOWN: { code: 'UNSUPPORTED', status: 404, message: 'no such endpoint' },
+  UNSUPPORTED: { code: 'UNSUPPORTED', status: 405, message: 'the operation is unsupported' },
+  UNAVAILABLE: {
+    code: 'UNAVAILABLE',
+    status: 503,
+    message: 'the registry cannot reach its storage; try again',
+  },
+  UNKNOWN: { code: 'UNKNOWN', status: 500, message: 'unknown error; the log of the registry says more' },
+} as const satisfies Record<string, { code: string; status: number; message: string }>;
+
+export type Failure = keyof typeof failures;
+
+/** One entry of an error answer's `errors`. */
+export interface ErrorEntry {
+  readonly code: string;
+  readonly message: string;
+  readonly detail?: unknown;
+}
+
+/** A request that cannot be served, in the terms of the protocol. The edge turns it into an answer. */
+export class RegistryError extends Error {
+  override readonly name = 'RegistryError';
+  readonly failure: Failure;
+  readonly status: number;
+  /** What the answer's body says; never anything internal. */
+  readonly errors: readonly ErrorEntry[];
+
+  /**
+   * @param message instead of the table's, saying what is wrong and what would be right
+   * @param details each makes an entry of its own
+   */
+  constructor(failure: Failure, message?: string, details: readonly unknown[] = [], options?: ErrorOptions) {
+    const row = failures[failure];
+    const text = message ?? row.message;
+    super(text, options);
+    this.failure = failure;
+    this.status = row.status;
+    this.errors =
+      details.length === 0
+        ? [{ code: row.code, message: text }]
+        : details.map((detail) => ({ code: row.code, message: text, detail }));
+  }
+}

@@ -1,0 +1,200 @@
+import { parseDigest, type Digest } from './digests.ts';
+import { RegistryError } from './errors.ts';
+
+/** Bytes of the largest manifest taken (OCI Distribution Spec, "Pushing Manifests": support at least 4 megabytes). */
+export const maxManifestSize = 4 * 1024 * 1024;
+
+/**
+ * Blobs and manifests one manifest may reference, each of which costs bucket requests to check. Docker stops at 127
+ * layers; the largest indexes seen in the wild have some hundred entries.
+ */
+const maxReferences = 2000;
+
+type Kind = 'image' | 'index';
+
+/** The manifests taken, and which of the two shapes each has. */
+const kinds: ReadonlyMap<string, Kind> = new Map([
+  ['application/vnd.docker.distribution.manifest.v2+json', 'image'],
+  ['application/vnd.docker.distribution.manifest.list.v2+json', 'index'],
+  ['application/vnd.oci.image.manifest.v1+json', 'image'],
+  ['application/vnd.oci.image.index.v1+json', 'index'],
+]);
+
+/** What a manifest says of a blob or another manifest (OCI Image Spec, "OCI Content Descriptors"). */
+export interface Descriptor {
+  readonly mediaType: string;
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+  /** Where else it may be downloaded from. Never fetched by the registry. */
+  readonly urls: readonly string[];
+}
+
+/** A manifest as it was checked; its bytes are kept beside it, since those are what its digest names. */
+export interface Manifest {
+  readonly mediaType: string;
+  /** Blobs that must be in the repository: the config, and layers that cannot be had elsewhere. */
+  readonly blobs: readonly Digest[];
+  /** Manifests that must be in the repository: an index's children. */
+  readonly manifests: readonly Digest[];
+  /** What this manifest is about. It need not exist (OCI Distribution Spec, "Pushing Manifests with Subject"). */
+  readonly subject: Digest | undefined;
+}
+
+/**
+ * Reads a manifest: Docker schema 2 image or list, OCI image or index.
+ * @param contentType as sent with it, if any; parameters are ignored
+ * @throws RegistryError MANIFEST_INVALID saying what is wrong, MANIFEST_TOO_LARGE
+ */
+export function parseManifest(bytes: Uint8Array, contentType: string | undefined): Manifest {
+  if (bytes.byteLength > maxManifestSize) throw tooLarge();
+  const document = parseObject(bytes);
+  const mediaType = mediaTypeOf(document);
+  const sent = contentType?.split(';', 1)[0]?.trim().toLowerCase();
+  if (sent !== undefined && sent !== '' && sent !== mediaType)
+    throw invalid(`Content-Type is ${quote(sent)} but the manifest is ${quote(mediaType)}`);
+  return kinds.get(mediaType) === 'index' ? readIndex(document, mediaType) : readImage(document, mediaType);
+}
+
+/** The error for a manifest over {@link maxManifestSize}, for who finds out before the bytes are all there. */
+export function tooLarge(): RegistryError {
+  return new RegistryError('MANIFEST_TOO_LARGE', `a manifest may have ${maxManifestSize} bytes at most`);
+}
+
+/**
+ * The media type of a stored manifest, which only its bytes tell: distribution keeps it nowhere else. Whatever lies in
+ * the bucket is served as what it calls itself, also types not taken any more. The original registry stored schema 1
+ * payloads without their signatures, which is the form `v1+json` names.
+ * @throws RegistryError UNKNOWN when it is damaged
+ */
+export function storedMediaType(bytes: Uint8Array): string {
+  const { mediaType, manifests, schemaVersion } = parseStored(bytes);
+  if (schemaVersion === 1 && mediaType === undefined)
+    return 'application/vnd.docker.distribution.manifest.v1+json';
+  if (mediaType === undefined) return ociMediaType(manifests !== undefined);
+  // It becomes a header.
+  if (typeof mediaType !== 'string' || !/^[\w.+-]+\/[\w.+-]+$/.test(mediaType)) throw damaged();
+  return mediaType;
+}
+
+/** The error for a manifest in the bucket that is not what was pushed. */
+export function damaged(cause?: unknown): RegistryError {
+  return new RegistryError('UNKNOWN', 'the stored manifest is damaged; push it again', [], { cause });
+}
+
+function parseStored(bytes: Uint8Array): JsonObject {
+  try {
+    return parseObject(bytes);
+  } catch (cause) {
+    throw damaged(cause);
+  }
+}
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+function parseObject(bytes: Uint8Array): JsonObject {
+  let document: unknown;
+  try {
+    document = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
+  } catch (cause) {
+    throw new RegistryError('MANIFEST_INVALID', 'the manifest is not JSON in UTF-8', [], { cause });
+  }
+  if (!isObject(document)) throw invalid('the manifest is not a JSON object');
+  return document;
+}
+
+/**
+ * Its `mediaType` field, or for OCI, where that is optional, what its other fields make it. Bytes that could be read as
+ * both an image and an index are refused whatever they call themselves (CVE-2021-41190).
+ */
+function mediaTypeOf(document: JsonObject): string {
+  assertPlainKeys(document);
+  const { mediaType, manifests, config, layers, schemaVersion, fsLayers } = document;
+  if (fsLayers !== undefined || schemaVersion === 1)
+    throw invalid('Docker schema 1 manifests are not taken; push the image with docker 1.10 or newer');
+  if (schemaVersion !== 2) throw invalid('schemaVersion must be 2');
+  const isIndex = manifests !== undefined;
+  if (isIndex && (config !== undefined || layers !== undefined))
+    throw invalid('a manifest has either manifests or config and layers, not both');
+  if (mediaType === undefined) return ociMediaType(isIndex);
+  const kind = typeof mediaType === 'string' ? kinds.get(mediaType) : undefined;
+  if (typeof mediaType !== 'string' || kind === undefined)
+    throw invalid(`media type ${quote(mediaType)} is not taken; use one of ${[...kinds.keys()].join(', ')}`);
+  if ((kind === 'index') !== isIndex)
+    throw invalid(
+      `a manifest of type ${mediaType} has ${kind === 'index' ? 'manifests' : 'config and layers'}`,
+    );
+  return mediaType;
+}
+
+/** Go reads keys without regard to case: a second `Layers` would be the one its clients see (CVE-2021-41190's kind). */
+function assertPlainKeys(document: JsonObject): void {
+  const known = ['schemaVersion', 'mediaType', 'config', 'layers', 'manifests', 'subject', 'fsLayers'];
+  const other = Object.keys(document).find(
+    (key) => !known.includes(key) && known.some((name) => name.toLowerCase() === key.toLowerCase()),
+  );
+  if (other !== undefined) throw invalid(`${quote(other)} differs from a known field only by case`);
+}
+
+function ociMediaType(isIndex: boolean): string {
+  return isIndex ? 'application/vnd.oci.image.index.v1+json' : 'application/vnd.oci.image.manifest.v1+json';
+}
+
+function readImage(document: JsonObject, mediaType: string): Manifest {
+  const config = readDescriptor(document['config'], 'config');
+  const layers = readDescriptors(document['layers'], 'layers');
+  const stored = [config, ...layers.filter((layer) => layer.urls.length === 0)];
+  return { mediaType, blobs: unique(stored), manifests: [], subject: readSubject(document) };
+}
+
+function readIndex(document: JsonObject, mediaType: string): Manifest {
+  const manifests = readDescriptors(document['manifests'], 'manifests');
+  return { mediaType, blobs: [], manifests: unique(manifests), subject: readSubject(document) };
+}
+
+function readSubject(document: JsonObject): Digest | undefined {
+  const subject = document['subject'];
+  return subject === undefined || subject === null ? undefined : readDescriptor(subject, 'subject').digest;
+}
+
+function readDescriptors(value: unknown, where: string): Descriptor[] {
+  if (!Array.isArray(value)) throw invalid(`${where} must be a list`);
+  if (value.length > maxReferences) throw invalid(`${where} may have ${maxReferences} entries at most`);
+  return value.map((entry, index) => readDescriptor(entry, `${where}[${index}]`));
+}
+
+function readDescriptor(value: unknown, where: string): Descriptor {
+  if (!isObject(value)) throw invalid(`${where} must be a descriptor`);
+  const { mediaType, digest, size, urls = [] } = value;
+  if (typeof mediaType !== 'string' || mediaType === '') throw invalid(`${where}.mediaType must be a text`);
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
+    throw invalid(`${where}.size must be a number of bytes`);
+  if (urls !== null && !(Array.isArray(urls) && urls.every((url) => typeof url === 'string')))
+    throw invalid(`${where}.urls must be a list of texts`);
+  return { mediaType, digest: readDigest(digest, where), size, urls: urls ?? [] };
+}
+
+function readDigest(value: unknown, where: string): Digest {
+  try {
+    return parseDigest(typeof value === 'string' ? value : '');
+  } catch (cause) {
+    throw new RegistryError('MANIFEST_INVALID', `${where}.digest is not a digest`, [], { cause });
+  }
+}
+
+function unique(descriptors: readonly Descriptor[]): Digest[] {
+  return [...new Set(descriptors.map(({ digest }) => digest))];
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** For a message. Only a text is shown: anything else may be nested deeper than the stack. */
+function quote(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value.slice(0, 200)) : `a ${typeof value}`;
+}
+
+function invalid(message: string): RegistryError {
+  return new RegistryError('MANIFEST_INVALID', message);
+}

@@ -1,0 +1,46 @@
+import { RegistryError } from './errors.ts';
+
+/** Bytes `start` to `end`, both inclusive and counted from 0. */
+export interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * Which bytes of a body a `Range` header asks for (RFC 9110, section 14). One range of bytes is honoured; several, or a
+ * header that is none, count as not sent, as the RFC allows: podman copes with a whole body.
+ * @param size of the whole body in bytes
+ * @returns undefined for the whole body
+ * @throws RegistryError RANGE_INVALID when no byte of it exists
+ */
+export function requestedSpan(header: string | undefined, size: number): Span | undefined {
+  const [, from, to] = /^bytes=(\d*)-(\d*)$/.exec(header?.replaceAll(' ', '') ?? '') ?? [];
+  if (from === undefined || to === undefined || (from === '' && to === '')) return undefined;
+  const span =
+    from === ''
+      ? { start: Math.max(0, size - Number(to)), end: size - 1 }
+      : { start: Number(from), end: to === '' ? size - 1 : Math.min(Number(to), size - 1) };
+  if (from !== '' && to !== '' && Number(to) < Number(from)) return undefined;
+  if (span.start >= size) throw new RegistryError('RANGE_INVALID', `the blob has ${size} bytes`);
+  return span;
+}
+
+/**
+ * Reads the `Content-Range` of a chunk: `<start>-<end>`, inclusive (OCI Distribution Spec, "Pushing a blob in chunks"),
+ * or the form of HTTP, `bytes <start>-<end>/<size>`, which some clients send.
+ * @throws RegistryError BLOB_UPLOAD_INVALID
+ */
+export function parseContentRange(header: string): Span {
+  const [, start, end] = /^(?:bytes[ =])?(\d{1,15})-(\d{1,15})(?:\/(?:\d+|\*))?$/.exec(header.trim()) ?? [];
+  if (start === undefined || end === undefined || Number(end) < Number(start))
+    throw new RegistryError('BLOB_UPLOAD_INVALID', 'Content-Range must be <start>-<end>, both inclusive');
+  return { start: Number(start), end: Number(end) };
+}
+
+/**
+ * The `Range` of an upload that has taken so many bytes. An empty one says `0-0` as well: the header cannot express
+ * it, and distribution's clients expect it so.
+ */
+export function uploadRange(offset: number): string {
+  return `0-${Math.max(0, offset - 1)}`;
+}

@@ -1,0 +1,145 @@
+import { parseDigest, type Digest } from './digests.ts';
+import { RegistryError } from './errors.ts';
+import { parseRepositoryName, type RepositoryName } from './names.ts';
+import { parseReference, type Reference } from './references.ts';
+
+/** The route groups, each a function of its own in the cloud. */
+export const groups = ['base', 'catalog', 'tags', 'manifests', 'blobs', 'uploads'] as const;
+
+export type Group = (typeof groups)[number];
+
+/** What a request is about, read from its path; beside each the endpoints of the OCI Distribution Spec. */
+export type Target =
+  /** end-1 */
+  | { readonly group: 'base' }
+  /** Docker Registry HTTP API V2, "Listing Repositories" */
+  | { readonly group: 'catalog' }
+  /** end-8 */
+  | { readonly group: 'tags'; readonly name: RepositoryName }
+  /** end-3, end-7, end-9 */
+  | { readonly group: 'manifests'; readonly name: RepositoryName; readonly reference: Reference }
+  /** end-2, end-10 */
+  | { readonly group: 'blobs'; readonly name: RepositoryName; readonly digest: Digest }
+  /** end-4, end-11; with an id end-5, end-6, end-13, end-14 */
+  | { readonly group: 'uploads'; readonly name: RepositoryName; readonly id: string | undefined };
+
+/** A path below `/v2/`, told apart but not yet validated. */
+export interface RawTarget {
+  readonly group: Group;
+  /** Path segments of the repository name; none for groups without a repository. */
+  readonly name: readonly string[];
+  /** The last segment, where it says which reference, digest or upload. */
+  readonly leaf: string | undefined;
+}
+
+interface Pattern {
+  readonly group: Group;
+  /** Whether a repository name of one segment or more comes first. */
+  readonly named: boolean;
+  /** The segments after the name. One in braces takes any value. */
+  readonly tail: readonly string[];
+  /** The method that clients send with a slash at the path's end, if they do. */
+  readonly slash?: 'GET' | 'POST';
+}
+
+/**
+ * Every route. A name may hold any of these words itself (`a/tags/list` is a repository), so a path is read from its
+ * end, where at most one pattern fits; only a blob called `uploads` is ambiguous, and the literal stands first.
+ */
+const patterns: readonly Pattern[] = [
+  { group: 'base', named: false, tail: [], slash: 'GET' },
+  { group: 'catalog', named: false, tail: ['_catalog'] },
+  { group: 'tags', named: true, tail: ['tags', 'list'] },
+  { group: 'manifests', named: true, tail: ['manifests', '{reference}'] },
+  { group: 'uploads', named: true, tail: ['blobs', 'uploads'], slash: 'POST' },
+  { group: 'uploads', named: true, tail: ['blobs', 'uploads', '{id}'] },
+  { group: 'blobs', named: true, tail: ['blobs', '{digest}'] },
+];
+
+/**
+ * Tells which group a path belongs to, or undefined for none.
+ * @param path with percent-escapes, without query. Escapes are resolved segment by segment: an escaped slash never
+ *   makes a segment more.
+ */
+export function matchPath(path: string): RawTarget | undefined {
+  const [root, version, ...segments] = path.split('/').map(unescape);
+  if (root !== '' || version !== 'v2') return undefined;
+  const slash = segments.at(-1) === '';
+  if (slash) segments.pop();
+  const pattern = patterns.find((p) => (p.slash !== undefined || !slash) && fits(p, segments));
+  if (pattern === undefined) return undefined;
+  const leaf = pattern.tail.at(-1)?.startsWith('{') === true ? segments.at(-1) : undefined;
+  return { group: pattern.group, name: segments.slice(0, segments.length - pattern.tail.length), leaf };
+}
+
+function fits({ named, tail }: Pattern, segments: readonly string[]): boolean {
+  const nameLength = segments.length - tail.length;
+  if (named ? nameLength < 1 : nameLength !== 0) return false;
+  return tail.every((part, i) => part.startsWith('{') || part === segments[nameLength + i]);
+}
+
+function unescape(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    // No name, tag or digest has a percent sign: it will be refused as what it was meant to be.
+    return segment;
+  }
+}
+
+/**
+ * Reads a path into a validated target.
+ * @throws RegistryError ROUTE_UNKNOWN, NAME_INVALID, TAG_INVALID or DIGEST_INVALID
+ */
+export function parseTarget(path: string): Target {
+  const raw = matchPath(path);
+  if (raw === undefined) throw new RegistryError('ROUTE_UNKNOWN');
+  const { group, leaf = '' } = raw;
+  if (group === 'base' || group === 'catalog') return { group };
+  const name = parseRepositoryName(raw.name.join('/'));
+  switch (group) {
+    case 'tags':
+      return { group, name };
+    case 'manifests':
+      return { group, name, reference: parseReference(leaf) };
+    case 'blobs':
+      return { group, name, digest: parseDigest(leaf) };
+    case 'uploads':
+      return { group, name, id: raw.leaf };
+  }
+}
+
+/** Segments of the longest repository name that has routes of its own at the gateway. */
+export const routedSegments = 4;
+
+/** A route of the gateway. */
+export interface GatewayRoute {
+  readonly group: Group;
+  /** `*` takes all. */
+  readonly method: '*' | 'GET' | 'POST';
+  /** `{...}` takes one segment. */
+  readonly path: string;
+}
+
+/**
+ * The gateway's routes. A gateway cannot match a variable that contains slashes, so each pattern is spelled out for
+ * names of 1 to {@link routedSegments} segments; what none matches goes to the function that holds all groups. A form
+ * with a slash at its end is a route of its own there. It takes but one method, since serverless-offline drops the slash
+ * and refuses to have one route twice; other methods with a slash are served by the function of all groups.
+ */
+export function gatewayRoutes(): GatewayRoute[] {
+  return patterns.flatMap(({ group, named, tail, slash }) =>
+    (named ? nameVariables() : [[]]).flatMap((name): GatewayRoute[] => {
+      const path = ['/v2', ...name, ...tail].join('/');
+      const route = { group, method: '*', path } as const;
+      return slash === undefined ? [route] : [route, { group, method: slash, path: `${path}/` }];
+    }),
+  );
+}
+
+/** `[{n1}]`, `[{n1}, {n2}]`, … */
+function nameVariables(): string[][] {
+  return Array.from({ length: routedSegments }, (_, i) =>
+    Array.from({ length: i + 1 }, (__, j) => `{n${j + 1}}`),
+  );
+}

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { RegistryError, type Failure } from '../../lib/protocol/errors.ts';
+
+/** What clients act upon. The compiler holds that none is left out. */
+const statuses: Readonly<Record<Failure, number>> = {
+  BLOB_UNKNOWN: 404,
+  BLOB_UPLOAD_INVALID: 400,
+  BLOB_UPLOAD_UNKNOWN: 404,
+  DIGEST_INVALID: 400,
+  MANIFEST_BLOB_UNKNOWN: 404,
+  MANIFEST_INVALID: 400,
+  MANIFEST_TOO_LARGE: 413,
+  MANIFEST_UNKNOWN: 404,
+  NAME_INVALID: 400,
+  NAME_UNKNOWN: 404,
+  PAGINATION_NUMBER_INVALID: 400,
+  RANGE_INVALID: 416,
+  SIZE_INVALID: 400,
+  TAG_INVALID: 400,
+  ROUTE_UNKNOWN: 404,
+  UNSUPPORTED: 405,
+  UNAVAILABLE: 503,
+  UNKNOWN: 500,
+};
+
+describe('RegistryError', () => {
+  for (const [failure, status] of Object.entries(statuses) as [Failure, number][])
+    it(`answers ${failure} with ${status}, a code in capitals and a message`, () => {
+      const error = new RegistryError(failure);
+      assert.equal(error.status, status);
+      const [{ code, message } = { code: '', message: '' }, ...others] = error.errors;
+      assert.deepEqual(others, []);
+      assert.match(code, /^[A-Z_]+$/);
+      assert.notEqual(message, '');
+      assert.equal(error.message, message);
+      assert.ok(error instanceof Error);
+    });
+
+  it('makes an entry of each detail', () => {
+    const { errors } = new RegistryError('BLOB_UNKNOWN', 'gone', [{ digest: 'a' }, { digest: 'b' }]);
+    assert.deepEqual(errors, [
+      { code: 'BLOB_UNKNOWN', message: 'gone', detail: { digest: 'a' } },
+      { code: 'BLOB_UNKNOWN', message: 'gone', detail: { digest: 'b' } },
+    ]);
+  });
+
+  it('has no detail where none was given', () => {
+    assert.equal('detail' in (new RegistryError('UNKNOWN').errors[0] ?? {}), false);
+  });
+
+  it('keeps its cause for the log and out of the answer', () => {
+    const cause = new Error('password=hunter2');
+    const error = new RegistryError('UNKNOWN', undefined, [], { cause });
+    assert.equal(error.cause, cause);
+    assert.doesNotMatch(JSON.stringify(error.errors), /hunter2/);
+  });
+});
