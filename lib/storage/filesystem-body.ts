@@ -1,0 +1,53 @@
+import type { FileHandle } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+
+import { StoreUnavailable } from './store.ts';
+
+/** Bytes per read: large enough for the speed of a disk, small enough for many slow downloads. */
+const chunkSize = 512 * 1024;
+
+/** Streams bytes `start` up to, but without, `end` of a file, and closes it. */
+export class FileBody extends Readable {
+  readonly #key: string;
+  readonly #handle: FileHandle;
+  readonly #end: number;
+  #position: number;
+
+  constructor(key: string, handle: FileHandle, start: number, end: number) {
+    super({ highWaterMark: chunkSize });
+    this.#key = key;
+    this.#handle = handle;
+    this.#position = start;
+    this.#end = end;
+  }
+
+  override _read(): void {
+    this.#next().then(
+      (chunk) => this.push(chunk),
+      (error: unknown) =>
+        this.destroy(
+          new StoreUnavailable(this.#key, `reading ${this.#key}: ${String(error)}`, { cause: error }),
+        ),
+    );
+  }
+
+  async #next(): Promise<Buffer | null> {
+    if (this.#position >= this.#end) return null;
+    const buffer = Buffer.allocUnsafe(Math.min(chunkSize, this.#end - this.#position));
+    const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length, this.#position);
+    if (bytesRead === 0) throw new Error(`the file ends at ${this.#position} bytes, not ${this.#end}`);
+    this.#position += bytesRead;
+    return buffer.subarray(0, bytesRead);
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#handle.close().then(
+      () => {
+        callback(error);
+      },
+      (fault: unknown) => {
+        callback(error ?? (fault as Error));
+      },
+    );
+  }
+}

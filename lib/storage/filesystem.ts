@@ -1,0 +1,240 @@
+import { constants } from 'node:fs';
+import fs, { type FileHandle } from 'node:fs/promises';
+
+import { FileBody } from './filesystem-body.ts';
+import { absence, describe, Folder, hasCode, ignoring, regular } from './filesystem-folder.ts';
+import { listFolder } from './filesystem-listing.ts';
+import { Sidecars } from './filesystem-metadata.ts';
+import { limits, Multiparts } from './filesystem-multipart.ts';
+import {
+  type ByteRange,
+  type Listing,
+  type ListOptions,
+  type MultipartUpload,
+  type MoveSource,
+  type ObjectHead,
+  type ObjectInfo,
+  ObjectNotFound,
+  type ObjectStore,
+  ObjectTooLarge,
+  PreconditionFailed,
+  type PutOptions,
+  RangeNotSatisfiable,
+  type UploadedPart,
+} from './store.ts';
+
+/** Neither following a link nor waiting at a pipe somebody has put in an object's place. */
+const readFlags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+/** What a file system without hard links says; of a folder, any does. */
+const noLinks = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'];
+
+/** Objects deleted at once. */
+const parallelDeletes = 16;
+
+type Opened = ObjectHead & { readonly handle: FileHandle };
+
+/**
+ * Objects as plain files in a folder, the way distribution's filesystem driver has them, so that both can serve one
+ * folder. Any number of processes and worker threads may do so at once. See {@link Folder} for what lies where.
+ */
+export class FilesystemStore implements ObjectStore {
+  readonly limits = limits;
+  readonly #folder: Folder;
+  readonly #sidecars: Sidecars;
+  readonly #multiparts: Multiparts;
+
+  private constructor(folder: Folder) {
+    this.#folder = folder;
+    this.#sidecars = new Sidecars(folder);
+    this.#multiparts = new Multiparts(folder, this.#sidecars);
+  }
+
+  /**
+   * Opens the store in a folder, which is made if it is missing.
+   * @throws StoreUnavailable
+   */
+  static async open(root: string): Promise<FilesystemStore> {
+    const folder = new Folder(root);
+    await folder.make();
+    return new FilesystemStore(folder);
+  }
+
+  async head(key: string): Promise<ObjectHead> {
+    return await this.#reading(key, async () => await this.#described(await this.#info(key)));
+  }
+
+  async open(key: string, range?: ByteRange): Promise<ObjectHead & { readonly body: FileBody }> {
+    const { handle, ...head } = await this.#open(key);
+    const start = range?.start ?? 0;
+    if (range !== undefined && start >= head.size) {
+      await handle.close();
+      throw new RangeNotSatisfiable(key, head.size);
+    }
+    const end = Math.min(range?.end ?? Infinity, head.size - 1) + 1;
+    return { ...head, body: new FileBody(key, handle, start, end) };
+  }
+
+  async read(key: string, limit: number): Promise<ObjectHead & { readonly bytes: Buffer }> {
+    const { handle, ...head } = await this.#open(key);
+    const body = new FileBody(key, handle, 0, head.size);
+    if (head.size > limit) {
+      body.destroy();
+      throw new ObjectTooLarge(key, head.size, limit);
+    }
+    const chunks = (await body.toArray()) as Buffer[];
+    return { ...head, bytes: Buffer.concat(chunks) };
+  }
+
+  /** None: it is the data plane that serves files. */
+  signedUrl(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<ObjectInfo> {
+    this.#folder.path(key);
+    return await this.#folder.guard(key, async () => {
+      const file = await this.#folder.write(async (handle) => {
+        await handle.writeFile(bytes);
+      });
+      try {
+        const info = describe(key, file.stats);
+        await this.#sidecars.write(info, options.metadata);
+        await this.#folder.place(file.path, key);
+        return info;
+      } catch (error) {
+        await fs.rm(file.path, { force: true });
+        throw error;
+      }
+    });
+  }
+
+  async move(from: string, to: string, source?: MoveSource): Promise<void> {
+    this.#folder.path(to);
+    await this.#reading(from, async () => {
+      if (from === to) assertUnchanged(await this.#info(from), source?.etag);
+      else await this.#move(from, to, source?.etag);
+    });
+  }
+
+  async delete(keys: readonly string[]): Promise<void> {
+    for (const key of keys) this.#folder.path(key);
+    for (let at = 0; at < keys.length; at += parallelDeletes) {
+      await Promise.all(keys.slice(at, at + parallelDeletes).map((key) => this.#delete(key)));
+    }
+  }
+
+  async list(options: ListOptions): Promise<Listing> {
+    return await this.#folder.guard(
+      options.prefix ?? '',
+      async () => await listFolder(this.#folder, options),
+    );
+  }
+
+  async createMultipart(key: string, options?: Pick<PutOptions, 'metadata'>): Promise<string> {
+    return await this.#multiparts.createMultipart(key, options);
+  }
+
+  async uploadPart(key: string, uploadId: string, number: number, bytes: Uint8Array): Promise<UploadedPart> {
+    return await this.#multiparts.uploadPart(key, uploadId, number, bytes);
+  }
+
+  async completeMultipart(
+    key: string,
+    uploadId: string,
+    parts: readonly UploadedPart[],
+  ): Promise<ObjectInfo> {
+    return await this.#multiparts.completeMultipart(key, uploadId, parts);
+  }
+
+  async abortMultipart(key: string, uploadId: string): Promise<void> {
+    await this.#multiparts.abortMultipart(key, uploadId);
+  }
+
+  listMultiparts(prefix: string): AsyncIterable<MultipartUpload> {
+    return this.#multiparts.listMultiparts(prefix);
+  }
+
+  async #reading<T>(key: string, work: () => Promise<T>): Promise<T> {
+    return await this.#folder.guard(key, work, ObjectNotFound);
+  }
+
+  async #info(key: string): Promise<ObjectInfo> {
+    return describe(key, await this.#folder.stat(key));
+  }
+
+  async #described(info: ObjectInfo): Promise<ObjectHead> {
+    return { ...info, metadata: await this.#sidecars.read(info) };
+  }
+
+  async #open(key: string): Promise<Opened> {
+    const path = this.#folder.path(key);
+    return await this.#reading(key, async () => {
+      const handle = await fs.open(path, readFlags);
+      try {
+        const stats = regular(key, await handle.stat({ bigint: true }));
+        return { ...(await this.#described(describe(key, stats))), handle };
+      } catch (error) {
+        await handle.close();
+        throw error;
+      }
+    });
+  }
+
+  /**
+   * Takes a second name for the file and renames that, so that what gets the new key is what was checked, and an
+   * object another writer puts at `from` meanwhile stays where it is.
+   */
+  async #move(from: string, to: string, etag: string | undefined): Promise<void> {
+    const file = await this.#secondName(this.#folder.path(from));
+    try {
+      const info = describe(from, regular(from, await fs.lstat(file, { bigint: true })));
+      assertUnchanged(info, etag);
+      const { metadata } = await this.#described(info);
+      await this.#sidecars.write({ ...info, key: to }, metadata);
+      await this.#folder.guard(to, async () => {
+        await this.#folder.place(file, to);
+      });
+      await this.#removeMoved(info);
+    } finally {
+      // Also after success: a rename between two names of one file does nothing, as when a killed move is repeated.
+      if (file !== this.#folder.path(from)) await fs.rm(file, { force: true });
+    }
+  }
+
+  async #secondName(path: string): Promise<string> {
+    const name = this.#folder.unused();
+    try {
+      await fs.link(path, name);
+      return name;
+    } catch (error) {
+      // Renamed as it is then, unless something is put in its place just now.
+      if (hasCode(error, noLinks)) return path;
+      throw error;
+    }
+  }
+
+  async #removeMoved({ key, etag }: ObjectInfo): Promise<void> {
+    const stats = await ignoring(absence, this.#folder.stat(key));
+    if (stats === undefined || describe(key, stats).etag === etag) await this.#delete(key);
+  }
+
+  /** Not synced: a delete that a power cut undoes can be repeated. */
+  async #delete(key: string): Promise<void> {
+    const path = this.#folder.path(key);
+    await this.#folder.guard(key, async () => {
+      await this.#sidecars.remove(key);
+      const gone = await ignoring(
+        absence,
+        fs.unlink(path).then(() => true),
+      );
+      if (gone === undefined && !(await this.#folder.isThere())) throw new Error('the folder is not there');
+      // Also when there was nothing: a delete may have been killed before it came to this.
+      await this.#folder.prune(path);
+    });
+  }
+}
+
+function assertUnchanged(info: ObjectInfo, etag: string | undefined): void {
+  if (etag !== undefined && etag !== info.etag) throw new PreconditionFailed(info.key);
+}

@@ -1,0 +1,367 @@
+import {
+  DeleteObjectsCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  PutObjectCommand,
+  type GetObjectCommandOutput,
+  type HeadObjectCommandOutput,
+} from '@aws-sdk/client-s3';
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
+import { randomUUID } from 'node:crypto';
+import { addAbortSignal, PassThrough, pipeline, type Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
+import { S3Bucket, type S3Options } from './s3-bucket.ts';
+import { copyObject } from './s3-copy.ts';
+import { failureOf } from './s3-errors.ts';
+import { notAsS3, listMultiparts, listObjects, unquote } from './s3-listing.ts';
+import { abortMultipart, completeMultipart, createMultipart, uploadPart } from './s3-multipart.ts';
+import {
+  ObjectNotFound,
+  ObjectTooLarge,
+  PreconditionFailed,
+  RangeNotSatisfiable,
+  StoreUnavailable,
+  type ByteRange,
+  type Listing,
+  type ListOptions,
+  type MultipartUpload,
+  type MoveSource,
+  type ObjectHead,
+  type ObjectInfo,
+  type ObjectStore,
+  type PutOptions,
+  type StoreLimits,
+  type UploadedPart,
+} from './store.ts';
+
+const MiB = 1024 ** 2;
+
+/** Most keys one DeleteObjects takes. */
+const maxDeleted = 1000;
+
+/** Milliseconds and attempts for the body of a small object. */
+const smallBodyWithin = 10_000;
+const readAttempts = 3;
+
+/** Times a write is tried again that met another one of the same key ("PutObject", ConditionalRequestConflict). */
+const conflictRetries = 5;
+
+/** Objects in a bucket of S3 or of a server that is compatible with it. */
+export class S3Store implements ObjectStore {
+  readonly #bucket: S3Bucket;
+  #conditionalWrites: Promise<boolean> | undefined;
+  #knownConditionalWrites: boolean;
+  #answers = false;
+
+  constructor(options: S3Options) {
+    this.#bucket = new S3Bucket(options);
+    this.#knownConditionalWrites = options.conditionalWrites ?? false;
+    if (options.conditionalWrites !== undefined)
+      this.#conditionalWrites = Promise.resolve(options.conditionalWrites);
+  }
+
+  get limits(): StoreLimits {
+    const { partSize, equalParts = false } = this.#bucket.options;
+    return {
+      minPartSize: 5 * MiB,
+      partSize,
+      maxPartSize: 5 * 1024 * MiB,
+      maxParts: 10_000,
+      parallelParts: 4,
+      equalParts,
+      conditionalWrites: this.#knownConditionalWrites,
+    };
+  }
+
+  /**
+   * Asks the bucket whether the settings are right, and what it can do.
+   * @throws StoreUnavailable with the cause and the setting to look at
+   */
+  async check(): Promise<void> {
+    await this.#assertAnswers();
+    const { endpoint, conditionalWrites } = this.#bucket.options;
+    const isWrong =
+      conditionalWrites === true ? endpoint !== undefined && !(await this.#tryConditionalWrite()) : false;
+    if (isWrong)
+      throw new StoreUnavailable(
+        '',
+        `${endpoint ?? ''} does not honour If-Match; remove REGISTRY_STORAGE_S3_CONDITIONALWRITES`,
+      );
+    await this.#hasConditionalWrites();
+  }
+
+  async head(key: string): Promise<ObjectHead> {
+    const input = { Bucket: this.#bucket.name, Key: this.#bucket.fullKey(key) };
+    const output = await this.#bucket.send(key, async (options) => {
+      try {
+        return await this.#bucket.client.send(new HeadObjectCommand(input), options);
+      } catch (error) {
+        // An answer to HEAD has no body, and so no code.
+        if (failureOf(error).status !== 404) throw error;
+        await this.#assertAnswers();
+        throw new ObjectNotFound(key);
+      }
+    });
+    return headOf(key, output, output.ContentLength ?? 0, this.#bucket);
+  }
+
+  /** A HEAD does not tell a bucket that is missing from an object that is; it is asked for once. */
+  async #assertAnswers(): Promise<void> {
+    if (this.#answers) return;
+    await this.list({ limit: 1 });
+    this.#answers = true;
+  }
+
+  async open(key: string, range?: ByteRange): Promise<ObjectHead & { readonly body: Readable }> {
+    const { body, ...head } = await this.#get(key, range);
+    if (range === undefined || range.start < head.size) return { ...head, body };
+    // Some servers answer a range of an empty object with all of it.
+    body.destroy();
+    throw new RangeNotSatisfiable(key, head.size);
+  }
+
+  async #get(key: string, range?: ByteRange): Promise<ObjectHead & { readonly body: Readable }> {
+    const input = {
+      Bucket: this.#bucket.name,
+      Key: this.#bucket.fullKey(key),
+      ...(range && { Range: `bytes=${range.start}-${range.end ?? ''}` }),
+    };
+    const output = await this.#bucket.send(
+      key,
+      async (options) =>
+        await this.#bucket.client.send(new GetObjectCommand(input), options).catch(async (error: unknown) => {
+          throw failureOf(error).status === 416
+            ? new RangeNotSatisfiable(key, (await this.head(key)).size)
+            : error;
+        }),
+    );
+    return {
+      ...headOf(key, output, wholeSize(output), this.#bucket),
+      body: ownStream(output.Body as Readable),
+    };
+  }
+
+  async read(key: string, limit: number): Promise<ObjectHead & { readonly bytes: Buffer }> {
+    for (let attempt = 1; ; attempt++) {
+      const { body, ...head } = await this.#get(key);
+      if (head.size > limit) {
+        body.destroy();
+        throw new ObjectTooLarge(key, head.size, limit);
+      }
+      try {
+        return { ...head, bytes: await buffer(addAbortSignal(AbortSignal.timeout(smallBodyWithin), body)) };
+      } catch (error) {
+        // The SDK tries again what has not begun to answer, not a body that breaks off.
+        if (attempt === readAttempts) throw new StoreUnavailable(key, `${key} broke off`, { cause: error });
+      }
+    }
+  }
+
+  async signedUrl(key: string, expiresIn: number): Promise<URL> {
+    const command = new GetObjectCommand({ Bucket: this.#bucket.name, Key: this.#bucket.fullKey(key) });
+    const sign = async () => await getSignedUrl(this.#bucket.client, command, { expiresIn });
+    return new URL(await this.#bucket.send(key, sign));
+  }
+
+  async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<ObjectInfo> {
+    const { onlyIfAbsent = false, ifMatch, metadata = {} } = options;
+    const conditional = (onlyIfAbsent || ifMatch !== undefined) && (await this.#hasConditionalWrites());
+    const condition = conditional ? conditionOf(onlyIfAbsent, ifMatch) : {};
+    const input = {
+      Bucket: this.#bucket.name,
+      Key: this.#bucket.fullKey(key),
+      Body: bytes,
+      Metadata: { ...metadata },
+      ...this.#bucket.writeInput,
+      ...condition,
+    };
+    const etag = await this.#bucket.send(
+      key,
+      async (requestOptions) => await this.#put(key, input, requestOptions),
+    );
+    return { key, size: bytes.byteLength, lastModified: new Date(), etag };
+  }
+
+  async #put(
+    key: string,
+    input: ConstructorParameters<typeof PutObjectCommand>[0],
+    requestOptions: object,
+  ): Promise<string> {
+    for (let conflicts = 0; ; conflicts++) {
+      try {
+        return unquote((await this.#bucket.client.send(new PutObjectCommand(input), requestOptions)).ETag);
+      } catch (error) {
+        const { status, code } = failureOf(error);
+        if (status === 409 && conflicts < conflictRetries) {
+          await delay(Math.random() * 50 * 2 ** conflicts);
+          continue;
+        }
+        const isGone = code === 'NoSuchKey' && input.IfMatch !== undefined;
+        const refused = status === 412 || status === 409 || isGone;
+        if (!refused) throw error;
+        // The condition may not hold because an earlier attempt, whose answer was lost, has written just this.
+        const conditional = input.IfMatch !== undefined || input.IfNoneMatch !== undefined;
+        const etag =
+          conditional && wasRepeated(error)
+            ? await this.#etagIfSame(key, input.Body as Uint8Array)
+            : undefined;
+        if (etag === undefined) throw new PreconditionFailed(key);
+        return etag;
+      }
+    }
+  }
+
+  async #etagIfSame(key: string, bytes: Uint8Array): Promise<string | undefined> {
+    try {
+      const { bytes: there, etag } = await this.read(key, bytes.byteLength);
+      return there.equals(bytes) ? etag : undefined;
+    } catch (error) {
+      if (error instanceof ObjectNotFound || error instanceof ObjectTooLarge) return undefined;
+      throw error;
+    }
+  }
+
+  async move(from: string, to: string, source?: MoveSource): Promise<void> {
+    if (from === to) {
+      const { etag } = await this.head(from);
+      if (source !== undefined && source.etag !== etag) throw new PreconditionFailed(from);
+      return;
+    }
+    await copyObject(this.#bucket, this, { from, to, source: source ?? (await this.head(from)) });
+  }
+
+  async delete(keys: readonly string[]): Promise<void> {
+    const full = keys.map((key) => this.#bucket.fullKey(key));
+    for (let i = 0; i < full.length; i += maxDeleted) await this.#deleteSome(full.slice(i, i + maxDeleted));
+  }
+
+  async #deleteSome(keys: readonly string[]): Promise<void> {
+    const [first = ''] = keys;
+    const Objects = keys.map((Key) => ({ Key }));
+    const input = { Bucket: this.#bucket.name, Delete: { Objects, Quiet: true } };
+    const { Errors = [] } = await this.#bucket.send(
+      first,
+      async (options) => await this.#bucket.client.send(new DeleteObjectsCommand(input), options),
+    );
+    const [failed] = Errors.filter(({ Code }) => Code !== 'NoSuchKey');
+    if (failed !== undefined)
+      throw new StoreUnavailable(
+        this.#bucket.ownKey(failed.Key ?? first),
+        `the bucket did not delete ${Errors.length} of ${keys.length} objects: ${failed.Code ?? 'no reason given'}`,
+      );
+  }
+
+  async list(options: ListOptions): Promise<Listing> {
+    return await listObjects(this.#bucket, options);
+  }
+
+  async createMultipart(key: string, options?: Pick<PutOptions, 'metadata'>): Promise<string> {
+    return await createMultipart(this.#bucket, key, options);
+  }
+
+  async uploadPart(key: string, uploadId: string, number: number, bytes: Uint8Array): Promise<UploadedPart> {
+    return await uploadPart(this.#bucket, key, uploadId, number, bytes);
+  }
+
+  async completeMultipart(
+    key: string,
+    uploadId: string,
+    parts: readonly UploadedPart[],
+  ): Promise<ObjectInfo> {
+    return await completeMultipart(this.#bucket, key, uploadId, parts);
+  }
+
+  async abortMultipart(key: string, uploadId: string): Promise<void> {
+    await abortMultipart(this.#bucket, key, uploadId);
+  }
+
+  listMultiparts(prefix: string): AsyncIterable<MultipartUpload> {
+    return listMultiparts(this.#bucket, prefix);
+  }
+
+  /** Closes idle connections. */
+  close(): void {
+    this.#bucket.client.destroy();
+  }
+
+  async #hasConditionalWrites(): Promise<boolean> {
+    this.#conditionalWrites ??= this.#tryConditionalWrite();
+    try {
+      this.#knownConditionalWrites = await this.#conditionalWrites;
+    } catch (error) {
+      this.#conditionalWrites = undefined;
+      throw error;
+    }
+    return this.#knownConditionalWrites;
+  }
+
+  /**
+   * Some servers refuse a condition they do not know (Swift, 501), some ignore it. One that honours it does not write on
+   * the condition that a missing object has a certain ETag.
+   */
+  async #tryConditionalWrite(): Promise<boolean> {
+    // Should it stay, a sweep takes it for an upload.
+    const key = `docker/registry/v2/uploads/${randomUUID()}/session`;
+    const input = {
+      Bucket: this.#bucket.name,
+      Key: this.#bucket.fullKey(key),
+      Body: new Uint8Array(),
+      IfMatch: '"00000000000000000000000000000000"',
+    };
+    const written = await this.#bucket.send(key, async (options) => {
+      try {
+        await this.#bucket.client.send(new PutObjectCommand(input), options);
+        return true;
+      } catch (error) {
+        const { status, code } = failureOf(error);
+        if (status === 412 || code === 'NoSuchKey') return false;
+        if (status === 501 || status === 400) return undefined;
+        throw error;
+      }
+    });
+    if (written === true) await this.delete([key]);
+    return written === false;
+  }
+}
+
+function conditionOf(onlyIfAbsent: boolean, ifMatch: string | undefined) {
+  return {
+    ...(onlyIfAbsent && { IfNoneMatch: '*' }),
+    ...(ifMatch !== undefined && { IfMatch: `"${ifMatch}"` }),
+  };
+}
+
+function wasRepeated(error: unknown): boolean {
+  const { $metadata } = error as { $metadata?: { attempts?: number } };
+  return ($metadata?.attempts ?? 1) > 1;
+}
+
+/** Unlike Node's own stream of a response, one that lets go of the connection when a loop over it is left early. */
+function ownStream(body: Readable): Readable {
+  const own = new PassThrough({ highWaterMark: 256 * 1024 });
+  // Its failure is the other's.
+  pipeline(body, own, () => undefined);
+  return own;
+}
+
+function headOf(
+  key: string,
+  output: Pick<HeadObjectCommandOutput | GetObjectCommandOutput, 'LastModified' | 'ETag' | 'Metadata'>,
+  size: number,
+  bucket: S3Bucket,
+): ObjectHead {
+  if (output.ETag === undefined) throw notAsS3(key, bucket);
+  return {
+    key,
+    size,
+    lastModified: output.LastModified ?? new Date(0),
+    etag: unquote(output.ETag),
+    metadata: output.Metadata ?? {},
+  };
+}
+
+function wholeSize({ ContentRange, ContentLength = 0 }: GetObjectCommandOutput): number {
+  const [, total] = /\/(\d+)$/.exec(ContentRange ?? '') ?? [];
+  return total === undefined ? ContentLength : Number(total);
+}

@@ -1,0 +1,175 @@
+import {
+  Agent,
+  createServer,
+  request,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
+import { finished, pipeline } from 'node:stream/promises';
+
+/** A request to a bucket, as S3 names it. */
+export interface BucketRequest {
+  readonly method: string;
+  /** Below the bucket, decoded. */
+  readonly key: string;
+  readonly query: URLSearchParams;
+  readonly headers: IncomingMessage['headers'];
+  /** S3's name: `PutObject`. */
+  readonly operation: string;
+  /** Reads its body, which then does not reach the server. */
+  readonly body: () => Promise<Buffer>;
+}
+
+/**
+ * What is to become of a request: nothing special; its connection cut before it reaches the server, after the server has
+ * done it all, or one byte before the end of the answer; or another answer in its place.
+ */
+export type Fate = Passed | 'drop-request' | Answer;
+
+type Passed = 'pass' | 'drop-answer' | 'cut-body';
+
+/** With S3's code it is an error; without, it has no body. */
+export interface Answer {
+  readonly status: number;
+  readonly code?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** @param index of the request since the last reset, from 0 */
+export type Intercept = (request: BucketRequest, index: number) => Fate | Promise<Fate>;
+
+/** Stands before an S3 server, counts what is asked of it, and does harm where a test wants it. */
+export interface BucketProxy {
+  readonly endpoint: string;
+  /** Since the last reset, in the order they came. */
+  readonly requests: readonly BucketRequest[];
+  intercept: Intercept;
+  /** Forgets the requests and lets all pass. */
+  reset(): void;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts a proxy. What passes is not changed in any way: the client signs for the proxy's own address, which the server
+ * finds in the Host header.
+ * @param upstream base URL of the S3 server
+ */
+export async function bucketProxy(upstream: string): Promise<BucketProxy> {
+  const requests: BucketRequest[] = [];
+  const agent = new Agent({ keepAlive: true });
+  const passAll: Intercept = () => 'pass';
+  const proxy = { intercept: passAll };
+  const handle = async (incoming: IncomingMessage, answer: ServerResponse): Promise<void> => {
+    const seen = describeRequest(incoming);
+    requests.push(seen);
+    const fate = await proxy.intercept(seen, requests.length - 1);
+    if (typeof fate === 'object') await answerInPlace(incoming, answer, fate);
+    else if (fate === 'drop-request') incoming.socket.destroy();
+    else await pass(upstream, agent, incoming, answer, fate);
+  };
+  const server = createServer((incoming, answer) => {
+    handle(incoming, answer).catch(() => {
+      answer.destroy();
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    requests,
+    get intercept() {
+      return proxy.intercept;
+    },
+    set intercept(intercept) {
+      proxy.intercept = intercept;
+    },
+    reset: () => {
+      requests.length = 0;
+      proxy.intercept = passAll;
+    },
+    stop: async () => {
+      await close(server);
+      agent.destroy();
+    },
+  };
+}
+
+async function close(server: Server): Promise<void> {
+  const closed = once(server.close(), 'close');
+  server.closeAllConnections();
+  await closed;
+}
+
+async function pass(
+  upstream: string,
+  agent: Agent,
+  incoming: IncomingMessage,
+  answer: ServerResponse,
+  fate: Passed,
+): Promise<void> {
+  const { method, headers, url = '/' } = incoming;
+  const outgoing = request(new URL(url, upstream), { agent, method, headers });
+  // Node would encode again what the client has signed.
+  outgoing.path = url;
+  const [[response]] = await Promise.all([
+    once(outgoing, 'response') as Promise<[IncomingMessage]>,
+    pipeline(incoming, outgoing),
+  ]);
+  if (fate === 'pass') {
+    answer.writeHead(response.statusCode ?? 500, response.rawHeaders);
+    await pipeline(response, answer);
+    return;
+  }
+  if (fate === 'cut-body') {
+    const body = await buffer(response);
+    answer.writeHead(response.statusCode ?? 500, response.rawHeaders);
+    answer.write(body.subarray(0, -1), () => incoming.socket.destroy());
+    return;
+  }
+  await finished(response.resume());
+  incoming.socket.destroy();
+}
+
+async function answerInPlace(
+  incoming: IncomingMessage,
+  answer: ServerResponse,
+  { status, code, headers }: Answer,
+): Promise<void> {
+  if (!incoming.complete) await finished(incoming.resume());
+  const error = `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code ?? ''}</Code><Message>from the test</Message></Error>`;
+  const body = code === undefined ? '' : error;
+  answer.writeHead(status, { 'content-type': 'application/xml', 'content-length': body.length, ...headers });
+  answer.end(incoming.method === 'HEAD' ? undefined : body);
+}
+
+function describeRequest(incoming: IncomingMessage): BucketRequest {
+  const { method = 'GET', url = '/', headers } = incoming;
+  const { pathname, searchParams: query } = new URL(url, 'http://bucket');
+  const [, , ...key] = pathname.split('/').map(decodeURIComponent);
+  const seen = { method, key: key.join('/'), query, headers };
+  const operation = operationOf(seen, headers['x-amz-copy-source'] !== undefined);
+  return { ...seen, operation, body: async () => await buffer(incoming) };
+}
+
+/** S3's name of a request ("Actions" in its API Reference). */
+function operationOf(
+  { method, key, query }: Pick<BucketRequest, 'method' | 'key' | 'query'>,
+  copies: boolean,
+): string {
+  const inUpload = query.has('uploadId');
+  const names: Record<string, string> =
+    key === ''
+      ? { GET: query.has('uploads') ? 'ListMultipartUploads' : 'ListObjectsV2', POST: 'DeleteObjects' }
+      : {
+          HEAD: 'HeadObject',
+          GET: 'GetObject',
+          PUT: `${inUpload ? 'UploadPart' : copies ? '' : 'PutObject'}${copies ? (inUpload ? 'Copy' : 'CopyObject') : ''}`,
+          POST: inUpload ? 'CompleteMultipartUpload' : 'CreateMultipartUpload',
+          DELETE: inUpload ? 'AbortMultipartUpload' : 'DeleteObject',
+        };
+  return names[method] ?? `${method} of ${key === '' ? 'the bucket' : 'an object'}`;
+}

@@ -1,0 +1,83 @@
+import { existsSync, rmdirSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { undoOnce } from './cleanup.ts';
+import { temporaryFolder, type Folder } from './folder.ts';
+import { cleanEnvironment, command, launch, type Output } from './process.ts';
+
+/** Debian's client, which fits its daemon, where another one shadows it on the PATH. */
+const DOCKER = existsSync('/usr/bin/docker') ? '/usr/bin/docker' : 'docker';
+
+/** A docker daemon with nothing in it, which touches neither the network nor another daemon's files. */
+export interface Dockerd {
+  /** Runs the docker client against this daemon, with no configuration but its own and the classic builder. */
+  docker(...args: string[]): Promise<Output>;
+  stop(): Promise<void>;
+}
+
+/** Starts `dockerd`, which starts a containerd of its own. Needs root. */
+export async function dockerd(): Promise<Dockerd> {
+  const folder = await temporaryFolder('dockerd');
+  const removeShared = removeSharedFoldersAfterwards();
+  const config = await writeConfig(folder);
+  const docker = client(folder);
+  const answers = async () => Boolean(await docker('version'));
+  const server = await launch('dockerd', daemonArguments(folder, config), answers);
+  return {
+    docker,
+    stop: async () => {
+      await server.stop();
+      folder.remove();
+      removeShared();
+    },
+  };
+}
+
+function client(folder: Folder): Dockerd['docker'] {
+  const env = cleanEnvironment({ DOCKER_CONFIG: join(folder.path, 'client'), DOCKER_BUILDKIT: '0' });
+  return async (...args) => await command(DOCKER, ['--host', socket(folder), ...args], { env });
+}
+
+function socket(folder: Folder): string {
+  return `unix://${join(folder.path, 'docker.sock')}`;
+}
+
+async function writeConfig(folder: Folder): Promise<string> {
+  await mkdir(join(folder.path, 'client'));
+  const file = join(folder.path, 'daemon.json');
+  const { text } = await command('dockerd', ['--version']);
+  // Up to release 20.10 the daemon makes itself a key in /etc/docker; later ones have no such setting.
+  const key = / (19|20)\./.test(text) ? { 'deprecated-key-path': join(folder.path, 'key.json') } : {};
+  await writeFile(file, JSON.stringify(key));
+  return file;
+}
+
+function daemonArguments({ path }: Folder, config: string): string[] {
+  const paths = {
+    'config-file': config,
+    'data-root': join(path, 'data'),
+    'exec-root': join(path, 'exec'),
+    pidfile: join(path, 'pid'),
+    host: `unix://${join(path, 'docker.sock')}`,
+  };
+  const offTheNetwork = ['--iptables=false', '--ip6tables=false', '--ip-forward=false', '--bridge=none'];
+  // vfs copies whole layers, and so works on every file system, even within a container.
+  const rest = ['--storage-driver=vfs', '--log-level=warn'];
+  return [...Object.entries(paths).map(([name, value]) => `--${name}=${value}`), ...offTheNetwork, ...rest];
+}
+
+/** The one place that dockerd lets nobody choose. Where this daemon was the first to make it, it goes with it. */
+function removeSharedFoldersAfterwards(): () => void {
+  const made = ['/run/docker/plugins', '/run/docker'].filter((path) => !existsSync(path));
+  return undoOnce(() => {
+    made.forEach(removeIfEmpty);
+  });
+}
+
+function removeIfEmpty(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch {
+    // Another daemon uses it by now, or removed it.
+  }
+}

@@ -1,0 +1,42 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync, rmSync } from 'node:fs';
+import { mkdtemp, realpath } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { undoOnce } from './cleanup.ts';
+
+/** A folder of a test's own, below the system's temporary folder. */
+export interface Folder {
+  readonly path: string;
+  /** Removes it with all its content, and unmounts what a server left mounted in it. */
+  remove(): void;
+}
+
+/** Makes an empty folder that is gone when it is removed, or else when the process exits. */
+export async function temporaryFolder(name: string): Promise<Folder> {
+  const path = await realpath(await mkdtemp(join(tmpdir(), `stowage-${name}-`)));
+  const remove = undoOnce(() => {
+    unmountBelow(path);
+    rmSync(path, { recursive: true, force: true, maxRetries: 3 });
+  });
+  return { path, remove };
+}
+
+/** A container daemon that was killed leaves mounts, and what is mounted cannot be removed. */
+function unmountBelow(path: string): void {
+  for (const mount of mountPoints()
+    .filter((point) => point.startsWith(`${path}/`))
+    .reverse()) {
+    spawnSync('umount', ['--lazy', mount]);
+  }
+}
+
+/** In the order they were mounted, so the last first is safe to unmount. Empty where there is no /proc. */
+function mountPoints(): string[] {
+  try {
+    const lines = readFileSync('/proc/self/mounts', 'utf8').trim().split('\n');
+    return lines.map((line) => line.split(' ')[1] ?? '');
+  } catch {
+    return [];
+  }
+}

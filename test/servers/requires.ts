@@ -1,0 +1,54 @@
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+/** A program that tests talk to, and whether it runs for root alone. */
+const SERVERS = {
+  dockerd: { root: true },
+  containerd: { root: true },
+  skopeo: { root: false },
+  'docker-registry': { root: false },
+  'swift-proxy-server': { root: false },
+} as const satisfies Record<string, { root: boolean }>;
+
+export type ServerName = keyof typeof SERVERS;
+
+/** Options for node:test's `describe` and `it`. */
+export interface Requirement {
+  readonly skip?: string;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Options that let a test run where the servers it needs can be started. Elsewhere it is skipped and says why; with
+ * `CI=true` it fails with that reason, because there a missing server is a mistake in the setup.
+ *
+ *     describe('docker', requires('dockerd'), () => { … });
+ */
+export function requires(...names: ServerName[]): Requirement {
+  const reason = names.map(missing).find((why) => why !== undefined);
+  if (reason === undefined) return {};
+  if (process.env['CI'] !== 'true') return { skip: reason };
+  // A test or suite whose signal is aborted does not run and fails with the signal's reason.
+  return { signal: AbortSignal.abort(new Error(reason)) };
+}
+
+function missing(name: ServerName): string | undefined {
+  if (!onPath(name)) return `needs ${name}, which npm run test:setup installs as root`;
+  if (SERVERS[name].root && process.getuid?.() !== 0) return `needs root, to run ${name}`;
+  return undefined;
+}
+
+/** Whether a program can be found the way `spawn` finds it. */
+function onPath(program: string): boolean {
+  const folders = (process.env['PATH'] ?? '').split(delimiter);
+  return folders.some((folder) => isExecutable(join(folder, program)));
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { freePort } from './ports.ts';
+import { cleanEnvironment, launch, type Server } from './process.ts';
+import { serves, type Registry } from './registry.ts';
+
+const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** This project's registry as a process of its own. Stopping it fails unless it exits with 0. */
+export interface Stowage extends Registry {
+  readonly pid: number;
+  readonly output: () => string;
+  /** Ends it as a lost machine does, with no time to tidy up. Stopping it afterwards is fine. */
+  kill(): Promise<void>;
+}
+
+/** Where images are: a folder, or the settings of any store. */
+export type Place = string | Readonly<Record<string, string>>;
+
+/**
+ * `npm run serve`: the streaming server alone.
+ * @param env what the registry reads beside its place, and its address where that is not to be a free port
+ */
+export async function serve(place: Place, env: NodeJS.ProcessEnv = {}): Promise<Stowage> {
+  const address = env['REGISTRY_HTTP_ADDR'] ?? `127.0.0.1:${await freePort()}`;
+  const ready = async () => await serves(address);
+  return registry(
+    address,
+    await run('infra/serve.ts', place, { ...env, REGISTRY_HTTP_ADDR: address }, ready),
+  );
+}
+
+/** `npm start`: the functions behind a local gateway, and the data plane on the port above. */
+export async function start(place: Place, env: NodeJS.ProcessEnv = {}): Promise<Stowage> {
+  const port = await freePort(2);
+  const address = `127.0.0.1:${port}`;
+  const ready = async () => (await serves(address)) && (await listens(port + 1));
+  return registry(address, await run('infra/start.ts', place, { PORT: String(port), ...env }, ready));
+}
+
+/** What a registry, ours or distribution, reads to keep its images in a place. */
+export function placeSettings(place: Place): Readonly<Record<string, string>> {
+  return typeof place === 'string' ? { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: place } : place;
+}
+
+/** As in the scripts of package.json. */
+const flags = ['--max-semi-space-size=2'];
+
+async function run(program: string, place: Place, env: NodeJS.ProcessEnv, ready: () => Promise<boolean>) {
+  const options = { cwd: PROJECT, env: cleanEnvironment({ ...placeSettings(place), ...env }) };
+  return await launch(process.execPath, [...flags, program], ready, options);
+}
+
+/** Runs one of the programs until it ends by itself. @param args its name below infra/, and its arguments */
+export async function runToEnd(
+  [program = '', ...args]: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<{ code: number | null; output: string }> {
+  const child = spawn(process.execPath, [join(PROJECT, 'infra', program), ...args], {
+    env: cleanEnvironment(env),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (text: Buffer) => (output += text.toString()));
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, output };
+}
+
+function registry(address: string, server: Server): Stowage {
+  let killed = false;
+  return {
+    address,
+    pid: server.pid,
+    output: () => server.output(),
+    kill: async () => {
+      killed = true;
+      process.kill(server.pid, 'SIGKILL');
+      const exit = await server.stop();
+      assert.equal(exit.signal, 'SIGKILL', `it had ended before it was killed:\n${server.output()}`);
+    },
+    stop: async () => {
+      const exit = await server.stop();
+      if (!killed)
+        assert.deepEqual(exit, { code: 0, signal: null }, `it did not exit with 0:\n${server.output()}`);
+    },
+  };
+}
+
+/** Beside functions the data plane answers 404 to all but uploads and signed URLs: any answer will do. */
+async function listens(port: number): Promise<boolean> {
+  const response = await fetch(`http://127.0.0.1:${port}/v2/`);
+  await response.body?.cancel();
+  return true;
+}

@@ -1,0 +1,206 @@
+import { once } from 'node:events';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { temporaryFolder } from './folder.ts';
+import { freePort } from './ports.ts';
+import { command, launch, type Server } from './process.ts';
+import type { S3Server } from './s3.ts';
+
+const HOST = '127.0.0.1';
+const REGION = 'us-east-1';
+const ACCESS_KEY = 'test:tester';
+const SECRET_KEY = 'testing';
+
+/** What is stored, each by a server of its own. */
+const KINDS = ['account', 'container', 'object'] as const;
+type Kind = (typeof KINDS)[number];
+
+/** Debian's, which has Swift's modules; another `python3` may come first on the path. */
+const PYTHON = '/usr/bin/python3';
+
+/** Runs one of Swift's programs with the swift.conf of a folder: the servers themselves only know /etc/swift. */
+const WITH_CONFIGURATION = `
+import runpy, sys
+from swift.common.utils import set_swift_dir
+set_swift_dir(sys.argv[1])
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name='__main__')
+`;
+
+/** Says where the objects of each kind are: all on the one device. In one go, as Python takes half a second to start. */
+const WRITE_RINGS = `
+import sys
+from swift.common.ring import RingBuilder
+folder, host, *rings = sys.argv[1:]
+for kind, port in zip(rings[::2], rings[1::2]):
+    builder = RingBuilder(4, 1, 0)
+    builder.add_dev({'region': 1, 'zone': 1, 'ip': host, 'port': int(port), 'device': 'd1', 'weight': 1})
+    builder.rebalance()
+    builder.get_ring().save(f'{folder}/{kind}.ring.gz')
+`;
+
+/** Starts OpenStack Swift with its S3 interface: a whole cluster on one device, in a folder of its own. */
+export async function swift(): Promise<S3Server> {
+  const folder = await temporaryFolder('swift');
+  const port = await freePort(5);
+  const ports = {
+    account: port,
+    container: port + 1,
+    object: port + 2,
+    memcached: port + 3,
+    proxy: port + 4,
+  };
+  await configure(folder.path, ports);
+  const servers = await startAll(folder.path, ports).catch((error: unknown) => {
+    folder.remove();
+    throw error;
+  });
+  const endpoint = `http://${HOST}:${ports.proxy}`;
+  const client = new S3Client({
+    endpoint,
+    region: REGION,
+    forcePathStyle: true,
+    credentials: { accessKeyId: ACCESS_KEY, secretAccessKey: SECRET_KEY },
+  });
+  return {
+    endpoint,
+    region: REGION,
+    accessKey: ACCESS_KEY,
+    secretKey: SECRET_KEY,
+    createBucket: async (name) => {
+      await client.send(new CreateBucketCommand({ Bucket: name }));
+    },
+    stop: async () => {
+      client.destroy();
+      await stopAll(servers);
+      folder.remove();
+    },
+  };
+}
+
+type Ports = Readonly<Record<Kind | 'memcached' | 'proxy', number>>;
+
+async function configure(path: string, ports: Ports): Promise<void> {
+  await mkdir(join(path, 'devices', 'd1'), { recursive: true });
+  await write(path, 'swift.conf', {
+    'swift-hash': { swift_hash_path_suffix: 'stowage', swift_hash_path_prefix: 'stowage' },
+    'storage-policy:0': { name: 'Policy-0', default: 'yes' },
+  });
+  for (const kind of KINDS)
+    await write(path, `${kind}-server.conf`, {
+      DEFAULT: { ...common(path, ports[kind]), devices: join(path, 'devices'), mount_check: 'false' },
+      'pipeline:main': { pipeline: `${kind}-server` },
+      // An update of a listing that takes longer is left to a daemon which is not here: it would never be seen.
+      [`app:${kind}-server`]: { use: `egg:swift#${kind}`, container_update_timeout: '30' },
+    });
+  await write(path, 'proxy-server.conf', proxyConfiguration(path, ports));
+}
+
+/** One process without workers, which writes its log to standard error. */
+function common(path: string, port: number): Record<string, string> {
+  return {
+    bind_ip: HOST,
+    bind_port: String(port),
+    workers: '0',
+    user: process.getuid?.() === 0 ? 'root' : '',
+    swift_dir: path,
+    log_level: 'WARNING',
+    // Swift refuses writes on a disk with less than this left, one percent unless told.
+    fallocate_reserve: '0',
+    disable_fallocate: 'true',
+    eventlet_debug: 'false',
+    max_clients: '4096',
+    client_timeout: '120',
+    conn_timeout: '10',
+    node_timeout: '60',
+  };
+}
+
+function proxyConfiguration(path: string, ports: Ports): Sections {
+  const filters = ['catch_errors', 'gatekeeper', 'healthcheck', 'cache', 'bulk', 's3api', 'tempauth', 'copy'];
+  const pipeline = [...filters, 'slo', 'dlo', 'symlink', 'proxy-server'].join(' ');
+  const plain = ['catch_errors', 'gatekeeper', 'healthcheck', 'bulk', 'copy', 'dlo', 'symlink'];
+  return {
+    DEFAULT: common(path, ports.proxy),
+    'pipeline:main': { pipeline },
+    'app:proxy-server': {
+      use: 'egg:swift#proxy',
+      allow_account_management: 'true',
+      account_autocreate: 'true',
+      node_timeout: '60',
+      conn_timeout: '5',
+    },
+    ...Object.fromEntries(plain.map((name) => [`filter:${name}`, { use: `egg:swift#${name}` }])),
+    'filter:cache': { use: 'egg:swift#memcache', memcache_servers: `${HOST}:${ports.memcached}` },
+    'filter:slo': { use: 'egg:swift#slo', min_segment_size: '1', max_manifest_segments: '10000' },
+    'filter:s3api': {
+      use: 'egg:swift#s3api',
+      location: REGION,
+      check_bucket_owner: 'false',
+      max_upload_part_num: '10000',
+    },
+    'filter:tempauth': { use: 'egg:swift#tempauth', user_test_tester: `${SECRET_KEY} .admin` },
+  };
+}
+
+type Sections = Readonly<Record<string, Readonly<Record<string, string>>>>;
+
+async function write(path: string, name: string, sections: Sections): Promise<void> {
+  const lines = Object.entries(sections).flatMap(([title, settings]) => [
+    `[${title}]`,
+    ...Object.entries(settings).map(([key, value]) => `${key} = ${value}`),
+  ]);
+  await writeFile(join(path, name), `${lines.join('\n')}\n`);
+}
+
+/** The proxy alone reads the rings, so the others start meanwhile. */
+async function startAll(path: string, ports: Ports): Promise<Server[]> {
+  const outcomes = await Promise.allSettled([
+    startMemcached(ports.memcached),
+    ...KINDS.map(async (kind) => await startServer(path, kind, ports[kind])),
+    writeRings(path, ports).then(async () => await startServer(path, 'proxy', ports.proxy)),
+  ]);
+  const started = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (failed === undefined) return started;
+  await stopAll(started);
+  throw failed.reason;
+}
+
+async function writeRings(path: string, ports: Ports): Promise<void> {
+  const rings = KINDS.flatMap((kind) => [kind, String(ports[kind])]);
+  await command(PYTHON, ['-c', WRITE_RINGS, path, HOST, ...rings]);
+}
+
+/** Creating a bucket fails without it. */
+async function startMemcached(port: number): Promise<Server> {
+  const user = process.getuid?.() === 0 ? ['-u', 'root'] : [];
+  const options = ['-l', HOST, '-p', String(port), '-U', '0', ...user];
+  return await launch('memcached', options, async () => await listens(port));
+}
+
+async function stopAll(servers: readonly Server[]): Promise<void> {
+  const ends = servers.map(async (server) => await server.stop());
+  await Promise.all(ends);
+}
+
+async function startServer(path: string, kind: Kind | 'proxy', port: number): Promise<Server> {
+  const program = [`/usr/bin/swift-${kind}-server`, join(path, `${kind}-server.conf`), '--verbose'];
+  return await launch(PYTHON, ['-c', WITH_CONFIGURATION, path, ...program], async () => await answers(port));
+}
+
+/** Any answer will do: the storage servers know no path for this. */
+async function answers(port: number): Promise<boolean> {
+  const response = await fetch(`http://${HOST}:${port}/healthcheck`);
+  await response.body?.cancel();
+  return true;
+}
+
+async function listens(port: number): Promise<boolean> {
+  const socket = connect(port, HOST);
+  await once(socket, 'connect');
+  socket.destroy();
+  return true;
+}

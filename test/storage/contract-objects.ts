@@ -1,0 +1,363 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { buffer } from 'node:stream/consumers';
+import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import {
+  InvalidKey,
+  ObjectNotFound,
+  type ObjectStore,
+  ObjectTooLarge,
+  PreconditionFailed,
+  RangeNotSatisfiable,
+} from '../../lib/storage/store.ts';
+import { type Place, rejects } from './place.ts';
+
+const text = (value: string): Buffer => Buffer.from(value);
+
+async function contentOf(store: ObjectStore, key: string): Promise<string> {
+  return (await store.read(key, 1 << 20)).bytes.toString();
+}
+
+async function isThere(store: ObjectStore, key: string): Promise<boolean> {
+  return await store.head(key).then(
+    () => true,
+    (error: unknown) => {
+      assert.ok(error instanceof ObjectNotFound, String(error));
+      return false;
+    },
+  );
+}
+
+export function objectContract(place: Place): void {
+  describe('reading and writing', () => {
+    it('reads back what was put, by head, read and open', async () => {
+      const key = `${place.fresh()}a/b`;
+      const bytes = randomBytes(300_000);
+      const info = await place.store.put(key, bytes);
+      assert.equal(info.key, key);
+      assert.equal(info.size, bytes.length);
+      assert.match(info.etag, /^[^"]+$/);
+      assert.ok(Math.abs(info.lastModified.getTime() - Date.now()) < 60_000);
+
+      const head = await place.other.head(key);
+      const { bytes: all, ...read } = await place.other.read(key, bytes.length);
+      const { body, ...opened } = await place.other.open(key);
+      assert.deepEqual(all, bytes);
+      assert.deepEqual(await buffer(body), bytes);
+      for (const seen of [head, read, opened]) {
+        assert.deepEqual(
+          { key: seen.key, size: seen.size, etag: seen.etag, metadata: seen.metadata },
+          { key, size: bytes.length, etag: info.etag, metadata: {} },
+        );
+      }
+      assert.deepEqual(read.lastModified, head.lastModified);
+      assert.deepEqual(opened.lastModified, head.lastModified);
+    });
+
+    it('keeps objects of no bytes', async () => {
+      const key = `${place.fresh()}empty`;
+      assert.equal((await place.store.put(key, new Uint8Array())).size, 0);
+      assert.equal((await place.store.head(key)).size, 0);
+      assert.equal((await place.store.read(key, 0)).bytes.length, 0);
+      assert.equal((await buffer((await place.store.open(key)).body)).length, 0);
+    });
+
+    it('writes only the bytes of the view it is given', async () => {
+      const key = `${place.fresh()}view`;
+      await place.store.put(key, text('0123456789').subarray(2, 5));
+      assert.equal(await contentOf(place.store, key), '234');
+    });
+
+    it('replaces an object, with another ETag', async () => {
+      const key = `${place.fresh()}a`;
+      const first = await place.store.put(key, text('one'));
+      const second = await place.other.put(key, text('two'));
+      assert.notEqual(first.etag, second.etag);
+      assert.equal((await place.store.head(key)).etag, second.etag);
+      assert.equal(await contentOf(place.store, key), 'two');
+    });
+
+    it('shows a reader the old object or the new one, never a part or a mix', async () => {
+      const key = `${place.fresh()}a`;
+      const write = async (store: ObjectStore, fill: number) =>
+        await store.put(key, Buffer.alloc(100_000 + fill, fill));
+      await write(place.store, 0);
+      const writes = [1, 2, 3, 4, 5, 6].map((fill) => write(fill % 2 ? place.store : place.other, fill));
+      const reads = Array.from({ length: 8 }, () => place.other.read(key, 1 << 20));
+      for (const { bytes } of await Promise.all(reads)) {
+        const fill = bytes[0] ?? assert.fail();
+        assert.deepEqual(bytes, Buffer.alloc(100_000 + fill, fill));
+      }
+      await Promise.all(writes);
+    });
+
+    it('says that an object does not exist', async () => {
+      const key = `${place.fresh()}none`;
+      await rejects(place.store.head(key), ObjectNotFound, key);
+      await rejects(place.store.read(key, 10), ObjectNotFound, key);
+      await rejects(place.store.open(key), ObjectNotFound, key);
+      await rejects(place.store.open(key, { start: 0 }), ObjectNotFound, key);
+    });
+
+    it('takes the folder of an object for no object', async () => {
+      const folder = `${place.fresh()}folder`;
+      await place.store.put(`${folder}/a`, text('a'));
+      await rejects(place.store.head(folder), ObjectNotFound, folder);
+      await rejects(place.store.read(folder, 10), ObjectNotFound, folder);
+      await rejects(place.store.open(folder), ObjectNotFound, folder);
+      await rejects(place.store.head(`${folder}/a/b`), ObjectNotFound);
+    });
+
+    it('does not read an object larger than the limit', async () => {
+      const key = `${place.fresh()}a`;
+      await place.store.put(key, text('12345'));
+      await rejects(place.store.read(key, 4), ObjectTooLarge, key);
+      assert.equal((await place.store.read(key, 5)).bytes.toString(), '12345');
+    });
+
+    it('opens an object that is not read to its end', async () => {
+      const key = `${place.fresh()}a`;
+      await place.store.put(key, randomBytes(1_000_000));
+      const { body } = await place.store.open(key);
+      body.destroy();
+      const { body: again } = await place.store.open(key);
+      for await (const chunk of again) {
+        assert.ok((chunk as Buffer).length > 0);
+        break;
+      }
+      assert.ok(again.destroyed);
+    });
+  });
+
+  describe('ranges', () => {
+    for (const [start, end, expected] of [
+      [0, undefined, '0123456789'],
+      [0, 0, '0'],
+      [3, 5, '345'],
+      [3, undefined, '3456789'],
+      [9, 9, '9'],
+      [9, undefined, '9'],
+      [3, 10, '3456789'],
+      [0, 1e12, '0123456789'],
+    ] as const) {
+      it(`gives bytes ${start} to ${end ?? 'the last'}, and the size of all`, async () => {
+        const key = `${place.fresh()}a`;
+        await place.store.put(key, text('0123456789'));
+        const { body, size } = await place.store.open(key, end === undefined ? { start } : { start, end });
+        assert.equal(size, 10);
+        assert.equal((await buffer(body)).toString(), expected);
+      });
+    }
+
+    it('refuses one that starts at the end or beyond, and every one of an empty object', async () => {
+      const key = `${place.fresh()}a`;
+      await place.store.put(key, text('0123456789'));
+      for (const start of [10, 11, 1e12]) {
+        await assert.rejects(
+          place.store.open(key, { start }),
+          (error) => error instanceof RangeNotSatisfiable && error.size === 10 && error.key === key,
+        );
+      }
+      await place.store.put(key, new Uint8Array());
+      await rejects(place.store.open(key, { start: 0 }), RangeNotSatisfiable, key);
+      await rejects(place.store.open(key, { start: 0, end: 0 }), RangeNotSatisfiable, key);
+    });
+  });
+
+  describe('signed URLs', () => {
+    it('are undefined or serve the object', async () => {
+      const key = `${place.fresh()}a b+c%25 文~:`;
+      await place.store.put(key, text('content'));
+      const url = await place.store.signedUrl(key, 60);
+      if (url !== undefined) assert.equal(await (await fetch(url)).text(), 'content');
+    });
+  });
+
+  describe('metadata', () => {
+    const metadata = {
+      'media-type': 'application/vnd.oci.image.index.v1+json',
+      size: '1234',
+      'a-b': '~ "x"',
+    };
+    const assertKept = (seen: Readonly<Record<string, string>>) => {
+      if (place.options.metadata || Object.keys(seen).length > 0) assert.deepEqual(seen, metadata);
+    };
+
+    it('are given back by every read, or missing', async () => {
+      const key = `${place.fresh()}a`;
+      await place.store.put(key, text('a'), { metadata });
+      assertKept((await place.other.head(key)).metadata);
+      assertKept((await place.other.read(key, 10)).metadata);
+      const { body, ...opened } = await place.other.open(key);
+      body.destroy();
+      assertKept(opened.metadata);
+    });
+
+    it('are never those of content that was replaced', async () => {
+      const key = `${place.fresh()}a`;
+      await place.store.put(key, text('a'), { metadata: { size: '1' } });
+      await place.store.put(key, text('b'), { metadata });
+      assertKept((await place.store.head(key)).metadata);
+      await place.store.put(key, text('c'));
+      assert.deepEqual((await place.store.head(key)).metadata, {});
+      await place.store.delete([key]);
+      await place.store.put(key, text('a'));
+      assert.deepEqual((await place.store.head(key)).metadata, {});
+    });
+
+    it('move with their object', async () => {
+      const base = place.fresh();
+      await place.store.put(`${base}a`, text('a'), { metadata });
+      await place.store.put(`${base}to/b`, text('b'), { metadata: { size: '1' } });
+      await place.store.move(`${base}a`, `${base}to/b`);
+      assertKept((await place.store.head(`${base}to/b`)).metadata);
+      await place.store.put(`${base}c`, text('c'));
+      await place.store.move(`${base}c`, `${base}to/b`);
+      assert.deepEqual((await place.store.head(`${base}to/b`)).metadata, {});
+    });
+  });
+
+  describe('conditional writes', () => {
+    it('hold, or are ignored where the store has none', async () => {
+      const key = `${place.fresh()}a`;
+      const { etag } = await place.store.put(key, text('one'), { onlyIfAbsent: true });
+      const { etag: next } = await place.store.put(key, text('two'), { ifMatch: etag });
+      assert.equal(await contentOf(place.store, key), 'two');
+      for (const condition of [{ onlyIfAbsent: true }, { ifMatch: etag }]) {
+        const write = place.store.put(key, text('three'), condition);
+        if (place.store.limits.conditionalWrites) await rejects(write, PreconditionFailed, key);
+        else await write;
+      }
+      const unchanged = (await place.store.head(key)).etag === next;
+      assert.equal(unchanged, place.store.limits.conditionalWrites);
+    });
+  });
+
+  describe('moving', () => {
+    it('moves an object, given what head said of it or nothing', async () => {
+      const base = place.fresh();
+      const info = await place.store.put(`${base}from/a`, text('content'));
+      await place.store.move(`${base}from/a`, `${base}to/deep/b`, info);
+      await place.store.delete([`${base}from/a`]);
+      await rejects(place.store.head(`${base}from/a`), ObjectNotFound);
+      assert.equal(await contentOf(place.other, `${base}to/deep/b`), 'content');
+      await place.other.move(`${base}to/deep/b`, `${base}c`);
+      assert.equal(await contentOf(place.store, `${base}c`), 'content');
+    });
+
+    it('leaves the source where it was or nowhere', async () => {
+      const base = place.fresh();
+      await place.store.put(`${base}a`, text('content'));
+      await place.store.move(`${base}a`, `${base}b`);
+      if (await isThere(place.other, `${base}a`)) {
+        assert.equal(await contentOf(place.other, `${base}a`), 'content');
+        await place.store.move(`${base}a`, `${base}b`);
+      }
+      assert.equal(await contentOf(place.other, `${base}b`), 'content');
+    });
+
+    it('replaces what was there', async () => {
+      const base = place.fresh();
+      await place.store.put(`${base}b`, text('old'));
+      await place.store.put(`${base}a`, text('new content'));
+      await place.store.move(`${base}a`, `${base}b`);
+      assert.equal(await contentOf(place.store, `${base}b`), 'new content');
+    });
+
+    it('changes nothing when a key is moved to itself', async () => {
+      const key = `${place.fresh()}a`;
+      const info = await place.store.put(key, text('a'));
+      await place.store.move(key, key);
+      await place.store.move(key, key, info);
+      assert.equal((await place.store.head(key)).etag, info.etag);
+      assert.equal(await contentOf(place.store, key), 'a');
+    });
+
+    it('says that the source does not exist, also when it was moved already', async () => {
+      const base = place.fresh();
+      await rejects(place.store.move(`${base}none`, `${base}b`), ObjectNotFound, `${base}none`);
+      const info = await place.store.put(`${base}a`, text('a'));
+      await place.store.move(`${base}a`, `${base}b`, info);
+      await place.store.delete([`${base}a`]);
+      await rejects(place.store.move(`${base}a`, `${base}b`, info), ObjectNotFound, `${base}a`);
+      assert.equal(await contentOf(place.store, `${base}b`), 'a');
+    });
+
+    it('refuses a source that is not the one of the ETag, and moves nothing', async () => {
+      const base = place.fresh();
+      const { etag } = await place.store.put(`${base}a`, text('one'));
+      await place.store.put(`${base}a`, text('two'));
+      const move = place.store.move(`${base}a`, `${base}b`, { size: 3, etag });
+      await rejects(move, PreconditionFailed, `${base}a`);
+      await rejects(place.store.move(`${base}a`, `${base}a`, { size: 3, etag }), PreconditionFailed);
+      await rejects(place.store.head(`${base}b`), ObjectNotFound);
+      assert.equal(await contentOf(place.store, `${base}a`), 'two');
+    });
+  });
+
+  describe('deleting', () => {
+    it('deletes many at once, and takes those that do not exist for deleted', async () => {
+      const base = place.fresh();
+      const keys = Array.from({ length: 30 }, (_, index) => `${base}${index % 3}/key ${index}+%`);
+      for (const key of keys) await place.store.put(key, text(key));
+      await place.store.put(`${base}kept`, text('kept'));
+      await place.other.delete([...keys, `${base}none`, `${base}none/below`]);
+      for (const key of keys) await rejects(place.store.head(key), ObjectNotFound);
+      await place.store.delete(keys);
+      await place.store.delete([]);
+      assert.equal(await contentOf(place.store, `${base}kept`), 'kept');
+      const left = await place.listed({ prefix: base }, ({ objects }) => objects.length === 1);
+      assert.deepEqual(
+        left.objects.map(({ key }) => key),
+        [`${base}kept`],
+      );
+    });
+  });
+
+  describe('keys', () => {
+    it('may be of any characters, and up to 1024 bytes long', async () => {
+      const base = place.fresh();
+      const keys = [
+        ...[
+          'with space',
+          '+plus',
+          '100%',
+          '100%25',
+          'q?a=b&c#d',
+          '~tilde',
+          'colon:x',
+          'quote\'"',
+          'back\\slash',
+        ],
+        ...['.hidden', 'a..b', '...', '中文/层', '\u{1f4e6}', '\ufffd', '<&>'],
+      ].map((name) => base + name);
+      const long = base + `${'é'.repeat(60)}/`.repeat(8);
+      keys.push(long + 'x'.repeat(1024 - Buffer.byteLength(long)));
+      for (const key of keys) await place.store.put(key, text(key));
+      for (const key of keys) assert.equal(await contentOf(place.other, key), key);
+    });
+
+    it('outside the rules are refused by every method', async () => {
+      const good = `${place.fresh()}good`;
+      await place.store.put(good, text('good'));
+      for (const key of [
+        ...['', '/a', 'a/', 'a//b', '.', '..', '../a', 'a/../b', './a', 'a/.', 'a\0b', 'a\ud800'],
+        ...['x'.repeat(1025), '文'.repeat(342)],
+      ]) {
+        await rejects(place.store.head(key), InvalidKey, key);
+        await rejects(place.store.open(key), InvalidKey, key);
+        await rejects(place.store.read(key, 10), InvalidKey, key);
+        await rejects(place.store.put(key, text('a')), InvalidKey, key);
+        await rejects(place.store.move(key, good), InvalidKey, key);
+        await rejects(place.store.move(good, key), InvalidKey, key);
+        await rejects(place.store.delete([good, key]), InvalidKey, key);
+        await rejects(place.store.createMultipart(key), InvalidKey, key);
+      }
+      // Time for what a refused call might have begun.
+      await sleep(50);
+      assert.equal(await contentOf(place.store, good), 'good');
+    });
+  });
+}

@@ -1,0 +1,264 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import fs from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, it, mock } from 'node:test';
+
+import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { InvalidKey, InvalidPart, MultipartNotFound, type UploadedPart } from '../../lib/storage/store.ts';
+import { rejects } from './place.ts';
+
+const KEY = 'uploads/1/data';
+const large = randomBytes(5 * 1024 * 1024);
+const small = Buffer.from('the end');
+const whole = Buffer.concat([large, small]);
+
+describe('filesystem store, multipart uploads', () => {
+  let root: string;
+  let store: FilesystemStore;
+  let other: FilesystemStore;
+  let id: string;
+
+  const folder = (...names: string[]): string => join(root, '.tmp/multipart', id, ...names);
+  /** Segments of the upload, without the files beside them. */
+  const segments = async (): Promise<string[]> =>
+    (await fs.readdir(folder())).filter((name) => name !== 'upload' && !/\..*\./.test(name));
+  const inodeOf = async (path: string): Promise<number> => (await fs.lstat(path)).ino;
+  const segmentInode = async (): Promise<number> => await inodeOf(folder((await segments())[0] ?? ''));
+  const objectInode = async (): Promise<number> => await inodeOf(join(root, KEY));
+  const upload = async (number: number, bytes: Buffer, by = store): Promise<UploadedPart> =>
+    await by.uploadPart(KEY, id, number, bytes);
+  const assertContent = async (expected: Buffer): Promise<void> => {
+    assert.ok((await store.read(KEY, expected.length)).bytes.equals(expected));
+  };
+  const assertClean = async (): Promise<void> => {
+    assert.deepEqual(await fs.readdir(join(root, '.tmp')), ['multipart']);
+    assert.deepEqual(await fs.readdir(join(root, '.tmp/multipart')), []);
+  };
+
+  beforeEach(async () => {
+    root = await fs.mkdtemp(join(tmpdir(), 'stowage-files-'));
+    store = await FilesystemStore.open(root);
+    other = await FilesystemStore.open(root);
+    id = await store.createMultipart(KEY, { metadata: { of: 'upload' } });
+  });
+  afterEach(async () => {
+    mock.restoreAll();
+    await fs.rm(root, { recursive: true });
+  });
+
+  it('are renamed, not copied, when one process wrote the parts in order', async () => {
+    const first = await upload(1, large);
+    const inode = await segmentInode();
+    const parts = [first, ...(await Promise.all([upload(2, large), upload(3, small)]))];
+    assert.equal((await segments()).length, 1);
+    const info = await other.completeMultipart(KEY, id, parts);
+    assert.equal(await objectInode(), inode);
+    assert.deepEqual(await store.head(KEY), { ...info, metadata: { of: 'upload' } });
+    await assertContent(Buffer.concat([large, large, small]));
+    await assertClean();
+  });
+
+  it('are renamed too after a start over from the first part', async () => {
+    await upload(1, small);
+    await upload(2, small);
+    const parts = [await upload(1, large), await upload(2, small)];
+    const inodes = await Promise.all((await segments()).map((name) => inodeOf(folder(name))));
+    await store.completeMultipart(KEY, id, parts);
+    assert.ok(inodes.includes(await objectInode()));
+    await assertContent(whole);
+  });
+
+  it('are copied when their parts lie apart or beside others', async () => {
+    const cases: (() => Promise<UploadedPart[]>)[] = [
+      async () => [await upload(1, large), await upload(2, small, other)],
+      async () => [await upload(2, small), await upload(1, large)].toReversed(),
+      async () => {
+        const parts = [await upload(1, large), await upload(2, small)];
+        await upload(3, small);
+        return parts;
+      },
+    ];
+    for (const write of cases) {
+      id = await store.createMultipart(KEY, { metadata: { of: 'copy' } });
+      const parts = await write();
+      const inodes = await Promise.all((await segments()).map((name) => inodeOf(folder(name))));
+      const info = await store.completeMultipart(KEY, id, parts);
+      assert.ok(!inodes.includes(await objectInode()));
+      assert.deepEqual(await store.head(KEY), { ...info, metadata: { of: 'copy' } });
+      await assertContent(whole);
+    }
+  });
+
+  it('go on in another segment after a part that failed', async () => {
+    const first = await upload(1, large);
+    mock.method(fs, 'rename', () => Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' })));
+    await assert.rejects(upload(2, randomBytes(100)));
+    mock.restoreAll();
+    const second = await upload(2, small);
+    await store.completeMultipart(KEY, id, [first, second]);
+    await assertContent(whole);
+    await assertClean();
+  });
+
+  it('take the next part after the first could not begin a segment', async () => {
+    mock.method(fs, 'writeFile', () => Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' })));
+    await assert.rejects(upload(1, large));
+    mock.restoreAll();
+    const second = await upload(2, small);
+    await store.completeMultipart(KEY, id, [await upload(1, large), second]);
+    await assertContent(whole);
+  });
+
+  it('refuse part numbers out of bounds', async () => {
+    for (const number of [0, -1, 1.5, 10_001, NaN]) await rejects(upload(number, small), InvalidPart, KEY);
+    await upload(10_000, small);
+  });
+
+  describe('with a writer still at it', () => {
+    it('are copied when it has opened the segment, so that it cannot write to the object', async () => {
+      const first = await upload(1, large);
+      const inode = await segmentInode();
+      // Completes just when the second part's bytes are about to be written.
+      const { open } = fs;
+      mock.method(fs, 'open', async (path: string, flags: string) => {
+        const handle = await open(path, flags);
+        if (flags === 'r+') {
+          mock.restoreAll();
+          await other.completeMultipart(KEY, id, [first]);
+        }
+        return handle;
+      });
+      await rejects(upload(2, small), MultipartNotFound, KEY);
+      assert.notEqual(await objectInode(), inode);
+      await assertContent(large);
+    });
+
+    it('are renamed when it has not, and it finds nothing to write to', async () => {
+      const first = await upload(1, large);
+      const inode = await segmentInode();
+      const { open } = fs;
+      mock.method(fs, 'open', async (path: string, flags: string) => {
+        if (flags !== 'r+') return await open(path, flags);
+        mock.restoreAll();
+        await fs.rename(path, `${path}.sealed`);
+        const writing = (await fs.readdir(folder())).filter((name) => name.endsWith('.writing'));
+        assert.equal(writing.length, 1);
+        return await open(path, flags);
+      });
+      const second = await upload(2, small);
+      const sealed = (await segments()).find((name) => name.endsWith('.sealed')) ?? assert.fail('not sealed');
+      const stats = await fs.lstat(folder(sealed));
+      assert.deepEqual([stats.ino, stats.size], [inode, large.length]);
+      await other.completeMultipart(KEY, id, [first, second]);
+      await assertContent(whole);
+    });
+  });
+
+  describe('killed while they are completed', () => {
+    it('between closing the segment and the rename, are completed by a repetition', async () => {
+      const parts = [await upload(1, large), await upload(2, small)];
+      const [segment = ''] = await segments();
+      const inode = await segmentInode();
+      await fs.rename(folder(segment), folder(`${segment}.sealed`));
+      await other.completeMultipart(KEY, id, parts);
+      assert.equal(await objectInode(), inode);
+      await assertContent(whole);
+      await assertClean();
+    });
+
+    it('between closing the segment and the rename, take further parts', async () => {
+      const first = await upload(1, large);
+      await fs.mkdir(join(root, KEY, 'in the way'), { recursive: true });
+      await rejects(store.completeMultipart(KEY, id, [first]), InvalidKey);
+      await fs.rm(join(root, KEY), { recursive: true });
+      const second = await upload(2, small);
+      await store.completeMultipart(KEY, id, [first, second]);
+      await assertContent(whole);
+    });
+
+    it('after the rename, are gone with the object in place', async () => {
+      const parts = [await upload(1, large), await upload(2, small)];
+      const [segment = ''] = await segments();
+      await fs.mkdir(join(root, 'uploads/1'), { recursive: true });
+      await fs.rename(folder(segment), join(root, KEY));
+      await rejects(other.completeMultipart(KEY, id, parts), MultipartNotFound, KEY);
+      await assertContent(whole);
+      await assertClean();
+    });
+
+    it('after a copy took its place, come to the same object by a repetition', async () => {
+      const parts = [await upload(1, large), await upload(2, small, other)];
+      await fs.cp(folder(), join(root, 'saved'), { recursive: true });
+      await store.completeMultipart(KEY, id, parts);
+      await fs.rename(join(root, 'saved'), folder());
+      await other.completeMultipart(KEY, id, parts);
+      await assertContent(whole);
+      await assertClean();
+    });
+
+    it('while they are thrown away, are gone', async () => {
+      const parts = [await upload(1, large)];
+      await fs.rename(folder(), join(root, '.tmp/away'));
+      await rejects(store.completeMultipart(KEY, id, parts), MultipartNotFound, KEY);
+      await rejects(upload(2, small), MultipartNotFound, KEY);
+    });
+
+    it('with a part being written, are completed without it', async () => {
+      const first = await upload(1, large);
+      const [segment = ''] = await segments();
+      await fs.writeFile(folder(`2.etag.${segment}.${large.length}.7.writing`), '');
+      await fs.appendFile(folder(segment), 'the');
+      await rejects(
+        other.completeMultipart(KEY, id, [first, { number: 2, etag: 'etag', size: 7 }]),
+        InvalidPart,
+      );
+      await other.completeMultipart(KEY, id, [first]);
+      await assertContent(large);
+      await assertClean();
+    });
+
+    for (const [written, by] of [
+      ['in order by one process', () => store],
+      ['by two', () => other],
+    ] as const) {
+      it(`at any step, lose nothing of parts written ${written}`, async () => {
+        for (let step = 1, killed = true; killed; step++) {
+          id = await store.createMultipart(KEY);
+          const parts = [await upload(1, large), await upload(2, small, by())];
+          const calls = killAfter(step);
+          await store.completeMultipart(KEY, id, parts).catch(() => undefined);
+          mock.restoreAll();
+          killed = calls() > step;
+          await other.completeMultipart(KEY, id, parts).catch((error: unknown) => {
+            assert.ok(error instanceof MultipartNotFound, String(error));
+          });
+          await assertContent(whole);
+          await store.delete([KEY]);
+        }
+      });
+    }
+  });
+});
+
+/** Lets so many calls of the file system through and then no more, as after a kill; returns how many were tried. */
+function killAfter(steps: number): () => number {
+  let calls = 0;
+  for (const name of [
+    'rename',
+    'lstat',
+    'readdir',
+    'readFile',
+    'mkdir',
+    'open',
+    'rm',
+    'writeFile',
+  ] as const) {
+    const real = fs[name] as (...args: never[]) => unknown;
+    mock.method(fs, name, (...args: never[]) =>
+      ++calls > steps ? Promise.reject(new Error('killed')) : real(...args),
+    );
+  }
+  return () => calls;
+}

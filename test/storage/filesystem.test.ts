@@ -1,0 +1,437 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import fs, { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { after, afterEach, beforeEach, describe, it, mock } from 'node:test';
+import { promisify } from 'node:util';
+
+import fc from 'fast-check';
+
+import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { InvalidKey, ObjectNotFound, StoreUnavailable } from '../../lib/storage/store.ts';
+import { allPages, expectedEntries, listOptionsOf } from './contract-listing.ts';
+import { storeContract } from './contract.ts';
+import { rejects } from './place.ts';
+
+const run = promisify(execFile);
+const bytes = Buffer.from('content');
+
+const contractRoot = await mkdtemp(join(tmpdir(), 'stowage-files-contract-'));
+after(async () => {
+  await fs.rm(contractRoot, { recursive: true });
+});
+storeContract(
+  'filesystem',
+  async () => ({ store: await FilesystemStore.open(contractRoot), close: () => Promise.resolve() }),
+  { metadata: true },
+);
+
+describe('filesystem store, of its own', () => {
+  let root: string;
+  let store: FilesystemStore;
+  const at = (...names: string[]): string => join(root, ...names);
+  const isThere = async (path: string): Promise<boolean> =>
+    await fs.lstat(path).then(
+      () => true,
+      () => false,
+    );
+  /** What lies in the store's folder for what is under way. */
+  const litter = async (): Promise<string[]> => [
+    ...(await fs.readdir(at('.tmp'))).filter((name) => name !== 'multipart'),
+    ...(await fs.readdir(at('.tmp/multipart'))),
+  ];
+  const writeFile = async (name: string, content: string): Promise<void> => {
+    await fs.mkdir(dirname(at(name)), { recursive: true });
+    await fs.writeFile(at(name), content);
+  };
+  const keysOf = async (): Promise<string[]> => (await store.list({})).objects.map(({ key }) => key);
+
+  beforeEach(async () => {
+    root = await mkdtemp(join(tmpdir(), 'stowage-files-'));
+    store = await FilesystemStore.open(root);
+  });
+  afterEach(async () => {
+    mock.restoreAll();
+    await fs.rm(root, { recursive: true, force: true });
+  });
+
+  describe('files', () => {
+    it('has each object as a plain file under its key', async () => {
+      await store.put('docker/registry/v2/x/link', bytes);
+      assert.deepEqual(await fs.readFile(at('docker/registry/v2/x/link')), bytes);
+      await writeFile('docker/registry/v2/y/link', 'by another program');
+      assert.equal(
+        (await store.read('docker/registry/v2/y/link', 100)).bytes.toString(),
+        'by another program',
+      );
+      assert.deepEqual(await keysOf(), ['docker/registry/v2/x/link', 'docker/registry/v2/y/link']);
+    });
+
+    it('leaves nothing behind beside the objects', async () => {
+      const metadata = { size: '7' };
+      await store.put('a/b', bytes, { metadata });
+      await store.move('a/b', 'c/d');
+      await rejects(store.put('c', bytes, { metadata }), InvalidKey);
+      await rejects(store.put('c/d/e', bytes), InvalidKey);
+      await rejects(store.move('c/d', 'c/d/e'), InvalidKey);
+      await rejects(store.move('none', 'b'), ObjectNotFound);
+      const id = await store.createMultipart('e');
+      const parts = [await store.uploadPart('e', id, 1, bytes)];
+      await store.uploadPart('e', id, 1, bytes);
+      await store.completeMultipart('e', id, parts);
+      const conflict = await store.createMultipart('c');
+      const part = await store.uploadPart('c', conflict, 2, bytes);
+      await rejects(store.completeMultipart('c', conflict, [part]), InvalidKey);
+      await store.abortMultipart('c', conflict);
+      assert.deepEqual(await litter(), []);
+      await store.delete(['c/d', 'e']);
+      assert.deepEqual((await fs.readdir(root)).sort(), ['.metadata', '.tmp']);
+    });
+
+    it('clears away, when opened, what killed writers left a day ago', async () => {
+      await fs.writeFile(at('.tmp/half'), 'of an object');
+      await fs.mkdir(at('.tmp/discarded'));
+      const id = await store.createMultipart('a');
+      await FilesystemStore.open(root);
+      assert.equal((await litter()).length, 3);
+      const tomorrow = Date.now() + 25 * 60 * 60 * 1000;
+      mock.method(Date, 'now', () => tomorrow);
+      await FilesystemStore.open(root);
+      assert.deepEqual(await litter(), [id]);
+    });
+
+    it('gives content that replaces other content another ETag, however quickly', async () => {
+      const etags = new Set<string>();
+      for (let round = 0; round < 100; round++) etags.add((await store.put('a', Buffer.of(round))).etag);
+      assert.equal(etags.size, 100);
+    });
+
+    it('does not leave the mtime to the coarse clock of the kernel, which would give it twice', async () => {
+      const now = Date.now() - 60_000;
+      mock.method(Date, 'now', () => now);
+      const first = await store.put('a', bytes);
+      assert.ok(Math.abs(first.lastModified.getTime() - now) <= 1);
+      assert.notEqual((await store.put('a', bytes)).etag, first.etag);
+    });
+
+    it('moves where the file system has no hard links', async () => {
+      mock.method(fs, 'link', () => Promise.reject(Object.assign(new Error('no'), { code: 'EPERM' })));
+      const info = await store.put('a/b', bytes, { metadata: { size: '7' } });
+      await store.move('a/b', 'c', info);
+      const { bytes: read, metadata } = await store.read('c', 10);
+      assert.deepEqual([read, metadata], [bytes, { size: '7' }]);
+      assert.equal(await isThere(at('a')), false);
+      await rejects(store.move('a/b', 'c', info), ObjectNotFound);
+      assert.deepEqual(await litter(), []);
+    });
+
+    it('ends a move that was killed half-way', async () => {
+      const info = await store.put('a', bytes);
+      await fs.link(at('a'), at('b'));
+      await store.move('a', 'b', info);
+      assert.deepEqual(await keysOf(), ['b']);
+      assert.deepEqual(await litter(), []);
+    });
+
+    it('leaves in place what is put at the source during a move', async () => {
+      const info = await store.put('a', bytes, { metadata: { of: 'old' } });
+      const { rename } = fs;
+      mock.method(fs, 'rename', async (from: string, to: string) => {
+        await rename(from, to);
+        if (to === at('b'))
+          await FilesystemStore.open(root).then((other) =>
+            other.put('a', Buffer.from('new'), { metadata: { of: 'new' } }),
+          );
+      });
+      await store.move('a', 'b', info);
+      const [a, b] = [await store.read('a', 100), await store.read('b', 100)];
+      assert.deepEqual([a.bytes.toString(), a.metadata], ['new', { of: 'new' }]);
+      assert.deepEqual([b.bytes, b.metadata], [bytes, { of: 'old' }]);
+    });
+  });
+
+  describe('keys', () => {
+    it('are refused in the folders of its own, and only there', async () => {
+      for (const key of ['.tmp', '.tmp/x', '.metadata', '.metadata/x/y']) {
+        await rejects(store.put(key, bytes), InvalidKey, key);
+        await rejects(store.read(key, 10), InvalidKey, key);
+        await rejects(store.delete([key]), InvalidKey, key);
+        await rejects(store.createMultipart(key), InvalidKey, key);
+      }
+      for (const key of ['a/.tmp/x', '.tmpx', '.metadata-x']) await store.put(key, bytes);
+      assert.deepEqual(await keysOf(), ['.metadata-x', '.tmpx', 'a/.tmp/x']);
+    });
+
+    it('are refused with a segment of more than 255 bytes', async () => {
+      for (const key of [`a/${'x'.repeat(256)}`, `${'文'.repeat(86)}/a`]) {
+        await rejects(store.put(key, bytes), InvalidKey, key);
+        await rejects(store.head(key), InvalidKey, key);
+        assert.deepEqual((await store.list({ prefix: key })).objects, []);
+      }
+      await store.put(`a/${'x'.repeat(255)}`, bytes, { metadata: { a: 'b' } });
+      assert.equal((await store.head(`a/${'x'.repeat(255)}`)).metadata['a'], 'b');
+    });
+
+    it('are refused below another object and as the folder of one, which stay', async () => {
+      await store.put('a/b', bytes);
+      for (const key of ['a', 'a/b/c', 'a/b/c/d']) {
+        await rejects(store.put(key, bytes), InvalidKey, key);
+        await rejects(store.move('a/b', key), InvalidKey, key);
+      }
+      assert.deepEqual(await keysOf(), ['a/b']);
+    });
+
+    it('take the place of an empty folder', async () => {
+      await fs.mkdir(at('a'));
+      await store.put('a', bytes);
+      assert.deepEqual(await keysOf(), ['a']);
+    });
+  });
+
+  describe('pruning', () => {
+    it('removes the folders a deleted or moved object leaves empty, and no others', async () => {
+      for (const key of ['r/tags/1/link', 'r/tags/2/link', 's/a']) await store.put(key, bytes);
+      await store.delete(['r/tags/1/link']);
+      assert.deepEqual(await fs.readdir(at('r/tags')), ['2']);
+      await store.move('r/tags/2/link', 's/b');
+      assert.equal(await isThere(at('r')), false);
+      await store.delete(['s/a', 's/b']);
+      assert.deepEqual((await fs.readdir(root)).sort(), ['.metadata', '.tmp']);
+    });
+
+    it('also ends a delete that was killed half-way', async () => {
+      await fs.mkdir(at('r/tags/1'), { recursive: true });
+      await store.delete(['r/tags/1/current/link']);
+      assert.equal(await isThere(at('r')), false);
+    });
+
+    it('never fails a write of another process', async () => {
+      const program = join(import.meta.dirname, 'prune-race.ts');
+      await Promise.all(['a', 'b', 'c'].map((name) => run(process.execPath, [program, root, name, '100'])));
+      assert.equal(await isThere(at('race')), false);
+      assert.deepEqual(await litter(), []);
+    });
+
+    it('is outlived by a write whose folder goes each time it is made, up to a bound', async () => {
+      const { rename } = fs;
+      let pruned = 0;
+      let prunes = 5;
+      mock.method(fs, 'rename', async (from: string, to: string) => {
+        if (to === at('a/b/c') && pruned++ < prunes) await fs.rm(at('a'), { recursive: true, force: true });
+        await rename(from, to);
+      });
+      await store.put('a/b/c', bytes);
+      assert.equal((await store.head('a/b/c')).size, bytes.length);
+      prunes = Infinity;
+      await rejects(store.put('a/b/c', bytes), StoreUnavailable, 'a/b/c');
+      assert.deepEqual(await litter(), []);
+    });
+  });
+
+  describe('listing', () => {
+    it('shows no empty folders, and none of its own', async () => {
+      await fs.mkdir(at('r/_uploads/x'), { recursive: true });
+      await fs.mkdir(at('empty'));
+      await store.put('r/a', bytes);
+      await store.createMultipart('r/b');
+      const prefixesOf = async (prefix: string) => (await store.list({ prefix, delimiter: '/' })).prefixes;
+      assert.deepEqual(await prefixesOf(''), ['r/']);
+      assert.deepEqual(await prefixesOf('r/'), []);
+      assert.deepEqual(await keysOf(), ['r/a']);
+      for (const prefix of ['.tmp/', '.tmp/multipart/', '.metadata/', '../', 'r/../r/', '.t']) {
+        assert.deepEqual(await store.list({ prefix }), { objects: [], prefixes: [], next: undefined });
+      }
+    });
+
+    it('shows regular files only, and reads take nothing else for an object', async () => {
+      await store.put('a/file', bytes);
+      await fs.symlink(at('a'), at('linked'));
+      await fs.symlink(at('a/file'), at('link'));
+      await run('mkfifo', [at('pipe')]);
+      assert.deepEqual(await keysOf(), ['a/file']);
+      for (const key of ['link', 'pipe', 'linked', 'a']) {
+        await rejects(store.head(key), ObjectNotFound, key);
+        await rejects(store.open(key), ObjectNotFound, key);
+        await rejects(store.read(key, 10), ObjectNotFound, key);
+        await rejects(store.move(key, 'b'), ObjectNotFound, key);
+      }
+      assert.deepEqual(await litter(), []);
+    });
+
+    it('passes over a file and a folder that vanish meanwhile', async () => {
+      for (const key of ['a', 'b/c', 'd']) await store.put(key, bytes);
+      const { readdir } = fs;
+      mock.method(fs, 'readdir', async (path: string, options: { withFileTypes: true }) => {
+        const entries = await readdir(path, options);
+        await fs.rm(at('a'), { force: true });
+        await fs.rm(at('b'), { recursive: true, force: true });
+        return entries;
+      });
+      assert.deepEqual(await keysOf(), ['d']);
+    });
+
+    it('reads no folders but those that may hold entries of the page', async () => {
+      for (let folder = 10; folder < 40; folder++) {
+        for (const name of ['a/x', 'b/x', 'b/y', 'c']) await writeFile(`r/${folder}/${name}`, '');
+      }
+      const read = mock.method(fs, 'readdir').mock;
+      const foldersReadFor = async (options: Parameters<typeof store.list>[0]): Promise<string[]> => {
+        read.resetCalls();
+        await store.list(options);
+        return read.calls.map((call) => String(call.arguments[0]).slice(root.length));
+      };
+      const folder = (...names: string[]) => names.map((name) => (name === '' ? '' : `/${name}`));
+      assert.deepEqual(await foldersReadFor({ prefix: 'r/20/b/' }), folder('r/20/b/'));
+      assert.deepEqual(await foldersReadFor({ prefix: 'r/20/b' }), folder('r/20/', 'r/20/b/'));
+      assert.deepEqual(
+        await foldersReadFor({ prefix: 'r/', limit: 1, startAfter: 'r/20/b/x' }),
+        folder('r/', 'r/20/', 'r/20/b/'),
+      );
+      assert.deepEqual(
+        await foldersReadFor({ prefix: 'r/', delimiter: '/', startAfter: 'r/38/' }),
+        folder('r/', 'r/39/', 'r/39/a/'),
+      );
+      assert.deepEqual(
+        await foldersReadFor({ prefix: 'r/', delimiter: '/', startAfter: 'r/38/b/x' }),
+        folder('r/', 'r/39/', 'r/39/a/'),
+      );
+      assert.deepEqual(await foldersReadFor({ delimiter: '/' }), folder('', 'r/', 'r/10/', 'r/10/a/'));
+      assert.deepEqual(await foldersReadFor({ prefix: 'none/below/' }), folder('none/below/'));
+      assert.equal((await foldersReadFor({ prefix: 'r/', delimiter: '/', limit: 3 })).length, 1 + 4 * 2);
+    });
+
+    it('agrees with a plain model on any tree', async () => {
+      const segment = fc
+        .array(fc.constantFrom('a', 'b', '-', '_', '0', '.x', '\u{1f4e6}', '\ufffd'), {
+          minLength: 1,
+          maxLength: 2,
+        })
+        .map((characters) => characters.join(''));
+      const key = fc.array(segment, { minLength: 1, maxLength: 4 }).map((segments) => segments.join('/'));
+      const isFree = (candidate: string, index: number, keys: readonly string[]) =>
+        !keys.some((other) => other.startsWith(`${candidate}/`)) && keys.indexOf(candidate) === index;
+      const cases = fc
+        .uniqueArray(key, { minLength: 1, maxLength: 25 })
+        .map((keys) => keys.filter(isFree).sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))))
+        .chain((keys) => fc.tuple(fc.constant(keys), fc.array(listOptionsOf('', keys), { maxLength: 20 })));
+      await fc.assert(
+        fc.asyncProperty(cases, async ([keys, queries]) => {
+          for (const name of keys) await writeFile(name, '');
+          for (const options of queries) {
+            assert.deepEqual(await allPages(store, options), expectedEntries(keys, options));
+          }
+          await store.delete(keys);
+          assert.deepEqual((await fs.readdir(root)).sort(), ['.metadata', '.tmp']);
+        }),
+        { seed: 1, numRuns: 60 },
+      );
+    });
+  });
+
+  describe('metadata', () => {
+    it('are ignored once another program rewrote the file', async () => {
+      const { etag } = await store.put('a', bytes, { metadata: { size: '7' } });
+      await fs.writeFile(at('a'), 'CONTENT');
+      const head = await store.head('a');
+      assert.deepEqual(head.metadata, {});
+      assert.notEqual(head.etag, etag);
+      await fs.rm(at('a'));
+      await fs.writeFile(at('a'), 'content');
+      assert.deepEqual((await store.head('a')).metadata, {});
+    });
+
+    it('go when their object is deleted or moved', async () => {
+      for (const key of ['a', 'b']) await store.put(key, bytes, { metadata: { size: '7' } });
+      await store.delete(['a']);
+      await store.move('b', 'c');
+      await store.delete(['c']);
+      const left = await fs.readdir(at('.metadata'), { recursive: true, withFileTypes: true });
+      assert.deepEqual(
+        left.filter((entry) => entry.isFile()),
+        [],
+      );
+    });
+
+    it('are ignored when their sidecar is torn', async () => {
+      await store.put('a', bytes, { metadata: { size: '7' } });
+      for (const entry of await fs.readdir(at('.metadata'), { recursive: true, withFileTypes: true })) {
+        if (entry.isFile()) await fs.truncate(join(entry.parentPath, entry.name), 10);
+      }
+      assert.deepEqual((await store.head('a')).metadata, {});
+    });
+  });
+
+  describe('outages', () => {
+    const everyMethod = (): Record<string, () => Promise<unknown>> => ({
+      head: () => store.head('a'),
+      open: () => store.open('a'),
+      read: () => store.read('a', 10),
+      put: () => store.put('a', bytes),
+      'put with metadata': () => store.put('a', bytes, { metadata: { a: 'b' } }),
+      move: () => store.move('a', 'b'),
+      delete: () => store.delete(['a']),
+      list: () => store.list({}),
+      'list below': () => store.list({ prefix: 'a/b/' }),
+      createMultipart: () => store.createMultipart('a'),
+      uploadPart: () => store.uploadPart('a', id, 1, bytes),
+      completeMultipart: () => store.completeMultipart('a', id, [{ number: 1, etag: 'e', size: 7 }]),
+      abortMultipart: () => store.abortMultipart('a', id),
+      listMultiparts: () => store.listMultiparts('')[Symbol.asyncIterator]().next(),
+    });
+    const id = '00000000-0000-4000-8000-000000000000';
+
+    for (const [outage, arrange] of Object.entries({
+      'is gone': () => Promise.resolve(),
+      'is an empty mount point': () => fs.mkdir(root),
+      'is a file': () => fs.writeFile(root, ''),
+    })) {
+      it(`are no absence when the root ${outage}`, async () => {
+        await store.put('a', bytes);
+        await fs.rm(root, { recursive: true });
+        await arrange();
+        for (const [method, call] of Object.entries(everyMethod())) {
+          await assert.rejects(call(), StoreUnavailable, method);
+        }
+        if (outage === 'is a file') await rejects(FilesystemStore.open(root), StoreUnavailable);
+      });
+    }
+
+    it('are told with their cause, whatever the errno', async () => {
+      await store.put('a', bytes);
+      for (const code of ['EACCES', 'EIO', 'ENOSPC', 'EMFILE', 'EROFS']) {
+        const cause = Object.assign(new Error(`${code}: mocked`), { code });
+        for (const method of [
+          'open',
+          'lstat',
+          'readdir',
+          'rename',
+          'link',
+          'unlink',
+          'writeFile',
+          'readFile',
+        ] as const) {
+          mock.method(fs, method, () => Promise.reject(cause));
+        }
+        for (const [method, call] of Object.entries(everyMethod())) {
+          await assert.rejects(
+            call(),
+            (error) => error instanceof StoreUnavailable && error.cause === cause,
+            `${method} at ${code}`,
+          );
+        }
+        mock.restoreAll();
+      }
+      assert.equal((await store.read('a', 10)).bytes.toString(), 'content');
+      assert.deepEqual(await litter(), []);
+    });
+
+    it('end a stream of a file that became shorter with an error', async () => {
+      await store.put('a', bytes);
+      const { body } = await store.open('a', { start: 1 });
+      await fs.truncate(at('a'), 3);
+      await assert.rejects(text(body), StoreUnavailable);
+    });
+  });
+});

@@ -1,0 +1,304 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { S3Store } from '../../lib/storage/s3.ts';
+import type { CopyOptions, S3Options } from '../../lib/storage/s3-bucket.ts';
+import { InvalidKey, ObjectNotFound, PreconditionFailed, StoreUnavailable } from '../../lib/storage/store.ts';
+import { bucketProxy, type BucketProxy, type BucketRequest, type Fate } from '../servers/bucket-proxy.ts';
+import { requires } from '../servers/requires.ts';
+import type { S3Server } from '../servers/s3.ts';
+import { swift } from '../servers/swift.ts';
+import { storeContract } from './contract.ts';
+import { rejects } from './place.ts';
+
+const BUCKET = 'images';
+const MiB = 1024 ** 2;
+
+describe('S3 store on Swift', requires('swift-proxy-server'), () => {
+  let server: S3Server;
+
+  before(async () => {
+    server = await swift();
+    await server.createBucket(BUCKET);
+  });
+
+  after(async () => {
+    await server.stop();
+  });
+
+  const options = (more: Partial<S3Options> = {}): S3Options => ({
+    bucket: BUCKET,
+    region: server.region,
+    endpoint: server.endpoint,
+    credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey },
+    rootDirectory: '',
+    forcePathStyle: true,
+    partSize: 5 * 1024 ** 2,
+    ...more,
+  });
+
+  storeContract(
+    'S3',
+    async () => {
+      const store = new S3Store(options());
+      await store.check();
+      return {
+        store,
+        close: () => {
+          store.close();
+          return Promise.resolve();
+        },
+      };
+    },
+    { metadata: true, runs: 30 },
+  );
+
+  describe('of its own', () => {
+    let proxy: BucketProxy;
+    const opened: S3Store[] = [];
+    const operations = () => proxy.requests.map(({ operation }) => operation);
+
+    /** Through the proxy. */
+    const open = (more: Partial<S3Options> = {}): S3Store => {
+      const store = new S3Store(options({ endpoint: proxy.endpoint, ...more }));
+      opened.push(store);
+      return store;
+    };
+
+    before(async () => {
+      proxy = await bucketProxy(server.endpoint);
+    });
+
+    beforeEach(() => {
+      proxy.reset();
+    });
+
+    after(async () => {
+      for (const store of opened) store.close();
+      await proxy.stop();
+    });
+
+    describe('copies', () => {
+      const small: CopyOptions = { threshold: 5 * MiB, partSize: 5 * MiB, parallel: 3 };
+      const content = randomBytes(12 * MiB);
+      const read = async (store: S3Store, key: string) => (await store.read(key, 100 * MiB)).bytes;
+
+      it('go in parts of the size that is set above a limit, in parallel, with the metadata', async () => {
+        const store = open({ copy: small });
+        const info = await store.put('copies/a', content, { metadata: { 'a-b': 'c' } });
+        proxy.reset();
+        await store.move('copies/a', 'copies/b', info);
+        assert.equal(operations().filter((name) => name === 'UploadPartCopy').length, 3);
+        assert.ok(!operations().includes('CopyObject'));
+        assert.ok(content.equals(await read(store, 'copies/b')));
+        assert.deepEqual((await store.head('copies/b')).metadata, { 'a-b': 'c' });
+      });
+
+      it('go in one call up to the limit', async () => {
+        const store = open({ copy: { ...small, threshold: content.length } });
+        const info = await store.put('copies/c', content);
+        proxy.reset();
+        await store.move('copies/c', 'copies/d', info);
+        assert.deepEqual(operations(), ['CopyObject']);
+        assert.ok(content.equals(await read(store, 'copies/d')));
+      });
+
+      it('go through this process where the server copies no parts', async () => {
+        const store = open({ copy: small });
+        const info = await store.put('copies/e', content);
+        proxy.intercept = ({ operation }) =>
+          operation === 'UploadPartCopy' ? { status: 501, code: 'NotImplemented' } : 'pass';
+        await store.move('copies/e', 'copies/f', info);
+        assert.ok(content.equals(await read(store, 'copies/f')));
+      });
+
+      it('leave nothing behind when one fails', async () => {
+        const store = open({ copy: small });
+        const info = await store.put('copies/g', content);
+        proxy.intercept = ({ operation, query }) =>
+          operation === 'UploadPartCopy' && query.get('partNumber') === '2'
+            ? { status: 403, code: 'AccessDenied' }
+            : 'pass';
+        await rejects(store.move('copies/g', 'copies/h', info), StoreUnavailable, 'copies/g');
+        await rejects(store.head('copies/h'), ObjectNotFound);
+        for await (const { key } of store.listMultiparts('copies/')) assert.fail(`${key} was left`);
+      });
+
+      it('never are of an object that took the place of the source', async () => {
+        for (const copy of [small, { ...small, threshold: 100 * MiB }]) {
+          const store = open({ copy });
+          const { etag } = await store.put('copies/i', content);
+          await store.put('copies/i', randomBytes(content.length));
+          const source = { size: content.length, etag };
+          await rejects(store.move('copies/i', 'copies/j', source), PreconditionFailed, 'copies/i');
+          await rejects(store.head('copies/j'), ObjectNotFound);
+        }
+      });
+    });
+
+    describe('below a root directory', () => {
+      it('has its keys, and no others', async () => {
+        const [below, beside] = [open({ rootDirectory: 'team/root' }), open()];
+        await beside.put('team/rooted', Buffer.from('another'));
+        await below.put('a/b', Buffer.from('content'));
+        await below.put('a/c/d', Buffer.from('content'));
+        const upload = await below.createMultipart('e');
+        assert.deepEqual(
+          (await beside.list({ prefix: 'team/root/' })).objects.map(({ key }) => key),
+          ['team/root/a/b', 'team/root/a/c/d'],
+        );
+        const { objects, prefixes } = await below.list({ prefix: 'a/', delimiter: '/', startAfter: 'a/a' });
+        assert.deepEqual([objects.map(({ key }) => key), prefixes], [['a/b'], ['a/c/']]);
+        const uploads: string[] = [];
+        for await (const { key } of below.listMultiparts('')) uploads.push(key);
+        assert.deepEqual(uploads, ['e']);
+        await below.abortMultipart('e', upload);
+      });
+
+      it('refuses keys that are too long with it', async () => {
+        const store = open({ rootDirectory: 'r'.repeat(100) });
+        await rejects(store.put('k'.repeat(924), Buffer.alloc(1)), InvalidKey);
+        await store.put(`${'k'.repeat(900)}/x`, Buffer.alloc(1));
+      });
+    });
+
+    it('says of every object it makes how it is to be kept', async () => {
+      const store = open({ encryption: { keyId: 'the-key' }, storageClass: 'STANDARD_IA' });
+      const source = { size: 1, etag: 'any' };
+      proxy.intercept = () => ({ status: 200, headers: { etag: '"any"' } });
+      // What comes of them does not matter: these are answers of nobody.
+      await Promise.allSettled([
+        store.put('kept/a', Buffer.from('a')),
+        store.createMultipart('kept/b'),
+        store.move('kept/a', 'kept/c', source),
+      ]);
+      const asked = proxy.requests.map(({ operation, headers }) =>
+        [
+          operation,
+          headers['x-amz-server-side-encryption'],
+          headers['x-amz-server-side-encryption-aws-kms-key-id'],
+          headers['x-amz-storage-class'],
+        ].join(' '),
+      );
+      assert.deepEqual(
+        new Set(asked),
+        new Set(
+          ['PutObject', 'CreateMultipartUpload', 'CopyObject'].map(
+            (name) => `${name} aws:kms the-key STANDARD_IA`,
+          ),
+        ),
+      );
+    });
+
+    describe('conditional writes', () => {
+      /** Swift has none; here the proxy stands in for a server that does. */
+      const honour = async (request: BucketRequest): Promise<Fate> => {
+        const { 'if-match': match, 'if-none-match': none } = request.headers;
+        if (request.operation !== 'PutObject' || (match === undefined && none === undefined)) return 'pass';
+        const bytes = await request.body();
+        const there = await direct.head(request.key).catch(() => undefined);
+        const holds = match === undefined ? there === undefined : match === `"${there?.etag ?? ''}"`;
+        if (!holds) return { status: 412, code: 'PreconditionFailed' };
+        const { etag } = await direct.put(request.key, bytes);
+        return { status: 200, headers: { etag: `"${etag}"` } };
+      };
+      let direct: S3Store;
+
+      before(() => {
+        direct = new S3Store(options());
+        opened.push(direct);
+      });
+
+      it('are found out by a write that must not succeed, which leaves nothing', async () => {
+        const [with_, without] = [open(), open()];
+        proxy.intercept = honour;
+        await with_.check();
+        assert.equal(with_.limits.conditionalWrites, true);
+        // As a server does that has never heard of conditions.
+        const ignoring = open();
+        proxy.intercept = async ({ operation, key, body }) => {
+          if (operation !== 'PutObject') return 'pass';
+          const { etag } = await direct.put(key, await body());
+          return { status: 200, headers: { etag: `"${etag}"` } };
+        };
+        await ignoring.check();
+        assert.equal(ignoring.limits.conditionalWrites, false);
+        proxy.reset();
+        await without.check();
+        assert.equal(without.limits.conditionalWrites, false);
+        const { objects } = await without.list({ prefix: 'docker/registry/v2/uploads/' });
+        assert.deepEqual(objects, []);
+      });
+
+      it('that are set, but the server has none, end the start with what to do', async () => {
+        await assert.rejects(open({ conditionalWrites: true }).check(), {
+          name: 'StoreUnavailable',
+          message: /does not honour If-Match; remove REGISTRY_STORAGE_S3_CONDITIONALWRITES/,
+        });
+      });
+
+      it('of which the answer was lost have succeeded', async () => {
+        const store = open({ conditionalWrites: true });
+        const { etag } = await store.put('conditions/a', Buffer.from('one'));
+        let puts = 0;
+        proxy.intercept = async (request) => {
+          const fate = await honour(request);
+          if (request.operation === 'PutObject') puts += 1;
+          return puts === 1 ? 'drop-request' : fate;
+        };
+        await store.put('conditions/a', Buffer.from('two'), { ifMatch: etag });
+        assert.equal((await store.read('conditions/a', 10)).bytes.toString(), 'two');
+        await rejects(store.put('conditions/a', Buffer.from('three'), { ifMatch: etag }), PreconditionFailed);
+        assert.equal((await store.read('conditions/a', 10)).bytes.toString(), 'two');
+      });
+
+      it('are tried again when they met another', async () => {
+        const store = open({ conditionalWrites: true });
+        const { etag } = await store.put('conditions/b', Buffer.from('one'));
+        proxy.reset();
+        proxy.intercept = async (request, index) =>
+          index < 2 ? { status: 409, code: 'ConditionalRequestConflict' } : await honour(request);
+        await store.put('conditions/b', Buffer.from('two'), { ifMatch: etag });
+        assert.deepEqual(operations(), ['PutObject', 'PutObject', 'PutObject']);
+      });
+    });
+
+    it('has an MD5 only where S3 demands one', async () => {
+      const store = open();
+      await store.put('md5', Buffer.from('content'));
+      await store.delete(['md5']);
+      assert.deepEqual(
+        proxy.requests.map(({ operation, headers }) => [operation, headers['content-md5'] !== undefined]),
+        [
+          ['PutObject', false],
+          ['DeleteObjects', true],
+        ],
+      );
+    });
+
+    it('reads a small object again whose body broke off', async () => {
+      const store = open();
+      await store.put('broken', Buffer.from('content'));
+      proxy.reset();
+      proxy.intercept = (_, index): Fate => (index < 2 ? 'cut-body' : 'pass');
+      assert.equal((await store.read('broken', 10)).bytes.toString(), 'content');
+      proxy.reset();
+      proxy.intercept = () => 'cut-body';
+      await rejects(store.read('broken', 10), StoreUnavailable, 'broken');
+    });
+
+    it('signs URLs that end when they should and hold for one object alone', async () => {
+      const store = open();
+      await store.put('signed/a', Buffer.from('content'));
+      await store.put('signed/b', Buffer.from('other'));
+      const url = await store.signedUrl('signed/a', 1200);
+      assert.equal(url.searchParams.get('X-Amz-Expires'), '1200');
+      assert.equal((await fetch(new URL(url.href.replace('signed/a', 'signed/b')))).status, 403);
+      const short = await store.signedUrl('signed/a', 1);
+      await sleep(2500);
+      assert.equal((await fetch(short)).status, 403);
+      assert.equal(await (await fetch(url)).text(), 'content');
+    });
+  });
+});
