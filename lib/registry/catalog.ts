@@ -1,0 +1,40 @@
+import { isRepositoryName, parseRepositoryName } from '../protocol/names.ts';
+import type { Page } from '../protocol/pages.ts';
+import type { ObjectStore } from '../storage/store.ts';
+import { repositoriesPrefix, repositoryDelimiter } from './layout.ts';
+import { namesInOrder, type NamePage } from './name-order.ts';
+
+/** The repositories of a bucket. */
+export class Catalog {
+  readonly #store: ObjectStore;
+
+  constructor(store: ObjectStore) {
+    this.#store = store;
+  }
+
+  /**
+   * A page of repository names in byte order. Names of any depth come of one listing: what lies directly below a
+   * repository starts with an underscore, which rolls it up.
+   * @throws RegistryError NAME_INVALID when `last` is no name
+   */
+  async list(page: Page): Promise<NamePage> {
+    if (page.last !== '') parseRepositoryName(page.last);
+    return await namesInOrder(
+      this.#store,
+      {
+        prefix: repositoriesPrefix,
+        suffix: repositoryDelimiter,
+        delimiter: repositoryDelimiter,
+        entriesPerName: 1,
+        isName: isRepositoryName,
+        entries: ({ prefixes }) => prefixes,
+        exists: async (name) => await this.#exists(`${repositoriesPrefix}${name}${repositoryDelimiter}`),
+      },
+      page,
+    );
+  }
+
+  async #exists(prefix: string): Promise<boolean> {
+    return (await this.#store.list({ prefix, limit: 1 })).objects.length > 0;
+  }
+}

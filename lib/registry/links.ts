@@ -1,0 +1,63 @@
+import { parseDigest, type Digest } from '../protocol/digests.ts';
+import { RegistryError } from '../protocol/errors.ts';
+import { ObjectNotFound, ObjectTooLarge, type ObjectHead, type ObjectStore } from '../storage/store.ts';
+
+/** A link is a digest in text; distribution's has no line end, but hands have edited buckets. */
+const maxLinkSize = 1024;
+
+export interface Link {
+  readonly digest: Digest;
+  readonly metadata: ObjectHead['metadata'];
+}
+
+/** Whether an object exists. An outage is an error, never a no. */
+export async function exists(store: ObjectStore, key: string): Promise<boolean> {
+  return (await orUndefined(store.head(key))) !== undefined;
+}
+
+/** What a link points at, or undefined when there is none. */
+export async function readLink(store: ObjectStore, key: string): Promise<Link | undefined> {
+  const link = await orUndefined(readSmall(store, key));
+  return link && { digest: linkedDigest(link.bytes, key), metadata: link.metadata };
+}
+
+async function readSmall(store: ObjectStore, key: string): ReturnType<ObjectStore['read']> {
+  try {
+    return await store.read(key, maxLinkSize);
+  } catch (error) {
+    throw error instanceof ObjectTooLarge ? damaged(key, error) : error;
+  }
+}
+
+/** Writes a link, or the same link again. */
+export async function writeLink(
+  store: ObjectStore,
+  key: string,
+  digest: Digest,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  await store.put(key, Buffer.from(digest), { metadata });
+}
+
+/** The result of a read, or undefined when the object does not exist. */
+export async function orUndefined<T>(read: Promise<T>): Promise<T | undefined> {
+  try {
+    return await read;
+  } catch (error) {
+    if (error instanceof ObjectNotFound) return undefined;
+    throw error;
+  }
+}
+
+function linkedDigest(bytes: Buffer, key: string): Digest {
+  try {
+    return parseDigest(bytes.toString('latin1').trim());
+  } catch (cause) {
+    throw damaged(key, cause);
+  }
+}
+
+function damaged(key: string, cause: unknown): RegistryError {
+  const error = new Error(`the link ${key} holds no digest`, { cause });
+  return new RegistryError('UNKNOWN', 'a link in the bucket is damaged', [], { cause: error });
+}

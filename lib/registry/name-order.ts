@@ -1,0 +1,85 @@
+import type { Page } from '../protocol/pages.ts';
+import { compareKeys, type Listing, type ObjectStore } from '../storage/store.ts';
+
+/** Names (of repositories or tags) that a bucket lists by keys `<prefix><name><suffix>`. */
+export interface NamedKeys {
+  readonly prefix: string;
+  /** What follows a name in its key, and sorts among what may follow it in a longer name. */
+  readonly suffix: string;
+  /** What a listing rolls up. */
+  readonly delimiter: string;
+  /** Objects and prefixes that a listing has of each name. */
+  readonly entriesPerName: number;
+  /** Whether a text could be a name. */
+  readonly isName: (text: string) => boolean;
+  /** The keys and prefixes of a listing that stand for a name. */
+  readonly entries: (listing: Listing) => readonly string[];
+  /** Whether a name exists; asked only of names a listing has not come to yet. */
+  readonly exists: (name: string) => Promise<boolean>;
+}
+
+export interface NamePage {
+  /** In byte order. */
+  readonly names: readonly string[];
+  /** Whether names follow the last of these. */
+  readonly more: boolean;
+}
+
+/**
+ * One page of names in byte order, from listings in key order, which is another: `app-web/_…` comes before `app/_…`
+ * since `-` sorts before `/`, and `a/0/_…` before `a/_…`. Only a name that is the beginning of a longer one can come
+ * late so; such a one is looked up where its longer relatives appear without it. Names listed late are otherwise lost
+ * by whoever continues after a name they belong before.
+ */
+export async function namesInOrder(store: ObjectStore, keys: NamedKeys, page: Page): Promise<NamePage> {
+  const { n, last } = page;
+  if (n === 0) return { names: [], more: false };
+  const found = new Set<string>();
+  const probed = new Map<string, boolean>();
+  let cursor = keys.prefix + last;
+  for (;;) {
+    const listing = await list(store, keys, cursor, n);
+    for (const name of names(keys, listing)) if (compareKeys(name, last) > 0) found.add(name);
+    const { next } = listing;
+    const isLate = (name: string) =>
+      next !== undefined && !found.has(name) && compareKeys(keys.prefix + name + keys.suffix, next) > 0;
+    const late = firstOf(found, n + 1)
+      .flatMap((name) => lateNames(keys, name))
+      .filter((name) => compareKeys(name, last) > 0 && isLate(name));
+    await probe(keys, late, probed);
+    const known = firstOf([...found, ...late.filter((name) => probed.get(name))], n + 1);
+    if (known.length > n || next === undefined) return { names: known.slice(0, n), more: known.length > n };
+    cursor = next;
+  }
+}
+
+async function list(store: ObjectStore, keys: NamedKeys, startAfter: string, n: number): Promise<Listing> {
+  const { prefix, delimiter, entriesPerName } = keys;
+  // One name more than asked, to know whether any follow, and one for `last` itself, which its own keys come after.
+  const limit = Math.min(1000, (n + 2) * entriesPerName);
+  return await store.list({ prefix, delimiter, startAfter, limit });
+}
+
+function names({ prefix, suffix, isName, entries }: NamedKeys, listing: Listing): string[] {
+  return entries(listing)
+    .filter((key) => key.startsWith(prefix) && key.endsWith(suffix))
+    .map((key) => key.slice(prefix.length, key.length - suffix.length))
+    .filter(isName);
+}
+
+/** Beginnings of a name that are names whose keys come after its own. */
+function lateNames({ suffix, isName }: NamedKeys, name: string): string[] {
+  return Array.from(name, (_, end) => end)
+    .filter((end) => compareKeys(name.slice(end) + suffix, suffix) < 0)
+    .map((end) => name.slice(0, end))
+    .filter(isName);
+}
+
+async function probe(keys: NamedKeys, names: readonly string[], probed: Map<string, boolean>): Promise<void> {
+  const unknown = [...new Set(names)].filter((name) => !probed.has(name));
+  await Promise.all(unknown.map(async (name) => probed.set(name, await keys.exists(name))));
+}
+
+function firstOf(names: Iterable<string>, count: number): string[] {
+  return [...new Set(names)].sort(compareKeys).slice(0, count);
+}

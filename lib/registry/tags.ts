@@ -1,0 +1,173 @@
+import { createHash } from 'node:crypto';
+import { digestParts, type Digest } from '../protocol/digests.ts';
+import { RegistryError } from '../protocol/errors.ts';
+import type { RepositoryName } from '../protocol/names.ts';
+import type { Page } from '../protocol/pages.ts';
+import { isTag, parseTag, type Tag } from '../protocol/tags.ts';
+import type { ObjectInfo, ObjectStore } from '../storage/store.ts';
+import {
+  repositoryPrefix,
+  tagIndexDelimiter,
+  tagIndexLink,
+  tagLink,
+  tagLinkSuffix,
+  tagsPrefix,
+} from './layout.ts';
+import { exists, readLink, writeLink, type Link } from './links.ts';
+import { namesInOrder, type NamePage } from './name-order.ts';
+
+/** Tags whose links are read at once. */
+const parallelReads = 32;
+
+/** The tags of repositories. */
+export class Tags {
+  readonly #store: ObjectStore;
+
+  constructor(store: ObjectStore) {
+    this.#store = store;
+  }
+
+  /**
+   * A page of a repository's tags in byte order (end-8).
+   * @throws RegistryError NAME_UNKNOWN when there is no such repository, TAG_INVALID when `last` is no tag
+   */
+  async list(name: RepositoryName, page: Page): Promise<NamePage> {
+    if (page.last !== '') parseTag(page.last);
+    const prefix = tagsPrefix(name);
+    const tags = await namesInOrder(
+      this.#store,
+      {
+        prefix,
+        suffix: tagLinkSuffix,
+        delimiter: tagIndexDelimiter,
+        // Its link, and its past rolled up.
+        entriesPerName: 2,
+        isName: isTag,
+        entries: ({ objects }) => objects.map(({ key }) => key),
+        exists: async (tag) => await exists(this.#store, `${prefix}${tag}${tagLinkSuffix}`),
+      },
+      page,
+    );
+    if (tags.names.length === 0) await this.#assertRepository(name);
+    return tags;
+  }
+
+  /** What a tag points at, or undefined when there is none. */
+  async resolve(name: RepositoryName, tag: Tag): Promise<Link | undefined> {
+    return await readLink(this.#store, tagLink(name, tag));
+  }
+
+  /** Notes that a tag is about to point at a manifest, as distribution does before it moves the tag. */
+  async record(name: RepositoryName, tag: Tag, digest: Digest): Promise<void> {
+    await writeLink(this.#store, tagIndexLink(name, tag, digest), digest);
+  }
+
+  /** Moves a tag. @param metadata for {@link resolve} to return */
+  async point(
+    name: RepositoryName,
+    tag: Tag,
+    digest: Digest,
+    metadata: Readonly<Record<string, string>>,
+  ): Promise<void> {
+    await writeLink(this.#store, tagLink(name, tag), digest, metadata);
+  }
+
+  /** All that there is of a tag, or undefined when there is none. */
+  async find(name: RepositoryName, tag: Tag): Promise<StoredTag | undefined> {
+    const [known, past] = await Promise.all([
+      exists(this.#store, tagLink(name, tag)),
+      this.#objects(`${tagsPrefix(name)}${tag}${tagIndexDelimiter}`),
+    ]);
+    return known ? { link: tagLink(name, tag), past: past.map(({ key }) => key) } : undefined;
+  }
+
+  /** The tags that point at a manifest now; not those that once did. */
+  async pointingAt(name: RepositoryName, digest: Digest): Promise<StoredTag[]> {
+    const { algorithm, hex } = digestParts(digest);
+    const isPastOfIt = (key: string) => key.endsWith(`${tagIndexDelimiter}${algorithm}/${hex}/link`);
+    // Only a tag whose past names the digest can point at it.
+    const candidates = (await this.#all(name)).filter(({ past }) => past.some(isPastOfIt));
+    const pointing: boolean[] = [];
+    for (let i = 0; i < candidates.length; i += parallelReads) {
+      const some = candidates.slice(i, i + parallelReads);
+      pointing.push(...(await Promise.all(some.map(async (tag) => await this.#pointsAt(tag, digest)))));
+    }
+    return candidates.filter((_, i) => pointing[i]);
+  }
+
+  /**
+   * Deletes tags. Their links go first: by its past a tag is found that points at a manifest to be deleted, so no tag may
+   * lose that and stay.
+   * @param afterwards keys that go once no tag is left
+   */
+  async delete(tags: readonly StoredTag[], afterwards: readonly string[] = []): Promise<void> {
+    const rest = [...tags.flatMap(({ past }) => past), ...afterwards];
+    if (tags.length > 0) await this.#store.delete(tags.map(({ link }) => link));
+    if (rest.length > 0) await this.#store.delete(rest);
+  }
+
+  /**
+   * The ETag of what was written in one piece and without a key of KMS is the MD5 of its bytes. Where it is not, it says
+   * nothing, and the link is read.
+   */
+  async #pointsAt({ link, past, etag }: ListedTag, digest: Digest): Promise<boolean> {
+    const known = past.map(digestOfPast).find((one) => md5(one) === etag);
+    return (known ?? (await readLink(this.#store, link))?.digest) === digest;
+  }
+
+  /** Every tag of a repository that has a link, from one listing. */
+  async #all(name: RepositoryName): Promise<ListedTag[]> {
+    const prefix = tagsPrefix(name);
+    const objects = await this.#objects(prefix);
+    const past = new Map<string, string[]>();
+    for (const { key } of objects) {
+      const [tag = ''] = key.slice(prefix.length).split('/', 1);
+      if (!key.startsWith(`${prefix}${tag}${tagIndexDelimiter}`)) continue;
+      const keys = past.get(tag) ?? [];
+      keys.push(key);
+      past.set(tag, keys);
+    }
+    return objects.flatMap(({ key, etag }) => {
+      const tag = key.slice(prefix.length, -tagLinkSuffix.length);
+      const isLink = key.endsWith(tagLinkSuffix) && isTag(tag);
+      return isLink ? [{ link: key, past: past.get(tag) ?? [], etag }] : [];
+    });
+  }
+
+  async #objects(prefix: string): Promise<ObjectInfo[]> {
+    const objects: ObjectInfo[] = [];
+    for (let next: string | undefined = ''; next !== undefined;) {
+      const listing = await this.#store.list({ prefix, startAfter: next });
+      objects.push(...listing.objects);
+      next = listing.next;
+    }
+    return objects;
+  }
+
+  /** A repository is known once anything lies below it, and stays so after its last tag goes. */
+  async #assertRepository(name: RepositoryName): Promise<void> {
+    const { objects } = await this.#store.list({ prefix: repositoryPrefix(name), limit: 1 });
+    if (objects.length === 0) throw new RegistryError('NAME_UNKNOWN', undefined, [{ name }]);
+  }
+}
+
+/** The keys of a tag. */
+export interface StoredTag {
+  readonly link: string;
+  /** Links to what it has ever pointed at. */
+  readonly past: readonly string[];
+}
+
+interface ListedTag extends StoredTag {
+  /** Of the link. */
+  readonly etag: string;
+}
+
+/** The digest that a link of a tag's past is named after. */
+function digestOfPast(key: string): string {
+  return key.split('/').slice(-3, -1).join(':');
+}
+
+function md5(text: string): string {
+  return createHash('md5').update(text).digest('hex');
+}

@@ -1,0 +1,289 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import type { Digest } from '../protocol/digests.ts';
+import { RegistryError } from '../protocol/errors.ts';
+import type { RepositoryName } from '../protocol/names.ts';
+import { PreconditionFailed, type ObjectStore } from '../storage/store.ts';
+import type { Blobs } from './blobs.ts';
+import { resumableHash, streamHash, type ContentHash } from './content-hash.ts';
+import { blobData, uploadData } from './layout.ts';
+import { PartMemory, sharedPartMemory } from './part-memory.ts';
+import { PartWriter } from './part-writer.ts';
+import { publish, reread } from './publish.ts';
+import { Sessions, type Session } from './sessions.ts';
+
+/** Bytes of a request that belong to a blob. */
+export interface Chunk {
+  readonly body: AsyncIterable<Uint8Array>;
+  /** Where in the blob they start. */
+  readonly start: number;
+  /** How many there must be, if the request said so. */
+  readonly length: number | undefined;
+  /** Whether the client sends the blob in several requests, so that another process must be able to go on. */
+  readonly partial: boolean;
+}
+
+/** The chunk does not start where the upload stands. Nothing was changed. */
+export class OffsetMismatch extends RegistryError {
+  /** Bytes the upload has. */
+  readonly offset: number;
+  constructor(offset: number) {
+    super('RANGE_INVALID', `the upload has ${offset} bytes; the next chunk must start at ${offset}`);
+    this.offset = offset;
+  }
+}
+
+/** What a writer took of a request, before any of it counts. */
+interface Received {
+  readonly writer: PartWriter;
+  readonly hash: ContentHash;
+  /** Bytes of the upload with these. */
+  readonly offset: number;
+  /** Where an earlier attempt kept bytes that are now elsewhere. */
+  readonly stale: string | undefined;
+}
+
+/**
+ * Upload sessions (OCI Distribution Spec, "Pushing blobs"). Each method is one request, and the next may reach another
+ * process: all there is between two requests is the session object and the parts it names. A request that fails leaves
+ * the session as it was.
+ */
+export class Uploads {
+  readonly #store: ObjectStore;
+  readonly #blobs: Blobs;
+  readonly #sessions: Sessions;
+  readonly #memory = new PartMemory(sharedPartMemory);
+
+  constructor(store: ObjectStore, blobs: Blobs) {
+    this.#store = store;
+    this.#blobs = blobs;
+    this.#sessions = new Sessions(store);
+  }
+
+  /** Begins an upload and returns its id (end-4a). */
+  async start(name: RepositoryName): Promise<string> {
+    const id = randomUUID();
+    await this.#sessions.save({
+      id,
+      repository: name,
+      startedAt: new Date(),
+      offset: 0,
+      hash: streamHash().state(),
+      multipart: undefined,
+      tail: Buffer.alloc(0),
+      etag: undefined,
+    });
+    return id;
+  }
+
+  /**
+   * Bytes received so far (end-13).
+   * @throws RegistryError BLOB_UPLOAD_UNKNOWN
+   */
+  async status(name: RepositoryName, id: string): Promise<number> {
+    return (await this.#load(name, id)).offset;
+  }
+
+  /**
+   * Takes a chunk (end-5) and returns the bytes received so far.
+   * @throws OffsetMismatch when the chunk starts elsewhere
+   * @throws RegistryError BLOB_UPLOAD_UNKNOWN, SIZE_INVALID
+   */
+  async append(name: RepositoryName, id: string, chunk: Chunk): Promise<number> {
+    const session = await this.#load(name, id);
+    if (chunk.start !== session.offset) throw new OffsetMismatch(session.offset);
+    const received = await this.#receive(session, chunk);
+    if (received.writer.lost) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
+    await this.#save(session, received);
+    if (received.stale !== undefined) await this.#store.delete([received.stale]);
+    return received.offset;
+  }
+
+  /**
+   * Finishes an upload (end-6): the blob is there, and linked to the repository, when this resolves. May be repeated
+   * after a lost answer.
+   * @param last the bytes that came with the request, if any. Some that start at 0 are the whole blob: they replace what
+   *   an attempt before left, since containerd repeats a PUT at the same Location after 408, 429 and 5xx.
+   * @throws OffsetMismatch, RegistryError BLOB_UPLOAD_UNKNOWN, SIZE_INVALID, DIGEST_INVALID
+   */
+  async finish(name: RepositoryName, id: string, digest: Digest, last: Chunk | undefined): Promise<void> {
+    const session = await this.#sessions.load(name, id);
+    if (session === undefined) {
+      await this.#assertFinished(name, digest);
+      return;
+    }
+    const whole = last?.start === 0 && (session.offset === 0 || !last.partial);
+    if (whole) {
+      await this.#receiveWhole(digest, last);
+      await this.#blobs.link(name, digest);
+      await this.#remove(session);
+      return;
+    }
+    const { moved, stale } = await this.#finishParts(session, digest, last);
+    await this.#blobs.link(name, digest);
+    await this.#sessions.delete(id, moved);
+    // After the session: a repetition would read it once more.
+    if (stale !== undefined) await this.#store.delete([stale]);
+  }
+
+  /**
+   * Takes a whole blob in one request (end-4b).
+   * @throws RegistryError SIZE_INVALID, DIGEST_INVALID
+   */
+  async put(name: RepositoryName, digest: Digest, blob: Omit<Chunk, 'start' | 'partial'>): Promise<void> {
+    await this.#receiveWhole(digest, { ...blob, start: 0, partial: false });
+    await this.#blobs.link(name, digest);
+  }
+
+  /**
+   * Throws an upload away (end-14).
+   * @throws RegistryError BLOB_UPLOAD_UNKNOWN
+   */
+  async cancel(name: RepositoryName, id: string): Promise<void> {
+    await this.#remove(await this.#load(name, id));
+  }
+
+  async #load(name: RepositoryName, id: string): Promise<Session> {
+    const session = await this.#sessions.load(name, id);
+    if (session === undefined) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
+    return session;
+  }
+
+  /** A session that is gone may have been finished by a request whose answer was lost. */
+  async #assertFinished(name: RepositoryName, digest: Digest): Promise<void> {
+    if (!(await this.#blobs.has(name, digest))) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
+  }
+
+  /** Straight to the blob's own key, where nothing shows until the digest has turned out right. */
+  async #receiveWhole(digest: Digest, chunk: Chunk): Promise<void> {
+    const { length } = chunk;
+    const writer = new PartWriter(this.#store, blobData(digest), { memory: this.#memory, length });
+    const hash = streamHash();
+    try {
+      await receive(chunk, writer, hash);
+      assertDigest(hash.digest(), digest);
+      await writer.complete();
+    } catch (error) {
+      await writer.discard();
+      throw error;
+    }
+  }
+
+  /** @returns the keys of what has become the blob, and of what an earlier attempt kept; both can go */
+  async #finishParts(
+    session: Session,
+    digest: Digest,
+    last: Chunk | undefined,
+  ): Promise<{ moved: readonly string[]; stale: string | undefined }> {
+    if (last === undefined) {
+      assertDigest(await digestOf(session), digest);
+      return { moved: await publish(this.#store, this.#writer(session), digest), stale: undefined };
+    }
+    if (last.start !== session.offset) throw new OffsetMismatch(session.offset);
+    const { writer, hash, stale } = await this.#receive(session, last);
+    if (hash.digest() !== digest) await writer.discard();
+    assertDigest(hash.digest(), digest);
+    return { moved: await publish(this.#store, writer, digest), stale };
+  }
+
+  /** Adds a chunk to a session's bytes, without saving what came of it. */
+  async #receive(session: Session, chunk: Chunk): Promise<Received> {
+    const { writer, hash, stale } = await this.#reopen(session, chunk);
+    try {
+      const length = await receive(chunk, writer, hash);
+      await writer.settle();
+      return { writer, hash, offset: session.offset + length, stale };
+    } catch (error) {
+      await writer.discard();
+      throw error;
+    }
+  }
+
+  /** Makes ready to go on where a session stands. */
+  async #reopen(session: Session, chunk: Chunk): Promise<Pick<Received, 'writer' | 'hash' | 'stale'>> {
+    const writer = this.#writer(session);
+    const { hash: saved, multipart, tail } = session;
+    if (session.offset === 0)
+      return { writer, hash: chunk.partial ? await resumableHash() : streamHash(), stale: undefined };
+    if (saved.kind === 'resumable')
+      return { writer, hash: await resumableHash(saved.state), stale: undefined };
+    const hash = await resumableHash();
+    if (multipart !== undefined) return await this.#rehash(session, hash);
+    hash.update(tail);
+    return { writer, hash, stale: undefined };
+  }
+
+  /**
+   * Goes on after a stream whose digest cannot go on: its bytes are read once more, as they move to a new multipart
+   * upload, for the parts of one in progress cannot be read. Only a client that streams without saying that more will
+   * follow, and then sends more, comes here; docker never does.
+   */
+  async #rehash(session: Session, hash: ContentHash): Promise<Pick<Received, 'writer' | 'hash' | 'stale'>> {
+    const source = await reread(this.#store, this.#writer(session));
+    const writer = this.#writer({ ...session, multipart: undefined, tail: Buffer.alloc(0) });
+    try {
+      const body = source.body;
+      await receive({ body, start: 0, length: session.offset, partial: true }, writer, hash);
+      assertDigest(hash.digest(), await digestOf(session));
+    } catch (error) {
+      await writer.discard();
+      throw error;
+    }
+    return { writer, hash, stale: source.key };
+  }
+
+  #writer({ id, multipart, tail }: Pick<Session, 'id' | 'multipart' | 'tail'>): PartWriter {
+    return new PartWriter(this.#store, uploadData(id, randomBytes(4).toString('hex')), {
+      memory: this.#memory,
+      resume: { multipart, tail },
+    });
+  }
+
+  async #save(session: Session, { writer, hash, offset }: Received): Promise<void> {
+    try {
+      const { multipart, tail } = writer;
+      await this.#sessions.save({ ...session, offset, hash: hash.state(), multipart, tail });
+    } catch (error) {
+      // After any other error the session may have been written all the same, and need its parts.
+      if (!(error instanceof PreconditionFailed)) throw error;
+      await writer.discard();
+      throw new OffsetMismatch((await this.#load(session.repository, session.id)).offset);
+    }
+  }
+
+  /** The session goes last: until then, whatever was interrupted can be repeated. */
+  async #remove({ id, multipart }: Session): Promise<void> {
+    if (multipart !== undefined) {
+      await this.#store.abortMultipart(multipart.key, multipart.uploadId);
+      await this.#store.delete([multipart.key]);
+    }
+    await this.#sessions.delete(id);
+  }
+}
+
+/** Passes a chunk to a writer and a hash. @returns its bytes */
+async function receive(chunk: Chunk, writer: PartWriter, hash: ContentHash): Promise<number> {
+  let length = 0;
+  for await (const bytes of chunk.body) {
+    length += bytes.byteLength;
+    // What is too much is read to its end and dropped, so that the client gets the answer and not a reset.
+    if (chunk.length !== undefined && length > chunk.length) continue;
+    hash.update(bytes);
+    await writer.write(bytes);
+  }
+  if (chunk.length !== undefined && length !== chunk.length)
+    throw new RegistryError('SIZE_INVALID', `the request announced ${chunk.length} bytes and sent others`);
+  return length;
+}
+
+/** The digest of all bytes a session has. */
+async function digestOf({ hash }: Session): Promise<Digest> {
+  return hash.kind === 'final' ? hash.digest : (await resumableHash(hash.state)).digest();
+}
+
+/** A wrong digest loses nothing: the session stays, and may be finished with the right one. */
+function assertDigest(actual: Digest, claimed: Digest): void {
+  if (actual !== claimed)
+    throw new RegistryError('DIGEST_INVALID', `the bytes received have the digest ${actual}`, [
+      { digest: claimed },
+    ]);
+}

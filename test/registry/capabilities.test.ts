@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict';
+import { createHmac, hkdfSync, randomUUID } from 'node:crypto';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { sha256Digest } from '../../lib/protocol/digests.ts';
+import { parseRepositoryName } from '../../lib/protocol/names.ts';
+import { blobUrlLifetime, Capabilities, uploadLifetime } from '../../lib/registry/capabilities.ts';
+
+const name = parseRepositoryName('library/alpine');
+const other = parseRepositoryName('library/alpine2');
+const id = randomUUID();
+const digest = sha256Digest('a'.repeat(64));
+
+/** One that can be put forward, in seconds. */
+function clock(): { now: () => number; forward: (seconds: number) => void } {
+  let time = Date.UTC(2026, 0, 1);
+  return {
+    now: () => time,
+    forward: (seconds) => {
+      time += seconds * 1000;
+    },
+  };
+}
+
+const altered = { failure: 'BLOB_UPLOAD_INVALID', status: 400 };
+const unknown = { failure: 'BLOB_UPLOAD_UNKNOWN', status: 404 };
+
+describe('the state of an upload', () => {
+  const capabilities = new Capabilities(['secret']);
+
+  it('tells the offset it was made with', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 219 * 2 ** 30 }), fc.string(), (offset, secret) => {
+        const one = new Capabilities([secret]);
+        assert.deepEqual(one.readUpload(name, id, one.signUpload(name, id, { offset })), { offset });
+      }),
+    );
+  });
+
+  it('stands in a URL as it is, and is short enough for every gateway', () => {
+    const state = capabilities.signUpload(name, id, { offset: 219 * 2 ** 30 });
+    assert.equal(encodeURIComponent(state), state);
+    assert.ok(state.length < 100);
+  });
+
+  for (const [field, change] of [
+    ['the version', (fields: string[]) => ['2', ...fields.slice(1)]],
+    ['the offset', ([version, , ...rest]: string[]) => [version, '6', ...rest]],
+    [
+      'the offset by a leading zero',
+      ([version, offset, ...rest]: string[]) => [version, `0${offset}`, ...rest],
+    ],
+    [
+      'the expiry',
+      ([version, offset, expiry, mac]: string[]) => [version, offset, String(Number(expiry) + 1), mac],
+    ],
+    [
+      'the boundary between offset and expiry',
+      ([version, offset, expiry = '', mac]: string[]) => [
+        version,
+        `${offset}${expiry[0]}`,
+        expiry.slice(1),
+        mac,
+      ],
+    ],
+    ['the signature', (fields: string[]) => [...fields.slice(0, 3), 'A'.repeat(43)]],
+    ['nothing but cut off the signature', (fields: string[]) => fields.slice(0, 3)],
+    ['the signature to none', (fields: string[]) => [...fields.slice(0, 3), '']],
+    ['the end, by one field more', (fields: string[]) => [...fields, '1']],
+    ['the end, by a line feed', (fields: string[]) => [...fields.slice(0, 3), `${fields[3]}\n`]],
+  ] as const)
+    it(`is refused by who alters ${field}`, () => {
+      const state = capabilities.signUpload(name, id, { offset: 5 });
+      const forged = change(state.split('.')).join('.');
+      assert.notEqual(forged, state);
+      assert.throws(() => capabilities.readUpload(name, id, forged), altered);
+    });
+
+  it('is refused with any one character changed', () => {
+    const state = capabilities.signUpload(name, id, { offset: 5 });
+    for (let i = 0; i < state.length; i += 1)
+      for (const character of '0A._'.replace(state[i] ?? '', '')) {
+        const forged = state.slice(0, i) + character + state.slice(i + 1);
+        assert.throws(() => capabilities.readUpload(name, id, forged), altered, forged);
+      }
+  });
+
+  it('is refused for another upload, another repository, and where name and id run into each other', () => {
+    const state = capabilities.signUpload(name, id, { offset: 5 });
+    assert.throws(() => capabilities.readUpload(name, randomUUID(), state), altered);
+    assert.throws(() => capabilities.readUpload(other, id, state), altered);
+    assert.throws(
+      () => capabilities.readUpload(parseRepositoryName('library/alpin'), `e${id}`, state),
+      altered,
+    );
+  });
+
+  it('is refused as altered when it is anything else', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        assert.throws(() => capabilities.readUpload(name, id, text), altered);
+      }),
+    );
+    assert.throws(() => capabilities.readUpload(name, id, '1.'.repeat(1_000_000)), altered);
+  });
+
+  it('is an unknown upload when there is none', () => {
+    assert.throws(() => capabilities.readUpload(name, id, null), unknown);
+  });
+
+  it('holds for a day and not a second more, and what is altered is not told that it expired', () => {
+    const time = clock();
+    const timed = new Capabilities(['secret'], time.now);
+    const state = timed.signUpload(name, id, { offset: 5 });
+    time.forward(uploadLifetime - 1);
+    assert.deepEqual(timed.readUpload(name, id, state), { offset: 5 });
+    time.forward(1);
+    assert.throws(() => timed.readUpload(name, id, state), unknown);
+    assert.throws(() => timed.readUpload(other, id, state), altered);
+    assert.equal(uploadLifetime, 24 * 3600);
+  });
+
+  it('is accepted when the secret was made the previous one, and no longer when it is gone', () => {
+    const before = new Capabilities(['old']);
+    const state = before.signUpload(name, id, { offset: 5 });
+    const rotated = new Capabilities(['new', 'old']);
+    assert.deepEqual(rotated.readUpload(name, id, state), { offset: 5 });
+    assert.throws(() => new Capabilities(['new']).readUpload(name, id, state), altered);
+    assert.throws(() => before.readUpload(name, id, rotated.signUpload(name, id, { offset: 5 })), altered);
+  });
+});
+
+describe('a signed blob URL', () => {
+  const capabilities = new Capabilities(['secret']);
+  const query = () => capabilities.signBlob(name, digest);
+  const withField = (field: string, value: string) => {
+    const changed = query();
+    changed.set(field, value);
+    return changed;
+  };
+
+  it('entitles to this blob of this repository', () => {
+    assert.equal(capabilities.mayReadBlob(name, digest, query()), true);
+    assert.equal(capabilities.mayReadBlob(name, digest, new URLSearchParams(query().toString())), true);
+  });
+
+  for (const [what, may] of [
+    ['another blob', () => capabilities.mayReadBlob(name, sha256Digest('b'.repeat(64)), query())],
+    ['another repository', () => capabilities.mayReadBlob(other, digest, query())],
+    ['a later time', () => capabilities.mayReadBlob(name, digest, withField('expires', '99999999999'))],
+    ['an endless time', () => capabilities.mayReadBlob(name, digest, withField('expires', 'Infinity'))],
+    ['no time', () => capabilities.mayReadBlob(name, digest, withField('expires', ''))],
+    [
+      'an altered signature',
+      () => capabilities.mayReadBlob(name, digest, withField('signature', 'A'.repeat(43))),
+    ],
+    ['an empty signature', () => capabilities.mayReadBlob(name, digest, withField('signature', ''))],
+    ['no query', () => capabilities.mayReadBlob(name, digest, new URLSearchParams())],
+  ] as const)
+    it(`does not entitle to ${what}`, () => {
+      assert.equal(may(), false);
+    });
+
+  it('holds for twenty minutes and not a second more', () => {
+    const time = clock();
+    const timed = new Capabilities(['secret'], time.now);
+    const signed = timed.signBlob(name, digest);
+    time.forward(blobUrlLifetime - 1);
+    assert.equal(timed.mayReadBlob(name, digest, signed), true);
+    time.forward(1);
+    assert.equal(timed.mayReadBlob(name, digest, signed), false);
+    assert.equal(blobUrlLifetime, 20 * 60);
+  });
+
+  it('is accepted with the previous secret and not with another', () => {
+    assert.equal(new Capabilities(['new', 'secret']).mayReadBlob(name, digest, query()), true);
+    assert.equal(new Capabilities(['new']).mayReadBlob(name, digest, query()), false);
+  });
+});
+
+describe('the two purposes', () => {
+  const time = clock();
+  const capabilities = new Capabilities(['secret'], time.now);
+
+  it('do not take what was signed for the other, also where the fields signed are the same', () => {
+    // An upload whose id is a digest, and a blob whose expiry is an upload's claim, are signed over the same text.
+    const state = capabilities.signUpload(name, digest, { offset: 5 });
+    const [, claim = '', signature = ''] = /^(.*)\.(.*)$/.exec(state) ?? [];
+    const signedClaim = new URLSearchParams({ expires: claim, signature });
+    assert.equal(capabilities.mayReadBlob(name, digest, signedClaim), false);
+
+    const query = capabilities.signBlob(name, digest);
+    const forged = `1.5.${query.get('expires')}.${query.get('signature')}`;
+    assert.throws(() => capabilities.readUpload(name, digest, forged), altered);
+  });
+
+  it('sign with a key of their own each, which another version of the registry derives alike', () => {
+    const expectedOf = (label: string, fields: readonly string[]) =>
+      createHmac('sha256', Buffer.from(hkdfSync('sha256', 'secret', '', label, 32)))
+        .update(fields.join('\n'))
+        .digest('base64url');
+    const claim = `1.5.${time.now() / 1000 + uploadLifetime}`;
+    const expected = `${claim}.${expectedOf('stowage upload state', [claim, name, id])}`;
+    assert.equal(capabilities.signUpload(name, id, { offset: 5 }), expected);
+    const expires = String(time.now() / 1000 + blobUrlLifetime);
+    assert.deepEqual(Object.fromEntries(capabilities.signBlob(name, digest)), {
+      expires,
+      signature: expectedOf('stowage signed blob url', [expires, name, digest]),
+    });
+  });
+});

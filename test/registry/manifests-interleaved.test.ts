@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { parseRepositoryName } from '../../lib/protocol/names.ts';
+import { parseReference, type Reference } from '../../lib/protocol/references.ts';
+import { createRegistry, type Registry } from '../../lib/registry/registry.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import type { ObjectStore } from '../../lib/storage/store.ts';
+import { digestOf, indexType, manifest } from '../functions/client.ts';
+import { temporaryFolder } from '../servers/folder.ts';
+
+const folder = await temporaryFolder('manifests-interleaved');
+const store = await FilesystemStore.open(folder.path);
+
+after(() => {
+  folder.remove();
+});
+
+/** A store that does something else, once, before its call number `at` from 0. */
+function interrupted(
+  at: number,
+  other: () => Promise<unknown>,
+): { store: ObjectStore; happened: () => boolean } {
+  let calls = 0;
+  let happened = false;
+  const proxy = new Proxy(store, {
+    get(target, property) {
+      const value: unknown = Reflect.get(target, property, target);
+      if (typeof value !== 'function') return value;
+      return async (...args: unknown[]) => {
+        if (calls++ === at) {
+          happened = true;
+          await other();
+        }
+        return await (Reflect.apply(value, target, args) as Promise<unknown>);
+      };
+    },
+  });
+  return { store: proxy, happened: () => happened };
+}
+
+const bytes = manifest({ manifests: [] }, indexType);
+const byDigest = parseReference(digestOf(bytes));
+const byTag = parseReference('b');
+
+async function assertTagsLead(
+  registry: Registry,
+  name: ReturnType<typeof parseRepositoryName>,
+): Promise<void> {
+  // An empty index is all the repository had: without it there is none.
+  const none = { names: [] };
+  const { names } = await registry.tags.list(name, { n: 10, last: '' }).catch(() => none);
+  for (const tag of names) await registry.manifests.get(name, parseReference(tag));
+}
+
+describe('a push and a delete of one manifest at once leave no tag that points nowhere', () => {
+  type Act = (registry: Registry, name: ReturnType<typeof parseRepositoryName>) => Promise<unknown>;
+  const put =
+    (reference: Reference): Act =>
+    async (registry, name) =>
+      await registry.manifests.put(name, reference, bytes, indexType);
+  const remove: Act = async (registry, name) => {
+    // The other may have deleted it first.
+    await registry.manifests.delete(name, byDigest).catch(() => undefined);
+  };
+  const pairs: Record<string, [Act, Act]> = {
+    'the delete at each step of the push': [put(byTag), remove],
+    'the push at each step of the delete': [remove, put(byTag)],
+  };
+  for (const [title, [first, second]] of Object.entries(pairs))
+    it(title, async () => {
+      const plain = createRegistry(store);
+      for (let at = 0; ; at++) {
+        const name = parseRepositoryName(`${title.replaceAll(' ', '-')}/${at}`);
+        await put(parseReference('a'))(plain, name);
+        const { store: between, happened } = interrupted(at, async () => await second(plain, name));
+        await first(createRegistry(between), name);
+        await assertTagsLead(plain, name);
+        if (!happened()) break;
+        assert.ok(at < 50);
+      }
+    });
+});

@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { loadConfig } from '../../lib/config.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { S3Store } from '../../lib/storage/s3.ts';
+import { temporaryFolder, type Folder } from '../servers/folder.ts';
+import { requires } from '../servers/requires.ts';
+import type { S3Server } from '../servers/s3.ts';
+import { bucketProxy, type BucketProxy } from '../servers/bucket-proxy.ts';
+import { bucketStorage } from '../servers/storage.ts';
+import { swift } from '../servers/swift.ts';
+import { betweenCalls, betweenRequests, everywhere, kinds, works, type Arena } from './interleaving.ts';
+import { MemoryStore } from './memory-store.ts';
+
+const stores = {
+  'where parts stand beside each other': () => new MemoryStore(),
+  'where a part replaces the one before': () => new MemoryStore({ partsReplace: true }),
+  'where writes may have conditions': () => new MemoryStore({ partsReplace: true, conditionalWrites: true }),
+  'where a move is a copy': () => new MemoryStore({ partsReplace: true, copies: true }),
+  'where a completed upload can be completed again': () =>
+    new MemoryStore({ partsReplace: true, copies: true, completesAgain: true }),
+  'where parts are equal': () => new MemoryStore({ partsReplace: true, copies: true, equalParts: true }),
+};
+
+describe('two writers interleaved at every call', () => {
+  for (const [where, open] of Object.entries(stores))
+    for (const [size, how] of [
+      [0, 'chunk'],
+      [300, 'chunk'],
+      [300, 'stream'],
+      [1500, 'chunk'],
+      [1500, 'stream'],
+    ] as const)
+      it(`make no wrong blob ${where}, after ${size === 0 ? 'nothing' : `a ${how} of ${size} bytes`}`, async () => {
+        let runs = 0;
+        for (const [first, one] of Object.entries(works))
+          for (const [second, other] of Object.entries(works))
+            for (const { sizes, same } of kinds(one === other))
+              try {
+                runs += await everywhere(() => betweenCalls(open()), {
+                  begin: { size, how },
+                  one,
+                  other,
+                  sizes,
+                  same,
+                });
+              } catch (error) {
+                const told = `${first} of ${sizes[0]} bytes against ${second} of ${sizes[1]}${same ? ', the same' : ''}`;
+                throw new Error(told, { cause: error });
+              }
+        assert.ok(runs > 400, `only ${runs} interruptions`);
+      });
+});
+
+const MiB = 1024 * 1024;
+
+/** With parts as large as stores want them, and so only some of all pairs. */
+const pairs = [
+  ['a chunk and the empty PUT', 'a PUT with the last chunk', 'chunk'],
+  ['the empty PUT', 'the empty PUT', 'stream'],
+  ['a chunk and the empty PUT', 'the empty PUT', 'stream'],
+  ['a chunk and the empty PUT', 'a cancel', 'chunk'],
+  ['a PUT with the last chunk', 'a PUT with the last chunk', 'chunk'],
+  ['a PUT of the whole blob', 'the empty PUT', 'stream'],
+] as const;
+
+function interleave(open: () => Arena, part: number): void {
+  for (const [first, second, how] of pairs)
+    it(`make no wrong blob: ${first} against ${second}, after a ${how}`, async () => {
+      const [one, other] = [works[first], works[second]];
+      assert.ok(one !== undefined && other !== undefined);
+      const runs = await everywhere(open, {
+        begin: { size: part, how },
+        one,
+        other,
+        sizes: [1000, 1200],
+        same: false,
+      });
+      assert.ok(runs > 4, `only ${runs} interruptions`);
+    });
+}
+
+describe('two writers interleaved at every call on the filesystem', () => {
+  let folder: Folder;
+  let store: FilesystemStore;
+
+  before(async () => {
+    folder = await temporaryFolder('interleaved');
+    store = await FilesystemStore.open(folder.path);
+  });
+
+  after(() => {
+    folder.remove();
+  });
+
+  interleave(() => betweenCalls(store), 5 * MiB);
+});
+
+describe('two writers interleaved at every request on S3', requires('swift-proxy-server'), () => {
+  let server: S3Server;
+  let proxy: BucketProxy;
+  const stores: S3Store[] = [];
+
+  before(async () => {
+    server = await swift();
+    proxy = await bucketProxy(server.endpoint);
+    const { settings } = await bucketStorage(server);
+    const proxied = { ...settings, REGISTRY_STORAGE_S3_REGIONENDPOINT: proxy.endpoint };
+    for (const each of [settings, proxied]) {
+      const { storage } = loadConfig('maintenance', each);
+      assert.equal(storage.kind, 's3');
+      const store = new S3Store(storage);
+      await store.check();
+      stores.push(store);
+    }
+  });
+
+  after(async () => {
+    for (const store of stores) store.close();
+    await proxy.stop();
+    await server.stop();
+  });
+
+  const arena = (): Arena => {
+    const [store, proxied] = stores;
+    assert.ok(store !== undefined && proxied !== undefined);
+    return betweenRequests(store, proxied, proxy);
+  };
+
+  interleave(arena, 5 * MiB);
+});
