@@ -1,0 +1,152 @@
+/** The settings are wrong. The message lists every fault with what would be right. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly faults: readonly string[];
+  constructor(faults: readonly string[]) {
+    super(['The settings are not right:', ...faults.map((fault) => `  - ${fault}`)].join('\n'));
+    this.faults = faults;
+  }
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Settings of distribution that mean nothing here, by how they begin, each with the reason. */
+const unsupported: Readonly<Record<string, string>> = {
+  REGISTRY_AUTH: 'there is no access control yet; do not expose this registry, and remove it',
+  REGISTRY_NOTIFICATIONS: 'not supported yet; remove it',
+  REGISTRY_HTTP_TLS_: 'this server speaks plain HTTP; end TLS at the gateway or a proxy before it',
+  REGISTRY_STORAGE_CACHE_: 'nothing is cached here that would need a cache of its own; remove it',
+  REGISTRY_STORAGE_MAINTENANCE_READONLY:
+    'not supported; refuse all but GET and HEAD at the gateway or a proxy, and remove it',
+  REGISTRY_STORAGE_MAINTENANCE_: 'abandoned uploads are removed by npm run sweep; remove it',
+  REGISTRY_STORAGE_S3_ACCELERATE:
+    'not supported; name the accelerated endpoint in REGISTRY_STORAGE_S3_REGIONENDPOINT, with REGISTRY_STORAGE_S3_FORCEPATHSTYLE=false',
+  REGISTRY_STORAGE_S3_USEDUALSTACK:
+    'not supported; name the dual-stack endpoint in REGISTRY_STORAGE_S3_REGIONENDPOINT',
+  REGISTRY_STORAGE_S3_OBJECTACL: 'objects get no ACL; use a bucket policy, and remove it',
+  REGISTRY_STORAGE_S3_USERAGENT: 'not supported; remove it',
+  REGISTRY_STORAGE_S3_LOGLEVEL: 'not supported; remove it',
+};
+
+/** Reads variables one by one and collects what is wrong with them. */
+export class Settings {
+  readonly #environment: Environment;
+  readonly #known = new Set<string>();
+  readonly #faults: string[] = [];
+
+  constructor(environment: Environment) {
+    this.#environment = environment;
+  }
+
+  /** Whether this is Lambda itself; serverless-offline sets its variables as well, and one more. */
+  get inLambda(): boolean {
+    return (
+      this.#environment['AWS_LAMBDA_FUNCTION_NAME'] !== undefined &&
+      this.#environment['IS_OFFLINE'] === undefined
+    );
+  }
+
+  fault(text: string): void {
+    this.#faults.push(text);
+  }
+
+  /** Whether any variable that begins so has a value. */
+  hasAny(prefix: string): boolean {
+    return Object.entries(this.#environment).some(
+      ([name, value]) => name.startsWith(prefix) && value !== undefined && value.trim() !== '',
+    );
+  }
+
+  /** An empty value counts as none, as in distribution. */
+  text(name: string): string | undefined {
+    this.#known.add(name);
+    const value = this.#environment[name]?.trim();
+    return value === '' ? undefined : value;
+  }
+
+  choice<const T extends string>(name: string, options: readonly T[], fallback: T): T {
+    return this.optionalChoice(name, options) ?? fallback;
+  }
+
+  optionalChoice<const T extends string>(name: string, options: readonly T[]): T | undefined {
+    const value = this.text(name);
+    if (value === undefined) return undefined;
+    const option = options.find((one) => one.toLowerCase() === value.toLowerCase());
+    if (option === undefined)
+      this.fault(`${name}: ${JSON.stringify(value)} is none of ${options.join(', ')}`);
+    return option;
+  }
+
+  flag(name: string, fallback: boolean): boolean {
+    return this.optionalFlag(name) ?? fallback;
+  }
+
+  optionalFlag(name: string): boolean | undefined {
+    const choice = this.optionalChoice(name, ['true', 'false']);
+    return choice === undefined ? undefined : choice === 'true';
+  }
+
+  /** A whole number within bounds. @param what it counts, for the message */
+  number(
+    name: string,
+    what: string,
+    { min, max, fallback }: { min: number; max: number; fallback: number },
+  ): number {
+    const value = this.text(name);
+    if (value === undefined) return fallback;
+    const number = Number(value);
+    if (/^\d{1,15}$/.test(value) && number >= min && number <= max) return number;
+    this.fault(`${name}: ${JSON.stringify(value)} is not a number of ${what} from ${min} to ${max}`);
+    return fallback;
+  }
+
+  url(name: string): string | undefined {
+    const value = this.text(name);
+    if (value === undefined) return undefined;
+    const url = URL.canParse(value) ? new URL(value) : undefined;
+    if (url === undefined || !/^https?:$/.test(url.protocol) || url.pathname !== '/' || url.search !== '') {
+      this.fault(`${name}: not a base URL such as https://registry.example.com`);
+      return undefined;
+    }
+    return url.origin;
+  }
+
+  address(name: string, fallback: { host: string; port: number }): { host: string; port: number } {
+    const value = this.text(name);
+    if (value === undefined) return fallback;
+    const [, host, bracketed, port] = /^(?:\[([^\]]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(value) ?? [];
+    if (port === undefined || Number(port) > 65535) {
+      this.fault(`${name}: ${JSON.stringify(value)} is not host:port, such as 127.0.0.1:5000 or :5000`);
+      return fallback;
+    }
+    // As in Go, no host means all of them.
+    return {
+      host: host ?? (bracketed === undefined || bracketed === '' ? '::' : bracketed),
+      port: Number(port),
+    };
+  }
+
+  /** @throws ConfigError when anything was wrong, or a setting is not known here */
+  finish(): void {
+    for (const name of Object.keys(this.#environment)) {
+      if (!name.startsWith('REGISTRY_') || this.#known.has(name) || this.#isServiceLink(name)) continue;
+      if (this.text(name) === undefined) continue;
+      this.fault(`${name}: ${reasonAgainst(name) ?? 'no such setting; the README lists all of them'}`);
+    }
+    if (this.#faults.length > 0) throw new ConfigError(this.#faults);
+  }
+
+  /**
+   * Kubernetes describes each Service to every pod beside it: "registry" by variables like REGISTRY_PORT_5000_TCP, and
+   * "registry-ui" by REGISTRY_UI_SERVICE_HOST and others.
+   */
+  #isServiceLink(name: string): boolean {
+    if (/^REGISTRY_(PORT|SERVICE_HOST|SERVICE_PORT)(_|$)/.test(name)) return true;
+    const [, service] = /^(REGISTRY_\w+?)_(?:PORT|SERVICE_HOST|SERVICE_PORT)(?:_|$)/.exec(name) ?? [];
+    return service !== undefined && this.#environment[`${service}_SERVICE_HOST`] !== undefined;
+  }
+}
+
+function reasonAgainst(name: string): string | undefined {
+  return Object.entries(unsupported).find(([beginning]) => name.startsWith(beginning))?.[1];
+}

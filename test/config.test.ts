@@ -1,0 +1,284 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { resolve } from 'node:path';
+import { ConfigError, loadConfig, type Config, type Program } from '../lib/config.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What each program needs at least. */
+const needed: Readonly<Record<Program, Environment>> = {
+  server: {},
+  functions: { REGISTRY_HTTP_SECRET: 'hunter2', REGISTRY_HTTP_DATAPLANE: 'http://127.0.0.1:5001' },
+  maintenance: {},
+  'data-plane': { REGISTRY_HTTP_SECRET: 'hunter2', REGISTRY_HTTP_HOST: 'http://127.0.0.1:5000' },
+};
+
+const load = (environment: Environment, program: Program = 'server'): Config =>
+  loadConfig(program, { ...needed[program], ...environment });
+
+function faultsOf(program: Program, environment: Environment): readonly string[] {
+  try {
+    loadConfig(program, environment);
+  } catch (error) {
+    assert.ok(error instanceof ConfigError, String(error));
+    for (const fault of error.faults)
+      assert.ok(error.message.includes(fault), 'the message leaves out a fault');
+    return error.faults;
+  }
+  return [];
+}
+
+describe('loadConfig', () => {
+  it('makes a whole registry of no settings at all: a folder here, on this machine alone', () => {
+    const { secrets, ...config } = load({});
+    assert.deepEqual(config, {
+      storage: { kind: 'filesystem', rootDirectory: resolve('.registry') },
+      deleteEnabled: true,
+      redirectEnabled: true,
+      secretIsOwn: true,
+      host: undefined,
+      relativeUrls: false,
+      dataPlane: undefined,
+      address: { host: '127.0.0.1', port: 5000 },
+      logLevel: 'info',
+    });
+    assert.match(secrets[0], /^[0-9a-f]{64}$/);
+    assert.equal(secrets.length, 1);
+  });
+
+  it('makes up another secret at each start', () => {
+    assert.notDeepEqual(load({}).secrets, load({}).secrets);
+  });
+
+  const settings: readonly (readonly [string, string, Partial<Config>])[] = [
+    [
+      'REGISTRY_STORAGE',
+      'filesystem',
+      { storage: { kind: 'filesystem', rootDirectory: resolve('.registry') } },
+    ],
+    [
+      'REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY',
+      '/srv/images',
+      { storage: { kind: 'filesystem', rootDirectory: '/srv/images' } },
+    ],
+    [
+      'REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY',
+      'images/../data',
+      { storage: { kind: 'filesystem', rootDirectory: resolve('data') } },
+    ],
+    ['REGISTRY_STORAGE_DELETE_ENABLED', 'false', { deleteEnabled: false }],
+    ['REGISTRY_STORAGE_DELETE_ENABLED', 'TRUE', { deleteEnabled: true }],
+    ['REGISTRY_STORAGE_REDIRECT_DISABLE', 'true', { redirectEnabled: false }],
+    ['REGISTRY_STORAGE_REDIRECT_DISABLE', 'false', { redirectEnabled: true }],
+    ['REGISTRY_HTTP_SECRET', 'hunter2', { secrets: ['hunter2'], secretIsOwn: false }],
+    ['REGISTRY_HTTP_HOST', 'https://registry.example.com', { host: 'https://registry.example.com' }],
+    ['REGISTRY_HTTP_HOST', 'https://registry.example.com/', { host: 'https://registry.example.com' }],
+    ['REGISTRY_HTTP_HOST', 'HTTP://LOCALHOST:5000', { host: 'http://localhost:5000' }],
+    ['REGISTRY_HTTP_RELATIVEURLS', 'true', { relativeUrls: true }],
+    ['REGISTRY_HTTP_ADDR', '0.0.0.0:80', { address: { host: '0.0.0.0', port: 80 } }],
+    ['REGISTRY_HTTP_ADDR', 'localhost:0', { address: { host: 'localhost', port: 0 } }],
+    ['REGISTRY_HTTP_ADDR', ':5000', { address: { host: '::', port: 5000 } }],
+    ['REGISTRY_HTTP_ADDR', '[::1]:65535', { address: { host: '::1', port: 65535 } }],
+    ['REGISTRY_LOG_LEVEL', 'debug', { logLevel: 'debug' }],
+    ['REGISTRY_LOG_LEVEL', 'Error', { logLevel: 'error' }],
+  ];
+  for (const [name, value, expected] of settings)
+    it(`reads ${name}=${value}`, () => {
+      const config = load({ [name]: value });
+      assert.deepEqual({ ...config, ...expected }, config);
+    });
+
+  it('reads REGISTRY_HTTP_DATAPLANE, which only functions may have', () => {
+    const environment = { REGISTRY_HTTP_DATAPLANE: 'http://[::1]:5001/' };
+    assert.equal(load(environment, 'functions').dataPlane, 'http://[::1]:5001');
+    assert.match(
+      faultsOf('server', environment).join(),
+      /^REGISTRY_HTTP_DATAPLANE: only functions need a data plane; .*remove it$/,
+    );
+  });
+
+  for (const name of ['REGISTRY_HTTP_DATAPLANE', ...new Set(settings.map(([each]) => each))])
+    it(`takes an empty ${name} for none, as distribution does`, () => {
+      const { secrets, ...config } = load({ [name]: ' ' });
+      const { secrets: own, ...defaults } = load({});
+      assert.deepEqual(config, defaults);
+      assert.equal(secrets.length, own.length);
+    });
+
+  it('accepts what was signed with the secret before', () => {
+    const { secrets } = load({ REGISTRY_HTTP_SECRET: 'new', REGISTRY_HTTP_SECRET_PREVIOUS: 'old' });
+    assert.deepEqual(secrets, ['new', 'old']);
+  });
+
+  for (const [name, value] of [
+    ['REGISTRY_STORAGE', 'azure'],
+    ['REGISTRY_STORAGE_DELETE_ENABLED', 'yes'],
+    ['REGISTRY_STORAGE_REDIRECT_DISABLE', '1'],
+    ['REGISTRY_HTTP_RELATIVEURLS', 'on'],
+    ['REGISTRY_HTTP_HOST', 'registry.example.com'],
+    ['REGISTRY_HTTP_HOST', 'localhost:5000'],
+    ['REGISTRY_HTTP_HOST', 'ftp://registry.example.com'],
+    ['REGISTRY_HTTP_HOST', 'https://example.com/registry'],
+    ['REGISTRY_HTTP_HOST', 'https://example.com?a=b'],
+    ['REGISTRY_HTTP_DATAPLANE', '/v2'],
+    ['REGISTRY_HTTP_ADDR', '5000'],
+    ['REGISTRY_HTTP_ADDR', 'localhost'],
+    ['REGISTRY_HTTP_ADDR', 'localhost:65536'],
+    ['REGISTRY_HTTP_ADDR', 'localhost:-1'],
+    ['REGISTRY_HTTP_ADDR', '::1:5000'],
+    ['REGISTRY_HTTP_ADDR', 'http://localhost:5000'],
+    ['REGISTRY_LOG_LEVEL', 'loud'],
+  ] as const)
+    it(`refuses ${name}=${value}, naming the setting and what would be right`, () => {
+      const [fault = '', ...others] = faultsOf('server', { [name]: value });
+      assert.match(fault, new RegExp(`^${name}: .*(such as|none of) `));
+      assert.deepEqual(others, []);
+    });
+
+  it('lists every fault in one message', () => {
+    const faults = faultsOf('functions', {
+      REGISTRY_STORAGE: 's4',
+      REGISTRY_STORAGE_DELETE_ENABLED: 'maybe',
+      REGISTRY_STORAGE_REDIRECT_DISABLE: 'maybe',
+      REGISTRY_HTTP_HOST: 'x',
+      REGISTRY_HTTP_RELATIVEURLS: 'x',
+      REGISTRY_HTTP_ADDR: 'x',
+      REGISTRY_LOG_LEVEL: 'x',
+      REGISTRY_TYPO: 'x',
+      AWS_LAMBDA_FUNCTION_NAME: 'base',
+    });
+    assert.deepEqual(faults.map((fault) => fault.split(':', 1).join('')).sort(), [
+      'REGISTRY_HTTP_ADDR',
+      'REGISTRY_HTTP_DATAPLANE',
+      'REGISTRY_HTTP_HOST',
+      'REGISTRY_HTTP_RELATIVEURLS',
+      'REGISTRY_HTTP_SECRET',
+      'REGISTRY_LOG_LEVEL',
+      'REGISTRY_STORAGE',
+      'REGISTRY_STORAGE_DELETE_ENABLED',
+      'REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY',
+      'REGISTRY_STORAGE_REDIRECT_DISABLE',
+      'REGISTRY_TYPO',
+    ]);
+  });
+
+  it('refuses settings it does not know, so that none is thought to work', () => {
+    for (const name of ['REGISTRY_STORAGE_DELETE_ENABLE', 'REGISTRY_', 'REGISTRY_PORTAL'])
+      assert.match(faultsOf('server', { [name]: 'x' })[0] ?? '', new RegExp(`^${name}: no such setting`));
+    assert.match(
+      faultsOf('server', { REGISTRY_AUTH_HTPASSWD_PATH: 'x' })[0] ?? '',
+      /^REGISTRY_AUTH_HTPASSWD_PATH: there is no access control yet/,
+    );
+    assert.deepEqual(faultsOf('server', { REGISTRY_TYPO: '', REGISTRY_HTTP_TLS_KEY: ' ' }), []);
+    assert.match(
+      faultsOf('server', { REGISTRY_HTTP_TLS_CERTIFICATE: '/cert' })[0] ?? '',
+      /end TLS at the gateway/,
+    );
+  });
+
+  it('leaves alone what is not its own, and what Kubernetes says of a Service called registry', () => {
+    const environment = {
+      PATH: '/bin',
+      HOME: '/root',
+      registry_storage: 'x',
+      MY_REGISTRY_STORAGE: 'x',
+      REGISTRY_PORT: 'tcp://10.0.0.1:5000',
+      REGISTRY_PORT_5000_TCP: 'tcp://10.0.0.1:5000',
+      REGISTRY_PORT_5000_TCP_ADDR: '10.0.0.1',
+      REGISTRY_PORT_5000_TCP_PORT: '5000',
+      REGISTRY_PORT_5000_TCP_PROTO: 'tcp',
+      REGISTRY_SERVICE_HOST: '10.0.0.1',
+      REGISTRY_SERVICE_PORT: '5000',
+      REGISTRY_SERVICE_PORT_HTTP: '5000',
+    };
+    assert.deepEqual(faultsOf('server', environment), []);
+  });
+
+  it('says no secret in a message, whatever is wrong', () => {
+    for (const environment of [
+      {
+        REGISTRY_HTTP_SECRET: 'hunter2',
+        REGISTRY_HTTP_SECRET_PREVIOUS: 'hunter2-old',
+        REGISTRY_LOG_LEVEL: 'x',
+      },
+      { REGISTRY_HTTP_SECRET_OLD: 'hunter2' },
+      { REGISTRY_HTTP_HOST: 'ftp://user:hunter2@registry' },
+      { REGISTRY_HTTP_DATAPLANE: 'https://user:hunter2@registry/path' },
+      { REGISTRY_STORAGE_S3_SECRETKEY: 'hunter2' },
+    ]) {
+      const faults = faultsOf('server', environment);
+      assert.ok(faults.length > 0);
+      assert.doesNotMatch(faults.join('\n'), /hunter2/);
+    }
+  });
+
+  it("takes a URL's credentials for no part of it", () => {
+    assert.equal(load({ REGISTRY_HTTP_HOST: 'https://user:hunter2@registry' }).host, 'https://registry');
+  });
+
+  it('reads the environment of the process where it is given none', () => {
+    process.env['REGISTRY_LOG_LEVEL'] = 'warn';
+    try {
+      assert.equal(loadConfig('server').logLevel, 'warn');
+    } finally {
+      delete process.env['REGISTRY_LOG_LEVEL'];
+    }
+  });
+});
+
+describe('each program', () => {
+  for (const [program, missing] of [
+    ['server', []],
+    ['functions', ['REGISTRY_HTTP_SECRET', 'REGISTRY_HTTP_DATAPLANE']],
+    ['data-plane', ['REGISTRY_HTTP_SECRET', 'REGISTRY_HTTP_HOST']],
+  ] as const)
+    it(`says what it misses: ${program} needs ${missing.join(' and ') || 'nothing'}`, () => {
+      const faults = faultsOf(program, {});
+      assert.deepEqual(
+        faults.map((fault) =>
+          fault
+            .split(': ', 2)
+            .join(': ')
+            .replace(/: missing;.*/, ''),
+        ),
+        missing,
+      );
+      assert.deepEqual(faultsOf(program, needed[program]), []);
+    });
+
+  const inLambda = { ...needed.functions, AWS_LAMBDA_FUNCTION_NAME: 'base' };
+  for (const folder of [undefined, '', '/tmp', '/tmp/', '/tmp/images', '/mnt/../tmp/images'])
+    it(`is refused in Lambda on its own disk, as with ${folder === undefined ? 'no folder named' : JSON.stringify(folder)}`, () => {
+      const faults = faultsOf('functions', {
+        ...inLambda,
+        REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder,
+      });
+      assert.match(
+        faults.join('\n'),
+        /^REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: Lambda's own disk .* mounted file system$/,
+      );
+    });
+
+  it('may be in Lambda on a mounted file system', () => {
+    for (const folder of ['/mnt/images', '/tmpfs'])
+      assert.deepEqual(
+        faultsOf('functions', { ...inLambda, REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder }),
+        [],
+      );
+  });
+
+  it('needs a secret of its own in Lambda, for no two instances would make up the same', () => {
+    assert.match(
+      faultsOf('functions', {
+        ...inLambda,
+        REGISTRY_HTTP_SECRET: '',
+        REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: '/mnt',
+      }).join(),
+      /^REGISTRY_HTTP_SECRET: missing/,
+    );
+  });
+
+  it('may be on any disk under serverless-offline, which calls itself Lambda', () => {
+    assert.deepEqual(faultsOf('functions', { ...inLambda, IS_OFFLINE: 'true' }), []);
+  });
+});
