@@ -1,0 +1,136 @@
+import Koa, { type Context, type Middleware } from 'koa';
+import { RegistryError } from '../lib/protocol/errors.ts';
+import { parseTarget, type Group, type Target } from '../lib/protocol/routes.ts';
+import { StoreUnavailable } from '../lib/storage/store.ts';
+import { logRequests } from './logging.ts';
+import { requestTarget } from './request-target.ts';
+import type { Services } from './services.ts';
+
+/** A request as an operation sees it: parsed and validated. */
+export interface Call<G extends Group> extends Services {
+  readonly ctx: Context;
+  readonly target: Extract<Target, { group: G }>;
+  readonly query: URLSearchParams;
+}
+
+export type Operation<G extends Group> = (call: Call<G>) => Promise<void> | void;
+
+export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+/** What a group does for each method. A HEAD without an operation of its own is a GET without its body. */
+export type Operations<G extends Group> = Readonly<Partial<Record<Method, Operation<G>>>>;
+
+/** The groups a program serves. Any other is 404. */
+export type Groups = { readonly [G in Group]?: Operations<G> };
+
+/** The HTTP application of some groups: the same in Lambda, in the streaming server and in tests. */
+export function createApp(groups: Groups, services: Services): Koa {
+  const app = new Koa();
+  // Errors of a stream under way, after the status was sent. Koa's own ways end in standard error.
+  app.silent = true;
+  app.on('error', (error: Error) => {
+    if (!isHangUp(error)) services.log.error({ err: error }, 'an answer broke off');
+  });
+  app.use(logRequests(services.log));
+  app.use(commonHeaders);
+  app.use(errorAnswers(services));
+  app.use(dispatch(groups, services));
+  return app;
+}
+
+const commonHeaders: Middleware = async (ctx, next) => {
+  ctx.set('Docker-Distribution-Api-Version', 'registry/2.0');
+  ctx.set('X-Content-Type-Options', 'nosniff');
+  await next();
+};
+
+/** An answer without a body, where Koa would send the status's name. */
+export function sendEmpty(ctx: Context, status: number): void {
+  ctx.body = null;
+  ctx.status = status;
+  ctx.length = 0;
+}
+
+/** The one place where an error becomes an answer (OCI Distribution Spec, "Error Codes"). */
+function errorAnswers({ log }: Services): Middleware {
+  return async (ctx, next) => {
+    try {
+      await next();
+    } catch (error) {
+      const answer = toRegistryError(error);
+      const { path } = requestTarget(ctx.req);
+      if (isHangUp(error)) log.info({ path }, 'the client hung up');
+      else if (answer.status >= 500) log.error({ err: error, path }, 'a request failed');
+      ctx.status = answer.status;
+      ctx.body = { errors: answer.errors };
+      // Exactly this: clients compare it, some without expecting a parameter.
+      ctx.set('Content-Type', 'application/json');
+    }
+    dropUnread(ctx);
+  };
+}
+
+/** An outage of the store is 503: worth another try, and never to be taken for a missing image. */
+function toRegistryError(error: unknown): RegistryError {
+  if (error instanceof RegistryError) return error;
+  return error instanceof StoreUnavailable ? new RegistryError('UNAVAILABLE') : new RegistryError('UNKNOWN');
+}
+
+/**
+ * A client may be sending gigabytes to a request that has failed, or that was done before. Closing at once would lose it the answer (RFC 9112,
+ * section 9.6), so what comes is dropped for a while, in which it can read that and stop.
+ */
+function dropUnread({ req, res }: Context): void {
+  if (req.complete) return;
+  // Also for a client that asked to close: Node would do so with its bytes unread, which resets the connection.
+  res.shouldKeepAlive = true;
+  res.once('finish', () => {
+    setTimeout(() => {
+      if (!req.complete) req.destroy();
+    }, dropPatience).unref();
+  });
+}
+
+/** Milliseconds for a client to notice. */
+const dropPatience = 5_000;
+
+function isHangUp(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code ?? '';
+  // HPE_…: what followed was no HTTP.
+  return ['ECONNRESET', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE'].includes(code) || code.startsWith('HPE_');
+}
+
+function dispatch(groups: Groups, services: Services): Middleware {
+  return async (ctx) => {
+    const { path, query } = requestTarget(ctx.req);
+    await callOperation(groups, parseTarget(path), { ...services, ctx, query: new URLSearchParams(query) });
+  };
+}
+
+async function callOperation<G extends Group>(
+  groups: { readonly [K in G]?: Operations<K> },
+  target: Extract<Target, { group: G }>,
+  call: Omit<Call<G>, 'target'>,
+): Promise<void> {
+  const operations: Operations<G> | undefined = groups[target.group];
+  if (operations === undefined) throw new RegistryError('ROUTE_UNKNOWN');
+  const { ctx } = call;
+  const operation = find(operations, ctx.method);
+  if (operation === undefined) throw methodNotAllowed(ctx, methodsOf(operations));
+  await operation({ ...call, target });
+}
+
+function find<G extends Group>(operations: Operations<G>, method: string): Operation<G> | undefined {
+  const own = Object.hasOwn(operations, method) ? operations[method as Method] : undefined;
+  return own ?? (method === 'HEAD' ? operations.GET : undefined);
+}
+
+function methodsOf(operations: object): string[] {
+  const own = Object.keys(operations);
+  return own.includes('GET') ? [...new Set(['GET', 'HEAD', ...own])] : own;
+}
+
+function methodNotAllowed(ctx: Context, methods: readonly string[]): RegistryError {
+  ctx.set('Allow', methods.join(', '));
+  return new RegistryError('UNSUPPORTED', `this endpoint takes ${methods.join(', ')}`);
+}

@@ -1,0 +1,58 @@
+import type { Context } from 'koa';
+import type { IncomingMessage } from 'node:http';
+import { RegistryError } from '../lib/protocol/errors.ts';
+import { maxManifestSize, tooLarge } from '../lib/protocol/manifests.ts';
+import type { ManifestInfo } from '../lib/registry/manifests.ts';
+import { sendEmpty, type Operations } from './app.ts';
+import { lambdaHandler } from './lambda.ts';
+
+/** `/v2/<name>/manifests/<reference>` (end-3, end-7, end-9). */
+export const manifests: Operations<'manifests'> = {
+  async GET({ ctx, target: { name, reference }, registry }) {
+    const { info, bytes } = await registry.manifests.get(name, reference);
+    describe(ctx, info);
+    ctx.body = bytes;
+    ctx.set('Content-Type', info.mediaType);
+  },
+
+  async HEAD({ ctx, target: { name, reference }, registry }) {
+    const info = await registry.manifests.stat(name, reference);
+    ctx.status = 200;
+    describe(ctx, info);
+    ctx.set('Content-Type', info.mediaType);
+    ctx.length = info.size;
+  },
+
+  async PUT({ ctx, target: { name, reference }, registry, urls }) {
+    const bytes = await readManifest(ctx.req);
+    const { info } = await registry.manifests.put(name, reference, bytes, ctx.get('Content-Type'));
+    sendEmpty(ctx, 201);
+    ctx.set('Location', urls.manifest(name, info.digest));
+    ctx.set('Docker-Content-Digest', info.digest);
+  },
+
+  async DELETE({ ctx, target: { name, reference }, registry, deleteEnabled }) {
+    if (!deleteEnabled) throw new RegistryError('UNSUPPORTED', 'deleting is disabled in this registry');
+    await registry.manifests.delete(name, reference);
+    sendEmpty(ctx, 202);
+  },
+};
+
+export const handler = lambdaHandler({ manifests });
+
+function describe(ctx: Context, { digest }: ManifestInfo): void {
+  ctx.set('Docker-Content-Digest', digest);
+  ctx.set('ETag', `"${digest}"`);
+}
+
+/** @throws RegistryError MANIFEST_TOO_LARGE as soon as there is too much */
+async function readManifest(body: IncomingMessage): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let size = 0;
+  for await (const piece of body as AsyncIterable<Buffer>) {
+    size += piece.byteLength;
+    if (size <= maxManifestSize) pieces.push(piece);
+  }
+  if (size > maxManifestSize) throw tooLarge();
+  return Buffer.concat(pieces);
+}

@@ -1,0 +1,61 @@
+import type { Logger } from 'pino';
+import type { Config, Program } from '../lib/config.ts';
+import { Capabilities } from '../lib/registry/capabilities.ts';
+import { createRegistry, type Registry } from '../lib/registry/registry.ts';
+import type { StorageConfig } from '../lib/storage-config.ts';
+import { FilesystemStore } from '../lib/storage/filesystem.ts';
+import type { ObjectStore } from '../lib/storage/store.ts';
+import { createLogger } from './logging.ts';
+import { Urls } from './urls.ts';
+
+/** What the operations work with. Made once per process and passed in. */
+export interface Services {
+  readonly registry: Registry;
+  readonly capabilities: Capabilities;
+  readonly urls: Urls;
+  readonly log: Logger;
+  readonly deleteEnabled: boolean;
+  /** Whether pulls are sent to the store's own URLs. */
+  readonly redirectEnabled: boolean;
+  /** Whether this program can answer with a body of any size. */
+  readonly streams: boolean;
+  /** Bytes clients should send in a chunk of an upload, where the size of a request is limited. */
+  readonly chunkSize: number | undefined;
+}
+
+/**
+ * The wiring: every part made of its settings, in one place. A server looks at once whether its storage is right; a
+ * function has no time for that, and answers 503 at its first request if it is not.
+ * @throws StoreUnavailable
+ */
+export async function createServices(program: Program, config: Config): Promise<Services> {
+  return {
+    registry: createRegistry(await openStore(config.storage, { check: program !== 'functions' })),
+    capabilities: new Capabilities(config.secrets),
+    urls: new Urls(program, config),
+    log: createLogger(config.logLevel),
+    deleteEnabled: config.deleteEnabled,
+    redirectEnabled: config.redirectEnabled,
+    streams: program !== 'functions',
+    chunkSize: program === 'functions' && config.dataPlane === undefined ? functionChunk : undefined,
+  };
+}
+
+/** Bytes of a chunk that fits a Lambda function's 6 MB of JSON and base64, with some room. */
+const functionChunk = 4 * 1024 * 1024;
+
+/**
+ * Opens the store that is configured.
+ * @throws StoreUnavailable when `check` is asked for and the storage does not answer as it should
+ */
+export async function openStore(
+  storage: StorageConfig,
+  { check }: { readonly check: boolean },
+): Promise<ObjectStore> {
+  if (storage.kind === 'filesystem') return await FilesystemStore.open(storage.rootDirectory);
+  // The SDK is loaded only where it is used.
+  const { S3Store } = await import('../lib/storage/s3.ts');
+  const store = new S3Store(storage);
+  if (check) await store.check();
+  return store;
+}

@@ -1,0 +1,144 @@
+import { parseDigest, type Digest } from '../lib/protocol/digests.ts';
+import { RegistryError } from '../lib/protocol/errors.ts';
+import { isRepositoryName } from '../lib/protocol/names.ts';
+import { parseContentRange, uploadRange } from '../lib/protocol/ranges.ts';
+import { OffsetMismatch, type Chunk } from '../lib/registry/uploads.ts';
+import { sendEmpty, type Call, type Operations } from './app.ts';
+import { contentLength, hasBody } from './body.ts';
+import { lambdaHandler } from './lambda.ts';
+
+type UploadCall = Call<'uploads'>;
+
+/** `/v2/<name>/blobs/uploads/` (end-4, end-11) and `/v2/<name>/blobs/uploads/<id>` (end-5, end-6, end-13, end-14). */
+export const uploads: Operations<'uploads'> = {
+  async POST(call) {
+    assertNoId(call);
+    if (await mount(call)) return;
+    if (await putWhole(call)) return;
+    const id = await call.registry.uploads.start(call.target.name);
+    sendEmpty(call.ctx, 202);
+    tellState(call, id, 0);
+    // Clients that choose the size of their chunks choose this (end-4a).
+    if (call.chunkSize !== undefined) call.ctx.set('OCI-Chunk-Min-Length', String(call.chunkSize));
+  },
+
+  async GET(call) {
+    const { id } = readState(call);
+    const offset = await call.registry.uploads.status(call.target.name, id);
+    sendEmpty(call.ctx, 204);
+    tellState(call, id, offset);
+  },
+
+  async PATCH(call) {
+    const { id, offset } = readState(call);
+    const chunk = readChunk(call, offset);
+    const received = await orTellOffset(call, id, call.registry.uploads.append(call.target.name, id, chunk));
+    sendEmpty(call.ctx, 202);
+    tellState(call, id, received);
+  },
+
+  async PUT(call) {
+    const { id, offset } = readState(call);
+    const digest = readDigest(call.query);
+    const last = (await hasBody(call.ctx.req)) ? readChunk(call, offset) : undefined;
+    await orTellOffset(call, id, call.registry.uploads.finish(call.target.name, id, digest, last));
+    tellBlob(call, digest);
+  },
+
+  async DELETE(call) {
+    const { id } = readState(call);
+    await call.registry.uploads.cancel(call.target.name, id);
+    sendEmpty(call.ctx, 204);
+  },
+};
+
+export const handler = lambdaHandler({ uploads });
+
+/** Where a blob is already in another repository, no byte need be sent (end-11). Otherwise it is an ordinary upload. */
+async function mount(call: UploadCall): Promise<boolean> {
+  const { target, query, registry } = call;
+  const [mounted, from] = [query.get('mount'), query.get('from')];
+  if (mounted === null) return false;
+  const digest = parseDigest(mounted);
+  if (from === null || !isRepositoryName(from)) return false;
+  if (!(await registry.blobs.mount(target.name, digest, from))) return false;
+  tellBlob(call, digest);
+  return true;
+}
+
+/** The whole blob in the one request (end-4b). With nothing but the announcement of a digest, an upload begins. */
+async function putWhole(call: UploadCall): Promise<boolean> {
+  const { ctx, target, query, registry } = call;
+  if (!query.has('digest')) return false;
+  const digest = readDigest(query);
+  if (!(await hasBody(ctx.req)) && digest !== emptyDigest) return false;
+  await registry.uploads.put(target.name, digest, { body: ctx.req, length: contentLength(ctx.req) });
+  tellBlob(call, digest);
+  return true;
+}
+
+const emptyDigest = parseDigest('sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855');
+
+/** The id of the upload and the offset its Location was made at; nothing else is believed before its signature. */
+function readState({ target: { name, id }, query, capabilities }: UploadCall): {
+  id: string;
+  offset: number;
+} {
+  if (id === undefined) throw new RegistryError('UNSUPPORTED', 'start an upload with POST');
+  return { id, ...capabilities.readUpload(name, id, query.get('_state')) };
+}
+
+function assertNoId({ target: { id } }: UploadCall): void {
+  if (id !== undefined) throw new RegistryError('UNSUPPORTED', 'an upload takes GET, PATCH, PUT and DELETE');
+}
+
+/** Some clients send the digest twice (containerd adds it to a Location that has it); two different ones are an error. */
+function readDigest(query: URLSearchParams): Digest {
+  const [digest, ...others] = [...new Set(query.getAll('digest'))];
+  if (digest === undefined)
+    throw new RegistryError('DIGEST_INVALID', 'the query must have digest=sha256:<hex>');
+  if (others.length > 0) throw new RegistryError('DIGEST_INVALID', 'the query has several digests');
+  return parseDigest(digest);
+}
+
+/** A body starts at its Content-Range, or where the upload stood when its Location was made (docker sends neither range nor length). */
+function readChunk({ ctx }: UploadCall, offset: number): Chunk {
+  const header = ctx.get('Content-Range');
+  const length = contentLength(ctx.req);
+  if (header === '') return { body: ctx.req, start: offset, length, partial: false };
+  const span = parseContentRange(header);
+  const spanned = span.end - span.start + 1;
+  if (length !== undefined && length !== spanned)
+    throw new RegistryError(
+      'SIZE_INVALID',
+      `Content-Range has ${spanned} bytes but Content-Length says ${length}`,
+    );
+  return { body: ctx.req, start: span.start, length: spanned, partial: true };
+}
+
+/** A client that is told where the upload stands can go on from there (regctl does). */
+async function orTellOffset<T>(call: UploadCall, id: string, result: Promise<T>): Promise<T> {
+  try {
+    return await result;
+  } catch (error) {
+    if (error instanceof OffsetMismatch) tellState(call, id, error.offset);
+    throw error;
+  }
+}
+
+/** Every answer renews the state, so an upload expires a day after its last request, not after its first. */
+function tellState(
+  { ctx, target: { name }, capabilities, urls }: UploadCall,
+  id: string,
+  offset: number,
+): void {
+  ctx.set('Location', urls.upload(name, id, capabilities.signUpload(name, id, { offset })));
+  ctx.set('Range', uploadRange(offset));
+  ctx.set('Docker-Upload-UUID', id);
+}
+
+function tellBlob({ ctx, target: { name }, urls }: UploadCall, digest: Digest): void {
+  sendEmpty(ctx, 201);
+  ctx.set('Location', urls.blob(name, digest));
+  ctx.set('Docker-Content-Digest', digest);
+}

@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, before, describe, it } from 'node:test';
+import { startServer, type StreamingServer } from '../../infra/server.ts';
+import { loadConfig } from '../../lib/config.ts';
+import { parseDigest } from '../../lib/protocol/digests.ts';
+import { parseRepositoryName } from '../../lib/protocol/names.ts';
+import { createRegistry } from '../../lib/registry/registry.ts';
+import type { ObjectStore } from '../../lib/storage/store.ts';
+import { bucketProxy, type BucketProxy } from '../servers/bucket-proxy.ts';
+import { freePort } from '../servers/ports.ts';
+import { requires } from '../servers/requires.ts';
+import type { S3Server } from '../servers/s3.ts';
+import { bucketStorage, type TestStorage } from '../servers/storage.ts';
+import { swift } from '../servers/swift.ts';
+import { MemoryStore } from '../registry/memory-store.ts';
+import { Client, descriptor, digestOf, manifest, someName, withDigest } from './client.ts';
+
+const MiB = 1024 ** 2;
+
+/**
+ * What each operation asks of the bucket, exactly. In Lambda these are the bill and the wait. Every test has a process of
+ * its own as far as caches go: a server that has served nothing yet.
+ */
+describe('requests to the bucket', requires('swift-proxy-server'), () => {
+  let swiftServer: S3Server;
+  let proxy: BucketProxy;
+  let storage: TestStorage;
+  const servers: StreamingServer[] = [];
+
+  before(async () => {
+    swiftServer = await swift();
+    proxy = await bucketProxy(swiftServer.endpoint);
+    storage = await bucketStorage({ ...swiftServer, endpoint: proxy.endpoint });
+  });
+
+  after(async () => {
+    for (const server of servers) await server.stop();
+    await proxy.stop();
+    await swiftServer.stop();
+  });
+
+  /** A client of a new server, which has looked at its bucket already. */
+  async function newServer(): Promise<Client> {
+    const settings = { ...storage.settings, REGISTRY_LOG_LEVEL: 'error' };
+    const address = { REGISTRY_HTTP_ADDR: `127.0.0.1:${await freePort()}` };
+    const server = await startServer('server', loadConfig('server', { ...settings, ...address }));
+    servers.push(server);
+    return new Client(server.url);
+  }
+
+  /** What the bucket is asked while something is done, by S3's names, in no order. */
+  async function asked(act: () => Promise<unknown>): Promise<Record<string, number>> {
+    proxy.reset();
+    await act();
+    const counts: Record<string, number> = {};
+    for (const { operation } of proxy.requests) counts[operation] = (counts[operation] ?? 0) + 1;
+    return counts;
+  }
+
+  it('are 9 for a push of a small blob: HEAD, POST, PATCH and PUT', async () => {
+    const [client, name, bytes] = [await newServer(), someName(), randomBytes(1000)];
+    const counts = await asked(async () => {
+      await client.must(404, { method: 'HEAD', path: `/v2/${name}/blobs/${digestOf(bytes)}` });
+      await pushAsStream(client, await client.startUpload(name), bytes);
+    });
+    assert.deepEqual(counts, { HeadObject: 2, PutObject: 4, GetObject: 2, DeleteObjects: 1 });
+  });
+
+  /*
+   * On a server that guards a copy by its source's ETag these are 8 and one for each part: see below. Swift needs two
+   * looks at the source, and copies part by part.
+   */
+  it('are 10 and two for each part for PATCH and PUT of 30 MiB on Swift, once it is known', async () => {
+    const [client, name] = [await newServer(), someName()];
+    await pushAsStream(client, await client.startUpload(name), randomBytes(10 * MiB));
+    const location = await client.startUpload(name);
+    const counts = await asked(async () => {
+      await pushAsStream(client, location, randomBytes(30 * MiB));
+    });
+    assert.deepEqual(counts, {
+      ...{ GetObject: 2, PutObject: 2, HeadObject: 1, DeleteObjects: 1 },
+      ...{ CreateMultipartUpload: 2, UploadPart: 4, UploadPartCopy: 4, CompleteMultipartUpload: 2 },
+    });
+  });
+
+  it('are 5 and one for each part for a PUT that names the digest: nothing is copied', async () => {
+    const [client, name, bytes] = [await newServer(), someName(), randomBytes(30 * MiB)];
+    const location = await client.startUpload(name);
+    const counts = await asked(async () => {
+      await client.must(201, { method: 'PUT', path: withDigest(location, digestOf(bytes)), body: bytes });
+    });
+    assert.deepEqual(counts, {
+      ...{ GetObject: 1, PutObject: 1, DeleteObjects: 1 },
+      ...{ CreateMultipartUpload: 1, UploadPart: 4, CompleteMultipartUpload: 1 },
+    });
+  });
+
+  it('are 3 for a mount', async () => {
+    const [client, name] = [await newServer(), someName()];
+    const digest = await client.pushBlob(name, randomBytes(10));
+    const path = `/v2/${someName()}/blobs/uploads/?mount=${digest}&from=${name}`;
+    const counts = await asked(async () => await client.must(201, { method: 'POST', path }));
+    assert.deepEqual(counts, { HeadObject: 2, PutObject: 1 });
+  });
+
+  it('are 2 for HEAD and GET of a blob, whose bytes come from elsewhere', async () => {
+    const [client, name] = [await newServer(), someName()];
+    const path = `/v2/${name}/blobs/${await client.pushBlob(name, randomBytes(10))}`;
+    assert.deepEqual(await asked(async () => await client.must(200, { method: 'HEAD', path })), {
+      HeadObject: 2,
+    });
+    assert.deepEqual(await asked(async () => await client.must(307, { method: 'GET', path })), {
+      HeadObject: 2,
+    });
+  });
+
+  it('are 4 for a PUT of a manifest by tag, after two for each blob it names, and one look back', async () => {
+    const [client, name] = [await newServer(), someName()];
+    const [config, layer] = [randomBytes(40), randomBytes(50)];
+    for (const bytes of [config, layer]) await client.pushBlob(name, bytes);
+    const bytes = manifest({ config: descriptor(config), layers: [descriptor(layer)] });
+    const counts = await asked(async () => {
+      await client.pushManifest(name, 'v1', bytes);
+    });
+    assert.deepEqual(counts, { HeadObject: 4 + 1, PutObject: 4 });
+  });
+
+  it('are 2 for HEAD of a manifest by tag, 3 for GET, and 2 when its content is known', async () => {
+    const name = someName();
+    await (await newServer()).pushImage(name, 'v1');
+    const [client, path] = [await newServer(), `/v2/${name}/manifests/v1`];
+    const head = async () => await asked(async () => await client.must(200, { method: 'HEAD', path }));
+    const get = async () => await asked(async () => await client.must(200, { method: 'GET', path }));
+    assert.deepEqual(await head(), { GetObject: 1, HeadObject: 1 });
+    assert.deepEqual(await get(), { GetObject: 2, HeadObject: 1 });
+    assert.deepEqual(await get(), { GetObject: 1, HeadObject: 1 });
+  });
+
+  it('are 1 for a list of 11 tags, and 1 for a page of the catalog', async () => {
+    const [client, name] = [await newServer(), someName()];
+    const { bytes } = await client.pushImage(name, 'v0');
+    for (let i = 1; i < 11; i++) await client.pushManifest(name, `v${i}`, bytes);
+    for (const path of [`/v2/${name}/tags/list`, '/v2/_catalog'])
+      assert.deepEqual(await asked(async () => await client.must(200, { method: 'GET', path })), {
+        ListObjectsV2: 1,
+      });
+  });
+
+  it('are 5 for a DELETE of a manifest with 11 tags, one of them a look back', async () => {
+    const [client, name] = [await newServer(), someName()];
+    const { bytes, digest } = await client.pushImage(name, 'v0');
+    for (let i = 1; i < 11; i++) await client.pushManifest(name, `v${i}`, bytes);
+    const path = `/v2/${name}/manifests/${digest}`;
+    const counts = await asked(async () => await client.must(202, { method: 'DELETE', path }));
+    assert.deepEqual(counts, { HeadObject: 1, ListObjectsV2: 2, DeleteObjects: 2 });
+    await client.must(404, { method: 'GET', path: `/v2/${name}/manifests/v3` });
+  });
+});
+
+async function pushAsStream(client: Client, location: string, bytes: Buffer): Promise<void> {
+  const patched = await client.must(202, { method: 'PATCH', path: location, body: bytes, chunked: true });
+  await client.must(201, { method: 'PUT', path: withDigest(client.location(patched), digestOf(bytes)) });
+}
+
+/** A store whose moves are copies answers each call with one request. */
+it('requests of PATCH and PUT of 15 parts are 8 and one for each part, where a server guards copies', async () => {
+  const store = new MemoryStore({ copies: true, partsReplace: true, conditionalWrites: true });
+  const name = parseRepositoryName('team/app');
+  const bytes = randomBytes(15 * store.limits.partSize);
+  const id = await createRegistry(store).uploads.start(name);
+  const calls: string[] = [];
+  const counting = new Proxy<ObjectStore>(store, {
+    get(target, property) {
+      const value: unknown = Reflect.get(target, property);
+      if (typeof value !== 'function') return value;
+      calls.push(String(property));
+      return value.bind(target) as unknown;
+    },
+  });
+  const body = (async function* () {
+    yield await Promise.resolve(bytes);
+  })();
+  await createRegistry(counting).uploads.append(name, id, {
+    body,
+    start: 0,
+    length: undefined,
+    partial: false,
+  });
+  await createRegistry(counting).uploads.finish(name, id, parseDigest(digestOf(bytes)), undefined);
+  assert.equal(calls.filter((call) => call === 'uploadPart').length, 15);
+  assert.equal(calls.length, 8 + 15, calls.join(' '));
+});

@@ -1,0 +1,30 @@
+import type { Case, Expectation } from './case.ts';
+
+function simple(title: string, method: string, path: string, expect: Expectation): Case {
+  return { title, act: async () => await Promise.resolve({ ask: { method, path }, expect }) };
+}
+
+const json = { 'content-type': 'application/json' };
+const nowhere: Expectation = { status: 404, errors: ['UNSUPPORTED'] };
+
+export const baseCases: readonly Case[] = [
+  simple('GET /v2/ says that this is a registry', 'GET', '/v2/', { status: 200, headers: json, json: {} }),
+  simple('GET /v2 does as well', 'GET', '/v2', { status: 200, headers: json, json: {} }),
+  simple('HEAD /v2/ does without a body', 'HEAD', '/v2/', { status: 200, headers: json }),
+  simple('POST /v2/ is refused', 'POST', '/v2/', {
+    status: 405,
+    headers: { allow: 'GET, HEAD' },
+    errors: ['UNSUPPORTED'],
+  }),
+  simple('a path beside /v2/ is 404', 'GET', '/', nowhere),
+  simple('a path below /v2/ that is no endpoint is 404', 'GET', '/v2/team/app', nowhere),
+  simple(
+    'a name that is too long for the gateway has its tags all the same',
+    'GET',
+    '/v2/a/b/c/d/e/f/tags/list',
+    {
+      status: 404,
+      errors: ['NAME_UNKNOWN'],
+    },
+  ),
+];

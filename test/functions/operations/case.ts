@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { ObjectStore } from '../../../lib/storage/store.ts';
+import type { Ask, Client, Reply } from '../client.ts';
+
+/** What an answer must be. What is not named here may be anything. */
+export interface Expectation {
+  readonly status: number;
+  /** A text is compared whole, a pattern is looked for, `undefined` must not be there. */
+  readonly headers?: Readonly<Record<string, string | RegExp | undefined>>;
+  readonly json?: unknown;
+  readonly bytes?: Uint8Array;
+  /** Code of each entry of `errors`. */
+  readonly errors?: readonly string[];
+  /** Texts that the body must contain. */
+  readonly mentions?: readonly string[];
+}
+
+/** The registry under test: a client of it, and the store behind it to lay things into. */
+export interface Bench {
+  readonly client: Client;
+  readonly store: ObjectStore;
+}
+
+/** One operation: what is prepared, the request, and what is expected of its answer. */
+export interface Case {
+  readonly title: string;
+  readonly act: (bench: Bench) => Promise<{ readonly ask: Ask; readonly expect: Expectation }>;
+}
+
+/** Registers a test for each case. @param bench called when the first test runs */
+export function registerCases(title: string, cases: readonly Case[], bench: () => Bench): void {
+  describe(title, () => {
+    for (const { title: sentence, act } of cases)
+      it(sentence, async () => {
+        const { ask, expect } = await act(bench());
+        await checkFollowing(bench().client, ask, expect);
+      });
+  });
+}
+
+/**
+ * A GET goes where it is sent, once, as every client does: functions send blobs elsewhere. A HEAD is answered at once.
+ */
+async function checkFollowing(client: Client, ask: Ask, expect: Expectation): Promise<void> {
+  const reply = await client.send(ask);
+  if (reply.status !== 307) {
+    check(reply, expect, ask.method);
+    return;
+  }
+  assert.equal(ask.method, 'GET');
+  const { location = '' } = reply.headers;
+  const blob = await client.send({ ...ask, path: location });
+  if (!location.includes('X-Amz-Signature')) check(blob, expect, ask.method);
+  else {
+    checkHeaders(reply, everyAnswer);
+    checkOfBucket(blob, ask, expect);
+  }
+}
+
+/**
+ * A bucket knows nothing of registries, and not the ETag that they give a blob. What it makes of several ranges or of a
+ * condition is its own affair.
+ */
+function checkOfBucket(reply: Reply, ask: Ask, expect: Expectation): void {
+  const { range = '', 'if-range': condition } = ask.headers ?? {};
+  if (range.includes(',') || condition !== undefined) return;
+  assert.equal(reply.status, expect.status);
+  if (reply.status === 416) return;
+  const { 'content-range': contentRange, 'content-length': length } = expect.headers ?? {};
+  checkHeaders(reply, {
+    'content-range': contentRange,
+    ...(length !== undefined && { 'content-length': length }),
+  });
+  if (expect.bytes !== undefined) assert.ok(reply.body.equals(expect.bytes), 'the bytes are others');
+}
+
+function check(reply: Reply, expect: Expectation, method: string): void {
+  const text = reply.body.toString();
+  assert.equal(reply.status, expect.status, text);
+  checkHeaders(reply, { ...everyAnswer, ...expect.headers });
+  if (expect.json !== undefined) assert.deepEqual(JSON.parse(text), expect.json);
+  if (expect.bytes !== undefined) assert.ok(reply.body.equals(expect.bytes), 'the bytes are others');
+  for (const mention of expect.mentions ?? [])
+    assert.ok(text.includes(mention), `${mention} is missing in ${text}`);
+  if (method === 'HEAD') assert.equal(reply.body.length, 0);
+  else if (reply.status >= 400) checkErrors(reply, expect.errors);
+  else if (expect.json === undefined && expect.bytes === undefined) assert.equal(text, '');
+}
+
+const everyAnswer = {
+  'docker-distribution-api-version': 'registry/2.0',
+  'x-content-type-options': 'nosniff',
+};
+
+function checkHeaders({ headers }: Reply, expected: NonNullable<Expectation['headers']>): void {
+  for (const [name, value] of Object.entries(expected)) {
+    const actual = headers[name];
+    if (value instanceof RegExp) assert.match(String(actual), value, name);
+    else assert.equal(actual, value, name);
+  }
+}
+
+/** Every refusal has the form of the spec and the type clients look for. */
+function checkErrors({ headers, body }: Reply, codes: readonly string[] | undefined): void {
+  assert.equal(headers['content-type'], 'application/json');
+  const { errors } = JSON.parse(body.toString()) as { errors: { code: string; message: string }[] };
+  assert.ok(errors.length > 0 && errors.every(({ message }) => message !== ''));
+  if (codes !== undefined)
+    assert.deepEqual(
+      errors.map(({ code }) => code),
+      codes,
+    );
+}

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readdir, readFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { after, before, it } from 'node:test';
+import type { ObjectStore } from '../../lib/storage/store.ts';
+import { temporaryFolder } from '../servers/folder.ts';
+import type { TestStorage } from '../servers/storage.ts';
+import { Client, digestOf } from './client.ts';
+import { startPlanes, type Planes } from './planes.ts';
+
+interface Served {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly size: number;
+  readonly sha256: string;
+}
+
+const fixtures = join(import.meta.dirname, '../fixtures');
+const { repositories } = JSON.parse(await readFile(join(fixtures, 'original-registry.json'), 'utf8')) as {
+  repositories: Record<string, Record<string, Served>>;
+};
+
+/** Byte order, which is that of JavaScript for names and tags. */
+const names = Object.keys(repositories).sort();
+
+/** That whatever the original registry left in a storage is served as it served it. Once in a process. */
+export function originalBucket(openStorage: () => Promise<TestStorage>): void {
+  let planes: Planes;
+
+  before(async () => {
+    const storage = await openStorage();
+    await fill(await storage.open());
+    planes = await startPlanes({}, storage);
+  });
+
+  after(async () => {
+    await planes.stop();
+  });
+
+  for (const plane of ['server', 'gateway'] as const) {
+    const ask = async (path: string, method = 'GET') =>
+      await new Client(planes[plane]).must(200, { method, path: `/v2/${path}` });
+    const json = async (path: string) => JSON.parse((await ask(path)).body.toString()) as unknown;
+
+    it(`has its catalog in order, through the ${plane}`, async () => {
+      assert.deepEqual(await json('_catalog'), { repositories: names });
+    });
+
+    for (const name of names) {
+      const tags = repositories[name] ?? {};
+
+      it(`has the tags of ${name} in order, through the ${plane}`, async () => {
+        assert.deepEqual(await json(`${name}/tags/list`), { name, tags: Object.keys(tags).sort() });
+      });
+
+      for (const [tag, served] of Object.entries(tags)) {
+        // The original put the signatures back into its one schema 1 manifest; they are not served yet.
+        if (served.mediaType.endsWith('v1+prettyjws')) continue;
+
+        it(`serves ${name}:${tag} as the original did, through the ${plane}`, async () => {
+          const head = await ask(`${name}/manifests/${tag}`, 'HEAD');
+          const { headers, body } = await ask(`${name}/manifests/${tag}`);
+          for (const { 'content-type': type, 'docker-content-digest': digest } of [head.headers, headers])
+            assert.deepEqual({ type, digest }, { type: served.mediaType, digest: served.digest });
+          assert.equal(head.headers['content-length'], String(served.size));
+          assert.equal(digestOf(body), `sha256:${served.sha256}`);
+        });
+      }
+    }
+
+    it(`serves the payload of its schema 1 image without signatures, through the ${plane}`, async () => {
+      const { headers, body } = await ask('legacy/app/manifests/v1');
+      assert.equal(headers['content-type'], 'application/vnd.docker.distribution.manifest.v1+json');
+      assert.equal(digestOf(body), repositories['legacy/app']?.['v1']?.digest);
+    });
+  }
+}
+
+/** Puts every file of the archive under its key. */
+async function fill(store: ObjectStore): Promise<void> {
+  const folder = await temporaryFolder('original');
+  const { status } = spawnSync('tar', ['xzf', join(fixtures, 'original-registry.tar.gz'), '-C', folder.path]);
+  assert.equal(status, 0);
+  const entries = await readdir(folder.path, { recursive: true, withFileTypes: true });
+  for (const entry of entries.filter((one) => one.isFile())) {
+    const path = join(entry.parentPath, entry.name);
+    await store.put(relative(folder.path, path), await readFile(path));
+  }
+  folder.remove();
+}

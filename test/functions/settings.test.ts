@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { handler } from '../../functions/base.ts';
+import { startGateway } from '../servers/gateway.ts';
+import { Client, digestOf, someName } from './client.ts';
+import { startPlanes, type Planes } from './planes.ts';
+
+describe('a function whose settings are wrong', () => {
+  it('answers 503 in the form of the spec, without the reason', async () => {
+    const gateway = await startGateway({ base: handler });
+    const reply = await new Client(gateway.url).must(503, { method: 'GET', path: '/v2/' });
+    await gateway.stop();
+    assert.equal(reply.headers['content-type'], 'application/json');
+    assert.match(reply.body.toString(), /^\{"errors":\[\{"code":"UNAVAILABLE"/);
+    assert.doesNotMatch(reply.body.toString(), /REGISTRY_/);
+  });
+});
+
+describe('with REGISTRY_STORAGE_DELETE_ENABLED=false', () => {
+  let planes: Planes;
+
+  before(async () => {
+    planes = await startPlanes({ REGISTRY_STORAGE_DELETE_ENABLED: 'false' });
+  });
+
+  after(async () => {
+    await planes.stop();
+  });
+
+  for (const plane of ['gateway', 'server'] as const) {
+    const client = () => new Client(planes[plane]);
+
+    it(`the ${plane} refuses to delete tags, manifests and blobs, and has them still`, async () => {
+      const name = someName();
+      const { bytes, digest, layer } = await client().pushImage(name, 'v1');
+      for (const path of [`manifests/v1`, `manifests/${digest}`, `blobs/${layer}`])
+        await client().must(405, { method: 'DELETE', path: `/v2/${name}/${path}` });
+      const reply = await client().must(200, { method: 'GET', path: `/v2/${name}/manifests/v1` });
+      assert.ok(reply.body.equals(bytes));
+      await client().must(200, { method: 'HEAD', path: `/v2/${name}/blobs/${layer}` });
+    });
+
+    it(`the ${plane} lets uploads be cancelled`, async () => {
+      await client().must(204, { method: 'DELETE', path: await client().startUpload(someName()) });
+    });
+
+    it(`the ${plane} does not tell what exists by how it refuses`, async () => {
+      const path = `/v2/${someName()}/manifests/${digestOf(Buffer.from('none'))}`;
+      await client().must(405, { method: 'DELETE', path });
+    });
+  }
+});
