@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { after, before, describe, it } from 'node:test';
+import { requires } from '../servers/requires.ts';
+import type { S3Server } from '../servers/s3.ts';
+import { bucketStorage } from '../servers/storage.ts';
+import { swift } from '../servers/swift.ts';
+import { pushMuch } from './large-push.ts';
+
+const GiB = 1024 ** 3;
+
+describe('npm run serve on S3', requires('swift-proxy-server'), () => {
+  let server: S3Server;
+
+  before(async () => {
+    server = await swift();
+  });
+
+  after(async () => {
+    await server.stop();
+  });
+
+  it(
+    'takes a blob of 5 GiB, stays below 300 MB of memory, and gives its bytes back',
+    { timeout: 900_000 },
+    async () => {
+      const { settings } = await bucketStorage(server);
+      const { peak, digest, client, registry } = await pushMuch(settings, 5 * GiB);
+      const { headers } = await client.must(307, { method: 'GET', path: `/v2/large/blob/blobs/${digest}` });
+      const blob = await fetch(headers.location ?? '');
+      const hash = createHash('sha256');
+      for await (const bytes of blob.body ?? []) hash.update(bytes as Uint8Array);
+      await registry.stop();
+      assert.equal(`sha256:${hash.digest('hex')}`, digest);
+      assert.ok(peak < 300e6, `it took ${Math.round(peak / 1e6)} MB`);
+    },
+  );
+});

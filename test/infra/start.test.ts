@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { after, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { temporaryFolder } from '../servers/folder.ts';
+import { freePort } from '../servers/ports.ts';
+import { serves } from '../servers/registry.ts';
+import { runToEnd, start, type Stowage } from '../servers/stowage.ts';
+
+const folder = await temporaryFolder('infra-start');
+
+after(() => {
+  folder.remove();
+});
+
+const run = async (env: NodeJS.ProcessEnv) => await runToEnd(['start.ts'], env);
+
+/** Waits until a text was printed. */
+async function said({ output }: Stowage, text: string): Promise<void> {
+  for (let tries = 0; tries < 100 && !output().includes(text); tries++) await delay(100);
+  assert.ok(output().includes(text), output());
+}
+
+describe('npm start', () => {
+  it('says how to push once both planes answer, and leaves nothing behind on SIGTERM', async () => {
+    const registry = await start(folder.path);
+    const port = Number(registry.address.split(':')[1]);
+    try {
+      await said(registry, `docker push localhost:${port}/`);
+      assert.ok(registry.output().includes(folder.path));
+    } finally {
+      await registry.stop();
+    }
+    for (const each of [port, port + 1]) await assert.rejects(serves(`127.0.0.1:${each}`));
+  });
+
+  it('says so when either of its ports is taken', async () => {
+    const port = await freePort(2);
+    const other = createServer().listen(port + 1, '127.0.0.1');
+    await once(other, 'listening');
+    const { code, output } = await run({ PORT: String(port) });
+    other.close();
+    assert.equal(code, 1);
+    assert.match(output, new RegExp(`^Port ${port + 1} is not free: set PORT`, 'm'));
+  });
+
+  for (const port of ['abc', '0', '65535', '-1'])
+    it(`refuses PORT=${port}`, async () => {
+      const { code, output } = await run({ PORT: port });
+      assert.equal(code, 1);
+      assert.match(output, /^PORT is "[^"]*"; it must be a number/);
+    });
+
+  it('lists what is wrong with its settings before it builds anything', async () => {
+    const { code, output } = await run({
+      PORT: String(await freePort(2)),
+      REGISTRY_LOG_LEVEL: 'loud',
+      REGISTRY_X: 'y',
+    });
+    assert.equal(code, 1);
+    assert.match(output, /REGISTRY_LOG_LEVEL: .*debug, info, warn, error/);
+    assert.match(output, /REGISTRY_X: no such setting/);
+    assert.doesNotMatch(output, /Building|\n\s+at /);
+  });
+});

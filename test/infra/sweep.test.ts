@@ -1,0 +1,240 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { readdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { after, beforeEach, describe, it } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { describeAllFunctions, describeFunctions, functionNames } from '../../infra/gateway.ts';
+import { sha256Digest } from '../../lib/protocol/digests.ts';
+import { parseRepositoryName } from '../../lib/protocol/names.ts';
+import { blobData, uploadSession, uploadsPrefix } from '../../lib/registry/layout.ts';
+import { createRegistry } from '../../lib/registry/registry.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { temporaryFolder, type Folder } from '../servers/folder.ts';
+import { cleanEnvironment, command } from '../servers/process.ts';
+import { runToEnd } from '../servers/stowage.ts';
+
+const repository = parseRepositoryName('team/app');
+const daysAgo = (days: number): Date => new Date(Date.now() - days * 24 * 60 * 60 * 1000);
+
+const folders: Folder[] = [];
+let root: string;
+let store: FilesystemStore;
+
+beforeEach(async () => {
+  const folder = await temporaryFolder('infra-sweep');
+  folders.push(folder);
+  root = folder.path;
+  store = await FilesystemStore.open(root);
+});
+
+after(() => {
+  for (const folder of folders) folder.remove();
+});
+
+const settings = () => ({ REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: root });
+const swept = async (...args: string[]) => await runToEnd(['sweep.ts', ...args], settings());
+
+/** An upload made by the registry with this many bytes, last written some days ago. */
+async function upload(days: number, size: number): Promise<string> {
+  const { uploads } = createRegistry(store);
+  const id = await uploads.start(repository);
+  async function* body() {
+    yield await Promise.resolve(randomBytes(size));
+  }
+  await uploads.append(repository, id, { body: body(), start: 0, length: size, partial: true });
+  await utimes(join(root, uploadSession(id)), daysAgo(days), daysAgo(days));
+  return id;
+}
+
+/** A multipart upload begun at the key of a blob some days ago. */
+async function multipart(days: number): Promise<string> {
+  const key = blobData(sha256Digest(randomBytes(32).toString('hex')));
+  const file = join(root, '.tmp/multipart', await store.createMultipart(key), 'upload');
+  const record = JSON.parse(await readFile(file, 'utf8')) as object;
+  await writeFile(file, JSON.stringify({ ...record, started: daysAgo(days) }));
+  return key;
+}
+
+/** Settings with which a process cannot delete the session of an upload. */
+function stuck(id: string): NodeJS.ProcessEnv {
+  const preload = `
+    import fs from 'node:fs/promises';
+    const { unlink } = fs;
+    fs.unlink = async (path) => {
+      if (path.endsWith('/${id}/session')) throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO' });
+      await unlink(path);
+    };`;
+  return { ...settings(), NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(preload)}` };
+}
+
+async function left(): Promise<{ sessions: string[]; multiparts: number }> {
+  const { objects } = await store.list({ prefix: uploadsPrefix });
+  const multiparts = await readdir(join(root, '.tmp/multipart'));
+  return {
+    sessions: objects.map(({ key }) => dirname(key).split('/').at(-1) ?? ''),
+    multiparts: multiparts.length,
+  };
+}
+
+describe('npm run sweep', () => {
+  it('says what it removes, line by line, and sums it up', async () => {
+    const [large, small, living] = [
+      await upload(8, 12_300_000),
+      await upload(30, 10),
+      await upload(6, 9_000_000),
+    ];
+    const key = await multipart(8);
+    const { code, output } = await swept();
+    assert.match(
+      output,
+      new RegExp(
+        `^removed upload ${large} to team/app, 12\\.3 MB, last written \\S+Z, with its multipart upload$`,
+        'm',
+      ),
+    );
+    assert.match(
+      output,
+      new RegExp(`^removed upload ${small} to team/app, 10 bytes, last written \\S+Z$`, 'm'),
+    );
+    assert.match(output, new RegExp(`^removed multipart upload of ${key}, started \\S+Z$`, 'm'));
+    assert.match(output, /^removed 2 uploads \(12\.3 MB\), 1 multipart upload no session knew$/m);
+    assert.equal(output.trim().split('\n').length, 5);
+    assert.equal(code, 0);
+    assert.deepEqual(await left(), { sessions: [living], multiparts: 1 });
+    const again = await swept();
+    assert.equal(again.code, 0);
+    assert.equal(again.output, `looking for abandoned uploads in ${root}\nremoved nothing\n`);
+  });
+
+  it('removes nothing in a dry run', async () => {
+    const id = await upload(8, 9_000_000);
+    const { code, output } = await swept('--dry-run');
+    assert.match(output, new RegExp(`^would remove upload ${id} to team/app, 9.0 MB`, 'm'));
+    assert.match(output, /^would remove 1 upload \(9\.0 MB\)$/m);
+    assert.equal(code, 0);
+    assert.deepEqual(await left(), { sessions: [id], multiparts: 1 });
+  });
+
+  it('makes no folder where there is none, but says so', async () => {
+    const REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY = join(root, 'mistyped');
+    const { code, output } = await runToEnd(['sweep.ts', '--dry-run'], {
+      REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY,
+    });
+    assert.equal(code, 1);
+    assert.match(
+      output,
+      /^The sweep ended early: there is no folder .*mistyped; check REGISTRY_STORAGE_FILESYSTEM_ROOT/,
+    );
+    assert.ok(!existsSync(REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY));
+  });
+
+  it('takes another age', async () => {
+    const [three, thirty] = [await upload(3, 10), await upload(31, 10)];
+    assert.match((await swept('--older-than', '30d')).output, new RegExp(`^removed upload ${thirty}`, 'm'));
+    assert.deepEqual((await left()).sessions, [three]);
+    assert.match((await swept('--older-than=48h')).output, new RegExp(`^removed upload ${three}`, 'm'));
+    assert.deepEqual((await left()).sessions, []);
+  });
+
+  for (const [args, fault] of [
+    [['--older-than', '47h'], /too short.*least is 2d/],
+    [['--older-than', '1d'], /too short/],
+    [['--older-than', '0d'], /too short/],
+    [['--older-than', '7'], /"7" is not an age[^]*Usage/],
+    [['--older-than', '7w'], /"7w" is not an age/],
+    [['--older-than', '-7d'], /Usage/],
+    [['--older-than'], /Usage/],
+    [['--dryrun'], /--dryrun[^]*Usage/],
+    [['now'], /now[^]*Usage/],
+  ] as const)
+    it(`refuses ${args.join(' ')}`, async () => {
+      const id = await upload(100, 10);
+      const { code, output } = await swept(...args);
+      assert.equal(code, 2);
+      assert.match(output, fault);
+      assert.doesNotMatch(output, /\n\s+at /);
+      assert.deepEqual((await left()).sessions, [id]);
+    });
+
+  it('goes on after a failure, names it at the end, and exits with 1', async () => {
+    const [fine, kept] = [await upload(8, 10), await upload(8, 10)];
+    const { code, output } = await runToEnd(['sweep.ts'], stuck(kept));
+    assert.equal(code, 1);
+    assert.match(output, new RegExp(`removed upload ${fine}`));
+    assert.match(output, new RegExp(`^could not remove ${uploadSession(kept)}: .*\\n1 failure`, 'm'));
+    assert.match(output, /removed 1 upload \(10 bytes\)/);
+    assert.doesNotMatch(output, /\n\s+at /);
+    assert.deepEqual((await left()).sessions, [kept]);
+  });
+
+  it('prints what is wrong with its settings, or its storage', async () => {
+    const wrong = await runToEnd(['sweep.ts'], { REGISTRY_STORAGE: 'tape', REGISTRY_X: 'y' });
+    assert.equal(wrong.code, 1);
+    for (const name of ['REGISTRY_STORAGE', 'REGISTRY_X'])
+      assert.match(wrong.output, new RegExp(`- ${name}: `));
+    const away = await runToEnd(['sweep.ts'], {
+      REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: import.meta.filename,
+    });
+    assert.equal(away.code, 1);
+    assert.match(away.output, /The sweep ended early: .*Check the storage settings/);
+    for (const { output } of [wrong, away]) assert.doesNotMatch(output, /\n\s+at /);
+  });
+});
+
+describe('the function that sweeps', () => {
+  const program = `
+    const { handler } = await import(${JSON.stringify(pathToFileURL(join(import.meta.dirname, '../../functions/sweep.ts')).href)});
+    const call = async () => await handler({}).then(() => 'resolved', () => 'rejected');
+    console.log(JSON.stringify({ outcome: [await call(), await call()] }));`;
+
+  /** Calls it twice in one process. */
+  async function invoked(env: NodeJS.ProcessEnv): Promise<Record<string, unknown>[]> {
+    const { text } = await command(process.execPath, ['--input-type=module', '--eval', program], {
+      env: cleanEnvironment(env),
+    });
+    return text.split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
+  it('logs what it removed, and the totals', async () => {
+    const [old, living] = [await upload(8, 1000), await upload(6, 10)];
+    const [removed, done, again, end] = await invoked(settings());
+    assert.partialDeepStrictEqual(removed, {
+      level: 30,
+      kind: 'upload',
+      id: old,
+      repository,
+      received: 1000,
+    });
+    assert.partialDeepStrictEqual(done?.['totals'], { uploads: 1, received: 1000, failures: 0 });
+    assert.partialDeepStrictEqual(again?.['totals'], { uploads: 0 });
+    assert.deepEqual(end, { outcome: ['resolved', 'resolved'] });
+    assert.deepEqual((await left()).sessions, [living]);
+  });
+
+  it('rejects when it could not remove all, so that the call counts as failed', async () => {
+    const [kept, fine] = [await upload(8, 10), await upload(8, 10)];
+    const lines = await invoked(stuck(kept));
+    assert.deepEqual(lines.at(-1), { outcome: ['rejected', 'rejected'] });
+    assert.ok(lines.some(({ level, key }) => level === 50 && key === uploadSession(kept)));
+    assert.ok(lines.some(({ kind, id }) => kind === 'upload' && id === fine));
+    assert.deepEqual((await left()).sessions, [kept]);
+  });
+
+  it('rejects when its settings are wrong, and the log lists what is', async () => {
+    const lines = await invoked({ REGISTRY_X: 'y' });
+    assert.match(String(lines[0]?.['faults']), /REGISTRY_X/);
+    assert.deepEqual(lines.at(-1), { outcome: ['rejected', 'rejected'] });
+  });
+
+  it('is deployed with a schedule and without a route', () => {
+    assert.ok(functionNames.includes('sweep'));
+    assert.equal(describeFunctions()['sweep'], undefined);
+    assert.partialDeepStrictEqual(describeAllFunctions()['sweep'], {
+      handler: 'dist/functions/sweep.handler',
+      events: [{ schedule: 'rate(1 day)' }],
+    });
+    assert.deepEqual(Object.keys(describeAllFunctions()).sort(), [...functionNames].sort());
+  });
+});
