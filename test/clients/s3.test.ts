@@ -1,0 +1,27 @@
+import { serve } from '../servers/stowage.ts';
+import { containerdFlow } from './containerd.ts';
+import { dockerFlow } from './docker.ts';
+import { interopFlow, type InteropPlace } from './interop.ts';
+import { onS3 } from './on-s3.ts';
+import { skopeoFlow } from './skopeo.ts';
+
+const NAME = 'npm run serve';
+
+/** Milliseconds in which Swift must show in a listing what was written: it takes note of some writes only afterwards. */
+const LISTING_LAG = 10_000;
+
+onS3((newBucket) => {
+  const start = async () => await serve((await newBucket()).settings);
+  dockerFlow(NAME, start);
+  containerdFlow(NAME, start);
+  skopeoFlow(NAME, start);
+
+  const place = (name: string, make: InteropPlace['make']) => ({ name, make, listingLag: LISTING_LAG });
+  interopFlow(NAME, serve, place('bucket', newBucket));
+  const below = { REGISTRY_STORAGE_S3_ROOTDIRECTORY: 'team/registry' };
+  interopFlow(
+    NAME,
+    serve,
+    place('root directory of a bucket', async () => await newBucket(below)),
+  );
+});

@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import { temporaryFolder, type Folder } from './servers/folder.ts';
+import { cleanEnvironment } from './servers/process.ts';
+
+const RUNNER = fileURLToPath(new URL('run.ts', import.meta.url));
+const REQUIRES = new URL('servers/requires.ts', import.meta.url).href;
+
+/** Test files by what they hold, with the last line and the exit code expected of a run of that file alone. */
+const CASES: { of: string; source: string; last: string; code: number; says?: RegExp }[] = [
+  {
+    of: 'tests that pass, and not the suites around them',
+    source: `describe('a', () => { describe('b', () => { it('c', () => {}); it('d', (t) => t.test('e', () => {})); }); });`,
+    last: '2 passed, 0 failed',
+    code: 0,
+  },
+  {
+    of: 'a test that fails once, whatever it stands in',
+    source: `describe('a', () => { it('b', () => {}); it('c', (t) => t.test('d', () => { throw new Error('why'); })); });`,
+    last: '1 passed, 1 failed',
+    code: 1,
+    says: /a > c > d\n +Error: why/,
+  },
+  {
+    of: 'skipped tests and suites, with the reason',
+    source: `it('a', () => {}); it('b', { skip: 'needs c' }, () => {}); describe('d', { skip: 'needs e' }, () => {});`,
+    last: '1 passed, 0 failed, 2 skipped',
+    code: 0,
+    says: /1 × needs c\n +1 × needs e/,
+  },
+  {
+    of: 'a hook that fails, and the tests it kept from running',
+    source: `describe('a', () => { before(() => { throw new Error('why'); }); it('b', () => {}); });`,
+    last: '0 passed, 2 failed',
+    code: 1,
+    says: /Error: why/,
+  },
+  {
+    of: 'an after hook that fails',
+    source: `describe('a', () => { after(() => { throw new Error('why'); }); it('b', () => {}); });`,
+    last: '1 passed, 1 failed',
+    code: 1,
+  },
+  {
+    of: 'a test that takes too long',
+    source: `it('a', { timeout: 10 }, () => new Promise((done) => setTimeout(done, 1000)));`,
+    last: '0 passed, 1 failed',
+    code: 1,
+    says: /timed out after 10ms/,
+  },
+  {
+    of: 'a file that does not load',
+    source: `import './missing.ts';`,
+    last: '0 passed, 1 failed',
+    code: 1,
+    says: /Cannot find module/,
+  },
+  {
+    of: 'an error after the tests have passed',
+    source: `it('a', () => { setTimeout(() => { throw new Error('late'); }, 50); });`,
+    last: '1 passed, 1 failed',
+    code: 1,
+    says: /late/,
+  },
+  {
+    of: 'a file that exits in the middle of its tests',
+    source: `it('a', () => { process.exit(0); }); it('b', () => {});`,
+    last: '0 passed, 1 failed',
+    code: 1,
+  },
+  { of: 'a file without a test', source: ``, last: '0 passed, 1 failed', code: 1, says: /has no tests/ },
+];
+
+describe('npm test', () => {
+  let folder: Folder;
+
+  before(async () => {
+    folder = await temporaryFolder('run');
+  });
+
+  after(() => {
+    folder.remove();
+  });
+
+  const writeTest = async (name: string, source: string) => {
+    const file = join(folder.path, `${name}.test.ts`);
+    const imports = `import { after, before, describe, it } from 'node:test';\n`;
+    await writeFile(file, `${imports}import { requires } from '${REQUIRES}';\n${source}\n`);
+    return file;
+  };
+
+  for (const [index, { of, source, last, code, says }] of CASES.entries()) {
+    it(`counts ${of}`, async () => {
+      const outcome = await finish(runner([await writeTest(`case-${index}`, source)]));
+      assert.equal(outcome.lines.at(-1), last, outcome.lines.join('\n'));
+      assert.equal(outcome.code, code);
+      if (says) assert.match(outcome.lines.join('\n'), says);
+    });
+  }
+
+  it('adds up several files', async () => {
+    const files = await Promise.all(
+      ['x', 'y'].map(async (name) => await writeTest(name, `it('a', () => {});`)),
+    );
+    assert.equal((await finish(runner(files))).lines.at(-1), '2 passed, 0 failed');
+  });
+
+  it('keeps apart two files that declare their tests by the same module', async () => {
+    await writeTest(
+      'shared',
+      `export const declare = (n) => describe(n, () => { it('a ' + n, () => {}); });`,
+    );
+    const entry = (name: string) => `import { declare } from './shared.test.ts'; declare('${name}');`;
+    const files = await Promise.all(['p', 'q'].map(async (name) => await writeTest(name, entry(name))));
+    const { lines } = await finish(runner(files));
+    assert.match(lines.join('\n'), /p\.test\.ts\n {2}p\n {4}ok a p .*\n.*q\.test\.ts\n {2}q\n {4}ok a q/);
+  });
+
+  it('runs only the tests that match --grep', async () => {
+    const file = await writeTest('grep', `it('this one', () => {}); it('another', () => {});`);
+    assert.equal((await finish(runner([file, '--grep', 'this']))).lines.at(-1), '1 passed, 0 failed');
+  });
+
+  it('fails when it finds no test at all', async () => {
+    const { lines, code } = await finish(runner(['no/such/folder']));
+    assert.equal(lines.at(-1), '0 passed, 0 failed');
+    assert.equal(code, 1);
+  });
+
+  it('skips what lacks a server, and fails it in CI', async () => {
+    const file = await writeTest('ci', `describe('a', requires('skopeo'), () => { it('b', () => {}); });`);
+    const skipped = await finish(runner([file], { PATH: '/nowhere' }));
+    assert.equal(skipped.lines.at(-1), '0 passed, 0 failed, 1 skipped');
+    assert.match(skipped.lines.join('\n'), /needs skopeo, which npm run test:setup installs as root/);
+    const failed = await finish(runner([file], { PATH: '/nowhere', CI: 'true' }));
+    assert.equal(failed.lines.at(-1), '0 passed, 1 failed');
+    assert.match(failed.lines.join('\n'), /needs skopeo/);
+  });
+
+  it('still reports when it is interrupted', async () => {
+    const file = await writeTest('slow', `it('a', () => new Promise((done) => setTimeout(done, 60_000)));`);
+    const child = runner([file]);
+    setTimeout(() => child.kill('SIGTERM'), 1000);
+    const { lines, code } = await finish(child);
+    assert.equal(lines.at(-1), '0 passed, 1 failed');
+    assert.equal(code, 1);
+  });
+});
+
+function runner(args: string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
+  return spawn(process.execPath, [RUNNER, ...args], { env: cleanEnvironment({ CI: 'false', ...env }) });
+}
+
+async function finish(child: ChildProcess): Promise<{ lines: string[]; code: number | null }> {
+  if (!child.stdout || !child.stderr) throw new Error('the runner has no output');
+  const [output] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+  return { lines: output.trimEnd().split('\n'), code: child.exitCode };
+}
