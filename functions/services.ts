@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Config, Program } from '../lib/config.ts';
 import { Capabilities } from '../lib/registry/capabilities.ts';
 import { createRegistry, type Registry } from '../lib/registry/registry.ts';
-import type { StorageConfig } from '../lib/storage-config.ts';
+import type { BucketConfig, StorageConfig } from '../lib/storage-config.ts';
 import { FilesystemStore } from '../lib/storage/filesystem.ts';
 import type { ObjectStore } from '../lib/storage/store.ts';
 import { createLogger } from './logging.ts';
@@ -53,9 +53,13 @@ export async function openStore(
   { check }: { readonly check: boolean },
 ): Promise<ObjectStore> {
   if (storage.kind === 'filesystem') return await FilesystemStore.open(storage.rootDirectory);
-  // The SDK is loaded only where it is used.
-  const { S3Store } = await import('../lib/storage/s3.ts');
-  const store = new S3Store(storage);
+  const store = await openBucket(storage);
   if (check) await store.check();
   return store;
+}
+
+/** The SDK and the client are loaded only where they are used. */
+async function openBucket(storage: BucketConfig): Promise<ObjectStore & { check(): Promise<void> }> {
+  if (storage.kind === 's3') return new (await import('../lib/storage/s3.ts')).S3Store(storage);
+  return new (await import('../lib/storage/scs.ts')).ScsStore(storage);
 }

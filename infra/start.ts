@@ -9,7 +9,8 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { loadConfig } from '../lib/config.ts';
-import { describeStorage } from '../lib/storage-config.ts';
+import { Settings } from '../lib/settings.ts';
+import { configuresBucket, describeStorage } from '../lib/storage-config.ts';
 
 const root = join(import.meta.dirname, '..');
 const host = '127.0.0.1';
@@ -84,8 +85,9 @@ function settings(): NodeJS.ProcessEnv {
 
 /** A folder of this project, wherever it is started from, unless another store is configured. */
 function defaultStorage(): NodeJS.ProcessEnv {
-  const configured = Object.keys(process.env).some((name) => name.startsWith('REGISTRY_STORAGE_S3_'));
-  return configured ? {} : { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: join(root, '.registry') };
+  return configuresBucket(new Settings(process.env))
+    ? {}
+    : { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: join(root, '.registry') };
 }
 
 /** @throws when another program listens there */

@@ -74,10 +74,14 @@ function readSecrets(settings: Settings, program: Program): Pick<Config, 'secret
 /** What a plane cannot do is said at its start, not at the first request that needs it. */
 function checkPlanes(settings: Settings, program: Program, config: Config): void {
   const { storage, redirectEnabled, dataPlane, host } = config;
-  if (program === 'functions' && dataPlane === undefined && !(storage.kind === 's3' && redirectEnabled))
+  if (
+    program === 'functions' &&
+    dataPlane === undefined &&
+    !(storage.kind !== 'filesystem' && redirectEnabled)
+  )
     settings.fault(
       `REGISTRY_HTTP_DATAPLANE: missing; functions cannot carry layers and ${
-        storage.kind === 's3'
+        storage.kind !== 'filesystem'
           ? 'REGISTRY_STORAGE_REDIRECT_DISABLE keeps pulls from the bucket'
           : 'a folder cannot sign URLs'
       }, so name the base URL of the streaming server (npm run serve -- data-plane, on the same storage)`,

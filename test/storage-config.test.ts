@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
 import { describe, it } from 'node:test';
 import { ConfigError, loadConfig, type Program } from '../lib/config.ts';
-import { describeStorage, type S3Config, type StorageConfig } from '../lib/storage-config.ts';
+import type { S3Config } from '../lib/s3-config.ts';
+import { describeStorage, type StorageConfig } from '../lib/storage-config.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -385,7 +386,7 @@ describe('the store', () => {
   it('must be named where two are configured', () => {
     const both = { ...onAws, [folder]: '/srv' };
     const [fault = '', ...others] = faultsOf(both);
-    assert.match(fault, /^REGISTRY_STORAGE: two stores are configured.*: filesystem or s3$/);
+    assert.match(fault, /^REGISTRY_STORAGE: more than one store is configured.*: filesystem or s3$/);
     assert.deepEqual(others, []);
     assert.deepEqual(storageOf({ ...both, REGISTRY_STORAGE: 's3' }), storageOf(onAws));
     assert.deepEqual(storageOf({ ...both, REGISTRY_STORAGE: 'filesystem' }), {

@@ -7,8 +7,8 @@ import {
   type ServerSideEncryption,
   type StorageClass,
 } from '@aws-sdk/client-s3';
+import { RootDirectory } from './root-directory.ts';
 import { storeError } from './s3-errors.ts';
-import { assertKey, InvalidKey } from './store.ts';
 
 /** Where a bucket is and how to work with it. */
 export interface S3Options {
@@ -71,11 +71,13 @@ export type RequestOptions = Readonly<{ requestTimeout: number; abortSignal: Abo
 export class S3Bucket {
   readonly client: S3Client;
   readonly options: S3Options;
+  readonly #root: RootDirectory;
   /** Whether the server has not failed yet to compare the ETag of what it is to copy. */
   guardsCopies = true;
 
   constructor(options: S3Options) {
     this.options = options;
+    this.#root = new RootDirectory(options.rootDirectory);
     this.client = new S3Client(clientConfig(options));
     this.#md5InsteadOfChecksums();
   }
@@ -86,25 +88,17 @@ export class S3Bucket {
 
   /** The key as the bucket has it. @throws InvalidKey */
   fullKey(key: string): string {
-    assertKey(key);
-    const full = this.prefix(key);
-    if (Buffer.byteLength(full) > 1024)
-      throw new InvalidKey(
-        key,
-        `object key ${JSON.stringify(key)} has more than 1024 bytes below the root directory`,
-      );
-    return full;
+    return this.#root.fullKey(key);
   }
 
   /** The same for a beginning of keys, which may be anything. */
   prefix(prefix: string): string {
-    const { rootDirectory } = this.options;
-    return rootDirectory === '' ? prefix : `${rootDirectory}/${prefix}`;
+    return this.#root.prefix(prefix);
   }
 
   /** The key as the registry knows it. */
   ownKey(fullKey: string): string {
-    return fullKey.slice(this.prefix('').length);
+    return this.#root.ownKey(fullKey);
   }
 
   /** What every request that makes an object says of it. */

@@ -1,4 +1,5 @@
 import { S3ServiceException } from '@aws-sdk/client-s3';
+import { connectionAdvice, maybeSecret } from './connection-advice.ts';
 import {
   InvalidPart,
   MultipartNotFound,
@@ -50,9 +51,6 @@ export function failureOf(error: unknown): Failure {
   const { code } = error as NodeJS.ErrnoException;
   return { code: status === undefined && typeof code === 'string' ? code : error.name, status };
 }
-
-/** In the code or the message of an error that may repeat what was signed, and with which key or token. */
-const maybeSecret = /signature|credential|authorization|access ?key|token|AWS4-HMAC/i;
 
 function summaryOf(error: unknown, { code, status }: Failure): string {
   const foreign = foreignAnswer(error);
@@ -124,36 +122,11 @@ function adviceOn(
     case 'SlowDown':
     case 'ServiceUnavailable':
       return `${place} asks to slow down`;
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return `the host of ${place} is not found; check ${setting}`;
-    case 'ECONNREFUSED':
-      return `nothing listens at ${place}; check ${setting}`;
-    case 'EPROTO':
-      return `${place} does not speak TLS; check ${setting}, which may have to begin with http://`;
-    case 'ECONNRESET':
-    case 'EPIPE':
-      return `${place} cut the connection; check ${setting}, which may have to begin with https://`;
-    case 'ETIMEDOUT':
-    case 'TimeoutError':
-    case 'AbortError':
-    case 'EHOSTUNREACH':
-    case 'ENETUNREACH':
-      return `${place} does not answer (${code}); check ${setting}`;
-    case 'CERT_HAS_EXPIRED':
-      return `the certificate of ${place} has expired`;
-    case 'ERR_TLS_CERT_ALTNAME_INVALID':
-      return `the certificate of ${place} is for another host; check ${setting}`;
-    case 'DEPTH_ZERO_SELF_SIGNED_CERT':
-    case 'SELF_SIGNED_CERT_IN_CHAIN':
-    case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
-    case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
-      return (
-        `the certificate of ${place} is signed by an authority that is not known here; give it in NODE_EXTRA_CA_CERTS, ` +
-        'or set REGISTRY_STORAGE_S3_SKIPVERIFY=true for a test'
-      );
     default:
-      return otherAdvice({ code, status }, error, { place, setting, region, bucket });
+      return (
+        connectionAdvice(code, { place, setting, skipVerify: 'REGISTRY_STORAGE_S3_SKIPVERIFY' }) ??
+        otherAdvice({ code, status }, error, { place, setting, region, bucket })
+      );
   }
 }
 

@@ -3,12 +3,10 @@ import {
   ListObjectsV2Command,
   type ListMultipartUploadsCommandOutput,
 } from '@aws-sdk/client-s3';
+import { listingPage, skipListed, standstill } from './listing-page.ts';
 import type { S3Bucket } from './s3-bucket.ts';
 import type { Listing, ListOptions, MultipartUpload, ObjectInfo } from './store.ts';
-import { compareKeys, StoreUnavailable } from './store.ts';
-
-/** Sorts after every key that begins with what stands before it. */
-const last = '\u{10ffff}';
+import { StoreUnavailable } from './store.ts';
 
 /** One page of a bucket's keys. See `ObjectLister.list`. */
 export async function listObjects(
@@ -19,7 +17,7 @@ export async function listObjects(
     Bucket: bucket.name,
     Prefix: bucket.prefix(prefix),
     ...(delimiter !== undefined && { Delimiter: delimiter }),
-    ...(startAfter !== '' && { StartAfter: bucket.prefix(skip(prefix, delimiter, startAfter)) }),
+    ...(startAfter !== '' && { StartAfter: bucket.prefix(skipListed(prefix, delimiter, startAfter)) }),
     MaxKeys: Math.min(limit, 1000),
     // Keys may have characters that XML cannot.
     EncodingType: 'url' as const,
@@ -36,17 +34,11 @@ export async function listObjects(
     lastModified: entry.LastModified ?? new Date(0),
     etag: unquote(entry.ETag),
   }));
-  const prefixes = (page.CommonPrefixes ?? [])
-    .map((entry) => keyOf(entry.Prefix))
-    // Servers differ in whether a prefix counts as listed once a key within it was.
-    .filter((one) => !startAfter.startsWith(one));
-  const end = [objects.at(-1)?.key, prefixes.at(-1)]
-    .filter((key) => key !== undefined)
-    .sort(compareKeys)
-    .at(-1);
-  if (!page.IsTruncated) return { objects, prefixes, next: undefined };
-  if (end === undefined || compareKeys(end, startAfter) <= 0) throw standstill(prefix, bucket);
-  return { objects, prefixes, next: end };
+  const prefixes = (page.CommonPrefixes ?? []).map((entry) => keyOf(entry.Prefix));
+  return listingPage(
+    { objects, prefixes, isTruncated: page.IsTruncated },
+    { bucket: bucket.name, prefix, startAfter },
+  );
 }
 
 /** What answers like a web site, with 200 to all it is asked, holds no images. */
@@ -58,18 +50,6 @@ export function notAsS3(key: string, { options }: S3Bucket): StoreUnavailable {
   );
 }
 
-/** Whoever asks for page after page would never come to an end. */
-function standstill(prefix: string, { name }: S3Bucket): StoreUnavailable {
-  return new StoreUnavailable(prefix, `the bucket ${name} says that its listing goes on, and not where`);
-}
-
-/** Where a listing goes on: a rolled-up prefix that counts as listed is passed over with all that it stands for. */
-function skip(prefix: string, delimiter: string | undefined, startAfter: string): string {
-  if (delimiter === undefined || !startAfter.startsWith(prefix)) return startAfter;
-  const at = startAfter.indexOf(delimiter, prefix.length);
-  return at < 0 ? startAfter : startAfter.slice(0, at + delimiter.length) + last;
-}
-
 /** Multipart uploads in progress. See `MultipartWriter.listMultiparts`. */
 export async function* listMultiparts(bucket: S3Bucket, prefix: string): AsyncIterable<MultipartUpload> {
   let from: Pick<ListMultipartUploadsCommandOutput, 'NextKeyMarker' | 'NextUploadIdMarker'> | undefined = {};
@@ -79,7 +59,7 @@ export async function* listMultiparts(bucket: S3Bucket, prefix: string): AsyncIt
       if (UploadId !== undefined)
         yield { key: bucket.ownKey(decode(Key)), uploadId: UploadId, started: Initiated ?? new Date(0) };
     if (page.IsTruncated === true && page.NextKeyMarker === from.NextKeyMarker)
-      if (page.NextUploadIdMarker === from.NextUploadIdMarker) throw standstill(prefix, bucket);
+      if (page.NextUploadIdMarker === from.NextUploadIdMarker) throw standstill(prefix, bucket.name);
     from = page.IsTruncated === true ? page : undefined;
   }
 }

@@ -4,16 +4,11 @@ import {
   CreateMultipartUploadCommand,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
+import { assertOrder } from './part-order.ts';
 import { workWithin, type S3Bucket } from './s3-bucket.ts';
 import { failureOf } from './s3-errors.ts';
 import { unquote } from './s3-listing.ts';
-import {
-  InvalidPart,
-  MultipartNotFound,
-  type ObjectInfo,
-  type PutOptions,
-  type UploadedPart,
-} from './store.ts';
+import { MultipartNotFound, type ObjectInfo, type PutOptions, type UploadedPart } from './store.ts';
 
 export async function createMultipart(
   bucket: S3Bucket,
@@ -73,13 +68,6 @@ export async function completeMultipart(
   );
   const size = parts.reduce((sum, part) => sum + part.size, 0);
   return { key, size, lastModified: new Date(), etag: unquote(ETag) };
-}
-
-/** Not every server minds. */
-function assertOrder(key: string, parts: readonly UploadedPart[]): void {
-  if (parts.length === 0) throw new InvalidPart(key, `an upload of ${key} cannot be completed without parts`);
-  if (parts.some(({ number }, i) => number <= (parts[i - 1]?.number ?? 0)))
-    throw new InvalidPart(key, `the parts of ${key} are out of order`);
 }
 
 export async function abortMultipart(bucket: S3Bucket, key: string, uploadId: string): Promise<void> {

@@ -8,9 +8,9 @@ import {
 } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { randomUUID } from 'node:crypto';
-import { addAbortSignal, PassThrough, pipeline, type Readable } from 'node:stream';
-import { buffer } from 'node:stream/consumers';
+import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
+import { assertInRange, ownStream, readWhole, type OpenObject } from './bodies.ts';
 import { S3Bucket, type S3Options } from './s3-bucket.ts';
 import { copyObject } from './s3-copy.ts';
 import { failureOf } from './s3-errors.ts';
@@ -39,10 +39,6 @@ const MiB = 1024 ** 2;
 
 /** Most keys one DeleteObjects takes. */
 const maxDeleted = 1000;
-
-/** Milliseconds and attempts for the body of a small object. */
-const smallBodyWithin = 10_000;
-const readAttempts = 3;
 
 /** Times a write is tried again that met another one of the same key ("PutObject", ConditionalRequestConflict). */
 const conflictRetries = 5;
@@ -113,15 +109,11 @@ export class S3Store implements ObjectStore {
     this.#answers = true;
   }
 
-  async open(key: string, range?: ByteRange): Promise<ObjectHead & { readonly body: Readable }> {
-    const { body, ...head } = await this.#get(key, range);
-    if (range === undefined || range.start < head.size) return { ...head, body };
-    // Some servers answer a range of an empty object with all of it.
-    body.destroy();
-    throw new RangeNotSatisfiable(key, head.size);
+  async open(key: string, range?: ByteRange): Promise<OpenObject> {
+    return assertInRange(await this.#get(key, range), range);
   }
 
-  async #get(key: string, range?: ByteRange): Promise<ObjectHead & { readonly body: Readable }> {
+  async #get(key: string, range?: ByteRange): Promise<OpenObject> {
     const input = {
       Bucket: this.#bucket.name,
       Key: this.#bucket.fullKey(key),
@@ -143,19 +135,7 @@ export class S3Store implements ObjectStore {
   }
 
   async read(key: string, limit: number): Promise<ObjectHead & { readonly bytes: Buffer }> {
-    for (let attempt = 1; ; attempt++) {
-      const { body, ...head } = await this.#get(key);
-      if (head.size > limit) {
-        body.destroy();
-        throw new ObjectTooLarge(key, head.size, limit);
-      }
-      try {
-        return { ...head, bytes: await buffer(addAbortSignal(AbortSignal.timeout(smallBodyWithin), body)) };
-      } catch (error) {
-        // The SDK tries again what has not begun to answer, not a body that breaks off.
-        if (attempt === readAttempts) throw new StoreUnavailable(key, `${key} broke off`, { cause: error });
-      }
-    }
+    return await readWhole(async () => await this.#get(key), limit);
   }
 
   async signedUrl(key: string, expiresIn: number): Promise<URL> {
@@ -335,14 +315,6 @@ function conditionOf(onlyIfAbsent: boolean, ifMatch: string | undefined) {
 function wasRepeated(error: unknown): boolean {
   const { $metadata } = error as { $metadata?: { attempts?: number } };
   return ($metadata?.attempts ?? 1) > 1;
-}
-
-/** Unlike Node's own stream of a response, one that lets go of the connection when a loop over it is left early. */
-function ownStream(body: Readable): Readable {
-  const own = new PassThrough({ highWaterMark: 256 * 1024 });
-  // Its failure is the other's.
-  pipeline(body, own, () => undefined);
-  return own;
 }
 
 function headOf(
