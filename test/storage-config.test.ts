@@ -218,7 +218,11 @@ const wrong: readonly (readonly [string, string, RegExp])[] = [
     'localhost:90000',
   ].map(
     (value) =>
-      ['REGIONENDPOINT', value, /not the base URL .*, such as https:\/\/storage.*without the bucket$/] as const,
+      [
+        'REGIONENDPOINT',
+        value,
+        /not the base URL .*, such as https:\/\/storage.*without the bucket$/,
+      ] as const,
   ),
   ...['a//b', '.', 'a/./b', '../a', 'a/..'].map(
     (value) => ['ROOTDIRECTORY', value, /must not have empty, "\." or "\.\." segments$/] as const,

@@ -1,12 +1,13 @@
+import { onSwift } from '../servers/buckets.ts';
 import { start } from '../servers/stowage.ts';
 import { containerdFlow } from './containerd.ts';
 import { dockerFlow } from './docker.ts';
-import { onS3 } from './on-s3.ts';
+import { onBuckets } from './on-buckets.ts';
 import { skopeoFlow } from './skopeo.ts';
 
 const NAME = 'npm start';
 
-onS3((newBucket) => {
+onBuckets(onSwift, (newBucket) => {
   const startOnBucket = async () => await start((await newBucket()).settings);
   dockerFlow(NAME, startOnBucket);
   containerdFlow(NAME, startOnBucket);

@@ -1,8 +1,9 @@
+import { onSwift } from '../servers/buckets.ts';
 import { serve } from '../servers/stowage.ts';
 import { containerdFlow } from './containerd.ts';
 import { dockerFlow } from './docker.ts';
 import { interopFlow, type InteropPlace } from './interop.ts';
-import { onS3 } from './on-s3.ts';
+import { onBuckets } from './on-buckets.ts';
 import { skopeoFlow } from './skopeo.ts';
 
 const NAME = 'npm run serve';
@@ -10,7 +11,7 @@ const NAME = 'npm run serve';
 /** Milliseconds in which Swift must show in a listing what was written: it takes note of some writes only afterwards. */
 const LISTING_LAG = 10_000;
 
-onS3((newBucket) => {
+onBuckets(onSwift, (newBucket) => {
   const start = async () => await serve((await newBucket()).settings);
   dockerFlow(NAME, start);
   containerdFlow(NAME, start);

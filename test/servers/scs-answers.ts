@@ -40,11 +40,14 @@ export function errorXml(code: string, message: string, bucket: string): string 
 
 function inner(elements: Elements): string {
   return Object.entries(elements)
-    .flatMap(([name, value]) =>
-      (Array.isArray(value) ? (value as readonly Elements[]) : [value as Elements | string]).map(
-        (one) => `<${name}>${typeof one === 'object' ? inner(one) : escape(one.toString())}</${name}>`,
-      ),
-    )
+    .flatMap(([name, value]) => {
+      const all = Array.isArray(value)
+        ? (value as readonly Elements[])
+        : [value as Elements | string | number];
+      return all.map(
+        (one) => `<${name}>${typeof one === 'object' ? inner(one) : escape(String(one))}</${name}>`,
+      );
+    })
     .join('');
 }
 
@@ -63,14 +66,12 @@ export function textsIn(document: string, root: string, name: string): string[] 
 /** Text without references. */
 export function unescapeXml(text: string): string {
   const named: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
-  return text.replace(
-    /&(?:#x([0-9a-f]+)|#(\d+)|(\w+));/gi,
-    (_, hex?: string, decimal?: string, name = '') => {
-      if (hex !== undefined) return String.fromCodePoint(parseInt(hex, 16));
-      if (decimal !== undefined) return String.fromCodePoint(Number(decimal));
-      const character = named[name];
-      if (character === undefined) throw new ScsRefusal(400, 'MalformedXML', `no reference &${name};`);
-      return character;
-    },
-  );
+  return text.replace(/&([^;]*);/g, (_, name: string) => {
+    const [, hex, decimal] = /^#(?:x([0-9a-f]+)|(\d+))$/i.exec(name) ?? [];
+    if (hex !== undefined) return String.fromCodePoint(parseInt(hex, 16));
+    if (decimal !== undefined) return String.fromCodePoint(Number(decimal));
+    const character = named[name];
+    if (character === undefined) throw new ScsRefusal(400, 'MalformedXML', `no reference &${name};`);
+    return character;
+  });
 }

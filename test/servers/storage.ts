@@ -4,6 +4,7 @@ import { openStore } from '../../functions/services.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { temporaryFolder } from './folder.ts';
 import { s3Settings, type S3Server } from './s3.ts';
+import type { ScsServer } from './scs.ts';
 
 /** A place for images of a test's own. */
 export interface TestStorage {
@@ -27,9 +28,33 @@ export async function bucketStorage(
   server: S3Server,
   more: Record<string, string> = {},
 ): Promise<TestStorage> {
+  const bucket = await newBucket(server);
+  return testStorage({ ...s3Settings(server, bucket), ...more }, () => undefined);
+}
+
+/** A new bucket of SCS, which goes with the server. */
+export async function scsStorage(server: ScsServer, more: Record<string, string> = {}): Promise<TestStorage> {
+  const bucket = await newBucket(server);
+  return testStorage({ ...scsSettings(server, bucket), ...more }, () => undefined);
+}
+
+async function newBucket(server: Pick<S3Server, 'createBucket'>): Promise<string> {
   const bucket = `images-${randomBytes(4).toString('hex')}`;
   await server.createBucket(bucket);
-  return testStorage({ ...s3Settings(server, bucket), ...more }, () => undefined);
+  return bucket;
+}
+
+/** What a registry reads to keep its images in a bucket of SCS. */
+export function scsSettings(
+  { endpoint, accessKey, secretKey }: Pick<ScsServer, 'endpoint' | 'accessKey' | 'secretKey'>,
+  bucket: string,
+): Record<string, string> {
+  return {
+    REGISTRY_STORAGE_SCS_REGIONENDPOINT: endpoint,
+    REGISTRY_STORAGE_SCS_ACCESSKEY: accessKey,
+    REGISTRY_STORAGE_SCS_SECRETKEY: secretKey,
+    REGISTRY_STORAGE_SCS_BUCKET: bucket,
+  };
 }
 
 function testStorage(settings: Record<string, string>, remove: () => void): TestStorage {
