@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage } from 'node:http';
@@ -8,20 +7,16 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
-import { fileURLToPath } from 'node:url';
 import { Client, someName } from '../functions/client.ts';
+import { runNode, runServer } from './run-node.ts';
 import { temporaryFolder } from '../servers/folder.ts';
 import { freePort } from '../servers/ports.ts';
-import { cleanEnvironment } from '../servers/process.ts';
 import { requires } from '../servers/requires.ts';
 import { s3Settings, type S3Server } from '../servers/s3.ts';
 import { serve } from '../servers/stowage.ts';
 import { swift } from '../servers/swift.ts';
 
 const BUCKET = 'images';
-
-/** Milliseconds in which a wrong setting must be told. */
-const patience = 20_000;
 
 /** Keys that are right nowhere, and that no message may have. */
 const foreignKeys = { accessKey: 'AKIAFOREIGNKEY', secretKey: 'foreign-secret-key' };
@@ -30,31 +25,6 @@ type Settings = Readonly<Record<string, string>>;
 
 const s3 = (settings: Settings): Settings =>
   Object.fromEntries(Object.entries(settings).map(([name, value]) => [`REGISTRY_STORAGE_S3_${name}`, value]));
-
-/** What a program did until its end, or until patience had one. */
-interface Ended {
-  readonly code: number | null;
-  readonly output: string;
-  readonly errors: string;
-}
-
-async function runNode(args: readonly string[], env: Settings): Promise<Ended> {
-  const child = spawn(process.execPath, args, {
-    env: cleanEnvironment(env),
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: patience,
-    killSignal: 'SIGKILL',
-  });
-  const texts = Promise.all([child.stdout.toArray(), child.stderr.toArray()]);
-  const [code] = (await once(child, 'close')) as [number | null];
-  const [output = '', errors = ''] = (await texts).map((pieces) => Buffer.concat(pieces).toString());
-  return { code, output, errors };
-}
-
-const pathOf = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
-
-const runServer = async (settings: Settings) =>
-  await runNode([pathOf('infra/serve.ts')], { REGISTRY_HTTP_ADDR: '127.0.0.1:0', ...settings });
 
 /** What one request to the functions was answered, and their log. */
 interface Answered {

@@ -15,6 +15,7 @@ const PACKAGES = [
   'swift-container',
   'swift-object',
   'memcached',
+  'curl',
 ];
 
 /** Asked before a package starts its daemon; 101 is "not allowed" (invoke-rc.d(8)). */

@@ -1,0 +1,298 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { createServer, type Server } from 'node:http';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { ScsBucket, type ScsBucketOptions } from '../../lib/scs/bucket.ts';
+import type { Patience } from '../../lib/scs/connection.ts';
+import { ScsError } from '../../lib/scs/errors.ts';
+import type { Answer, Fate } from '../servers/bucket-proxy.ts';
+import { freePort } from '../servers/ports.ts';
+import { startScs, type ScsServer } from '../servers/scs.ts';
+
+const BUCKET = 'images';
+const MiB = 1024 ** 2;
+
+/** Names with all that has a meaning in a URL, a query, XML or a file system. */
+const KEYS = [
+  'a b/c d',
+  'plus+plus',
+  'per%cent%20',
+  'tilde~',
+  'colon:tag',
+  '镜像/中文',
+  '\u{1f4e6}',
+  `!'()*,;=@&?#[]$`,
+  '<key attr="1">&amp;</key>',
+  'line\nfeed\ttab\rreturn',
+  '\\back\\slash',
+  ' ends with spaces ',
+  '0123',
+];
+
+/** Fast, but otherwise as SCS's own SDK. */
+const quick: Patience = { attempts: 5, total: 0, pause: 5 };
+
+describe('a bucket of SCS', () => {
+  let server: ScsServer;
+  const opened: ScsBucket[] = [];
+
+  const open = (more: Partial<ScsBucketOptions> = {}): ScsBucket => {
+    const { endpoint, accessKey, secretKey } = server;
+    const keys = { accessKey, secretKey };
+    const bucket = new ScsBucket({ bucket: BUCKET, endpoint, keys, patience: quick, ...more });
+    opened.push(bucket);
+    return bucket;
+  };
+  const operations = () => server.requests.map(({ operation }) => operation);
+
+  before(async () => {
+    server = await startScs();
+    await server.createBucket(BUCKET);
+  });
+
+  after(async () => {
+    await server.stop();
+  });
+
+  afterEach(() => {
+    server.reset();
+    for (const bucket of opened.splice(0)) bucket.close();
+  });
+
+  describe('keys of any characters', () => {
+    for (const key of KEYS)
+      it(`are put, read, listed, copied, renamed and deleted: ${JSON.stringify(key)}`, async () => {
+        const bucket = open();
+        const bytes = randomBytes(10);
+        await bucket.put(key, bytes);
+        assert.ok((await buffer((await bucket.get(key)).body)).equals(bytes));
+        assert.deepEqual(
+          (await bucket.list({ prefix: key, maxKeys: 10 })).objects.map((one) => one.key),
+          [key],
+        );
+        const listed = await bucket.list({ marker: '', delimiter: key, maxKeys: 10 });
+        assert.deepEqual(listed.prefixes, [key]);
+        await bucket.copy(key, `copy of ${key}`);
+        await bucket.rename(`copy of ${key}`, `renamed ${key}`);
+        assert.equal((await bucket.head(`renamed ${key}`)).size, 10);
+        const id = await bucket.createMultipart(key);
+        assert.deepEqual(
+          (await bucket.listMultiparts({ prefix: key })).uploads.map((one) => [one.key, one.uploadId]),
+          [[key, id]],
+        );
+        await bucket.abortMultipart(key, id);
+        assert.deepEqual(await bucket.deleteMany([key, `renamed ${key}`, 'gone']), []);
+        assert.deepEqual((await bucket.list({ maxKeys: 10 })).objects, []);
+      });
+  });
+
+  it('makes an object of parts', async () => {
+    const bucket = open();
+    const parts = [randomBytes(5 * MiB), randomBytes(3)];
+    const id = await bucket.createMultipart('parts', { metadata: { a: '1' } });
+    const etags = await Promise.all(
+      parts.map(async (bytes, i) => ({
+        number: i + 1,
+        etag: await bucket.uploadPart('parts', id, i + 1, bytes),
+      })),
+    );
+    const etag = await bucket.completeMultipart('parts', id, etags);
+    const { body, ...head } = await bucket.get('parts');
+    assert.ok((await buffer(body)).equals(Buffer.concat(parts)));
+    assert.equal(head.etag, etag);
+    assert.deepEqual((await bucket.head('parts')).metadata, { a: '1' });
+    await bucket.delete('parts');
+  });
+
+  it('says where it is', async () => {
+    assert.equal(await open().location(), new URL(server.endpoint).host);
+  });
+
+  describe('a request that fails', () => {
+    /** Has every attempt up to the number fail so. */
+    const failing = (fate: Fate, times: number) => {
+      server.intercept = (_, index) => (index < times ? fate : 'pass');
+    };
+    const faults: Readonly<Record<string, Fate>> = {
+      InternalError: { status: 500, code: 'InternalError' },
+      'NoSuchUpload, which another region may not know of yet': { status: 404, code: 'NoSuchUpload' },
+      NoSuchBucket: { status: 404, code: 'NoSuchBucket' },
+      'InternalError under a status of success': { status: 200, code: 'InternalError' },
+      'a gateway that finds no server': { status: 503 },
+      'a connection that drops before it is done': 'drop-request',
+      'a connection that drops before it is answered': 'drop-answer',
+    };
+    for (const [name, fate] of Object.entries(faults))
+      it(`is sent again, each time signed anew: ${name}`, async () => {
+        failing(fate, 4);
+        await open().list({ maxKeys: 1 });
+        assert.equal(server.requests.length, 5);
+      });
+
+    it('is given up after five attempts', async () => {
+      failing({ status: 500, code: 'InternalError' }, 100);
+      const error = await failureOf(open().head('a'));
+      assert.deepEqual([error.code, error.status, error.attempts], ['HTTP500', 500, 5]);
+      assert.equal(server.requests.length, 5);
+    });
+
+    it("is sent again for as long as SCS's own SDK does, when nothing else is said", async () => {
+      failing({ status: 500, code: 'InternalError' }, 1000);
+      const { endpoint, accessKey, secretKey } = server;
+      const bucket = new ScsBucket({ bucket: BUCKET, endpoint, keys: { accessKey, secretKey } });
+      opened.push(bucket);
+      const began = performance.now();
+      await failureOf(bucket.list({ maxKeys: 1 }));
+      const [count, last] = [server.requests.length, performance.now() - began];
+      assert.ok(last >= 5_000, `it was given up after ${last} ms`);
+      assert.ok(count >= 5 && count <= 26, `${count} attempts`);
+    });
+
+    const refusals: Readonly<Record<string, Answer>> = {
+      'an access that is denied': { status: 403, code: 'AccessDenied' },
+      'a key that is missing': { status: 404, code: 'NoSuchKey' },
+      'what is not implemented': { status: 501, code: 'NotImplemented' },
+      'a request that makes no sense': { status: 400, code: 'InvalidArgument' },
+    };
+    for (const [name, { status, code }] of Object.entries(refusals))
+      it(`is not sent again after ${name}`, async () => {
+        failing({ status, ...(code !== undefined && { code }) }, 100);
+        const error = await failureOf(open().list({ maxKeys: 1 }));
+        assert.deepEqual([error.code, error.status], [code, status]);
+        assert.equal(server.requests.length, 1);
+      });
+
+    it('is not sent again to abort what is gone', async () => {
+      const error = await failureOf(open().abortMultipart('a', 'gone'));
+      assert.equal(error.code, 'NoSuchUpload');
+      assert.equal(server.requests.length, 1);
+    });
+
+    it('is sent again when its answer breaks off', async () => {
+      const bucket = open();
+      await bucket.put('cut', Buffer.from('x'));
+      server.reset();
+      failing('cut-body', 1);
+      assert.equal((await bucket.list({ maxKeys: 10 })).objects.length, 1);
+      assert.deepEqual(operations(), ['ListObjects', 'ListObjects']);
+    });
+
+    it('has a date and a signature of its own each time', async () => {
+      failing({ status: 500, code: 'InternalError' }, 5);
+      await open({ patience: { attempts: 6, total: 0, pause: 300 } }).list({ maxKeys: 1 });
+      const signed = new Set(
+        server.requests.map(({ headers }) => `${headers.date ?? ''} ${headers.authorization ?? ''}`),
+      );
+      assert.ok(signed.size > 1, 'every attempt has the date of the first');
+    });
+
+    for (const [name, change, code] of [
+      ['a wrong secret key', { secretKey: 'x' }, 'SignatureDoesNotMatch'],
+      ['a wrong access key', { accessKey: 'x' }, 'InvalidAccessKeyId'],
+    ] as const)
+      it(`says what is wrong: ${name}`, async () => {
+        const { accessKey, secretKey } = server;
+        const error = await failureOf(
+          open({ keys: { accessKey, secretKey, ...change } }).list({ maxKeys: 1 }),
+        );
+        assert.deepEqual([error.code, error.status], [code, 403]);
+        assert.equal(error.requestId, 'request-of-a-test');
+      });
+
+    it('says so when nothing listens', async () => {
+      const endpoint = `http://127.0.0.1:${await freePort()}`;
+      const error = await failureOf(open({ endpoint }).head('a'));
+      assert.deepEqual([error.code, error.status, error.attempts], ['ECONNREFUSED', undefined, 5]);
+    });
+  });
+
+  describe('deadlines', () => {
+    let silent: Server;
+    const endpoint = () => `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+
+    before(async () => {
+      silent = createServer(() => undefined).listen(0, '127.0.0.1');
+      await once(silent, 'listening');
+    });
+
+    after(() => {
+      silent.closeAllConnections();
+      silent.close();
+    });
+
+    it('end what is never answered', { timeout: 60_000 }, async () => {
+      const began = performance.now();
+      const error = await failureOf(open({ endpoint: endpoint() }).list({ maxKeys: 1 }));
+      assert.equal(error.code, 'ETIMEDOUT');
+      assert.ok(performance.now() - began < 26_000, 'a gateway would have given up');
+    });
+  });
+
+  describe('in another region', () => {
+    let region: ScsServer;
+
+    before(async () => {
+      region = await startScs();
+      await region.createBucket('elsewhere');
+      await server.createBucket('elsewhere');
+      server.redirect('elsewhere', region.endpoint);
+    });
+
+    after(async () => {
+      await region.stop();
+    });
+
+    it('is found, and asked there from then on, for signed URLs too', async () => {
+      const bucket = open({ bucket: 'elsewhere' });
+      await bucket.put('a', Buffer.from('there'));
+      await bucket.head('a');
+      assert.deepEqual(operations(), ['PutObject']);
+      assert.deepEqual(
+        region.requests.map(({ operation }) => operation),
+        ['PutObject', 'HeadObject'],
+      );
+      const url = bucket.signedUrl('a', Math.floor(Date.now() / 1000) + 60);
+      assert.equal(url.origin, region.endpoint);
+      assert.equal(await (await fetch(url)).text(), 'there');
+    });
+
+    it('is told by its location', async () => {
+      assert.equal(await open({ bucket: 'elsewhere' }).location(), new URL(region.endpoint).host);
+    });
+
+    it('is looked for at home again when it is there no more', async () => {
+      const bucket = open({ bucket: 'elsewhere' });
+      await bucket.head('a');
+      region.intercept = () => 'drop-request';
+      server.reset();
+      await failureOf(bucket.head('a'));
+      assert.equal(server.requests.length, 4);
+      region.reset();
+      await bucket.head('a');
+    });
+
+    it('is not followed for ever', async () => {
+      const other = await startScs();
+      await other.createBucket('circle');
+      await server.createBucket('circle');
+      server.redirect('circle', other.endpoint);
+      other.redirect('circle', server.endpoint);
+      const error = await failureOf(open({ bucket: 'circle' }).list({ maxKeys: 1 }));
+      assert.equal(error.code, 'TooManyRedirects');
+      assert.equal(server.requests.length + other.requests.length, 4);
+      await other.stop();
+    });
+  });
+});
+
+async function failureOf(promise: Promise<unknown>): Promise<ScsError> {
+  const error: unknown = await promise.then(
+    () => assert.fail('it did not fail'),
+    (reason: unknown) => reason,
+  );
+  assert.ok(error instanceof ScsError, String(error));
+  return error;
+}
