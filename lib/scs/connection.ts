@@ -169,6 +169,8 @@ export class Connection {
       headers,
       signal,
     });
+    // A request is told of errors after its answer too, when nobody waits for it; unheard they would end the process.
+    outgoing.on('error', () => undefined);
     outgoing.end(body);
     const [answer] = (await once(outgoing, 'response')) as [IncomingMessage];
     return answer;

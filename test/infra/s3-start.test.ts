@@ -9,6 +9,7 @@ import { after, before, describe, it } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
 import { Client, someName } from '../functions/client.ts';
 import { runNode, runServer } from './run-node.ts';
+import { testCertificate, testKey } from '../servers/certificate.ts';
 import { temporaryFolder } from '../servers/folder.ts';
 import { freePort } from '../servers/ports.ts';
 import { requires } from '../servers/requires.ts';
@@ -94,11 +95,11 @@ async function fakeServer({ status, headers = {}, body }: FakeAnswer): Promise<F
   });
 }
 
-/** Ends TLS before another server, with the certificate below. */
+/** Ends TLS before another server, with a certificate that signed itself. */
 async function tlsBefore(target: string): Promise<Fake> {
   const { port, hostname } = new URL(target);
   const sockets = new Set<{ destroy(): unknown }>();
-  const server = createTlsServer({ key, cert }, (socket) => {
+  const server = createTlsServer({ key: testKey, cert: testCertificate }, (socket) => {
     const other = connect(Number(port), hostname);
     sockets.add(socket).add(other);
     pipeline(socket, other, socket, () => undefined);
@@ -349,7 +350,7 @@ describe('a bucket that cannot be used', requires('swift-proxy-server'), () => {
     it('with a certificate that it is told to trust', async () => {
       const folder = await temporaryFolder('s3-start');
       const file = join(folder.path, 'certificate.pem');
-      await writeFile(file, cert);
+      await writeFile(file, testCertificate);
       const settings = { ...right(), ...s3({ REGIONENDPOINT: tls.url }) };
       await assertWorks({ ...settings, NODE_EXTRA_CA_CERTS: file });
       folder.remove();
@@ -398,23 +399,3 @@ async function assertWorks(settings: Settings): Promise<void> {
     await registry.stop();
   }
 }
-
-/** For localhost and 127.0.0.1 until 2126, signed by itself; its key opens nothing but servers of tests. */
-const cert = `-----BEGIN CERTIFICATE-----
-MIIBoTCCAUegAwIBAgIUF8ngW7j7nXySvtqZLlFir9u/TQEwCgYIKoZIzj0EAwIw
-FzEVMBMGA1UEAwwMc3Rvd2FnZS10ZXN0MCAXDTI2MTEyNDA0MDk0MFoYDzIxMjYx
-MDMxMDQwOTQwWjAXMRUwEwYDVQQDDAxzdG93YWdlLXRlc3QwWTATBgcqhkjOPQIB
-BggqhkjOPQMBBwNCAAQkpIfdHF8Em+p490mkc+2Oi13pzQ95D68tBwTbdLMvH5gq
-F6tHkCbTJpii0fi9/cN5xffOL4J0lPyPinPFJWOao28wbTAdBgNVHQ4EFgQUdslE
-z5BccGPzfaxGuvSaRVoOolUwHwYDVR0jBBgwFoAUdslEz5BccGPzfaxGuvSaRVoO
-olUwDwYDVR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEw
-CgYIKoZIzj0EAwIDSAAwRQIhAKVmfptMNnQMH47Fz7v+asa7BduZPrRddZhun81o
-NWQJAiBQLnkvhV3IZvKjFQcwJT5IFEQncMXZ6UTBx3ZbD0m+gg==
------END CERTIFICATE-----
-`;
-const key = `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgnrFHsy3zUYN5oA+R
-QYWIA+N/niKnMUUAWJOTv/kvq4ShRANCAAQkpIfdHF8Em+p490mkc+2Oi13pzQ95
-D68tBwTbdLMvH5gqF6tHkCbTJpii0fi9/cN5xffOL4J0lPyPinPFJWOa
------END PRIVATE KEY-----
-`;

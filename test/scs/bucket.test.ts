@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
+import { createServer as createNetServer } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { after, afterEach, before, describe, it } from 'node:test';
@@ -11,6 +13,7 @@ import { ScsError } from '../../lib/scs/errors.ts';
 import type { Answer, Fate } from '../servers/bucket-proxy.ts';
 import { freePort } from '../servers/ports.ts';
 import { startScs, type ScsServer } from '../servers/scs.ts';
+import { testCertificate, testKey } from '../servers/certificate.ts';
 
 const BUCKET = 'images';
 const MiB = 1024 ** 2;
@@ -105,6 +108,17 @@ describe('a bucket of SCS', () => {
     assert.equal(head.etag, etag);
     assert.deepEqual((await bucket.head('parts')).metadata, { a: '1' });
     await bucket.delete('parts');
+  });
+
+  it('gives a body that may be given up with an error, which harms nobody', async () => {
+    const bucket = open();
+    await bucket.put('large', randomBytes(20 * MiB));
+    const { body } = await bucket.get('large');
+    body.on('error', () => undefined);
+    body.destroy(new Error('given up'));
+    // Node tells the request too, to which nobody listens any more; that would end the process.
+    await delay(100);
+    await bucket.delete('large');
   });
 
   it('says where it is', async () => {
@@ -202,11 +216,48 @@ describe('a bucket of SCS', () => {
         assert.equal(error.requestId, 'request-of-a-test');
       });
 
+    it('is refused in words also by a server that hangs up on the body', async () => {
+      const refusing = createNetServer((socket) => {
+        socket.on('error', () => undefined);
+        socket.once('data', () => {
+          socket.pause();
+          const body = '<Error><Code>AccessDenied</Code></Error>';
+          socket.write(`HTTP/1.1 403 Forbidden\r\nContent-Length: ${body.length}\r\n\r\n${body}`, () => {
+            setTimeout(() => socket.resetAndDestroy(), 50);
+          });
+        });
+      }).listen(0, '127.0.0.1');
+      await once(refusing, 'listening');
+      const endpoint = `http://127.0.0.1:${(refusing.address() as AddressInfo).port}`;
+      const error = await failureOf(open({ endpoint }).put('a', randomBytes(30 * MiB)));
+      assert.equal(error.code, 'AccessDenied');
+      // What the connection still says of its end must harm nobody.
+      await delay(200);
+      refusing.close();
+    });
+
     it('says so when nothing listens', async () => {
       const endpoint = `http://127.0.0.1:${await freePort()}`;
       const error = await failureOf(open({ endpoint }).head('a'));
       assert.deepEqual([error.code, error.status, error.attempts], ['ECONNREFUSED', undefined, 5]);
     });
+  });
+
+  it('speaks https, and is not led away from it', async () => {
+    const tls = { key: testKey, cert: testCertificate };
+    const secure = await startScs({ tls });
+    await secure.createBucket(BUCKET);
+    const bucket = open({ endpoint: secure.endpoint, skipVerify: true });
+    await bucket.put('a', Buffer.from('x'));
+    assert.equal(bucket.signedUrl('a', 0).origin, secure.endpoint);
+    const strict = await failureOf(open({ endpoint: secure.endpoint }).head('a'));
+    assert.deepEqual([strict.code, strict.attempts], ['DEPTH_ZERO_SELF_SIGNED_CERT', 1]);
+    secure.redirect(BUCKET, server.endpoint);
+    server.reset();
+    const led = await failureOf(bucket.head('a'));
+    assert.equal(led.code, 'EPROTO');
+    assert.deepEqual(server.requests, []);
+    await secure.stop();
   });
 
   describe('deadlines', () => {
