@@ -28,6 +28,9 @@ const CALM = 2000;
 /** Of instances in a test: few enough that the clients are done in time, whatever they meet until then. */
 const MOST_KILLS = 5;
 
+/** Of instances while blobs are downloaded, until one request has met one that is down. */
+const KILLS_TO_NOTICE = 12;
+
 /** Milliseconds between two attempts, and until the last: longer than an instance takes to start on a busy machine. */
 const PAUSE = 200;
 const PATIENCE = 60_000;
@@ -139,7 +142,10 @@ export function instancesFlow(kind: BucketKind): void {
           });
         };
         await instances.whileKilled(async (more) => {
-          const downloads = repeat(more, async () => {
+          // A fast bucket leaves few requests for an instance that is down, so until one has met it.
+          const end = Date.now() + PATIENCE;
+          const unnoticed = () => more() || (downloader.failures === 0 && Date.now() < end);
+          const downloads = repeat(unnoticed, async () => {
             await downloadAll(downloader);
           });
           await Promise.all([
@@ -148,7 +154,7 @@ export function instancesFlow(kind: BucketKind): void {
               await pullAll(pull);
             }),
           ]);
-        });
+        }, KILLS_TO_NOTICE);
         assert.ok(downloader.failures > 0, 'the client did not notice');
       });
     });
@@ -196,11 +202,11 @@ class Instances {
    * Kills one after the other until the work is done, but each at least once. All run when it resolves.
    * @param work is told whether an instance is still to be killed for the first time, so that it goes on
    */
-  async whileKilled<T>(work: (more: () => boolean) => Promise<T>): Promise<T> {
+  async whileKilled<T>(work: (more: () => boolean) => Promise<T>, most = MOST_KILLS): Promise<T> {
     let kills = 0;
     let done = false;
     const kill = async () => {
-      while (kills < INSTANCES || (!done && kills < MOST_KILLS)) {
+      while (kills < INSTANCES || (!done && kills < most)) {
         await delay(CALM);
         await this.#restart(kills % INSTANCES);
         kills++;
