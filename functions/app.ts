@@ -62,6 +62,7 @@ function errorAnswers({ log }: Services): Middleware {
       if (isHangUp(error)) log.info({ path }, 'the client hung up');
       else if (answer.status >= 500) log.error({ err: error, path }, 'a request failed');
       ctx.status = answer.status;
+      if (answer.status === 503) ctx.set('Retry-After', retryAfter);
       ctx.body = { errors: answer.errors };
       // Exactly this: clients compare it, some without expecting a parameter.
       ctx.set('Content-Type', 'application/json');
@@ -69,6 +70,9 @@ function errorAnswers({ log }: Services): Middleware {
     dropUnread(ctx);
   };
 }
+
+/** Seconds. */
+const retryAfter = '5';
 
 /** An outage of the store is 503: worth another try, and never to be taken for a missing image. */
 function toRegistryError(error: unknown): RegistryError {
@@ -84,6 +88,7 @@ function dropUnread({ req, res }: Context): void {
   if (req.complete) return;
   // Also for a client that asked to close: Node would do so with its bytes unread, which resets the connection.
   res.shouldKeepAlive = true;
+  req.resume();
   res.once('finish', () => {
     setTimeout(() => {
       if (!req.complete) req.destroy();

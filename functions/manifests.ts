@@ -1,9 +1,9 @@
 import type { Context } from 'koa';
-import type { IncomingMessage } from 'node:http';
 import { RegistryError } from '../lib/protocol/errors.ts';
 import { maxManifestSize, tooLarge } from '../lib/protocol/manifests.ts';
 import type { ManifestInfo } from '../lib/registry/manifests.ts';
-import { sendEmpty, type Operations } from './app.ts';
+import { sendEmpty, type Call, type Operations } from './app.ts';
+import { bodyOf, contentLength } from './body.ts';
 import { lambdaHandler } from './lambda.ts';
 
 /** `/v2/<name>/manifests/<reference>` (end-3, end-7, end-9). */
@@ -23,8 +23,10 @@ export const manifests: Operations<'manifests'> = {
     ctx.length = info.size;
   },
 
-  async PUT({ ctx, target: { name, reference }, registry, urls }) {
-    const bytes = await readManifest(ctx.req);
+  async PUT(call) {
+    const { ctx, target, registry, urls, seats } = call;
+    const { name, reference } = target;
+    const bytes = await seats.during(async () => await readManifest(call));
     const { info } = await registry.manifests.put(name, reference, bytes, ctx.get('Content-Type'));
     sendEmpty(ctx, 201);
     ctx.set('Location', urls.manifest(name, info.digest));
@@ -46,13 +48,14 @@ function describe(ctx: Context, { digest }: ManifestInfo): void {
 }
 
 /** @throws RegistryError MANIFEST_TOO_LARGE as soon as there is too much */
-async function readManifest(body: IncomingMessage): Promise<Buffer> {
-  const pieces: Buffer[] = [];
+async function readManifest({ ctx: { req }, limits }: Call<'manifests'>): Promise<Buffer> {
+  if ((contentLength(req) ?? 0) > maxManifestSize) throw tooLarge();
+  const pieces: Uint8Array[] = [];
   let size = 0;
-  for await (const piece of body as AsyncIterable<Buffer>) {
+  for await (const piece of bodyOf(req, limits.pace)) {
     size += piece.byteLength;
-    if (size <= maxManifestSize) pieces.push(piece);
+    if (size > maxManifestSize) throw tooLarge();
+    pieces.push(piece);
   }
-  if (size > maxManifestSize) throw tooLarge();
   return Buffer.concat(pieces);
 }

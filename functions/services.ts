@@ -5,7 +5,9 @@ import { createRegistry, type Registry } from '../lib/registry/registry.ts';
 import type { BucketConfig, StorageConfig } from '../lib/storage-config.ts';
 import { FilesystemStore } from '../lib/storage/filesystem.ts';
 import type { ObjectStore } from '../lib/storage/store.ts';
+import { usualLimits, type Limits } from './limits.ts';
 import { createLogger } from './logging.ts';
+import { Seats } from './seats.ts';
 import { Urls } from './urls.ts';
 
 /** What the operations work with. Made once per process and passed in. */
@@ -21,6 +23,9 @@ export interface Services {
   readonly streams: boolean;
   /** Bytes clients should send in a chunk of an upload, where the size of a request is limited. */
   readonly chunkSize: number | undefined;
+  readonly limits: Limits;
+  /** For bodies of requests: each may hold some parts of an upload in memory. */
+  readonly seats: Seats;
 }
 
 /**
@@ -28,7 +33,11 @@ export interface Services {
  * function has no time for that, and answers 503 at its first request if it is not.
  * @throws StoreUnavailable
  */
-export async function createServices(program: Program, config: Config): Promise<Services> {
+export async function createServices(
+  program: Program,
+  config: Config,
+  limits = usualLimits,
+): Promise<Services> {
   return {
     registry: createRegistry(await openStore(config.storage, { check: program !== 'functions' })),
     capabilities: new Capabilities(config.secrets),
@@ -38,6 +47,8 @@ export async function createServices(program: Program, config: Config): Promise<
     redirectEnabled: config.redirectEnabled,
     streams: program !== 'functions',
     chunkSize: program === 'functions' && config.dataPlane === undefined ? functionChunk : undefined,
+    limits,
+    seats: new Seats(config.maxUploads, limits.queue),
   };
 }
 

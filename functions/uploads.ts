@@ -1,10 +1,11 @@
 import { parseDigest, type Digest } from '../lib/protocol/digests.ts';
 import { RegistryError } from '../lib/protocol/errors.ts';
 import { isRepositoryName } from '../lib/protocol/names.ts';
+import { readOnce } from '../lib/protocol/queries.ts';
 import { parseContentRange, uploadRange } from '../lib/protocol/ranges.ts';
 import { OffsetMismatch, type Chunk } from '../lib/registry/uploads.ts';
 import { sendEmpty, type Call, type Operations } from './app.ts';
-import { contentLength, hasBody } from './body.ts';
+import { bodyOf, contentLength, hasBody } from './body.ts';
 import { lambdaHandler } from './lambda.ts';
 
 type UploadCall = Call<'uploads'>;
@@ -32,7 +33,8 @@ export const uploads: Operations<'uploads'> = {
   async PATCH(call) {
     const { id, offset } = readState(call);
     const chunk = readChunk(call, offset);
-    const received = await orTellOffset(call, id, call.registry.uploads.append(call.target.name, id, chunk));
+    const append = async () => await call.registry.uploads.append(call.target.name, id, chunk);
+    const received = await orTellOffset(call, id, call.seats.during(append));
     sendEmpty(call.ctx, 202);
     tellState(call, id, received);
   },
@@ -40,8 +42,11 @@ export const uploads: Operations<'uploads'> = {
   async PUT(call) {
     const { id, offset } = readState(call);
     const digest = readDigest(call.query);
-    const last = (await hasBody(call.ctx.req)) ? readChunk(call, offset) : undefined;
-    await orTellOffset(call, id, call.registry.uploads.finish(call.target.name, id, digest, last));
+    const last = (await hasBody(call.ctx.req, call.limits.pace)) ? readChunk(call, offset) : undefined;
+    const finish = async () => {
+      await call.registry.uploads.finish(call.target.name, id, digest, last);
+    };
+    await orTellOffset(call, id, call.seats.during(finish));
     tellBlob(call, digest);
   },
 
@@ -57,7 +62,7 @@ export const handler = lambdaHandler({ uploads });
 /** Where a blob is already in another repository, no byte need be sent (end-11). Otherwise it is an ordinary upload. */
 async function mount(call: UploadCall): Promise<boolean> {
   const { target, query, registry } = call;
-  const [mounted, from] = [query.get('mount'), query.get('from')];
+  const [mounted, from] = [readOnce(query, 'mount'), readOnce(query, 'from')];
   if (mounted === null) return false;
   const digest = parseDigest(mounted);
   if (from === null || !isRepositoryName(from)) return false;
@@ -68,11 +73,14 @@ async function mount(call: UploadCall): Promise<boolean> {
 
 /** The whole blob in the one request (end-4b). With nothing but the announcement of a digest, an upload begins. */
 async function putWhole(call: UploadCall): Promise<boolean> {
-  const { ctx, target, query, registry } = call;
+  const { ctx, target, query, registry, seats, limits } = call;
   if (!query.has('digest')) return false;
   const digest = readDigest(query);
-  if (!(await hasBody(ctx.req)) && digest !== emptyDigest) return false;
-  await registry.uploads.put(target.name, digest, { body: ctx.req, length: contentLength(ctx.req) });
+  if (!(await hasBody(ctx.req, limits.pace)) && digest !== emptyDigest) return false;
+  await seats.during(async () => {
+    const body = bodyOf(ctx.req, limits.pace);
+    await registry.uploads.put(target.name, digest, { body, length: contentLength(ctx.req) });
+  });
   tellBlob(call, digest);
   return true;
 }
@@ -85,27 +93,26 @@ function readState({ target: { name, id }, query, capabilities }: UploadCall): {
   offset: number;
 } {
   if (id === undefined) throw new RegistryError('UNSUPPORTED', 'start an upload with POST');
-  return { id, ...capabilities.readUpload(name, id, query.get('_state')) };
+  return { id, ...capabilities.readUpload(name, id, readOnce(query, '_state', 'BLOB_UPLOAD_INVALID')) };
 }
 
 function assertNoId({ target: { id } }: UploadCall): void {
   if (id !== undefined) throw new RegistryError('UNSUPPORTED', 'an upload takes GET, PATCH, PUT and DELETE');
 }
 
-/** Some clients send the digest twice (containerd adds it to a Location that has it); two different ones are an error. */
+/** Some clients send the digest twice: containerd adds it to a Location that has it. */
 function readDigest(query: URLSearchParams): Digest {
-  const [digest, ...others] = [...new Set(query.getAll('digest'))];
-  if (digest === undefined)
-    throw new RegistryError('DIGEST_INVALID', 'the query must have digest=sha256:<hex>');
-  if (others.length > 0) throw new RegistryError('DIGEST_INVALID', 'the query has several digests');
+  const digest = readOnce(query, 'digest', 'DIGEST_INVALID');
+  if (digest === null) throw new RegistryError('DIGEST_INVALID', 'the query must have digest=sha256:<hex>');
   return parseDigest(digest);
 }
 
 /** A body starts at its Content-Range, or where the upload stood when its Location was made (docker sends neither range nor length). */
-function readChunk({ ctx }: UploadCall, offset: number): Chunk {
+function readChunk({ ctx, limits }: UploadCall, offset: number): Chunk {
   const header = ctx.get('Content-Range');
   const length = contentLength(ctx.req);
-  if (header === '') return { body: ctx.req, start: offset, length, partial: false };
+  const body = bodyOf(ctx.req, limits.pace);
+  if (header === '') return { body, start: offset, length, partial: false };
   const span = parseContentRange(header);
   const spanned = span.end - span.start + 1;
   if (length !== undefined && length !== spanned)
@@ -113,7 +120,7 @@ function readChunk({ ctx }: UploadCall, offset: number): Chunk {
       'SIZE_INVALID',
       `Content-Range has ${spanned} bytes but Content-Length says ${length}`,
     );
-  return { body: ctx.req, start: span.start, length: spanned, partial: true };
+  return { body, start: span.start, length: spanned, partial: true };
 }
 
 /** A client that is told where the upload stands can go on from there (regctl does). */

@@ -22,6 +22,8 @@ export interface Config {
   readonly dataPlane: string | undefined;
   /** Where the streaming server listens. */
   readonly address: { readonly host: string; readonly port: number };
+  /** Bodies of requests that a process takes at once. */
+  readonly maxUploads: number;
   readonly logLevel: LogLevel;
 }
 
@@ -53,6 +55,11 @@ export function loadConfig(program: Program, environment: Environment = process.
     relativeUrls: settings.flag('REGISTRY_HTTP_RELATIVEURLS', false),
     dataPlane: settings.url('REGISTRY_HTTP_DATAPLANE'),
     address: settings.address('REGISTRY_HTTP_ADDR', { host: '127.0.0.1', port: 5000 }),
+    maxUploads: settings.number('REGISTRY_HTTP_MAXUPLOADS', 'uploads', {
+      min: 1,
+      max: 100_000,
+      fallback: 64,
+    }),
     logLevel: settings.choice('REGISTRY_LOG_LEVEL', logLevels, 'info'),
   };
   checkPlanes(settings, program, config);

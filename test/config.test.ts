@@ -40,6 +40,7 @@ describe('loadConfig', () => {
       relativeUrls: false,
       dataPlane: undefined,
       address: { host: '127.0.0.1', port: 5000 },
+      maxUploads: 64,
       logLevel: 'info',
     });
     assert.match(secrets[0], /^[0-9a-f]{64}$/);

@@ -30,8 +30,28 @@ const failures = {
   RANGE_INVALID: { code: 'RANGE_INVALID', status: 416, message: 'range not satisfiable' },
   SIZE_INVALID: { code: 'SIZE_INVALID', status: 400, message: 'size does not match' },
   TAG_INVALID: { code: 'TAG_INVALID', status: 400, message: 'invalid tag' },
+  QUERY_INVALID: { code: 'UNSUPPORTED', status: 400, message: 'the query is invalid' },
   ROUTE_UNKNOWN: { code: 'UNSUPPORTED', status: 404, message: 'no such endpoint' },
   UNSUPPORTED: { code: 'UNSUPPORTED', status: 405, message: 'the operation is unsupported' },
+  BUSY: {
+    code: 'UNAVAILABLE',
+    status: 503,
+    message: 'the registry is taking as many uploads as it can; try again',
+  },
+  // The codes of docker's that it does not try again after are none for this.
+  TOO_SLOW: {
+    code: 'UNAVAILABLE',
+    status: 408,
+    message: 'the body of the request came too slowly; try again',
+  },
+  // What is no HTTP, or more of it than is read.
+  REQUEST_INVALID: { code: 'UNSUPPORTED', status: 400, message: 'this is not a valid HTTP request' },
+  REQUEST_LATE: { code: 'UNAVAILABLE', status: 408, message: 'the headers of the request came too slowly' },
+  HEADERS_TOO_LARGE: {
+    code: 'UNSUPPORTED',
+    status: 431,
+    message: 'the headers of the request are too large',
+  },
   UNAVAILABLE: {
     code: 'UNAVAILABLE',
     status: 503,

@@ -1,5 +1,6 @@
 import { parseDigest, type Digest } from './digests.ts';
 import { RegistryError } from './errors.ts';
+import { misspeltKey, repeatedKey } from './json-keys.ts';
 
 /** Bytes of the largest manifest taken (OCI Distribution Spec, "Pushing Manifests": support at least 4 megabytes). */
 export const maxManifestSize = 4 * 1024 * 1024;
@@ -48,7 +49,9 @@ export interface Manifest {
  */
 export function parseManifest(bytes: Uint8Array, contentType: string | undefined): Manifest {
   if (bytes.byteLength > maxManifestSize) throw tooLarge();
-  const document = parseObject(bytes);
+  const json = decode(bytes);
+  const document = parseObject(json);
+  assertUnambiguous(json);
   const mediaType = mediaTypeOf(document);
   const sent = contentType?.split(';', 1)[0]?.trim().toLowerCase();
   if (sent !== undefined && sent !== '' && sent !== mediaType)
@@ -84,7 +87,7 @@ export function damaged(cause?: unknown): RegistryError {
 
 function parseStored(bytes: Uint8Array): JsonObject {
   try {
-    return parseObject(bytes);
+    return parseObject(decode(bytes));
   } catch (cause) {
     throw damaged(cause);
   }
@@ -92,15 +95,33 @@ function parseStored(bytes: Uint8Array): JsonObject {
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
-function parseObject(bytes: Uint8Array): JsonObject {
+function decode(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw notJson(cause);
+  }
+}
+
+function parseObject(json: string): JsonObject {
   let document: unknown;
   try {
-    document = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
+    document = JSON.parse(json);
   } catch (cause) {
-    throw new RegistryError('MANIFEST_INVALID', 'the manifest is not JSON in UTF-8', [], { cause });
+    throw notJson(cause);
   }
   if (!isObject(document)) throw invalid('the manifest is not a JSON object');
   return document;
+}
+
+function notJson(cause: unknown): RegistryError {
+  return new RegistryError('MANIFEST_INVALID', 'the manifest is not JSON in UTF-8', [], { cause });
+}
+
+/** Every client must read the same in it (CVE-2021-41190's kind). */
+function assertUnambiguous(json: string): void {
+  const repeated = repeatedKey(json);
+  if (repeated !== undefined) throw invalid(`the manifest has ${quote(repeated)} twice in one object`);
 }
 
 /**
@@ -108,7 +129,7 @@ function parseObject(bytes: Uint8Array): JsonObject {
  * both an image and an index are refused whatever they call themselves (CVE-2021-41190).
  */
 function mediaTypeOf(document: JsonObject): string {
-  assertPlainKeys(document);
+  assertPlainKeys(document, manifestKeys);
   const { mediaType, manifests, config, layers, schemaVersion, fsLayers } = document;
   if (fsLayers !== undefined || schemaVersion === 1)
     throw invalid('Docker schema 1 manifests are not taken; push the image with docker 1.10 or newer');
@@ -127,14 +148,14 @@ function mediaTypeOf(document: JsonObject): string {
   return mediaType;
 }
 
-/** Go reads keys without regard to case: a second `Layers` would be the one its clients see (CVE-2021-41190's kind). */
-function assertPlainKeys(document: JsonObject): void {
-  const known = ['schemaVersion', 'mediaType', 'config', 'layers', 'manifests', 'subject', 'fsLayers'];
-  const other = Object.keys(document).find(
-    (key) => !known.includes(key) && known.some((name) => name.toLowerCase() === key.toLowerCase()),
-  );
+/** A second `Layers` would be the one that some clients see. */
+function assertPlainKeys(object: JsonObject, known: readonly string[]): void {
+  const other = misspeltKey(Object.keys(object), known);
   if (other !== undefined) throw invalid(`${quote(other)} differs from a known field only by case`);
 }
+
+const manifestKeys = ['schemaVersion', 'mediaType', 'config', 'layers', 'manifests', 'subject', 'fsLayers'];
+const descriptorKeys = ['mediaType', 'digest', 'size', 'urls'];
 
 function ociMediaType(isIndex: boolean): string {
   return isIndex ? 'application/vnd.oci.image.index.v1+json' : 'application/vnd.oci.image.manifest.v1+json';
@@ -165,6 +186,7 @@ function readDescriptors(value: unknown, where: string): Descriptor[] {
 
 function readDescriptor(value: unknown, where: string): Descriptor {
   if (!isObject(value)) throw invalid(`${where} must be a descriptor`);
+  assertPlainKeys(value, descriptorKeys);
   const { mediaType, digest, size, urls = [] } = value;
   if (typeof mediaType !== 'string' || mediaType === '') throw invalid(`${where}.mediaType must be a text`);
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)

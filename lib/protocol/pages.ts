@@ -1,4 +1,5 @@
 import { RegistryError } from './errors.ts';
+import { readOnce } from './queries.ts';
 
 /** Which part of a sorted list a client asks for. */
 export interface Page {
@@ -14,14 +15,14 @@ export const maxPage = 1000;
 /**
  * Reads `n` and `last` (OCI Distribution Spec, "Listing Tags", end-8b).
  * @param defaultSize entries when `n` is not given
- * @throws RegistryError PAGINATION_NUMBER_INVALID when `n` is not one whole number from 0
+ * @throws RegistryError PAGINATION_NUMBER_INVALID when `n` is not one whole number from 0, QUERY_INVALID for several `last`
  */
 export function parsePage(query: URLSearchParams, defaultSize: number): Page {
   const given = query.getAll('n');
   if (given.length > 1 || !given.every((n) => /^\d{1,20}$/.test(n)))
     throw new RegistryError('PAGINATION_NUMBER_INVALID', undefined, [{ n: given.join(', ').slice(0, 100) }]);
   const n = given[0] === undefined ? defaultSize : Number(given[0]);
-  return { n: Math.min(n, maxPage), last: query.get('last') ?? '' };
+  return { n: Math.min(n, maxPage), last: readOnce(query, 'last') ?? '' };
 }
 
 /** The `Link` to the page after `last` (RFC 8288). @param path of the list, without query */

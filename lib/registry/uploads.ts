@@ -265,8 +265,8 @@ async function receive(chunk: Chunk, writer: PartWriter, hash: ContentHash): Pro
   let length = 0;
   for await (const bytes of chunk.body) {
     length += bytes.byteLength;
-    // What is too much is read to its end and dropped, so that the client gets the answer and not a reset.
-    if (chunk.length !== undefined && length > chunk.length) continue;
+    // It need not end.
+    if (chunk.length !== undefined && length > chunk.length) break;
     hash.update(bytes);
     await writer.write(bytes);
   }

@@ -277,6 +277,27 @@ describe('parseManifest', () => {
       });
     });
 
+  for (const [what, text] of Object.entries({
+    'two lists of layers': JSON.stringify(image()).replace('"layers":', '"layers":[],"layers":'),
+    'two digests of a layer': JSON.stringify(image()).replace(
+      `"digest":"${digestOf(2)}"`,
+      `"digest":"${digestOf(9)}","digest":"${digestOf(2)}"`,
+    ),
+    'a digest in escapes beside another': JSON.stringify(image()).replace(
+      `"digest":"${digestOf(2)}"`,
+      `"digest":"${digestOf(9)}","d\\u0069gest":"${digestOf(2)}"`,
+    ),
+    'a field twice that it does not know': JSON.stringify(image({ a: 1 })).replace('"a":1', '"a":1,"a":2'),
+    'a Digest beside the digest': JSON.stringify(image({ config: blob(1, { Digest: digestOf(9) }) })),
+    'Urls, which would make a layer one that others keep': JSON.stringify(
+      image({ layers: [blob(2, { Urls: ['https://example.com'] })] }),
+    ),
+    'a ſubject': JSON.stringify(image({ ſubject: blob(9) })),
+  }))
+    it(`refuses ${what}`, () => {
+      assert.throws(() => parseManifest(Buffer.from(text), undefined), { failure: 'MANIFEST_INVALID' });
+    });
+
   for (const [open, close] of [
     ['[', ']'],
     ['{"a":', '}'],

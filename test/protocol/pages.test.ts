@@ -18,7 +18,7 @@ describe('parsePage', () => {
     ['n=99999999999999999999', { n: 1000, last: '' }],
     ['last=a%2Fb&n=5', { n: 5, last: 'a/b' }],
     ['last=', { n: 100, last: '' }],
-    ['last=a&last=b', { n: 100, last: 'a' }],
+    ['last=a&last=a', { n: 100, last: 'a' }],
     ['other=1', { n: 100, last: '' }],
   ] as const)
     it(`reads ${query === '' ? 'no query' : query} as ${page.n} entries after ${JSON.stringify(page.last)}`, () => {
@@ -53,6 +53,10 @@ describe('parsePage', () => {
           JSON.stringify(error).length < 1000,
       );
     });
+
+  it('refuses two beginnings, of which a proxy may have seen the other', () => {
+    assert.throws(() => parse('last=a&last=b'), { failure: 'QUERY_INVALID' });
+  });
 
   it('cuts a default above the largest page as well', () => {
     assert.equal(parsePage(new URLSearchParams(), 5000).n, 1000);

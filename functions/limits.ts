@@ -1,0 +1,23 @@
+/** What a client may cost a process: time, connections and memory. Tests have shorter ones. */
+export interface Limits {
+  /**
+   * The least of a body that must come in so many milliseconds of waiting for it. The time that the storage takes does
+   * not count.
+   */
+  readonly pace: { readonly bytes: number; readonly within: number };
+  /** Milliseconds a request waits until fewer bodies are being taken. */
+  readonly queue: number;
+  /** Milliseconds for the headers of a request. */
+  readonly headers: number;
+  /** Milliseconds a connection may stay silent while it is the client's turn. */
+  readonly silence: number;
+}
+
+export const usualLimits: Limits = {
+  // 273 bytes a second: any modem does better.
+  pace: { bytes: 16 * 1024, within: 60_000 },
+  // Less than proxies usually wait for an answer.
+  queue: 30_000,
+  headers: 60_000,
+  silence: 120_000,
+};
