@@ -5,6 +5,8 @@ import {
   InvalidPart,
   MultipartNotFound,
   ObjectNotFound,
+  PreconditionFailed,
+  type MoveSource,
   type ObjectInfo,
   type ObjectStore,
 } from '../storage/store.ts';
@@ -28,12 +30,23 @@ export async function publish(store: ObjectStore, writer: PartWriter, digest: Di
   }
   try {
     const object = await finishObject(writer);
-    await store.move(object.key, blobData(digest), { ...object, parts: writer.multipart.parts });
+    await move(store, { ...object, parts: writer.multipart.parts }, digest);
   } catch (error) {
     if (!(error instanceof MultipartNotFound || error instanceof ObjectNotFound)) throw error;
     await resume(store, writer, digest);
   }
   return [writer.multipart.key];
+}
+
+/** @throws RegistryError BLOB_UPLOAD_INVALID when other bytes have come in their place since they were looked at */
+async function move(store: ObjectStore, object: ObjectInfo & MoveSource, digest: Digest): Promise<void> {
+  try {
+    await store.move(object.key, blobData(digest), object);
+  } catch (cause) {
+    if (cause instanceof PreconditionFailed)
+      throw new RegistryError('BLOB_UPLOAD_INVALID', mixed, [], { cause });
+    throw cause;
+  }
 }
 
 /**
@@ -45,10 +58,10 @@ async function resume(store: ObjectStore, writer: PartWriter, digest: Digest): P
   const object = key === undefined ? undefined : await orUndefined(store.open(key));
   if (object !== undefined) {
     if ((await digestOf(object.body)) !== digest) throw new RegistryError('BLOB_UPLOAD_INVALID', mixed);
-    await store.move(object.key, blobData(digest), object);
-  } else if (!(await exists(store, blobData(digest)))) {
-    throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
+    // The other writer may be quicker.
+    if ((await orUndefined(move(store, object, digest).then(() => true))) === true) return;
   }
+  if (!(await exists(store, blobData(digest)))) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
 }
 
 /** Makes an object of an upload in progress so that its bytes can be read again. The caller deletes it. */
