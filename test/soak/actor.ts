@@ -3,7 +3,7 @@ import { contentRange, withDigest, type Ask, type Reply } from '../functions/cli
 import { Unanswered, type ManyInstances } from './client.ts';
 import { gone, there, type History, type Span } from './history.ts';
 import type { Random } from './random.ts';
-import type { RegistryModel } from './registry-model.ts';
+import { Flicker, type RegistryModel } from './registry-model.ts';
 import type { Content, KnownManifest, Universe } from './universe.ts';
 
 /** What clients do, and how often compared with the rest. */
@@ -29,6 +29,9 @@ const lots = (Object.keys(actions) as Action[]).flatMap((action) =>
   Array<Action>(actions[action]).fill(action),
 );
 
+/** What came of a step: right answers, a request that failed, or an answer that the store's weakness excuses. */
+export type Outcome = 'answered' | 'failed' | 'flickered';
+
 /** What the clients of one run share. */
 export interface World {
   readonly universe: Universe;
@@ -48,14 +51,14 @@ export class Actor {
     this.#random = random;
   }
 
-  /** @returns whether it was answered */
-  async step(): Promise<boolean> {
+  async step(): Promise<Outcome> {
     const action = this.#random.one(lots);
     try {
       await this[action]();
-      return true;
+      return 'answered';
     } catch (error) {
-      if (error instanceof Unanswered) return false;
+      if (error instanceof Unanswered) return 'failed';
+      if (error instanceof Flicker) return 'flickered';
       throw error;
     }
   }

@@ -1,17 +1,29 @@
 import assert from 'node:assert/strict';
 import { gone, there, type History, type Span, type Value } from './history.ts';
 
+/** How far a store is from one that shows every write at once, and nothing else. */
+export interface Weaknesses {
+  /** Listings may miss what was just written, and still have what was just deleted. */
+  readonly listingsLag?: boolean;
+  /** An object that is written again is not there for a moment. */
+  readonly rewritesFlicker?: boolean;
+}
+
+/** Something was said to be gone that cannot be, by a store that is known to do so. */
+export class Flicker extends Error {
+  override readonly name = 'Flicker';
+}
+
 /** What answers may say, given what was done so far. Its methods throw at what they may not. */
 export class RegistryModel {
   readonly #history: History;
   readonly #tags: readonly string[];
-  /** Whether a listing may miss what was just written, or still have what was just deleted. */
-  readonly #listingsLag: boolean;
+  readonly #weaknesses: Weaknesses;
 
-  constructor(history: History, tags: readonly string[], { listingsLag }: { readonly listingsLag: boolean }) {
+  constructor(history: History, tags: readonly string[], weaknesses: Weaknesses) {
     this.#history = history;
     this.#tags = tags;
-    this.#listingsLag = listingsLag;
+    this.#weaknesses = weaknesses;
   }
 
   readBlob(repository: string, digest: string, value: Value, span: Span): void {
@@ -44,7 +56,7 @@ export class RegistryModel {
       [],
       'nobody has pushed these tags',
     );
-    if (this.#listingsLag) return;
+    if (this.#weaknesses.listingsLag === true) return;
     for (const tag of this.#tags) {
       const possible = this.#history.possible(tagKey(repository, tag), span);
       const right = tags.includes(tag) ? possible.size > (possible.has(gone) ? 1 : 0) : possible.has(gone);
@@ -109,6 +121,7 @@ export class RegistryModel {
   }
 
   #fail(key: string, value: Value): never {
+    if (value === gone && this.#weaknesses.rewritesFlicker === true) throw new Flicker(key);
     assert.fail(`an answer says that something is ${value}, which cannot be: ${this.#history.tell(key)}`);
   }
 }

@@ -2,14 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { assertSound, assertSwept } from '../functions/sound-bucket.ts';
 import { serve, type Stowage } from '../servers/stowage.ts';
 import type { TestStorage } from '../servers/storage.ts';
-import { Actor, type World } from './actor.ts';
+import { Actor, type Outcome, type World } from './actor.ts';
 import { ManyInstances } from './client.ts';
 import { History } from './history.ts';
 import { Random } from './random.ts';
-import { RegistryModel } from './registry-model.ts';
+import { RegistryModel, type Weaknesses } from './registry-model.ts';
 import { universeOf } from './universe.ts';
 
-export interface RoundOptions {
+export interface RoundOptions extends Weaknesses {
   readonly storage: TestStorage;
   /** What each client does; not how they come to lie between each other. */
   readonly seed: number;
@@ -20,15 +20,11 @@ export interface RoundOptions {
   readonly killEvery?: number;
   /** Whether requests may fail for other reasons, such as a bucket that does. */
   readonly faulty?: boolean;
-  /** Whether the store's listings lag behind writes. */
-  readonly listingsLag?: boolean;
 }
 
 export interface RoundResult {
-  /** Steps that were answered in full. */
-  readonly answered: number;
-  /** Steps with a request that failed. */
-  readonly failed: number;
+  /** How many steps had each outcome. */
+  readonly steps: Readonly<Record<Outcome, number>>;
   readonly kills: number;
   /** Uploads that were left over, and swept. */
   readonly swept: number;
@@ -44,10 +40,10 @@ export async function round(options: RoundOptions): Promise<RoundResult> {
   const fleet = new Fleet(storage, instances);
   try {
     await fleet.start();
-    const result = await clientsOn(fleet, options);
+    const steps = await clientsOn(fleet, options);
     const store = await storage.open();
     await assertSound(store, { partsDeleted: true });
-    return { ...result, kills: fleet.kills, swept: await assertSwept(store) };
+    return { steps, kills: fleet.kills, swept: await assertSwept(store) };
   } catch (cause) {
     throw new Error(`the clients of seed ${seed} found a fault\n${fleet.output}`, { cause });
   } finally {
@@ -57,32 +53,33 @@ export async function round(options: RoundOptions): Promise<RoundResult> {
 
 async function clientsOn(
   fleet: Fleet,
-  { seed, steps, clients = 16, killEvery = Infinity, faulty = false, listingsLag = false }: RoundOptions,
-): Promise<Pick<RoundResult, 'answered' | 'failed'>> {
+  { seed, steps, clients = 16, killEvery = Infinity, faulty = false, ...weaknesses }: RoundOptions,
+): Promise<RoundResult['steps']> {
   const universe = universeOf(seed);
   const history = new History();
   const world: World = {
     universe,
     history,
-    model: new RegistryModel(history, universe.tags, { listingsLag }),
+    model: new RegistryModel(history, universe.tags, weaknesses),
   };
   const random = new Random(seed);
-  const counts = { answered: 0, failed: 0 };
-  let [done, isOver] = [0, false];
+  const counts = { answered: 0, failed: 0, flickered: 0 };
+  const run = { done: 0, isOver: false };
   const act = async (): Promise<void> => {
     const own = new Random(random.below(2 ** 32));
     const which = new Random(random.below(2 ** 32));
     const expectFailures = faulty || killEvery < Infinity;
     const actor = new Actor(world, new ManyInstances(() => fleet.urls, which, expectFailures), own);
-    for (let i = 0; i < steps / clients && !isOver; i++) {
-      counts[(await actor.step()) ? 'answered' : 'failed']++;
-      if (++done % killEvery === 0) await fleet.replaceOne(which);
+    for (let i = 0; i < steps / clients && !run.isOver; i++) {
+      const outcome = await actor.step();
+      counts[outcome]++;
+      if (++run.done % killEvery === 0) await fleet.replaceOne(which);
     }
   };
   const ends = await Promise.allSettled(
     Array.from({ length: clients }, async () => {
       await act().catch((error: unknown) => {
-        isOver = true;
+        run.isOver = true;
         throw error;
       });
     }),
