@@ -52,7 +52,7 @@ export function sendEmpty(ctx: Context, status: number): void {
 }
 
 /** The one place where an error becomes an answer (OCI Distribution Spec, "Error Codes"). */
-function errorAnswers({ log }: Services): Middleware {
+function errorAnswers({ log, limits }: Services): Middleware {
   return async (ctx, next) => {
     try {
       await next();
@@ -60,6 +60,7 @@ function errorAnswers({ log }: Services): Middleware {
       const answer = toRegistryError(error);
       const { path } = requestTarget(ctx.req);
       if (isHangUp(error)) log.info({ path }, 'the client hung up');
+      else if (answer.failure === 'BUSY') log.warn({ path }, answer.message);
       else if (answer.status >= 500) log.error({ err: error, path }, 'a request failed');
       ctx.status = answer.status;
       if (answer.status === 503) ctx.set('Retry-After', retryAfter);
@@ -67,7 +68,7 @@ function errorAnswers({ log }: Services): Middleware {
       // Exactly this: clients compare it, some without expecting a parameter.
       ctx.set('Content-Type', 'application/json');
     }
-    dropUnread(ctx);
+    dropUnread(ctx, limits.farewell);
   };
 }
 
@@ -84,7 +85,7 @@ function toRegistryError(error: unknown): RegistryError {
  * A client may be sending gigabytes to a request that has failed, or that was done before. Closing at once would lose it the answer (RFC 9112,
  * section 9.6), so what comes is dropped for a while, in which it can read that and stop.
  */
-function dropUnread({ req, res }: Context): void {
+function dropUnread({ req, res }: Context, patience: number): void {
   if (req.complete) return;
   // Also for a client that asked to close: Node would do so with its bytes unread, which resets the connection.
   res.shouldKeepAlive = true;
@@ -92,12 +93,9 @@ function dropUnread({ req, res }: Context): void {
   res.once('finish', () => {
     setTimeout(() => {
       if (!req.complete) req.destroy();
-    }, dropPatience).unref();
+    }, patience).unref();
   });
 }
-
-/** Milliseconds for a client to notice. */
-const dropPatience = 5_000;
 
 function isHangUp(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException | undefined)?.code ?? '';

@@ -11,6 +11,8 @@ export interface Limits {
   readonly headers: number;
   /** Milliseconds a connection may stay silent while it is the client's turn. */
   readonly silence: number;
+  /** Milliseconds for a client that still sends to notice that it has been answered. */
+  readonly farewell: number;
 }
 
 export const usualLimits: Limits = {
@@ -20,4 +22,5 @@ export const usualLimits: Limits = {
   queue: 30_000,
   headers: 60_000,
   silence: 120_000,
+  farewell: 5_000,
 };

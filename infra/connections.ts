@@ -24,7 +24,7 @@ export function lastAnswers(server: Server): LastAnswers {
 }
 
 /** Node's own answers to what is no HTTP are not in a form that clients read. */
-export function refuseWhatIsNoRequest(server: Server, answers: LastAnswers): void {
+export function refuseUnreadable(server: Server, answers: LastAnswers): void {
   server.on('clientError', ({ code = '' }: NodeJS.ErrnoException, socket) => {
     const answer = answers.get(socket);
     const isUnderWay = answer !== undefined && answer.headersSent && !answer.writableFinished;
@@ -37,6 +37,18 @@ const unreadable: ReadonlyMap<string, Failure> = new Map([
   ['HPE_HEADER_OVERFLOW', 'HEADERS_TOO_LARGE'],
   ['ERR_HTTP_REQUEST_TIMEOUT', 'REQUEST_LATE'],
 ]);
+
+/** RFC 9112, section 3.2. */
+export function isWithoutHost({ httpVersion, headers }: IncomingMessage): boolean {
+  return httpVersion === '1.1' && headers.host === undefined;
+}
+
+/** Answers a request that can be read but is not valid. */
+export function refuse(response: ServerResponse): void {
+  const { status, errors } = new RegistryError('REQUEST_INVALID');
+  response.writeHead(status, { 'content-type': 'application/json', connection: 'close' });
+  response.end(JSON.stringify({ errors }));
+}
 
 function rawAnswer(failure: Failure): string {
   const { status, errors } = new RegistryError(failure);

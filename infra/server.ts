@@ -6,7 +6,14 @@ import { dataPlane } from '../functions/data-plane.ts';
 import { createServices } from '../functions/services.ts';
 import { usualLimits, type Limits } from '../functions/limits.ts';
 import type { Config } from '../lib/config.ts';
-import { cutSilent, drainOnStop, lastAnswers, refuseWhatIsNoRequest } from './connections.ts';
+import {
+  cutSilent,
+  drainOnStop,
+  isWithoutHost,
+  lastAnswers,
+  refuse,
+  refuseUnreadable,
+} from './connections.ts';
 
 /** A streaming server that is listening. */
 export interface StreamingServer {
@@ -29,10 +36,13 @@ export async function startServer(
 ): Promise<StreamingServer> {
   const services = await createServices(program, config, limits);
   const handle = createApp(program === 'server' ? all : dataPlane, services).callback();
-  const server = createServer(timeLimits(limits), (request, response) => void handle(request, response));
+  const server = createServer(timeLimits(limits), (request, response) => {
+    if (isWithoutHost(request)) refuse(response);
+    else void handle(request, response);
+  });
   const stop = drainOnStop(server);
   const answers = lastAnswers(server);
-  refuseWhatIsNoRequest(server, answers);
+  refuseUnreadable(server, answers);
   cutSilent(server, answers, limits.silence);
   await listen(server, config.address);
   return { url: urlOf(server), stop };
@@ -45,6 +55,8 @@ function timeLimits({ headers, silence }: Limits): ServerOptions {
     // A layer may take hours: what counts is that bytes flow. Node would cut every request after five minutes.
     requestTimeout: 0,
     keepAliveTimeout: silence,
+    // Node would refuse what has none in a form that clients do not read.
+    requireHostHeader: false,
   };
 }
 

@@ -1,0 +1,260 @@
+/** Clients that are slow, silent or endless, with limits that are shorter than usual. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { once } from 'node:events';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { usualLimits, type Limits } from '../../functions/limits.ts';
+import { startServer, type StreamingServer } from '../../infra/server.ts';
+import { loadConfig } from '../../lib/config.ts';
+import { Client, digestOf, imageType, someName, withDigest } from '../functions/client.ts';
+import { freePort } from '../servers/ports.ts';
+import { folderStorage, type TestStorage } from '../servers/storage.ts';
+import { dial, head, pathOf, rest } from './raw-http.ts';
+
+describe('the streaming server', () => {
+  let storage: TestStorage;
+  const servers: StreamingServer[] = [];
+
+  before(async () => {
+    storage = await folderStorage();
+  });
+
+  after(async () => {
+    for (const server of servers) await server.stop();
+    storage.remove();
+  });
+
+  async function start(limits: Partial<Limits>, settings: NodeJS.ProcessEnv = {}): Promise<Client> {
+    const config = loadConfig('server', {
+      ...storage.settings,
+      REGISTRY_HTTP_ADDR: `127.0.0.1:${await freePort()}`,
+      REGISTRY_LOG_LEVEL: 'error',
+      ...settings,
+    });
+    const server = await startServer('server', config, { ...usualLimits, farewell: 100, ...limits });
+    servers.push(server);
+    return new Client(server.url);
+  }
+
+  /** Sends a byte now and then, until the connection ends. */
+  async function trickle(socket: Socket, bytes: string): Promise<void> {
+    while (!socket.closed && socket.writable) {
+      socket.write(bytes);
+      await delay(20);
+    }
+  }
+
+  const assertAnswer = (answer: string, status: number, code: string) => {
+    assert.match(answer, new RegExp(`^HTTP/1.1 ${status} `));
+    assert.match(answer, /\r\ncontent-type: application\/json\r\n/i);
+    assert.match(answer, new RegExp(`\\{"errors":\\[\\{"code":"${code}"`));
+  };
+
+  describe('answers 408 to a body that comes byte by byte', () => {
+    let client: Client;
+    let location: string;
+
+    before(async () => {
+      client = await start({ pace: { bytes: 1000, within: 300 } });
+      location = await client.startUpload('slow/app');
+    });
+
+    for (const [what, request] of Object.entries({
+      'of a PATCH': () => head('PATCH', pathOf(location), 'Content-Length: 100000'),
+      'of a PATCH without length': () => head('PATCH', pathOf(location), 'Transfer-Encoding: chunked'),
+      'of a PUT': () =>
+        head('PUT', pathOf(withDigest(location, digestOf(Buffer.alloc(9)))), 'Content-Length: 100000'),
+      'of a POST': () =>
+        head(
+          'POST',
+          `/v2/slow/app/blobs/uploads/?digest=${digestOf(Buffer.alloc(9))}`,
+          'Content-Length: 100000',
+        ),
+      'of a manifest': () => head('PUT', '/v2/slow/app/manifests/v1', 'Content-Length: 100000'),
+    }))
+      it(what, async () => {
+        const socket = await dial(client.base);
+        const answer = rest(socket);
+        socket.write(request());
+        const chunked = request().includes('chunked');
+        await trickle(socket, chunked ? '1\r\na\r\n' : 'a');
+        assertAnswer(await answer, 408, 'UNAVAILABLE');
+      });
+
+    it('of a PUT without length that never begins', async () => {
+      const socket = await dial(client.base);
+      socket.write(
+        head('PUT', pathOf(withDigest(location, digestOf(Buffer.alloc(9)))), 'Transfer-Encoding: chunked'),
+      );
+      const [answer] = (await once(socket, 'data')) as [Buffer];
+      socket.destroy();
+      assertAnswer(answer.toString(), 408, 'UNAVAILABLE');
+    });
+
+    it('and the upload is as it was', async () => {
+      const status = await client.must(204, { method: 'GET', path: location });
+      assert.equal(status.headers.range, '0-0');
+      const bytes = randomBytes(100);
+      await client.must(201, { method: 'PUT', path: withDigest(location, digestOf(bytes)), body: bytes });
+    });
+  });
+
+  it('takes a body that is slow in all and keeps the pace', async () => {
+    const client = await start({ pace: { bytes: 10, within: 1000 } });
+    const location = await client.startUpload('slow/app');
+    const socket = await dial(client.base);
+    socket.write(head('PATCH', pathOf(location), 'Content-Length: 300'));
+    for (let i = 0; i < 30; i++) {
+      socket.write('0123456789');
+      await delay(50);
+    }
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    socket.destroy();
+    assert.match(answer.toString(), /^HTTP\/1.1 202 /);
+  });
+
+  it('answers 408 to headers that never end', async () => {
+    const client = await start({ headers: 300 });
+    const socket = await dial(client.base);
+    const answer = rest(socket);
+    socket.write('GET /v2/ HTTP/1.1\r\nHost: registry\r\nX-Slow: ');
+    await trickle(socket, 'a');
+    assertAnswer(await answer, 408, 'UNAVAILABLE');
+  });
+
+  it('cuts a connection that says nothing', async () => {
+    const client = await start({ silence: 200, headers: 60_000 });
+    assert.equal(await rest(await dial(client.base)), '');
+  });
+
+  it('answers 413 to a manifest that never ends, and stops listening', async () => {
+    const client = await start({});
+    for (const [how, piece] of [
+      ['Transfer-Encoding: chunked', `10000\r\n${' '.repeat(0x10000)}\r\n`],
+      ['Content-Length: 99999999999', ' '.repeat(0x10000)],
+    ] as const) {
+      const socket = await dial(client.base);
+      const answer = rest(socket);
+      socket.write(head('PUT', '/v2/endless/app/manifests/v1', how, `Content-Type: ${imageType}`));
+      const send = () => {
+        while (socket.writable && socket.write(piece));
+      };
+      socket.on('drain', send);
+      send();
+      assertAnswer(await answer, 413, 'SIZE_INVALID');
+    }
+  });
+
+  it('answers 400 to a chunk without length that goes on beyond its range', async () => {
+    const client = await start({});
+    const socket = await dial(client.base);
+    const answer = rest(socket);
+    const location = await client.startUpload('endless/app');
+    socket.write(head('PATCH', pathOf(location), 'Transfer-Encoding: chunked', 'Content-Range: 0-9'));
+    await trickle(socket, 'b\r\n0123456789a\r\n');
+    assertAnswer(await answer, 400, 'SIZE_INVALID');
+    const status = await client.must(204, { method: 'GET', path: location });
+    assert.equal(status.headers.range, '0-0');
+  });
+
+  it('lets an upload wait for its turn, answers 503 when that is too long, and takes the next', async () => {
+    const client = await start({ queue: 300 }, { REGISTRY_HTTP_MAXUPLOADS: '2' });
+    const bytes = randomBytes(1000);
+    const begin = async () => {
+      const location = await client.startUpload(someName());
+      const socket = await dial(client.base);
+      socket.write(head('PUT', pathOf(withDigest(location, digestOf(bytes))), 'Content-Length: 1000'));
+      socket.write(bytes.subarray(0, 500));
+      return socket;
+    };
+    const end = async (socket: Socket) => {
+      socket.write(bytes.subarray(500));
+      const [answer] = (await once(socket, 'data')) as [Buffer];
+      socket.destroy();
+      return answer.toString();
+    };
+    const [one, two] = [await begin(), await begin()];
+    await delay(100);
+    const tooLate = await begin();
+    const [busy] = (await once(tooLate, 'data')) as [Buffer];
+    tooLate.destroy();
+    assertAnswer(busy.toString(), 503, 'UNAVAILABLE');
+    assert.match(busy.toString(), /\r\nretry-after: 5\r\n/i);
+    // What has no body is not kept waiting.
+    await client.must(200, { method: 'GET', path: '/v2/' });
+    const inTime = await begin();
+    await delay(100);
+    assert.match(await end(one), /^HTTP\/1.1 201 /);
+    assert.match(await end(inTime), /^HTTP\/1.1 201 /);
+    // One that hangs up leaves its place to others.
+    two.destroy();
+    for (let i = 0; i < 4; i++) assert.match(await end(await begin()), /^HTTP\/1.1 201 /);
+  });
+
+  for (const [what, request, status, code] of [
+    ['headers of 20 KB', head('GET', '/v2/', `Accept: ${'a'.repeat(20_000)}`), 431, 'UNSUPPORTED'],
+    ['a line of 20 KB', head('GET', `/v2/${'a'.repeat(20_000)}/tags/list`), 431, 'UNSUPPORTED'],
+    ['what is no HTTP', 'EHLO registry\r\n\r\n', 400, 'UNSUPPORTED'],
+    ['NUL in a path', head('GET', '/v2/a\0/tags/list'), 400, 'UNSUPPORTED'],
+    ['a header without a colon', head('GET', '/v2/', 'Nonsense'), 400, 'UNSUPPORTED'],
+    ['no host', 'GET /v2/ HTTP/1.1\r\n\r\n', 400, 'UNSUPPORTED'],
+    [
+      'two lengths',
+      head('PUT', '/v2/a/manifests/b', 'Content-Length: 1', 'Content-Length: 2'),
+      400,
+      'UNSUPPORTED',
+    ],
+    [
+      'a length and chunks, which two servers in a row may read in two ways',
+      head('PUT', '/v2/a/manifests/b', 'Content-Length: 4', 'Transfer-Encoding: chunked'),
+      400,
+      'UNSUPPORTED',
+    ],
+    ['a negative length', head('PUT', '/v2/a/manifests/b', 'Content-Length: -1'), 400, 'UNSUPPORTED'],
+    [
+      'a length that is no number',
+      head('PUT', '/v2/a/manifests/b', 'Content-Length: 1e3'),
+      400,
+      'UNSUPPORTED',
+    ],
+    [
+      'a length that no number holds',
+      head('PUT', '/v2/a/manifests/b', `Content-Length: ${'9'.repeat(30)}`),
+      400,
+      'UNSUPPORTED',
+    ],
+  ] as const)
+    it(`answers ${status} to ${what}`, async () => {
+      const client = await start({});
+      const socket = await dial(client.base);
+      const answer = rest(socket);
+      socket.write(request);
+      assertAnswer(await answer, status, code);
+    });
+
+  it('answers 400 to a body that is longer than its chunks say', async () => {
+    const client = await start({});
+    const location = await client.startUpload('lying/app');
+    const socket = await dial(client.base);
+    const answer = rest(socket);
+    socket.write(head('PATCH', pathOf(location), 'Transfer-Encoding: chunked'));
+    socket.write('5\r\nhello world\r\n0\r\n\r\n');
+    assertAnswer(await answer, 400, 'UNSUPPORTED');
+    const status = await client.must(204, { method: 'GET', path: location });
+    assert.equal(status.headers.range, '0-0');
+  });
+
+  it('reads what follows a body as the next request, and no byte of it as the body', async () => {
+    const client = await start({});
+    const location = await client.startUpload('lying/app');
+    const socket = await dial(client.base);
+    const answer = rest(socket);
+    socket.write(head('PATCH', pathOf(location), 'Content-Length: 5'));
+    socket.write(`hello${head('GET', '/v2/', 'Connection: close')}`);
+    assert.match(await answer, /^HTTP\/1.1 202 [^]*\r\nHTTP\/1.1 200 /);
+    const status = await client.must(204, { method: 'GET', path: location });
+    assert.equal(status.headers.range, '0-4');
+  });
+});
