@@ -78,11 +78,25 @@ function isOurTurn({ req, headersSent }: ServerResponse): boolean {
   return !headersSent && (req.complete || req.readableLength > 0);
 }
 
+/** What is being done for requests, some of whose clients have hung up: their uploads must be finished, or thrown away. */
+export class Works {
+  readonly #underWay = new Set<Promise<void>>();
+
+  add(work: Promise<void>): void {
+    this.#underWay.add(work);
+    void work.finally(() => this.#underWay.delete(work));
+  }
+
+  async ended(): Promise<void> {
+    await Promise.allSettled(this.#underWay);
+  }
+}
+
 /**
  * Takes no new requests, on new connections or on old ones, and lets those under way finish. Node by itself would leave
  * connections open that have not sent a whole request, and answer the next request of one that has.
  */
-export function drainOnStop(server: Server): () => Promise<void> {
+export function drainOnStop(server: Server, works: Works): () => Promise<void> {
   const underWay = new Map<Socket, number>();
   let stopping = false;
   const closeIfIdle = (socket: Socket) => {
@@ -105,7 +119,9 @@ export function drainOnStop(server: Server): () => Promise<void> {
     for (const socket of underWay.keys()) closeIfIdle(socket);
     const timer = new AbortController();
     await Promise.race([
-      closed,
+      closed.then(async () => {
+        await works.ended();
+      }),
       delay(grace, undefined, { signal: timer.signal, ref: false }).catch(() => undefined),
     ]);
     timer.abort();

@@ -13,6 +13,7 @@ import {
   lastAnswers,
   refuse,
   refuseUnreadable,
+  Works,
 } from './connections.ts';
 
 /** A streaming server that is listening. */
@@ -36,11 +37,12 @@ export async function startServer(
 ): Promise<StreamingServer> {
   const services = await createServices(program, config, limits);
   const handle = createApp(program === 'server' ? all : dataPlane, services).callback();
+  const works = new Works();
   const server = createServer(timeLimits(limits), (request, response) => {
     if (isWithoutHost(request)) refuse(response);
-    else void handle(request, response);
+    else works.add(handle(request, response));
   });
-  const stop = drainOnStop(server);
+  const stop = drainOnStop(server, works);
   const answers = lastAnswers(server);
   refuseUnreadable(server, answers);
   cutSilent(server, answers, limits.silence);
