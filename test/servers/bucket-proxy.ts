@@ -50,6 +50,8 @@ export interface BucketProxy {
   intercept: Intercept;
   /** Forgets the requests and lets all pass. */
   reset(): void;
+  /** Resolves when no request is under way, here or at the server behind. */
+  settled(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -71,10 +73,13 @@ export async function bucketProxy(upstream: string): Promise<BucketProxy> {
     else if (fate === 'drop-request') incoming.socket.destroy();
     else await pass(upstream, agent, incoming, answer, fate);
   };
+  const underWay = new Set<Promise<void>>();
   const server = createServer((incoming, answer) => {
-    handle(incoming, answer).catch(() => {
+    const work = handle(incoming, answer).catch(() => {
       answer.destroy();
     });
+    underWay.add(work);
+    void work.finally(() => underWay.delete(work));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -90,6 +95,9 @@ export async function bucketProxy(upstream: string): Promise<BucketProxy> {
     reset: () => {
       requests.length = 0;
       proxy.intercept = passAll;
+    },
+    settled: async () => {
+      while (underWay.size > 0) await Promise.all(underWay);
     },
     stop: async () => {
       await close(server);
@@ -115,6 +123,8 @@ async function pass(
   const outgoing = request(new URL(url, upstream), { agent, method, headers });
   // Node would encode again what the client has signed.
   outgoing.path = url;
+  // It may fail again after it has failed, when nobody waits for it any more.
+  outgoing.on('error', () => undefined);
   const [[response]] = await Promise.all([
     once(outgoing, 'response') as Promise<[IncomingMessage]>,
     pipeline(incoming, outgoing),

@@ -17,6 +17,8 @@ export interface Buckets {
 /** A kind of bucket. */
 export interface BucketKind {
   readonly name: string;
+  /** The setting that says where its server is, for a proxy to stand before it. */
+  readonly endpointSetting: string;
   /** What must be installed. */
   readonly needs: readonly ServerName[];
   start(): Promise<Buckets>;
@@ -25,6 +27,7 @@ export interface BucketKind {
 /** S3, as OpenStack Swift speaks it. */
 export const onSwift: BucketKind = {
   name: 'S3',
+  endpointSetting: 'REGISTRY_STORAGE_S3_REGIONENDPOINT',
   needs: ['swift-proxy-server'],
   async start() {
     const server = await swift();
@@ -36,6 +39,7 @@ export const onSwift: BucketKind = {
 /** SCS, as our own server speaks it. */
 export const onScs: BucketKind = {
   name: 'SCS',
+  endpointSetting: 'REGISTRY_STORAGE_SCS_REGIONENDPOINT',
   needs: [],
   async start() {
     const server = await startScs();

@@ -38,10 +38,17 @@ interface Route {
   readonly segments: readonly string[];
 }
 
-/** Starts a gateway with the routes that are deployed. @param functions by name, as in serverless.yml */
-export async function startGateway(functions: Readonly<Record<string, LambdaFunction>>): Promise<Gateway> {
+/**
+ * Starts a gateway with the routes that are deployed.
+ * @param functions by name, as in serverless.yml
+ * @param port any that is free, unless given
+ */
+export async function startGateway(
+  functions: Readonly<Record<string, LambdaFunction>>,
+  port = 0,
+): Promise<Gateway> {
   const server = createServer((request, response) => void answer(functions, request, response));
-  server.listen(0, '127.0.0.1');
+  server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,

@@ -41,6 +41,22 @@ export async function start(place: Place, env: NodeJS.ProcessEnv = {}): Promise<
   return registry(address, await run('infra/start.ts', place, { PORT: String(port), ...env }, ready));
 }
 
+/**
+ * The functions behind a gateway with API Gateway's limits, as one process. It has no tidy end: a signal ends it, as Lambda
+ * ends an instance.
+ */
+export async function functions(place: Place, env: NodeJS.ProcessEnv = {}): Promise<Stowage> {
+  const port = await freePort();
+  const address = `127.0.0.1:${port}`;
+  const ready = async () => await serves(address);
+  const server = await run('test/servers/functions.ts', place, { PORT: String(port), ...env }, ready);
+  const kill = async () => {
+    process.kill(server.pid, 'SIGKILL');
+    await server.stop();
+  };
+  return { address, pid: server.pid, output: () => server.output(), kill, stop: kill };
+}
+
 /** What a registry, ours or distribution, reads to keep its images in a place. */
 export function placeSettings(place: Place): Readonly<Record<string, string>> {
   return typeof place === 'string' ? { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: place } : place;

@@ -37,11 +37,7 @@ const folder: Ground = {
   },
 };
 
-async function bucketGround(
-  kind: BucketKind,
-  endpointSetting: string,
-  weaknesses: Weaknesses,
-): Promise<Ground> {
+async function bucketGround(kind: BucketKind, weaknesses: Weaknesses): Promise<Ground> {
   const buckets = await kind.start();
   const proxy = await bucketProxy(buckets.endpoint);
   return {
@@ -52,7 +48,7 @@ async function bucketGround(
       const direct = await buckets.newBucket();
       if (random === undefined) return direct;
       proxy.intercept = () => (random.onceIn(faultEvery) ? random.one(fates) : 'pass');
-      return { ...direct, settings: { ...direct.settings, [endpointSetting]: proxy.endpoint } };
+      return { ...direct, settings: { ...direct.settings, [kind.endpointSetting]: proxy.endpoint } };
     },
     stop: async () => {
       await proxy.stop();
@@ -86,10 +82,10 @@ if (
 )
   throw new Error('--minutes, --rounds and --seed take numbers');
 
-const grounds: Ground[] = [folder, await bucketGround(onScs, 'REGISTRY_STORAGE_SCS_REGIONENDPOINT', {})];
+const grounds: Ground[] = [folder, await bucketGround(onScs, {})];
 if (requires(...onSwift.needs).skip === undefined)
   grounds.push(
-    await bucketGround(onSwift, 'REGISTRY_STORAGE_S3_REGIONENDPOINT', {
+    await bucketGround(onSwift, {
       listingsLag: true,
       rewritesFlicker: true,
     }),

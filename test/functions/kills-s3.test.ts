@@ -1,0 +1,4 @@
+import { onSwift } from '../servers/buckets.ts';
+import { killsOn } from './kills.ts';
+
+killsOn(onSwift, 'server');

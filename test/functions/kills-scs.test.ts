@@ -1,0 +1,4 @@
+import { onScs } from '../servers/buckets.ts';
+import { killsOn } from './kills.ts';
+
+killsOn(onScs, 'server');
