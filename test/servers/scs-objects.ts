@@ -1,10 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
-import { appendFile, copyFile, readFile, rm } from 'node:fs/promises';
+import { appendFile, copyFile, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { finished } from 'node:stream/promises';
 import { ScsRefusal } from './scs-answers.ts';
 
 /** What is kept of an object; its bytes are a file, so that layers of any size fit. */
@@ -129,25 +126,25 @@ export class ScsObjects {
     md5: string | undefined,
   ): Promise<Pick<StoredObject, 'path' | 'size' | 'etag'>> {
     const path = this.#newPath();
-    const file = createWriteStream(path);
+    const file = await open(path, 'w');
     const hash = createHash('md5');
     let received = 0;
     try {
       for await (const bytes of body as AsyncIterable<Buffer>) {
         hash.update(bytes);
         received += bytes.byteLength;
-        if (!file.write(bytes)) await once(file, 'drain');
+        await file.writeFile(bytes);
       }
-      await finished(file.end());
       const etag = hash.digest('hex');
       if (received !== size) throw new ScsRefusal(400, 'IncompleteBody', `${received} bytes came`);
       if (md5 !== undefined && md5 !== etag)
         throw new ScsRefusal(400, 'BadDigest', `Content-MD5 is not ${etag}`);
       return { path, size, etag };
     } catch (error) {
-      file.destroy();
       await rm(path, { force: true });
       throw error;
+    } finally {
+      await file.close();
     }
   }
 
