@@ -1,5 +1,6 @@
-import { addAbortSignal, PassThrough, pipeline, type Readable } from 'node:stream';
+import { addAbortSignal, type Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import { SteadyBody } from './steady-body.ts';
 import {
   ObjectTooLarge,
   RangeNotSatisfiable,
@@ -15,8 +16,8 @@ const readAttempts = 3;
 export type OpenObject = ObjectHead & { readonly body: Readable };
 
 /**
- * Reads a small object whole. What has not begun to answer is tried again by the client, a body that breaks off is
- * here.
+ * Reads a small object whole. What has not begun to answer is tried again by the client, what falls silent or breaks off
+ * for good is here.
  * @throws ObjectTooLarge
  */
 export async function readWhole(
@@ -38,17 +39,46 @@ export async function readWhole(
   }
 }
 
-/** Some servers answer a range of an empty object with all of it. @throws RangeNotSatisfiable */
-export function assertInRange(object: OpenObject, range: ByteRange | undefined): OpenObject {
-  if (range === undefined || range.start < object.size) return object;
-  object.body.destroy();
-  throw new RangeNotSatisfiable(object.key, object.size);
+/** An object, or a part of it, as a server has sent it. */
+export interface SentObject extends OpenObject {
+  /** The first byte of it, as the answer says. */
+  readonly start: number;
 }
 
-/** Unlike Node's own stream of a response, one that lets go of the connection when a loop over it is left early. */
-export function ownStream(body: Readable): Readable {
-  const own = new PassThrough({ highWaterMark: 256 * 1024 });
-  // Its failure is the other's.
-  pipeline(body, own, () => undefined);
-  return own;
+/**
+ * Opens an object whose body goes on when its connection breaks off.
+ * @param get sends a request for it
+ * @throws RangeNotSatisfiable, StoreUnavailable when the server does not heed ranges
+ */
+export async function openSteadily(
+  get: (range?: ByteRange) => Promise<SentObject>,
+  range: ByteRange | undefined,
+): Promise<OpenObject> {
+  const { start, ...object } = assertInRange(await get(range), range);
+  const { key, size, etag } = object;
+  const length = Math.min(range?.end ?? Infinity, size - 1) + 1 - start;
+  const reopen = async (passed: number) => {
+    const rest = { start: start + passed, ...(range?.end !== undefined && { end: range.end }) };
+    const again = assertInRange(await get(rest), rest);
+    if (again.etag === etag && again.size === size) return again.body;
+    again.body.destroy();
+    throw new StoreUnavailable(key, `${key} was replaced while it was read`);
+  };
+  return { ...object, body: new SteadyBody(object.body, { key, length, reopen }) };
+}
+
+/** Some servers answer a range of an empty object with all of it. */
+function assertInRange(object: SentObject, range: ByteRange | undefined): SentObject {
+  if (range === undefined) return object;
+  const isBeyond = range.start >= object.size;
+  if (!isBeyond && object.start === range.start) return object;
+  object.body.destroy();
+  throw isBeyond
+    ? new RangeNotSatisfiable(object.key, object.size)
+    : new StoreUnavailable(object.key, 'the bucket does not heed ranges');
+}
+
+/** The first byte of a body, by its `Content-Range`. */
+export function startOf(contentRange: string | undefined): number {
+  return Number(/^bytes (\d+)-/.exec(contentRange ?? '')?.[1] ?? 0);
 }

@@ -10,7 +10,7 @@ import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { randomUUID } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { assertInRange, ownStream, readWhole, type OpenObject } from './bodies.ts';
+import { openSteadily, readWhole, startOf, type OpenObject, type SentObject } from './bodies.ts';
 import { S3Bucket, type S3Options } from './s3-bucket.ts';
 import { copyObject } from './s3-copy.ts';
 import { failureOf } from './s3-errors.ts';
@@ -110,10 +110,10 @@ export class S3Store implements ObjectStore {
   }
 
   async open(key: string, range?: ByteRange): Promise<OpenObject> {
-    return assertInRange(await this.#get(key, range), range);
+    return await openSteadily(async (part) => await this.#get(key, part), range);
   }
 
-  async #get(key: string, range?: ByteRange): Promise<OpenObject> {
+  async #get(key: string, range?: ByteRange): Promise<SentObject> {
     const input = {
       Bucket: this.#bucket.name,
       Key: this.#bucket.fullKey(key),
@@ -130,12 +130,13 @@ export class S3Store implements ObjectStore {
     );
     return {
       ...headOf(key, output, wholeSize(output), this.#bucket),
-      body: ownStream(output.Body as Readable),
+      start: startOf(output.ContentRange),
+      body: output.Body as Readable,
     };
   }
 
   async read(key: string, limit: number): Promise<ObjectHead & { readonly bytes: Buffer }> {
-    return await readWhole(async () => await this.#get(key), limit);
+    return await readWhole(async () => await this.open(key), limit);
   }
 
   async signedUrl(key: string, expiresIn: number): Promise<URL> {

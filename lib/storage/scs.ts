@@ -2,7 +2,7 @@ import { maxDeleted, ScsBucket, type ListUploadsOptions } from '../scs/bucket.ts
 import type { Patience } from '../scs/connection.ts';
 import { ScsError } from '../scs/errors.ts';
 import type { UploadListing } from '../scs/listings.ts';
-import { assertInRange, ownStream, readWhole, type OpenObject } from './bodies.ts';
+import { openSteadily, readWhole, startOf, type OpenObject, type SentObject } from './bodies.ts';
 import { listingPage, skipListed, standstill } from './listing-page.ts';
 import { assertOrder } from './part-order.ts';
 import { RootDirectory } from './root-directory.ts';
@@ -99,10 +99,10 @@ export class ScsStore implements ObjectStore {
   };
 
   async open(key: string, range?: ByteRange): Promise<OpenObject> {
-    return assertInRange(await this.#get(key, range), range);
+    return await openSteadily(async (part) => await this.#get(key, part), range);
   }
 
-  async #get(key: string, range?: ByteRange): Promise<OpenObject> {
+  async #get(key: string, range?: ByteRange): Promise<SentObject> {
     const { body, ...headers } = await this.#do(key, async (full) => {
       try {
         return await this.#bucket.get(full, range);
@@ -111,11 +111,11 @@ export class ScsStore implements ObjectStore {
         throw new RangeNotSatisfiable(key, (await this.head(key)).size);
       }
     });
-    return { key, ...headers, body: ownStream(body) };
+    return { key, ...headers, start: startOf(body.headers['content-range']), body };
   }
 
   async read(key: string, limit: number): Promise<ObjectHead & { readonly bytes: Buffer }> {
-    return await readWhole(async () => await this.#get(key), limit);
+    return await readWhole(async () => await this.open(key), limit);
   }
 
   async signedUrl(key: string, expiresIn: number): Promise<URL> {

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { PassThrough, Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { describe, it } from 'node:test';
+import { SteadyBody } from '../../lib/storage/steady-body.ts';
+import { StoreUnavailable } from '../../lib/storage/store.ts';
+
+const MiB = 1024 ** 2;
+const bytes = randomBytes(8 * MiB);
+
+/** A body that breaks off after some bytes, with an error or, like some servers, without one. */
+function torn(from: number, to: number, how: 'error' | 'end'): Readable {
+  return Readable.from(
+    (async function* () {
+      for (let at = from; at < to; at += 64_000)
+        yield await Promise.resolve(bytes.subarray(at, Math.min(to, at + 64_000)));
+      if (how === 'error') throw new Error('the connection was cut');
+    })(),
+    { objectMode: false },
+  );
+}
+
+/** A body of which each piece has so many bytes at most. */
+function steady(pieces: readonly number[], how: 'error' | 'end') {
+  const opened: number[] = [];
+  const next = (passed: number) => {
+    opened.push(passed);
+    return torn(passed, Math.min(bytes.length, passed + (pieces[opened.length - 1] ?? Infinity)), how);
+  };
+  const body = new SteadyBody(next(0), {
+    key: 'blob',
+    length: bytes.length,
+    reopen: async (passed) => await Promise.resolve(next(passed)),
+  });
+  return { body, opened };
+}
+
+describe('a steady body', () => {
+  for (const how of ['error', 'end'] as const) {
+    it(`goes on where its connection broke off with ${how === 'error' ? 'an error' : 'none'}`, async () => {
+      const { body, opened } = steady([100_000, 0, MiB], how);
+      assert.ok((await buffer(body)).equals(bytes));
+      assert.deepEqual(opened, [0, 100_000, 100_000, 100_000 + MiB]);
+    });
+
+    it(`gives up with an error when it breaks off again and again (${how})`, async () => {
+      const { body, opened } = steady([0, 10, 10, 10, 10, 10], how);
+      await assert.rejects(buffer(body), StoreUnavailable);
+      assert.equal(opened.length, 4);
+    });
+  }
+
+  it('breaks off as often as may be while much comes in between', async () => {
+    const { body, opened } = steady(Array<number>(20).fill(1.1 * MiB), 'error');
+    assert.ok((await buffer(body)).equals(bytes));
+    assert.equal(opened.length, 8);
+  });
+
+  it('gives up when the rest cannot be opened', async () => {
+    const body = new SteadyBody(torn(0, 10, 'error'), {
+      key: 'blob',
+      length: 20,
+      reopen: async () => await Promise.reject(new Error('it was replaced')),
+    });
+    await assert.rejects(buffer(body), StoreUnavailable);
+  });
+
+  it('passes on no byte more than it should have', async () => {
+    const body = new SteadyBody(Readable.from([bytes], { objectMode: false }), {
+      key: 'blob',
+      length: 10,
+      reopen: async () => await Promise.reject(new Error('not needed')),
+    });
+    await assert.rejects(buffer(body), StoreUnavailable);
+  });
+
+  it('lets go of its connection when it is left early, also of one that is silent', async () => {
+    const silent = new PassThrough();
+    silent.write('a');
+    const body = new SteadyBody(silent, {
+      key: 'blob',
+      length: 10,
+      reopen: async () => await Promise.reject(new Error('not needed')),
+    });
+    for await (const piece of body) {
+      assert.equal(String(piece), 'a');
+      break;
+    }
+    assert.ok(silent.destroyed);
+    const never = new PassThrough();
+    const unread = new SteadyBody(never, {
+      key: 'blob',
+      length: 10,
+      reopen: async () => await Promise.reject(new Error('not needed')),
+    });
+    unread.destroy();
+    assert.ok(never.destroyed);
+  });
+});
