@@ -11,6 +11,11 @@ export interface Limits {
   readonly headers: number;
   /** Milliseconds a connection may stay silent while it is the client's turn. */
   readonly silence: number;
+  /**
+   * Milliseconds within which a request is answered that is little work, whatever the storage does; undefined where nobody
+   * but the client waits.
+   */
+  readonly answer: number | undefined;
   /** Milliseconds for a client that still sends to notice that it has been answered. */
   readonly farewell: number;
 }
@@ -22,5 +27,9 @@ export const usualLimits: Limits = {
   queue: 30_000,
   headers: 60_000,
   silence: 120_000,
+  answer: undefined,
   farewell: 5_000,
 };
+
+/** A gateway gives up after 30 s, and its answer is none that clients read. */
+export const functionLimits: Limits = { ...usualLimits, answer: 26_000 };

@@ -5,7 +5,7 @@ import { createRegistry, type Registry } from '../lib/registry/registry.ts';
 import type { BucketConfig, StorageConfig } from '../lib/storage-config.ts';
 import { FilesystemStore } from '../lib/storage/filesystem.ts';
 import type { ObjectStore } from '../lib/storage/store.ts';
-import { usualLimits, type Limits } from './limits.ts';
+import { functionLimits, usualLimits, type Limits } from './limits.ts';
 import { createLogger } from './logging.ts';
 import { Seats } from './seats.ts';
 import { Urls } from './urls.ts';
@@ -36,7 +36,7 @@ export interface Services {
 export async function createServices(
   program: Program,
   config: Config,
-  limits = usualLimits,
+  limits = program === 'functions' ? functionLimits : usualLimits,
 ): Promise<Services> {
   return {
     registry: createRegistry(await openStore(config.storage, { check: program !== 'functions' })),

@@ -7,7 +7,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { finished, pipeline } from 'node:stream/promises';
 
@@ -26,11 +26,12 @@ export interface BucketRequest {
 
 /**
  * What is to become of a request: nothing special; its connection cut before it reaches the server, after the server has
- * done it all, or one byte before the end of the answer; or another answer in its place.
+ * done it all, one byte before the end of the answer, or in the middle of it; no answer at all; or another answer in its
+ * place.
  */
-export type Fate = Passed | 'drop-request' | Answer;
+export type Fate = Passed | 'drop-request' | 'stall' | Answer;
 
-type Passed = 'pass' | 'drop-answer' | 'cut-body';
+type Passed = 'pass' | 'drop-answer' | 'cut-body' | 'halve-body';
 
 /** With S3's code it is an error; without, it has no body. */
 export interface Answer {
@@ -71,6 +72,8 @@ export async function bucketProxy(upstream: string): Promise<BucketProxy> {
     const fate = await proxy.intercept(seen, requests.length - 1);
     if (typeof fate === 'object') await answerInPlace(incoming, answer, fate);
     else if (fate === 'drop-request') incoming.socket.destroy();
+    else if (fate === 'stall')
+      await finished(incoming.resume()).then(async () => await closed(incoming.socket));
     else await pass(upstream, agent, incoming, answer, fate);
   };
   const underWay = new Set<Promise<void>>();
@@ -134,14 +137,20 @@ async function pass(
     await pipeline(response, answer);
     return;
   }
-  if (fate === 'cut-body') {
+  if (fate === 'cut-body' || fate === 'halve-body') {
     const body = await buffer(response);
+    const end = fate === 'cut-body' ? body.length - 1 : Math.floor(body.length / 2);
     answer.writeHead(response.statusCode ?? 500, response.rawHeaders);
-    answer.write(body.subarray(0, -1), () => incoming.socket.destroy());
+    if (end <= 0) answer.flushHeaders();
+    answer.write(body.subarray(0, Math.max(0, end)), () => incoming.socket.destroy());
     return;
   }
   await finished(response.resume());
   incoming.socket.destroy();
+}
+
+async function closed(socket: Socket): Promise<void> {
+  if (!socket.destroyed) await new Promise((resolve) => socket.once('close', resolve));
 }
 
 async function answerInPlace(

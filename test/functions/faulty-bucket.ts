@@ -1,0 +1,157 @@
+/** A bucket that fails: requests succeed, or say that they failed, and what exists is never said to be missing. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { startServer } from '../../infra/server.ts';
+import { loadConfig } from '../../lib/config.ts';
+import { bucketProxy, type BucketProxy, type Fate } from '../servers/bucket-proxy.ts';
+import type { BucketKind, Buckets } from '../servers/buckets.ts';
+import { freePort } from '../servers/ports.ts';
+import { requires } from '../servers/requires.ts';
+import { Client, type Ask, type Reply } from './client.ts';
+import { killOperations } from './kill-operations.ts';
+import { readOperations } from './read-operations.ts';
+import { assertSound, assertSwept } from './sound-bucket.ts';
+
+const slowDown: Fate = { status: 503, code: 'SlowDown' };
+
+/** What befalls one request that writes, or reads. */
+const mishaps: readonly Fate[] = [slowDown, 'drop-request', 'drop-answer', 'cut-body'];
+const readMishaps: readonly Fate[] = [...mishaps, { status: 500, code: 'InternalError' }, 'halve-body'];
+
+/** What befalls all of them, by turns. */
+const outages: readonly Fate[] = [slowDown, 'drop-request'];
+const outage = (k: number): Fate => outages[k % outages.length] ?? slowDown;
+
+export function faultyBucket(kind: BucketKind): void {
+  describe(`a faulty bucket on ${kind.name}`, requires(...kind.needs), () => {
+    let buckets: Buckets;
+
+    before(async () => {
+      buckets = await kind.start();
+    });
+
+    after(async () => {
+      await buckets.stop();
+    });
+
+    /** A bucket, a proxy and a registry of a test's own: tests wait much, and do so side by side. */
+    const onGround = async (act: (ground: Ground) => Promise<void>): Promise<void> => {
+      const storage = await buckets.newBucket();
+      const proxy = await bucketProxy(buckets.endpoint);
+      const config = loadConfig('server', {
+        ...storage.settings,
+        [kind.endpointSetting]: proxy.endpoint,
+        REGISTRY_HTTP_ADDR: `127.0.0.1:${await freePort()}`,
+        REGISTRY_STORAGE_REDIRECT_DISABLE: 'true',
+        // What fails here is not worth a line each.
+        REGISTRY_LOG_LEVEL: 'error',
+      });
+      const server = await startServer('server', config);
+      try {
+        await act({ client: new Client(server.url), proxy });
+        proxy.reset();
+        const store = await storage.open();
+        await assertSound(store);
+        await assertSwept(store);
+      } finally {
+        await server.stop();
+        await proxy.stop();
+      }
+    };
+
+    describe('that fails once', { concurrency: 8 }, () => {
+      for (const { title, prepare } of killOperations('server'))
+        it(`lets ${title} succeed, or fail and be repeated`, async () => {
+          await onGround(async (ground) => {
+            for (const [round, fate] of mishaps.entries())
+              for (let k = 0, happened = true; happened; k++) {
+                const { ask, repeat } = await prepare(ground.client, `team/app-${round}-${k}`);
+                const { reply, index } = await during(ground, (at) => (at === k ? fate : 'pass'), ask);
+                assertDone(reply);
+                happened = index > k;
+                await repeat(ground.client);
+              }
+          });
+        });
+
+      for (const { title, prepare } of readOperations)
+        it(`never hides what is there from ${title}`, async () => {
+          await onGround(async (ground) => {
+            for (const [round, fate] of readMishaps.entries())
+              for (let k = 0, happened = true; happened; k++) {
+                const { ask, check } = await prepare(ground.client, `team/app-${round}-${k}`);
+                const { reply, index } = await during(ground, (at) => (at === k ? fate : 'pass'), ask);
+                happened = index > k;
+                // One failure is made up for.
+                check(reply);
+              }
+          });
+        });
+    });
+
+    describe('that fails from some request on', { concurrency: 16 }, () => {
+      for (const { title, prepare } of killOperations('server'))
+        it(`fails ${title} with 503, which then can be repeated`, async () => {
+          await onGround(async (ground) => {
+            for (let k = 0, happened = true; happened; k++) {
+              const { ask, repeat } = await prepare(ground.client, `team/app-${k}`);
+              const { reply, index } = await during(ground, (at) => (at >= k ? outage(k) : 'pass'), ask);
+              happened = index > k;
+              // What only tidies up may have failed unnoticed.
+              assertDone(reply);
+              if (k === 0) assertFailed(reply);
+              await repeat(ground.client);
+            }
+          });
+        });
+
+      for (const { title, prepare } of readOperations)
+        it(`fails ${title} with 503, or cuts it off`, async () => {
+          await onGround(async (ground) => {
+            for (let k = 0, happened = true; happened; k++) {
+              const { ask, check } = await prepare(ground.client, `team/app-${k}`);
+              const { reply, index } = await during(ground, (at) => (at >= k ? outage(k) : 'pass'), ask);
+              happened = index > k;
+              if (happened) assertFailed(reply);
+              else check(reply);
+              check(await ground.client.send(ask));
+            }
+          });
+        });
+    });
+  });
+}
+
+interface Ground {
+  readonly client: Client;
+  readonly proxy: BucketProxy;
+}
+
+/** @returns what was answered, and how many requests the bucket got for it */
+async function during(
+  { client, proxy }: Ground,
+  fateOf: (index: number) => Fate,
+  ask: Ask,
+): Promise<{ reply: Reply; index: number }> {
+  await proxy.settled();
+  proxy.reset();
+  proxy.intercept = (_, index) => fateOf(index);
+  const reply = await client.send(ask);
+  await proxy.settled();
+  const index = proxy.requests.length;
+  proxy.reset();
+  return { reply, index };
+}
+
+/** A success, or a failure that is said to be one. */
+function assertDone(reply: Reply): void {
+  if (reply.status >= 300) assertFailed(reply);
+}
+
+function assertFailed({ status, headers, body }: Reply): void {
+  const text = body.toString();
+  assert.equal(status, 503, text);
+  assert.equal(headers['content-type'], 'application/json');
+  // The answer to a HEAD has no body.
+  if (text !== '') assert.match(text, /^\{"errors":\[\{"code":"UNAVAILABLE","message":"[^"]+"\}\]\}$/);
+}
