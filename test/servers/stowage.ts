@@ -94,7 +94,11 @@ function registry(address: string, server: Server): Stowage {
     output: () => server.output(),
     kill: async () => {
       killed = true;
-      process.kill(server.pid, 'SIGKILL');
+      try {
+        process.kill(server.pid, 'SIGKILL');
+      } catch {
+        assert.fail(`it had ended before it was killed:\n${server.output()}`);
+      }
       const exit = await server.stop();
       assert.equal(exit.signal, 'SIGKILL', `it had ended before it was killed:\n${server.output()}`);
     },
