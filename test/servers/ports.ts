@@ -7,13 +7,19 @@ import { createServer } from 'node:net';
 const FIRST = 20_000;
 const LAST = 29_999;
 
+/** Those given out: servers that start side by side do not listen yet. */
+const given = new Set<number>();
+
 /** A loopback port nobody listens on, the first of `count` such ports in a row. */
 export async function freePort(count = 1): Promise<number> {
   for (let attempt = 0; attempt < 200; attempt++) {
     const port = FIRST + Math.floor(Math.random() * (LAST - FIRST - count));
     const ports = Array.from({ length: count }, (_, index) => port + index);
+    if (ports.some((one) => given.has(one))) continue;
     const free = await Promise.all(ports.map(isFree));
-    if (free.every(Boolean)) return port;
+    if (!free.every(Boolean)) continue;
+    for (const one of ports) given.add(one);
+    return port;
   }
   throw new Error(`found no ${count} free ports in a row between ${FIRST} and ${LAST}`);
 }

@@ -67,6 +67,8 @@ export async function launch(
     if (Date.now() > deadline) await giveUp(program, server, `was not ready in ${READY_WITHIN_MS / 1000} s`);
     await delay(50);
   }
+  // Another server may have answered at its address.
+  if (server.ended()) await giveUp(program, server, 'ended as it started');
   return server;
 }
 
