@@ -16,7 +16,7 @@ export type Handler = (event: APIGatewayProxyEventV2, context: Context) => Promi
  */
 export function lambdaHandler(groups: Groups): Handler {
   let app: Promise<Handler> | undefined;
-  return middy<APIGatewayProxyEventV2, Result>()
+  return middy<APIGatewayProxyEventV2, Result>({ timeoutEarlyResponse: timeIsUp })
     .onError((request) => {
       // A start that failed may succeed next time, such as when the storage was out of reach.
       app = undefined;
@@ -40,11 +40,19 @@ function unavailable(error: Error | null | undefined): Result {
   const log = createLogger('error');
   if (error instanceof ConfigError) log.error({ faults: error.faults }, 'the settings are not right');
   else log.error({ err: error }, 'a function failed');
+  return answer(new RegistryError('UNAVAILABLE', 'the registry is not set up right; its log says why'));
+}
+
+/** Just before Lambda ends the instance. */
+function timeIsUp(): Result {
+  createLogger('error').error('a request took longer than the function may');
+  return answer(new RegistryError('UNAVAILABLE', 'the storage answers too slowly; try again'));
+}
+
+function answer({ status, errors }: RegistryError): Result {
   return {
-    statusCode: 503,
+    statusCode: status,
     headers: { 'content-type': 'application/json', 'x-content-type-options': 'nosniff' },
-    body: JSON.stringify({
-      errors: new RegistryError('UNAVAILABLE', 'the registry is not set up right; its log says why').errors,
-    }),
+    body: JSON.stringify({ errors }),
   };
 }

@@ -27,6 +27,25 @@ describe('with REGISTRY_STORAGE_DELETE_ENABLED=false', () => {
     await planes.stop();
   });
 
+  it('a function whose time is up says that it was slow, and goes on to serve', async () => {
+    const event = {
+      version: '2.0',
+      rawPath: '/v2/',
+      rawQueryString: '',
+      headers: {},
+      requestContext: { http: { method: 'GET', path: '/v2/' } },
+    };
+    const call = async (milliseconds: number) =>
+      await handler(
+        event as unknown as Parameters<typeof handler>[0],
+        { getRemainingTimeInMillis: () => milliseconds } as Parameters<typeof handler>[1],
+      );
+    const late = await call(0);
+    assert.equal(late.statusCode, 503);
+    assert.match(late.body ?? '', /"code":"UNAVAILABLE","message":"the storage answers too slowly/);
+    assert.equal((await call(10_000)).statusCode, 200);
+  });
+
   for (const plane of ['gateway', 'server'] as const) {
     const client = () => new Client(planes[plane]);
 

@@ -21,6 +21,12 @@ const maxInvocation = 6_291_556;
 /** Bytes of a request's line and headers. */
 const maxHeaders = 10_240;
 
+/** Milliseconds until the gateway gives up on a function, which goes on. */
+const patience = 30_000;
+
+/** Milliseconds a function has, as serverless.yml says. */
+const functionTimeout = 120_000;
+
 export type LambdaFunction = (
   event: APIGatewayProxyEventV2,
   context: Context,
@@ -103,7 +109,19 @@ async function answer(
   const refusal = limitPassed(request, body, event);
   if (refusal !== undefined) refuse(response, ...refusal);
   else if (invoke === undefined) refuse(response, 404, 'Not Found');
-  else send(response, await invokeLimited(invoke, event));
+  else await sendInTime(response, invokeLimited(invoke, event));
+}
+
+async function sendInTime(
+  response: ServerResponse,
+  result: Promise<APIGatewayProxyStructuredResultV2>,
+): Promise<void> {
+  const timer = setTimeout(() => {
+    refuse(response, 503, 'Service Unavailable');
+  }, patience);
+  const answer = await result;
+  clearTimeout(timer);
+  if (!response.headersSent) send(response, answer);
 }
 
 function limitPassed(request: IncomingMessage, body: Buffer, event: object): [number, string] | undefined {
@@ -202,5 +220,8 @@ function send(response: ServerResponse, result: APIGatewayProxyStructuredResultV
 
 /** What the handlers use of Lambda's context: nothing but the time that is left. */
 function context(): Context {
-  return { awsRequestId: randomUUID(), getRemainingTimeInMillis: () => 30_000 } as unknown as Context;
+  return {
+    awsRequestId: randomUUID(),
+    getRemainingTimeInMillis: () => functionTimeout,
+  } as unknown as Context;
 }
