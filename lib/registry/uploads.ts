@@ -2,10 +2,11 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import type { Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { RepositoryName } from '../protocol/names.ts';
-import { PreconditionFailed, type ObjectStore } from '../storage/store.ts';
+import { MultipartNotFound, PreconditionFailed, type ObjectStore } from '../storage/store.ts';
 import type { Blobs } from './blobs.ts';
 import { resumableHash, streamHash, type ContentHash } from './content-hash.ts';
 import { blobData, uploadData } from './layout.ts';
+import { exists } from './links.ts';
 import { PartMemory, sharedPartMemory } from './part-memory.ts';
 import { PartWriter } from './part-writer.ts';
 import { publish, reread } from './publish.ts';
@@ -161,10 +162,24 @@ export class Uploads {
     try {
       await receive(chunk, writer, hash);
       assertDigest(hash.digest(), digest);
-      await writer.complete();
+      await this.#complete(writer, digest);
     } catch (error) {
       await writer.discard();
       throw error;
+    }
+  }
+
+  /** Nothing but bytes that have the digest is ever put at a blob's own key, so what is there now is right. */
+  async #complete(writer: PartWriter, digest: Digest): Promise<void> {
+    try {
+      await writer.complete();
+    } catch (error) {
+      // Completed by a call whose answer was lost, or thrown away by others.
+      if (!(error instanceof MultipartNotFound)) throw error;
+      if (!(await exists(this.#store, blobData(digest))))
+        throw new RegistryError('UNAVAILABLE', 'the storage has lost the bytes; send them again', [], {
+          cause: error,
+        });
     }
   }
 
