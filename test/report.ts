@@ -3,6 +3,7 @@ import type { TestEvent } from 'node:test/reporters';
 import { inspect } from 'node:util';
 
 type Result = Extract<TestEvent, { type: 'test:pass' | 'test:fail' }>['data'];
+type Summary = Extract<TestEvent, { type: 'test:summary' }>['data'];
 type Start = Extract<TestEvent, { type: 'test:start' }>['data'];
 /** Why node:test counts a test as failed. */
 interface TestError extends Error {
@@ -26,20 +27,25 @@ interface FileState {
 
 const OUTPUT_KEPT = 64 * 1024;
 
+/** Milliseconds from which a file is one of the slow ones. */
+const SLOW = 20_000;
+
 /** Prints test results as they come, and at the end what failed, what was skipped, and the counts. */
 export class Report {
   readonly #files = new Map<string, FileState>();
   readonly #failures: { title: string; why: string }[] = [];
   readonly #skipped = new Map<string, number>();
   /** Files that have neither come to the end of their tests nor failed. */
-  readonly #unfinished: Set<string>;
+  readonly #unfinished = new Set<string>();
+  /** Milliseconds by file. */
+  readonly #durations = new Map<string, number>();
   #passed = 0;
   #failed = 0;
   #skips = 0;
 
-  /** Reports on a run of these files, by their absolute paths. */
-  constructor(files: readonly string[]) {
-    this.#unfinished = new Set(files);
+  /** Has these files, by their absolute paths, come to the end of their tests. */
+  expect(files: readonly string[]): void {
+    for (const file of files) this.#unfinished.add(file);
   }
 
   add(event: TestEvent): void {
@@ -48,7 +54,7 @@ export class Report {
     if (event.type === 'test:fail') this.#result(event.data, event.data.details.error);
     if (event.type === 'test:stdout' || event.type === 'test:stderr') this.#output(event.data);
     if (event.type === 'test:diagnostic') this.#diagnostic(event.data);
-    if (event.type === 'test:summary') this.#unfinished.delete(entryOf(event.data));
+    if (event.type === 'test:summary') this.#summary(event.data);
   }
 
   /** Prints the end of the report. Returns the exit code: no test at all is a failure too. */
@@ -59,10 +65,17 @@ export class Report {
       console.log(`\n${index + 1}) ${title}\n${indent(why, 3)}`);
     });
     this.#printSkipped();
+    this.#printSlowest();
     if (this.#passed + this.#failed + this.#skips === 0) console.log('\nno test was found');
     const skipped = this.#skips > 0 ? `, ${this.#skips} skipped` : '';
     console.log(`\n${this.#passed} passed, ${this.#failed} failed${skipped}`);
     return this.#failed > 0 || this.#passed + this.#skips === 0 ? 1 : 0;
+  }
+
+  #summary(summary: Summary): void {
+    const file = entryOf(summary);
+    this.#unfinished.delete(file);
+    if (file !== '') this.#durations.set(file, summary.duration_ms);
   }
 
   #start(start: Start): void {
@@ -159,6 +172,14 @@ export class Report {
       if (shown && output.trim())
         console.log(`\noutput of ${relativePath(file)}:\n${indent(output.trim(), 3)}`);
     }
+  }
+
+  /** What is worth a look when the whole takes too long. */
+  #printSlowest(): void {
+    const slowest = [...this.#durations].sort(([, a], [, b]) => b - a).filter(([, time]) => time > SLOW);
+    if (slowest.length > 0) console.log('\nslow files:');
+    for (const [file, time] of slowest.slice(0, 20))
+      console.log(`  ${Math.round(time / 1000)} s  ${relativePath(file)}`);
   }
 
   #printSkipped(): void {

@@ -7,16 +7,20 @@ import { resolve } from 'node:path';
 import { run } from 'node:test';
 import type { TestEvent } from 'node:test/reporters';
 import { parseArgs } from 'node:util';
+import { keepIn, keepLog } from './logs/kept.ts';
 import { Report } from './report.ts';
+import { temporaryFolder } from './servers/folder.ts';
 
 /** For each test and hook, in milliseconds. A suite may take as long as its tests. */
 const TEST_TIMEOUT = 5 * 60_000;
 
 /** For the whole run: a file that does not end, because it left something open, has no other limit. */
-const RUN_TIMEOUT = 20 * 60_000;
+const RUN_TIMEOUT = 26 * 60_000;
 
 /** Big client suites spend their time in other processes; more at once only makes each slower. */
 const FILES_AT_ONCE = 2;
+
+const allLogs = resolve(import.meta.dirname, 'logs/all-logs.ts');
 
 process.exitCode = await main();
 
@@ -26,18 +30,42 @@ async function main(): Promise<number> {
     options: { grep: { type: 'string', short: 'g', multiple: true } },
   });
   const files = chooseFiles(positionals);
-  const report = new Report(files);
-  const stop = interruption();
+  const report = new Report();
+  const signal = AbortSignal.any([interruption(), AbortSignal.timeout(RUN_TIMEOUT)]);
+  const patterns = values.grep?.map((pattern) => new RegExp(pattern));
+  const logs = await temporaryFolder('logs');
+  keepIn(logs.path);
+  // Hundreds of processes are started, each of which would compile the same files.
+  process.env['NODE_COMPILE_CACHE'] ??= logs.path;
+  await runFiles(files, report, signal, patterns);
+  // Only a whole run has logged all there is.
+  if (positionals.length === 0 && patterns === undefined) await runFiles([allLogs], report, signal);
+  logs.remove();
+  return report.finish();
+}
+
+async function runFiles(
+  files: readonly string[],
+  report: Report,
+  signal: AbortSignal,
+  patterns?: readonly RegExp[],
+): Promise<void> {
+  if (files.length === 0) return;
+  report.expect(files);
   const events = run({
-    files,
+    files: [...files],
     isolation: 'process',
     concurrency: FILES_AT_ONCE,
     execArgv: [`--test-timeout=${TEST_TIMEOUT}`],
-    signal: AbortSignal.any([stop, AbortSignal.timeout(RUN_TIMEOUT)]),
-    ...(values.grep && { testNamePatterns: values.grep.map((pattern) => new RegExp(pattern)) }),
+    signal,
+    ...(patterns && { testNamePatterns: [...patterns] }),
   });
-  if (files.length > 0) for await (const event of events as AsyncIterable<TestEvent>) report.add(event);
-  return report.finish();
+  // Registries within the files themselves write there.
+  const keep = keepLog();
+  for await (const event of events as AsyncIterable<TestEvent>) {
+    report.add(event);
+    if (event.type === 'test:stdout' || event.type === 'test:stderr') keep(event.data.message);
+  }
 }
 
 /** The test files below each folder, the files given, and those whose path has a part given; all without any. */

@@ -7,6 +7,7 @@ import { dockerd, type Dockerd } from '../servers/dockerd.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import type { Registry, StartRegistry } from '../servers/registry.ts';
 import { requires } from '../servers/requires.ts';
+import { forgetAll, idOf } from './docker-images.ts';
 import { tar } from './images.ts';
 
 /** Bytes of the big layer. Random, so that they stay as many when docker compresses them. */
@@ -104,15 +105,4 @@ async function build(docker: Dockerd['docker'], folder: string): Promise<string>
   await docker('import', base, 'base');
   await docker('build', '--tag', BUILT, context);
   return await idOf(docker, BUILT);
-}
-
-async function idOf(docker: Dockerd['docker'], reference: string): Promise<string> {
-  return (await docker('image', 'inspect', '--format', '{{.Id}}', reference)).text;
-}
-
-/** Removes every image, and with them the layers, so that a pull has to fetch all. */
-async function forgetAll(docker: Dockerd['docker']): Promise<void> {
-  const { text } = await docker('images', '--all', '--quiet', '--no-trunc');
-  await docker('rmi', '--force', ...new Set(text.split('\n')));
-  assert.equal((await docker('images', '--all', '--quiet')).text, '');
 }

@@ -1,6 +1,8 @@
+import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { request, type IncomingMessage } from 'node:http';
+import { secretsIn } from '../logs/secrets.ts';
 
 /** A request as a test writes it. */
 export interface Ask {
@@ -40,12 +42,14 @@ export async function send(
   const [response] = (await once(asked, 'response')) as [IncomingMessage];
   const pieces: Buffer[] = [];
   for await (const piece of response as AsyncIterable<Buffer>) pieces.push(piece);
-  return {
+  const reply = {
     status: response.statusCode ?? 0,
     headers: response.headers,
     body: Buffer.concat(pieces),
     url: url.href,
   };
+  if (reply.status >= 400) assert.deepEqual(secretsIn(reply.body.toString()), [], 'an error has a secret');
+  return reply;
 }
 
 export function digestOf(bytes: Uint8Array): string {

@@ -1,4 +1,5 @@
 import { onScs } from '../servers/buckets.ts';
 import { faultyBucket } from './faulty-bucket.ts';
 
-faultyBucket(onScs);
+// In two rounds there befalls each request something that keeps it from taking effect, and something after it has.
+faultyBucket(onScs, { rounds: 2, between: 2 });

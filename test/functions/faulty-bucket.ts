@@ -4,25 +4,36 @@ import { after, before, describe, it } from 'node:test';
 import { startServer } from '../../infra/server.ts';
 import { loadConfig } from '../../lib/config.ts';
 import { bucketProxy, type BucketProxy, type Fate } from '../servers/bucket-proxy.ts';
-import type { BucketKind, Buckets } from '../servers/buckets.ts';
+import { proxied, type BucketKind, type Buckets } from '../servers/buckets.ts';
 import { freePort } from '../servers/ports.ts';
 import { requires } from '../servers/requires.ts';
 import { Client, type Ask, type Reply } from './client.ts';
-import { killOperations } from './kill-operations.ts';
+import { killOperations, smallParts } from './kill-operations.ts';
 import { readOperations } from './read-operations.ts';
 import { assertSound, assertSwept } from './sound-bucket.ts';
 
 const slowDown: Fate = { status: 503, code: 'SlowDown' };
 
-/** What befalls one request that writes, or reads. */
-const mishaps: readonly Fate[] = [slowDown, 'drop-request', 'drop-answer', 'cut-body'];
+/** What befalls one request that writes, or reads. Those that follow on each other are of different kinds. */
+const mishaps: readonly Fate[] = ['drop-answer', slowDown, 'cut-body', 'drop-request'];
 const readMishaps: readonly Fate[] = [...mishaps, { status: 500, code: 'InternalError' }, 'halve-body'];
+
+/** What befalls the k-th request in some round: after as many rounds as there are mishaps, each has. */
+const mishapOf = (fates: readonly Fate[], round: number, k: number): Fate =>
+  fates[(round + k) % fates.length] ?? slowDown;
 
 /** What befalls all of them, by turns. */
 const outages: readonly Fate[] = [slowDown, 'drop-request'];
 const outage = (k: number): Fate => outages[k % outages.length] ?? slowDown;
 
-export function faultyBucket(kind: BucketKind): void {
+export interface Faults {
+  /** In which one mishap befalls each request of each operation that writes. */
+  readonly rounds: number;
+  /** Requests from the beginning of one outage to that of the next. */
+  readonly between: number;
+}
+
+export function faultyBucket(kind: BucketKind, { rounds, between }: Faults): void {
   describe(`a faulty bucket on ${kind.name}`, requires(...kind.needs), () => {
     let buckets: Buckets;
 
@@ -36,11 +47,10 @@ export function faultyBucket(kind: BucketKind): void {
 
     /** A bucket, a proxy and a registry of a test's own: tests wait much, and do so side by side. */
     const onGround = async (act: (ground: Ground) => Promise<void>): Promise<void> => {
-      const storage = await buckets.newBucket();
+      const storage = await buckets.newBucket(smallParts(kind));
       const proxy = await bucketProxy(buckets.endpoint);
       const config = loadConfig('server', {
-        ...storage.settings,
-        [kind.endpointSetting]: proxy.endpoint,
+        ...proxied(kind, storage, proxy),
         REGISTRY_HTTP_ADDR: `127.0.0.1:${await freePort()}`,
         REGISTRY_STORAGE_REDIRECT_DISABLE: 'true',
         // What fails here is not worth a line each.
@@ -63,10 +73,14 @@ export function faultyBucket(kind: BucketKind): void {
       for (const { title, prepare } of killOperations('server'))
         it(`lets ${title} succeed, or fail and be repeated`, async () => {
           await onGround(async (ground) => {
-            for (const [round, fate] of mishaps.entries())
+            for (let round = 0; round < rounds; round++)
               for (let k = 0, happened = true; happened; k++) {
                 const { ask, repeat } = await prepare(ground.client, `team/app-${round}-${k}`);
-                const { reply, index } = await during(ground, (at) => (at === k ? fate : 'pass'), ask);
+                const { reply, index } = await during(
+                  ground,
+                  (at) => (at === k ? mishapOf(mishaps, round, k) : 'pass'),
+                  ask,
+                );
                 assertDone(reply);
                 happened = index > k;
                 await repeat(ground.client);
@@ -77,10 +91,14 @@ export function faultyBucket(kind: BucketKind): void {
       for (const { title, prepare } of readOperations)
         it(`never hides what is there from ${title}`, async () => {
           await onGround(async (ground) => {
-            for (const [round, fate] of readMishaps.entries())
+            for (const round of readMishaps.keys())
               for (let k = 0, happened = true; happened; k++) {
                 const { ask, check } = await prepare(ground.client, `team/app-${round}-${k}`);
-                const { reply, index } = await during(ground, (at) => (at === k ? fate : 'pass'), ask);
+                const { reply, index } = await during(
+                  ground,
+                  (at) => (at === k ? mishapOf(readMishaps, round, k) : 'pass'),
+                  ask,
+                );
                 happened = index > k;
                 // One failure is made up for.
                 check(reply);
@@ -93,7 +111,7 @@ export function faultyBucket(kind: BucketKind): void {
       for (const { title, prepare } of killOperations('server'))
         it(`fails ${title} with 503, which then can be repeated`, async () => {
           await onGround(async (ground) => {
-            for (let k = 0, happened = true; happened; k++) {
+            for (let k = 0, happened = true; happened; k += between) {
               const { ask, repeat } = await prepare(ground.client, `team/app-${k}`);
               const { reply, index } = await during(ground, (at) => (at >= k ? outage(k) : 'pass'), ask);
               happened = index > k;
@@ -108,7 +126,7 @@ export function faultyBucket(kind: BucketKind): void {
       for (const { title, prepare } of readOperations)
         it(`fails ${title} with 503, or cuts it off`, async () => {
           await onGround(async (ground) => {
-            for (let k = 0, happened = true; happened; k++) {
+            for (let k = 0, happened = true; happened; k += between) {
               const { ask, check } = await prepare(ground.client, `team/app-${k}`);
               const { reply, index } = await during(ground, (at) => (at >= k ? outage(k) : 'pass'), ask);
               happened = index > k;

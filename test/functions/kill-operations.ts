@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import type { BucketKind } from '../servers/buckets.ts';
 import {
   contentRange,
   descriptor,
@@ -29,8 +30,16 @@ export interface KillOperation {
 
 const MiB = 1024 ** 2;
 
+/** Bytes of a part, the fewest there may be. */
+const part = 5 * MiB;
+
+/** Settings of a registry for which {@link large} bytes are not too few. */
+export function smallParts({ prefix }: BucketKind): Record<string, string> {
+  return { [`${prefix}CHUNKSIZE`]: String(part) };
+}
+
 /** Bytes that need several parts of a multipart upload. */
-const large = 9 * MiB;
+const large = part + 1000;
 
 /** Bytes of a chunk that fits a function; two of them make a part. */
 const chunk = 3 * MiB;

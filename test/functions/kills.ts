@@ -5,13 +5,13 @@ import { startServer, type StreamingServer } from '../../infra/server.ts';
 import { loadConfig } from '../../lib/config.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { bucketProxy, type BucketProxy } from '../servers/bucket-proxy.ts';
-import type { BucketKind, Buckets } from '../servers/buckets.ts';
+import { proxied, type BucketKind, type Buckets } from '../servers/buckets.ts';
 import { freePort } from '../servers/ports.ts';
 import { requires } from '../servers/requires.ts';
 import { functions, serve, type Stowage } from '../servers/stowage.ts';
 import { Client, type Ask } from './client.ts';
-import { killOperations } from './kill-operations.ts';
-import { assertSound, assertSwept } from './sound-bucket.ts';
+import { killOperations, smallParts } from './kill-operations.ts';
+import { assertSound, assertSwept, type Memory } from './sound-bucket.ts';
 
 const secret = { REGISTRY_HTTP_SECRET: 'the secret of a test', REGISTRY_LOG_LEVEL: 'error' };
 
@@ -33,11 +33,12 @@ export function killsOn(kind: BucketKind, program: 'server' | 'functions'): void
 
     for (const { title, prepare } of killOperations(program))
       it(`of ${title}: nothing is wrong, the client repeats it, and the rest is swept`, async () => {
-        const storage = await buckets.newBucket();
-        const victims = new Victims(program, { ...storage.settings, [kind.endpointSetting]: proxy.endpoint });
+        const storage = await buckets.newBucket(smallParts(kind));
+        const victims = new Victims(program, proxied(kind, storage, proxy));
         const survivor = await startSurvivor(storage.settings);
         const client = new Client(survivor.url);
         const store = await storage.open();
+        const memory: Memory = new Map();
         try {
           let kills = 0;
           for (let isOver = false; !isOver; kills++) {
@@ -46,11 +47,11 @@ export function killsOn(kind: BucketKind, program: 'server' | 'functions'): void
             isOver = await killAt(victim, proxy, kills, ask);
             if (isOver) await victim.stop();
             else victims.prepare();
-            await assertSoundAfter(store, `request ${kills}`);
+            await assertSoundAfter(store, memory, `request ${kills}`);
             await repeat(client);
           }
           assert.ok(kills > 1, 'nothing was killed');
-          await assertSoundAfter(store, 'all repetitions');
+          await assertSoundAfter(store, memory, 'all repetitions');
           await assertSwept(store);
         } finally {
           await victims.stop();
@@ -91,8 +92,8 @@ async function killAt(victim: Stowage, proxy: BucketProxy, k: number, ask: Ask):
   return false;
 }
 
-async function assertSoundAfter(store: ObjectStore, what: string): Promise<void> {
-  await assertSound(store).catch((cause: unknown) => {
+async function assertSoundAfter(store: ObjectStore, memory: Memory, what: string): Promise<void> {
+  await assertSound(store, { memory }).catch((cause: unknown) => {
     throw new Error(`after ${what}`, { cause });
   });
 }

@@ -7,6 +7,7 @@ import { handler as tags } from '../../functions/tags.ts';
 import { handler as uploads } from '../../functions/uploads.ts';
 import { startServer, type StreamingServer } from '../../infra/server.ts';
 import { loadConfig } from '../../lib/config.ts';
+import { keepSecrets } from '../logs/kept.ts';
 import { startGateway } from '../servers/gateway.ts';
 import { freePort } from '../servers/ports.ts';
 import { folderStorage, type TestStorage } from '../servers/storage.ts';
@@ -38,6 +39,7 @@ export async function startPlanes(settings: NodeJS.ProcessEnv = {}, storage?: Te
     REGISTRY_LOG_LEVEL: 'error',
     ...settings,
   };
+  keepSecrets(common);
   const dataPlane = `http://127.0.0.1:${port}`;
   Object.assign(process.env, common, { REGISTRY_HTTP_DATAPLANE: dataPlane });
   const servers: StreamingServer[] = [];

@@ -21,7 +21,12 @@ export interface Soundness {
    * be there.
    */
   readonly partsDeleted?: boolean;
+  /** Remembers what was read, for the next time the same bucket is looked through. */
+  readonly memory?: Memory;
 }
+
+/** What objects hold, by key and ETag: the bytes of what could be a manifest or a link, none of others. */
+export type Memory = Map<string, Buffer>;
 
 /**
  * No blob has wrong bytes, no manifest lacks a blob or a child, no tag points nowhere, and nothing lies in the bucket that
@@ -29,13 +34,16 @@ export interface Soundness {
  */
 export async function assertSound(
   store: ObjectStore,
-  { partsDeleted = false }: Soundness = {},
+  { partsDeleted = false, memory = new Map<string, Buffer>() }: Soundness = {},
 ): Promise<void> {
-  const keys = (await everyObject(store)).map(({ key }) => key);
-  const stray = keys.find((key) => ![blobKey, uploadKey, linkKey].some((pattern) => pattern.test(key)));
+  const objects = await everyObject(store);
+  const stray = objects.find(
+    ({ key }) => ![blobKey, uploadKey, linkKey].some((pattern) => pattern.test(key)),
+  );
   assert.equal(stray, undefined);
-  const documents = await readBlobs(store, keys);
-  const links = await readLinks(store, keys);
+  const read = reader(store, memory);
+  const documents = await readBlobs(read, objects);
+  const links = await readLinks(read, objects);
   const linked = new Set(links.map(({ repository, kind, digest }) => `${repository} ${kind} ${digest}`));
   const assertHas = (owner: string, repository: string, kind: string, digest: string) => {
     assert.ok(documents.has(digest), `${owner} lacks the bytes of ${digest}`);
@@ -82,17 +90,34 @@ export async function everyObject(store: ObjectStore, prefix = ''): Promise<read
 }
 
 /** By digest: the bytes of what could be a manifest, and no bytes of others. */
-async function readBlobs(store: ObjectStore, keys: readonly string[]): Promise<ReadonlyMap<string, Buffer>> {
+async function readBlobs(read: Read, objects: readonly ObjectInfo[]): Promise<ReadonlyMap<string, Buffer>> {
   const documents = new Map<string, Buffer>();
-  for (const key of keys) {
-    const [, folder, hex] = blobKey.exec(key) ?? [];
+  for (const object of objects) {
+    const [, folder, hex] = blobKey.exec(object.key) ?? [];
     if (hex === undefined) continue;
-    const { bytes } = await store.read(key, Number.MAX_SAFE_INTEGER);
-    assert.equal(createHash('sha256').update(bytes).digest('hex'), hex, `${key} has other bytes`);
+    const bytes = await read(object, (content) => {
+      assert.equal(createHash('sha256').update(content).digest('hex'), hex, `${object.key} has other bytes`);
+    });
     assert.equal(hex.slice(0, 2), folder);
-    documents.set(`sha256:${hex}`, bytes.length < 100_000 ? bytes : Buffer.alloc(0));
+    documents.set(`sha256:${hex}`, bytes);
   }
   return documents;
+}
+
+/** @param check is called with all bytes when they are read, and may refuse them */
+type Read = (object: ObjectInfo, check?: (bytes: Buffer) => void) => Promise<Buffer>;
+
+function reader(store: ObjectStore, memory: Memory): Read {
+  return async ({ key, etag }, check) => {
+    const name = `${etag} ${key}`;
+    const known = memory.get(name);
+    if (known !== undefined) return known;
+    const { bytes } = await store.read(key, Number.MAX_SAFE_INTEGER);
+    check?.(bytes);
+    const kept = bytes.length < 100_000 ? bytes : Buffer.alloc(0);
+    memory.set(name, kept);
+    return kept;
+  };
 }
 
 interface Link {
@@ -103,12 +128,13 @@ interface Link {
   readonly digest: string;
 }
 
-async function readLinks(store: ObjectStore, keys: readonly string[]): Promise<readonly Link[]> {
+async function readLinks(read: Read, objects: readonly ObjectInfo[]): Promise<readonly Link[]> {
   const links: Link[] = [];
-  for (const key of keys) {
+  for (const object of objects) {
+    const { key } = object;
     const [, repository, kind, hex] = linkKey.exec(key) ?? [];
     if (repository === undefined || kind === undefined) continue;
-    const digest = (await store.read(key, 100)).bytes.toString();
+    const digest = (await read(object)).toString();
     assert.match(digest, /^sha256:[0-9a-f]{64}$/, `${key} holds no digest`);
     if (hex !== undefined) assert.equal(digest, `sha256:${hex}`, `${key} points elsewhere`);
     links.push({ key, repository, kind, digest });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { bucketProxy, type BucketProxy } from '../servers/bucket-proxy.ts';
-import type { BucketKind, Buckets } from '../servers/buckets.ts';
+import { proxied, type BucketKind, type Buckets } from '../servers/buckets.ts';
 import { requires } from '../servers/requires.ts';
 import type { TestStorage } from '../servers/storage.ts';
 import { Client, digestOf, withDigest, type Ask } from './client.ts';
@@ -26,8 +26,7 @@ export function stalledBucket(kind: BucketKind): void {
       buckets = await kind.start();
       proxy = await bucketProxy(buckets.endpoint);
       storage = await buckets.newBucket();
-      const proxied = { ...storage.settings, [kind.endpointSetting]: proxy.endpoint };
-      planes = await startPlanes({}, { ...storage, settings: proxied });
+      planes = await startPlanes({}, { ...storage, settings: proxied(kind, storage, proxy) });
       client = new Client(planes.gateway, (location) => location.replace(planes.dataPlane, planes.gateway));
       // What comes before may be too large for functions.
       other = new Client(planes.server);

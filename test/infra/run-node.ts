@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { keepLog, keepSecrets } from '../logs/kept.ts';
 import { cleanEnvironment } from '../servers/process.ts';
 
-/** Milliseconds in which a wrong setting must be told. */
-const patience = 20_000;
+/** Milliseconds after which a program that should end by itself is ended. */
+const patience = 60_000;
 
 /** What a program did until its end, or until patience had one. */
 export interface Ended {
@@ -14,10 +15,8 @@ export interface Ended {
 }
 
 /** Runs Node to its end, with these settings and none of this process's own. */
-export async function runNode(
-  args: readonly string[],
-  env: Readonly<Record<string, string>>,
-): Promise<Ended> {
+export async function runNode(args: readonly string[], env: NodeJS.ProcessEnv): Promise<Ended> {
+  keepSecrets(env);
   const child = spawn(process.execPath, args, {
     env: cleanEnvironment(env),
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -27,6 +26,7 @@ export async function runNode(
   const texts = Promise.all([child.stdout.toArray(), child.stderr.toArray()]);
   const [code] = (await once(child, 'close')) as [number | null];
   const [output = '', errors = ''] = (await texts).map((pieces) => Buffer.concat(pieces).toString());
+  keepLog()(output + errors);
   return { code, output, errors };
 }
 
@@ -35,3 +35,12 @@ const pathOf = (path: string) => fileURLToPath(new URL(`../../${path}`, import.m
 /** `npm run serve`, which is to end. */
 export const runServer = async (settings: Readonly<Record<string, string>>) =>
   await runNode([pathOf('infra/serve.ts')], { REGISTRY_HTTP_ADDR: '127.0.0.1:0', ...settings });
+
+/** Runs one of the programs until it ends by itself. @param args its name below infra/, and its arguments */
+export async function runToEnd(
+  [program = '', ...args]: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<{ code: number | null; output: string }> {
+  const { code, output, errors } = await runNode([pathOf(`infra/${program}`), ...args], env);
+  return { code, output: output + errors };
+}

@@ -14,7 +14,8 @@ import { pushMuch } from './large-push.ts';
 import { freePort } from '../servers/ports.ts';
 import { serves } from '../servers/registry.ts';
 import { cleanEnvironment } from '../servers/process.ts';
-import { runToEnd, serve } from '../servers/stowage.ts';
+import { serve } from '../servers/stowage.ts';
+import { runToEnd } from './run-node.ts';
 
 const folder = await temporaryFolder('infra-serve');
 

@@ -6,7 +6,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { temporaryFolder } from '../servers/folder.ts';
 import { freePort } from '../servers/ports.ts';
 import { serves } from '../servers/registry.ts';
-import { runToEnd, start, type Stowage } from '../servers/stowage.ts';
+import { start, type Stowage } from '../servers/stowage.ts';
+import { runToEnd } from './run-node.ts';
 
 const folder = await temporaryFolder('infra-start');
 

@@ -13,7 +13,7 @@ import { createRegistry } from '../../lib/registry/registry.ts';
 import { FilesystemStore } from '../../lib/storage/filesystem.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { cleanEnvironment, command } from '../servers/process.ts';
-import { runToEnd } from '../servers/stowage.ts';
+import { runToEnd } from './run-node.ts';
 
 const repository = parseRepositoryName('team/app');
 const daysAgo = (days: number): Date => new Date(Date.now() - days * 24 * 60 * 60 * 1000);

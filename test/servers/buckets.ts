@@ -17,8 +17,8 @@ export interface Buckets {
 /** A kind of bucket. */
 export interface BucketKind {
   readonly name: string;
-  /** The setting that says where its server is, for a proxy to stand before it. */
-  readonly endpointSetting: string;
+  /** What the names of its settings begin with. */
+  readonly prefix: string;
   /** What must be installed. */
   readonly needs: readonly ServerName[];
   start(): Promise<Buckets>;
@@ -27,7 +27,7 @@ export interface BucketKind {
 /** S3, as OpenStack Swift speaks it. */
 export const onSwift: BucketKind = {
   name: 'S3',
-  endpointSetting: 'REGISTRY_STORAGE_S3_REGIONENDPOINT',
+  prefix: 'REGISTRY_STORAGE_S3_',
   needs: ['swift-proxy-server'],
   async start() {
     const server = await swift();
@@ -39,7 +39,7 @@ export const onSwift: BucketKind = {
 /** SCS, as our own server speaks it. */
 export const onScs: BucketKind = {
   name: 'SCS',
-  endpointSetting: 'REGISTRY_STORAGE_SCS_REGIONENDPOINT',
+  prefix: 'REGISTRY_STORAGE_SCS_',
   needs: [],
   async start() {
     const server = await startScs();
@@ -53,3 +53,12 @@ export const onScs: BucketKind = {
     };
   },
 };
+
+/** The settings of a bucket that is reached through a proxy. */
+export function proxied(
+  { prefix }: BucketKind,
+  { settings }: TestStorage,
+  proxy: { readonly endpoint: string },
+): Readonly<Record<string, string>> {
+  return { ...settings, [`${prefix}REGIONENDPOINT`]: proxy.endpoint };
+}

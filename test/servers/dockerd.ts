@@ -11,7 +11,7 @@ const DOCKER = existsSync('/usr/bin/docker') ? '/usr/bin/docker' : 'docker';
 /** A docker daemon with nothing in it, which touches neither the network nor another daemon's files. */
 export interface Dockerd {
   /** Runs the docker client against this daemon, with no configuration but its own and the classic builder. */
-  docker(...args: string[]): Promise<Output>;
+  readonly docker: (...args: string[]) => Promise<Output>;
   stop(): Promise<void>;
 }
 

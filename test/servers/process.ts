@@ -25,6 +25,8 @@ export interface Launch {
   readonly cwd?: string;
   readonly uid?: number;
   readonly gid?: number;
+  /** Takes all it writes, while {@link Server.output} has only the end. */
+  readonly logged?: (text: string) => void;
 }
 
 /** What a finished command wrote. */
@@ -108,13 +110,13 @@ function failure(program: string, args: readonly string[], error: Error, output:
   return `${[program, ...args].join(' ')} ${why}:\n${output.errors}\n${output.text}`.trim();
 }
 
-function start(program: string, args: readonly string[], options: Launch) {
+function start(program: string, args: readonly string[], { logged, ...options }: Launch) {
   const child = spawn(program, args, {
     env: cleanEnvironment(),
     ...options,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const output = collect(child);
+  const output = collect(child, logged);
   const gone = exitOf(child);
   const forget = atExit(() => {
     killSync(child);
@@ -134,9 +136,10 @@ function start(program: string, args: readonly string[], options: Launch) {
   };
 }
 
-function collect(child: ChildProcess): () => string {
+function collect(child: ChildProcess, logged: Launch['logged']): () => string {
   let kept = '';
   const keep = (text: unknown) => {
+    logged?.(String(text));
     kept = (kept + String(text)).slice(-OUTPUT_KEPT);
   };
   child.stdout?.setEncoding('utf8').on('data', keep);

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { loadConfig } from '../../lib/config.ts';
 import { openStore } from '../../functions/services.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
+import { keepSecrets } from '../logs/kept.ts';
 import { temporaryFolder } from './folder.ts';
 import { s3Settings, type S3Server } from './s3.ts';
 import type { ScsServer } from './scs.ts';
@@ -58,6 +59,7 @@ export function scsSettings(
 }
 
 function testStorage(settings: Record<string, string>, remove: () => void): TestStorage {
+  keepSecrets(settings);
   const open = async () => await openStore(loadConfig('maintenance', settings).storage, { check: false });
   return { settings, open, remove };
 }

@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { keepLog, keepSecrets } from '../logs/kept.ts';
 import { freePort } from './ports.ts';
 import { cleanEnvironment, launch, type Server } from './process.ts';
 import { serves, type Registry } from './registry.ts';
@@ -66,24 +64,10 @@ export function placeSettings(place: Place): Readonly<Record<string, string>> {
 const flags = ['--max-semi-space-size=2'];
 
 async function run(program: string, place: Place, env: NodeJS.ProcessEnv, ready: () => Promise<boolean>) {
-  const options = { cwd: PROJECT, env: cleanEnvironment({ ...placeSettings(place), ...env }) };
+  const settings = { ...placeSettings(place), ...env };
+  keepSecrets(settings);
+  const options = { cwd: PROJECT, env: cleanEnvironment(settings), logged: keepLog() };
   return await launch(process.execPath, [...flags, program], ready, options);
-}
-
-/** Runs one of the programs until it ends by itself. @param args its name below infra/, and its arguments */
-export async function runToEnd(
-  [program = '', ...args]: readonly string[],
-  env: NodeJS.ProcessEnv,
-): Promise<{ code: number | null; output: string }> {
-  const child = spawn(process.execPath, [join(PROJECT, 'infra', program), ...args], {
-    env: cleanEnvironment(env),
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (text: Buffer) => (output += text.toString()));
-  const [code] = (await once(child, 'close')) as [number | null];
-  return { code, output };
 }
 
 function registry(address: string, server: Server): Stowage {

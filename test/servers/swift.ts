@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
@@ -11,7 +12,8 @@ import type { S3Server } from './s3.ts';
 const HOST = '127.0.0.1';
 const REGION = 'us-east-1';
 const ACCESS_KEY = 'test:tester';
-const SECRET_KEY = 'testing';
+/** Nothing that a log may have by chance. */
+const SECRET_KEY = `testing-${randomBytes(8).toString('hex')}`;
 
 /** What is stored, each by a server of its own. */
 const KINDS = ['account', 'container', 'object'] as const;

@@ -5,7 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { bucketProxy, type Fate } from '../servers/bucket-proxy.ts';
-import { onScs, onSwift, type BucketKind } from '../servers/buckets.ts';
+import { onScs, onSwift, proxied, type BucketKind } from '../servers/buckets.ts';
 import { requires } from '../servers/requires.ts';
 import { folderStorage, type TestStorage } from '../servers/storage.ts';
 import { Random } from './random.ts';
@@ -48,7 +48,7 @@ async function bucketGround(kind: BucketKind, weaknesses: Weaknesses): Promise<G
       const direct = await buckets.newBucket();
       if (random === undefined) return direct;
       proxy.intercept = () => (random.onceIn(faultEvery) ? random.one(fates) : 'pass');
-      return { ...direct, settings: { ...direct.settings, [kind.endpointSetting]: proxy.endpoint } };
+      return { ...direct, settings: proxied(kind, direct, proxy) };
     },
     stop: async () => {
       await proxy.stop();

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
 import type { TestStorage } from '../../servers/storage.ts';
 import { Client } from '../client.ts';
@@ -5,13 +6,22 @@ import { startPlanes, type Planes } from '../planes.ts';
 import { baseCases } from './base.ts';
 import { blobCases } from './blobs.ts';
 import { registerCases, type Bench } from './case.ts';
+import { FaultyClient } from './faulty-client.ts';
 import { listCases } from './lists.ts';
 import { manifestCases } from './manifests.ts';
 import { uploadCases } from './uploads.ts';
 
-/** The table of operations, on each way a client reaches a registry on a storage. Once in a process. */
-export function tableOfOperations(openStorage: () => Promise<TestStorage>): void {
+/**
+ * The table of operations, on each way a client reaches a registry on a storage. Once in a process.
+ * @param faulty whether the storage fails now and then: operations may then fail as well, and say so
+ */
+export function tableOfOperations(
+  openStorage: () => Promise<TestStorage>,
+  { faulty = false }: { readonly faulty?: boolean } = {},
+): void {
   let planes: Planes;
+  const outcomes = faulty ? { passed: 0, failed: 0 } : undefined;
+  const ClientOf = faulty ? FaultyClient : Client;
 
   before(async () => {
     planes = await startPlanes({}, await openStorage());
@@ -19,6 +29,9 @@ export function tableOfOperations(openStorage: () => Promise<TestStorage>): void
 
   after(async () => {
     await planes.stop();
+    if (outcomes === undefined) return;
+    const { passed, failed } = outcomes;
+    assert.ok(passed > 20 * failed, `${failed} of ${passed + failed} cases met a failure`);
   });
 
   const operations = (title: string, clientOf: (planes: Planes) => Client): void => {
@@ -29,23 +42,23 @@ export function tableOfOperations(openStorage: () => Promise<TestStorage>): void
         bench = { client: clientOf(planes), store: await planes.storage.open() };
       });
 
-      registerCases('base', baseCases, () => bench);
-      registerCases('blobs', blobCases, () => bench);
-      registerCases('uploads', uploadCases, () => bench);
-      registerCases('manifests', manifestCases, () => bench);
-      registerCases('catalog and tags', listCases, () => bench);
+      registerCases('base', baseCases, () => bench, outcomes);
+      registerCases('blobs', blobCases, () => bench, outcomes);
+      registerCases('uploads', uploadCases, () => bench, outcomes);
+      registerCases('manifests', manifestCases, () => bench, outcomes);
+      registerCases('catalog and tags', listCases, () => bench, outcomes);
     });
   };
 
-  operations('through the streaming server', ({ server }) => new Client(server));
+  operations('through the streaming server', ({ server }) => new ClientOf(server));
 
   operations(
     'through the functions, with uploads through the data plane',
-    ({ gateway }) => new Client(gateway),
+    ({ gateway }) => new ClientOf(gateway),
   );
 
   operations(
     'through the functions, with uploads in chunks that fit',
-    ({ gateway, dataPlane }) => new Client(gateway, (location) => location.replace(dataPlane, gateway)),
+    ({ gateway, dataPlane }) => new ClientOf(gateway, (location) => location.replace(dataPlane, gateway)),
   );
 }

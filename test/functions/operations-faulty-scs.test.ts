@@ -1,0 +1,4 @@
+import { onScs } from '../servers/buckets.ts';
+import { operationsOnFaulty } from './operations-faulty.ts';
+
+operationsOnFaulty(onScs, 13);

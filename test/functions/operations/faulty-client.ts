@@ -1,0 +1,22 @@
+import assert from 'node:assert/strict';
+import { Client, type Ask, type Reply } from '../client.ts';
+
+/** The registry said that it failed, in the form of the spec, or cut an answer off that it had begun. */
+export class RegistryFailed extends Error {
+  override readonly name = 'RegistryFailed';
+}
+
+/** A client of a registry whose storage fails now and then. */
+export class FaultyClient extends Client {
+  /** @throws RegistryFailed */
+  override async send(ask: Ask): Promise<Reply> {
+    const reply = await super.send(ask).catch((cause: unknown) => {
+      throw new RegistryFailed('the connection was cut', { cause });
+    });
+    if (reply.status < 500) return reply;
+    assert.equal(reply.headers['content-type'], 'application/json', reply.body.toString());
+    if (ask.method !== 'HEAD')
+      assert.match(reply.body.toString(), /^\{"errors":\[\{"code":"[A-Z]+","message":"[^"]+"/);
+    throw new RegistryFailed(`${ask.method} ${ask.path} answered ${reply.status}`);
+  }
+}
