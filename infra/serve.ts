@@ -55,6 +55,8 @@ function explain(error: unknown): string {
   const code = (error as NodeJS.ErrnoException).code;
   if (code === 'EADDRINUSE')
     return `${error.message}: another program listens there; set REGISTRY_HTTP_ADDR to another host:port.`;
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'EACCES')
+    return `${error.message}: set REGISTRY_HTTP_ADDR to an address of this machine, such as 127.0.0.1:5000 or :5000.`;
   const advised = !(error instanceof StoreError) || error.message.includes('REGISTRY_STORAGE_');
   return `The registry cannot start: ${error.message}.${advised ? '' : ' Check the storage settings.'}`;
 }

@@ -84,6 +84,7 @@ function checkPlanes(settings: Settings, program: Program, config: Config): void
   if (
     program === 'functions' &&
     dataPlane === undefined &&
+    settings.text('REGISTRY_HTTP_DATAPLANE') === undefined &&
     !(storage.kind !== 'filesystem' && redirectEnabled)
   )
     settings.fault(
@@ -97,6 +98,6 @@ function checkPlanes(settings: Settings, program: Program, config: Config): void
     settings.fault(
       'REGISTRY_HTTP_DATAPLANE: only functions need a data plane; the streaming server takes uploads itself, so remove it',
     );
-  if (program === 'data-plane' && host === undefined)
+  if (program === 'data-plane' && host === undefined && settings.text('REGISTRY_HTTP_HOST') === undefined)
     settings.fault('REGISTRY_HTTP_HOST: missing; a data plane must know the base URL of the functions');
 }

@@ -105,7 +105,9 @@ export class Settings {
     if (value === undefined) return undefined;
     const url = URL.canParse(value) ? new URL(value) : undefined;
     if (url === undefined || !/^https?:$/.test(url.protocol) || url.pathname !== '/' || url.search !== '') {
-      this.fault(`${name}: not a base URL such as https://registry.example.com`);
+      this.fault(
+        `${name}: must be http:// or https:// with a host and a port, without path or query, such as https://registry.example.com`,
+      );
       return undefined;
     }
     return url.origin;

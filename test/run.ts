@@ -2,7 +2,7 @@
  * `npm test [file, folder or part of a path …] [-- --grep pattern]`: runs the tests and reports on them.
  * The last line is `N passed, N failed[, N skipped]`; only tests count, not the suites around them.
  */
-import { globSync } from 'node:fs';
+import { existsSync, globSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { run } from 'node:test';
 import type { TestEvent } from 'node:test/reporters';
@@ -17,6 +17,8 @@ const TEST_TIMEOUT = 5 * 60_000;
 /** For the whole run: a file that does not end, because it left something open, has no other limit. */
 const RUN_TIMEOUT = 26 * 60_000;
 
+const usage = 'Usage: npm test [file, folder or part of a path …] [-- --grep regular-expression]';
+
 /** Big client suites spend their time in other processes; more at once only makes each slower. */
 const FILES_AT_ONCE = 2;
 
@@ -25,14 +27,10 @@ const allLogs = resolve(import.meta.dirname, 'logs/all-logs.ts');
 process.exitCode = await main();
 
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: { grep: { type: 'string', short: 'g', multiple: true } },
-  });
+  const { positionals, patterns } = readArguments();
   const files = chooseFiles(positionals);
   const report = new Report();
   const signal = AbortSignal.any([interruption(), AbortSignal.timeout(RUN_TIMEOUT)]);
-  const patterns = values.grep?.map((pattern) => new RegExp(pattern));
   const logs = await temporaryFolder('logs');
   keepIn(logs.path);
   // Hundreds of processes are started, each of which would compile the same files.
@@ -68,12 +66,33 @@ async function runFiles(
   }
 }
 
+function readArguments(): { positionals: string[]; patterns: RegExp[] | undefined } {
+  try {
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
+      options: { grep: { type: 'string', short: 'g', multiple: true } },
+    });
+    return { positionals, patterns: values.grep?.map((pattern) => new RegExp(pattern)) };
+  } catch (error) {
+    return giveUp(`${error instanceof Error ? error.message : String(error)}\n${usage}`);
+  }
+}
+
+function giveUp(why: string): never {
+  console.error(why);
+  process.exit(2);
+}
+
 /** The test files below each folder, the files given, and those whose path has a part given; all without any. */
 function chooseFiles(wanted: readonly string[]): string[] {
   const all = globSync('test/**/*.test.ts').sort();
   if (wanted.length === 0) return all.map((file) => resolve(file));
   const given = wanted.filter((file) => file.endsWith('.test.ts'));
   const parts = wanted.filter((part) => !given.includes(part));
+  for (const part of parts)
+    if (!all.some((file) => file.includes(part)))
+      giveUp(`no test file has ${JSON.stringify(part)} in its path`);
+  for (const file of given) if (!existsSync(file)) giveUp(`there is no file ${file}`);
   const chosen = all.filter((file) => parts.some((part) => file.includes(part)));
   return [...new Set([...given, ...chosen].map((file) => resolve(file)))];
 }

@@ -118,7 +118,11 @@ export class Folder {
     }
     const absent = Absent !== undefined && hasCode(error, absence);
     if (absent && (await this.isThere())) return new Absent(key, { cause: error });
-    return new StoreUnavailable(key, `${this.root}: ${String(error)}`, { cause: error });
+    return new StoreUnavailable(
+      key,
+      `${this.root}: ${String(error)}; check REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY`,
+      { cause: error },
+    );
   }
 
   /**

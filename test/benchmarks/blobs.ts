@@ -12,7 +12,12 @@ import { temporaryFolder } from '../servers/folder.ts';
 import { peakMemory } from '../servers/memory.ts';
 import { serve } from '../servers/stowage.ts';
 
-const size = Number(process.argv[2] ?? 512) * 1024 * 1024;
+const [megabytes = '512'] = process.argv.slice(2);
+if (!/^[1-9]\d{0,5}$/.test(megabytes)) {
+  console.error(`npm run bench -- [MiB of the blob], such as 512; not ${JSON.stringify(megabytes)}`);
+  process.exit(2);
+}
+const size = Number(megabytes) * 1024 * 1024;
 const rounds = 3;
 
 const folder = await temporaryFolder('bench');

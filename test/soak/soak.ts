@@ -65,45 +65,36 @@ const fates: readonly Fate[] = [
   { status: 500, code: 'InternalError' },
 ];
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '60' },
-    rounds: { type: 'string', default: 'Infinity' },
-    seed: { type: 'string', default: '1' },
-    on: { type: 'string' },
-  },
-});
-const [minutes, rounds, firstSeed] = [values.minutes, values.rounds, values.seed].map(Number);
-if (
-  minutes === undefined ||
-  rounds === undefined ||
-  firstSeed === undefined ||
-  !(minutes > 0 && rounds > 0 && firstSeed >= 0)
-)
-  throw new Error('--minutes, --rounds and --seed take numbers');
+interface Options {
+  readonly minutes: number;
+  readonly rounds: number;
+  readonly seed: number;
+  readonly grounds: readonly GroundName[];
+}
 
-const grounds: Ground[] = [folder, await bucketGround(onScs, {})];
-if (requires(...onSwift.needs).skip === undefined)
-  grounds.push(
-    await bucketGround(onSwift, {
-      listingsLag: true,
-      rewritesFlicker: true,
-    }),
-  );
-const chosen = grounds.filter(({ name }) => values.on === undefined || name === values.on);
-if (chosen.length === 0) throw new Error(`--on takes ${grounds.map(({ name }) => name).join(', ')}`);
+const groundNames = ['folder', 'SCS', 'S3'] as const;
+type GroundName = (typeof groundNames)[number];
+
+const usage = `Usage: npm run soak -- [--minutes 60] [--rounds N] [--seed 1] [--on folder|SCS|S3]
+
+16 clients on three instances, round after round of ${steps} steps, on each kind of store in turn.
+It ends with the first answer that cannot be, and says how to have that round again.`;
+
+const { minutes, rounds, seed: firstSeed, grounds: names } = readOptions(process.argv.slice(2));
+const chosen: Ground[] = [];
 
 const totals = { rounds: 0, answered: 0, failed: 0, flickered: 0, kills: 0, swept: 0 };
 const began = performance.now();
 const isOver = () => totals.rounds >= rounds || performance.now() - began > minutes * 60_000;
 try {
+  for (const name of names) chosen.push(await start(name));
   for (let seed = firstSeed; !isOver(); seed++)
     for (const ground of chosen) {
       if (isOver()) break;
       await once(ground, seed);
     }
 } finally {
-  for (const { stop } of grounds) await stop();
+  for (const { stop } of chosen) await stop();
   const spent = Math.round((performance.now() - began) / 60_000);
   console.log(`In ${spent} minutes: ${describe(totals)} in ${totals.rounds} rounds.`);
 }
@@ -134,4 +125,63 @@ function add({ steps: outcomes, kills, swept }: RoundResult): void {
 
 function describe({ answered, failed, flickered, kills, swept }: Omit<typeof totals, 'rounds'>): string {
   return `${answered} steps answered right, ${failed} failed, ${flickered} excused, ${kills} kills, ${swept} uploads swept`;
+}
+
+function readOptions(args: readonly string[]): Options {
+  const { minutes: time, rounds: count, seed, on, help } = parse(args);
+  if (help) giveUp(usage, 0);
+  return {
+    minutes: above(0, '--minutes', time),
+    rounds: count === undefined ? Infinity : above(0, '--rounds', count),
+    seed: above(-1, '--seed', seed),
+    grounds: on === undefined ? available() : [named(on)],
+  };
+}
+
+function parse(args: readonly string[]) {
+  const options = {
+    minutes: { type: 'string', default: '60' },
+    rounds: { type: 'string' },
+    seed: { type: 'string', default: '1' },
+    on: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  } as const;
+  try {
+    return parseArgs({ args: [...args], options }).values;
+  } catch (error) {
+    return giveUp(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
+  }
+}
+
+function above(least: number, option: string, text: string): number {
+  const number = Number(text);
+  if (/^\d{1,9}$/.test(text) && number > least) return number;
+  return giveUp(`${option}: ${JSON.stringify(text)} is no whole number above ${least}\n\n${usage}`);
+}
+
+function named(text: string): GroundName {
+  const name = groundNames.find((one) => one === text);
+  if (name === undefined) return giveUp(`--on: ${JSON.stringify(text)} is none of ${groundNames.join(', ')}`);
+  const { skip } = needs(name);
+  return skip === undefined ? name : giveUp(`--on ${name}: ${skip}`);
+}
+
+function available(): readonly GroundName[] {
+  return groundNames.filter((name) => needs(name).skip === undefined);
+}
+
+function needs(name: GroundName): ReturnType<typeof requires> {
+  return name === 'S3' ? requires(...onSwift.needs) : {};
+}
+
+async function start(name: GroundName): Promise<Ground> {
+  if (name === 'folder') return folder;
+  return name === 'SCS'
+    ? await bucketGround(onScs, {})
+    : await bucketGround(onSwift, { listingsLag: true, rewritesFlicker: true });
+}
+
+function giveUp(why: string, code = 2): never {
+  (code === 0 ? console.log : console.error)(why);
+  process.exit(code);
 }
