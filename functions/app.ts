@@ -90,9 +90,17 @@ function toRegistryError(error: unknown): RegistryError {
 function dropUnread({ req, res }: Context, patience: number): void {
   if (req.complete) return;
   // Also for a client that asked to close: Node would do so with its bytes unread, which resets the connection.
+  const staysOpen = res.shouldKeepAlive;
   res.shouldKeepAlive = true;
   req.resume();
   res.once('finish', () => {
+    const close = () => {
+      req.socket.destroySoon();
+    };
+    if (!staysOpen) {
+      if (req.complete) close();
+      else req.once('end', close);
+    }
     setTimeout(() => {
       if (!req.complete) req.destroy();
     }, patience).unref();
@@ -160,6 +168,11 @@ function methodsOf(operations: object): string[] {
 }
 
 function methodNotAllowed(ctx: Context, methods: readonly string[]): RegistryError {
+  return notTaken(ctx, `this endpoint takes ${methods.join(', ')}`, methods);
+}
+
+/** The error for a method that is not for this target (RFC 9110, section 15.5.6). @param methods that are */
+export function notTaken(ctx: Context, message: string, methods: readonly string[]): RegistryError {
   ctx.set('Allow', methods.join(', '));
-  return new RegistryError('UNSUPPORTED', `this endpoint takes ${methods.join(', ')}`);
+  return new RegistryError('UNSUPPORTED', message);
 }

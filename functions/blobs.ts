@@ -1,7 +1,6 @@
-import { RegistryError } from '../lib/protocol/errors.ts';
 import { requestedSpan } from '../lib/protocol/ranges.ts';
 import type { BlobInfo } from '../lib/registry/blobs.ts';
-import { sendEmpty, type Call, type Operations } from './app.ts';
+import { notTaken, sendEmpty, type Call, type Operations } from './app.ts';
 import { lambdaHandler } from './lambda.ts';
 
 /** `/v2/<name>/blobs/<digest>` (end-2, end-10). */
@@ -21,15 +20,17 @@ export const blobs: Operations<'blobs'> = {
   },
 
   // Answered here, never redirected: a URL signed for GET is refused for HEAD.
-  async HEAD({ ctx, target: { name, digest }, registry }) {
-    const blob = await registry.blobs.stat(name, digest);
+  async HEAD(call) {
+    const { ctx, target, registry } = call;
+    const blob = await registry.blobs.stat(target.name, target.digest);
+    if (hasIt(call, blob)) return;
     ctx.status = 200;
     describe(ctx, blob);
     ctx.length = blob.size;
   },
 
   async DELETE({ ctx, target: { name, digest }, registry, deleteEnabled }) {
-    if (!deleteEnabled) throw new RegistryError('UNSUPPORTED', 'deleting is disabled in this registry');
+    if (!deleteEnabled) throw notTaken(ctx, 'deleting is disabled in this registry', ['GET', 'HEAD']);
     await registry.blobs.delete(name, digest);
     sendEmpty(ctx, 202);
   },
@@ -58,9 +59,10 @@ async function locate(call: BlobCall, blob: BlobInfo): Promise<string | undefine
 export async function streamBlob(call: BlobCall, blob: BlobInfo): Promise<void> {
   if (hasIt(call, blob)) return;
   const { ctx, registry } = call;
-  describe(ctx, blob);
   const span = wantedSpan(ctx, blob);
   ctx.body = await registry.blobs.open(blob, span);
+  // Not before: an error is not to be kept for a year.
+  describe(ctx, blob);
   ctx.set('Content-Type', 'application/octet-stream');
   ctx.length = span === undefined ? blob.size : span.end - span.start + 1;
   if (span === undefined) return;
@@ -73,15 +75,22 @@ export async function streamBlob(call: BlobCall, blob: BlobInfo): Promise<void> 
  * @returns whether it does
  */
 function hasIt({ ctx }: BlobCall, blob: BlobInfo): boolean {
-  if (!ctx.get('If-None-Match').includes(blob.digest)) return false;
+  if (!matches(ctx.get('If-None-Match'), blob)) return false;
   describe(ctx, blob);
   ctx.status = 304;
   return true;
 }
 
+/** RFC 9110, section 13.1.2: a list of tags, weak ones among them, or any content at all. */
+function matches(condition: string, { digest }: BlobInfo): boolean {
+  const tags = condition.split(',').map((tag) => tag.trim());
+  return tags.includes('*') || tags.includes(`"${digest}"`) || tags.includes(`W/"${digest}"`);
+}
+
 function wantedSpan(ctx: BlobCall['ctx'], { digest, size }: BlobInfo): ReturnType<typeof requestedSpan> {
   const condition = ctx.get('If-Range');
-  if (condition !== '' && !condition.includes(digest)) return undefined;
+  // Only a strong tag will do (RFC 9110, section 13.1.5).
+  if (condition !== '' && condition !== `"${digest}"`) return undefined;
   try {
     return requestedSpan(ctx.get('Range'), size);
   } catch (error) {

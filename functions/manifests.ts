@@ -1,8 +1,7 @@
 import type { Context } from 'koa';
-import { RegistryError } from '../lib/protocol/errors.ts';
 import { maxManifestSize, tooLarge } from '../lib/protocol/manifests.ts';
 import type { ManifestInfo } from '../lib/registry/manifests.ts';
-import { sendEmpty, type Call, type Operations } from './app.ts';
+import { notTaken, sendEmpty, type Call, type Operations } from './app.ts';
 import { bodyOf, contentLength } from './body.ts';
 import { lambdaHandler } from './lambda.ts';
 
@@ -34,7 +33,7 @@ export const manifests: Operations<'manifests'> = {
   },
 
   async DELETE({ ctx, target: { name, reference }, registry, deleteEnabled }) {
-    if (!deleteEnabled) throw new RegistryError('UNSUPPORTED', 'deleting is disabled in this registry');
+    if (!deleteEnabled) throw notTaken(ctx, 'deleting is disabled in this registry', ['GET', 'HEAD', 'PUT']);
     await registry.manifests.delete(name, reference);
     sendEmpty(ctx, 202);
   },

@@ -8,6 +8,10 @@ export function requestTarget({ url = '/' }: IncomingMessage): {
   readonly path: string;
   readonly query: string;
 } {
-  const mark = url.indexOf('?');
-  return mark < 0 ? { path: url, query: '' } : { path: url.slice(0, mark), query: url.slice(mark + 1) };
+  // As a client asks a proxy (RFC 9112, section 3.2.2).
+  const target = url.replace(/^https?:\/\/[^/?]*/i, '');
+  const mark = target.indexOf('?');
+  return mark < 0
+    ? { path: target, query: '' }
+    : { path: target.slice(0, mark), query: target.slice(mark + 1) };
 }

@@ -4,7 +4,7 @@ import { isRepositoryName } from '../lib/protocol/names.ts';
 import { readOnce } from '../lib/protocol/queries.ts';
 import { parseContentRange, uploadRange } from '../lib/protocol/ranges.ts';
 import { OffsetMismatch, type Chunk } from '../lib/registry/uploads.ts';
-import { sendEmpty, type Call, type Operations } from './app.ts';
+import { notTaken, sendEmpty, type Call, type Operations } from './app.ts';
 import { bodyOf, contentLength, hasBody } from './body.ts';
 import { lambdaHandler } from './lambda.ts';
 
@@ -25,7 +25,9 @@ export const uploads: Operations<'uploads'> = {
 
   async GET(call) {
     const { id } = readState(call);
-    const offset = await call.registry.uploads.status(call.target.name, id);
+    // A session has the bytes of a part in it.
+    const status = async () => await call.registry.uploads.status(call.target.name, id);
+    const offset = await call.seats.during(status);
     sendEmpty(call.ctx, 204);
     tellState(call, id, offset);
   },
@@ -52,7 +54,9 @@ export const uploads: Operations<'uploads'> = {
 
   async DELETE(call) {
     const { id } = readState(call);
-    await call.registry.uploads.cancel(call.target.name, id);
+    await call.seats.during(async () => {
+      await call.registry.uploads.cancel(call.target.name, id);
+    });
     sendEmpty(call.ctx, 204);
   },
 };
@@ -88,16 +92,17 @@ async function putWhole(call: UploadCall): Promise<boolean> {
 const emptyDigest = parseDigest('sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855');
 
 /** The id of the upload and the offset its Location was made at; nothing else is believed before its signature. */
-function readState({ target: { name, id }, query, capabilities }: UploadCall): {
+function readState({ ctx, target: { name, id }, query, capabilities }: UploadCall): {
   id: string;
   offset: number;
 } {
-  if (id === undefined) throw new RegistryError('UNSUPPORTED', 'start an upload with POST');
+  if (id === undefined) throw notTaken(ctx, 'start an upload with POST', ['POST']);
   return { id, ...capabilities.readUpload(name, id, readOnce(query, '_state', 'BLOB_UPLOAD_INVALID')) };
 }
 
-function assertNoId({ target: { id } }: UploadCall): void {
-  if (id !== undefined) throw new RegistryError('UNSUPPORTED', 'an upload takes GET, PATCH, PUT and DELETE');
+function assertNoId({ ctx, target: { id } }: UploadCall): void {
+  if (id !== undefined)
+    throw notTaken(ctx, 'an upload takes GET, PATCH, PUT and DELETE', ['GET', 'PATCH', 'PUT', 'DELETE']);
 }
 
 /** Some clients send the digest twice: containerd adds it to a Location that has it. */

@@ -27,9 +27,21 @@ export function lastAnswers(server: Server): LastAnswers {
 export function refuseUnreadable(server: Server, answers: LastAnswers): void {
   server.on('clientError', ({ code = '' }: NodeJS.ErrnoException, socket) => {
     const answer = answers.get(socket);
-    const isUnderWay = answer !== undefined && answer.headersSent && !answer.writableFinished;
-    if (!socket.writable || isUnderWay) socket.destroy();
-    else socket.end(rawAnswer(unreadable.get(code) ?? 'REQUEST_INVALID'));
+    const refusal = rawAnswer(unreadable.get(code) ?? 'REQUEST_INVALID');
+    if (!socket.writable) socket.destroy();
+    else if (answer === undefined || answer.writableFinished) socket.end(refusal);
+    // What was asked before it gets its own answer first: this one would be taken for that.
+    else if (answer.req.complete) answer.once('finish', () => socket.end(refusal));
+    else if (answer.headersSent) socket.destroy();
+    else socket.end(refusal);
+  });
+}
+
+/** Node closes a connection to a method it leaves to proxies, and answers without a body to an expectation it does not know. */
+export function refuseUnusual(server: Server): void {
+  server.on('connect', (_, socket) => socket.end(rawAnswer('REQUEST_INVALID')));
+  server.on('checkExpectation', (_, response: ServerResponse) => {
+    refuse(response, 'EXPECTATION_UNKNOWN');
   });
 }
 
@@ -38,14 +50,15 @@ const unreadable: ReadonlyMap<string, Failure> = new Map([
   ['ERR_HTTP_REQUEST_TIMEOUT', 'REQUEST_LATE'],
 ]);
 
-/** RFC 9112, section 3.2. */
-export function isWithoutHost({ httpVersion, headers }: IncomingMessage): boolean {
-  return httpVersion === '1.1' && headers.host === undefined;
+/** Whether a request is of a version that is spoken here, and names one host, which only the oldest need not (RFC 9112, section 3.2). */
+export function isValid({ httpVersion, rawHeaders }: IncomingMessage): boolean {
+  const hosts = rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'host').length;
+  return (httpVersion === '1.1' && hosts === 1) || (httpVersion === '1.0' && hosts < 2);
 }
 
 /** Answers a request that can be read but is not valid. */
-export function refuse(response: ServerResponse): void {
-  const { status, errors } = new RegistryError('REQUEST_INVALID');
+export function refuse(response: ServerResponse, failure: Failure = 'REQUEST_INVALID'): void {
+  const { status, errors } = new RegistryError(failure);
   response.writeHead(status, { 'content-type': 'application/json', connection: 'close' });
   response.end(JSON.stringify({ errors }));
 }
@@ -76,6 +89,35 @@ export function cutSilent(server: Server, answers: LastAnswers, silence: number)
 
 function isOurTurn({ req, headersSent }: ServerResponse): boolean {
   return !headersSent && (req.complete || req.readableLength > 0);
+}
+
+/** Requests of one connection that are worked on at once. */
+const together = 8;
+
+/**
+ * Lets the requests of a connection wait for each other. Clients may send the next before they have the answer to the
+ * first (RFC 9112, section 9.3.2), and Node would begin with thousands of them.
+ */
+export class Turns {
+  readonly #lines = new WeakMap<Socket, { active: number; readonly waiting: (() => void)[] }>();
+
+  /** Does something when it is its turn; nothing at all if the connection is gone by then. */
+  async during(socket: Socket, act: () => Promise<void>): Promise<void> {
+    const line = this.#lines.get(socket) ?? { active: 0, waiting: [] };
+    this.#lines.set(socket, line);
+    if (line.active >= together) {
+      socket.pause();
+      await new Promise<void>((resolve) => line.waiting.push(resolve));
+      if (line.waiting.length === 0) socket.resume();
+    } else line.active++;
+    try {
+      if (!socket.destroyed) await act();
+    } finally {
+      const next = line.waiting.shift();
+      if (next === undefined) line.active--;
+      else next();
+    }
+  }
 }
 
 /** What is being done for requests, some of whose clients have hung up: their uploads must be finished, or thrown away. */

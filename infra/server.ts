@@ -9,10 +9,12 @@ import type { Config } from '../lib/config.ts';
 import {
   cutSilent,
   drainOnStop,
-  isWithoutHost,
+  isValid,
   lastAnswers,
   refuse,
   refuseUnreadable,
+  refuseUnusual,
+  Turns,
   Works,
 } from './connections.ts';
 
@@ -38,13 +40,20 @@ export async function startServer(
   const services = await createServices(program, config, limits);
   const handle = createApp(program === 'server' ? all : dataPlane, services).callback();
   const works = new Works();
+  const turns = new Turns();
   const server = createServer(timeLimits(limits), (request, response) => {
-    if (isWithoutHost(request)) refuse(response);
-    else works.add(handle(request, response));
+    if (isValid(request))
+      works.add(
+        turns.during(request.socket, async () => {
+          await handle(request, response);
+        }),
+      );
+    else refuse(response);
   });
   const stop = drainOnStop(server, works);
   const answers = lastAnswers(server);
   refuseUnreadable(server, answers);
+  refuseUnusual(server);
   cutSilent(server, answers, limits.silence);
   await listen(server, config.address);
   return { url: urlOf(server), stop };

@@ -46,6 +46,11 @@ const failures = {
   },
   // What is no HTTP, or more of it than is read.
   REQUEST_INVALID: { code: 'UNSUPPORTED', status: 400, message: 'this is not a valid HTTP request' },
+  EXPECTATION_UNKNOWN: {
+    code: 'UNSUPPORTED',
+    status: 417,
+    message: 'Expect takes nothing but 100-continue',
+  },
   REQUEST_LATE: { code: 'UNAVAILABLE', status: 408, message: 'the headers of the request came too slowly' },
   HEADERS_TOO_LARGE: {
     code: 'UNSUPPORTED',

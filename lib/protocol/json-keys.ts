@@ -37,6 +37,22 @@ export function repeatedKey(json: string): string | undefined {
   return undefined;
 }
 
+/** Whether objects and lists stand within each other more than so many times. The text need not be JSON. */
+export function nestsDeeper(json: string, most: number): boolean {
+  let depth = 0;
+  let quoted = false;
+  for (let i = 0; i < json.length; i++) {
+    const char = json.charAt(i);
+    if (quoted && char === '\\') i++;
+    else if (char === '"') quoted = !quoted;
+    else if (quoted) continue;
+    else if (char === '{' || char === '[') depth++;
+    else if (char === '}' || char === ']') depth--;
+    if (depth > most) return true;
+  }
+  return false;
+}
+
 /** @param start of its first quote @returns what follows its last */
 function endOfText(json: string, start: number): number {
   let end = start + 1;

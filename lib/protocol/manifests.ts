@@ -1,6 +1,6 @@
 import { parseDigest, type Digest } from './digests.ts';
 import { RegistryError } from './errors.ts';
-import { misspeltKey, repeatedKey } from './json-keys.ts';
+import { misspeltKey, nestsDeeper, repeatedKey } from './json-keys.ts';
 
 /** Bytes of the largest manifest taken (OCI Distribution Spec, "Pushing Manifests": support at least 4 megabytes). */
 export const maxManifestSize = 4 * 1024 * 1024;
@@ -10,6 +10,9 @@ export const maxManifestSize = 4 * 1024 * 1024;
  * layers; the largest indexes seen in the wild have some hundred entries.
  */
 const maxReferences = 2000;
+
+/** Objects and lists within each other. What manifests need is less than 10; parsers spend time and stack on more. */
+const maxDepth = 100;
 
 type Kind = 'image' | 'index';
 
@@ -50,7 +53,8 @@ export interface Manifest {
 export function parseManifest(bytes: Uint8Array, contentType: string | undefined): Manifest {
   if (bytes.byteLength > maxManifestSize) throw tooLarge();
   const json = decode(bytes);
-  const document = parseObject(json);
+  if (nestsDeeper(json, maxDepth)) throw invalid(`a manifest may be nested ${maxDepth} deep at most`);
+  const document = parseObject(json, withWholeNumbers);
   assertUnambiguous(json);
   const mediaType = mediaTypeOf(document);
   const sent = contentType?.split(';', 1)[0]?.trim().toLowerCase();
@@ -103,16 +107,27 @@ function decode(bytes: Uint8Array): string {
   }
 }
 
-function parseObject(json: string): JsonObject {
+/** @param revive as JSON.parse takes it */
+function parseObject(json: string, revive?: Reviver): JsonObject {
   let document: unknown;
   try {
-    document = JSON.parse(json);
+    document = JSON.parse(json, revive);
   } catch (cause) {
     throw notJson(cause);
   }
   if (!isObject(document)) throw invalid('the manifest is not a JSON object');
   return document;
 }
+
+type Reviver = (key: string, value: unknown, context?: { readonly source?: string }) => unknown;
+
+/** Clients in Go cannot read `5.0` or `2e0` into a whole number, so here it is none. */
+const withWholeNumbers: Reviver = (key, value, context) =>
+  typeof value === 'number' && wholeNumbers.has(key) && !/^-?\d+$/.test(context?.source ?? '')
+    ? Number.NaN
+    : value;
+
+const wholeNumbers: ReadonlySet<string> = new Set(['schemaVersion', 'size']);
 
 function notJson(cause: unknown): RegistryError {
   return new RegistryError('MANIFEST_INVALID', 'the manifest is not JSON in UTF-8', [], { cause });
@@ -154,8 +169,14 @@ function assertPlainKeys(object: JsonObject, known: readonly string[]): void {
   if (other !== undefined) throw invalid(`${quote(other)} differs from a known field only by case`);
 }
 
-const manifestKeys = ['schemaVersion', 'mediaType', 'config', 'layers', 'manifests', 'subject', 'fsLayers'];
-const descriptorKeys = ['mediaType', 'digest', 'size', 'urls'];
+const manifestKeys = [
+  ...['schemaVersion', 'mediaType', 'config', 'layers', 'manifests', 'subject', 'fsLayers'],
+  ...['artifactType', 'annotations'],
+];
+const descriptorKeys = [
+  ...['mediaType', 'digest', 'size', 'urls', 'annotations', 'data', 'platform', 'artifactType'],
+];
+const platformKeys = ['architecture', 'os', 'os.version', 'os.features', 'variant', 'features'];
 
 function ociMediaType(isIndex: boolean): string {
   return isIndex ? 'application/vnd.oci.image.index.v1+json' : 'application/vnd.oci.image.manifest.v1+json';
@@ -164,8 +185,20 @@ function ociMediaType(isIndex: boolean): string {
 function readImage(document: JsonObject, mediaType: string): Manifest {
   const config = readDescriptor(document['config'], 'config');
   const layers = readDescriptors(document['layers'], 'layers');
-  const stored = [config, ...layers.filter((layer) => layer.urls.length === 0)];
+  const stored = [config, ...layers.filter((layer) => !isElsewhere(layer))];
   return { mediaType, blobs: unique(stored), manifests: [], subject: readSubject(document) };
+}
+
+/**
+ * Whether a layer need not be here, since its license keeps it where it is: of a type made for that, and with a URL to have
+ * it from (OCI Image Spec, "Non-Distributable Layers"; Docker's foreign layers).
+ */
+function isElsewhere({ mediaType, urls }: Descriptor): boolean {
+  return (
+    /^application\/vnd\.(?:docker\.image\.rootfs\.foreign\.|oci\.image\.layer\.nondistributable\.)/.test(
+      mediaType,
+    ) && urls.some((url) => /^https?:$/.test(URL.parse(url)?.protocol ?? ''))
+  );
 }
 
 function readIndex(document: JsonObject, mediaType: string): Manifest {
@@ -187,7 +220,8 @@ function readDescriptors(value: unknown, where: string): Descriptor[] {
 function readDescriptor(value: unknown, where: string): Descriptor {
   if (!isObject(value)) throw invalid(`${where} must be a descriptor`);
   assertPlainKeys(value, descriptorKeys);
-  const { mediaType, digest, size, urls = [] } = value;
+  const { mediaType, digest, size, urls = [], platform } = value;
+  if (isObject(platform)) assertPlainKeys(platform, platformKeys);
   if (typeof mediaType !== 'string' || mediaType === '') throw invalid(`${where}.mediaType must be a text`);
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
     throw invalid(`${where}.size must be a number of bytes`);

@@ -1,4 +1,24 @@
 import type { Digest } from '../protocol/digests.ts';
+import { storedMediaType } from '../protocol/manifests.ts';
+
+/** What lies in the bucket under the digest of a manifest, which may be a layer that somebody takes for one. */
+export class StoredManifest {
+  readonly bytes: Buffer;
+  #mediaType: string | undefined;
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+  }
+
+  /**
+   * The media type it says it has, found out once: its JSON may have megabytes.
+   * @throws RegistryError UNKNOWN when it is no manifest
+   */
+  get mediaType(): string {
+    this.#mediaType ??= storedMediaType(this.bytes);
+    return this.#mediaType;
+  }
+}
 
 /**
  * Manifests by their digest, which says all about their bytes: they never change. The least recently used go first.
@@ -7,7 +27,7 @@ import type { Digest } from '../protocol/digests.ts';
 export class ManifestCache {
   readonly #capacity: number;
   /** In the order of their last use. */
-  readonly #entries = new Map<Digest, Buffer>();
+  readonly #entries = new Map<Digest, StoredManifest>();
   #size = 0;
 
   /** @param capacity in bytes */
@@ -15,23 +35,24 @@ export class ManifestCache {
     this.#capacity = capacity;
   }
 
-  get(digest: Digest): Buffer | undefined {
-    const bytes = this.#entries.get(digest);
-    if (bytes === undefined) return undefined;
+  get(digest: Digest): StoredManifest | undefined {
+    const manifest = this.#entries.get(digest);
+    if (manifest === undefined) return undefined;
     this.#entries.delete(digest);
-    this.#entries.set(digest, bytes);
-    return bytes;
+    this.#entries.set(digest, manifest);
+    return manifest;
   }
 
-  /** @param bytes whose digest was computed */
-  set(digest: Digest, bytes: Uint8Array): void {
-    if (bytes.byteLength > this.#capacity || this.#entries.has(digest)) return;
-    this.#entries.set(digest, Buffer.from(bytes));
-    this.#size += bytes.byteLength;
-    for (const [oldest, { byteLength }] of this.#entries) {
+  /** @param manifest whose digest was computed */
+  set(digest: Digest, manifest: StoredManifest): void {
+    const { byteLength } = manifest.bytes;
+    if (byteLength > this.#capacity || this.#entries.has(digest)) return;
+    this.#entries.set(digest, manifest);
+    this.#size += byteLength;
+    for (const [oldest, { bytes }] of this.#entries) {
       if (this.#size <= this.#capacity) return;
       this.#entries.delete(oldest);
-      this.#size -= byteLength;
+      this.#size -= bytes.byteLength;
     }
   }
 }

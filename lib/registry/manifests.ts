@@ -1,20 +1,14 @@
 import { createHash } from 'node:crypto';
 import { sha256Digest, type Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
-import {
-  damaged,
-  maxManifestSize,
-  parseManifest,
-  storedMediaType,
-  type Manifest,
-} from '../protocol/manifests.ts';
+import { damaged, maxManifestSize, parseManifest, type Manifest } from '../protocol/manifests.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import type { Reference } from '../protocol/references.ts';
 import type { ObjectHead, ObjectStore } from '../storage/store.ts';
 import type { Blobs } from './blobs.ts';
 import { blobData, revisionLink } from './layout.ts';
 import { exists, orUndefined, writeLink } from './links.ts';
-import { ManifestCache } from './manifest-cache.ts';
+import { ManifestCache, StoredManifest } from './manifest-cache.ts';
 import type { Tags } from './tags.ts';
 import type { Tag } from '../protocol/tags.ts';
 
@@ -37,6 +31,7 @@ export class Manifests {
   readonly #blobs: Blobs;
   readonly #tags: Tags;
   readonly #cache = new ManifestCache();
+  readonly #reads = new Map<Digest, Promise<StoredManifest | undefined>>();
 
   constructor(store: ObjectStore, blobs: Blobs, tags: Tags) {
     this.#store = store;
@@ -140,20 +135,33 @@ export class Manifests {
   }
 
   async #read(name: RepositoryName, digest: Digest): Promise<{ info: ManifestInfo; bytes: Buffer }> {
-    const [linked, bytes] = await Promise.all([this.has(name, digest), this.#bytesOf(digest)]);
-    if (!linked || bytes === undefined) throw unknown({ kind: 'digest', digest });
-    return { info: { digest, mediaType: storedMediaType(bytes), size: bytes.byteLength }, bytes };
+    const [linked, stored] = await Promise.all([this.has(name, digest), this.#stored(digest)]);
+    if (!linked || stored === undefined) throw unknown({ kind: 'digest', digest });
+    const { bytes, mediaType } = stored;
+    return { info: { digest, mediaType, size: bytes.byteLength }, bytes };
   }
 
-  async #bytesOf(digest: Digest): Promise<Buffer | undefined> {
+  /** Many requests for one manifest at once read it once: each could have megabytes. */
+  async #stored(digest: Digest): Promise<StoredManifest | undefined> {
     const cached = this.#cache.get(digest);
     if (cached !== undefined) return cached;
+    const underWay = this.#reads.get(digest) ?? this.#load(digest);
+    this.#reads.set(digest, underWay);
+    try {
+      return await underWay;
+    } finally {
+      this.#reads.delete(digest);
+    }
+  }
+
+  async #load(digest: Digest): Promise<StoredManifest | undefined> {
     const data = await orUndefined(this.#store.read(blobData(digest), maxStoredSize));
     if (data === undefined) return undefined;
     // A hash of some kilobytes: what was altered in the bucket is not passed on under a digest it does not have.
     if (digestOf(data.bytes) !== digest) throw damaged();
-    this.#cache.set(digest, data.bytes);
-    return data.bytes;
+    const stored = new StoredManifest(data.bytes);
+    this.#cache.set(digest, stored);
+    return stored;
   }
 
   async #assertComplete(name: RepositoryName, { blobs, manifests }: Manifest): Promise<void> {

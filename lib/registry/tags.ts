@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { digestParts, type Digest } from '../protocol/digests.ts';
+import type { Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import type { Page } from '../protocol/pages.ts';
@@ -83,21 +83,18 @@ export class Tags {
 
   /** The tags that point at a manifest now; not those that once did. */
   async pointingAt(name: RepositoryName, digest: Digest): Promise<StoredTag[]> {
-    const { algorithm, hex } = digestParts(digest);
-    const isPastOfIt = (key: string) => key.endsWith(`${tagIndexDelimiter}${algorithm}/${hex}/link`);
-    // Only a tag whose past names the digest can point at it.
-    const candidates = (await this.#all(name)).filter(({ past }) => past.some(isPastOfIt));
+    const tags = await this.#all(name);
     const pointing: boolean[] = [];
-    for (let i = 0; i < candidates.length; i += parallelReads) {
-      const some = candidates.slice(i, i + parallelReads);
+    for (let i = 0; i < tags.length; i += parallelReads) {
+      const some = tags.slice(i, i + parallelReads);
       pointing.push(...(await Promise.all(some.map(async (tag) => await this.#pointsAt(tag, digest)))));
     }
-    return candidates.filter((_, i) => pointing[i]);
+    return tags.filter((_, i) => pointing[i]);
   }
 
   /**
-   * Deletes tags. Their links go first: by its past a tag is found that points at a manifest to be deleted, so no tag may
-   * lose that and stay.
+   * Deletes tags. Their links go first, so that what is interrupted leaves no tag without a past. A push may still point a tag
+   * anew before its past goes: it is found all the same, by {@link pointingAt}, and its past by its next push.
    * @param afterwards keys that go once no tag is left
    */
   async delete(tags: readonly StoredTag[], afterwards: readonly string[] = []): Promise<void> {
@@ -108,11 +105,13 @@ export class Tags {
 
   /**
    * The ETag of what was written in one piece and without a key of KMS is the MD5 of its bytes. Where it is not, it says
-   * nothing, and the link is read.
+   * nothing, and the link is read. The past is but a help in that: a delete may have taken it from a tag that was pushed
+   * meanwhile.
    */
   async #pointsAt({ link, past, etag }: ListedTag, digest: Digest): Promise<boolean> {
-    const known = past.map(digestOfPast).find((one) => md5(one) === etag);
-    return (known ?? (await readLink(this.#store, link))?.digest) === digest;
+    if (md5(digest) === etag) return true;
+    if (past.some((key) => md5(digestOfPast(key)) === etag)) return false;
+    return (await readLink(this.#store, link))?.digest === digest;
   }
 
   /** Every tag of a repository that has a link, from one listing. */

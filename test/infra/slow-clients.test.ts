@@ -8,7 +8,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { usualLimits, type Limits } from '../../functions/limits.ts';
 import { startServer, type StreamingServer } from '../../infra/server.ts';
 import { loadConfig } from '../../lib/config.ts';
-import { Client, digestOf, imageType, someName, withDigest } from '../functions/client.ts';
+import {
+  Client,
+  digestOf,
+  imageType,
+  indexType,
+  manifest,
+  someName,
+  withDigest,
+} from '../functions/client.ts';
 import { freePort } from '../servers/ports.ts';
 import { folderStorage, type TestStorage } from '../servers/storage.ts';
 import { dial, head, pathOf, rest } from './raw-http.ts';
@@ -200,6 +208,10 @@ describe('the streaming server', () => {
     ['NUL in a path', head('GET', '/v2/a\0/tags/list'), 400, 'UNSUPPORTED'],
     ['a header without a colon', head('GET', '/v2/', 'Nonsense'), 400, 'UNSUPPORTED'],
     ['no host', 'GET /v2/ HTTP/1.1\r\n\r\n', 400, 'UNSUPPORTED'],
+    ['two hosts', head('GET', '/v2/', 'Host: other'), 400, 'UNSUPPORTED'],
+    ['a version that is none', 'GET /v2/ HTTP/2.0\r\nConnection: close\r\n\r\n', 400, 'UNSUPPORTED'],
+    ['CONNECT', 'CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n', 400, 'UNSUPPORTED'],
+    ['an expectation', head('PATCH', '/v2/', 'Expect: 200-ok', 'Content-Length: 1'), 417, 'UNSUPPORTED'],
     [
       'two lengths',
       head('PUT', '/v2/a/manifests/b', 'Content-Length: 1', 'Content-Length: 2'),
@@ -233,6 +245,48 @@ describe('the streaming server', () => {
       socket.write(request);
       assertAnswer(await answer, status, code);
     });
+
+  it('answers what was asked before it answers what is no HTTP', async () => {
+    const client = await start({});
+    const socket = await dial(client.base);
+    const answer = rest(socket);
+    const bytes = manifest({ manifests: [] }, indexType);
+    socket.write(
+      head(
+        'PUT',
+        '/v2/first/app/manifests/v1',
+        `Content-Type: ${indexType}`,
+        `Content-Length: ${bytes.length}`,
+      ),
+    );
+    socket.write(bytes);
+    socket.write('GARBAGE\r\n\r\n');
+    assert.match(await answer, /^HTTP\/1.1 201 [^]*\r\nHTTP\/1.1 400 /);
+  });
+
+  it('closes the connection of a client that asked for it, also after a refusal', async () => {
+    const client = await start({});
+    for (const pieces of [
+      [head('PUT', '/v2/a/manifests/.bad', 'Content-Length: 2', 'Connection: close') + '{}'],
+      [head('PUT', '/v2/a/manifests/.bad', 'Content-Length: 2', 'Connection: close'), '{}'],
+    ]) {
+      const socket = await dial(client.base);
+      const answer = rest(socket);
+      for (const piece of pieces) {
+        socket.write(piece);
+        await delay(50);
+      }
+      assertAnswer(await answer, 400, 'TAG_INVALID');
+    }
+  });
+
+  it('answers a request that names the whole URL, as to a proxy', async () => {
+    const client = await start({});
+    const socket = await dial(client.base);
+    const answer = rest(socket);
+    socket.write(head('GET', 'http://x/v2/', 'Connection: close'));
+    assert.match(await answer, /^HTTP\/1.1 200 /);
+  });
 
   it('answers 400 to a body that is longer than its chunks say', async () => {
     const client = await start({});

@@ -25,6 +25,7 @@ const statuses: Readonly<Record<Failure, number>> = {
   TOO_SLOW: 408,
   REQUEST_INVALID: 400,
   REQUEST_LATE: 408,
+  EXPECTATION_UNKNOWN: 417,
   HEADERS_TOO_LARGE: 431,
   UNAVAILABLE: 503,
   UNKNOWN: 500,

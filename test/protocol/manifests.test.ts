@@ -43,6 +43,12 @@ const bytesOf = (document: unknown): Buffer => Buffer.from(JSON.stringify(docume
 
 const parse = (document: unknown, contentType?: string) => parseManifest(bytesOf(document), contentType);
 
+const nonDistributable = 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip';
+
+const refused = (act: () => unknown, message: RegExp) => {
+  assert.throws(act, { failure: 'MANIFEST_INVALID', status: 400, message });
+};
+
 describe('parseManifest', () => {
   for (const mediaType of [types.dockerImage, types.ociImage])
     it(`reads an image of type ${mediaType}: its config and layers are the blobs`, () => {
@@ -95,6 +101,7 @@ describe('parseManifest', () => {
 
   it('does not ask for layers that can be had elsewhere', () => {
     const foreign = blob(2, {
+      mediaType: 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip',
       urls: ['http://169.254.169.254/latest/meta-data', 'https://example.com/layer'],
     });
     assert.deepEqual(parse(image({ layers: [foreign, blob(3)] })).blobs, [digestOf(1), digestOf(3)]);
@@ -107,10 +114,56 @@ describe('parseManifest', () => {
   });
 
   it('asks for a layer that is listed with urls and without', () => {
-    assert.deepEqual(
-      parse(image({ layers: [blob(2, { urls: ['https://a'] }), blob(2)] })).blobs,
-      [1, 2].map(digestOf),
+    const elsewhere = blob(2, { mediaType: nonDistributable, urls: ['https://a'] });
+    assert.deepEqual(parse(image({ layers: [elsewhere, blob(2)] })).blobs, [1, 2].map(digestOf));
+  });
+
+  it('asks for layers of ordinary types, and those whose urls lead nowhere, whatever they say', () => {
+    const layers = [
+      blob(2, { urls: ['https://example.com/layer'] }),
+      blob(3, { mediaType: nonDistributable, urls: [''] }),
+      blob(4, { mediaType: nonDistributable, urls: ['javascript:x', '/layer', 'file:///etc/passwd'] }),
+    ];
+    assert.deepEqual(parse(image({ layers })).blobs, [1, 2, 3, 4].map(digestOf));
+  });
+
+  for (const [what, more] of Object.entries({
+    'a platform twice': { platform: { os: 'linux' }, Platform: { os: 'windows' } },
+    'an os twice': { platform: { os: 'linux', OS: 'windows' } },
+    'an os.version twice': { platform: { 'os.version': '1', 'OS.Version': '2' } },
+    'annotations twice': { annotations: {}, Annotations: {} },
+    'data twice': { data: 'YQ==', Data: 'Yg==' },
+    'an artifactType twice': { artifactType: 'a/b', ArtifactType: 'c/d' },
+  }))
+    it(`refuses ${what} in a descriptor, in letters of another case`, () => {
+      refused(() => parse(index({ manifests: [blob(2, more)] })), /only by case/);
+    });
+
+  for (const more of [
+    { artifactType: 'a/b', ArtifactType: 'c/d' },
+    { annotations: {}, ANNOTATIONS: {} },
+  ])
+    it(`refuses ${Object.keys(more).join(' and ')} in a manifest`, () => {
+      refused(() => parse(image(more)), /only by case/);
+    });
+
+  it('refuses whole numbers that are not written as such', () => {
+    const parseText = (text: string) => parseManifest(Buffer.from(text), undefined);
+    const text = JSON.stringify(image());
+    for (const number of ['5.0', '5e0', '0.5e1'])
+      refused(() => parseText(text.replace(/"size":\d+/, `"size":${number}`)), /size must be/);
+    refused(
+      () => parseText(text.replace('"schemaVersion":2', '"schemaVersion":2.0')),
+      /schemaVersion must be 2/,
     );
+  });
+
+  it('takes what is nested 100 deep, and refuses what is nested deeper', () => {
+    const nested = (depth: number) => JSON.parse('{"a":'.repeat(depth) + '1' + '}'.repeat(depth)) as object;
+    parse(image({ x: nested(99) }));
+    refused(() => parse(image({ x: nested(100) })), /nested 100 deep/);
+    // What stands in a text is not nested.
+    parse(image({ annotations: { x: '{['.repeat(500), y: '\\"{['.repeat(500) } }));
   });
 
   it('tells the subject of an image and of an index, and asks for neither', () => {
@@ -316,9 +369,9 @@ describe('parseManifest', () => {
         assert.throws(() => parseManifest(Buffer.from(text), undefined), { failure: 'MANIFEST_INVALID' });
       });
 
-    it(`reads past 100,000 nested ${open} in a field it does not know`, () => {
+    it(`refuses 100,000 nested ${open} in a field it does not know, which readers spend their time on`, () => {
       const text = JSON.stringify(image({ extra: 'HERE' })).replace('"HERE"', nested);
-      assert.equal(parseManifest(Buffer.from(text), undefined).mediaType, types.ociImage);
+      refused(() => parseManifest(Buffer.from(text), undefined), /nested 100 deep/);
     });
   }
 

@@ -62,18 +62,35 @@ describe('a push and a delete of one manifest at once leave no tag that points n
     // The other may have deleted it first.
     await registry.manifests.delete(name, byDigest).catch(() => undefined);
   };
+  const removeTag: Act = async (registry, name) => {
+    await registry.manifests.delete(name, byTag).catch(() => undefined);
+  };
   const pairs: Record<string, [Act, Act]> = {
     'the delete at each step of the push': [put(byTag), remove],
     'the push at each step of the delete': [remove, put(byTag)],
+    'the push at each step of a delete of the tag': [removeTag, put(byTag)],
+    'the delete of the tag at each step of the push': [put(byTag), removeTag],
   };
-  for (const [title, [first, second]] of Object.entries(pairs))
+  const races = Object.entries(pairs).flatMap(([title, acts]) => [
+    { title, acts, isThere: false },
+    { title: `${title}, of a tag that is there`, acts, isThere: true },
+  ]);
+  for (const {
+    title,
+    acts: [first, second],
+    isThere,
+  } of races)
     it(title, async () => {
       const plain = createRegistry(store);
       for (let at = 0; ; at++) {
-        const name = parseRepositoryName(`${title.replaceAll(' ', '-')}/${at}`);
+        const name = parseRepositoryName(`${title.replaceAll(/,? /g, '-')}/${at}`);
         await put(parseReference('a'))(plain, name);
+        if (isThere) await put(byTag)(plain, name);
         const { store: between, happened } = interrupted(at, async () => await second(plain, name));
         await first(createRegistry(between), name);
+        await assertTagsLead(plain, name);
+        // What was left of a tag does not keep it from going with its manifest.
+        await remove(plain, name);
         await assertTagsLead(plain, name);
         if (!happened()) break;
         assert.ok(at < 50);

@@ -215,7 +215,10 @@ describe('a manifest that is put', () => {
 
   it('with a layer that can be had elsewhere need not have it here', async () => {
     const name = fresh();
-    const foreign = descriptor(sha256Digest('f'.repeat(64)), { urls: ['https://example.com/layer'] });
+    const foreign = descriptor(sha256Digest('f'.repeat(64)), {
+      mediaType: 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip',
+      urls: ['https://example.com/layer'],
+    });
     const bytes = await image(name, { layers: [foreign] });
     await push(name, bytes, 'windows');
     await assertThere(name, tagged('windows'), bytes);

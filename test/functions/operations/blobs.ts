@@ -96,7 +96,7 @@ export const blobCases: readonly Case[] = [
     async act({ client }) {
       const name = someName();
       const digest = await client.pushBlob(name, text);
-      const headers = { 'if-none-match': `"${digest}"` };
+      const headers = { 'if-none-match': `"sha256:0", W/"${digest}"` };
       return {
         ask: { method: 'GET', path: `/v2/${name}/blobs/${digest}`, headers },
         expect: { status: 304 },
