@@ -178,7 +178,7 @@ describe('npm run sweep', () => {
       REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: import.meta.filename,
     });
     assert.equal(away.code, 1);
-    assert.match(away.output, /The sweep ended early: .*Check the storage settings/);
+    assert.match(away.output, /The sweep ended early: .*check REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY\./);
     for (const { output } of [wrong, away]) assert.doesNotMatch(output, /\n\s+at /);
   });
 });
