@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Settings, type Environment } from './settings.ts';
+import { readSearch, type SearchConfig } from './search-config.ts';
 import { readStorage, type StorageConfig } from './storage-config.ts';
 
 export { ConfigError } from './settings.ts';
@@ -7,6 +8,7 @@ export { ConfigError } from './settings.ts';
 /** Everything that can be set, read once from the environment and checked. */
 export interface Config {
   readonly storage: StorageConfig;
+  readonly search: SearchConfig;
   /** Whether manifests, tags and blobs may be deleted. */
   readonly deleteEnabled: boolean;
   /** Whether pulls are sent to the store itself where it can sign URLs. */
@@ -46,8 +48,10 @@ export type Program = 'functions' | 'server' | 'data-plane' | 'maintenance';
  */
 export function loadConfig(program: Program, environment: Environment = process.env): Config {
   const settings = new Settings(environment);
+  const fleeting = settings.inLambda && program !== 'data-plane';
   const config: Config = {
-    storage: readStorage(settings, settings.inLambda && program !== 'data-plane'),
+    storage: readStorage(settings, fleeting),
+    search: readSearch(settings, fleeting),
     deleteEnabled: settings.flag('REGISTRY_STORAGE_DELETE_ENABLED', true),
     redirectEnabled: !settings.flag('REGISTRY_STORAGE_REDIRECT_DISABLE', false),
     ...readSecrets(settings, program),

@@ -28,6 +28,9 @@ const unsupported: Readonly<Record<string, string>> = {
   REGISTRY_STORAGE_S3_LOGLEVEL: 'not supported; remove it',
 };
 
+/** What the names of settings begin with. */
+const ours = /^(REGISTRY_|SEARCH_BACKEND)/;
+
 /** Reads variables one by one and collects what is wrong with them. */
 export class Settings {
   readonly #environment: Environment;
@@ -131,7 +134,7 @@ export class Settings {
   /** @throws ConfigError when anything was wrong, or a setting is not known here */
   finish(): void {
     for (const name of Object.keys(this.#environment)) {
-      if (!name.startsWith('REGISTRY_') || this.#known.has(name) || this.#isServiceLink(name)) continue;
+      if (!ours.test(name) || this.#known.has(name) || this.#isServiceLink(name)) continue;
       if (this.text(name) === undefined) continue;
       this.fault(`${name}: ${reasonAgainst(name) ?? 'no such setting; the README lists all of them'}`);
     }

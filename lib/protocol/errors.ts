@@ -62,6 +62,11 @@ const failures = {
     status: 503,
     message: 'the registry cannot reach its storage; try again',
   },
+  SEARCH_UNAVAILABLE: {
+    code: 'UNAVAILABLE',
+    status: 503,
+    message: 'the registry cannot reach its list of repositories; try again',
+  },
   UNKNOWN: { code: 'UNKNOWN', status: 500, message: 'unknown error; the log of the registry says more' },
 } as const satisfies Record<string, { code: string; status: number; message: string }>;
 

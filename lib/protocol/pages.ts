@@ -18,11 +18,21 @@ export const maxPage = 1000;
  * @throws RegistryError PAGINATION_NUMBER_INVALID when `n` is not one whole number from 0, QUERY_INVALID for several `last`
  */
 export function parsePage(query: URLSearchParams, defaultSize: number): Page {
-  const given = query.getAll('n');
-  if (given.length > 1 || !given.every((n) => /^\d{1,20}$/.test(n)))
-    throw new RegistryError('PAGINATION_NUMBER_INVALID', undefined, [{ n: given.join(', ').slice(0, 100) }]);
-  const n = given[0] === undefined ? defaultSize : Number(given[0]);
+  const n = parseCount(query, 'n', defaultSize);
   return { n: Math.min(n, maxPage), last: readOnce(query, 'last') ?? '' };
+}
+
+/**
+ * Reads a parameter that counts something, from 0.
+ * @throws RegistryError PAGINATION_NUMBER_INVALID when it is there and not one whole number
+ */
+export function parseCount(query: URLSearchParams, name: string, fallback: number): number {
+  const given = query.getAll(name);
+  if (given.length > 1 || !given.every((n) => /^\d{1,20}$/.test(n)))
+    throw new RegistryError('PAGINATION_NUMBER_INVALID', `${name} must be a whole number from 0`, [
+      { [name]: given.join(', ').slice(0, 100) },
+    ]);
+  return given[0] === undefined ? fallback : Number(given[0]);
 }
 
 /** The `Link` to the page after `last` (RFC 8288). @param path of the list, without query */

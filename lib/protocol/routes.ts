@@ -4,7 +4,7 @@ import { parseRepositoryName, type RepositoryName } from './names.ts';
 import { parseReference, type Reference } from './references.ts';
 
 /** The route groups, each a function of its own in the cloud. */
-export const groups = ['base', 'catalog', 'tags', 'manifests', 'blobs', 'uploads'] as const;
+export const groups = ['base', 'catalog', 'search', 'tags', 'manifests', 'blobs', 'uploads'] as const;
 
 export type Group = (typeof groups)[number];
 
@@ -14,6 +14,8 @@ export type Target =
   | { readonly group: 'base' }
   /** Docker Registry HTTP API V2, "Listing Repositories" */
   | { readonly group: 'catalog' }
+  /** Docker Registry API V1, "Ping" and "Search": all that is left of it, for `docker search` and `podman search` */
+  | { readonly group: 'search'; readonly resource: 'ping' | 'results' }
   /** end-8 */
   | { readonly group: 'tags'; readonly name: RepositoryName }
   /** end-3, end-7, end-9 */
@@ -23,17 +25,19 @@ export type Target =
   /** end-4, end-11; with an id end-5, end-6, end-13, end-14 */
   | { readonly group: 'uploads'; readonly name: RepositoryName; readonly id: string | undefined };
 
-/** A path below `/v2/`, told apart but not yet validated. */
+/** A path below `/v2/` or `/v1/`, told apart but not yet validated. */
 export interface RawTarget {
   readonly group: Group;
   /** Path segments of the repository name; none for groups without a repository. */
   readonly name: readonly string[];
-  /** The last segment, where it says which reference, digest or upload. */
+  /** The last segment, where it says which reference, digest, upload or resource. */
   readonly leaf: string | undefined;
 }
 
 interface Pattern {
   readonly group: Group;
+  /** The first segment: v2 unless given. */
+  readonly version?: 'v1';
   /** Whether a repository name of one segment or more comes first. */
   readonly named: boolean;
   /** The segments after the name. One in braces takes any value. */
@@ -49,6 +53,8 @@ interface Pattern {
 const patterns: readonly Pattern[] = [
   { group: 'base', named: false, tail: [], slash: 'GET' },
   { group: 'catalog', named: false, tail: ['_catalog'] },
+  { group: 'search', version: 'v1', named: false, tail: ['_ping'] },
+  { group: 'search', version: 'v1', named: false, tail: ['search'] },
   { group: 'tags', named: true, tail: ['tags', 'list'] },
   { group: 'manifests', named: true, tail: ['manifests', '{reference}'] },
   { group: 'uploads', named: true, tail: ['blobs', 'uploads'], slash: 'POST' },
@@ -63,13 +69,20 @@ const patterns: readonly Pattern[] = [
  */
 export function matchPath(path: string): RawTarget | undefined {
   const [root, version, ...segments] = path.split('/').map(unescape);
-  if (root !== '' || version !== 'v2') return undefined;
+  if (root !== '') return undefined;
   const slash = segments.at(-1) === '';
   if (slash) segments.pop();
-  const pattern = patterns.find((p) => (p.slash !== undefined || !slash) && fits(p, segments));
+  const pattern = patterns.find(
+    (p) => versionOf(p) === version && (p.slash !== undefined || !slash) && fits(p, segments),
+  );
   if (pattern === undefined) return undefined;
-  const leaf = pattern.tail.at(-1)?.startsWith('{') === true ? segments.at(-1) : undefined;
+  const tellsMore = pattern.group === 'search' || pattern.tail.at(-1)?.startsWith('{') === true;
+  const leaf = tellsMore ? segments.at(-1) : undefined;
   return { group: pattern.group, name: segments.slice(0, segments.length - pattern.tail.length), leaf };
+}
+
+function versionOf({ version }: Pattern): string {
+  return version ?? 'v2';
 }
 
 function fits({ named, tail }: Pattern, segments: readonly string[]): boolean {
@@ -96,6 +109,7 @@ export function parseTarget(path: string): Target {
   if (raw === undefined) throw new RegistryError('ROUTE_UNKNOWN');
   const { group, leaf = '' } = raw;
   if (group === 'base' || group === 'catalog') return { group };
+  if (group === 'search') return { group, resource: leaf === '_ping' ? 'ping' : 'results' };
   const name = parseRepositoryName(raw.name.join('/'));
   switch (group) {
     case 'tags':
@@ -128,9 +142,9 @@ export interface GatewayRoute {
  * and refuses to have one route twice; other methods with a slash are served by the function of all groups.
  */
 export function gatewayRoutes(): GatewayRoute[] {
-  return patterns.flatMap(({ group, named, tail, slash }) =>
+  return patterns.flatMap(({ group, version = 'v2', named, tail, slash }) =>
     (named ? nameVariables() : [[]]).flatMap((name): GatewayRoute[] => {
-      const path = ['/v2', ...name, ...tail].join('/');
+      const path = [`/${version}`, ...name, ...tail].join('/');
       const route = { group, method: '*', path } as const;
       return slash === undefined ? [route] : [route, { group, method: slash, path: `${path}/` }];
     }),

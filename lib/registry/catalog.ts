@@ -1,7 +1,7 @@
-import { isRepositoryName, parseRepositoryName } from '../protocol/names.ts';
+import { isRepositoryName, parseRepositoryName, type RepositoryName } from '../protocol/names.ts';
 import type { Page } from '../protocol/pages.ts';
 import type { ObjectStore } from '../storage/store.ts';
-import { repositoriesPrefix, repositoryDelimiter } from './layout.ts';
+import { repositoriesPrefix, repositoryDelimiter, repositoryPrefix } from './layout.ts';
 import { namesInOrder, type NamePage } from './name-order.ts';
 
 /** The repositories of a bucket. */
@@ -28,13 +28,14 @@ export class Catalog {
         entriesPerName: 1,
         isName: isRepositoryName,
         entries: ({ prefixes }) => prefixes,
-        exists: async (name) => await this.#exists(`${repositoriesPrefix}${name}${repositoryDelimiter}`),
+        exists: async (name) => await this.has(name as RepositoryName),
       },
       page,
     );
   }
 
-  async #exists(prefix: string): Promise<boolean> {
-    return (await this.#store.list({ prefix, limit: 1 })).objects.length > 0;
+  /** Whether anything lies below a repository. */
+  async has(name: RepositoryName): Promise<boolean> {
+    return (await this.#store.list({ prefix: repositoryPrefix(name), limit: 1 })).objects.length > 0;
   }
 }

@@ -1,0 +1,56 @@
+import { maxPage, type Page } from '../protocol/pages.ts';
+import type { RepositoryName } from '../protocol/names.ts';
+import type { Catalog } from '../registry/catalog.ts';
+import type { NamePage } from '../registry/name-order.ts';
+import { pageOfMatches } from './matches.ts';
+import type { BucketNames, SearchBackend, SearchPage, SearchResults } from './search-backend.ts';
+
+/** The bucket itself as the list: nothing to set up, and never behind. A search reads all names, 1000 a request. */
+export class BucketSearch implements SearchBackend {
+  readonly #catalog: Catalog;
+
+  constructor(catalog: Catalog) {
+    this.#catalog = catalog;
+  }
+
+  async list(page: Page): Promise<NamePage> {
+    return await this.#catalog.list(page);
+  }
+
+  async search(term: string, page: SearchPage): Promise<SearchResults> {
+    return pageOfMatches(await Array.fromAsync(bucketNames(this.#catalog).all()), term, page);
+  }
+
+  /** What was pushed is in the bucket. */
+  async record(): Promise<void> {
+    await Promise.resolve();
+  }
+
+  async reindex(): Promise<undefined> {
+    await Promise.resolve();
+    return undefined;
+  }
+
+  async close(): Promise<void> {
+    await Promise.resolve();
+  }
+}
+
+/** The names in a bucket, for a list to be made of them. Fails once the signal is aborted. */
+export function bucketNames(catalog: Catalog, signal?: AbortSignal): BucketNames {
+  return {
+    async *all() {
+      for (let last = '', more = true; more;) {
+        signal?.throwIfAborted();
+        const page: NamePage = await catalog.list({ n: maxPage, last });
+        yield* page.names;
+        more = page.more;
+        last = page.names.at(-1) ?? last;
+      }
+    },
+    has: async (name: RepositoryName) => {
+      signal?.throwIfAborted();
+      return await catalog.has(name);
+    },
+  };
+}

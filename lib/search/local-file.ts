@@ -1,0 +1,205 @@
+import fs, { constants } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+
+import { RegistryError } from '../protocol/errors.ts';
+import { isRepositoryName, type RepositoryName } from '../protocol/names.ts';
+import type { Page } from '../protocol/pages.ts';
+import type { NamePage } from '../registry/name-order.ts';
+import { compareKeys } from '../storage/store.ts';
+import { FileLock, LockError } from './file-lock.ts';
+import { firstAfter, ignoring, isSame, ListFile, type NameList } from './list-file.ts';
+import { pageOfMatches } from './matches.ts';
+import type { BucketNames, Reindexed, SearchBackend, SearchPage, SearchResults } from './search-backend.ts';
+
+/** How many names the bucket is asked for at once. */
+const parallelQuestions = 16;
+
+type Progress = (done: number, total: number) => void;
+
+/**
+ * The list in a text file, one name a line, as the registry before this one had it. Any number of processes may share
+ * the file: they lock `<file>.lock` beside it. Nothing is kept but the names as last read, while the file is unchanged.
+ */
+export class LocalFile implements SearchBackend {
+  readonly #file: ListFile;
+  readonly #lock: FileLock;
+  #cache: NameList | undefined;
+
+  private constructor(file: ListFile, lock: FileLock) {
+    this.#file = file;
+    this.#lock = lock;
+  }
+
+  /**
+   * Makes the file, its folder and its lock where they are missing.
+   * @param patience milliseconds to wait for others that have the lock
+   * @throws Error saying what to do when the file cannot be used
+   */
+  static async open(path: string, patience?: number): Promise<LocalFile> {
+    try {
+      const real = await makeFile(resolve(path));
+      const lock = new FileLock(`${real}.lock`, patience);
+      await makeLock(lock, `${real}.lock`, real);
+      return new LocalFile(new ListFile(real), lock);
+    } catch (cause) {
+      throw new Error(
+        `SEARCH_BACKEND_LOCAL: ${path} cannot be used (${String(cause)}): set it to a file that the registry may ` +
+          'read and write, in a folder in which it may make others, or make it so.',
+        { cause },
+      );
+    }
+  }
+
+  async list({ n, last }: Page): Promise<NamePage> {
+    const names = await this.#names();
+    if (n === 0) return { names: [], more: false };
+    const start = firstAfter(names, last);
+    return { names: names.slice(start, start + n), more: start + n < names.length };
+  }
+
+  async search(term: string, page: SearchPage): Promise<SearchResults> {
+    return pageOfMatches(await this.#names(), term, page);
+  }
+
+  /** Asks under the lock even for a name that was there just now: a reindex that takes it away may be under way. */
+  async record(name: RepositoryName): Promise<void> {
+    if (await this.#locked('shared', async () => has(await this.#read(), name))) return;
+    await this.#locked('exclusive', async () => {
+      const list = await this.#read();
+      if (!has(list, name)) this.#cache = await reached(this.#file.append(name, list));
+    });
+  }
+
+  /**
+   * A name is taken away only if it was there before the bucket was listed and the bucket, asked for it alone, does not
+   * have it; under the lock, so that a push that comes meanwhile is recorded afterwards.
+   */
+  async reindex(bucket: BucketNames, onProgress: Progress = () => undefined): Promise<Reindexed> {
+    const before = new Set(await this.#locked('shared', async () => (await this.#read())?.names ?? []));
+    const listed = new Set<string>();
+    for await (const name of bucket.all()) if (isRepositoryName(name)) listed.add(name);
+    return await this.#locked('exclusive', async () => {
+      const now = await this.#read();
+      const doubtful = (now?.names ?? []).filter((name) => before.has(name) && !listed.has(name));
+      const added = listed.difference(new Set(now?.names));
+      const progress = progressOf(doubtful.length + added.size, onProgress);
+      const gone = await missing(bucket, doubtful, () => {
+        progress(1);
+      });
+      if (now === undefined || gone.size + added.size > 0) await this.#replace(now, added, gone);
+      progress(added.size);
+      const names = (now?.names.length ?? 0) + added.size - gone.size;
+      return { names, added: added.size, removed: gone.size };
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#lock.close();
+    await Promise.resolve();
+  }
+
+  async #replace(
+    now: NameList | undefined,
+    added: ReadonlySet<string>,
+    gone: ReadonlySet<string>,
+  ): Promise<void> {
+    const names = [...(now?.names ?? []), ...added].filter((name) => !gone.has(name)).sort(compareKeys);
+    await reached(this.#file.replace(names, now));
+  }
+
+  /** The names as they are now. An unchanged file needs no lock: whoever is changing it has changed its stats. */
+  async #names(): Promise<readonly string[]> {
+    const stats = await reached(this.#file.stat());
+    if (stats === undefined) throw unavailable(new Error('the file of the list is missing'));
+    if (this.#cache !== undefined && isSame(this.#cache.stats, stats)) return this.#cache.names;
+    const list = await this.#locked('shared', () => this.#read());
+    if (list === undefined) throw unavailable(new Error('the file of the list is missing'));
+    return list.names;
+  }
+
+  /** Undefined when the file is missing. Under the lock. */
+  async #read(): Promise<NameList | undefined> {
+    const stats = await reached(this.#file.stat());
+    if (stats !== undefined && this.#cache !== undefined && isSame(this.#cache.stats, stats))
+      return this.#cache;
+    const list = await reached(this.#file.read());
+    this.#cache = list?.settled === true ? list : undefined;
+    return list;
+  }
+
+  async #locked<T>(kind: 'shared' | 'exclusive', act: () => Promise<T>): Promise<T> {
+    try {
+      return await this.#lock[kind](act);
+    } catch (error) {
+      throw error instanceof LockError ? unavailable(error) : error;
+    }
+  }
+}
+
+/** @returns the path without links, so that all who share the file have the same lock, and a link is not replaced */
+async function makeFile(path: string): Promise<string> {
+  await makeFolder(dirname(path));
+  await (await fs.open(path, 'a+')).close();
+  return await fs.realpath(path);
+}
+
+/** Not by mkdir's `recursive`, which never ends where a parent is there and nothing can be made in it, as in /proc. */
+async function makeFolder(path: string): Promise<void> {
+  if ((await ignoring(['ENOENT'], fs.stat(path))) !== undefined) return;
+  await makeFolder(dirname(path));
+  await ignoring(['EEXIST'], fs.mkdir(path));
+}
+
+/** Whoever owns the list owns its lock, also when root was the first to open it. */
+async function makeLock(lock: FileLock, path: string, list: string): Promise<void> {
+  lock.make();
+  if (!(await fs.lstat(path)).isFile()) throw new Error(`${path} is no file`);
+  const { uid, gid, mode } = await fs.stat(list);
+  await ignoring(['EPERM', 'EROFS'], fs.lchown(path, uid, gid));
+  await ignoring(['EPERM', 'EROFS'], fs.chmod(path, mode & 0o777));
+  await fs.access(path, constants.R_OK | constants.W_OK);
+}
+
+/** Those of the names that the bucket does not have. */
+async function missing(
+  bucket: BucketNames,
+  names: readonly string[],
+  onAnswer: () => void,
+): Promise<ReadonlySet<string>> {
+  const gone = new Set<string>();
+  const ask = async (name: RepositoryName) => {
+    if (!(await bucket.has(name))) gone.add(name);
+    onAnswer();
+  };
+  for (let at = 0; at < names.length; at += parallelQuestions) {
+    const some = names.slice(at, at + parallelQuestions).filter(isRepositoryName);
+    await Promise.all(some.map(ask));
+  }
+  return gone;
+}
+
+/** Tells at once that nothing is done yet, and then of each so many changes more. */
+function progressOf(total: number, onProgress: Progress): (more: number) => void {
+  let done = 0;
+  onProgress(done, total);
+  return (more) => {
+    onProgress((done += more), total);
+  };
+}
+
+function has({ names }: Pick<NameList, 'names'> = { names: [] }, name: string): boolean {
+  return names[firstAfter(names, name) - 1] === name;
+}
+
+/** Turns failures of the file into those of a list. */
+async function reached<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw unavailable(error);
+  }
+}
+
+function unavailable(cause: unknown): RegistryError {
+  return new RegistryError('SEARCH_UNAVAILABLE', undefined, [], { cause });
+}
