@@ -4,10 +4,11 @@ import { blobs } from './blobs.ts';
 import { catalog } from './catalog.ts';
 import { lambdaHandler } from './lambda.ts';
 import { manifests } from './manifests.ts';
+import { search } from './search.ts';
 import { tags } from './tags.ts';
 import { uploads } from './uploads.ts';
 
 /** The whole registry: what the streaming server serves, and the function for paths the gateway has no route for. */
-export const all: Groups = { base, catalog, tags, manifests, blobs, uploads };
+export const all: Groups = { base, catalog, search, tags, manifests, blobs, uploads };
 
 export const handler = lambdaHandler(all);

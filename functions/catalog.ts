@@ -1,3 +1,4 @@
+import { parseRepositoryName } from '../lib/protocol/names.ts';
 import { nextPageLink, parsePage } from '../lib/protocol/pages.ts';
 import type { Operations } from './app.ts';
 import { lambdaHandler } from './lambda.ts';
@@ -7,9 +8,11 @@ const defaultPage = 100;
 
 /** `/v2/_catalog`: the repositories. */
 export const catalog: Operations<'catalog'> = {
-  async GET({ ctx, registry, query }) {
+  async GET({ ctx, search, query }) {
     const page = parsePage(query, defaultPage);
-    const { names, more } = await registry.catalog.list(page);
+    // The same answer from every backend.
+    if (page.last !== '') parseRepositoryName(page.last);
+    const { names, more } = await (await search.backend()).list(page);
     if (more) ctx.set('Link', nextPageLink('/v2/_catalog', { n: page.n, last: names.at(-1) ?? '' }));
     ctx.body = { repositories: names };
     ctx.set('Content-Type', 'application/json');

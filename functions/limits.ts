@@ -16,6 +16,8 @@ export interface Limits {
    * but the client waits.
    */
   readonly answer: number | undefined;
+  /** Milliseconds a push waits for the list of repositories to take it in. */
+  readonly record: number;
   /** Milliseconds for a client that still sends to notice that it has been answered. */
   readonly farewell: number;
 }
@@ -28,6 +30,7 @@ export const usualLimits: Limits = {
   headers: 60_000,
   silence: 120_000,
   answer: undefined,
+  record: 2_000,
   farewell: 5_000,
 };
 

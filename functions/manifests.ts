@@ -3,6 +3,7 @@ import { maxManifestSize, tooLarge } from '../lib/protocol/manifests.ts';
 import type { ManifestInfo } from '../lib/registry/manifests.ts';
 import { notTaken, sendEmpty, type Call, type Operations } from './app.ts';
 import { bodyOf, contentLength } from './body.ts';
+import { recordPush } from './keep-in-step.ts';
 import { lambdaHandler } from './lambda.ts';
 
 /** `/v2/<name>/manifests/<reference>` (end-3, end-7, end-9). */
@@ -27,6 +28,7 @@ export const manifests: Operations<'manifests'> = {
     const { name, reference } = target;
     const bytes = await seats.during(async () => await readManifest(call));
     const { info } = await registry.manifests.put(name, reference, bytes, ctx.get('Content-Type'));
+    if (reference.kind === 'tag') await recordPush(call, name);
     sendEmpty(ctx, 201);
     ctx.set('Location', urls.manifest(name, info.digest));
     ctx.set('Docker-Content-Digest', info.digest);

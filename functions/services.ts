@@ -7,12 +7,14 @@ import { FilesystemStore } from '../lib/storage/filesystem.ts';
 import type { ObjectStore } from '../lib/storage/store.ts';
 import { functionLimits, usualLimits, type Limits } from './limits.ts';
 import { createLogger } from './logging.ts';
+import { Search } from './search-backend.ts';
 import { Seats } from './seats.ts';
 import { Urls } from './urls.ts';
 
 /** What the operations work with. Made once per process and passed in. */
 export interface Services {
   readonly registry: Registry;
+  readonly search: Search;
   readonly capabilities: Capabilities;
   readonly urls: Urls;
   readonly log: Logger;
@@ -38,8 +40,10 @@ export async function createServices(
   config: Config,
   limits = program === 'functions' ? functionLimits : usualLimits,
 ): Promise<Services> {
+  const registry = createRegistry(await openStore(config.storage, { check: program !== 'functions' }));
   return {
-    registry: createRegistry(await openStore(config.storage, { check: program !== 'functions' })),
+    registry,
+    search: new Search(config.search, registry),
     capabilities: new Capabilities(config.secrets),
     urls: new Urls(program, config),
     log: createLogger(config.logLevel),

@@ -1,17 +1,21 @@
 /*
- * Builds what is deployed into dist/: one bundle for each function, the streaming server, the sweep as a program, and
- * the description of the functions with their routes that serverless.yml reads.
+ * Builds what is deployed into dist/: a bundle for each function and chunks that they share or load when they need them,
+ * the streaming server, the sweep and the reindex as programs of one file each, and the description of the functions with
+ * their routes that serverless.yml reads.
  */
-import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { build, type BuildOptions } from 'esbuild';
+import { build, type BuildOptions, type ImportKind } from 'esbuild';
 import { describeAllFunctions, functionNames } from './gateway.ts';
 
 const root = join(import.meta.dirname, '..');
 const output = join(root, 'dist');
 
-/** Bytes a function's bundle may have: what is loaded at each cold start. Almost half of it is the SDK for S3. */
-const maxBundle = 1200 * 1024;
+/** Bytes that a function may load at each cold start, before it knows its settings. */
+const maxStart = 600 * 1024;
+
+/** Bytes of the client of a store or of a list of repositories, which the settings choose. */
+const maxClient = 1100 * 1024;
 
 /** Packages in CommonJS ask for `require`, which a module does not have. */
 const banner = {
@@ -20,7 +24,7 @@ const banner = {
 
 await rm(output, { recursive: true, force: true });
 await mkdir(output);
-const common: BuildOptions = {
+const common = {
   outdir: output,
   bundle: true,
   platform: 'node',
@@ -32,20 +36,49 @@ const common: BuildOptions = {
   sourcemap: true,
   legalComments: 'none',
   banner,
-};
-await build({
+} satisfies BuildOptions;
+const { metafile } = await build({
   ...common,
   entryPoints: functionNames.map((name) => ({
     in: join(root, `functions/${name}.ts`),
     out: `functions/${name}`,
   })),
+  splitting: true,
+  chunkNames: 'functions/chunks/[name]-[hash]',
   minify: true,
   keepNames: true,
+  metafile: true,
+  absWorkingDir: root,
 });
-await build({ ...common, entryPoints: [join(root, 'infra/serve.ts'), join(root, 'infra/sweep.ts')] });
+const programs = ['serve', 'sweep', 'reindex'];
+await build({ ...common, entryPoints: programs.map((name) => join(root, `infra/${name}.ts`)) });
 await writeFile(join(output, 'functions.json'), `${JSON.stringify(describeAllFunctions(), null, 2)}\n`);
 
-for (const name of functionNames) {
-  const { size } = await stat(join(output, `functions/${name}.mjs`));
-  if (size > maxBundle) throw new Error(`the bundle of ${name} has ${size} bytes, more than ${maxBundle}`);
+for (const name of functionNames) assertSmall(`dist/functions/${name}.mjs`);
+
+/** @throws when a function loads more than it may, at its start or afterwards */
+function assertSmall(entry: string): void {
+  const start = loadedWith(entry);
+  assertSize(entry, start, maxStart);
+  const clients = [...start].flatMap((file) => importsOf(file, 'dynamic-import'));
+  for (const client of clients)
+    assertSize(`${client}, which ${entry} loads`, loadedWith(client).difference(start), maxClient);
+}
+
+function assertSize(what: string, files: ReadonlySet<string>, most: number): void {
+  const size = [...files].reduce((sum, file) => sum + (metafile.outputs[file]?.bytes ?? 0), 0);
+  if (size > most) throw new Error(`${what} has ${size} bytes with what it imports, more than ${most}`);
+}
+
+/** A file and all that is loaded before it runs. */
+function loadedWith(file: string, loaded = new Set<string>()): ReadonlySet<string> {
+  if (loaded.has(file)) return loaded;
+  loaded.add(file);
+  for (const imported of importsOf(file, 'import-statement')) loadedWith(imported, loaded);
+  return loaded;
+}
+
+function importsOf(file: string, kind: ImportKind): string[] {
+  const imports = metafile.outputs[file]?.imports ?? [];
+  return imports.filter((one) => one.kind === kind && one.external !== true).map(({ path }) => path);
 }

@@ -11,6 +11,11 @@ const scheduledFunctions = {
     timeout: 900,
     events: [{ schedule: 'rate(1 day)' }],
   },
+  reindex: {
+    ...packageOf('reindex'),
+    timeout: 900,
+    events: [{ schedule: 'rate(1 day)' }],
+  },
 } as const;
 
 /** All functions, each bundled from the file of its name. */
@@ -54,7 +59,7 @@ export function describeAllFunctions(): Record<string, FunctionDescription> {
 function packageOf(name: string): FunctionDescription {
   return {
     handler: `dist/functions/${name}.handler`,
-    package: { patterns: [`dist/functions/${name}.mjs*`] },
+    package: { patterns: [`dist/functions/${name}.mjs*`, 'dist/functions/chunks/*'] },
   };
 }
 

@@ -7,7 +7,7 @@
  */
 import { ConfigError, loadConfig, type Config } from '../lib/config.ts';
 import { describeStorage } from '../lib/storage-config.ts';
-import { StoreError } from '../lib/storage/store.ts';
+import { reasonOf } from './program.ts';
 import { startServer, type StreamingServer } from './server.ts';
 
 let stopping = false;
@@ -57,6 +57,5 @@ function explain(error: unknown): string {
     return `${error.message}: another program listens there; set REGISTRY_HTTP_ADDR to another host:port.`;
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'EACCES')
     return `${error.message}: set REGISTRY_HTTP_ADDR to an address of this machine, such as 127.0.0.1:5000 or :5000.`;
-  const advised = !(error instanceof StoreError) || error.message.includes('REGISTRY_STORAGE_');
-  return `The registry cannot start: ${error.message}.${advised ? '' : ' Check the storage settings.'}`;
+  return `The registry cannot start: ${reasonOf(error)}`;
 }

@@ -17,6 +17,7 @@ import {
   Turns,
   Works,
 } from './connections.ts';
+import { reindexInBackground } from './reindexing.ts';
 
 /** A streaming server that is listening. */
 export interface StreamingServer {
@@ -30,7 +31,7 @@ export interface StreamingServer {
  * Starts the streaming server: bodies of any size in both directions.
  * @param program the whole registry, or only what functions cannot do
  * @param limits of what a client may cost
- * @throws when the address cannot be listened at, or the storage cannot be opened
+ * @throws when the address cannot be listened at, or the storage or a file of repositories cannot be opened
  */
 export async function startServer(
   program: 'server' | 'data-plane',
@@ -38,6 +39,9 @@ export async function startServer(
   limits: Limits = usualLimits,
 ): Promise<StreamingServer> {
   const services = await createServices(program, config, limits);
+  const { search } = services;
+  // A file that cannot be used is a wrong setting; a database may only be out of reach for a while.
+  if (program === 'server' && config.search.kind === 'local') await search.backend();
   const handle = createApp(program === 'server' ? all : dataPlane, services).callback();
   const works = new Works();
   const turns = new Turns();
@@ -56,7 +60,14 @@ export async function startServer(
   refuseUnusual(server);
   cutSilent(server, answers, limits.silence);
   await listen(server, config.address);
-  return { url: urlOf(server), stop };
+  const giveUp = program === 'server' ? reindexInBackground(services) : undefined;
+  return {
+    url: urlOf(server),
+    stop: async () => {
+      await Promise.all([stop(), giveUp?.()]);
+      await search.close();
+    },
+  };
 }
 
 function timeLimits({ headers, silence }: Limits): ServerOptions {

@@ -42,7 +42,7 @@ async function main(): Promise<void> {
     dataPlane: { ...common, REGISTRY_HTTP_HOST: functionsUrl, REGISTRY_HTTP_ADDR: `${host}:${port + 1}` },
   };
   // Each plane would say so itself, but the functions only at the first push.
-  const { storage } = loadConfig('functions', planes.functions);
+  const { storage, search } = loadConfig('functions', planes.functions);
   loadConfig('data-plane', planes.dataPlane);
   for (const taken of [port, port + 1]) await assertFree(taken);
   console.log('Building the functions …');
@@ -56,6 +56,7 @@ async function main(): Promise<void> {
   spawnChild('functions', await offlineArguments(port), planes.functions, 'inherit');
   await Promise.all([answers(`${functionsUrl}/v2/`, 200), answers(`${dataPlaneUrl}/v2/`, 404)]);
   greet(port, describeStorage(storage));
+  if (search.kind !== 'bucket') reindex(planes.functions);
 }
 
 function readPort(text: string): number {
@@ -128,6 +129,19 @@ function spawnChild(
     void stop(1);
   });
   return child;
+}
+
+/** Once, in the background: the schedule of the function comes only at midnight. */
+function reindex(env: NodeJS.ProcessEnv): void {
+  if (stopping) return;
+  const args = ['--enable-source-maps', 'dist/reindex.mjs'];
+  const child = spawn(process.execPath, args, { cwd: root, env, stdio: 'inherit' });
+  children.set('reindex', child);
+  child.once('exit', (code) => {
+    children.delete('reindex');
+    if (code !== 0 && !stopping)
+      console.error('The list of repositories is not up to date; npm run reindex tries it again.');
+  });
 }
 
 async function run(name: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {

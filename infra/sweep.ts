@@ -2,10 +2,9 @@
  * `npm run sweep`: removes uploads that were given up from the storage, and says what it removed. Settings come from the
  * environment, as for the registry.
  */
-import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { openStore } from '../functions/services.ts';
-import { ConfigError, loadConfig } from '../lib/config.ts';
+import { loadConfig } from '../lib/config.ts';
 import {
   abandonedAfter,
   leastAbandonedAfter,
@@ -14,8 +13,8 @@ import {
   type NotSwept,
   type Removed,
 } from '../lib/registry/sweep.ts';
-import { describeStorage, type StorageConfig } from '../lib/storage-config.ts';
-import { StoreError } from '../lib/storage/store.ts';
+import { describeStorage } from '../lib/storage-config.ts';
+import { assertThere, count, runProgram, UsageError } from './program.ts';
 
 const usage = `Usage: npm run sweep -- [--dry-run] [--older-than AGE]
 
@@ -36,15 +35,7 @@ interface Options {
   readonly age: number;
 }
 
-/** The arguments are not right. */
-class UsageError extends Error {}
-
-try {
-  process.exitCode = await main(readOptions(process.argv.slice(2)));
-} catch (error) {
-  console.error(explain(error));
-  process.exitCode = error instanceof UsageError ? 2 : 1;
-}
+await runProgram('The sweep', async () => await main(readOptions(process.argv.slice(2))));
 
 /** @returns the exit code */
 async function main({ dryRun, age }: Options): Promise<number> {
@@ -63,14 +54,6 @@ async function main({ dryRun, age }: Options): Promise<number> {
   console.log(summary(totals, dryRun));
   report(failures, totals.failures);
   return totals.failures === 0 ? 0 : 1;
-}
-
-/** Opening a folder would make it, and then there is nothing to sweep. */
-function assertThere(storage: StorageConfig): void {
-  if (storage.kind === 'filesystem' && !existsSync(storage.rootDirectory))
-    throw new Error(
-      `there is no folder ${storage.rootDirectory}; check REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY`,
-    );
 }
 
 function readOptions(args: readonly string[]): Options {
@@ -140,21 +123,10 @@ function report(failures: readonly NotSwept[], total: number): void {
   console.error(`${count(total, 'failure')}; what is left goes with the next sweep`);
 }
 
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`;
-}
-
 /** In decimal units, as clients show them. */
 function size(bytes: number): string {
   const names = ['bytes', 'kB', 'MB', 'GB', 'TB'];
   let [value, unit] = [bytes, 0];
   for (; value >= 1000 && unit < names.length - 1; unit++) value /= 1000;
   return `${unit === 0 ? value : value.toFixed(1)} ${names[unit] ?? ''}`;
-}
-
-function explain(error: unknown): string {
-  if (error instanceof ConfigError || error instanceof UsageError) return error.message;
-  if (!(error instanceof Error)) return String(error);
-  const advised = !(error instanceof StoreError) || error.message.includes('REGISTRY_STORAGE_');
-  return `The sweep ended early: ${error.message}.${advised ? '' : ' Check the storage settings.'}`;
 }

@@ -1,0 +1,57 @@
+import { RegistryError } from '../lib/protocol/errors.ts';
+import { bucketNames, BucketSearch } from '../lib/search/bucket-search.ts';
+import type { SearchConfig } from '../lib/search-config.ts';
+import type { Reindexed, SearchBackend } from '../lib/search/search-backend.ts';
+import type { Registry } from '../lib/registry/registry.ts';
+
+export interface ReindexOptions {
+  /** Is told how many of how many changes are made. */
+  readonly onProgress?: (done: number, total: number) => void;
+  /** Gives up, with nothing changed. */
+  readonly signal?: AbortSignal;
+}
+
+/** The list of repositories, opened when it is first asked for: most functions never do. */
+export class Search {
+  readonly #open: () => Promise<SearchBackend>;
+  readonly #catalog: Registry['catalog'];
+  #backend: Promise<SearchBackend> | undefined;
+
+  constructor(config: SearchConfig, { catalog }: Pick<Registry, 'catalog'>) {
+    this.#catalog = catalog;
+    this.#open = async () => await openSearch(config, catalog);
+  }
+
+  /** @throws RegistryError SEARCH_UNAVAILABLE, whose cause names the setting to look at */
+  async backend(): Promise<SearchBackend> {
+    this.#backend ??= this.#open();
+    try {
+      return await this.#backend;
+    } catch (cause) {
+      // It may be there next time.
+      this.#backend = undefined;
+      throw new RegistryError('SEARCH_UNAVAILABLE', undefined, [], { cause });
+    }
+  }
+
+  /** Makes the list that of the bucket. @returns undefined where it always is */
+  async reindex({ onProgress, signal }: ReindexOptions = {}): Promise<Reindexed | undefined> {
+    return await (await this.backend()).reindex(bucketNames(this.#catalog, signal), onProgress);
+  }
+
+  async close(): Promise<void> {
+    await (await this.#backend?.catch(() => undefined))?.close();
+  }
+}
+
+/** The client of MySQL is loaded only where it is used. */
+async function openSearch(config: SearchConfig, catalog: Registry['catalog']): Promise<SearchBackend> {
+  switch (config.kind) {
+    case 'bucket':
+      return new BucketSearch(catalog);
+    case 'mysql':
+      return new (await import('../lib/search/mysql-search.ts')).MysqlSearch(config.mysql);
+    case 'local':
+      return await (await import('../lib/search/local-file.ts')).LocalFile.open(config.path);
+  }
+}
