@@ -33,6 +33,7 @@ describe('loadConfig', () => {
     const { secrets, ...config } = load({});
     assert.deepEqual(config, {
       storage: { kind: 'filesystem', rootDirectory: resolve('.registry') },
+      search: { kind: 'bucket' },
       deleteEnabled: true,
       redirectEnabled: true,
       secretIsOwn: true,

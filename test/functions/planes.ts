@@ -3,6 +3,7 @@ import { handler as base } from '../../functions/base.ts';
 import { handler as blobs } from '../../functions/blobs.ts';
 import { handler as catalog } from '../../functions/catalog.ts';
 import { handler as manifests } from '../../functions/manifests.ts';
+import { handler as search } from '../../functions/search.ts';
 import { handler as tags } from '../../functions/tags.ts';
 import { handler as uploads } from '../../functions/uploads.ts';
 import { startServer, type StreamingServer } from '../../infra/server.ts';
@@ -32,7 +33,7 @@ export interface Planes {
 export async function startPlanes(settings: NodeJS.ProcessEnv = {}, storage?: TestStorage): Promise<Planes> {
   const images = storage ?? (await folderStorage());
   const port = await freePort(2);
-  const gateway = await startGateway({ all, base, blobs, catalog, manifests, tags, uploads });
+  const gateway = await startGateway({ all, base, blobs, catalog, manifests, search, tags, uploads });
   const common = {
     REGISTRY_HTTP_SECRET: 'the secret of a test',
     ...images.settings,

@@ -3,9 +3,14 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { after, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { Client } from '../functions/client.ts';
+import { fillStore } from '../search/bucket-ground.ts';
 import { temporaryFolder } from '../servers/folder.ts';
+import { mariadb } from '../servers/mariadb.ts';
 import { freePort } from '../servers/ports.ts';
 import { serves } from '../servers/registry.ts';
+import { requires } from '../servers/requires.ts';
 import { start, type Stowage } from '../servers/stowage.ts';
 import { runToEnd } from './run-node.ts';
 
@@ -35,6 +40,35 @@ describe('npm start', () => {
     }
     for (const each of [port, port + 1]) await assert.rejects(serves(`127.0.0.1:${each}`));
   });
+
+  it(
+    'lists the repositories that a table of MariaDB had not, and adds those that are pushed',
+    requires('mariadbd'),
+    async () => {
+      const server = await mariadb();
+      const database = await server.newDatabase();
+      const images = await temporaryFolder('infra-start-list');
+      await fillStore(await FilesystemStore.open(images.path), ['there/before']);
+      const registry = await start(images.path, {
+        SEARCH_BACKEND: 'MYSQL',
+        SEARCH_BACKEND_MYSQL: database.dsn,
+      });
+      try {
+        await said(registry, 'the list has 1 repository: 1 added, 0 removed');
+        const client = new Client(`http://${registry.address}`);
+        await client.pushImage('team/pushed', 'v1');
+        const { body } = await client.must(200, { method: 'GET', path: '/v2/_catalog' });
+        assert.deepEqual(JSON.parse(body.toString()), { repositories: ['team/pushed', 'there/before'] });
+        const found = await client.must(200, { method: 'GET', path: '/v1/search?q=push' });
+        assert.match(found.body.toString(), /"name":"team\/pushed"/);
+      } finally {
+        await registry.stop();
+        await server.stop();
+        images.remove();
+      }
+      assert.ok(!registry.output().includes(server.password));
+    },
+  );
 
   it('says so when either of its ports is taken', async () => {
     const port = await freePort(2);

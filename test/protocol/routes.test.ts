@@ -22,6 +22,9 @@ const words = [
   'uploads',
   'manifests',
   'v2',
+  'v1',
+  'search',
+  '_ping',
   'latest',
   '_catalog',
   digest,
@@ -104,7 +107,8 @@ function assertAgreement(method: string, path: string): void {
       name.map(([, segment]) => segment),
       path,
     );
-    assert.equal(parsed.leaf, variables['reference'] ?? variables['digest'] ?? variables['id'], path);
+    const leaf = chosen.group === 'search' ? path.split('/').at(-1) : undefined;
+    assert.equal(parsed.leaf, leaf ?? variables['reference'] ?? variables['digest'] ?? variables['id'], path);
   }
   const routed = parsed !== undefined && parsed.name.length <= routedSegments && !path.endsWith('/');
   // A gateway's variable takes no empty segment; such a name or leaf is refused by any function.
@@ -141,9 +145,15 @@ describe("the gateway's routes and the parser", () => {
 
   it('agree on any row of words of the routes', () => {
     fc.assert(
-      fc.property(methodOf, segmentsOf(0, 9), fc.boolean(), (method, segments, slash) => {
-        assertAgreement(method, `${['/v2', ...segments].join('/')}${slash ? '/' : ''}`);
-      }),
+      fc.property(
+        methodOf,
+        fc.constantFrom('v2', 'v1'),
+        segmentsOf(0, 9),
+        fc.boolean(),
+        (method, version, segments, slash) => {
+          assertAgreement(method, `${[`/${version}`, ...segments].join('/')}${slash ? '/' : ''}`);
+        },
+      ),
       { numRuns: 20_000 },
     );
   });
@@ -245,6 +255,12 @@ describe('matchPath', () => {
     '/',
     'v2',
     '/v1/',
+    '/v1',
+    '/v1/search/',
+    '/v1/_catalog',
+    '/v1/a/tags/list',
+    '/v2/search',
+    '/v2/_ping',
     '/v2x',
     '//v2/',
     '/V2/',
@@ -275,6 +291,8 @@ describe('matchPath', () => {
     assert.deepEqual(parseTarget('/v2'), { group: 'base' });
     assert.deepEqual(parseTarget('/v2/'), { group: 'base' });
     assert.deepEqual(parseTarget('/v2/_catalog'), { group: 'catalog' });
+    assert.deepEqual(parseTarget('/v1/_ping'), { group: 'search', resource: 'ping' });
+    assert.deepEqual(parseTarget('/v1/search'), { group: 'search', resource: 'results' });
   });
 
   it('resolves escapes within a segment', () => {

@@ -15,6 +15,7 @@ const PACKAGES = [
   'swift-container',
   'swift-object',
   'memcached',
+  'mariadb-server',
   'curl',
 ];
 

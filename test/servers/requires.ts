@@ -8,6 +8,7 @@ const SERVERS = {
   skopeo: { root: false },
   'docker-registry': { root: false },
   'swift-proxy-server': { root: false },
+  mariadbd: { root: false },
   curl: { root: false },
 } as const satisfies Record<string, { root: boolean }>;
 

@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, beforeEach, describe, it } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { describeAllFunctions, describeFunctions, functionNames } from '../../infra/gateway.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { Client, someName } from '../functions/client.ts';
+import { fillStore } from '../search/bucket-ground.ts';
+import { temporaryFolder, type Folder } from '../servers/folder.ts';
+import { cleanEnvironment, command } from '../servers/process.ts';
+import { serve } from '../servers/stowage.ts';
+import { runToEnd } from './run-node.ts';
+
+const folders: Folder[] = [];
+let root: string;
+let list: string;
+
+beforeEach(async () => {
+  const folder = await temporaryFolder('infra-reindex');
+  folders.push(folder);
+  root = join(folder.path, 'images');
+  list = join(folder.path, 'repositories');
+  await fillStore(await FilesystemStore.open(root), ['a', 'a_b', 'ab']);
+});
+
+after(() => {
+  for (const folder of folders) folder.remove();
+});
+
+const local = () => ({ SEARCH_BACKEND: 'LOCAL', SEARCH_BACKEND_LOCAL: list });
+const settings = () => ({ REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: root, ...local() });
+const listed = async () => (await readFile(list, 'utf8')).split('\n').filter(Boolean);
+const reindexed = async (...args: string[]) => await runToEnd(['reindex.ts', ...args], settings());
+
+describe('npm run reindex', () => {
+  it('makes the list that of the storage, and sums up what it has changed, in plain lines', async () => {
+    await writeFile(list, 'gone\na\n');
+    const { code, output } = await reindexed();
+    assert.match(output, /^the list has 3 repositories: 2 added, 1 removed, in \d+\.\d s$/m);
+    assert.ok(!output.includes('\u001b') && !output.includes('\r'));
+    assert.equal(code, 0);
+    assert.deepEqual(await listed(), ['a', 'a_b', 'ab']);
+    assert.match((await reindexed()).output, /^the list has 3 repositories: 0 added, 0 removed/m);
+  });
+
+  it('says that there is nothing to do where the bucket is the list', async () => {
+    const { code, output } = await runToEnd(['reindex.ts'], {
+      REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: root,
+    });
+    assert.equal(code, 0);
+    assert.match(output, /^SEARCH_BACKEND is not set: the bucket itself is the list/);
+  });
+
+  for (const args of [['--force'], ['now'], ['--dry-run', 'x']])
+    it(`refuses ${args.join(' ')}`, async () => {
+      const { code, output } = await reindexed(...args);
+      assert.equal(code, 2);
+      assert.match(output, /Usage: npm run reindex/);
+      assert.ok(!existsSync(list));
+    });
+
+  it('says which setting is wrong, and what else is', async () => {
+    for (const [env, fault] of [
+      [{ SEARCH_BACKEND: 'REDIS' }, /SEARCH_BACKEND: "REDIS" is none of MYSQL, LOCAL/],
+      [{ SEARCH_BACKEND: 'MYSQL' }, /SEARCH_BACKEND_MYSQL: missing/],
+      [{ SEARCH_BACKEND_LOCAL: '/x' }, /SEARCH_BACKEND_LOCAL: means nothing without/],
+      [{ SEARCH_BACKEND_REDIS: 'x' }, /SEARCH_BACKEND_REDIS: no such setting/],
+      [
+        { SEARCH_BACKEND: 'LOCAL', SEARCH_BACKEND_LOCAL: '/proc/x/y' },
+        /SEARCH_BACKEND_LOCAL: .*cannot be used/,
+      ],
+      [
+        { SEARCH_BACKEND: 'MYSQL', SEARCH_BACKEND_MYSQL: 'u:secret-word@tcp(127.0.0.1:1)/db' },
+        /nothing listens at the address of SEARCH_BACKEND_MYSQL; start the server/,
+      ],
+      [{ ...local(), REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: '/no/such/folder' }, /there is no folder/],
+    ] as const) {
+      const { code, output } = await runToEnd(['reindex.ts'], {
+        REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: root,
+        ...env,
+      });
+      assert.equal(code, 1, output);
+      assert.match(output, fault);
+      assert.doesNotMatch(output, /\n\s+at |secret-word/);
+    }
+  });
+});
+
+describe('the function that reindexes', () => {
+  const program = `
+    const { handler } = await import(${JSON.stringify(pathToFileURL(join(import.meta.dirname, '../../functions/reindex.ts')).href)});
+    const call = async () => await handler({}).then(() => 'resolved', () => 'rejected');
+    console.log(JSON.stringify({ outcome: [await call(), await call()] }));
+    process.exit();`;
+
+  /** Calls it twice in one process. */
+  async function invoked(env: NodeJS.ProcessEnv): Promise<Record<string, unknown>[]> {
+    const { text } = await command(process.execPath, ['--input-type=module', '--eval', program], {
+      env: cleanEnvironment(env),
+    });
+    return text.split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
+  it('logs what it has changed', async () => {
+    const [first, second, end] = await invoked(settings());
+    assert.deepEqual(first?.['reindexed'], { names: 3, added: 3, removed: 0 });
+    assert.deepEqual(second?.['reindexed'], { names: 3, added: 0, removed: 0 });
+    assert.deepEqual(end, { outcome: ['resolved', 'resolved'] });
+    assert.deepEqual(await listed(), ['a', 'a_b', 'ab']);
+  });
+
+  it('rejects when the list cannot be reached, and says why without the DSN', async () => {
+    const lines = await invoked({
+      REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: root,
+      SEARCH_BACKEND: 'MYSQL',
+      SEARCH_BACKEND_MYSQL: 'u:secret-word@tcp(127.0.0.1:1)/db',
+    });
+    assert.deepEqual(lines.at(-1), { outcome: ['rejected', 'rejected'] });
+    assert.match(JSON.stringify(lines), /nothing listens at the address of SEARCH_BACKEND_MYSQL/);
+    assert.ok(!JSON.stringify(lines).includes('secret-word'));
+  });
+
+  it("refuses a file on Lambda's own disk", async () => {
+    for (const more of [{}, { SEARCH_BACKEND_LOCAL: '/tmp/repositories' }]) {
+      const lines = await invoked({
+        AWS_LAMBDA_FUNCTION_NAME: 'reindex',
+        REGISTRY_STORAGE_S3_BUCKET: 'b',
+        REGISTRY_STORAGE_S3_REGION: 'us-east-1',
+        SEARCH_BACKEND: 'LOCAL',
+        ...more,
+      });
+      assert.match(String(lines[0]?.['faults']), /SEARCH_BACKEND_LOCAL: Lambda's own disk is lost/);
+    }
+  });
+
+  it('is deployed with a schedule and without a route', () => {
+    assert.ok(functionNames.includes('reindex'));
+    assert.equal(describeFunctions()['reindex'], undefined);
+    assert.partialDeepStrictEqual(describeAllFunctions()['reindex'], {
+      handler: 'dist/functions/reindex.handler',
+      events: [{ schedule: 'rate(1 day)' }],
+    });
+  });
+});
+
+describe('npm run serve with a local file', () => {
+  it('fills it from the storage at its start, and adds what is pushed', async () => {
+    const registry = await serve(root, local());
+    const client = new Client(`http://${registry.address}`);
+    const name = someName();
+    await client.pushImage(name, 'v1');
+    for (let tries = 0; tries < 50 && (await listed()).length < 4; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.deepEqual((await listed()).sort(), ['a', 'a_b', 'ab', name].sort());
+    const { body } = await client.must(200, { method: 'GET', path: '/v2/_catalog' });
+    assert.deepEqual(JSON.parse(body.toString()), { repositories: ['a', 'a_b', 'ab', name] });
+    await registry.stop();
+  });
+
+  it('does not start when the file cannot be used', async () => {
+    const { code, output } = await runToEnd(['serve.ts'], {
+      REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: root,
+      REGISTRY_HTTP_ADDR: '127.0.0.1:0',
+      SEARCH_BACKEND: 'LOCAL',
+      SEARCH_BACKEND_LOCAL: '/proc/x/repositories',
+    });
+    assert.equal(code, 1);
+    assert.match(output, /cannot start: SEARCH_BACKEND_LOCAL: .*set it to a file/);
+    assert.doesNotMatch(output, /\n\s+at /);
+  });
+});

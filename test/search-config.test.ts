@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ConfigError, loadConfig, type Config, type Program } from '../lib/config.ts';
+
+type Environment = Readonly<Record<string, string>>;
+
+const dsn = 'registry:hunter2@tcp(10.0.0.5:3306)/registry?loc=Local&parseTime=true';
+
+const searchOf = (environment: Environment, program: Program = 'server'): Config['search'] =>
+  loadConfig(program, environment).search;
+
+function faultsOf(environment: Environment, program: Program = 'server'): readonly string[] {
+  try {
+    loadConfig(program, environment);
+  } catch (error) {
+    assert.ok(error instanceof ConfigError, String(error));
+    return error.faults;
+  }
+  return [];
+}
+
+describe('the settings of the list of repositories', () => {
+  it('take the bucket unless another one is named', () => {
+    assert.deepEqual(searchOf({}), { kind: 'bucket' });
+    assert.deepEqual(searchOf({ SEARCH_BACKEND: '', SEARCH_BACKEND_MYSQL: ' ' }), { kind: 'bucket' });
+  });
+
+  it('take a DSN for MYSQL', () => {
+    for (const SEARCH_BACKEND of ['MYSQL', 'mysql']) {
+      const search = searchOf({ SEARCH_BACKEND, SEARCH_BACKEND_MYSQL: dsn });
+      assert.equal(search.kind, 'mysql');
+      assert.partialDeepStrictEqual(search.mysql, { user: 'registry', database: 'registry' });
+    }
+  });
+
+  it('take a file for LOCAL, and the one of the registry before this one unless another is named', () => {
+    assert.deepEqual(searchOf({ SEARCH_BACKEND: 'LOCAL' }), {
+      kind: 'local',
+      path: '/opt/registry/repositories',
+    });
+    assert.deepEqual(searchOf({ SEARCH_BACKEND: 'LOCAL', SEARCH_BACKEND_LOCAL: '/srv/list' }), {
+      kind: 'local',
+      path: '/srv/list',
+    });
+  });
+
+  for (const [environment, fault] of [
+    [{ SEARCH_BACKEND: 'REDIS' }, /^SEARCH_BACKEND: "REDIS" is none of MYSQL, LOCAL$/],
+    [{ SEARCH_BACKEND: 'MYSQL' }, /^SEARCH_BACKEND_MYSQL: missing; .* such as user:password@tcp/],
+    [{ SEARCH_BACKEND_MYSQL: dsn }, /^SEARCH_BACKEND_MYSQL: means nothing without SEARCH_BACKEND=MYSQL/],
+    [{ SEARCH_BACKEND_LOCAL: '/x' }, /^SEARCH_BACKEND_LOCAL: means nothing without SEARCH_BACKEND=LOCAL/],
+    [
+      { SEARCH_BACKEND: 'MYSQL', SEARCH_BACKEND_MYSQL: 'u:hunter2@h/db' },
+      /^SEARCH_BACKEND_MYSQL: the network/,
+    ],
+    [{ SEARCH_BACKEND_FILE: '/x' }, /^SEARCH_BACKEND_FILE: no such setting/],
+  ] as const)
+    it(`are faulty with ${Object.keys(environment).join(' and ')}: ${fault.source}`, () => {
+      const faults = faultsOf(environment);
+      assert.equal(faults.length, 1, faults.join('\n'));
+      assert.match(faults[0] ?? '', fault);
+      assert.ok(!faults.join('').includes('hunter2'));
+    });
+
+  it("refuse a file on Lambda's own disk, and take one on a mounted file system", () => {
+    const lambda = {
+      AWS_LAMBDA_FUNCTION_NAME: 'catalog',
+      REGISTRY_STORAGE_S3_BUCKET: 'images',
+      REGISTRY_STORAGE_S3_REGION: 'eu-central-1',
+      REGISTRY_HTTP_SECRET: 'hunter2',
+      SEARCH_BACKEND: 'LOCAL',
+    };
+    for (const more of [{}, { SEARCH_BACKEND_LOCAL: '/tmp/list' }, { SEARCH_BACKEND_LOCAL: '/tmp' }])
+      for (const program of ['functions', 'maintenance'] as const)
+        assert.match(
+          faultsOf({ ...lambda, ...more }, program).join(),
+          /SEARCH_BACKEND_LOCAL: Lambda's own disk/,
+        );
+    assert.deepEqual(faultsOf({ ...lambda, SEARCH_BACKEND_LOCAL: '/mnt/list' }, 'functions'), []);
+  });
+});

@@ -1,0 +1,273 @@
+import assert from 'node:assert/strict';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { parseRepositoryName } from '../../lib/protocol/names.ts';
+import type { SearchBackend } from '../../lib/search/search-backend.ts';
+import { mariadb, type Database, type MariaDb } from '../servers/mariadb.ts';
+import { requires } from '../servers/requires.ts';
+import { rangesAfter } from '../../lib/search/mysql-order.ts';
+import { assertPages, backendSuite, manyNames } from './backend-suite.ts';
+import { interleavings } from './interleavings.ts';
+import { groundOf, mysqlSearch, NamesBucket, onMariadb } from './list-ground.ts';
+
+const name = parseRepositoryName;
+const all = { n: 1000, last: '' };
+
+/** As the registry before this one made it. */
+const originalTable = `CREATE TABLE \`repositories\` (
+  \`name\` VARCHAR(1024) NOT NULL, \`createTime\` BIGINT(20) NOT NULL DEFAULT '0', PRIMARY KEY (\`name\`)
+) COLLATE='utf8_general_ci' ENGINE=InnoDB;`;
+
+backendSuite(
+  'in a table of MariaDB',
+  requires('mariadbd'),
+  async () => await groundOf(async () => await onMariadb()),
+  25,
+);
+
+interleavings('a table of MariaDB', requires('mariadbd'), onMariadb);
+
+/** Holds that a list is not there, and that neither the answer nor the log's cause has anything of the DSN. */
+async function assertUnavailable(work: Promise<unknown>, why: RegExp, { password }: MariaDb): Promise<void> {
+  await assert.rejects(work, (error: Error & { failure?: string; status?: number }) => {
+    const told = `${error.message} ${String(error.stack)} ${String((error.cause as Error).stack)}`;
+    assert.equal(error.failure, 'SEARCH_UNAVAILABLE', told);
+    assert.equal(error.status, 503);
+    assert.match((error.cause as Error).message, why);
+    for (const secret of [password, password.slice(-16), '127.0.0.1', 'registry1', '@tcp'])
+      assert.ok(!told.includes(secret), `${secret} in ${told}`);
+    return true;
+  });
+}
+
+describe('a table of MariaDB', requires('mariadbd'), () => {
+  let server: MariaDb;
+  const opened: SearchBackend[] = [];
+
+  before(async () => {
+    server = await mariadb();
+  });
+
+  after(async () => {
+    for (const backend of opened) await backend.close();
+    await server.stop();
+  });
+
+  const connect = ({ dsn }: Pick<Database, 'dsn'>, more = '') => {
+    const backend = mysqlSearch(dsn + more);
+    opened.push(backend);
+    return backend;
+  };
+
+  it('is made with the very definition of the registry before this one', async () => {
+    const [ours, original] = [await server.newDatabase(), await server.newDatabase()];
+    await connect(ours).list(all);
+    await original.sql(originalTable);
+    assert.equal(
+      await ours.sql('SHOW CREATE TABLE repositories'),
+      await original.sql('SHOW CREATE TABLE repositories'),
+    );
+  });
+
+  it('is used as it is, also by a user who may not make one, whatever rows it has', async () => {
+    const database = await server.newDatabase('SELECT, INSERT, UPDATE, DELETE');
+    await database.sql(
+      `${originalTable} INSERT INTO repositories (name, createTime) VALUES ('b', 0), ('ab', 0), ('a_b', 1500000000),
+      ('Not/A/Name', 0), ('caf\u00e9', 0), ('', 0), ('a', 0), ('A-B', 0), ('"quoted''', 0), ('team/app', 99999999999);`,
+    );
+    const backend = connect(database);
+    assert.deepEqual(await backend.list(all), { names: ['a', 'a_b', 'ab', 'b', 'team/app'], more: false });
+    assert.deepEqual(await backend.list({ n: 2, last: 'a' }), { names: ['a_b', 'ab'], more: true });
+    for (let n = 1; n <= 4; n++)
+      assert.deepEqual((await backend.list({ n, last: '' })).names, ['a', 'a_b', 'ab', 'b'].slice(0, n));
+    await backend.record(name('a-b'));
+    assert.deepEqual((await backend.list(all)).names, ['a', 'a-b', 'a_b', 'ab', 'b', 'team/app']);
+    const bucket = new NamesBucket();
+    for (const one of ['a', 'a_b', 'b', 'cafe', 'new']) await bucket.add(one);
+    await backend.reindex(bucket);
+    // Recorded just now, and recorded in the future: neither is doubted.
+    assert.deepEqual((await backend.list(all)).names, ['a', 'a-b', 'a_b', 'b', 'cafe', 'new', 'team/app']);
+    assert.equal(await database.sql('SELECT COUNT(*) FROM repositories'), '7');
+  });
+
+  it('has the time of the last push in seconds', async () => {
+    const database = await server.newDatabase();
+    const backend = connect(database);
+    await backend.record(name('a'));
+    await database.sql('UPDATE repositories SET createTime = 5');
+    await backend.record(name('a'));
+    const [listed, time] = (await database.sql('SELECT * FROM repositories')).split('\t');
+    assert.equal(listed, 'a');
+    assert.ok(Math.abs(Number(time) - Date.now() / 1000) < 60, time);
+  });
+
+  it('takes no harm from what is searched for', async () => {
+    const backend = connect(await server.newDatabase());
+    await backend.record(name('a'));
+    for (const term of [
+      "'; DROP TABLE repositories; --",
+      "a' OR '1'='1",
+      '"',
+      '\\',
+      '`',
+      '\0',
+      '😀',
+      'a%',
+      '?',
+    ])
+      assert.deepEqual(await backend.search(term, { size: 10, number: 1 }), { names: [], total: 0 }, term);
+    assert.deepEqual((await backend.list(all)).names, ['a']);
+  });
+
+  it(
+    'has 100,000 repositories, which come page by page out of the key alone',
+    { timeout: 120_000 },
+    async () => {
+      const database = await server.newDatabase();
+      await database.sql(originalTable);
+      const names = manyNames(100_000);
+      for (let at = 0; at < names.length; at += 4000) {
+        const rows = names.slice(at, at + 4000).map((one) => `('${one}')`);
+        await database.sql(`INSERT INTO repositories (name) VALUES ${rows.join(',')}`);
+      }
+      const backend = connect(database);
+      await assertPages(backend, names);
+      await database.sql("SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = 1;");
+      const last = 'team50/app_3/cache';
+      await backend.list({ n: 100, last });
+      await database.sql('SET GLOBAL general_log = 0;');
+      const log = await database.sql(
+        "SELECT REPLACE(argument, CHAR(10), ' ') FROM mysql.general_log WHERE command_type = 'Execute'",
+      );
+      const statements = log.split('\n').filter((statement) => statement.startsWith('SELECT name'));
+      assert.ok(statements.length > 0 && statements.length <= 2, log);
+      for (const prepared of statements) {
+        // The log has no values. Those of the second statement are others, of ranges as well.
+        const ranges = rangesAfter(last).flatMap(({ from, to }) => [from, to]);
+        const values = ['', ...ranges];
+        const count = prepared.split('?').length - 1;
+        const statement = prepared
+          .split('?')
+          .map(
+            (part, i) =>
+              part +
+              (i < count - 1
+                ? `'${values[i] ?? values.at(i % 2 === 1 ? -2 : -1) ?? ''}'`
+                : i < count
+                  ? '101'
+                  : ''),
+          )
+          .join('');
+        const plan = await database.sql(`EXPLAIN ${statement}`);
+        assert.match(plan, /\trange\tPRIMARY\tPRIMARY\t.*Using index/, plan);
+        assert.doesNotMatch(plan, /filesort|temporary/, plan);
+        const read = await database.sql(`FLUSH STATUS; ${statement}; SHOW STATUS LIKE 'Handler_read_next'`);
+        const rows = Number(/Handler_read_next\t(\d+)/.exec(read)?.[1]);
+        assert.ok(rows <= 102, `${rows} rows were read`);
+      }
+    },
+  );
+
+  it('that is wrong or out of reach is 503 with advice, and nothing of the DSN', async () => {
+    const database = await server.newDatabase();
+    const wrong = (from: string | RegExp, to: string) => connect({ dsn: database.dsn.replace(from, to) });
+    const refused = /refuses the user or the password of SEARCH_BACKEND_MYSQL/;
+    await assertUnavailable(wrong(server.password, 'guessed-wrong').list(all), refused, server);
+    await assertUnavailable(
+      wrong(/\/registry\d+\?/, '/other?').list(all),
+      /may not use its database/,
+      server,
+    );
+    await assertUnavailable(wrong(`:${server.port}`, ':1').list(all), /nothing listens/, server);
+    await assertUnavailable(connect(database, '&tls=true').list(all), /TLS|did not do/, server);
+    await database.sql('CREATE TABLE repositories (id INT PRIMARY KEY)');
+    await assertUnavailable(connect(database).list(all), /other columns/, server);
+    const poor = connect(await server.newDatabase('SELECT'));
+    await assertUnavailable(poor.list(all), /grant|did not do/, server);
+  });
+
+  it('that answers too slowly is 503 in time, and its connections are none the worse', async () => {
+    const database = await server.newDatabase();
+    const backend = connect(database, '&readTimeout=400ms');
+    await backend.record(name('a'));
+    const locked = database.sql('LOCK TABLES repositories WRITE; SELECT SLEEP(2);');
+    await delay(500);
+    const start = performance.now();
+    const slow = /answers too slowly/;
+    await Promise.all(
+      Array.from({ length: 4 }, async () => {
+        await assertUnavailable(backend.list(all), slow, server);
+      }),
+    );
+    assert.ok(performance.now() - start < 1400, `${performance.now() - start} ms`);
+    await locked;
+    for (let i = 0; i < 8; i++) assert.deepEqual((await backend.list(all)).names, ['a']);
+  });
+
+  it('behind an address that says nothing is 503 in time', async () => {
+    const sockets = new Set<Socket>();
+    const silent = createServer((socket) => sockets.add(socket)).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const backend = connect({ dsn: `u:p@tcp(127.0.0.1:${port})/db?timeout=300ms` });
+    const start = performance.now();
+    await assertUnavailable(backend.list(all), /does not answer/, server);
+    assert.ok(performance.now() - start < 2000);
+    for (const socket of sockets) socket.destroy();
+    silent.close();
+  });
+
+  it('stopped and started under load gives right answers or 503, and then all of them again', async () => {
+    const database = await server.newDatabase();
+    const backends = [connect(database), connect(database)];
+    const recorded = new Set<string>();
+    const counts = { right: 0, unavailable: 0 };
+    let until = Infinity;
+    const attempt = async (work: () => Promise<void>) => {
+      try {
+        await work();
+        counts.right += 1;
+      } catch (error) {
+        assert.equal((error as { failure?: string }).failure, 'SEARCH_UNAVAILABLE', String(error));
+        counts.unavailable += 1;
+        await delay(5);
+      }
+    };
+    const load = backends.flatMap((backend, b) =>
+      [0, 1, 2].map(async (worker) => {
+        for (let i = 0; performance.now() < until; i++) {
+          await attempt(async () => {
+            await backend.record(name(`load/${b}/${worker}/${i}`));
+            recorded.add(`load/${b}/${worker}/${i}`);
+          });
+          await attempt(async () => {
+            const before = [...recorded].filter((one) => one.startsWith(`load/${b}/${worker}/`));
+            const { names } = await backend.list({ n: 100_000, last: '' });
+            const listed = new Set(names);
+            assert.deepEqual(
+              before.filter((one) => !listed.has(one)),
+              [],
+            );
+          });
+        }
+      }),
+    );
+    for (const end of ['shutDown', 'kill'] as const) {
+      await delay(700);
+      await server[end]();
+      await delay(300);
+      await server.restart();
+    }
+    until = performance.now() + 500;
+    await Promise.all(load);
+    assert.ok(counts.right > 100 && counts.unavailable > 10, JSON.stringify(counts));
+    const { names } = await (backends[0] as SearchBackend).list({ n: 100_000, last: '' });
+    assert.deepEqual(
+      [...recorded].filter((one) => !names.includes(one)),
+      [],
+    );
+    console.log(`under load: ${JSON.stringify(counts)}`);
+  });
+});
