@@ -18,17 +18,20 @@ export interface Job<Parts> {
 export function scheduled<Parts>({ name, start, run }: Job<Parts>): () => Promise<void> {
   let made: Promise<{ parts: Parts; log: Logger }> | undefined;
   const make = async () => {
-    const config = loadConfig('maintenance');
-    return { parts: await start(config), log: createLogger(config.logLevel) };
+    try {
+      const config = loadConfig('maintenance');
+      return { parts: await start(config), log: createLogger(config.logLevel) };
+    } catch (error) {
+      // It may succeed next time, such as when the storage was out of reach.
+      made = undefined;
+      throw error;
+    }
   };
   return async () => {
     try {
-      made ??= make();
-      const { parts, log } = await made;
+      const { parts, log } = await (made ??= make());
       await run(parts, log);
     } catch (error) {
-      // A start that failed may succeed next time, such as when the storage was out of reach.
-      made = undefined;
       logFailure(name, error);
       throw error;
     }

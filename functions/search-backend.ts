@@ -24,12 +24,12 @@ export class Search {
 
   /** @throws RegistryError SEARCH_UNAVAILABLE, whose cause names the setting to look at */
   async backend(): Promise<SearchBackend> {
-    this.#backend ??= this.#open();
+    const opening = (this.#backend ??= this.#open());
     try {
-      return await this.#backend;
+      return await opening;
     } catch (cause) {
-      // It may be there next time.
-      this.#backend = undefined;
+      // It may be there next time, unless another one has begun that.
+      if (this.#backend === opening) this.#backend = undefined;
       throw new RegistryError('SEARCH_UNAVAILABLE', undefined, [], { cause });
     }
   }

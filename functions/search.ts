@@ -8,8 +8,8 @@ import { lambdaHandler } from './lambda.ts';
 /** Results of a page when `n` is not given, as docker asks for. */
 const defaultSize = 25;
 
-/** Characters beyond which no repository has a name. */
-const longestTerm = 255;
+/** What names are made of, and as long as they may be: anything else is in none. */
+const partOfName = /^[a-z0-9._/-]{0,255}$/;
 
 /** `/v1/_ping` and `/v1/search`: all that `docker search` and `podman search` need of the Docker Registry API V1. */
 export const search: Operations<'search'> = {
@@ -38,7 +38,7 @@ async function results(backend: SearchBackend, query: URLSearchParams): Promise<
   // Names are in lower case, however they are searched for.
   const { names, total } = await find(backend, term.toLowerCase(), page);
   return {
-    query: term.slice(0, longestTerm),
+    query: term.slice(0, 255),
     page: page.number,
     page_size: page.size,
     num_pages: page.size === 0 ? 0 : Math.ceil(total / page.size),
@@ -51,5 +51,5 @@ async function results(backend: SearchBackend, query: URLSearchParams): Promise<
 const unrated = { description: '', star_count: 0, is_official: false, is_automated: false };
 
 async function find(backend: SearchBackend, term: string, page: SearchPage): Promise<SearchResults> {
-  return term.length > longestTerm ? { names: [], total: 0 } : await backend.search(term, page);
+  return partOfName.test(term) ? await backend.search(term, page) : { names: [], total: 0 };
 }

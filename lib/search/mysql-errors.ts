@@ -16,6 +16,11 @@ export function isLostConnection(error: unknown): boolean {
   return lost.has(codeOf(error)) || (error instanceof Error && /closed state|is closed/.test(error.message));
 }
 
+/** Whether the server speaks no TLS. */
+export function isWithoutTls(error: unknown): boolean {
+  return codeOf(error) === 'HANDSHAKE_NO_SSL_SUPPORT';
+}
+
 /** Whether a statement met another one that writes, and may be repeated. */
 export function isMeeting(error: unknown): boolean {
   return meetings.has(codeOf(error));

@@ -7,7 +7,7 @@ import type { Page } from '../protocol/pages.ts';
 import type { NamePage } from '../registry/name-order.ts';
 import { compareKeys, StoreError } from '../storage/store.ts';
 import type { MysqlConfig } from './mysql-dsn.ts';
-import { adviceOn, isLostConnection, isMeeting } from './mysql-errors.ts';
+import { adviceOn, isLostConnection, isMeeting, isWithoutTls } from './mysql-errors.ts';
 import { intersect, rangesAfter, rangesOfLate, type KeyRange } from './mysql-order.ts';
 import type { BucketNames, Reindexed, SearchBackend, SearchPage, SearchResults } from './search-backend.ts';
 
@@ -47,12 +47,15 @@ type Values = readonly (string | number)[];
 
 /** The list in a table of MySQL or MariaDB, with prepared statements alone. */
 export class MysqlSearch implements SearchBackend {
-  readonly #pool: Pool;
   readonly #within: number;
+  #pool: Pool;
+  /** What to do with a server that speaks no TLS, where that was only preferred. */
+  readonly #plain: PoolOptions | undefined;
 
   /** Connects at the first statement. */
   constructor(config: MysqlConfig) {
     this.#pool = createPool(poolOptions(config));
+    this.#plain = config.tls === 'preferred' ? poolOptions({ ...config, tls: 'off' }) : undefined;
     this.#within = config.readTimeout ?? answerWithin;
   }
 
@@ -130,7 +133,8 @@ export class MysqlSearch implements SearchBackend {
   }
 
   async close(): Promise<void> {
-    await this.#pool.end();
+    // A connection that is still being made may fail, and nobody needs it any more.
+    await this.#pool.end().catch(() => undefined);
   }
 
   /** @returns how many have gone */
@@ -188,7 +192,8 @@ export class MysqlSearch implements SearchBackend {
   }
 
   async #connection(): Promise<PoolConnection> {
-    const connecting = this.#pool.getConnection();
+    const pool = this.#pool;
+    const connecting = pool.getConnection();
     try {
       return await this.#inTime(connecting);
     } catch (error) {
@@ -199,8 +204,18 @@ export class MysqlSearch implements SearchBackend {
         },
         () => undefined,
       );
-      throw error;
+      if (!isWithoutTls(error) || !this.#speakPlainly(pool)) throw error;
+      return await this.#connection();
     }
+  }
+
+  /** @param pool that has found no TLS @returns whether there is another one without, which others may have made */
+  #speakPlainly(pool: Pool): boolean {
+    if (this.#pool === pool && this.#plain !== undefined) {
+      this.#pool = createPool(this.#plain);
+      pool.end().catch(() => undefined);
+    }
+    return this.#pool !== pool;
   }
 
   async #on(connection: PoolConnection, sql: string, values: Values): Promise<RowDataPacket[]> {
@@ -226,9 +241,11 @@ export class MysqlSearch implements SearchBackend {
   async #mayGoBetter(error: unknown): Promise<boolean> {
     if (isLostConnection(error) || isMeeting(error)) return true;
     if ((error as { code?: unknown }).code !== 'ER_NO_SUCH_TABLE') return false;
-    await this.#inTime(this.#pool.query(definition)).catch((cause: unknown) => {
+    try {
+      await this.#withConnection(async (connection) => await this.#inTime(connection.query(definition)));
+    } catch (cause) {
       throw unavailable(cause);
-    });
+    }
     return true;
   }
 
@@ -349,7 +366,9 @@ function poolOptions({ user, password, database, address, tls, connectTimeout }:
     password,
     database,
     ...('socketPath' in address ? address : { host: address.host, port: address.port }),
-    ...(tls === 'off' ? {} : { ssl: { rejectUnauthorized: tls === 'verified' } }),
+    ...(tls === 'off'
+      ? {}
+      : { ssl: { rejectUnauthorized: tls === 'verified', verifyIdentity: tls === 'verified' } }),
     charset: 'UTF8_GENERAL_CI',
     connectTimeout: connectTimeout ?? connectWithin,
     connectionLimit: poolSize,

@@ -182,6 +182,10 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     );
     await assertUnavailable(wrong(`:${server.port}`, ':1').list(all), /nothing listens/, server);
     await assertUnavailable(connect(database, '&tls=true').list(all), /TLS|did not do/, server);
+    const preferring = connect(database, '&tls=preferred');
+    for (const { names } of await Promise.all([1, 2, 3].map(async () => await preferring.list(all))))
+      assert.deepEqual(names, []);
+    await database.sql('DROP TABLE repositories');
     await database.sql('CREATE TABLE repositories (id INT PRIMARY KEY)');
     await assertUnavailable(connect(database).list(all), /other columns/, server);
     const poor = connect(await server.newDatabase('SELECT'));
