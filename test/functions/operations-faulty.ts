@@ -15,7 +15,11 @@ const fates: readonly Fate[] = [
 ];
 
 /** The table of operations, on a bucket of which each k-th request fails. Once in a process. */
-export function operationsOnFaulty(kind: BucketKind, k: number): void {
+export function operationsOnFaulty(
+  kind: BucketKind,
+  k: number,
+  { serverOnly = false }: { readonly serverOnly?: boolean } = {},
+): void {
   describe(
     `the table of operations on ${kind.name}, of whose requests each ${k}-th fails`,
     requires(...kind.needs),
@@ -42,7 +46,7 @@ export function operationsOnFaulty(kind: BucketKind, k: number): void {
           const storage = await buckets.newBucket();
           return { ...storage, settings: proxied(kind, storage, proxy) };
         },
-        { faulty: true },
+        { faulty: true, serverOnly },
       );
     },
   );

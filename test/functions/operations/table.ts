@@ -14,10 +14,11 @@ import { uploadCases } from './uploads.ts';
 /**
  * The table of operations, on each way a client reaches a registry on a storage. Once in a process.
  * @param faulty whether the storage fails now and then: operations may then fail as well, and say so
+ * @param serverOnly leaves out the functions, where each request takes long
  */
 export function tableOfOperations(
   openStorage: () => Promise<TestStorage>,
-  { faulty = false }: { readonly faulty?: boolean } = {},
+  { faulty = false, serverOnly = false }: { readonly faulty?: boolean; readonly serverOnly?: boolean } = {},
 ): void {
   let planes: Planes;
   const outcomes = faulty ? { passed: 0, failed: 0 } : undefined;
@@ -51,6 +52,8 @@ export function tableOfOperations(
   };
 
   operations('through the streaming server', ({ server }) => new ClientOf(server));
+
+  if (serverOnly) return;
 
   operations(
     'through the functions, with uploads through the data plane',
