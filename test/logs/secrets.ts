@@ -5,7 +5,8 @@ const forms: Readonly<Record<string, RegExp>> = {
     /[?&](?:_state|signature|x-amz-(?:signature|credential|security-token)|sohucsaccesskeyid)=/i,
   'an Authorization header': /AWS4-HMAC-SHA256 Credential|\b(?:Bearer|Basic) [\w+/=-]{8,}/,
   'a URL with a password': /\/\/[^\s/@:"']*:[^\s/@"']+@/,
-  'a DSN': /:[^\s"']*@(?:tcp|unix)\(/,
+  // Advice on settings shows what one is like.
+  'a DSN': /:(?!password@)[^\s"']*@(?:tcp|unix)\(/,
 };
 
 /**
