@@ -2,14 +2,14 @@
  * `npm test [file, folder or part of a path …] [-- --grep pattern]`: runs the tests and reports on them.
  * The last line is `N passed, N failed[, N skipped]`; only tests count, not the suites around them.
  */
-import { existsSync, globSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { existsSync, globSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { run } from 'node:test';
 import type { TestEvent } from 'node:test/reporters';
 import { parseArgs } from 'node:util';
 import { keepIn, keepLog } from './logs/kept.ts';
 import { Report } from './report.ts';
-import { temporaryFolder } from './servers/folder.ts';
 
 /** For each test and hook, in milliseconds. A suite may take as long as its tests. */
 const TEST_TIMEOUT = 5 * 60_000;
@@ -31,14 +31,15 @@ async function main(): Promise<number> {
   const files = chooseFiles(positionals);
   const report = new Report();
   const signal = AbortSignal.any([interruption(), AbortSignal.timeout(RUN_TIMEOUT)]);
-  const logs = await temporaryFolder('logs');
-  keepIn(logs.path);
+  // Not a folder of servers/: that would end this process at the first signal, without a report.
+  const logs = mkdtempSync(join(tmpdir(), 'stowage-logs-'));
+  keepIn(logs);
   // Hundreds of processes are started, each of which would compile the same files.
-  process.env['NODE_COMPILE_CACHE'] ??= logs.path;
+  process.env['NODE_COMPILE_CACHE'] ??= logs;
   await runFiles(files, report, signal, patterns);
   // Only a whole run has logged all there is.
   if (positionals.length === 0 && patterns === undefined) await runFiles([allLogs], report, signal);
-  logs.remove();
+  rmSync(logs, { recursive: true, force: true });
   return report.finish();
 }
 
