@@ -1,9 +1,9 @@
 import Koa, { type Context, type Middleware } from 'koa';
-import { setTimeout as delay } from 'node:timers/promises';
 import { RegistryError } from '../lib/protocol/errors.ts';
 import { parseTarget, type Group, type Target } from '../lib/protocol/routes.ts';
 import { StoreUnavailable } from '../lib/storage/store.ts';
 import { contentLength } from './body.ts';
+import { inTime } from './in-time.ts';
 import { logRequests } from './logging.ts';
 import { requestTarget } from './request-target.ts';
 import type { Services } from './services.ts';
@@ -135,7 +135,7 @@ async function callOperation<G extends Group>(
   };
   // The bytes of an upload are worth waiting for: what is finished too late for the gateway is found by a repetition.
   if (limits.answer === undefined || (target.group === 'uploads' && hasBytes(ctx))) await work();
-  else await inTime(limits.answer, work);
+  else await inTime(work(), limits.answer, tooSlow);
 }
 
 /** Whether a request brings bytes of a blob, or makes one of those that came before. */
@@ -143,19 +143,7 @@ function hasBytes({ method, req }: Context): boolean {
   return method === 'PATCH' || method === 'PUT' || (contentLength(req) ?? 0) > 0;
 }
 
-/** @throws RegistryError UNAVAILABLE after some milliseconds; what was begun goes on, and is not heard any more */
-async function inTime(milliseconds: number, work: () => Promise<void>): Promise<void> {
-  const timer = new AbortController();
-  const late = delay(milliseconds, undefined, { signal: timer.signal }).then(() => {
-    throw new RegistryError('UNAVAILABLE', 'the storage answers too slowly; try again');
-  });
-  try {
-    await Promise.race([work(), late]);
-  } finally {
-    timer.abort();
-    late.catch(() => undefined);
-  }
-}
+const tooSlow = () => new RegistryError('UNAVAILABLE', 'the storage answers too slowly; try again');
 
 function find<G extends Group>(operations: Operations<G>, method: string): Operation<G> | undefined {
   const own = Object.hasOwn(operations, method) ? operations[method as Method] : undefined;

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { once } from 'node:events';
 import { RegistryError } from '../lib/protocol/errors.ts';
+import { inTime } from './in-time.ts';
 import type { Limits } from './limits.ts';
 
 /** Bytes a request announces for its body, if it does. Koa's own reading of it ends at 2 GiB. */
@@ -19,7 +20,7 @@ export async function hasBody(request: IncomingMessage, { within }: Limits['pace
   if (request.headers['transfer-encoding'] === undefined) return false;
   if (request.readableLength > 0) return true;
   // One that is all there and empty never becomes readable, it only ends.
-  if (!request.complete && !request.readableEnded) await inTime(once(request, 'readable'), within);
+  if (!request.complete && !request.readableEnded) await inTime(once(request, 'readable'), within, tooSlow);
   return request.readableLength > 0;
 }
 
@@ -38,7 +39,7 @@ export async function* bodyOf(
   try {
     for (;;) {
       const began = performance.now();
-      const piece = await inTime(pieces.next(), pace.within - waited);
+      const piece = await inTime(pieces.next(), pace.within - waited, tooSlow);
       if (piece.done === true) break;
       waited += performance.now() - began;
       received += piece.value.byteLength;
@@ -53,20 +54,4 @@ export async function* bodyOf(
   }
 }
 
-/** @throws RegistryError TOO_SLOW */
-async function inTime<T>(coming: Promise<T>, milliseconds: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => {
-        reject(new RegistryError('TOO_SLOW'));
-      },
-      Math.max(0, milliseconds),
-    );
-  });
-  try {
-    return await Promise.race([coming, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+const tooSlow = () => new RegistryError('TOO_SLOW');

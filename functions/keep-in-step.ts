@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { RepositoryName } from '../lib/protocol/names.ts';
+import { inTime } from './in-time.ts';
 import type { Services } from './services.ts';
 
 /**
@@ -10,22 +10,16 @@ export async function recordPush(
   { search, log, limits }: Pick<Services, 'search' | 'log' | 'limits'>,
   name: RepositoryName,
 ): Promise<void> {
-  const timer = new AbortController();
-  const late = delay(limits.record, undefined, { signal: timer.signal }).then(() => {
-    throw new Error(`it did not answer within ${limits.record / 1000} s`);
-  });
   const record = search.backend().then(async (backend) => {
     await backend.record(name);
   });
+  const late = () => new Error(`it did not answer within ${limits.record / 1000} s`);
   try {
-    await Promise.race([record, late]);
+    await inTime(record, limits.record, late);
   } catch (error) {
     log.warn(
       { err: error, name },
       'the list of repositories is behind: a push is not in it until the next reindex',
     );
-  } finally {
-    timer.abort();
-    for (const one of [record, late]) one.catch(() => undefined);
   }
 }

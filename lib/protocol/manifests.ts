@@ -170,11 +170,25 @@ function assertPlainKeys(object: JsonObject, known: readonly string[]): void {
 }
 
 const manifestKeys = [
-  ...['schemaVersion', 'mediaType', 'config', 'layers', 'manifests', 'subject', 'fsLayers'],
-  ...['artifactType', 'annotations'],
+  'schemaVersion',
+  'mediaType',
+  'config',
+  'layers',
+  'manifests',
+  'subject',
+  'fsLayers',
+  'artifactType',
+  'annotations',
 ];
 const descriptorKeys = [
-  ...['mediaType', 'digest', 'size', 'urls', 'annotations', 'data', 'platform', 'artifactType'],
+  'mediaType',
+  'digest',
+  'size',
+  'urls',
+  'annotations',
+  'data',
+  'platform',
+  'artifactType',
 ];
 const platformKeys = ['architecture', 'os', 'os.version', 'os.features', 'variant', 'features'];
 

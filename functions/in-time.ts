@@ -1,0 +1,20 @@
+/**
+ * What is coming, unless it takes too long: then it goes on, and is not heard any more.
+ * @param late the error that it is then
+ */
+export async function inTime<T>(coming: Promise<T>, milliseconds: number, late: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const end = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => {
+        reject(late());
+      },
+      Math.max(0, milliseconds),
+    );
+  });
+  try {
+    return await Promise.race([coming, end]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
