@@ -52,8 +52,14 @@ describe('with REGISTRY_STORAGE_DELETE_ENABLED=false', () => {
     it(`the ${plane} refuses to delete tags, manifests and blobs, and has them still`, async () => {
       const name = someName();
       const { bytes, digest, layer } = await client().pushImage(name, 'v1');
-      for (const path of [`manifests/v1`, `manifests/${digest}`, `blobs/${layer}`])
-        await client().must(405, { method: 'DELETE', path: `/v2/${name}/${path}` });
+      for (const [path, allow] of [
+        [`manifests/v1`, 'GET, HEAD, PUT'],
+        [`manifests/${digest}`, 'GET, HEAD, PUT'],
+        [`blobs/${layer}`, 'GET, HEAD'],
+      ]) {
+        const refusal = await client().must(405, { method: 'DELETE', path: `/v2/${name}/${path}` });
+        assert.equal(refusal.headers.allow, allow);
+      }
       const reply = await client().must(200, { method: 'GET', path: `/v2/${name}/manifests/v1` });
       assert.ok(reply.body.equals(bytes));
       await client().must(200, { method: 'HEAD', path: `/v2/${name}/blobs/${layer}` });

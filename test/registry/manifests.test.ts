@@ -213,6 +213,31 @@ describe('a manifest that is put', () => {
     await assertThere(name, tagged('sig'), bytes);
   });
 
+  it('is read from the bucket once for many who ask at the same time', async () => {
+    const name = fresh();
+    const bytes = await image(name);
+    await push(name, bytes, 'popular');
+    let reads = 0;
+    const counting = new Proxy(store, {
+      get(target, property) {
+        if (property === 'read') {
+          return async (key: string, limit: number) => {
+            if (key === blobData(digestOf(bytes))) reads++;
+            return await target.read(key, limit);
+          };
+        }
+        const value: unknown = Reflect.get(target, property, target);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+    const { manifests } = createRegistry(counting);
+    const pulled = await Promise.all(
+      Array.from({ length: 50 }, async () => await manifests.get(name, tagged('popular'))),
+    );
+    assert.ok(pulled.every((one) => one.bytes.equals(bytes)));
+    assert.equal(reads, 1);
+  });
+
   it('with a layer that can be had elsewhere need not have it here', async () => {
     const name = fresh();
     const foreign = descriptor(sha256Digest('f'.repeat(64)), {

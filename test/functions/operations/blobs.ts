@@ -71,7 +71,7 @@ export const blobCases: readonly Case[] = [
   range('cuts a range at the end of the blob', 'bytes=8-500', '89', 'bytes 8-9/10'),
   onBlob('refuses a range beyond the end with 416 and the size', 'GET', { range: 'bytes=10-' }, () => ({
     status: 416,
-    headers: { 'content-range': 'bytes */10' },
+    headers: { 'content-range': 'bytes */10', 'cache-control': undefined, etag: undefined },
     errors: ['RANGE_INVALID'],
   })),
   onBlob('sends all of it when several ranges are asked for', 'GET', { range: 'bytes=0-1,4-5' }, () => ({
@@ -90,6 +90,28 @@ export const blobCases: readonly Case[] = [
       status: 200,
       bytes: text,
     }),
+  ),
+  ...['GET', 'HEAD'].flatMap((method) => [
+    onBlob(
+      `answers 304 to a ${method} of a client that has any content`,
+      method,
+      { 'if-none-match': '*' },
+      () => ({
+        status: 304,
+      }),
+    ),
+    onBlob(
+      `sends the blob, or of it, to a ${method} of a client whose tag only has the digest in it`,
+      method,
+      { 'if-none-match': `"not-${digestOf(text)}-at-all"` },
+      () => ({ status: 200, ...(method === 'GET' && { bytes: text }) }),
+    ),
+  ]),
+  onBlob(
+    'sends all of it when If-Range is a weak tag',
+    'GET',
+    { range: 'bytes=0-1', 'if-range': `W/"${digestOf(text)}"` },
+    () => ({ status: 200, bytes: text }),
   ),
   {
     title: 'answers 304 to a client that has the blob',

@@ -84,6 +84,26 @@ const starting: readonly Case[] = [
     async (_, name) => await Promise.resolve({ query: '', expect: goesOn(202, name, '0-0') }),
   ),
   {
+    title: 'refuses to append where no upload is named, and says what is taken there',
+    async act() {
+      return await Promise.resolve({
+        ask: { method: 'PATCH', path: `/v2/${someName()}/blobs/uploads/`, body: Buffer.from('x') },
+        expect: { status: 405, headers: { allow: 'POST' }, errors: ['UNSUPPORTED'] },
+      });
+    },
+  },
+  {
+    title: 'refuses to start an upload at another, and says what is taken there',
+    async act({ client }) {
+      // Not where its bytes go: a data plane knows of no uploads to be started.
+      const { pathname, search } = new URL(await client.startUpload(someName()));
+      return {
+        ask: { method: 'POST', path: pathname + search },
+        expect: { status: 405, headers: { allow: 'GET, PATCH, PUT, DELETE' }, errors: ['UNSUPPORTED'] },
+      };
+    },
+  },
+  {
     title: 'POST starts an upload without the slash as well',
     async act() {
       const name = someName();
