@@ -19,8 +19,8 @@ const RUN_TIMEOUT = 45 * 60_000;
 
 const usage = 'Usage: npm test [file, folder or part of a path …] [-- --grep regular-expression]';
 
-/** Big client suites spend their time in other processes; more at once only makes each slower. */
-const FILES_AT_ONCE = 2;
+/** On two cores: tests of failures wait much of their time. */
+const FILES_AT_ONCE = 3;
 
 const allLogs = resolve(import.meta.dirname, 'logs/all-logs.ts');
 

@@ -69,7 +69,7 @@ export function faultyBucket(kind: BucketKind, { rounds, between }: Faults): voi
       }
     };
 
-    describe('that fails once', { concurrency: 8 }, () => {
+    describe('that fails once', { concurrency: 24 }, () => {
       for (const { title, prepare } of killOperations('server'))
         it(`lets ${title} succeed, or fail and be repeated`, async () => {
           await onGround(async (ground) => {
@@ -91,9 +91,10 @@ export function faultyBucket(kind: BucketKind, { rounds, between }: Faults): voi
       for (const { title, prepare } of readOperations)
         it(`never hides what is there from ${title}`, async () => {
           await onGround(async (ground) => {
+            const next = await prepare(ground.client, 'team/app');
             for (const round of readMishaps.keys())
               for (let k = 0, happened = true; happened; k++) {
-                const { ask, check } = await prepare(ground.client, `team/app-${round}-${k}`);
+                const { ask, check } = await next();
                 const { reply, index } = await during(
                   ground,
                   (at) => (at === k ? mishapOf(readMishaps, round, k) : 'pass'),
@@ -107,7 +108,7 @@ export function faultyBucket(kind: BucketKind, { rounds, between }: Faults): voi
         });
     });
 
-    describe('that fails from some request on', { concurrency: 16 }, () => {
+    describe('that fails from some request on', { concurrency: 24 }, () => {
       for (const { title, prepare } of killOperations('server'))
         it(`fails ${title} with 503, which then can be repeated`, async () => {
           await onGround(async (ground) => {
@@ -126,8 +127,9 @@ export function faultyBucket(kind: BucketKind, { rounds, between }: Faults): voi
       for (const { title, prepare } of readOperations)
         it(`fails ${title} with 503, or cuts it off`, async () => {
           await onGround(async (ground) => {
+            const next = await prepare(ground.client, 'team/app');
             for (let k = 0, happened = true; happened; k += between) {
-              const { ask, check } = await prepare(ground.client, `team/app-${k}`);
+              const { ask, check } = await next();
               const { reply, index } = await during(ground, (at) => (at >= k ? outage(k) : 'pass'), ask);
               happened = index > k;
               if (happened) assertFailed(reply);

@@ -6,6 +6,7 @@ import {
   imageType,
   indexType,
   manifest,
+  someName,
   type Ask,
   type Client,
   type Reply,
@@ -14,7 +15,11 @@ import {
 /** A request for something that exists. */
 export interface ReadOperation {
   readonly title: string;
-  readonly prepare: (client: Client, name: string) => Promise<PreparedRead>;
+  /**
+   * Lays it into a repository.
+   * @returns what makes a request. Manifests are others each time, as a registry remembers those that it has read.
+   */
+  readonly prepare: (client: Client, name: string) => Promise<() => Promise<PreparedRead>>;
 }
 
 export interface PreparedRead {
@@ -26,18 +31,27 @@ export interface PreparedRead {
 
 const MiB = 1024 ** 2;
 
+const always = (one: PreparedRead) => async (): Promise<PreparedRead> => await Promise.resolve(one);
+
 function pulling(method: 'GET' | 'HEAD', by: 'tag' | 'digest'): ReadOperation {
   return {
     title: `a ${method} of a manifest by ${by}`,
     async prepare(client, name) {
-      const { bytes, digest } = await client.pushImage(name, 'v1');
-      return {
-        ask: { method, path: `/v2/${name}/manifests/${by === 'tag' ? 'v1' : digest}` },
-        check({ status, headers, body }) {
-          assert.equal(status, 200);
-          assert.equal(headers['docker-content-digest'], digest);
-          if (method === 'GET') assert.ok(body.equals(bytes));
-        },
+      const config = randomBytes(40);
+      await client.pushBlob(name, config);
+      return async () => {
+        const annotations = { 'org.example.read': someName() };
+        const bytes = manifest({ config: descriptor(config), layers: [], annotations });
+        const digest = digestOf(bytes);
+        await client.pushManifest(name, 'v1', bytes);
+        return {
+          ask: { method, path: `/v2/${name}/manifests/${by === 'tag' ? 'v1' : digest}` },
+          check({ status, headers, body }) {
+            assert.equal(status, 200);
+            assert.equal(headers['docker-content-digest'], digest);
+            if (method === 'GET') assert.ok(body.equals(bytes));
+          },
+        };
       };
     },
   };
@@ -51,14 +65,14 @@ function downloading(size: number, range?: { readonly start: number; readonly en
       const bytes = randomBytes(size);
       const digest = await client.pushBlob(name, bytes);
       const headers = range === undefined ? {} : { range: `bytes=${range.start}-${range.end}` };
-      return {
+      return always({
         ask: { method: 'GET', path: `/v2/${name}/blobs/${digest}`, headers },
         check({ status, body }) {
           assert.equal(status, range === undefined ? 200 : 206);
           const wanted = range === undefined ? bytes : bytes.subarray(range.start, range.end + 1);
           assert.ok(body.equals(wanted), 'the bytes are others');
         },
-      };
+      });
     },
   };
 }
@@ -77,7 +91,7 @@ export const readOperations: readonly ReadOperation[] = [
         assert.equal(status, 200);
         assert.equal(headers['content-length'], '100');
       };
-      return { ask: { method: 'HEAD', path }, check };
+      return always({ ask: { method: 'HEAD', path }, check });
     },
   },
   {
@@ -89,7 +103,7 @@ export const readOperations: readonly ReadOperation[] = [
         assert.equal(status, 200);
         assert.deepEqual(JSON.parse(body.toString()), { name, tags: ['v1', 'v2'] });
       };
-      return { ask: { method: 'GET', path: `/v2/${name}/tags/list` }, check };
+      return always({ ask: { method: 'GET', path: `/v2/${name}/tags/list` }, check });
     },
   },
   {
@@ -101,7 +115,7 @@ export const readOperations: readonly ReadOperation[] = [
         const { repositories } = JSON.parse(body.toString()) as { repositories: string[] };
         assert.ok(repositories.includes(name));
       };
-      return { ask: { method: 'GET', path: '/v2/_catalog' }, check };
+      return always({ ask: { method: 'GET', path: '/v2/_catalog' }, check });
     },
   },
   {
@@ -113,24 +127,30 @@ export const readOperations: readonly ReadOperation[] = [
         assert.equal(status, 204);
         assert.equal(headers.range, '0-99');
       };
-      return { ask: { method: 'GET', path: pathname + search }, check };
+      return always({ ask: { method: 'GET', path: pathname + search }, check });
     },
   },
   {
     title: 'a PUT of a manifest whose parts are there',
     async prepare(client, name) {
       const { bytes: child } = await client.pushImage(name, 'child');
-      const body = manifest({ manifests: [descriptor(child, imageType)] }, indexType);
-      const ask = {
-        method: 'PUT',
-        path: `/v2/${name}/manifests/${digestOf(body)}`,
-        headers: { 'content-type': indexType },
-        body,
+      return async () => {
+        const fields = {
+          manifests: [descriptor(child, imageType)],
+          annotations: { 'org.example.read': someName() },
+        };
+        const body = manifest(fields, indexType);
+        const ask = {
+          method: 'PUT',
+          path: `/v2/${name}/manifests/${digestOf(body)}`,
+          headers: { 'content-type': indexType },
+          body,
+        };
+        const check = ({ status, body: text }: Reply) => {
+          assert.equal(status, 201, text.toString());
+        };
+        return await Promise.resolve({ ask, check });
       };
-      const check = ({ status, body: text }: Reply) => {
-        assert.equal(status, 201, text.toString());
-      };
-      return { ask, check };
     },
   },
 ];

@@ -31,7 +31,8 @@ export function stalledBucket(kind: BucketKind): void {
       // What comes before may be too large for functions.
       other = new Client(planes.server);
       // The first request of a function may ask more of the bucket than later ones.
-      for (const { prepare } of readOperations) await client.send((await prepare(other, 'warm/up')).ask);
+      for (const { prepare } of readOperations)
+        await client.send((await (await prepare(other, 'warm/up'))()).ask);
     });
 
     after(async () => {
@@ -54,7 +55,7 @@ export function stalledBucket(kind: BucketKind): void {
     it('answer 503 before the gateway does, whatever is asked, but for uploads', async () => {
       const asks: Ask[] = [];
       for (const [i, { prepare }] of readOperations.entries())
-        asks.push((await prepare(other, `read/app-${i}`)).ask);
+        asks.push((await (await prepare(other, `read/app-${i}`))()).ask);
       for (const [i, { title, prepare }] of killOperations('functions').entries())
         if (!/PATCH|PUT after|PUT of \d+|PUT with|POST of \d+/.test(title))
           asks.push((await prepare(other, `write/app-${i}`)).ask);

@@ -64,8 +64,8 @@ const pairs = [
   ['a PUT of the whole blob', 'the empty PUT', 'stream'],
 ] as const;
 
-function interleave(open: () => Arena, part: number): void {
-  for (const [first, second, how] of pairs)
+function interleave(open: () => Arena, part: number, some: readonly (typeof pairs)[number][] = pairs): void {
+  for (const [first, second, how] of some)
     it(`make no wrong blob: ${first} against ${second}, after a ${how}`, async () => {
       const [one, other] = [works[first], works[second]];
       assert.ok(one !== undefined && other !== undefined);
@@ -127,5 +127,10 @@ describe('two writers interleaved at every request on S3', requires('swift-proxy
     return betweenRequests(store, proxied, proxy);
   };
 
-  interleave(arena, 5 * MiB);
+  // Those who only finish do so by few requests, which the calls above stand for one by one.
+  interleave(
+    arena,
+    5 * MiB,
+    pairs.filter(([first, second]) => first !== second && second !== 'the empty PUT'),
+  );
 });

@@ -1,3 +1,5 @@
+import type { Content } from './scs-content.ts';
+
 /** A request that SCS does not do. */
 export class ScsRefusal extends Error {
   readonly status: number;
@@ -13,8 +15,8 @@ export class ScsRefusal extends Error {
 export interface ScsAnswer {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
-  /** XML, or a part of a file from byte `start` to before byte `end`. */
-  readonly body?: string | { readonly path: string; readonly start: number; readonly end: number };
+  /** XML, or bytes of an object from `start` to before `end`. */
+  readonly body?: string | { readonly content: Content; readonly start: number; readonly end: number };
 }
 
 /** Elements in their order; a list stands for as many elements of one name. */

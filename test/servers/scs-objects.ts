@@ -1,14 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { appendFile, copyFile, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { ScsRefusal } from './scs-answers.ts';
+import { copy, join as joined, receive, remove, type Received } from './scs-content.ts';
 
-/** What is kept of an object; its bytes are a file, so that layers of any size fit. */
-export interface StoredObject {
-  readonly path: string;
-  readonly size: number;
-  readonly etag: string;
+/** What is kept of an object. */
+export interface StoredObject extends Received {
   readonly modified: Date;
   /** Content-Type and `x-scs-meta-*`. */
   readonly headers: Readonly<Record<string, string>>;
@@ -40,20 +37,15 @@ export class ScsObjects {
     return object;
   }
 
-  async put(
-    key: string,
-    object: Pick<StoredObject, 'path' | 'size' | 'etag'>,
-    headers: Readonly<Record<string, string>>,
-  ): Promise<StoredObject> {
+  async put(key: string, object: Received, headers: Readonly<Record<string, string>>): Promise<StoredObject> {
     const stored = { ...object, headers, modified: new Date() };
     await this.#replace(key, stored);
     return stored;
   }
 
   async copy(from: StoredObject, to: string): Promise<StoredObject> {
-    const path = this.#newPath();
-    await copyFile(from.path, path);
-    return await this.put(to, { ...from, path }, from.headers);
+    const content = await copy(from.content, this.#newPath);
+    return await this.put(to, { ...from, content }, from.headers);
   }
 
   async rename(from: string, to: string): Promise<void> {
@@ -66,7 +58,7 @@ export class ScsObjects {
   async delete(key: string): Promise<void> {
     const object = this.objects.get(key);
     this.objects.delete(key);
-    if (object !== undefined) await rm(object.path);
+    if (object !== undefined) await remove(object.content);
   }
 
   startUpload(key: string, headers: Readonly<Record<string, string>>): string {
@@ -98,63 +90,33 @@ export class ScsObjects {
     if (chosen.slice(0, -1).some(({ size }) => size < minPart))
       throw new ScsRefusal(400, 'EntityTooSmall', 'a part is under 5 MiB and not the last');
     this.uploads.delete(id);
-    const path = this.#newPath();
     const hash = createHash('md5');
-    for (const part of chosen) {
-      await appendFile(path, await readFile(part.path));
-      hash.update(Buffer.from(part.etag, 'hex'));
-    }
-    for (const part of parts.values()) await rm(part.path);
+    for (const part of chosen) hash.update(Buffer.from(part.etag, 'hex'));
+    const content = await joined(
+      chosen.map((part) => part.content),
+      this.#newPath,
+    );
+    for (const part of parts.values()) await remove(part.content);
     const size = chosen.reduce((sum, part) => sum + part.size, 0);
-    return await this.put(key, { path, size, etag: `${hash.digest('hex')}-${chosen.length}` }, headers);
+    return await this.put(key, { content, size, etag: `${hash.digest('hex')}-${chosen.length}` }, headers);
   }
 
   async abort(key: string, id: string): Promise<void> {
     const { parts } = this.upload(key, id);
     this.uploads.delete(id);
-    for (const part of parts.values()) await rm(part.path);
+    for (const part of parts.values()) await remove(part.content);
   }
 
-  /**
-   * Keeps the body of a request.
-   * @param size bytes that were promised
-   * @param md5 in hexadecimal, where one was sent
-   */
-  async receive(
-    body: Readable,
-    size: number,
-    md5: string | undefined,
-  ): Promise<Pick<StoredObject, 'path' | 'size' | 'etag'>> {
-    const path = this.#newPath();
-    const file = await open(path, 'w');
-    const hash = createHash('md5');
-    let received = 0;
-    try {
-      for await (const bytes of body as AsyncIterable<Buffer>) {
-        hash.update(bytes);
-        received += bytes.byteLength;
-        await file.writeFile(bytes);
-      }
-      const etag = hash.digest('hex');
-      if (received !== size) throw new ScsRefusal(400, 'IncompleteBody', `${received} bytes came`);
-      if (md5 !== undefined && md5 !== etag)
-        throw new ScsRefusal(400, 'BadDigest', `Content-MD5 is not ${etag}`);
-      return { path, size, etag };
-    } catch (error) {
-      await rm(path, { force: true });
-      throw error;
-    } finally {
-      await file.close();
-    }
+  /** Keeps the body of a request. @see receive */
+  async receive(body: Readable, size: number, md5: string | undefined): Promise<Received> {
+    return await receive(body, size, md5, this.#newPath);
   }
 
   async #replace(key: string, object: StoredObject): Promise<void> {
     const before = this.objects.get(key);
     this.objects.set(key, object);
-    if (before !== undefined) await rm(before.path);
+    if (before !== undefined) await remove(before.content);
   }
 
-  #newPath(): string {
-    return join(this.#folder, randomBytes(12).toString('hex'));
-  }
+  readonly #newPath = (): string => join(this.#folder, randomBytes(12).toString('hex'));
 }

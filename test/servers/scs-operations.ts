@@ -290,7 +290,7 @@ function leniently(range: string | undefined, size: number): string | undefined 
 
 /** The headers of an object, and of its bytes those that were asked for. */
 function objectAnswer(object: StoredObject, range: string | undefined, withMetadata: boolean): ScsAnswer {
-  const { path, size, etag, modified } = object;
+  const { content, size, etag, modified } = object;
   const kept = Object.entries(object.headers).filter(([name]) => withMetadata || !meta.test(name));
   const headers = {
     ...(Object.fromEntries(kept) as Record<string, string>),
@@ -302,7 +302,7 @@ function objectAnswer(object: StoredObject, range: string | undefined, withMetad
     return {
       status: 200,
       headers: { ...headers, 'content-length': String(size) },
-      body: { path, start: 0, end: size },
+      body: { content, start: 0, end: size },
     };
   const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(range) ?? [];
   const start = Number(first);
@@ -315,6 +315,6 @@ function objectAnswer(object: StoredObject, range: string | undefined, withMetad
       'content-length': String(end - start),
       'content-range': `bytes ${start}-${end - 1}/${size}`,
     },
-    body: { path, start, end },
+    body: { content, start, end },
   };
 }

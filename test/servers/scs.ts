@@ -1,4 +1,3 @@
-import { createReadStream, openSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { once } from 'node:events';
@@ -8,6 +7,7 @@ import type { Answer, Fate } from './bucket-proxy.ts';
 import { temporaryFolder } from './folder.ts';
 import { freePort } from './ports.ts';
 import { errorXml, ScsRefusal, type ScsAnswer } from './scs-answers.ts';
+import { read } from './scs-content.ts';
 import type { ListingHabits } from './scs-listing.ts';
 import { ScsObjects, type StoredObject } from './scs-objects.ts';
 import { operationOf, perform, type MetadataHabit, type ScsRequest } from './scs-operations.ts';
@@ -213,14 +213,14 @@ async function send(
     return;
   }
   const isHead = incoming.method === 'HEAD';
+  const isCut = fate === 'cut-body';
   if (typeof body === 'object') {
-    // Opened at once: the object may be replaced before all of it is sent.
-    const fd = openSync(body.path, 'r');
+    const bytes = read(body.content, body.start, isCut ? body.end - 1 : body.end);
     outgoing.writeHead(status, headers);
-    const end = fate === 'cut-body' ? body.end - 2 : body.end - 1;
-    const bytes = end < body.start ? [] : createReadStream('', { fd, start: body.start, end });
-    await pipeline(bytes, outgoing, { end: fate !== 'cut-body' });
-    if (fate === 'cut-body') incoming.socket.destroy();
+    if (Buffer.isBuffer(bytes)) outgoing.write(bytes);
+    else await pipeline(bytes, outgoing, { end: false });
+    if (isCut) outgoing.write('', () => incoming.socket.destroy());
+    else outgoing.end();
     return;
   }
   const text = Buffer.from(body ?? '');
@@ -228,6 +228,6 @@ async function send(
   const bodiless = status === 204 ? {} : { 'content-length': length };
   outgoing.writeHead(status, { ...(body !== undefined && xmlType), ...headers, ...bodiless });
   if (isHead) outgoing.end();
-  else if (fate === 'cut-body') outgoing.write(text.subarray(0, -1), () => incoming.socket.destroy());
+  else if (isCut) outgoing.write(text.subarray(0, -1), () => incoming.socket.destroy());
   else outgoing.end(text);
 }

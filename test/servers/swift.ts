@@ -9,6 +9,8 @@ import { freePort } from './ports.ts';
 import { command, launch, type Server } from './process.ts';
 import type { S3Server } from './s3.ts';
 
+const MiB = 1024 ** 2;
+
 const HOST = '127.0.0.1';
 const REGION = 'us-east-1';
 const ACCESS_KEY = 'test:tester';
@@ -95,7 +97,12 @@ async function configure(path: string, ports: Ports): Promise<void> {
       DEFAULT: { ...common(path, ports[kind]), devices: join(path, 'devices'), mount_check: 'false' },
       'pipeline:main': { pipeline: `${kind}-server` },
       // An update of a listing that takes longer is left to a daemon which is not here: it would never be seen.
-      [`app:${kind}-server`]: { use: `egg:swift#${kind}`, container_update_timeout: '30' },
+      [`app:${kind}-server`]: {
+        use: `egg:swift#${kind}`,
+        container_update_timeout: '30',
+        network_chunk_size: String(MiB),
+        disk_chunk_size: String(MiB),
+      },
     });
   await write(path, 'proxy-server.conf', proxyConfiguration(path, ports));
 }
@@ -132,7 +139,13 @@ function proxyConfiguration(path: string, ports: Ports): Sections {
       allow_account_management: 'true',
       account_autocreate: 'true',
       node_timeout: '60',
-      conn_timeout: '5',
+      conn_timeout: '10',
+      // Python does something for each piece.
+      object_chunk_size: String(MiB),
+      client_chunk_size: String(MiB),
+      // The only server there is stays in use, however often connections to it were cut.
+      error_suppression_interval: '0',
+      error_suppression_limit: '1000000',
     },
     ...Object.fromEntries(plain.map((name) => [`filter:${name}`, { use: `egg:swift#${name}` }])),
     'filter:cache': { use: 'egg:swift#memcache', memcache_servers: `${HOST}:${ports.memcached}` },

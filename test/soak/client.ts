@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { Agent } from 'node:http';
 import { send, type Ask, type Reply } from '../functions/client.ts';
 import type { Random } from './random.ts';
 
@@ -13,6 +14,8 @@ export class ManyInstances {
   readonly #random: Random;
   /** Whether failures of the registry are expected. */
   readonly #faulty: boolean;
+  /** Keeps its connections, as real clients do. */
+  readonly #agent = new Agent({ keepAlive: true });
 
   constructor(bases: () => readonly string[], random: Random, faulty: boolean) {
     this.#bases = bases;
@@ -38,6 +41,11 @@ export class ManyInstances {
     return reply;
   }
 
+  /** Closes its connections. */
+  close(): void {
+    this.#agent.destroy();
+  }
+
   /** The path of the next request of an upload, whichever instance is to take it. */
   next(reply: Reply): string {
     const { pathname, search } = new URL(reply.headers.location ?? assert.fail('no Location'), reply.url);
@@ -46,7 +54,7 @@ export class ManyInstances {
 
   async #sendTo(base: string, ask: Ask): Promise<Reply> {
     try {
-      return await send(base, ask);
+      return await send(base, ask, this.#agent);
     } catch (cause) {
       if (this.#faulty) throw new Unanswered('the connection was cut', { cause });
       throw cause;

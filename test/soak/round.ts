@@ -69,11 +69,16 @@ async function clientsOn(
     const own = new Random(random.below(2 ** 32));
     const which = new Random(random.below(2 ** 32));
     const expectFailures = faulty || killEvery < Infinity;
-    const actor = new Actor(world, new ManyInstances(() => fleet.urls, which, expectFailures), own);
-    for (let i = 0; i < steps / clients && !run.isOver; i++) {
-      const outcome = await actor.step();
-      counts[outcome]++;
-      if (++run.done % killEvery === 0) await fleet.replaceOne(which);
+    const client = new ManyInstances(() => fleet.urls, which, expectFailures);
+    const actor = new Actor(world, client, own);
+    try {
+      for (let i = 0; i < steps / clients && !run.isOver; i++) {
+        const outcome = await actor.step();
+        counts[outcome]++;
+        if (++run.done % killEvery === 0) await fleet.replaceOne(which);
+      }
+    } finally {
+      client.close();
     }
   };
   const ends = await Promise.allSettled(

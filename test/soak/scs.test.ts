@@ -1,4 +1,4 @@
 import { onScs } from '../servers/buckets.ts';
 import { soakOn } from './on-buckets.ts';
 
-soakOn(onScs, 2);
+soakOn(onScs, { seed: 2, steps: 10_000 });

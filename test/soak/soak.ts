@@ -12,8 +12,6 @@ import { Random } from './random.ts';
 import type { Weaknesses } from './registry-model.ts';
 import { round, type RoundResult } from './round.ts';
 
-const steps = 2000;
-
 /** Steps between two kills. */
 const killEvery = 150;
 
@@ -69,18 +67,19 @@ interface Options {
   readonly minutes: number;
   readonly rounds: number;
   readonly seed: number;
+  readonly steps: number;
   readonly grounds: readonly GroundName[];
 }
 
 const groundNames = ['folder', 'SCS', 'S3'] as const;
 type GroundName = (typeof groundNames)[number];
 
-const usage = `Usage: npm run soak -- [--minutes 60] [--rounds N] [--seed 1] [--on folder|SCS|S3]
+const usage = `Usage: npm run soak -- [--minutes 60] [--rounds N] [--seed 1] [--steps 2000] [--on folder|SCS|S3]
 
-16 clients on three instances, round after round of ${steps} steps, on each kind of store in turn.
+16 clients on three instances, round after round of so many steps, on each kind of store in turn.
 It ends with the first answer that cannot be, and says how to have that round again.`;
 
-const { minutes, rounds, seed: firstSeed, grounds: names } = readOptions(process.argv.slice(2));
+const { minutes, rounds, seed: firstSeed, steps, grounds: names } = readOptions(process.argv.slice(2));
 const chosen: Ground[] = [];
 
 const totals = { rounds: 0, answered: 0, failed: 0, flickered: 0, kills: 0, swept: 0 };
@@ -109,7 +108,9 @@ async function once(ground: Ground, seed: number): Promise<void> {
     const counts = describe({ ...result.steps, kills: result.kills, swept: result.swept });
     console.log(`${ground.name}, seed ${seed}: ${counts}`);
   } catch (error) {
-    console.error(`The same again: npm run soak -- --rounds 1 --seed ${seed} --on ${ground.name}`);
+    console.error(
+      `The same again: npm run soak -- --rounds 1 --steps ${steps} --seed ${seed} --on ${ground.name}`,
+    );
     throw error;
   } finally {
     storage.remove();
@@ -128,12 +129,13 @@ function describe({ answered, failed, flickered, kills, swept }: Omit<typeof tot
 }
 
 function readOptions(args: readonly string[]): Options {
-  const { minutes: time, rounds: count, seed, on, help } = parse(args);
+  const { minutes: time, rounds: count, seed, steps: number, on, help } = parse(args);
   if (help) giveUp(usage, 0);
   return {
     minutes: above(0, '--minutes', time),
     rounds: count === undefined ? Infinity : above(0, '--rounds', count),
     seed: above(-1, '--seed', seed),
+    steps: above(0, '--steps', number),
     grounds: on === undefined ? available() : [named(on)],
   };
 }
@@ -143,6 +145,7 @@ function parse(args: readonly string[]) {
     minutes: { type: 'string', default: '60' },
     rounds: { type: 'string' },
     seed: { type: 'string', default: '1' },
+    steps: { type: 'string', default: '2000' },
     on: { type: 'string' },
     help: { type: 'boolean', default: false },
   } as const;
