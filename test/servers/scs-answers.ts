@@ -1,15 +1,5 @@
 import type { Content } from './scs-content.ts';
-
-/** A request that SCS does not do. */
-export class ScsRefusal extends Error {
-  readonly status: number;
-  readonly code: string;
-  constructor(status: number, code: string, message: string) {
-    super(message);
-    this.status = status;
-    this.code = code;
-  }
-}
+import { ScsRefusal } from './scs-refusal.ts';
 
 /** An answer of SCS. */
 export interface ScsAnswer {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream, openSync } from 'node:fs';
 import { appendFile, copyFile, open, readFile, unlink } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { ScsRefusal } from './scs-answers.ts';
+import { ScsRefusal } from './scs-refusal.ts';
 
 /**
  * The bytes of an object: a file, so that layers of any size fit. Few bytes are kept here: most objects are links and

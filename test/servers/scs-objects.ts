@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { ScsRefusal } from './scs-answers.ts';
+import { ScsRefusal } from './scs-refusal.ts';
 import { copy, join as joined, receive, remove, type Received } from './scs-content.ts';
 
 /** What is kept of an object. */

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { buffer } from 'node:stream/consumers';
-import { ScsRefusal, textsIn, unescapeXml, xml, type ScsAnswer } from './scs-answers.ts';
+import { textsIn, unescapeXml, xml, type ScsAnswer } from './scs-answers.ts';
+import { ScsRefusal } from './scs-refusal.ts';
 import { listKeys, listUploads, type ListingHabits } from './scs-listing.ts';
 import type { ScsObjects, StoredObject } from './scs-objects.ts';
 

@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-import { ScsRefusal } from './scs-answers.ts';
+import { ScsRefusal } from './scs-refusal.ts';
 
 /** Minutes by which the date of a request may differ from the server's. */
 const tolerance = 15;
