@@ -4,10 +4,13 @@ import type { Catalog } from '../registry/catalog.ts';
 import type { NamePage } from '../registry/name-order.ts';
 import { pageOfMatches } from './matches.ts';
 import type { BucketNames, SearchBackend, SearchPage, SearchResults } from './search-backend.ts';
+import { SharedRead } from './shared-read.ts';
 
 /** The bucket itself as the list: nothing to set up, and never behind. A search reads all names, 1000 a request. */
 export class BucketSearch implements SearchBackend {
   readonly #catalog: Catalog;
+  /** Many searches at once cost what one does. */
+  readonly #all = new SharedRead(async () => await Array.fromAsync(bucketNames(this.#catalog).all()));
 
   constructor(catalog: Catalog) {
     this.#catalog = catalog;
@@ -18,7 +21,7 @@ export class BucketSearch implements SearchBackend {
   }
 
   async search(term: string, page: SearchPage): Promise<SearchResults> {
-    return pageOfMatches(await Array.fromAsync(bucketNames(this.#catalog).all()), term, page);
+    return pageOfMatches(await this.#all.get(), term, page);
   }
 
   /** What was pushed is in the bucket. */

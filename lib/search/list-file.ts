@@ -9,6 +9,8 @@ import { compareKeys } from '../storage/store.ts';
 export interface NameList {
   /** Valid names in byte order, none twice. */
   readonly names: readonly string[];
+  /** Whether the file has been made from the bucket: one that is empty, or marked, only has what was recorded since. */
+  readonly whole: boolean;
   /** Whether the file ends within a line. */
   readonly unfinished: boolean;
   readonly stats: BigIntStats;
@@ -22,8 +24,14 @@ export interface NameList {
  */
 const tick = 100_000_000n;
 
+/** A line of a file that was begun by recording names, until a reindex has made it whole. It is no name. */
+const mark = '# not whole: npm run reindex';
+
 /** What a file or folder says that we may not change. */
 const refused: readonly string[] = ['EACCES', 'EPERM', 'EROFS'];
+
+/** What a file system says that knows no owners or modes, or has them of its own. */
+export const ownerless: readonly string[] = ['EACCES', 'EPERM', 'EROFS', 'EINVAL', 'ENOSYS', 'ENOTSUP'];
 
 /** What a rename says of a file that is the mount point of a container, and of one we may not replace. */
 const irreplaceable: readonly string[] = [...refused, 'EBUSY', 'EXDEV'];
@@ -41,12 +49,16 @@ export class ListFile {
     return await ignoring(['ENOENT'], fs.stat(this.#path, { bigint: true }));
   }
 
-  /** Undefined when the file is missing. Shared lock. */
-  async read(): Promise<NameList | undefined> {
+  /**
+   * Undefined when the file is missing. Opens it in any case, which on NFS is what asks the server. Shared lock.
+   * @param known is the answer if the file is still that
+   */
+  async read(known?: NameList): Promise<NameList | undefined> {
     const handle = await ignoring(['ENOENT'], fs.open(this.#path, 'r'));
     if (handle === undefined) return undefined;
     try {
       const before = await handle.stat({ bigint: true });
+      if (known !== undefined && isSame(known.stats, before)) return known;
       const begun = BigInt(Date.now()) * 1_000_000n;
       const text = await handle.readFile('utf8');
       // Programs that know nothing of the lock may append at any time.
@@ -59,22 +71,23 @@ export class ListFile {
   }
 
   /**
-   * Adds a name at the end, or makes the file with it; durable when it resolves. Exclusive lock.
+   * Adds a name at the end, or makes the file with it and the mark; durable when it resolves. Exclusive lock.
    * @param list as it was read under the same lock
    * @returns the list with the name, unless a program that knows nothing of the lock has changed it too
    */
   async append(name: string, list: NameList | undefined): Promise<NameList | undefined> {
-    const line = `${list?.unfinished === true ? '\n' : ''}${name}\n`;
     const handle = await fs.open(this.#path, 'a');
     try {
       const before = await handle.stat({ bigint: true });
+      const beginning = before.size === 0n ? `${mark}\n` : list?.unfinished === true ? '\n' : '';
+      const line = `${beginning}${name}\n`;
       await appendWhole(handle, line, before);
       if (list === undefined) await syncFolder(dirname(this.#path));
       const stats = await handle.stat({ bigint: true });
       if (list === undefined || !isSame(before, list.stats)) return undefined;
       if (stats.size !== before.size + BigInt(line.length)) return undefined;
       const names = list.names.toSpliced(firstAfter(list.names, name), 0, name);
-      return { names, unfinished: false, stats, settled: true };
+      return { names, whole: list.whole, unfinished: false, stats, settled: true };
     } finally {
       await handle.close();
     }
@@ -85,7 +98,8 @@ export class ListFile {
    * file can be renamed to this one. Elsewhere it is rewritten. Durable when it resolves. Exclusive lock.
    */
   async replace(names: readonly string[], list: NameList | undefined): Promise<void> {
-    const bytes = Buffer.from(names.map((name) => `${name}\n`).join(''));
+    // Without any there is an empty line, as a file without a byte is not whole.
+    const bytes = Buffer.from(`${names.join('\n')}\n`);
     // Always the same name, so that what a killed process has left goes with the next.
     const temporary = `${this.#path}.reindexed`;
     if ((await this.#write(temporary, bytes, list?.stats)) && (await this.#rename(temporary))) return;
@@ -153,11 +167,12 @@ export function firstAfter(names: readonly string[], last: string): number {
   return low;
 }
 
-function parse(text: string): Pick<NameList, 'names' | 'unfinished'> {
+function parse(text: string): Pick<NameList, 'names' | 'whole' | 'unfinished'> {
   const lines = text.split('\n').map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line));
   // Names are ASCII, for which the order of strings is that of bytes.
   const names = [...new Set(lines.filter(isRepositoryName))].sort();
-  return { names, unfinished: text !== '' && !text.endsWith('\n') };
+  const whole = text !== '' && !lines.includes(mark);
+  return { names, whole, unfinished: text !== '' && !text.endsWith('\n') };
 }
 
 /** Leaves no part of a line when it fails. */
@@ -180,9 +195,9 @@ async function make(path: string): Promise<FileHandle> {
 /** Gives a file the owner and mode of another as far as we may; the mode last, so that it never lets in too many. */
 async function makeAlike(handle: FileHandle, { uid, gid, mode }: BigIntStats): Promise<void> {
   // The group alone can be given by its members too.
-  await ignoring(['EPERM'], handle.chown(-1, Number(gid)));
-  await ignoring(['EPERM'], handle.chown(Number(uid), Number(gid)));
-  await handle.chmod(Number(mode) & 0o777);
+  await ignoring(ownerless, handle.chown(-1, Number(gid)));
+  await ignoring(ownerless, handle.chown(Number(uid), Number(gid)));
+  await ignoring(ownerless, handle.chmod(Number(mode) & 0o777));
 }
 
 /** Truncates last: until then, no more is missing than must be. */
@@ -195,7 +210,9 @@ async function overwrite(handle: FileHandle, bytes: Buffer): Promise<void> {
 
 /** Makes the entries of a folder durable. */
 async function syncFolder(path: string): Promise<void> {
-  const handle = await fs.open(path, 'r');
+  // A folder that may be written to need not be readable.
+  const handle = await ignoring(['EACCES', 'EPERM'], fs.open(path, 'r'));
+  if (handle === undefined) return;
   try {
     // EINVAL: a file system that knows no sync of folders.
     await ignoring(['EINVAL'], handle.sync());

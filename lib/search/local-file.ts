@@ -1,5 +1,6 @@
 import fs, { constants } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { RegistryError } from '../protocol/errors.ts';
 import { isRepositoryName, type RepositoryName } from '../protocol/names.ts';
@@ -7,12 +8,19 @@ import type { Page } from '../protocol/pages.ts';
 import type { NamePage } from '../registry/name-order.ts';
 import { compareKeys } from '../storage/store.ts';
 import { FileLock, LockError } from './file-lock.ts';
-import { firstAfter, ignoring, isSame, ListFile, type NameList } from './list-file.ts';
+import { firstAfter, ignoring, isSame, ListFile, ownerless, type NameList } from './list-file.ts';
 import { pageOfMatches } from './matches.ts';
 import type { BucketNames, Reindexed, SearchBackend, SearchPage, SearchResults } from './search-backend.ts';
+import { SharedRead } from './shared-read.ts';
 
 /** How many names the bucket is asked for at once. */
 const parallelQuestions = 16;
+
+/** Names that are taken away at once: the others wait for the lock while the bucket is asked for them. */
+const goneAtOnce = 200;
+
+/** Milliseconds for the others between two such steps. */
+const turnOfOthers = 50;
 
 type Progress = (done: number, total: number) => void;
 
@@ -23,6 +31,8 @@ type Progress = (done: number, total: number) => void;
 export class LocalFile implements SearchBackend {
   readonly #file: ListFile;
   readonly #lock: FileLock;
+  /** Many readers meet a change at the same time. */
+  readonly #reading = new SharedRead(async () => await this.#locked('shared', () => this.#read()));
   #cache: NameList | undefined;
 
   private constructor(file: ListFile, lock: FileLock) {
@@ -72,22 +82,47 @@ export class LocalFile implements SearchBackend {
 
   /**
    * A name is taken away only if it was there before the bucket was listed and the bucket, asked for it alone, does not
-   * have it; under the lock, so that a push that comes meanwhile is recorded afterwards.
+   * have it; asked once more under the lock, so that a push that comes meanwhile is recorded afterwards. Very many go in
+   * several steps, each of which leaves a list with all that the bucket has.
    */
   async reindex(bucket: BucketNames, onProgress: Progress = () => undefined): Promise<Reindexed> {
-    const before = new Set(await this.#locked('shared', async () => (await this.#read())?.names ?? []));
+    const before = (await this.#reading.get())?.names ?? [];
     const listed = new Set<string>();
     for await (const name of bucket.all()) if (isRepositoryName(name)) listed.add(name);
+    const doubtful = before.filter((name) => !listed.has(name));
+    const missingBefore = listed.difference(new Set(before)).size;
+    const progress = progressOf(doubtful.length + missingBefore, onProgress);
+    const gone = await missing(bucket, doubtful, (isMissing) => {
+      if (!isMissing) progress(1);
+    });
+    let { names, added, removed } = await this.#change(bucket, listed, gone.slice(0, goneAtOnce));
+    progress(missingBefore + Math.min(gone.length, goneAtOnce));
+    for (let at = goneAtOnce; at < gone.length; at += goneAtOnce) {
+      await sleep(turnOfOthers);
+      const some = gone.slice(at, at + goneAtOnce);
+      const step = await this.#change(bucket, new Set(), some);
+      progress(some.length);
+      [names, added, removed] = [step.names, added + step.added, removed + step.removed];
+    }
+    return { names, added, removed };
+  }
+
+  /** Adds what is listed and takes away what is still gone, and leaves a list that is whole. */
+  async #change(
+    bucket: BucketNames,
+    listed: ReadonlySet<string>,
+    doubtful: readonly string[],
+  ): Promise<Reindexed> {
     return await this.#locked('exclusive', async () => {
       const now = await this.#read();
-      const doubtful = (now?.names ?? []).filter((name) => before.has(name) && !listed.has(name));
+      const gone = new Set(
+        await missing(
+          bucket,
+          doubtful.filter((name) => has(now, name)),
+        ),
+      );
       const added = listed.difference(new Set(now?.names));
-      const progress = progressOf(doubtful.length + added.size, onProgress);
-      const gone = await missing(bucket, doubtful, () => {
-        progress(1);
-      });
-      if (now === undefined || gone.size + added.size > 0) await this.#replace(now, added, gone);
-      progress(added.size);
+      if (now?.whole !== true || gone.size + added.size > 0) await this.#replace(now, added, gone);
       const names = (now?.names.length ?? 0) + added.size - gone.size;
       return { names, added: added.size, removed: gone.size };
     });
@@ -110,19 +145,23 @@ export class LocalFile implements SearchBackend {
   /** The names as they are now. An unchanged file needs no lock: whoever is changing it has changed its stats. */
   async #names(): Promise<readonly string[]> {
     const stats = await reached(this.#file.stat());
-    if (stats === undefined) throw unavailable(new Error('the file of the list is missing'));
-    if (this.#cache !== undefined && isSame(this.#cache.stats, stats)) return this.#cache.names;
-    const list = await this.#locked('shared', () => this.#read());
-    if (list === undefined) throw unavailable(new Error('the file of the list is missing'));
+    const known = this.#cache;
+    const isKnown = stats !== undefined && known !== undefined && isSame(known.stats, stats);
+    const list = isKnown ? known : await this.#reading.get();
+    if (list === undefined)
+      throw unavailable(new Error('the file of the list is missing: npm run reindex makes it'));
+    if (!list.whole)
+      throw unavailable(
+        new Error(
+          'the list was not made from the bucket yet: a reindex does that, with which npm run serve begins',
+        ),
+      );
     return list.names;
   }
 
   /** Undefined when the file is missing. Under the lock. */
   async #read(): Promise<NameList | undefined> {
-    const stats = await reached(this.#file.stat());
-    if (stats !== undefined && this.#cache !== undefined && isSame(this.#cache.stats, stats))
-      return this.#cache;
-    const list = await reached(this.#file.read());
+    const list = await reached(this.#file.read(this.#cache));
     this.#cache = list?.settled === true ? list : undefined;
     return list;
   }
@@ -155,8 +194,8 @@ async function makeLock(lock: FileLock, path: string, list: string): Promise<voi
   lock.make();
   if (!(await fs.lstat(path)).isFile()) throw new Error(`${path} is no file`);
   const { uid, gid, mode } = await fs.stat(list);
-  await ignoring(['EPERM', 'EROFS'], fs.lchown(path, uid, gid));
-  await ignoring(['EPERM', 'EROFS'], fs.chmod(path, mode & 0o777));
+  await ignoring(ownerless, fs.lchown(path, uid, gid));
+  await ignoring(ownerless, fs.chmod(path, mode & 0o777));
   await fs.access(path, constants.R_OK | constants.W_OK);
 }
 
@@ -164,12 +203,13 @@ async function makeLock(lock: FileLock, path: string, list: string): Promise<voi
 async function missing(
   bucket: BucketNames,
   names: readonly string[],
-  onAnswer: () => void,
-): Promise<ReadonlySet<string>> {
-  const gone = new Set<string>();
+  onAnswer: (isMissing: boolean) => void = () => undefined,
+): Promise<string[]> {
+  const gone: string[] = [];
   const ask = async (name: RepositoryName) => {
-    if (!(await bucket.has(name))) gone.add(name);
-    onAnswer();
+    const isMissing = !(await bucket.has(name));
+    if (isMissing) gone.push(name);
+    onAnswer(isMissing);
   };
   for (let at = 0; at < names.length; at += parallelQuestions) {
     const some = names.slice(at, at + parallelQuestions).filter(isRepositoryName);

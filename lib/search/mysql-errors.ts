@@ -21,6 +21,16 @@ export function isWithoutTls(error: unknown): boolean {
   return codeOf(error) === 'HANDSHAKE_NO_SSL_SUPPORT';
 }
 
+/** Whether there is no table. */
+export function isWithoutTable(error: unknown): boolean {
+  return codeOf(error) === 'ER_NO_SUCH_TABLE';
+}
+
+/** Whether a binary log that is made of statements cannot have this one. */
+export function isUnloggable(error: unknown): boolean {
+  return codeOf(error) === 'ER_BINLOG_STMT_MODE_AND_ROW_ENGINE';
+}
+
 /** Whether a statement met another one that writes, and may be repeated. */
 export function isMeeting(error: unknown): boolean {
   return meetings.has(codeOf(error));
@@ -42,14 +52,22 @@ const advice: Readonly<Record<string, string>> = {
   ER_BAD_DB_ERROR: `the server has no database of the name in ${setting}; create it, or correct the name`,
   ER_BAD_FIELD_ERROR:
     'the table repositories has other columns than name and createTime; rename it, and a new one is made',
+  ER_NO_SUCH_TABLE: `there is no table repositories in the database of ${setting} yet; a reindex makes it, with which npm run serve begins`,
   ER_CON_COUNT_ERROR: `the server of ${setting} has no connection left; raise its max_connections`,
   ER_DISK_FULL: `the disk of the server of ${setting} is full`,
   ER_OPTION_PREVENTS_STATEMENT: `the server of ${setting} is read-only; name one that can be written to`,
+  HANDSHAKE_SSL_ERROR: `the certificate of the server of ${setting} is not trusted, is not one of its host, or has expired; name its authority in NODE_EXTRA_CA_CERTS and the host as it does, or write tls=skip-verify`,
+  ER_SECURE_TRANSPORT_REQUIRED: `the server of ${setting} speaks TLS alone; add tls=true to the DSN`,
   HANDSHAKE_NO_SSL_SUPPORT: `the server of ${setting} speaks no TLS; take tls out of the DSN, or give it a certificate`,
 };
 
+/** What the client says without a code. */
+const queueIsFull = 'Queue limit reached';
+
 /** In words of the settings. */
 export function adviceOn(error: unknown): string {
+  if (error instanceof Error && error.message.startsWith(queueIsFull))
+    return `too many requests wait for the server of ${setting}; look at its load`;
   const code = codeOf(error);
   return (
     advice[code] ?? `the server of ${setting} did not do a statement: ${code === '' ? 'unknown error' : code}`

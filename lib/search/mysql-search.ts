@@ -7,7 +7,14 @@ import type { Page } from '../protocol/pages.ts';
 import type { NamePage } from '../registry/name-order.ts';
 import { compareKeys, StoreError } from '../storage/store.ts';
 import type { MysqlConfig } from './mysql-dsn.ts';
-import { adviceOn, isLostConnection, isMeeting, isWithoutTls } from './mysql-errors.ts';
+import {
+  adviceOn,
+  isLostConnection,
+  isMeeting,
+  isUnloggable,
+  isWithoutTable,
+  isWithoutTls,
+} from './mysql-errors.ts';
 import { intersect, rangesAfter, rangesOfLate, type KeyRange } from './mysql-order.ts';
 import type { BucketNames, Reindexed, SearchBackend, SearchPage, SearchResults } from './search-backend.ts';
 
@@ -43,6 +50,12 @@ const attempts = 5;
  */
 const doubtless = 300;
 
+/** Milliseconds that a connection may have been idle: a firewall may have forgotten it then, and nothing would tell. */
+const freshness = 45_000;
+
+/** Names that are taken away in one transaction: pushes of them wait while the bucket is asked for them. */
+const goneAtOnce = 200;
+
 type Values = readonly (string | number)[];
 
 /** The list in a table of MySQL or MariaDB, with prepared statements alone. */
@@ -51,18 +64,26 @@ export class MysqlSearch implements SearchBackend {
   #pool: Pool;
   /** What to do with a server that speaks no TLS, where that was only preferred. */
   readonly #plain: PoolOptions | undefined;
+  /** When each connection was last used (`performance.now()`). */
+  readonly #used = new WeakMap<object, number>();
+  /** Whether the table is known to be whole: it stays so, unless it is emptied. */
+  #isWhole = false;
+  /** Whether a transaction may read what others have committed meanwhile. */
+  #readCommitted = true;
 
   /** Connects at the first statement. */
   constructor(config: MysqlConfig) {
-    this.#pool = createPool(poolOptions(config));
+    this.#pool = newPool(poolOptions(config));
     this.#plain = config.tls === 'preferred' ? poolOptions({ ...config, tls: 'off' }) : undefined;
     this.#within = config.readTimeout ?? answerWithin;
   }
 
   /** Reads what the page has and little else, from the key alone: EXPLAIN says `Using index`, and nothing is sorted. */
   async list({ n, last }: Page): Promise<NamePage> {
+    await this.#assertWhole();
     if (n === 0) return { names: [], more: false };
     const names = await this.#first(n + 1, rangesAfter(last), '');
+    if (names.length === 0 && last === '') await this.#assertWhole('again');
     return { names: names.slice(0, n), more: names.length > n };
   }
 
@@ -86,6 +107,7 @@ export class MysqlSearch implements SearchBackend {
   }
 
   async search(term: string, { size, number }: SearchPage): Promise<SearchResults> {
+    await this.#assertWhole();
     const [counted] = await this.#rows(countStatement, [term]);
     const offset = Math.min((number - 1) * size, Number.MAX_SAFE_INTEGER);
     const names = await this.#names(searchStatement, [term, term, term, String(size), String(offset)]);
@@ -93,43 +115,48 @@ export class MysqlSearch implements SearchBackend {
   }
 
   async record(name: RepositoryName): Promise<void> {
+    if (!this.#isWhole) await this.#markEmpty();
     await this.#execute(recordStatement, [name]);
   }
 
   /**
-   * In one transaction. A row that is to go is locked before its repository is looked for in the bucket: a push has
-   * written there before it records, so it is found, or its record waits and comes after.
+   * A row that is to go is locked before its repository is looked for in the bucket: a push has written there before it
+   * records, so it is found, or its record waits and comes after. All is one transaction, unless very many go: then the
+   * others follow in their own, each of which leaves all that the bucket has.
    */
   async reindex(
     bucket: BucketNames,
     onProgress: (done: number, total: number) => void = () => undefined,
   ): Promise<Reindexed> {
+    await this.#markEmpty();
     const [clock] = await this.#rows('SELECT UNIX_TIMESTAMP() AS now', []);
     const before = Number(clock?.['now']) - doubtless;
     const inBucket = new Set(await Array.fromAsync(bucket.all()));
-    return await this.#inTransaction(async (connection) => {
-      const rows = await this.#on(connection, 'SELECT name, createTime FROM repositories', []);
-      const listed = new Set(rows.map(({ name }) => String(name)));
-      const missing = [...inBucket].filter((name) => !listed.has(name));
-      const doubtful = rows.filter(
-        (row) => !inBucket.has(String(row['name'])) && Number(row['createTime']) < before,
-      );
-      const changes = new Changes(missing.length + doubtful.length, onProgress);
-      for (const names of inBatches(missing)) {
-        await this.#on(connection, insertStatement(names.length), names);
-        changes.add(names.length);
-      }
-      // Last, so that a push whose name is looked for does not wait for long.
-      const removed = await this.#removeGone(
-        connection,
-        bucket,
-        doubtful.map(({ name }) => String(name)),
-        before,
-        changes,
-      );
-      const [counted] = await this.#on(connection, 'SELECT COUNT(*) AS total FROM repositories', []);
-      return { names: Number(counted?.['total']), added: missing.length, removed };
-    });
+    const rows = await this.#rows(rowsStatement, []);
+    const listed = new Set(rows.map(({ name }) => String(name)));
+    const missing = [...inBucket].filter((name) => !listed.has(name));
+    const doubtful = rows
+      .filter((row) => !inBucket.has(String(row['name'])) && Number(row['createTime']) < before)
+      .map(({ name }) => String(name));
+    const changes = new Changes(missing.length + doubtful.length, onProgress);
+    const gone = await withoutExisting(bucket, doubtful);
+    changes.add(doubtful.length - gone.length);
+    const steps = [missing, ...slices(gone.slice(goneAtOnce), goneAtOnce).map(() => [])];
+    let [names, removed] = [0, 0];
+    for (const [i, added] of steps.entries()) {
+      const going = gone.slice(i * goneAtOnce, (i + 1) * goneAtOnce);
+      const result = await this.#inTransaction(async (connection) => {
+        for (const some of slices(added, batch))
+          await this.#on(connection, insertStatement(some.length), some);
+        // Last, so that a push whose name is looked for does not wait for long.
+        const count = await this.#removeGone(connection, bucket, going, before);
+        return { removed: count, names: await this.#makeWhole(connection) };
+      });
+      changes.add(added.length + going.length);
+      [names, removed] = [result.names, removed + result.removed];
+    }
+    this.#isWhole = true;
+    return { names, added: missing.length, removed };
   }
 
   async close(): Promise<void> {
@@ -141,22 +168,42 @@ export class MysqlSearch implements SearchBackend {
   async #removeGone(
     connection: PoolConnection,
     bucket: BucketNames,
-    doubtful: readonly string[],
+    names: readonly string[],
     before: number,
-    changes: Changes,
   ): Promise<number> {
-    let removed = 0;
-    for (const names of inBatches(doubtful)) {
-      const locked = await this.#on(connection, lockStatement(names.length), [...names, before]);
-      const gone = await withoutExisting(
-        bucket,
-        locked.map(({ name }) => String(name)),
-      );
-      if (gone.length > 0) await this.#on(connection, deleteStatement(gone.length), gone);
-      removed += gone.length;
-      changes.add(names.length);
-    }
-    return removed;
+    if (names.length === 0) return 0;
+    const locked = await this.#on(connection, lockStatement(names.length), [...names, before]);
+    const gone = await withoutExisting(
+      bucket,
+      locked.map(({ name }) => String(name)),
+    );
+    if (gone.length > 0) await this.#on(connection, deleteStatement(gone.length), gone);
+    return gone.length;
+  }
+
+  /**
+   * Refuses a table that was not made from the bucket yet: one that is empty, or only has what was recorded since.
+   * @param again asks also when it was whole once
+   */
+  async #assertWhole(again?: 'again'): Promise<void> {
+    if (this.#isWhole && again === undefined) return;
+    const [state] = await this.#rows(stateStatement, [notWhole]);
+    this.#isWhole = Number(state?.['filled']) === 1 && Number(state?.['marked']) === 0;
+    if (!this.#isWhole) throw notMade();
+  }
+
+  /** Says of an empty table that it is not whole, and makes one where there is none. */
+  async #markEmpty(): Promise<void> {
+    await this.#execute(markStatement, [notWhole], 'make');
+  }
+
+  /** Says that a table has all that is in the bucket. @returns how many names it has */
+  async #makeWhole(connection: PoolConnection): Promise<number> {
+    const [counted] = await this.#on(connection, totalStatement, []);
+    const names = Number(counted?.['total']);
+    await this.#on(connection, deleteStatement(2), [notWhole, empty]);
+    if (names === 0) await this.#on(connection, insertStatement(1), [empty]);
+    return names;
   }
 
   async #names(sql: string, values: Values): Promise<string[]> {
@@ -167,27 +214,54 @@ export class MysqlSearch implements SearchBackend {
     return (await this.#execute(sql, values)) as RowDataPacket[];
   }
 
-  /** A connection that was kept may have been closed by the server meanwhile, and each may: then a new one is made. */
-  async #execute(sql: string, values: Values): Promise<RowDataPacket[] | ResultSetHeader> {
+  /**
+   * A connection that was kept may have been closed by the server meanwhile, and each may: then a new one is made.
+   * @param without what to do where there is no table
+   */
+  async #execute(
+    sql: string,
+    values: Values,
+    without: 'make' | 'fail' = 'fail',
+  ): Promise<RowDataPacket[] | ResultSetHeader> {
     for (let attempt = 0; ; attempt++) {
       try {
         return await this.#withConnection(async (connection) => await this.#on(connection, sql, values));
       } catch (error) {
-        if (attempt === poolSize || !(await this.#mayGoBetter(error))) throw unavailable(error);
+        if (attempt === poolSize) throw unavailable(error);
+        if (isWithoutTable(error) && without === 'make') await this.#makeTable();
+        else if (!isLostConnection(error) && !isMeeting(error)) throw unavailable(error);
       }
+    }
+  }
+
+  async #makeTable(): Promise<void> {
+    try {
+      await this.#withConnection(async (connection) => await this.#inTime(connection.query(definition)));
+    } catch (cause) {
+      throw unavailable(cause);
     }
   }
 
   /** A connection on which anything failed is not used again: it may still be busy with that, or be none any more. */
   async #withConnection<T>(act: (connection: PoolConnection) => Promise<T>): Promise<T> {
-    const connection = await this.#connection();
+    const connection = await this.#freshConnection();
     try {
       const result = await act(connection);
+      this.#used.set(connection.connection, performance.now());
       connection.release();
       return result;
     } catch (error) {
-      connection.destroy();
+      discard(connection);
       throw error;
+    }
+  }
+
+  async #freshConnection(): Promise<PoolConnection> {
+    for (;;) {
+      const connection = await this.#connection();
+      const used = this.#used.get(connection.connection);
+      if (used === undefined || performance.now() - used < freshness) return connection;
+      discard(connection);
     }
   }
 
@@ -212,7 +286,7 @@ export class MysqlSearch implements SearchBackend {
   /** @param pool that has found no TLS @returns whether there is another one without, which others may have made */
   #speakPlainly(pool: Pool): boolean {
     if (this.#pool === pool && this.#plain !== undefined) {
-      this.#pool = createPool(this.#plain);
+      this.#pool = newPool(this.#plain);
       pool.end().catch(() => undefined);
     }
     return this.#pool !== pool;
@@ -237,34 +311,30 @@ export class MysqlSearch implements SearchBackend {
     }
   }
 
-  /** Does what can be done about a failure. @returns whether another attempt makes sense */
-  async #mayGoBetter(error: unknown): Promise<boolean> {
-    if (isLostConnection(error) || isMeeting(error)) return true;
-    if ((error as { code?: unknown }).code !== 'ER_NO_SUCH_TABLE') return false;
-    try {
-      await this.#withConnection(async (connection) => await this.#inTime(connection.query(definition)));
-    } catch (cause) {
-      throw unavailable(cause);
-    }
-    return true;
-  }
-
   async #inTransaction<T>(act: (connection: PoolConnection) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#transaction(act);
       } catch (error) {
-        if (error instanceof RegistryError) throw error;
-        if (attempt === attempts || !(await this.#mayGoBetter(error))) throw unavailable(error);
+        const mayGoBetter = isLostConnection(error) || isMeeting(error) || this.#lockMore(error);
+        if (attempt === attempts || !mayGoBetter) throw unavailable(error);
       }
     }
+  }
+
+  /** A server whose binary log is made of statements takes none that reads what others commit. */
+  #lockMore(error: unknown): boolean {
+    if (!this.#readCommitted || !isUnloggable(error)) return false;
+    this.#readCommitted = false;
+    return true;
   }
 
   async #transaction<T>(act: (connection: PoolConnection) => Promise<T>): Promise<T> {
     // Whatever was begun ends with its connection.
     return await this.#withConnection(async (connection) => {
       // Gaps between rows are not locked then, in which pushes may want to write.
-      await this.#inTime(connection.query('SET TRANSACTION ISOLATION LEVEL READ COMMITTED'));
+      if (this.#readCommitted)
+        await this.#inTime(connection.query('SET TRANSACTION ISOLATION LEVEL READ COMMITTED'));
       await this.#inTime(connection.beginTransaction());
       const result = await act(connection);
       await this.#inTime(connection.commit());
@@ -291,9 +361,25 @@ function padded(count: number): number {
   return 2 ** Math.ceil(Math.log2(count));
 }
 
+/**
+ * Rows that are no names: of a table that was begun by recording names, until a reindex has made it whole, and of one that
+ * is whole and has none, as a table without rows is not whole.
+ */
+const notWhole = '# not whole: npm run reindex';
+const empty = '# empty';
+const isName = "name NOT LIKE '#%'";
+
+const stateStatement = `SELECT EXISTS (SELECT 1 FROM repositories) AS filled,
+  EXISTS (SELECT 1 FROM repositories WHERE name = ?) AS marked`;
+const markStatement = `INSERT INTO repositories (name, createTime)
+  SELECT ?, 0 FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM repositories)
+  ON DUPLICATE KEY UPDATE name = VALUES(name)`;
+const rowsStatement = `SELECT name, createTime FROM repositories WHERE ${isName}`;
+const totalStatement = `SELECT COUNT(*) AS total FROM repositories WHERE ${isName}`;
+
 const contains = 'LOCATE(CAST(? AS BINARY), CAST(name AS BINARY))';
-const countStatement = `SELECT COUNT(*) AS total FROM repositories WHERE ${contains} > 0`;
-const searchStatement = `SELECT name FROM repositories WHERE ${contains} > 0
+const countStatement = `SELECT COUNT(*) AS total FROM repositories WHERE ${contains} > 0 AND ${isName}`;
+const searchStatement = `SELECT name FROM repositories WHERE ${contains} > 0 AND ${isName}
   ORDER BY CAST(name AS BINARY) = CAST(? AS BINARY) DESC, ${contains} = 1 DESC, CAST(name AS BINARY)
   LIMIT ? OFFSET ?`;
 
@@ -315,9 +401,9 @@ function placeholders(count: number, one: string): string {
   return Array.from({ length: count }, () => one).join(', ');
 }
 
-function inBatches(names: readonly string[]): string[][] {
-  return Array.from({ length: Math.ceil(names.length / batch) }, (_, i) =>
-    names.slice(i * batch, (i + 1) * batch),
+function slices(names: readonly string[], size: number): string[][] {
+  return Array.from({ length: Math.ceil(names.length / size) }, (_, i) =>
+    names.slice(i * size, (i + 1) * size),
   );
 }
 
@@ -358,6 +444,26 @@ async function withoutExisting(bucket: BucketNames, names: readonly string[]): P
 function unavailable(error: unknown): Error {
   if (error instanceof RegistryError || error instanceof StoreError) return error;
   return new RegistryError('SEARCH_UNAVAILABLE', undefined, [], { cause: new Error(adviceOn(error)) });
+}
+
+function notMade(): RegistryError {
+  const why =
+    'the table was not made from the bucket yet: a reindex does that, with which npm run serve begins';
+  return new RegistryError('SEARCH_UNAVAILABLE', undefined, [], { cause: new Error(why) });
+}
+
+function newPool(options: PoolOptions): Pool {
+  const pool = createPool(options);
+  // What befalls a connection that nobody is using is found out by the next who would; without this it ends the process.
+  pool.on('connection', (connection) => connection.on('error', () => undefined));
+  return pool;
+}
+
+/** Closes a connection whatever its server does: the client's own `destroy` waits for that. */
+function discard(connection: PoolConnection): void {
+  connection.destroy();
+  const { stream } = connection.connection as { stream?: { destroy(): void } };
+  stream?.destroy();
 }
 
 function poolOptions({ user, password, database, address, tls, connectTimeout }: MysqlConfig): PoolOptions {

@@ -59,6 +59,7 @@ export function interleavings(
         bucket.names.add(name);
         await backends[0]?.record(parseRepositoryName(name));
       }
+      await backends[0]?.reindex(bucket);
       const listed = async () => new Set((await pick(backends).list({ n: 1000, last: '' })).names);
       const push = async (name: string) => {
         await bucket.add(name);

@@ -12,11 +12,15 @@ import type { Ground, Subject } from './backend-suite.ts';
 
 /** A bucket as lists see it. Each of its calls may take some time. */
 export class NamesBucket implements BucketNames {
-  readonly names = new Set<string>();
+  readonly names: Set<string>;
   /** Resolves after the time that a call of the bucket takes. */
   pause: () => Promise<void> = async () => {
     await Promise.resolve();
   };
+
+  constructor(...names: readonly string[]) {
+    this.names = new Set(names);
+  }
 
   async add(name: string): Promise<void> {
     await this.pause();
@@ -125,6 +129,8 @@ export async function groundOf(start: () => Promise<SharedGround>): Promise<Grou
 async function subjectOn(list: SharedList): Promise<Subject> {
   const bucket = new NamesBucket();
   const backend = await list.connect();
+  // Until then it is not the list of the bucket, and not to be had.
+  await backend.reindex(bucket);
   return {
     backend,
     fill: async (names) => {

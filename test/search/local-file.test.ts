@@ -56,6 +56,7 @@ describe('the list in a local file', () => {
     folder = await temporaryFolder('list');
     path = join(folder.path, 'repositories');
     file = await LocalFile.open(path);
+    await file.reindex(bucketOf([]));
   });
   afterEach(async () => {
     mock.restoreAll();
@@ -78,8 +79,9 @@ describe('the list in a local file', () => {
     it('makes folder and file where they are missing', async () => {
       const deep = join(folder.path, 'a', 'b', 'list');
       const other = await LocalFile.open(deep);
-      assert.deepEqual(await all(other), []);
-      assert.equal(await fs.readFile(deep, 'utf8'), '');
+      await other.reindex(bucketOf(['a']));
+      assert.deepEqual(await all(other), ['a']);
+      assert.equal(await fs.readFile(deep, 'utf8'), 'a\n');
     });
 
     it('leaves a file as it is', async () => {
@@ -127,9 +129,63 @@ describe('the list in a local file', () => {
     );
   });
 
+  describe('that was not made from the bucket', () => {
+    const isNotWhole = (error: unknown) =>
+      isUnavailable(error) &&
+      ((error as Error).cause as Error).message.includes('not made from the bucket yet');
+    let fresh: LocalFile;
+
+    beforeEach(async () => {
+      path = join(folder.path, 'fresh');
+      fresh = await LocalFile.open(path);
+    });
+
+    const assertNotWhole = async () => {
+      // Another process knows it too.
+      for (const one of [fresh, await LocalFile.open(path)]) {
+        await assert.rejects(all(one), isNotWhole);
+        await assert.rejects(one.search('a', { size: 1, number: 1 }), isNotWhole);
+      }
+    };
+
+    it('is no empty list', async () => {
+      await assertNotWhole();
+      await fresh.reindex(bucketOf([]));
+      assert.deepEqual(await all(fresh), []);
+      assert.deepEqual(await all(await LocalFile.open(path)), []);
+    });
+
+    it('is no list of what was pushed since', async () => {
+      await record('b', fresh);
+      await record('c', fresh);
+      await assertNotWhole();
+      assert.deepEqual(await fresh.reindex(bucketOf(['a', 'b', 'c'])), { names: 3, added: 1, removed: 0 });
+      assert.equal(await content(), 'a\nb\nc\n');
+      assert.deepEqual(await all(fresh), ['a', 'b', 'c']);
+    });
+
+    it('is none after a reindex that failed', async () => {
+      await record('b', fresh);
+      const failing = { ...bucketOf([]), has: () => Promise.reject(new Error('of the bucket')) };
+      await assert.rejects(fresh.reindex(failing), /of the bucket/);
+      await assertNotWhole();
+    });
+
+    it('is whole after a reindex that found just what was recorded', async () => {
+      await record('a', fresh);
+      assert.deepEqual(await fresh.reindex(bucketOf(['a'])), { names: 1, added: 0, removed: 0 });
+      assert.deepEqual(await all(fresh), ['a']);
+    });
+
+    it('is not whole when another program has emptied it', async () => {
+      await fresh.reindex(bucketOf(['a']));
+      await write('');
+      await assertNotWhole();
+    });
+  });
+
   describe('read', () => {
     const odd = {
-      'an empty file': ['', []],
       'only a newline': ['\n', []],
       'any order': ['b\nc\na\n', ['a', 'b', 'c']],
       'no newline at the end': ['b\na', ['a', 'b']],
@@ -206,7 +262,17 @@ describe('the list in a local file', () => {
       assert.deepEqual(found, names.sort());
       await record(names[5] ?? '');
       assert.equal((await file.search('project-5', { size: 10, number: 1 })).names.length, 10);
-      assert.equal(opened.callCount(), 1);
+      // A record opens it to see whether it is the same, as stats by its path may be old on NFS.
+      assert.equal(opened.callCount(), 2);
+    });
+
+    it('reads a changed file once for many that ask at once', async () => {
+      await write('a\n');
+      const { mock: opened } = mock.method(fs, 'open');
+      const lists = await Promise.all(Array.from({ length: 50 }, async () => await all()));
+      for (const names of lists) assert.deepEqual(names, ['a']);
+      // One may begin before the others ask.
+      assert.ok(opened.callCount() <= 2, `${opened.callCount()}`);
     });
 
     it('does the same as a simple model', async () => {
@@ -223,7 +289,7 @@ describe('the list in a local file', () => {
         text,
         fc.record(page),
         async (lines, term, asked) => {
-          await write(lines.join('\n'));
+          await write(`${lines.join('\n')}\n`);
           const names = [...new Set(lines.filter(isRepositoryName))].sort((a, b) =>
             Buffer.compare(Buffer.from(a), Buffer.from(b)),
           );
@@ -248,7 +314,7 @@ describe('the list in a local file', () => {
   describe('record', () => {
     it('adds a line, once', async () => {
       for (const name of ['b', 'a', 'b', 'a/b']) await record(name);
-      assert.equal(await content(), 'b\na\na/b\n');
+      assert.equal(await content(), '\nb\na\na/b\n');
       assert.deepEqual(await all(), ['a', 'a/b', 'b']);
     });
 
@@ -353,7 +419,8 @@ describe('the list in a local file', () => {
       await write('old\n');
       assert.deepEqual(await file.reindex(bucket), { names: 2, added: 1, removed: 1 });
       assert.deepEqual(await all(), ['a', 'new']);
-      assert.deepEqual(asked, ['old']);
+      // Before the lock, and under it.
+      assert.deepEqual(asked, ['old', 'old']);
     });
 
     it('lets a push of a name that it is taking away be recorded afterwards', async () => {
@@ -385,6 +452,49 @@ describe('the list in a local file', () => {
       assert.equal(most, 16);
       assert.ok(asked <= 48, `${asked}`);
       assert.equal((await all()).length, 100);
+    });
+
+    it('takes away a thousand names while others record and read, without losing any', async () => {
+      const gone = Array.from({ length: 1000 }, (_, i) => `gone-${i}`);
+      await write(rows(['a', ...gone]));
+      const there = new Set(['a']);
+      const has = async (name: string) => {
+        await delay(2);
+        return there.has(name);
+      };
+      let [done, longest] = [false, 0];
+      const other = await LocalFile.open(path);
+      const pushes = (async () => {
+        for (let i = 0; !done; i++) {
+          const name = gone[(i * 37) % gone.length] ?? '';
+          there.add(name);
+          const start = performance.now();
+          await record(name, other);
+          assert.ok((await all(other)).includes('a'));
+          longest = Math.max(longest, performance.now() - start);
+        }
+      })();
+      const { removed } = await file.reindex({ ...bucketOf(['a']), has });
+      done = true;
+      await pushes;
+      assert.deepEqual(new Set(await all()), there);
+      assert.ok(removed >= 1000 - there.size && there.size > 5, `${removed} removed, ${there.size} there`);
+      // The bucket is asked for 200 names at a time under the lock, which is 13 times 2 ms.
+      assert.ok(longest < 2000, `${longest} ms`);
+    });
+
+    it('works in a folder that cannot be read, and on a file system without owners', async () => {
+      await write('old\n');
+      const { open } = fs;
+      mock.method(fs, 'open', async (at: string, flags: string) => {
+        if (at === folder.path) throw failure('EACCES');
+        const handle = await open(at, flags);
+        for (const method of ['chown', 'chmod'] as const)
+          mock.method(handle, method, () => Promise.reject(failure('ENOTSUP')));
+        return handle;
+      });
+      await file.reindex(bucketOf(['a']));
+      assert.equal(await content(), 'a\n');
     });
 
     it('keeps mode and owner', { skip: process.getuid?.() !== 0 && 'needs root' }, async () => {
@@ -460,7 +570,7 @@ describe('the list in a local file', () => {
       await assert.rejects(all(), isUnavailable);
       await assert.rejects(file.search('a', { size: 1, number: 1 }), isUnavailable);
       await record('b');
-      assert.deepEqual(await all(), ['b']);
+      assert.deepEqual(await file.reindex(bucketOf(['a', 'b'])), { names: 2, added: 1, removed: 0 });
       await fs.rm(path);
       assert.deepEqual(await file.reindex(bucketOf(['a', 'b'])), { names: 2, added: 2, removed: 0 });
       assert.deepEqual(await all(), ['a', 'b']);
@@ -490,7 +600,7 @@ describe('the list in a local file', () => {
         await assert.rejects(record('a', impatient), isUnavailable);
         await assert.rejects(impatient.reindex(bucketOf(['a'])), isUnavailable);
       });
-      assert.equal(await content(), '');
+      assert.equal(await content(), '\n');
     });
 
     it('fails once it is closed', async () => {

@@ -63,7 +63,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
 
   it('is made with the very definition of the registry before this one', async () => {
     const [ours, original] = [await server.newDatabase(), await server.newDatabase()];
-    await connect(ours).list(all);
+    await connect(ours).record(name('a'));
     await original.sql(originalTable);
     assert.equal(
       await ours.sql('SHOW CREATE TABLE repositories'),
@@ -92,6 +92,104 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     assert.equal(await database.sql('SELECT COUNT(*) FROM repositories'), '7');
   });
 
+  describe('that was not made from the bucket', () => {
+    const assertNotMade = async (database: Database) => {
+      const backend = connect(database);
+      for (const work of [backend.list(all), backend.search('', { size: 1, number: 1 })])
+        await assertUnavailable(work, /not made from the bucket yet|no table repositories/, server);
+    };
+
+    it('is no empty list, and readers do not make it', async () => {
+      const database = await server.newDatabase();
+      await assertNotMade(database);
+      assert.equal(await database.sql('SHOW TABLES'), '');
+      await database.sql(originalTable);
+      await assertNotMade(database);
+      const backend = connect(database);
+      assert.deepEqual(await backend.reindex(new NamesBucket()), { names: 0, added: 0, removed: 0 });
+      for (const one of [backend, connect(database)]) {
+        assert.deepEqual(await one.list(all), { names: [], more: false });
+        assert.deepEqual(await one.search('', { size: 1, number: 1 }), { names: [], total: 0 });
+      }
+    });
+
+    it('is no list of what was pushed since', async () => {
+      const database = await server.newDatabase();
+      const backends = [connect(database), connect(database)];
+      await Promise.all(
+        ['b', 'c', 'd', 'e'].map(async (one, i) => {
+          await backends[i % 2]?.record(name(one));
+        }),
+      );
+      await assertNotMade(database);
+      const failing = new NamesBucket('a');
+      failing.pause = () => Promise.reject(new Error('of the bucket'));
+      await assert.rejects(connect(database).reindex(failing), /of the bucket/);
+      await assertNotMade(database);
+      const [one] = backends;
+      const whole = new NamesBucket('a', 'b', 'c', 'd', 'e');
+      assert.deepEqual(await one?.reindex(whole), { names: 5, added: 1, removed: 0 });
+      assert.deepEqual((await connect(database).list(all)).names, ['a', 'b', 'c', 'd', 'e']);
+      assert.equal(await database.sql('SELECT COUNT(*) FROM repositories'), '5');
+    });
+
+    it('is none any more when somebody has emptied it', async () => {
+      const database = await server.newDatabase();
+      const backend = connect(database);
+      await backend.reindex(new NamesBucket('a'));
+      assert.deepEqual((await backend.list(all)).names, ['a']);
+      await database.sql('TRUNCATE repositories');
+      await assertUnavailable(backend.list(all), /not made from the bucket yet/, server);
+    });
+  });
+
+  it('lets go of a thousand names while others record and read, and loses none', async () => {
+    const database = await server.newDatabase();
+    const gone = Array.from({ length: 1000 }, (_, i) => `gone-${i}`);
+    const [backend, other] = [connect(database), connect(database)];
+    const bucket = new NamesBucket('a', ...gone);
+    await backend.reindex(bucket);
+    await database.sql('UPDATE repositories SET createTime = 0');
+    for (const one of gone) bucket.names.delete(one);
+    bucket.pause = async () => {
+      await delay(1);
+    };
+    let [done, longest] = [false, 0];
+    const there = new Set(['a']);
+    const pushes = (async () => {
+      for (let i = 0; !done; i++) {
+        const pushed = gone[(i * 37) % gone.length] ?? '';
+        bucket.names.add(pushed);
+        there.add(pushed);
+        const start = performance.now();
+        await other.record(name(pushed));
+        assert.ok((await other.list(all)).names.includes('a'));
+        longest = Math.max(longest, performance.now() - start);
+      }
+    })();
+    const { removed } = await backend.reindex(bucket);
+    done = true;
+    await pushes;
+    assert.deepEqual(new Set((await other.list({ n: 2000, last: '' })).names), there);
+    assert.ok(removed >= 1000 - there.size && there.size > 5, `${removed} removed, ${there.size} there`);
+    // The bucket is asked for 200 names at a time while their rows are locked, which is 13 times 2 ms.
+    assert.ok(longest < 3000, `${longest} ms`);
+  });
+
+  it('is reindexed where the binary log is made of statements', async () => {
+    const logging = await mariadb(['--log-bin', '--binlog-format=STATEMENT', '--server-id=1']);
+    try {
+      const database = await logging.newDatabase();
+      const backend = connect(database);
+      await backend.reindex(new NamesBucket('a', 'b'));
+      await database.sql('UPDATE repositories SET createTime = 0');
+      assert.deepEqual(await backend.reindex(new NamesBucket('b', 'c')), { names: 2, added: 1, removed: 1 });
+      assert.deepEqual((await backend.list(all)).names, ['b', 'c']);
+    } finally {
+      await logging.stop();
+    }
+  });
+
   it('has the time of the last push in seconds', async () => {
     const database = await server.newDatabase();
     const backend = connect(database);
@@ -105,7 +203,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
 
   it('takes no harm from what is searched for', async () => {
     const backend = connect(await server.newDatabase());
-    await backend.record(name('a'));
+    await backend.reindex(new NamesBucket('a'));
     for (const term of [
       "'; DROP TABLE repositories; --",
       "a' OR '1'='1",
@@ -183,19 +281,21 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     await assertUnavailable(wrong(`:${server.port}`, ':1').list(all), /nothing listens/, server);
     await assertUnavailable(connect(database, '&tls=true').list(all), /TLS|did not do/, server);
     const preferring = connect(database, '&tls=preferred');
+    await preferring.reindex(new NamesBucket());
     for (const { names } of await Promise.all([1, 2, 3].map(async () => await preferring.list(all))))
       assert.deepEqual(names, []);
     await database.sql('DROP TABLE repositories');
     await database.sql('CREATE TABLE repositories (id INT PRIMARY KEY)');
     await assertUnavailable(connect(database).list(all), /other columns/, server);
     const poor = connect(await server.newDatabase('SELECT'));
-    await assertUnavailable(poor.list(all), /grant|did not do/, server);
+    await assertUnavailable(poor.list(all), /no table repositories .* yet; a reindex makes it/, server);
+    await assertUnavailable(poor.record(name('a')), /grant/, server);
   });
 
   it('that answers too slowly is 503 in time, and its connections are none the worse', async () => {
     const database = await server.newDatabase();
     const backend = connect(database, '&readTimeout=400ms');
-    await backend.record(name('a'));
+    await backend.reindex(new NamesBucket('a'));
     const locked = database.sql('LOCK TABLES repositories WRITE; SELECT SLEEP(2);');
     await delay(500);
     const start = performance.now();
@@ -226,6 +326,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
   it('stopped and started under load gives right answers or 503, and then all of them again', async () => {
     const database = await server.newDatabase();
     const backends = [connect(database), connect(database)];
+    await backends[0]?.reindex(new NamesBucket());
     const recorded = new Set<string>();
     const counts = { right: 0, unavailable: 0 };
     let until = Infinity;

@@ -35,13 +35,13 @@ export interface MariaDb {
   stop(): Promise<void>;
 }
 
-/** Starts MariaDB with a data folder, a socket and a port of its own. */
-export async function mariadb(): Promise<MariaDb> {
+/** Starts MariaDB with a data folder, a socket and a port of its own. @param options of the server, beside those it needs */
+export async function mariadb(options: readonly string[] = []): Promise<MariaDb> {
   const folder = await temporaryFolder('mariadb');
   const port = await freePort();
   try {
     await install(folder);
-    let server = await launchServer(folder, port);
+    let server = await launchServer(folder, port, options);
     let databases = 0;
     const stop = async () => {
       await server.stop();
@@ -69,7 +69,7 @@ export async function mariadb(): Promise<MariaDb> {
         await stop();
       },
       restart: async () => {
-        server = await launchServer(folder, port);
+        server = await launchServer(folder, port, options);
       },
       stop: async () => {
         await stop();
@@ -99,7 +99,7 @@ async function install(folder: Folder): Promise<void> {
   ]);
 }
 
-async function launchServer(folder: Folder, port: number): Promise<Server> {
+async function launchServer(folder: Folder, port: number, options: readonly string[]): Promise<Server> {
   const args = [
     '--no-defaults',
     ...asRoot,
@@ -111,6 +111,7 @@ async function launchServer(folder: Folder, port: number): Promise<Server> {
     '--skip-name-resolve',
     '--innodb-flush-log-at-trx-commit=2',
     '--innodb-use-native-aio=0',
+    ...options,
   ];
   return await launch('mariadbd', args, async () => Boolean(await run(folder, 'SELECT 1')));
 }

@@ -1,0 +1,129 @@
+/** What lies between a registry and its MySQL: TLS, and networks that forget connections. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, it, mock } from 'node:test';
+import { runToEnd } from '../infra/run-node.ts';
+import { testCertificate, testKey } from '../servers/certificate.ts';
+import { temporaryFolder, type Folder } from '../servers/folder.ts';
+import { mariadb, type Database, type MariaDb } from '../servers/mariadb.ts';
+import { requires } from '../servers/requires.ts';
+import { mysqlSearch, NamesBucket } from './list-ground.ts';
+
+const all = { n: 1000, last: '' };
+
+describe('a MariaDB that speaks TLS', requires('mariadbd'), () => {
+  let folder: Folder;
+  let server: MariaDb;
+  let database: Database;
+  let certificate: string;
+
+  before(async () => {
+    folder = await temporaryFolder('tls');
+    certificate = join(folder.path, 'cert.pem');
+    const key = join(folder.path, 'key.pem');
+    await writeFile(certificate, testCertificate);
+    await writeFile(key, testKey);
+    server = await mariadb([
+      `--ssl-cert=${certificate}`,
+      `--ssl-key=${key}`,
+      '--require-secure-transport=ON',
+    ]);
+    database = await server.newDatabase();
+  });
+
+  after(async () => {
+    await server.stop();
+    folder.remove();
+  });
+
+  for (const mode of ['skip-verify', 'preferred'])
+    it(`is spoken to with tls=${mode}, whoever has signed its certificate`, async () => {
+      const backend = mysqlSearch(`${database.dsn}&tls=${mode}`);
+      await backend.reindex(new NamesBucket('a'));
+      assert.deepEqual((await backend.list(all)).names, ['a']);
+      await backend.close();
+    });
+
+  it('is not spoken to without TLS', async () => {
+    const backend = mysqlSearch(database.dsn);
+    await assert.rejects(backend.list(all), { failure: 'SEARCH_UNAVAILABLE' });
+    await backend.close();
+  });
+
+  /** In a process of its own: only at its start does Node read whom to trust. */
+  const reindex = async (dsn: string, trusted: string) =>
+    await runToEnd(['reindex.ts'], {
+      REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder.path,
+      SEARCH_BACKEND: 'MYSQL',
+      SEARCH_BACKEND_MYSQL: dsn,
+      NODE_EXTRA_CA_CERTS: trusted,
+    });
+
+  it('is spoken to with tls=true if its certificate is trusted and of its host', async () => {
+    const byName = database.dsn.replace('127.0.0.1', 'localhost');
+    const { code, output } = await reindex(`${byName}&tls=true`, certificate);
+    assert.equal(code, 0, output);
+    assert.match(output, /the list has 1 repository: 0 added/);
+  });
+
+  it('is refused with tls=true if it is not trusted, with advice', async () => {
+    const { code, output } = await reindex(`${database.dsn}&tls=true`, '');
+    assert.notEqual(code, 0);
+    assert.match(output, /certificate of the server of SEARCH_BACKEND_MYSQL/);
+    assert.ok(!output.includes(server.password));
+  });
+});
+
+describe('a network that forgets connections to MariaDB', requires('mariadbd'), () => {
+  let server: MariaDb;
+  /** Both ends of what goes through. */
+  const sockets = new Set<Socket>();
+  const proxy = createServer((near) => {
+    const far = connect(server.port, '127.0.0.1');
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(one);
+      one.on('error', () => undefined);
+      one.pipe(other);
+    }
+  });
+
+  before(async () => {
+    server = await mariadb();
+    proxy.listen(0, '127.0.0.1');
+    await once(proxy, 'listening');
+  });
+
+  afterEach(() => {
+    mock.restoreAll();
+  });
+
+  after(async () => {
+    for (const socket of sockets) socket.destroy();
+    proxy.close();
+    await server.stop();
+  });
+
+  it('is not noticed by a registry that was idle for a minute', async () => {
+    const { dsn } = await server.newDatabase();
+    const { port } = proxy.address() as AddressInfo;
+    const backend = mysqlSearch(dsn.replace(`:${server.port}`, `:${port}`));
+    await backend.reindex(new NamesBucket('a'));
+    // Several connections, each of which is forgotten: nothing of it passes any more, and no end is told.
+    await Promise.all([1, 2, 3, 4].map(async () => await backend.list(all)));
+    assert.ok(sockets.size >= 4);
+    for (const socket of sockets) socket.unpipe().pause();
+    const now = performance.now.bind(performance);
+    mock.method(performance, 'now', () => now() + 60_000);
+    const began = Date.now();
+    assert.deepEqual((await backend.list(all)).names, ['a']);
+    // No answer of a forgotten connection was waited for, which takes 15 s.
+    assert.ok(Date.now() - began < 5000);
+    await backend.close();
+  });
+});
