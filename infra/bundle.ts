@@ -3,8 +3,8 @@
  * the streaming server, the sweep and the reindex as programs of one file each, and the description of the functions with
  * their routes that serverless.yml reads.
  */
-import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { build, type BuildOptions, type ImportKind } from 'esbuild';
 import { describeAllFunctions, functionNames } from './gateway.ts';
 
@@ -22,8 +22,6 @@ const banner = {
   js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
 };
 
-await rm(output, { recursive: true, force: true });
-await mkdir(output);
 const common = {
   outdir: output,
   bundle: true,
@@ -36,8 +34,9 @@ const common = {
   sourcemap: true,
   legalComments: 'none',
   banner,
+  write: false,
 } satisfies BuildOptions;
-const { metafile } = await build({
+const { metafile, outputFiles: functionFiles } = await build({
   ...common,
   entryPoints: functionNames.map((name) => ({
     in: join(root, `functions/${name}.ts`),
@@ -51,10 +50,35 @@ const { metafile } = await build({
   absWorkingDir: root,
 });
 const programs = ['serve', 'sweep', 'reindex'];
-await build({ ...common, entryPoints: programs.map((name) => join(root, `infra/${name}.ts`)) });
-await writeFile(join(output, 'functions.json'), `${JSON.stringify(describeAllFunctions(), null, 2)}\n`);
-
+const { outputFiles: programFiles } = await build({
+  ...common,
+  entryPoints: programs.map((name) => join(root, `infra/${name}.ts`)),
+});
 for (const name of functionNames) assertSmall(`dist/functions/${name}.mjs`);
+const description = `${JSON.stringify(describeAllFunctions(), null, 2)}\n`;
+await replaceAll([
+  ...[...functionFiles, ...programFiles].map(({ path, contents }) => ({ path, contents })),
+  { path: join(output, 'functions.json'), contents: description },
+]);
+
+/**
+ * Puts files in the place of all that are there. Each is replaced at once, since functions of another `npm start` may run
+ * from them and load some of them only later.
+ */
+async function replaceAll(files: readonly { path: string; contents: string | Uint8Array }[]): Promise<void> {
+  for (const { path, contents } of files) {
+    const temporary = `${path}.${process.pid}`;
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(temporary, contents);
+    await rename(temporary, path);
+  }
+  const built = new Set(files.map(({ path }) => path));
+  for (const entry of await readdir(output, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    // Those of another build on its way are still to be renamed.
+    if (!entry.isDirectory() && !built.has(path) && !/\.\d+$/.test(path)) await rm(path, { force: true });
+  }
+}
 
 /** @throws when a function loads more than it may, at its start or afterwards */
 function assertSmall(entry: string): void {

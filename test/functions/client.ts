@@ -112,7 +112,9 @@ export class Client {
   /** In one request where it can: what only prepares a test should cost the bucket little. @returns its digest */
   async pushBlob(name: string, bytes: Uint8Array): Promise<string> {
     const digest = digestOf(bytes);
-    const whole = { path: `/v2/${name}/blobs/uploads/?digest=${digest}`, body: bytes };
+    // Without a type, serverless-offline takes any body for text.
+    const headers = { 'content-type': 'application/octet-stream' };
+    const whole = { path: `/v2/${name}/blobs/uploads/?digest=${digest}`, headers, body: bytes };
     // A POST without a body begins an upload, and a large one does not fit through the gateway.
     if (bytes.length > 0 && bytes.length < 1e6) await this.must(201, { method: 'POST', ...whole });
     else
