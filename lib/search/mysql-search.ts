@@ -64,9 +64,10 @@ export class MysqlSearch implements SearchBackend {
   #pool: Pool;
   /** What to do with a server that speaks no TLS, where that was only preferred. */
   readonly #plain: PoolOptions | undefined;
-  /** When each connection was last used (`performance.now()`). */
+  /** When each connection was last used, by the clock on the wall: others may stand still while a function is frozen. */
   readonly #used = new WeakMap<object, number>();
-  /** Whether the table is known to be whole: it stays so, unless it is emptied. */
+  /** Whether the table is known to have a row, and whether it is known to be whole: it stays so, unless it is emptied. */
+  #isBegun = false;
   #isWhole = false;
   /** Whether a transaction may read what others have committed meanwhile. */
   #readCommitted = true;
@@ -97,6 +98,7 @@ export class MysqlSearch implements SearchBackend {
     let end = above;
     while (names.length < count) {
       const found = await this.#names(pageStatement(ranges.length), pageValues(end, ranges, count));
+      if (found.includes(notWhole)) throw this.#notMade();
       names.push(...found.filter(isRepositoryName));
       end = found.at(-1) ?? end;
       if (found.length < count) return names.sort(compareKeys).slice(0, count);
@@ -115,7 +117,7 @@ export class MysqlSearch implements SearchBackend {
   }
 
   async record(name: RepositoryName): Promise<void> {
-    if (!this.#isWhole) await this.#markEmpty();
+    if (!this.#isBegun) await this.#markEmpty();
     await this.#execute(recordStatement, [name]);
   }
 
@@ -189,12 +191,22 @@ export class MysqlSearch implements SearchBackend {
     if (this.#isWhole && again === undefined) return;
     const [state] = await this.#rows(stateStatement, [notWhole]);
     this.#isWhole = Number(state?.['filled']) === 1 && Number(state?.['marked']) === 0;
-    if (!this.#isWhole) throw notMade();
+    if (!this.#isWhole) throw this.#notMade();
+  }
+
+  /** It may have been whole before somebody emptied it. */
+  #notMade(): RegistryError {
+    this.#isWhole = false;
+    this.#isBegun = false;
+    const why =
+      'the table was not made from the bucket yet: a reindex does that, with which npm run serve begins';
+    return new RegistryError('SEARCH_UNAVAILABLE', undefined, [], { cause: new Error(why) });
   }
 
   /** Says of an empty table that it is not whole, and makes one where there is none. */
   async #markEmpty(): Promise<void> {
     await this.#execute(markStatement, [notWhole], 'make');
+    this.#isBegun = true;
   }
 
   /** Says that a table has all that is in the bucket. @returns how many names it has */
@@ -247,7 +259,7 @@ export class MysqlSearch implements SearchBackend {
     const connection = await this.#freshConnection();
     try {
       const result = await act(connection);
-      this.#used.set(connection.connection, performance.now());
+      this.#used.set(connection.connection, Date.now());
       connection.release();
       return result;
     } catch (error) {
@@ -260,7 +272,7 @@ export class MysqlSearch implements SearchBackend {
     for (;;) {
       const connection = await this.#connection();
       const used = this.#used.get(connection.connection);
-      if (used === undefined || performance.now() - used < freshness) return connection;
+      if (used === undefined || Date.now() - used < freshness) return connection;
       discard(connection);
     }
   }
@@ -444,12 +456,6 @@ async function withoutExisting(bucket: BucketNames, names: readonly string[]): P
 function unavailable(error: unknown): Error {
   if (error instanceof RegistryError || error instanceof StoreError) return error;
   return new RegistryError('SEARCH_UNAVAILABLE', undefined, [], { cause: new Error(adviceOn(error)) });
-}
-
-function notMade(): RegistryError {
-  const why =
-    'the table was not made from the bucket yet: a reindex does that, with which npm run serve begins';
-  return new RegistryError('SEARCH_UNAVAILABLE', undefined, [], { cause: new Error(why) });
 }
 
 function newPool(options: PoolOptions): Pool {

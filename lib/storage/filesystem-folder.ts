@@ -269,8 +269,20 @@ async function makeParent(path: string, key: string): Promise<string | undefined
   try {
     return await ignoring(['ENOENT'], fs.mkdir(dirname(path), { recursive: true }));
   } catch (error) {
-    throw hasCode(error, ['EEXIST', 'ENOTDIR']) ? below(key, error) : error;
+    if (!hasCode(error, ['EEXIST', 'ENOTDIR'])) throw error;
+    // Node says ENOTDIR as well of a folder that it found there and that was pruned before it looked what it is.
+    if (await isBelowFile(path)) throw below(key, error);
+    return undefined;
   }
+}
+
+/** Whether the lowest thing above a path that is there is no folder. */
+async function isBelowFile(path: string): Promise<boolean> {
+  for (let folder = dirname(path); folder !== dirname(folder); folder = dirname(folder)) {
+    const stats = await ignoring(['ENOENT', 'ENOTDIR'], fs.stat(folder));
+    if (stats !== undefined) return !stats.isDirectory();
+  }
+  return false;
 }
 
 function below(key: string, cause: unknown): InvalidKey {

@@ -1,4 +1,5 @@
 import { onSwift } from '../servers/buckets.ts';
 import { killsOn } from './kills.ts';
 
-killsOn(onSwift, 'server');
+// On SCS between all of them.
+killsOn(onSwift, 'server', 2);

@@ -15,8 +15,11 @@ import { assertSound, assertSwept, type Memory } from './sound-bucket.ts';
 
 const secret = { REGISTRY_HTTP_SECRET: 'the secret of a test', REGISTRY_LOG_LEVEL: 'error' };
 
-/** @param program whose processes are killed */
-export function killsOn(kind: BucketKind, program: 'server' | 'functions'): void {
+/**
+ * @param program whose processes are killed
+ * @param every how many requests lie between one kill and the next; each second operation begins at the second request
+ */
+export function killsOn(kind: BucketKind, program: 'server' | 'functions', every: 1 | 2 = 1): void {
   describe(`the ${program} on ${kind.name}, killed between any two requests`, requires(...kind.needs), () => {
     let buckets: Buckets;
     let proxy: BucketProxy;
@@ -31,7 +34,7 @@ export function killsOn(kind: BucketKind, program: 'server' | 'functions'): void
       await buckets.stop();
     });
 
-    for (const { title, prepare } of killOperations(program))
+    for (const [i, { title, prepare }] of killOperations(program).entries())
       it(`of ${title}: nothing is wrong, the client repeats it, and the rest is swept`, async () => {
         const storage = await buckets.newBucket(smallParts(kind));
         const victims = new Victims(program, proxied(kind, storage, proxy));
@@ -41,16 +44,19 @@ export function killsOn(kind: BucketKind, program: 'server' | 'functions'): void
         const memory: Memory = new Map();
         try {
           let kills = 0;
-          for (let isOver = false; !isOver; kills++) {
-            const { ask, repeat } = await prepare(client, `team/app-${kills}`);
+          for (let [k, isOver] = [i % every, false]; !isOver; k += every) {
+            const { ask, repeat } = await prepare(client, `team/app-${k}`);
             const victim = await victims.next();
-            isOver = await killAt(victim, proxy, kills, ask);
+            isOver = await killAt(victim, proxy, k, ask);
             if (isOver) await victim.stop();
-            else victims.prepare();
-            await assertSoundAfter(store, memory, `request ${kills}`);
+            else {
+              victims.prepare();
+              kills++;
+            }
+            await assertSoundAfter(store, memory, `request ${k}`);
             await repeat(client);
           }
-          assert.ok(kills > 1, 'nothing was killed');
+          assert.ok(kills > 0, 'nothing was killed');
           await assertSoundAfter(store, memory, 'all repetitions');
           await assertSwept(store);
         } finally {

@@ -64,10 +64,10 @@ const pushes: Readonly<Record<string, Push>> = {
 };
 
 /** What did not take effect is the same to a client, however it did not. */
-const mishaps: Readonly<Record<string, readonly Fate[]>> = {
-  'lost its answer': ['drop-answer'],
-  'did not arrive, or was refused': ['drop-request', { status: 503, code: 'SlowDown' }],
-};
+const mishaps: readonly (readonly [string, readonly Fate[]])[] = [
+  ['lost its answer', ['drop-answer']],
+  ['did not arrive, or was refused', ['drop-request', { status: 503, code: 'SlowDown' }]],
+];
 
 describe('a push to S3', requires('swift-proxy-server'), () => {
   let swiftServer: S3Server;
@@ -112,7 +112,7 @@ describe('a push to S3', requires('swift-proxy-server'), () => {
       await assertServed(name, await push(twice, name));
     });
 
-    for (const [what, fates] of Object.entries(mishaps))
+    for (const [what, fates] of mishaps)
       it(`${how} does not notice that a request to the bucket ${what}`, async () => {
         const send: Send = async (ask) => await client.send(ask);
         let happened = true;

@@ -6,14 +6,14 @@ import { Catalog } from '../../lib/registry/catalog.ts';
 import { repositoriesPrefix } from '../../lib/registry/layout.ts';
 import { BucketSearch } from '../../lib/search/bucket-search.ts';
 import { FilesystemStore } from '../../lib/storage/filesystem.ts';
-import { temporaryFolder } from '../servers/folder.ts';
+import { memoryFolder } from '../servers/folder.ts';
 import { assertPages, backendSuite, manyNames } from './backend-suite.ts';
 import { onFolder } from './bucket-ground.ts';
 
 backendSuite('that is a folder', {}, onFolder, 60);
 
 it('100,000 repositories of a folder come page by page, in order and each once', async () => {
-  const folder = await temporaryFolder('many');
+  const folder = await memoryFolder('many');
   const names = manyNames(100_000);
   for (const name of names) {
     // One file of each: what is below a repository counts for nothing.

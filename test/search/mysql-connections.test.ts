@@ -118,12 +118,12 @@ describe('a network that forgets connections to MariaDB', requires('mariadbd'), 
     await Promise.all([1, 2, 3, 4].map(async () => await backend.list(all)));
     assert.ok(sockets.size >= 4);
     for (const socket of sockets) socket.unpipe().pause();
-    const now = performance.now.bind(performance);
-    mock.method(performance, 'now', () => now() + 60_000);
-    const began = Date.now();
+    const now = Date.now.bind(Date);
+    mock.method(Date, 'now', () => now() + 60_000);
+    const began = performance.now();
     assert.deepEqual((await backend.list(all)).names, ['a']);
     // No answer of a forgotten connection was waited for, which takes 15 s.
-    assert.ok(Date.now() - began < 5000);
+    assert.ok(performance.now() - began < 5000);
     await backend.close();
   });
 });

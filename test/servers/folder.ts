@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
-import { mkdtemp, realpath } from 'node:fs/promises';
+import { mkdtemp, realpath, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { undoOnce } from './cleanup.ts';
@@ -14,7 +14,24 @@ export interface Folder {
 
 /** Makes an empty folder that is gone when it is removed, or else when the process exits. */
 export async function temporaryFolder(name: string): Promise<Folder> {
-  const path = await realpath(await mkdtemp(join(tmpdir(), `stowage-${name}-`)));
+  return await folderIn(tmpdir(), name);
+}
+
+/** The same in memory where that has room, for very many small files. */
+export async function memoryFolder(name: string): Promise<Folder> {
+  return await folderIn((await hasRoom(MEMORY)) ? MEMORY : tmpdir(), name);
+}
+
+const MEMORY = '/dev/shm';
+
+/** For half a million small files. */
+async function hasRoom(path: string): Promise<boolean> {
+  const stats = await statfs(path).catch(() => undefined);
+  return stats !== undefined && stats.ffree > 500_000 && stats.bavail * stats.bsize > 1024 ** 3;
+}
+
+async function folderIn(parent: string, name: string): Promise<Folder> {
+  const path = await realpath(await mkdtemp(join(parent, `stowage-${name}-`)));
   const remove = undoOnce(() => {
     unmountBelow(path);
     rmSync(path, { recursive: true, force: true, maxRetries: 3 });

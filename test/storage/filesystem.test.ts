@@ -214,6 +214,16 @@ describe('filesystem store, of its own', () => {
       assert.deepEqual(await litter(), []);
     });
 
+    it('is not taken for a file where the folder should be', async () => {
+      // As Node says of a folder that goes between two of its own calls.
+      const cause = Object.assign(new Error('of the test'), { code: 'ENOTDIR' });
+      mock.method(fs, 'mkdir', () => Promise.reject(cause), { times: 1 });
+      await store.put('a/b/c', bytes);
+      assert.deepEqual((await store.read('a/b/c', 100)).bytes, Buffer.from(bytes));
+      await assert.rejects(store.put('a/b/c/d', bytes), InvalidKey);
+      await assert.rejects(store.put('a/b/c/d/e', bytes), InvalidKey);
+    });
+
     it('is outlived by a write whose folder goes each time it is made, up to a bound', async () => {
       const { rename } = fs;
       let pruned = 0;
