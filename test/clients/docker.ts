@@ -10,14 +10,14 @@ import { requires } from '../servers/requires.ts';
 import { forgetAll, idOf } from './docker-images.ts';
 import { tar } from './images.ts';
 
-/** Bytes of the big layer. Random, so that they stay as many when docker compresses them. */
-const BIG_LAYER = 200 * 1024 * 1024;
+/** MB of the big layer, unless others are given. Random bytes, so that they stay as many when docker compresses them. */
+const BIG_LAYER = 200;
 
 /** What `docker build` makes, before it has a name in a registry. */
 const BUILT = 'built';
 
-/** Docker builds, pushes and pulls images through a registry. */
-export function dockerFlow(name: string, start: StartRegistry): void {
+/** Docker builds, pushes and pulls images through a registry. @param bigLayer MB of one of their layers */
+export function dockerFlow(name: string, start: StartRegistry, bigLayer = BIG_LAYER): void {
   describe(`docker, with ${name}`, requires('dockerd'), () => {
     let folder: Folder;
     let daemon: Dockerd;
@@ -37,7 +37,7 @@ export function dockerFlow(name: string, start: StartRegistry): void {
       folder = await temporaryFolder('docker');
       daemon = await dockerd();
       registry = await start(join(folder.path, 'registry'));
-      id = await build(docker, folder.path);
+      id = await build(docker, folder.path, bigLayer);
     });
 
     after(async () => {
@@ -48,7 +48,7 @@ export function dockerFlow(name: string, start: StartRegistry): void {
 
     let digest: string;
 
-    it('pushes an image with a layer of 200 MB', async () => {
+    it(`pushes an image with a layer of ${bigLayer} MB`, async () => {
       const pushed = await push('app:1');
       digest = pushed.digest;
       assert.equal(pushed.text.match(/: Pushed$/gm)?.length, 3, pushed.text);
@@ -94,13 +94,13 @@ export function dockerFlow(name: string, start: StartRegistry): void {
 }
 
 /** Builds an image of three layers and returns its id. The big layer comes last: vfs copies it for each one above. */
-async function build(docker: Dockerd['docker'], folder: string): Promise<string> {
+async function build(docker: Dockerd['docker'], folder: string, bigLayer: number): Promise<string> {
   const base = join(folder, 'base.tar');
   const context = join(folder, 'context');
   await mkdir(context);
   await writeFile(base, tar([{ name: 'base', content: randomBytes(1000) }]));
   await writeFile(join(context, 'small'), randomBytes(100_000));
-  await writeFile(join(context, 'big'), randomBytes(BIG_LAYER));
+  await writeFile(join(context, 'big'), randomBytes(bigLayer * 1024 ** 2));
   await writeFile(join(context, 'Dockerfile'), 'FROM base\nCOPY small /small\nCOPY big /big\n');
   await docker('import', base, 'base');
   await docker('build', '--tag', BUILT, context);

@@ -20,9 +20,8 @@ onBuckets(onSwift, (newBucket) => {
   const place = (name: string, make: InteropPlace['make']) => ({ name, make, listingLag: LISTING_LAG });
   interopFlow(NAME, serve, place('bucket', newBucket));
   const below = { REGISTRY_STORAGE_S3_ROOTDIRECTORY: 'team/registry' };
-  interopFlow(
-    NAME,
-    serve,
-    place('root directory of a bucket', async () => await newBucket(below)),
-  );
+  interopFlow(NAME, serve, {
+    ...place('root directory of a bucket', async () => await newBucket(below)),
+    oneWay: true,
+  });
 });

@@ -29,11 +29,13 @@ const outage = (k: number): Fate => outages[k % outages.length] ?? slowDown;
 export interface Faults {
   /** In which one mishap befalls each request of each operation that writes. */
   readonly rounds: number;
+  /** The same of those that read. */
+  readonly readRounds: number;
   /** Requests from the beginning of one outage to that of the next. */
   readonly between: number;
 }
 
-export function faultyBucket(kind: BucketKind, { rounds, between }: Faults): void {
+export function faultyBucket(kind: BucketKind, { rounds, readRounds, between }: Faults): void {
   describe(`a faulty bucket on ${kind.name}`, requires(...kind.needs), () => {
     let buckets: Buckets;
 
@@ -92,7 +94,7 @@ export function faultyBucket(kind: BucketKind, { rounds, between }: Faults): voi
         it(`never hides what is there from ${title}`, async () => {
           await onGround(async (ground) => {
             const next = await prepare(ground.client, 'team/app');
-            for (const round of readMishaps.keys())
+            for (let round = 0; round < readRounds; round++)
               for (let k = 0, happened = true; happened; k++) {
                 const { ask, check } = await next();
                 const { reply, index } = await during(

@@ -168,7 +168,7 @@ describe('the streaming server', () => {
   });
 
   it('lets an upload wait for its turn, answers 503 when that is too long, and takes the next', async () => {
-    const client = await start({ queue: 300 }, { REGISTRY_HTTP_MAXUPLOADS: '2' });
+    const client = await start({ queue: 3000 }, { REGISTRY_HTTP_MAXUPLOADS: '2' });
     const bytes = randomBytes(1000);
     const begin = async () => {
       const location = await client.startUpload(someName());
@@ -184,7 +184,7 @@ describe('the streaming server', () => {
       return answer.toString();
     };
     const [one, two] = [await begin(), await begin()];
-    await delay(100);
+    await delay(500);
     const tooLate = await begin();
     const [busy] = (await once(tooLate, 'data')) as [Buffer];
     tooLate.destroy();
@@ -192,10 +192,13 @@ describe('the streaming server', () => {
     assert.match(busy.toString(), /\r\nretry-after: 5\r\n/i);
     // What has no body is not kept waiting, unless it reads one that was kept: a session has the bytes of a part.
     await client.must(200, { method: 'GET', path: '/v2/' });
-    for (const method of ['GET', 'DELETE'])
-      await client.must(503, { method, path: await client.startUpload(someName()) });
+    await Promise.all(
+      ['GET', 'DELETE'].map(async (method) => {
+        await client.must(503, { method, path: await client.startUpload(someName()) });
+      }),
+    );
     const inTime = await begin();
-    await delay(100);
+    await delay(500);
     assert.match(await end(one), /^HTTP\/1.1 201 /);
     assert.match(await end(inTime), /^HTTP\/1.1 201 /);
     // One that hangs up leaves its place to others.
