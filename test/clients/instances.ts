@@ -17,6 +17,9 @@ import { tar } from './images.ts';
 const MiB = 1024 ** 2;
 const INSTANCES = 3;
 const IMAGES = 10;
+
+/** Fewer where they are pushed and pulled again and again. */
+const SURVIVORS = 5;
 const BLOB_SIZE = 40 * MiB;
 
 /** Smaller than a part of a multipart upload (8 MiB), whose size none of them divides but the first. */
@@ -67,7 +70,7 @@ export function instancesFlow(kind: BucketKind): void {
 
     it('docker pushes and pulls images', LIMIT, async () => {
       const sinceThen = proxy.requestsTo.slice();
-      const built = await images.build('app');
+      const built = await images.build('app', IMAGES);
       await together(built, async ({ name }) => {
         await images.push(name);
       });
@@ -117,7 +120,7 @@ export function instancesFlow(kind: BucketKind): void {
       };
 
       it('pushes get through, and nothing of them is lost', LIMIT, async () => {
-        built = await images.build('survivor');
+        built = await images.build('survivor', SURVIVORS);
         const uploader = client();
         const push = async ({ name }: Image) => {
           await persist(async () => {
@@ -251,11 +254,11 @@ class Images {
   }
 
   /** Builds some, each for a repository of its own. */
-  async build(prefix: string): Promise<Image[]> {
+  async build(prefix: string, count: number): Promise<Image[]> {
     const base = join(this.#folder, 'base.tar');
     await writeFile(base, tar([{ name: 'base', content: randomBytes(1000) }]));
     await this.#daemon.docker('import', base, 'base');
-    const names = Array.from({ length: IMAGES }, (_, number) => `${prefix}-${number}`);
+    const names = Array.from({ length: count }, (_, number) => `${prefix}-${number}`);
     return await together(names, async (name) => await this.#buildOne(name));
   }
 

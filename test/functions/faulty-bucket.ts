@@ -31,11 +31,13 @@ export interface Faults {
   readonly rounds: number;
   /** The same of those that read. */
   readonly readRounds: number;
+  /** From one request that a mishap befalls in a round to the next. */
+  readonly every: number;
   /** Requests from the beginning of one outage to that of the next. */
   readonly between: number;
 }
 
-export function faultyBucket(kind: BucketKind, { rounds, readRounds, between }: Faults): void {
+export function faultyBucket(kind: BucketKind, { rounds, readRounds, every, between }: Faults): void {
   describe(`a faulty bucket on ${kind.name}`, requires(...kind.needs), () => {
     let buckets: Buckets;
 
@@ -76,7 +78,7 @@ export function faultyBucket(kind: BucketKind, { rounds, readRounds, between }: 
         it(`lets ${title} succeed, or fail and be repeated`, async () => {
           await onGround(async (ground) => {
             for (let round = 0; round < rounds; round++)
-              for (let k = 0, happened = true; happened; k++) {
+              for (let k = round % every, happened = true; happened; k += every) {
                 const { ask, repeat } = await prepare(ground.client, `team/app-${round}-${k}`);
                 const { reply, index } = await during(
                   ground,
@@ -95,7 +97,7 @@ export function faultyBucket(kind: BucketKind, { rounds, readRounds, between }: 
           await onGround(async (ground) => {
             const next = await prepare(ground.client, 'team/app');
             for (let round = 0; round < readRounds; round++)
-              for (let k = 0, happened = true; happened; k++) {
+              for (let k = round % every, happened = true; happened; k += every) {
                 const { ask, check } = await next();
                 const { reply, index } = await during(
                   ground,

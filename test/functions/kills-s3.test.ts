@@ -2,4 +2,4 @@ import { onSwift } from '../servers/buckets.ts';
 import { killsOn } from './kills.ts';
 
 // On SCS between all of them.
-killsOn(onSwift, 'server', 2);
+killsOn(onSwift, 'server', 4);

@@ -22,15 +22,18 @@ const stores = {
   'where parts are equal': () => new MemoryStore({ partsReplace: true, copies: true, equalParts: true }),
 };
 
+/** Each on every second store, so that all come to their turn on three. */
+const beginnings = [
+  [0, 'chunk'],
+  [300, 'chunk'],
+  [300, 'stream'],
+  [1500, 'chunk'],
+  [1500, 'stream'],
+] as const;
+
 describe('two writers interleaved at every call', () => {
-  for (const [where, open] of Object.entries(stores))
-    for (const [size, how] of [
-      [0, 'chunk'],
-      [300, 'chunk'],
-      [300, 'stream'],
-      [1500, 'chunk'],
-      [1500, 'stream'],
-    ] as const)
+  for (const [i, [where, open]] of Object.entries(stores).entries())
+    for (const [size, how] of beginnings.filter((_, j) => (i + j) % 2 === 0))
       it(`make no wrong blob ${where}, after ${size === 0 ? 'nothing' : `a ${how} of ${size} bytes`}`, async () => {
         let runs = 0;
         for (const [first, one] of Object.entries(works))

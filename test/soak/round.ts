@@ -65,14 +65,14 @@ async function clientsOn(
   const random = new Random(seed);
   const counts = { answered: 0, failed: 0, flickered: 0 };
   const run = { done: 0, isOver: false };
-  const act = async (): Promise<void> => {
+  const act = async (ownSteps: number): Promise<void> => {
     const own = new Random(random.below(2 ** 32));
     const which = new Random(random.below(2 ** 32));
     const expectFailures = faulty || killEvery < Infinity;
     const client = new ManyInstances(() => fleet.urls, which, expectFailures);
     const actor = new Actor(world, client, own);
     try {
-      for (let i = 0; i < steps / clients && !run.isOver; i++) {
+      for (let i = 0; i < ownSteps && !run.isOver; i++) {
         const outcome = await actor.step();
         counts[outcome]++;
         if (++run.done % killEvery === 0) await fleet.replaceOne(which);
@@ -82,8 +82,8 @@ async function clientsOn(
     }
   };
   const ends = await Promise.allSettled(
-    Array.from({ length: clients }, async () => {
-      await act().catch((error: unknown) => {
+    Array.from({ length: clients }, async (_, j) => {
+      await act(Math.floor((steps + j) / clients)).catch((error: unknown) => {
         run.isOver = true;
         throw error;
       });
