@@ -3,6 +3,7 @@ import fs, { type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { isRepositoryName } from '../protocol/names.ts';
+import { hasCode, ignoring } from '../storage/file-errors.ts';
 import { compareKeys } from '../storage/store.ts';
 
 /** What a list file has. */
@@ -219,18 +220,4 @@ async function syncFolder(path: string): Promise<void> {
   } finally {
     await handle.close();
   }
-}
-
-/** What the promise resolves to, or undefined when it fails in one of these ways. */
-export async function ignoring<T>(codes: readonly string[], promise: Promise<T>): Promise<T | undefined> {
-  try {
-    return await promise;
-  } catch (error) {
-    if (hasCode(error, codes)) return undefined;
-    throw error;
-  }
-}
-
-function hasCode(error: unknown, codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
 }

@@ -3,6 +3,7 @@ import type { BigIntStats } from 'node:fs';
 import fs, { type FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
+import { hasCode, ignoring } from './file-errors.ts';
 import {
   assertKey,
   InvalidKey,
@@ -183,20 +184,6 @@ export class Folder {
 
 /** What a call says when no regular file is at a path. `ELOOP` and `ENXIO` come of opening links and sockets. */
 export const absence: readonly string[] = ['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP', 'ENXIO'];
-
-export function hasCode(error: unknown, codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
-}
-
-/** What the promise resolves to, or undefined when it fails in one of these ways. */
-export async function ignoring<T>(codes: readonly string[], promise: Promise<T>): Promise<T | undefined> {
-  try {
-    return await promise;
-  } catch (error) {
-    if (hasCode(error, codes)) return undefined;
-    throw error;
-  }
-}
 
 /** Whether the segments of a key, or of the start of one, are names an object's path can be made of. */
 export function areOwnSegments(segments: readonly string[]): boolean {

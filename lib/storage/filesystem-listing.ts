@@ -1,7 +1,8 @@
 import fs from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { absence, areOwnSegments, describe, type Folder, ignoring } from './filesystem-folder.ts';
+import { ignoring } from './file-errors.ts';
+import { absence, areOwnSegments, describe, type Folder } from './filesystem-folder.ts';
 import { compareKeys, type Listing, type ListOptions, type ObjectInfo, StoreUnavailable } from './store.ts';
 
 const largestPage = 1000;

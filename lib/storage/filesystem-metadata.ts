@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-import { type Folder, ignoring } from './filesystem-folder.ts';
+import { ignoring } from './file-errors.ts';
+import { type Folder } from './filesystem-folder.ts';
 import type { ObjectHead, ObjectInfo } from './store.ts';
 
 type Metadata = ObjectHead['metadata'];

@@ -2,16 +2,8 @@ import { randomUUID } from 'node:crypto';
 import fs, { type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import {
-  absence,
-  describe,
-  type Folder,
-  hasCode,
-  ignoring,
-  type PendingFile,
-  stamp,
-  syncFolder,
-} from './filesystem-folder.ts';
+import { hasCode, ignoring } from './file-errors.ts';
+import { absence, describe, type Folder, type PendingFile, stamp, syncFolder } from './filesystem-folder.ts';
 import type { Sidecars } from './filesystem-metadata.ts';
 import { Segments, type Slot } from './filesystem-segments.ts';
 import {

@@ -2,7 +2,8 @@ import { constants } from 'node:fs';
 import fs, { type FileHandle } from 'node:fs/promises';
 
 import { FileBody } from './filesystem-body.ts';
-import { absence, describe, Folder, hasCode, ignoring, regular } from './filesystem-folder.ts';
+import { hasCode, ignoring } from './file-errors.ts';
+import { absence, describe, Folder, regular } from './filesystem-folder.ts';
 import { listFolder } from './filesystem-listing.ts';
 import { Sidecars } from './filesystem-metadata.ts';
 import { limits, Multiparts } from './filesystem-multipart.ts';
