@@ -3,7 +3,7 @@ import fs from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { ignoring } from './file-errors.ts';
-import { type Folder } from './filesystem-folder.ts';
+import type { Folder } from './filesystem-folder.ts';
 import type { ObjectHead, ObjectInfo } from './store.ts';
 
 type Metadata = ObjectHead['metadata'];

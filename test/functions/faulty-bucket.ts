@@ -18,9 +18,8 @@ const slowDown: Fate = { status: 503, code: 'SlowDown' };
 const mishaps: readonly Fate[] = ['drop-answer', slowDown, 'cut-body', 'drop-request'];
 const readMishaps: readonly Fate[] = [...mishaps, { status: 500, code: 'InternalError' }, 'halve-body'];
 
-/** What befalls the k-th request in some round: after as many rounds as there are mishaps, each has. */
-const mishapOf = (fates: readonly Fate[], round: number, k: number): Fate =>
-  fates[(round + k) % fates.length] ?? slowDown;
+/** What befalls by turns: in as many rounds as there are mishaps, each befalls every request. */
+const mishapOf = (fates: readonly Fate[], turn: number): Fate => fates[turn % fates.length] ?? slowDown;
 
 /** What befalls all of them, by turns. */
 const outages: readonly Fate[] = [slowDown, 'drop-request'];
@@ -74,7 +73,7 @@ export function faultyBucket(kind: BucketKind, { rounds, readRounds, every, betw
     };
 
     describe('that fails once', { concurrency: 24 }, () => {
-      for (const { title, prepare } of killOperations('server'))
+      for (const [i, { title, prepare }] of killOperations('server').entries())
         it(`lets ${title} succeed, or fail and be repeated`, async () => {
           await onGround(async (ground) => {
             for (let round = 0; round < rounds; round++)
@@ -82,7 +81,7 @@ export function faultyBucket(kind: BucketKind, { rounds, readRounds, every, betw
                 const { ask, repeat } = await prepare(ground.client, `team/app-${round}-${k}`);
                 const { reply, index } = await during(
                   ground,
-                  (at) => (at === k ? mishapOf(mishaps, round, k) : 'pass'),
+                  (at) => (at === k ? mishapOf(mishaps, i + round + Math.floor(k / every)) : 'pass'),
                   ask,
                 );
                 assertDone(reply);
@@ -92,7 +91,7 @@ export function faultyBucket(kind: BucketKind, { rounds, readRounds, every, betw
           });
         });
 
-      for (const { title, prepare } of readOperations)
+      for (const [i, { title, prepare }] of readOperations.entries())
         it(`never hides what is there from ${title}`, async () => {
           await onGround(async (ground) => {
             const next = await prepare(ground.client, 'team/app');
@@ -101,7 +100,7 @@ export function faultyBucket(kind: BucketKind, { rounds, readRounds, every, betw
                 const { ask, check } = await next();
                 const { reply, index } = await during(
                   ground,
-                  (at) => (at === k ? mishapOf(readMishaps, round, k) : 'pass'),
+                  (at) => (at === k ? mishapOf(readMishaps, i + round + Math.floor(k / every)) : 'pass'),
                   ask,
                 );
                 happened = index > k;

@@ -17,7 +17,8 @@ const secret = { REGISTRY_HTTP_SECRET: 'the secret of a test', REGISTRY_LOG_LEVE
 
 /**
  * @param program whose processes are killed
- * @param every how many requests lie between one kill and the next; the first kill is at the first request, and the second by turns at each
+ * @param every how many requests lie between one kill and the next. The first kill of each operation is at its first
+ * request, and the second at the second one of one operation, the third of the next, and so on by turns.
  */
 export function killsOn(kind: BucketKind, program: 'server' | 'functions', every = 1): void {
   describe(`the ${program} on ${kind.name}, killed between any two requests`, requires(...kind.needs), () => {

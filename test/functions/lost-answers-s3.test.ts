@@ -63,7 +63,10 @@ const pushes: Readonly<Record<string, Push>> = {
   },
 };
 
-/** And how many requests lie between two of them. What did not take effect is the same to a client, however it did not. */
+/**
+ * What befalls a request, and how many requests lie between two of those that are tried. What did not take effect is the
+ * same to a client, however it did not.
+ */
 const mishaps: readonly (readonly [string, readonly Fate[], number])[] = [
   ['lost its answer', ['drop-answer'], 1],
   ['did not arrive, or was refused', ['drop-request', { status: 503, code: 'SlowDown' }], 3],

@@ -82,6 +82,7 @@ async function clientsOn(
     }
   };
   const ends = await Promise.allSettled(
+    // Together they do as many as asked for, also where these are no multiple of the clients.
     Array.from({ length: clients }, async (_, j) => {
       await act(Math.floor((steps + j) / clients)).catch((error: unknown) => {
         run.isOver = true;
