@@ -1,3 +1,7 @@
+/** Codes of our own, where time was up: for the answer to a statement, and for a connection. */
+export const noAnswer = 'NO_ANSWER';
+export const noConnection = 'NO_CONNECTION';
+
 /** Codes of a connection that is gone, of mysql2 itself, of Node and of the server. */
 const lost: ReadonlySet<string> = new Set([
   'PROTOCOL_CONNECTION_LOST',
@@ -11,48 +15,88 @@ const lost: ReadonlySet<string> = new Set([
 
 const meetings: ReadonlySet<string> = new Set(['ER_LOCK_DEADLOCK', 'ER_LOCK_WAIT_TIMEOUT']);
 
-/** Whether another connection may do better. */
-export function isLostConnection(error: unknown): boolean {
-  return lost.has(codeOf(error)) || (error instanceof Error && /closed state|is closed/.test(error.message));
-}
+/** What the client says without a code. */
+const uncoded: readonly (readonly [RegExp, string])[] = [
+  [/closed state|is closed/, 'PROTOCOL_CONNECTION_LOST'],
+  [/^Queue limit reached/, 'QUEUE_FULL'],
+];
 
-/** Whether the server speaks no TLS. */
-export function isWithoutTls(error: unknown): boolean {
-  return codeOf(error) === 'HANDSHAKE_NO_SSL_SUPPORT';
-}
+/**
+ * A statement or a connection failed. The message says what to do, in words of the settings; what the client or the server
+ * said is not kept, as it may hold parts of the DSN.
+ */
+export class MysqlError extends Error {
+  override readonly name = 'MysqlError';
+  /** Of the server, of mysql2, of Node, or our own; empty where there is none. */
+  readonly code: string;
 
-/** Whether there is no table. */
-export function isWithoutTable(error: unknown): boolean {
-  return codeOf(error) === 'ER_NO_SUCH_TABLE';
-}
+  /** @param error of mysql2 */
+  constructor(error: unknown) {
+    const code = codeOf(error);
+    super(adviceOn(code));
+    this.code = code;
+  }
 
-/** Whether a binary log that is made of statements cannot have this one. */
-export function isUnloggable(error: unknown): boolean {
-  return codeOf(error) === 'ER_BINLOG_STMT_MODE_AND_ROW_ENGINE';
-}
+  /** Whether another connection may do better. */
+  get isLostConnection(): boolean {
+    return lost.has(this.code);
+  }
 
-/** Whether a statement met another one that writes, and may be repeated. */
-export function isMeeting(error: unknown): boolean {
-  return meetings.has(codeOf(error));
+  /** Whether the server speaks no TLS. */
+  get isWithoutTls(): boolean {
+    return this.code === 'HANDSHAKE_NO_SSL_SUPPORT';
+  }
+
+  /** Whether there is no table. */
+  get isWithoutTable(): boolean {
+    return this.code === 'ER_NO_SUCH_TABLE';
+  }
+
+  /** Whether a binary log that is made of statements cannot have this one. */
+  get isUnloggable(): boolean {
+    return this.code === 'ER_BINLOG_STMT_MODE_AND_ROW_ENGINE';
+  }
+
+  /** Whether a statement met another one that writes, and may be repeated. */
+  get isMeeting(): boolean {
+    return meetings.has(this.code);
+  }
 }
 
 const setting = 'SEARCH_BACKEND_MYSQL';
 
-/** What to do about a failure, by its code. What the server or the client say themselves may hold parts of the DSN. */
+const needed = 'grant SELECT, INSERT, UPDATE, DELETE and CREATE on it';
+const unreachable = `the network has no way to the server of ${setting}; check the address, and the subnets and security groups of both`;
+const refusesHost = `the server of ${setting} takes no connections from this host; grant its user access from there`;
+const refused = `the server refuses the user or the password of ${setting}; correct them`;
+
+/** What to do about a failure, by its code. */
 const advice: Readonly<Record<string, string>> = {
   ECONNREFUSED: `nothing listens at the address of ${setting}; start the server, or correct the address`,
   ENOTFOUND: `the host in ${setting} is not known; correct it`,
   EAI_AGAIN: `the host in ${setting} cannot be looked up now; check DNS`,
   ENOENT: `there is no socket at the path in ${setting}; start the server, or correct the path`,
+  EACCES: `the socket at the path in ${setting} may not be used; give the registry's user the right to it`,
+  EHOSTUNREACH: unreachable,
+  ENETUNREACH: unreachable,
   ETIMEDOUT: `the server of ${setting} does not answer; check the address and the network`,
-  PROTOCOL_SEQUENCE_TIMEOUT: `the server of ${setting} answers too slowly; look at its load, or give a longer readTimeout`,
-  ER_ACCESS_DENIED_ERROR: `the server refuses the user or the password of ${setting}; correct them`,
-  ER_DBACCESS_DENIED_ERROR: `the user of ${setting} may not use its database; grant SELECT, INSERT, UPDATE, DELETE and CREATE on it`,
-  ER_TABLEACCESS_DENIED_ERROR: `the user of ${setting} may not use the table repositories; grant SELECT, INSERT, UPDATE, DELETE and CREATE on it`,
+  QUEUE_FULL: `too many requests wait for the server of ${setting}; look at its load`,
+  [noConnection]: `no connection to the server of ${setting} was free or made in time; look at its load and at the network`,
+  [noAnswer]: `the server of ${setting} answers too slowly; look at its load, or give a longer readTimeout`,
+  PROTOCOL_CONNECTION_LOST: `the server of ${setting} closed each connection at once; look at its log, and whether it is of MySQL`,
+  ECONNRESET: `the server of ${setting} reset each connection; look at its log, and at what lies between`,
+  ER_ACCESS_DENIED_ERROR: refused,
+  ER_ACCESS_DENIED_NO_PASSWORD_ERROR: refused,
+  ER_HOST_NOT_PRIVILEGED: refusesHost,
+  ER_HOST_IS_BLOCKED: `the server of ${setting} has blocked this host after many failures; run FLUSH HOSTS there`,
+  ER_DBACCESS_DENIED_ERROR: `the user of ${setting} may not use its database, or there is none of that name; create it, and ${needed}`,
+  ER_TABLEACCESS_DENIED_ERROR: `the user of ${setting} may not use the table repositories; ${needed}`,
   ER_BAD_DB_ERROR: `the server has no database of the name in ${setting}; create it, or correct the name`,
   ER_BAD_FIELD_ERROR:
     'the table repositories has other columns than name and createTime; rename it, and a new one is made',
-  ER_NO_SUCH_TABLE: `there is no table repositories in the database of ${setting} yet; a reindex makes it, with which npm run serve begins`,
+  ER_CANT_AGGREGATE_2COLLATIONS:
+    'the table repositories is in a character set that has not all characters of names; run ALTER TABLE repositories CONVERT TO CHARACTER SET utf8 COLLATE utf8_general_ci',
+  ER_NO_SUCH_TABLE: `there is no table repositories in the database of ${setting} yet; a reindex makes it: npm run reindex, with which npm run serve begins`,
   ER_CON_COUNT_ERROR: `the server of ${setting} has no connection left; raise its max_connections`,
   ER_DISK_FULL: `the disk of the server of ${setting} is full`,
   ER_OPTION_PREVENTS_STATEMENT: `the server of ${setting} is read-only; name one that can be written to`,
@@ -61,20 +105,16 @@ const advice: Readonly<Record<string, string>> = {
   HANDSHAKE_NO_SSL_SUPPORT: `the server of ${setting} speaks no TLS; take tls out of the DSN, or give it a certificate`,
 };
 
-/** What the client says without a code. */
-const queueIsFull = 'Queue limit reached';
-
-/** In words of the settings. */
-export function adviceOn(error: unknown): string {
-  if (error instanceof Error && error.message.startsWith(queueIsFull))
-    return `too many requests wait for the server of ${setting}; look at its load`;
-  const code = codeOf(error);
+function adviceOn(code: string): string {
   return (
-    advice[code] ?? `the server of ${setting} did not do a statement: ${code === '' ? 'unknown error' : code}`
+    advice[code] ??
+    `the server of ${setting} failed with ${code === '' ? 'an unknown error' : code}; look at its log`
   );
 }
 
 function codeOf(error: unknown): string {
-  const { code } = (error ?? {}) as { code?: unknown };
-  return typeof code === 'string' ? code : '';
+  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
+  if (typeof code === 'string' && code !== '') return code;
+  const [, ours = ''] = uncoded.find(([said]) => said.test(String(message))) ?? [];
+  return ours;
 }

@@ -5,6 +5,23 @@
  * of the key.
  */
 
+/** How a collation sorts names: as utf8_general_ci, as bytes, or in another way. */
+export type KeyOrder = 'general' | 'bytes' | 'other';
+
+/** Of each, MariaDB was asked how it sorts the characters of names and those next to them. */
+const general =
+  /^(?:(?:utf8|utf8mb3|utf8mb4|latin1|ascii)_general_(?:nopad_|mysql500_)?ci|latin1_swedish_(?:nopad_)?ci)$/;
+const bytes = /_bin$|^binary$/;
+
+/** These take `i` for `y` or `j`, so that of two repositories one row would be both. */
+const merging = /_(?:lithuanian|roman|lt|la)_/;
+
+/** @returns undefined where different names are the same to a collation */
+export function orderOf(collation: string): KeyOrder | undefined {
+  if (merging.test(collation)) return undefined;
+  return general.test(collation) ? 'general' : bytes.test(collation) ? 'bytes' : 'other';
+}
+
 /** Texts from `from` on and before `to`, in the order of the collation. */
 export interface KeyRange {
   readonly from: string;
@@ -37,13 +54,15 @@ function placesOf(name: string, character: RegExp): string[] {
  * Where the names are that come after one in byte order: in the order of the key, and apart.
  * @param last a name, or nothing
  */
-export function rangesAfter(last: string): KeyRange[] {
+export function rangesAfter(last: string, order: Exclude<KeyOrder, 'other'>): KeyRange[] {
+  // The least that can follow a name in another.
+  const least = last === '' ? '' : `${last}-`;
+  if (order === 'bytes') return [{ from: least, to: afterAll }];
   // With a letter in place of its `_` they are after it as well, but the key has them before.
   const before = placesOf(last, /_/).map(lettered);
   // With a `_` in place of its letter they are before it. The longer what they have in common, the earlier in the key.
   const skipped = placesOf(last, /[a-z]/).map(underscored).reverse();
-  // The least that can follow a name in another.
-  const from = [last === '' ? '' : `${last}-`, ...skipped.map(({ to }) => to)];
+  const from = [least, ...skipped.map(({ to }) => to)];
   const to = [...skipped.map(({ from }) => from), afterAll];
   return [...before, ...from.map((start, i) => ({ from: start, to: to[i] ?? afterAll }))];
 }

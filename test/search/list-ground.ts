@@ -62,6 +62,18 @@ export interface SharedGround {
   stop(): Promise<void>;
 }
 
+/**
+ * As the registry before this one made its table, or in another collation.
+ * @param length of names in characters: a key has at most 3072 bytes
+ */
+export function tableIn(collation: string, length = 255): string {
+  return `CREATE TABLE \`repositories\` (
+    \`name\` VARCHAR(${length}) NOT NULL, \`createTime\` BIGINT(20) NOT NULL DEFAULT '0', PRIMARY KEY (\`name\`)
+  ) COLLATE='${collation}' ENGINE=InnoDB;`;
+}
+
+export const originalTable = tableIn('utf8_general_ci', 1024);
+
 /** @throws when the DSN is not right */
 export function mysqlSearch(dsn: string): MysqlSearch {
   const { config, faults } = parseMysqlDsn(dsn);
@@ -85,10 +97,15 @@ export async function tableOf(database: Database): Promise<SharedList> {
   };
 }
 
-export async function onMariadb(server?: MariaDb): Promise<SharedGround> {
+/** @param table a statement that makes one; the backend makes it unless given */
+export async function onMariadb(server?: MariaDb, table?: string): Promise<SharedGround> {
   const own = server ?? (await mariadb());
   return {
-    newList: async () => await tableOf(await own.newDatabase()),
+    newList: async () => {
+      const database = await own.newDatabase();
+      if (table !== undefined) await database.sql(table);
+      return await tableOf(database);
+    },
     stop: async () => {
       if (server === undefined) await own.stop();
     },

@@ -8,17 +8,14 @@ import type { SearchBackend } from '../../lib/search/search-backend.ts';
 import { mariadb, type Database, type MariaDb } from '../servers/mariadb.ts';
 import { requires } from '../servers/requires.ts';
 import { rangesAfter } from '../../lib/search/mysql-order.ts';
+import { notWhole } from '../../lib/search/mysql-statements.ts';
 import { assertPages, backendSuite, manyNames } from './backend-suite.ts';
 import { interleavings } from './interleavings.ts';
-import { groundOf, mysqlSearch, NamesBucket, onMariadb } from './list-ground.ts';
+import { groundOf, mysqlSearch, NamesBucket, onMariadb, originalTable } from './list-ground.ts';
+import { assertUnavailable } from './unavailable.ts';
 
 const name = parseRepositoryName;
 const all = { n: 1000, last: '' };
-
-/** As the registry before this one made it. */
-const originalTable = `CREATE TABLE \`repositories\` (
-  \`name\` VARCHAR(1024) NOT NULL, \`createTime\` BIGINT(20) NOT NULL DEFAULT '0', PRIMARY KEY (\`name\`)
-) COLLATE='utf8_general_ci' ENGINE=InnoDB;`;
 
 backendSuite(
   'in a table of MariaDB',
@@ -28,19 +25,6 @@ backendSuite(
 );
 
 interleavings('a table of MariaDB', requires('mariadbd'), onMariadb);
-
-/** Holds that a list is not there, and that neither the answer nor the log's cause has anything of the DSN. */
-async function assertUnavailable(work: Promise<unknown>, why: RegExp, { password }: MariaDb): Promise<void> {
-  await assert.rejects(work, (error: Error & { failure?: string; status?: number }) => {
-    const told = `${error.message} ${String(error.stack)} ${String((error.cause as Error).stack)}`;
-    assert.equal(error.failure, 'SEARCH_UNAVAILABLE', told);
-    assert.equal(error.status, 503);
-    assert.match((error.cause as Error).message, why);
-    for (const secret of [password, password.slice(-16), '127.0.0.1', 'registry1', '@tcp'])
-      assert.ok(!told.includes(secret), `${secret} in ${told}`);
-    return true;
-  });
-}
 
 describe('a table of MariaDB', requires('mariadbd'), () => {
   let server: MariaDb;
@@ -253,8 +237,8 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
       assert.ok(statements.length > 0 && statements.length <= 2, log);
       for (const prepared of statements) {
         // The log has no values. Those of the second statement are others, of ranges as well.
-        const ranges = rangesAfter(last).flatMap(({ from, to }) => [from, to]);
-        const values = ['', ...ranges];
+        const ranges = rangesAfter(last, 'general').flatMap(({ from, to }) => [from, to]);
+        const values = [notWhole, '', ...ranges];
         const count = prepared.split('?').length - 1;
         const statement = prepared
           .split('?')
@@ -262,7 +246,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
             (part, i) =>
               part +
               (i < count - 1
-                ? `'${values[i] ?? values.at(i % 2 === 1 ? -2 : -1) ?? ''}'`
+                ? `'${values[i] ?? values.at(i % 2 === 0 ? -2 : -1) ?? ''}'`
                 : i < count
                   ? '101'
                   : ''),
