@@ -7,7 +7,7 @@ import type { Registry } from '../lib/registry/registry.ts';
 export interface ReindexOptions {
   /** Is told how many of how many changes are made. */
   readonly onProgress?: (done: number, total: number) => void;
-  /** Gives up, with nothing changed. */
+  /** Gives up, with nothing changed but the steps that are done: see `SearchBackend.reindex`. */
   readonly signal?: AbortSignal;
 }
 

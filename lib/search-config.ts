@@ -1,3 +1,4 @@
+import { isMounted } from './lambda-disk.ts';
 import { parseMysqlDsn, type MysqlConfig } from './search/mysql-dsn.ts';
 import type { Settings } from './settings.ts';
 
@@ -18,13 +19,14 @@ export function readSearch(settings: Settings, fleeting: boolean): SearchConfig 
   const backend = settings.optionalChoice('SEARCH_BACKEND', ['MYSQL', 'LOCAL']);
   const dsn = settings.text(dsnSetting);
   const path = settings.text(pathSetting);
+  for (const [setting, value, its] of [
+    [dsnSetting, dsn, 'MYSQL'],
+    [pathSetting, path, 'LOCAL'],
+  ] as const)
+    if (value !== undefined && backend !== its)
+      settings.fault(`${setting}: means nothing without SEARCH_BACKEND=${its}; set that, or remove it`);
   if (backend === 'MYSQL') return readMysql(settings, dsn);
-  if (backend === 'LOCAL') return readLocal(settings, path, fleeting);
-  if (dsn !== undefined)
-    settings.fault(`${dsnSetting}: means nothing without SEARCH_BACKEND=MYSQL; set that, or remove it`);
-  if (path !== undefined)
-    settings.fault(`${pathSetting}: means nothing without SEARCH_BACKEND=LOCAL; set that, or remove it`);
-  return { kind: 'bucket' };
+  return backend === 'LOCAL' ? readLocal(settings, path, fleeting) : { kind: 'bucket' };
 }
 
 function readMysql(settings: Settings, dsn: string | undefined): SearchConfig {
@@ -40,9 +42,9 @@ function readMysql(settings: Settings, dsn: string | undefined): SearchConfig {
 }
 
 function readLocal(settings: Settings, path: string | undefined, fleeting: boolean): SearchConfig {
-  if (fleeting && (path === undefined || /^\/tmp(\/|$)/.test(path)))
+  if (fleeting && !isMounted(path))
     settings.fault(
-      `${pathSetting}: Lambda's own disk is lost with each instance; name a file on a mounted file system, or use SEARCH_BACKEND=MYSQL or none`,
+      `${pathSetting}: Lambda's own disk is lost with each instance; name a file on a mounted file system, which are below /mnt, or use SEARCH_BACKEND=MYSQL or none`,
     );
   return { kind: 'local', path: path ?? usualPath };
 }

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { isMounted } from './lambda-disk.ts';
 import { readS3, s3Prefix, type S3Config } from './s3-config.ts';
 import { readScs, scsPrefix, type ScsConfig } from './scs-config.ts';
 import type { Settings } from './settings.ts';
@@ -60,9 +61,9 @@ export function configuresBucket(settings: Settings): boolean {
 }
 
 function readFilesystem(settings: Settings, folder: string | undefined, fleeting: boolean): FilesystemConfig {
-  if (fleeting && (folder === undefined || /^\/tmp(\/|$)/.test(resolve(folder))))
+  if (fleeting && !isMounted(folder))
     settings.fault(
-      `${folderSetting}: Lambda's own disk is lost with each instance; configure a bucket, or name a mounted file system`,
+      `${folderSetting}: Lambda's own disk is lost with each instance; configure a bucket, or name a mounted file system, which are below /mnt`,
     );
   return { kind: 'filesystem', rootDirectory: resolve(folder ?? '.registry') };
 }

@@ -249,7 +249,17 @@ describe('each program', () => {
     });
 
   const inLambda = { ...needed.functions, AWS_LAMBDA_FUNCTION_NAME: 'base' };
-  for (const folder of [undefined, '', '/tmp', '/tmp/', '/tmp/images', '/mnt/../tmp/images'])
+  for (const folder of [
+    undefined,
+    '',
+    '/tmp',
+    '/tmp/',
+    '/tmp/images',
+    '/mnt/../tmp/images',
+    '/tmpfs',
+    '/mnt',
+    'images',
+  ])
     it(`is refused in Lambda on its own disk, as with ${folder === undefined ? 'no folder named' : JSON.stringify(folder)}`, () => {
       const faults = faultsOf('functions', {
         ...inLambda,
@@ -257,12 +267,12 @@ describe('each program', () => {
       });
       assert.match(
         faults.join('\n'),
-        /^REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: Lambda's own disk .* mounted file system$/,
+        /^REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: Lambda's own disk .* mounted file system, which are below \/mnt$/,
       );
     });
 
   it('may be in Lambda on a mounted file system', () => {
-    for (const folder of ['/mnt/images', '/tmpfs'])
+    for (const folder of ['/mnt/images', '/tmp/../mnt/a/b'])
       assert.deepEqual(
         faultsOf('functions', { ...inLambda, REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder }),
         [],
@@ -274,7 +284,7 @@ describe('each program', () => {
       faultsOf('functions', {
         ...inLambda,
         REGISTRY_HTTP_SECRET: '',
-        REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: '/mnt',
+        REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: '/mnt/images',
       }).join(),
       /^REGISTRY_HTTP_SECRET: missing/,
     );

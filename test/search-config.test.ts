@@ -50,6 +50,14 @@ describe('the settings of the list of repositories', () => {
     [{ SEARCH_BACKEND_MYSQL: dsn }, /^SEARCH_BACKEND_MYSQL: means nothing without SEARCH_BACKEND=MYSQL/],
     [{ SEARCH_BACKEND_LOCAL: '/x' }, /^SEARCH_BACKEND_LOCAL: means nothing without SEARCH_BACKEND=LOCAL/],
     [
+      { SEARCH_BACKEND: 'LOCAL', SEARCH_BACKEND_MYSQL: dsn },
+      /^SEARCH_BACKEND_MYSQL: means nothing without SEARCH_BACKEND=MYSQL; set that, or remove it$/,
+    ],
+    [
+      { SEARCH_BACKEND: 'MYSQL', SEARCH_BACKEND_MYSQL: dsn, SEARCH_BACKEND_LOCAL: '/x' },
+      /^SEARCH_BACKEND_LOCAL: means nothing without SEARCH_BACKEND=LOCAL; set that, or remove it$/,
+    ],
+    [
       { SEARCH_BACKEND: 'MYSQL', SEARCH_BACKEND_MYSQL: 'u:hunter2@h/db' },
       /^SEARCH_BACKEND_MYSQL: the network/,
     ],
@@ -70,12 +78,22 @@ describe('the settings of the list of repositories', () => {
       REGISTRY_HTTP_SECRET: 'hunter2',
       SEARCH_BACKEND: 'LOCAL',
     };
-    for (const more of [{}, { SEARCH_BACKEND_LOCAL: '/tmp/list' }, { SEARCH_BACKEND_LOCAL: '/tmp' }])
+    const own = [
+      '',
+      '/tmp/list',
+      '/tmp',
+      '/var/../tmp/x',
+      '/mnt/../tmp/x',
+      '/opt/registry/repositories',
+      'list',
+      '/mnt',
+    ];
+    for (const SEARCH_BACKEND_LOCAL of own)
       for (const program of ['functions', 'maintenance'] as const)
         assert.match(
-          faultsOf({ ...lambda, ...more }, program).join(),
+          faultsOf({ ...lambda, SEARCH_BACKEND_LOCAL }, program).join(),
           /SEARCH_BACKEND_LOCAL: Lambda's own disk/,
         );
-    assert.deepEqual(faultsOf({ ...lambda, SEARCH_BACKEND_LOCAL: '/mnt/list' }, 'functions'), []);
+    assert.deepEqual(faultsOf({ ...lambda, SEARCH_BACKEND_LOCAL: '/mnt/lists/list' }, 'functions'), []);
   });
 });

@@ -6,9 +6,9 @@ export interface MysqlConfig {
   readonly address: MysqlAddress;
   /** How TLS is spoken: not at all; with a certificate that is checked; without checking; only if the server can. */
   readonly tls: 'off' | 'verified' | 'unverified' | 'preferred';
-  /** Milliseconds to connect; undefined for the usual ones. */
+  /** Milliseconds for a new connection, until the server has taken the password; undefined for the usual ones. */
   readonly connectTimeout: number | undefined;
-  /** Milliseconds for an answer; undefined for the usual ones. */
+  /** Milliseconds for the answer to a statement; undefined for the usual ones. */
   readonly readTimeout: number | undefined;
 }
 

@@ -96,6 +96,8 @@ const advice: Readonly<Record<string, string>> = {
     'the table repositories has other columns than name and createTime; rename it, and a new one is made',
   ER_CANT_AGGREGATE_2COLLATIONS:
     'the table repositories is in a character set that has not all characters of names; run ALTER TABLE repositories CONVERT TO CHARACTER SET utf8 COLLATE utf8_general_ci',
+  ER_DATA_TOO_LONG:
+    'the column name of the table repositories is too short for a name; run ALTER TABLE repositories MODIFY name VARCHAR(1024) NOT NULL',
   ER_NO_SUCH_TABLE: `there is no table repositories in the database of ${setting} yet; a reindex makes it: npm run reindex, with which npm run serve begins`,
   ER_CON_COUNT_ERROR: `the server of ${setting} has no connection left; raise its max_connections`,
   ER_DISK_FULL: `the disk of the server of ${setting} is full`,

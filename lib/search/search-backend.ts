@@ -49,6 +49,7 @@ export interface SearchBackend {
 
   /**
    * Makes the list that of the bucket. Readers see the old list or the new one, and a name that is recorded meanwhile stays.
+   * Where very many names go, they do so in several steps, and readers may see the list between two.
    * @param onProgress is told how many of how many changes are made
    * @returns undefined where the list is always that of the bucket
    */

@@ -269,11 +269,18 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     await assertUnavailable(wrong(server.password, 'guessed-wrong').list(all), refused, server);
     await assertUnavailable(
       wrong(/\/registry\d+\?/, '/other?').list(all),
-      /may not use its database/,
+      /may not use its database, or there is none of that name; create it, and grant/,
       server,
     );
+    await assertUnavailable(wrong(/:p@.*@/, '@').list(all), refused, server);
+    await database.sql("CREATE USER bysocket@'%' IDENTIFIED VIA unix_socket");
+    await assertUnavailable(wrong(/^registry\d+/, 'bysocket').list(all), refused, server);
+    const noSocket = connect({ dsn: 'u:p@unix(/nowhere/socket)/registry1' });
+    await assertUnavailable(noSocket.list(all), /no socket at the path in/, server);
+    const noHost = connect({ dsn: 'u:p@tcp(nowhere.invalid)/registry1' });
+    await assertUnavailable(noHost.list(all), /is not known; correct|cannot be looked up/, server);
     await assertUnavailable(wrong(`:${server.port}`, ':1').list(all), /nothing listens/, server);
-    await assertUnavailable(connect(database, '&tls=true').list(all), /TLS|did not do/, server);
+    await assertUnavailable(connect(database, '&tls=true').list(all), /speaks no TLS; take tls out/, server);
     const preferring = connect(database, '&tls=preferred');
     await preferring.reindex(new NamesBucket());
     for (const { names } of await Promise.all([1, 2, 3].map(async () => await preferring.list(all))))
@@ -281,6 +288,16 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     await database.sql('DROP TABLE repositories');
     await database.sql('CREATE TABLE repositories (id INT PRIMARY KEY)');
     await assertUnavailable(connect(database).list(all), /other columns/, server);
+    await database.sql('DROP TABLE repositories');
+    await database.sql('CREATE TABLE repositories (name VARCHAR(3) PRIMARY KEY, createTime BIGINT)');
+    await database.sql("INSERT INTO repositories VALUES ('a', 0)");
+    const tooShort = /too short for a name; run ALTER TABLE/;
+    await assertUnavailable(connect(database).record(name('a/long/one')), tooShort, server);
+    await database.sql(
+      'DROP TABLE repositories; CREATE VIEW repositories AS SELECT 1 AS name, 2 AS createTime',
+    );
+    const atAll = /SEARCH_BACKEND_MYSQL failed with ER_NON_INSERTABLE_TABLE; look at its log/;
+    await assertUnavailable(connect(database).record(name('a')), atAll, server);
     const poor = connect(await server.newDatabase('SELECT'));
     await assertUnavailable(poor.list(all), /no table repositories .* yet; a reindex makes it/, server);
     await assertUnavailable(poor.record(name('a')), /grant/, server);
@@ -304,17 +321,27 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     for (let i = 0; i < 8; i++) assert.deepEqual((await backend.list(all)).names, ['a']);
   });
 
-  it('behind an address that says nothing is 503 in time', async () => {
+  it('behind an address that says nothing, or hangs up, is 503 in time', async () => {
     const sockets = new Set<Socket>();
-    const silent = createServer((socket) => sockets.add(socket)).listen(0, '127.0.0.1');
-    await once(silent, 'listening');
-    const { port } = silent.address() as AddressInfo;
-    const backend = connect({ dsn: `u:p@tcp(127.0.0.1:${port})/db?timeout=300ms` });
-    const start = performance.now();
-    await assertUnavailable(backend.list(all), /does not answer/, server);
-    assert.ok(performance.now() - start < 2000);
+    for (const [meet, more, told] of [
+      // Longer than it waits for an answer: that is another matter.
+      [() => undefined, 'timeout=600ms&readTimeout=100ms', /does not answer; check the address/],
+      [(socket) => socket.end(), 'timeout=5s', /closed each connection at once; look at its log/],
+      [(socket) => socket.resetAndDestroy(), 'timeout=5s', /reset each connection|closed each connection/],
+    ] as readonly (readonly [(socket: Socket) => unknown, string, RegExp])[]) {
+      const silent = createServer((socket) => {
+        sockets.add(socket);
+        meet(socket);
+      }).listen(0, '127.0.0.1');
+      await once(silent, 'listening');
+      const { port } = silent.address() as AddressInfo;
+      const backend = connect({ dsn: `u:p@tcp(127.0.0.1:${port})/db?${more}` });
+      const start = performance.now();
+      await assertUnavailable(backend.list(all), told, server);
+      assert.ok(performance.now() - start < 4000);
+      silent.close();
+    }
     for (const socket of sockets) socket.destroy();
-    silent.close();
   });
 
   it('stopped and started under load gives right answers or 503, and then all of them again', async () => {
