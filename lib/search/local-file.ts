@@ -23,6 +23,9 @@ const goneAtOnce = 200;
 /** Milliseconds for the others between two such steps. */
 const turnOfOthers = 50;
 
+/** What names the file. */
+const setting = 'SEARCH_BACKEND_LOCAL';
+
 type Progress = (done: number, total: number) => void;
 
 /**
@@ -32,7 +35,7 @@ type Progress = (done: number, total: number) => void;
 export class LocalFile implements SearchBackend {
   readonly #file: ListFile;
   readonly #lock: FileLock;
-  /** Many readers meet a change at the same time. */
+  /** Many readers meet a change at the same time, and many pushes are of names that are there. */
   readonly #reading = new SharedRead(async () => await this.#locked('shared', () => this.#read()));
   #cache: NameList | undefined;
 
@@ -42,9 +45,9 @@ export class LocalFile implements SearchBackend {
   }
 
   /**
-   * Makes the file, its folder and its lock where they are missing.
-   * @param patience milliseconds to wait for others that have the lock
-   * @throws Error saying what to do when the file cannot be used
+   * Makes the file, its folder and its lock where they are missing. Waits while another process has the lock alone.
+   * @param patience milliseconds to wait for others that have the lock; also for a read that is under way, before the own
+   * @throws Error saying what to do when the file or its lock cannot be used
    */
   static async open(path: string, patience?: number): Promise<LocalFile> {
     try {
@@ -53,8 +56,9 @@ export class LocalFile implements SearchBackend {
       await makeLock(lock, `${real}.lock`, real);
       return new LocalFile(new ListFile(real), lock);
     } catch (cause) {
+      if (cause instanceof LockError) throw adviceOn(cause);
       throw new Error(
-        `SEARCH_BACKEND_LOCAL: ${path} cannot be used (${String(cause)}): set it to a file that the registry may ` +
+        `${setting}: ${path} cannot be used (${String(cause)}): set it to a file that the registry may ` +
           'read and write, in a folder in which it may make others, or make it so.',
         { cause },
       );
@@ -72,9 +76,12 @@ export class LocalFile implements SearchBackend {
     return pageOfMatches(await this.#names(), term, page);
   }
 
-  /** Asks under the lock even for a name that was there just now: a reindex that takes it away may be under way. */
+  /**
+   * Asks under the lock even for a name that was there just now: a reindex that takes it away may be under way. So a read
+   * must begin after the call, but may be that of others too.
+   */
   async record(name: RepositoryName): Promise<void> {
-    if (await this.#locked('shared', async () => has(await this.#read(), name))) return;
+    if (has(await this.#reading.get(), name)) return;
     await this.#locked('exclusive', async () => {
       const list = await this.#read();
       if (!has(list, name)) this.#cache = await reached(this.#file.append(name, list));
@@ -171,7 +178,7 @@ export class LocalFile implements SearchBackend {
     try {
       return await this.#lock[kind](act);
     } catch (error) {
-      throw error instanceof LockError ? unavailable(error) : error;
+      throw error instanceof LockError ? unavailable(adviceOn(error)) : error;
     }
   }
 }
@@ -190,7 +197,7 @@ async function makeFolder(path: string): Promise<void> {
   await ignoring(['EEXIST'], fs.mkdir(path));
 }
 
-/** Whoever owns the list owns its lock, also when root was the first to open it. */
+/** Whoever owns the list owns its lock, also when root was the first to open it. Takes it once, to see that it is one. */
 async function makeLock(lock: FileLock, path: string, list: string): Promise<void> {
   lock.make();
   if (!(await fs.lstat(path)).isFile()) throw new Error(`${path} is no file`);
@@ -198,6 +205,9 @@ async function makeLock(lock: FileLock, path: string, list: string): Promise<voi
   await ignoring(ownerless, fs.lchown(path, uid, gid));
   await ignoring(ownerless, fs.chmod(path, mode & 0o777));
   await fs.access(path, constants.R_OK | constants.W_OK);
+  await lock.shared(async () => {
+    await Promise.resolve();
+  });
 }
 
 /** Those of the names that the bucket does not have. */
@@ -239,6 +249,11 @@ async function reached<T>(work: Promise<T>): Promise<T> {
   } catch (error) {
     throw unavailable(error);
   }
+}
+
+/** What a lock says knows the file, but not how that came to be it. */
+function adviceOn(cause: LockError): Error {
+  return new Error(`${setting}: ${cause.message}`, { cause: cause.cause });
 }
 
 function unavailable(cause: unknown): RegistryError {

@@ -4,11 +4,12 @@ import { once } from 'node:events';
 import fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 
 import { FileLock, LockError } from '../../lib/search/file-lock.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
+import { whileBusy } from './busy.ts';
 
 describe('a lock of a file', () => {
   let folder: Folder;
@@ -159,26 +160,95 @@ describe('a lock of a file', () => {
     assert.deepEqual(await fs.readdir(folder.path), ['list.lock']);
   });
 
-  it('says which file cannot be used', async () => {
-    const at = join(folder.path, 'none', 'list.lock');
-    await assert.rejects(
-      new FileLock(at).shared(nothing),
-      (error) => error instanceof LockError && error.message.includes(at),
-    );
-    await fs.writeFile(path, 'no database\n'.repeat(100));
-    for (const kind of ['shared', 'exclusive'] as const) {
-      await assert.rejects(
-        lock[kind](nothing),
-        (error) => error instanceof LockError && /cannot be taken: .*not a database/.test(error.message),
+  it('is had alone in time though processes, and loops of this one, share it without a pause', async () => {
+    await whileBusy(['lock', path], async () => {
+      let done = false;
+      const loops = [lock, lock, new FileLock(path)].map(async (one) => {
+        while (!done)
+          await one.shared(async () => {
+            await turn();
+          });
+      });
+      try {
+        for (let i = 0; i < 5; i++) {
+          await new FileLock(path, 3000).exclusive(nothing);
+          await delay(20);
+        }
+      } finally {
+        done = true;
+        await Promise.all(loops);
+      }
+    });
+  });
+
+  it('leaves the event loop free, and is shared, while one waits in vain to have it alone', async () => {
+    const child = await holder('shared');
+    try {
+      const before = performance.eventLoopUtilization();
+      const waiting = Promise.allSettled(
+        Array.from({ length: 10 }, async () => {
+          await new FileLock(path, 1000).exclusive(nothing);
+        }),
       );
+      await new FileLock(path, 900).shared(nothing);
+      const outcomes = await waiting;
+      assert.ok(outcomes.every(({ status }) => status === 'rejected'));
+      // Tries block it for a quarter of the time; without a queue of those who try, for all of it.
+      const { utilization } = performance.eventLoopUtilization(before);
+      assert.ok(utilization < 0.8, `${utilization}`);
+    } finally {
+      await kill(child);
     }
   });
+
+  const isUnusable = (what: RegExp) => (error: unknown) =>
+    error instanceof LockError && error.message.includes(path) && what.test(error.message);
+
+  it('says what is wrong with its file, and what to do', async () => {
+    const both = async (what: RegExp) => {
+      await assert.rejects(lock.shared(nothing), isUnusable(what));
+      await assert.rejects(lock.exclusive(nothing), isUnusable(what));
+    };
+    for (const content of ['x\n', 'no database\n'.repeat(100)]) {
+      await fs.writeFile(path, content);
+      await both(/is no lock: .* delete it while no registry runs/);
+    }
+    await fs.rm(path);
+    await fs.mkdir(path);
+    await both(/cannot be opened .* give the registry's user the right/);
+    await fs.rm(folder.path, { recursive: true });
+    await both(/cannot be opened .* give the registry's user the right/);
+  });
+
+  it('is not had alone, with nothing said, by one who may only read its file', async () => {
+    await fs.writeFile(path, '');
+    await fs.chmod(path, 0o444);
+    await fs.chmod(folder.path, 0o755);
+    await asOrdinaryUser(async () => {
+      await lock.shared(nothing);
+      await assert.rejects(
+        lock.exclusive(nothing),
+        isUnusable(/cannot be opened .* give the registry's user/),
+      );
+    });
+  });
+
+  /** Root may do anything. */
+  async function asOrdinaryUser(act: () => Promise<void>): Promise<void> {
+    const root = process.getuid?.() === 0;
+    if (root) process.seteuid?.(65534);
+    try {
+      await act();
+    } finally {
+      if (root) process.seteuid?.(0);
+    }
+  }
 
   it('ends what is under way before it is closed, and begins nothing more', async () => {
     await lock.exclusive(async () => {
       lock.close();
       await assert.rejects(impatient().shared(nothing), isHeld);
     });
-    await assert.rejects(lock.shared(nothing), /is closed/);
+    await assert.rejects(lock.shared(nothing), /was closed/);
   });
 });

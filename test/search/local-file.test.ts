@@ -16,6 +16,7 @@ import { LocalFile } from '../../lib/search/local-file.ts';
 import type { BucketNames } from '../../lib/search/search-backend.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import type { Requirement } from '../servers/requires.ts';
+import { whileBusy } from './busy.ts';
 import { FolderBucket } from './folder-bucket.ts';
 
 const run = promisify(execFile);
@@ -103,6 +104,29 @@ describe('the list in a local file', () => {
           return true;
         });
       }
+    });
+
+    it('says that its lock is none, and what to do', async () => {
+      await fs.writeFile(`${path}.lock`, 'x\n');
+      await assert.rejects(
+        LocalFile.open(path),
+        /^Error: SEARCH_BACKEND_LOCAL: the lock file .*repositories\.lock is no lock: .* delete it/,
+      );
+    });
+
+    it('waits while another one has the lock alone', async () => {
+      const { promise: end, resolve: letGo } = Promise.withResolvers<undefined>();
+      const held = new FileLock(`${path}.lock`).exclusive(async () => {
+        await end;
+      });
+      let isOpen = false;
+      const opening = LocalFile.open(path).then(() => {
+        isOpen = true;
+      });
+      await delay(100);
+      assert.equal(isOpen, false);
+      letGo(undefined);
+      await Promise.all([held, opening]);
     });
 
     it('shares the lock with those who come by a link, and keeps the link', async () => {
@@ -346,6 +370,42 @@ describe('the list in a local file', () => {
         }),
       );
       assert.deepEqual((await content()).trim().split('\n').sort(), [...new Set(names)].sort());
+    });
+
+    it('reads once for many names at once that are there', async () => {
+      await write(rows(related));
+      const { mock: opened } = mock.method(fs, 'open');
+      await Promise.all(
+        Array.from({ length: 50 }, async (_, i) => {
+          await record(related[i % 6] ?? '');
+        }),
+      );
+      // One may begin before the others ask.
+      assert.ok(opened.callCount() <= 2, `${opened.callCount()}`);
+    });
+
+    it('asks anew though a read is under way, as that may be of before a reindex', async () => {
+      await write('a\n');
+      const { open } = fs;
+      let meanwhile: Promise<void> | undefined;
+      mock.method(fs, 'open', async (at: string, flags: string) => {
+        const handle = await open(at, flags);
+        const readFile = handle.readFile.bind(handle);
+        mock.method(handle, 'readFile', async (encoding: 'utf8') => {
+          const text = await readFile(encoding);
+          if (meanwhile === undefined) {
+            await write('b\n');
+            meanwhile = record('a');
+            await delay(20);
+          }
+          return text;
+        });
+        return handle;
+      });
+      await all();
+      await meanwhile;
+      assert.ok(meanwhile !== undefined);
+      assert.equal(await content(), 'b\na\n');
     });
 
     it('leaves no part of a line when the disk is full', async () => {
@@ -603,6 +663,31 @@ describe('the list in a local file', () => {
       assert.equal(await content(), '\n');
     });
 
+    it('says in the log which setting it is that has a lock that cannot be had', async () => {
+      const says = (what: RegExp) => (error: unknown) => isUnavailable(error) && what.test(causeOf(error));
+      const impatient = await LocalFile.open(path, 50);
+      await new FileLock(`${path}.lock`).exclusive(async () => {
+        await assert.rejects(
+          record('a', impatient),
+          says(
+            /^SEARCH_BACKEND_LOCAL: .*repositories\.lock was held by others for 50 ms; look for a process/,
+          ),
+        );
+      });
+      await fs.writeFile(`${path}.lock`, 'x\n');
+      for (const use of [
+        all,
+        async () => {
+          await record('a');
+        },
+      ]) {
+        await write('changed\n');
+        await assert.rejects(use(), says(/^SEARCH_BACKEND_LOCAL: .*repositories\.lock is no lock: /));
+      }
+    });
+
+    const causeOf = (error: unknown) => ((error as Error).cause as Error).message;
+
     it('fails once it is closed', async () => {
       await file.close();
       await assert.rejects(record('a'), isUnavailable);
@@ -665,6 +750,31 @@ describe('the list in a local file', () => {
       await file.reindex(bucket);
       assert.deepEqual(await all(), expected);
     }
+
+    it('takes a new name, and a reindex, in time while all record known names without a pause', async () => {
+      await write('known\n');
+      const patient = await LocalFile.open(path, 3000);
+      await whileBusy(['list', path, 'known'], async () => {
+        let done = false;
+        const loops = [file, file, patient].map(async (one) => {
+          while (!done) await record('known', one);
+        });
+        try {
+          for (let i = 0; i < 3; i++) {
+            await record(`new-${i}`, patient);
+            const names = ['known', ...Array.from({ length: i + 1 }, (_, k) => `new-${k}`)];
+            assert.deepEqual(await patient.reindex(bucketOf([...names, `listed-${i}`])), {
+              names: i + 3,
+              added: 1,
+              removed: i === 0 ? 0 : 1,
+            });
+          }
+        } finally {
+          done = true;
+          await Promise.all(loops);
+        }
+      });
+    });
 
     it('loses no name, and is read whole by all', async () => {
       await write(rows([...permanent, 'one/0', 'two/x1']));
