@@ -115,9 +115,22 @@ function isHangUp(error: unknown): boolean {
 
 function dispatch(groups: Groups, services: Services): Middleware {
   return async (ctx) => {
-    const { path, query } = requestTarget(ctx.req);
-    await callOperation(groups, parseTarget(path), { ...services, ctx, query: new URLSearchParams(query) });
+    const { path, query: text } = requestTarget(ctx.req);
+    const [target, query] = [parseTarget(path), new URLSearchParams(text)];
+    if ('name' in target) tellNamespace(ctx, query);
+    await callOperation(groups, target, { ...services, ctx, query });
   };
+}
+
+/**
+ * Answers a pull that says at which host its client looks for the repository ("Registry Proxying"): all names are of this
+ * registry here, whatever the host.
+ */
+function tellNamespace(ctx: Context, query: URLSearchParams): void {
+  const [host = '', ...others] = query.getAll('ns');
+  const isPull = ctx.method === 'GET' || ctx.method === 'HEAD';
+  const isHost = /^(?:[a-z0-9](?:[a-z0-9.-]{0,252})|\[[0-9a-f:.]{2,45}\])(?::\d{1,5})?$/i.test(host);
+  if (isPull && isHost && others.length === 0) ctx.set('OCI-Namespace', host);
 }
 
 async function callOperation<G extends Group>(

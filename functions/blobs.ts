@@ -1,3 +1,4 @@
+import { entityTag, hasContent } from '../lib/protocol/conditions.ts';
 import { requestedSpan } from '../lib/protocol/ranges.ts';
 import type { BlobInfo } from '../lib/registry/blobs.ts';
 import { notTaken, sendEmpty, type Call, type Operations } from './app.ts';
@@ -75,22 +76,16 @@ export async function streamBlob(call: BlobCall, blob: BlobInfo): Promise<void> 
  * @returns whether it does
  */
 function hasIt({ ctx }: BlobCall, blob: BlobInfo): boolean {
-  if (!matches(ctx.get('If-None-Match'), blob)) return false;
+  if (!hasContent(ctx.get('If-None-Match'), blob.digest)) return false;
   describe(ctx, blob);
   ctx.status = 304;
   return true;
 }
 
-/** RFC 9110, section 13.1.2: a list of tags, weak ones among them, or any content at all. */
-function matches(condition: string, { digest }: BlobInfo): boolean {
-  const tags = condition.split(',').map((tag) => tag.trim());
-  return tags.includes('*') || tags.includes(`"${digest}"`) || tags.includes(`W/"${digest}"`);
-}
-
 function wantedSpan(ctx: BlobCall['ctx'], { digest, size }: BlobInfo): ReturnType<typeof requestedSpan> {
   const condition = ctx.get('If-Range');
   // Only a strong tag will do (RFC 9110, section 13.1.5).
-  if (condition !== '' && condition !== `"${digest}"`) return undefined;
+  if (condition !== '' && condition !== entityTag(digest)) return undefined;
   try {
     return requestedSpan(ctx.get('Range'), size);
   } catch (error) {
@@ -103,6 +98,6 @@ function describe(ctx: BlobCall['ctx'], { digest }: BlobInfo): void {
   ctx.set('Docker-Content-Digest', digest);
   ctx.set('Content-Type', 'application/octet-stream');
   ctx.set('Accept-Ranges', 'bytes');
-  ctx.set('ETag', `"${digest}"`);
+  ctx.set('ETag', entityTag(digest));
   ctx.set('Cache-Control', 'max-age=31536000');
 }

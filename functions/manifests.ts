@@ -1,5 +1,10 @@
 import type { Context } from 'koa';
+import { entityTag, hasContent } from '../lib/protocol/conditions.ts';
+import { RegistryError } from '../lib/protocol/errors.ts';
 import { maxManifestSize, tooLarge } from '../lib/protocol/manifests.ts';
+import { Accept } from '../lib/protocol/negotiation.ts';
+import type { Reference } from '../lib/protocol/references.ts';
+import { parseTag, type Tag } from '../lib/protocol/tags.ts';
 import type { ManifestInfo } from '../lib/registry/manifests.ts';
 import { notTaken, sendEmpty, type Call, type Operations } from './app.ts';
 import { bodyOf, contentLength } from './body.ts';
@@ -9,14 +14,18 @@ import { lambdaHandler } from './lambda.ts';
 /** `/v2/<name>/manifests/<reference>` (end-3, end-7, end-9). */
 export const manifests: Operations<'manifests'> = {
   async GET({ ctx, target: { name, reference }, registry }) {
-    const { info, bytes } = await registry.manifests.get(name, reference);
+    const accept = negotiate(ctx, reference);
+    const isConditional = ctx.get('If-None-Match') !== '';
+    if (isConditional && hasIt(ctx, await registry.manifests.stat(name, reference, accept))) return;
+    const { info, bytes } = await registry.manifests.get(name, reference, accept);
     describe(ctx, info);
     ctx.body = bytes;
     ctx.set('Content-Type', info.mediaType);
   },
 
   async HEAD({ ctx, target: { name, reference }, registry }) {
-    const info = await registry.manifests.stat(name, reference);
+    const info = await registry.manifests.stat(name, reference, negotiate(ctx, reference));
+    if (hasIt(ctx, info)) return;
     ctx.status = 200;
     describe(ctx, info);
     ctx.set('Content-Type', info.mediaType);
@@ -24,14 +33,22 @@ export const manifests: Operations<'manifests'> = {
   },
 
   async PUT(call) {
-    const { ctx, target, registry, urls, seats } = call;
+    const { ctx, target, registry, urls, seats, query } = call;
     const { name, reference } = target;
+    const tags = readTags(query, reference);
+    const conditions = { ifMatch: ctx.get('If-Match'), ifNoneMatch: ctx.get('If-None-Match') };
     const bytes = await seats.during(async () => await readManifest(call));
-    const { info } = await registry.manifests.put(name, reference, bytes, ctx.get('Content-Type'));
-    if (reference.kind === 'tag') await recordPush(call, name);
+    const options = { tags, conditions };
+    const type = ctx.get('Content-Type');
+    const { info, manifest } = await registry.manifests.put(name, reference, bytes, type, options);
+    if (reference.kind === 'tag' || tags.length > 0) await recordPush(call, name);
     sendEmpty(ctx, 201);
     ctx.set('Location', urls.manifest(name, info.digest));
     ctx.set('Docker-Content-Digest', info.digest);
+    // Each that was accepted (end-7b).
+    if (tags.length > 0) ctx.set('OCI-Tag', tags.join(', '));
+    // Tells clients that they need not keep a list of referrers themselves ("Pushing Manifests with Subject").
+    if (manifest.subject !== undefined) ctx.set('OCI-Subject', manifest.subject);
   },
 
   async DELETE({ ctx, target: { name, reference }, registry, deleteEnabled }) {
@@ -45,7 +62,41 @@ export const handler = lambdaHandler({ manifests });
 
 function describe(ctx: Context, { digest }: ManifestInfo): void {
   ctx.set('Docker-Content-Digest', digest);
-  ctx.set('ETag', `"${digest}"`);
+  ctx.set('ETag', entityTag(digest));
+}
+
+/** What a client takes. What it gets by a tag depends on that, which caches must know (RFC 9110, section 12.5.5). */
+function negotiate(ctx: Context, reference: Reference): Accept {
+  if (reference.kind === 'tag') ctx.vary('Accept');
+  return new Accept(ctx.get('Accept'));
+}
+
+/** Answers a client that has the manifest already. @returns whether it does */
+function hasIt(ctx: Context, info: ManifestInfo): boolean {
+  if (!hasContent(ctx.get('If-None-Match'), info.digest)) return false;
+  describe(ctx, info);
+  ctx.status = 304;
+  return true;
+}
+
+/** The spec asks for 10 at least; their header is 7 KB at most, of the 10 that a gateway takes. */
+const maxTags = 50;
+
+/**
+ * The tags of a push by digest (end-7b).
+ * @throws RegistryError TAG_INVALID, TOO_MANY_TAGS, and QUERY_INVALID beside a tag, where they mean nothing
+ */
+function readTags(query: URLSearchParams, reference: Reference): Tag[] {
+  const tags = [...new Set(query.getAll('tag'))];
+  if (tags.length === 0) return [];
+  if (reference.kind === 'tag')
+    throw new RegistryError('QUERY_INVALID', 'the parameter tag is for a push by digest');
+  if (tags.length > maxTags)
+    throw new RegistryError(
+      'TOO_MANY_TAGS',
+      `a push may have ${maxTags} tags at most; send the others in another`,
+    );
+  return tags.map(parseTag);
 }
 
 /** @throws RegistryError MANIFEST_TOO_LARGE as soon as there is too much */

@@ -1,16 +1,21 @@
 import { createRegistry } from '../lib/registry/registry.ts';
+import { repairReferrers } from '../lib/registry/repair.ts';
 import { scheduled } from './scheduled.ts';
 import { Search } from './search-backend.ts';
 import { openStore } from './services.ts';
 
-/** Makes the list of repositories that of the bucket. */
+/** Makes the list of repositories that of the bucket, and puts the indexes of referrers right. */
 export const handler = scheduled({
   name: 'reindex',
-  start: async ({ storage, search }) =>
-    new Search(search, createRegistry(await openStore(storage, { check: false }))),
-  run: async (search, log) => {
+  start: async ({ storage, search }) => {
+    const registry = createRegistry(await openStore(storage, { check: false }));
+    return { registry, search: new Search(search, registry) };
+  },
+  run: async ({ registry, search }, log) => {
     const reindexed = await search.reindex();
     if (reindexed === undefined) log.info('the bucket is the list: there is nothing to reindex');
     else log.info({ reindexed }, 'the list of repositories is that of the bucket');
+    const repaired = await repairReferrers(registry);
+    if (repaired.repositories > 0) log.info({ repaired }, 'the referrers are those of the bucket');
   },
 });

@@ -40,7 +40,8 @@ export async function createServices(
   config: Config,
   limits = program === 'functions' ? functionLimits : usualLimits,
 ): Promise<Services> {
-  const registry = createRegistry(await openStore(config.storage, { check: program !== 'functions' }));
+  const store = await openStore(config.storage, { check: program !== 'functions' });
+  const registry = createRegistry(store, config);
   return {
     registry,
     search: new Search(config.search, registry),

@@ -1,8 +1,16 @@
-import { parseDigest, type Digest } from '../lib/protocol/digests.ts';
+import {
+  canonicalAlgorithm,
+  digestParts,
+  parseAlgorithm,
+  parseDigest,
+  type Algorithm,
+  type Digest,
+} from '../lib/protocol/digests.ts';
 import { RegistryError } from '../lib/protocol/errors.ts';
 import { isRepositoryName } from '../lib/protocol/names.ts';
 import { readOnce } from '../lib/protocol/queries.ts';
 import { parseContentRange, uploadRange } from '../lib/protocol/ranges.ts';
+import { digestOf } from '../lib/registry/content-hash.ts';
 import { OffsetMismatch, type Chunk } from '../lib/registry/uploads.ts';
 import { notTaken, sendEmpty, type Call, type Operations } from './app.ts';
 import { bodyOf, contentLength, hasBody } from './body.ts';
@@ -16,7 +24,7 @@ export const uploads: Operations<'uploads'> = {
     assertNoId(call);
     if (await mount(call)) return;
     if (await putWhole(call)) return;
-    const id = await call.registry.uploads.start(call.target.name);
+    const id = await call.registry.uploads.start(call.target.name, readAlgorithm(call.query));
     sendEmpty(call.ctx, 202);
     tellState(call, id, 0);
     // Clients that choose the size of their chunks choose this (end-4a).
@@ -69,8 +77,12 @@ async function mount(call: UploadCall): Promise<boolean> {
   const [mounted, from] = [readOnce(query, 'mount'), readOnce(query, 'from')];
   if (mounted === null) return false;
   const digest = parseDigest(mounted);
-  if (from === null || !isRepositoryName(from)) return false;
-  if (!(await registry.blobs.mount(target.name, digest, from))) return false;
+  // Once there are users: only from repositories that this one may read.
+  const isMounted =
+    from === null
+      ? await registry.blobs.mountFromAnywhere(target.name, digest)
+      : isRepositoryName(from) && (await registry.blobs.mount(target.name, digest, from));
+  if (!isMounted) return false;
   tellBlob(call, digest);
   return true;
 }
@@ -80,7 +92,8 @@ async function putWhole(call: UploadCall): Promise<boolean> {
   const { ctx, target, query, registry, seats, limits } = call;
   if (!query.has('digest')) return false;
   const digest = readDigest(query);
-  if (!(await hasBody(ctx.req, limits.pace)) && digest !== emptyDigest) return false;
+  if (!(await hasBody(ctx.req, limits.pace)) && digest !== digestOf(nothing, digestParts(digest).algorithm))
+    return false;
   await seats.during(async () => {
     const body = bodyOf(ctx.req, limits.pace);
     await registry.uploads.put(target.name, digest, { body, length: contentLength(ctx.req) });
@@ -89,7 +102,7 @@ async function putWhole(call: UploadCall): Promise<boolean> {
   return true;
 }
 
-const emptyDigest = parseDigest('sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855');
+const nothing = new Uint8Array();
 
 /** The id of the upload and the offset its Location was made at; nothing else is believed before its signature. */
 function readState({ ctx, target: { name, id }, query, capabilities }: UploadCall): {
@@ -108,8 +121,17 @@ function assertNoId({ ctx, target: { id } }: UploadCall): void {
 /** Some clients send the digest twice: containerd adds it to a Location that has it. */
 function readDigest(query: URLSearchParams): Digest {
   const digest = readOnce(query, 'digest', 'DIGEST_INVALID');
-  if (digest === null) throw new RegistryError('DIGEST_INVALID', 'the query must have digest=sha256:<hex>');
+  if (digest === null)
+    throw new RegistryError('DIGEST_INVALID', 'the query must have digest=<algorithm>:<hex>');
   return parseDigest(digest);
+}
+
+/** What the digest will be in (end-4c); one that is announced, or was to be mounted, says it as well. */
+function readAlgorithm(query: URLSearchParams): Algorithm {
+  const algorithm = readOnce(query, 'digest-algorithm', 'DIGEST_INVALID');
+  if (algorithm !== null) return parseAlgorithm(algorithm);
+  const digest = readOnce(query, 'digest', 'DIGEST_INVALID') ?? readOnce(query, 'mount');
+  return digest === null ? canonicalAlgorithm : digestParts(parseDigest(digest)).algorithm;
 }
 
 /** A body starts at its Content-Range, or where the upload stood when its Location was made (docker sends neither range nor length). */

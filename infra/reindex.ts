@@ -1,19 +1,21 @@
 /*
- * `npm run reindex`: makes the list of repositories that of the storage. Settings come from the environment, as for the
- * registry.
+ * `npm run reindex`: makes the list of repositories that of the storage, and puts the indexes of referrers right. Settings
+ * come from the environment, as for the registry.
  */
 import { SingleBar } from 'cli-progress';
 import { Search } from '../functions/search-backend.ts';
 import { openStore } from '../functions/services.ts';
 import { loadConfig, type Config } from '../lib/config.ts';
 import { createRegistry } from '../lib/registry/registry.ts';
+import { repairReferrers } from '../lib/registry/repair.ts';
 import type { Reindexed } from '../lib/search/search-backend.ts';
 import { describeStorage } from '../lib/storage-config.ts';
 import { assertThere, count, runProgram, UsageError } from './program.ts';
 
 const usage = `Usage: npm run reindex
 
-Makes the list of repositories (SEARCH_BACKEND) that of the storage. It takes no arguments.`;
+Makes the list of repositories (SEARCH_BACKEND) that of the storage, and puts the indexes of referrers right. It takes no
+arguments.`;
 
 await runProgram('The reindex', async () => {
   const [argument] = process.argv.slice(2);
@@ -23,15 +25,21 @@ await runProgram('The reindex', async () => {
   return 0;
 });
 
-async function reindex({ storage, search: config }: Config): Promise<void> {
-  if (config.kind === 'bucket') {
-    console.log('SEARCH_BACKEND is not set: the bucket itself is the list, and there is nothing to reindex');
-    return;
-  }
+async function reindex({ storage, search }: Config): Promise<void> {
   assertThere(storage);
-  const store = await openStore(storage, { check: false });
-  console.log(`comparing the list with the repositories in ${describeStorage(storage)}`);
-  const search = new Search(config, createRegistry(store));
+  const registry = createRegistry(await openStore(storage, { check: false }));
+  if (search.kind === 'bucket')
+    console.log('SEARCH_BACKEND is not set: the bucket itself is the list, and needs no reindex');
+  else {
+    console.log(`comparing the list with the repositories in ${describeStorage(storage)}`);
+    await reindexList(new Search(search, registry));
+  }
+  const { repositories, added, removed } = await repairReferrers(registry, true);
+  const names = count(repositories, 'repository', 'repositories');
+  console.log(`the referrers of ${names} are right: ${added} added, ${removed} removed`);
+}
+
+async function reindexList(search: Search): Promise<void> {
   const started = performance.now();
   const bar = progressBar();
   try {

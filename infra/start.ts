@@ -111,7 +111,8 @@ async function offlineArguments(port: number): Promise<string[]> {
   const { port: lambdaPort } = probe.address() as { port: number };
   probe.close();
   const ports = ['--httpPort', String(port), '--lambdaPort', String(lambdaPort)];
-  return ['node_modules/serverless/bin/serverless.js', 'offline', 'start', '--host', host, ...ports];
+  const program = ['--import', './infra/joined-headers.ts', 'node_modules/serverless/bin/serverless.js'];
+  return [...program, 'offline', 'start', '--host', host, ...ports];
 }
 
 function spawnChild(

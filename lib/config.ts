@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Settings, type Environment } from './settings.ts';
+import { readPlatforms } from './platforms-config.ts';
+import type { RequiredPlatforms } from './registry/required-platforms.ts';
 import { readSearch, type SearchConfig } from './search-config.ts';
 import { readStorage, type StorageConfig } from './storage-config.ts';
 
@@ -27,6 +29,8 @@ export interface Config {
   /** Bodies of requests that a process takes at once. */
   readonly maxUploads: number;
   readonly logLevel: LogLevel;
+  /** Which manifests of an index must be there when it is pushed. */
+  readonly requiredPlatforms: RequiredPlatforms;
 }
 
 const logLevels = ['debug', 'info', 'warn', 'error'] as const;
@@ -65,6 +69,7 @@ export function loadConfig(program: Program, environment: Environment = process.
       fallback: 64,
     }),
     logLevel: settings.choice('REGISTRY_LOG_LEVEL', logLevels, 'info'),
+    requiredPlatforms: readPlatforms(settings),
   };
   checkPlanes(settings, program, config);
   settings.finish();

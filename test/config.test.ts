@@ -43,6 +43,7 @@ describe('loadConfig', () => {
       address: { host: '127.0.0.1', port: 5000 },
       maxUploads: 64,
       logLevel: 'info',
+      requiredPlatforms: 'all',
     });
     assert.match(secrets[0], /^[0-9a-f]{64}$/);
     assert.equal(secrets.length, 1);
@@ -83,6 +84,8 @@ describe('loadConfig', () => {
     ['REGISTRY_HTTP_ADDR', '[::1]:65535', { address: { host: '::1', port: 65535 } }],
     ['REGISTRY_LOG_LEVEL', 'debug', { logLevel: 'debug' }],
     ['REGISTRY_LOG_LEVEL', 'Error', { logLevel: 'error' }],
+    ['REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMS', 'all', { requiredPlatforms: 'all' }],
+    ['REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMS', 'None', { requiredPlatforms: 'none' }],
   ];
   for (const [name, value, expected] of settings)
     it(`reads ${name}=${value}`, () => {
@@ -130,6 +133,7 @@ describe('loadConfig', () => {
     ['REGISTRY_HTTP_ADDR', '::1:5000'],
     ['REGISTRY_HTTP_ADDR', 'http://localhost:5000'],
     ['REGISTRY_LOG_LEVEL', 'loud'],
+    ['REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMS', 'some'],
   ] as const)
     it(`refuses ${name}=${value}, naming the setting and what would be right`, () => {
       const [fault = '', ...others] = faultsOf('server', { [name]: value });
@@ -226,6 +230,59 @@ describe('loadConfig', () => {
       delete process.env['REGISTRY_LOG_LEVEL'];
     }
   });
+});
+
+describe('the platforms an index must have', () => {
+  const kind = 'REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMS';
+  const list = 'REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMLIST';
+
+  for (const [text, platforms] of [
+    ['linux/amd64', [{ os: 'linux', architecture: 'amd64' }]],
+    [
+      ' linux/amd64 ,windows/386',
+      [
+        { os: 'linux', architecture: 'amd64' },
+        { os: 'windows', architecture: '386' },
+      ],
+    ],
+  ] as const)
+    it(`may be a list such as ${JSON.stringify(text)}`, () => {
+      assert.deepEqual(load({ [kind]: 'LIST', [list]: text }).requiredPlatforms, platforms);
+    });
+
+  it('need a list where they are one', () => {
+    for (const text of [undefined, '', ' '])
+      assert.deepEqual(faultsOf('server', { [kind]: 'list', [list]: text }), [
+        `${list}: missing; ${kind}=list needs it, such as linux/amd64,linux/arm64`,
+      ]);
+  });
+
+  it('take no list without being one, which would be thought to work', () => {
+    for (const other of [undefined, '', 'all', 'none'])
+      assert.deepEqual(faultsOf('server', { [kind]: other, [list]: 'linux/amd64' }), [
+        `${list}: means nothing without ${kind}=list; set that, or remove it`,
+      ]);
+    assert.equal(load({ [kind]: 'none', [list]: ' ' }).requiredPlatforms, 'none');
+  });
+
+  for (const text of [
+    'amd64',
+    'linux',
+    'linux/',
+    '/amd64',
+    ',',
+    'linux/amd64,',
+    'linux/amd64 linux/arm64',
+    'linux/arm/v7',
+    'Linux/amd64',
+    '- os: linux',
+    '*/*',
+  ])
+    it(`are refused written as ${JSON.stringify(text)}, with what would be right`, () => {
+      assert.deepEqual(faultsOf('server', { [kind]: 'list', [list]: text }), [
+        `${list}: not a list of systems and architectures; write it such as linux/amd64,linux/arm64`,
+      ]);
+    });
 });
 
 describe('each program', () => {

@@ -5,8 +5,17 @@ declare const brand: unique symbol;
 /** A digest, `<algorithm>:<hex>`, that has passed {@link parseDigest}: safe to make a key of. */
 export type Digest = string & { readonly [brand]: 'Digest' };
 
-/** Hexadecimal digits of each algorithm that content is stored under. */
-const hexLength: ReadonlyMap<string, number> = new Map([['sha256', 64]]);
+/** What content is stored under: the algorithms registered by the OCI Image Spec ("Digests") that registries take. */
+export type Algorithm = 'sha256' | 'sha512';
+
+/** What a digest is computed in where nobody says otherwise. */
+export const canonicalAlgorithm: Algorithm = 'sha256';
+
+/** Hexadecimal digits of each. */
+const hexLength: ReadonlyMap<string, number> = new Map<Algorithm, number>([
+  ['sha256', 64],
+  ['sha512', 128],
+]);
 
 /**
  * Reads a digest of a supported algorithm in lower-case hexadecimal (OCI Image Spec, "Digests").
@@ -16,21 +25,41 @@ export function parseDigest(text: string): Digest {
   const [algorithm = '', hex = '', ...rest] = text.slice(0, 256).split(':');
   const length = hexLength.get(algorithm);
   if (length === undefined && /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/.test(text))
-    throw invalid(text, `digest algorithm not supported; use ${[...hexLength.keys()].join(', ')}`);
+    throw invalid(text, notSupported);
   if (length !== hex.length || rest.length > 0 || !/^[0-9a-f]+$/.test(hex)) throw invalid(text);
   return text as Digest;
 }
 
-/** The digest of content whose SHA-256 is known. @param hex 64 lower-case digits */
-export function sha256Digest(hex: string): Digest {
-  return parseDigest(`sha256:${hex}`);
+/** The digest that a text is; undefined for anything else. */
+export function digestOrUndefined(text: unknown): Digest | undefined {
+  try {
+    return typeof text === 'string' ? parseDigest(text) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Reads the name of a supported algorithm.
+ * @throws RegistryError DIGEST_INVALID
+ */
+export function parseAlgorithm(text: string): Algorithm {
+  if (!hexLength.has(text)) throw invalid(text, notSupported);
+  return text as Algorithm;
+}
+
+/** The digest of content whose hash is known. @param hex lower-case digits @throws RegistryError DIGEST_INVALID */
+export function digestFrom(algorithm: Algorithm, hex: string): Digest {
+  return parseDigest(`${algorithm}:${hex}`);
 }
 
 /** The two halves of a digest. */
-export function digestParts(digest: Digest): { readonly algorithm: string; readonly hex: string } {
+export function digestParts(digest: Digest): { readonly algorithm: Algorithm; readonly hex: string } {
   const colon = digest.indexOf(':');
-  return { algorithm: digest.slice(0, colon), hex: digest.slice(colon + 1) };
+  return { algorithm: digest.slice(0, colon) as Algorithm, hex: digest.slice(colon + 1) };
 }
+
+const notSupported = `digest algorithm not supported; use ${[...hexLength.keys()].join(' or ')}`;
 
 function invalid(text: string, message?: string): RegistryError {
   return new RegistryError('DIGEST_INVALID', message, [{ digest: text.slice(0, 256) }]);

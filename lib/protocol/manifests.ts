@@ -1,4 +1,4 @@
-import { parseDigest, type Digest } from './digests.ts';
+import { digestOrUndefined, parseDigest, type Digest } from './digests.ts';
 import { RegistryError } from './errors.ts';
 import { misspeltKey, nestsDeeper, repeatedKey } from './json-keys.ts';
 
@@ -13,6 +13,9 @@ const maxReferences = 2000;
 
 /** Objects and lists within each other. What manifests need is less than 10; parsers spend time and stack on more. */
 const maxDepth = 100;
+
+/** What distribution 2.3 stored of a schema 1 manifest: the payload, without its signatures. */
+export const unsignedManifestType = 'application/vnd.docker.distribution.manifest.v1+json';
 
 type Kind = 'image' | 'index';
 
@@ -32,6 +35,13 @@ export interface Descriptor {
   readonly size: number;
   /** Where else it may be downloaded from. Never fetched by the registry. */
   readonly urls: readonly string[];
+  readonly platform: Child['platform'];
+}
+
+/** What an index says of one of its manifests. */
+export interface Child {
+  readonly digest: Digest;
+  readonly platform: { readonly os: unknown; readonly architecture: unknown } | undefined;
 }
 
 /** A manifest as it was checked; its bytes are kept beside it, since those are what its digest names. */
@@ -39,8 +49,8 @@ export interface Manifest {
   readonly mediaType: string;
   /** Blobs that must be in the repository: the config, and layers that cannot be had elsewhere. */
   readonly blobs: readonly Digest[];
-  /** Manifests that must be in the repository: an index's children. */
-  readonly manifests: readonly Digest[];
+  /** An index's children, which must be in the repository unless a setting says otherwise. */
+  readonly manifests: readonly Child[];
   /** What this manifest is about. It need not exist (OCI Distribution Spec, "Pushing Manifests with Subject"). */
   readonly subject: Digest | undefined;
 }
@@ -76,12 +86,25 @@ export function tooLarge(): RegistryError {
  */
 export function storedMediaType(bytes: Uint8Array): string {
   const { mediaType, manifests, schemaVersion } = parseStored(bytes);
-  if (schemaVersion === 1 && mediaType === undefined)
-    return 'application/vnd.docker.distribution.manifest.v1+json';
+  if (schemaVersion === 1 && mediaType === undefined) return unsignedManifestType;
   if (mediaType === undefined) return ociMediaType(manifests !== undefined);
   // It becomes a header.
   if (typeof mediaType !== 'string' || !/^[\w.+-]+\/[\w.+-]+$/.test(mediaType)) throw damaged();
   return mediaType;
+}
+
+/**
+ * Of a stored index, the image that clients without any notion of platforms get: the one for linux/amd64.
+ * @returns undefined where it is no index, or has none
+ */
+export function defaultChild(bytes: Uint8Array): Digest | undefined {
+  const { manifests } = parseStored(bytes);
+  if (!Array.isArray(manifests)) return undefined;
+  const child: unknown = manifests.find((entry: unknown) => {
+    const platform = isObject(entry) ? platformOf(entry['platform']) : undefined;
+    return platform?.os === 'linux' && platform.architecture === 'amd64';
+  });
+  return isObject(child) ? digestOrUndefined(child['digest']) : undefined;
 }
 
 /** The error for a manifest in the bucket that is not what was pushed. */
@@ -89,7 +112,8 @@ export function damaged(cause?: unknown): RegistryError {
   return new RegistryError('UNKNOWN', 'the stored manifest is damaged; push it again', [], { cause });
 }
 
-function parseStored(bytes: Uint8Array): JsonObject {
+/** The fields of a manifest that lies in the bucket. @throws RegistryError UNKNOWN when it is damaged */
+export function parseStored(bytes: Uint8Array): JsonObject {
   try {
     return parseObject(decode(bytes));
   } catch (cause) {
@@ -97,7 +121,7 @@ function parseStored(bytes: Uint8Array): JsonObject {
   }
 }
 
-type JsonObject = Readonly<Record<string, unknown>>;
+export type JsonObject = Readonly<Record<string, unknown>>;
 
 function decode(bytes: Uint8Array): string {
   try {
@@ -217,7 +241,8 @@ function isElsewhere({ mediaType, urls }: Descriptor): boolean {
 
 function readIndex(document: JsonObject, mediaType: string): Manifest {
   const manifests = readDescriptors(document['manifests'], 'manifests');
-  return { mediaType, blobs: [], manifests: unique(manifests), subject: readSubject(document) };
+  const children = manifests.map(({ digest, platform }) => ({ digest, platform }));
+  return { mediaType, blobs: [], manifests: children, subject: readSubject(document) };
 }
 
 function readSubject(document: JsonObject): Digest | undefined {
@@ -241,7 +266,17 @@ function readDescriptor(value: unknown, where: string): Descriptor {
     throw invalid(`${where}.size must be a number of bytes`);
   if (urls !== null && !(Array.isArray(urls) && urls.every((url) => typeof url === 'string')))
     throw invalid(`${where}.urls must be a list of texts`);
-  return { mediaType, digest: readDigest(digest, where), size, urls: urls ?? [] };
+  return {
+    mediaType,
+    digest: readDigest(digest, where),
+    size,
+    urls: urls ?? [],
+    platform: platformOf(platform),
+  };
+}
+
+function platformOf(value: unknown): Child['platform'] {
+  return isObject(value) ? { os: value['os'], architecture: value['architecture'] } : undefined;
 }
 
 function readDigest(value: unknown, where: string): Digest {
@@ -256,7 +291,8 @@ function unique(descriptors: readonly Descriptor[]): Digest[] {
   return [...new Set(descriptors.map(({ digest }) => digest))];
 }
 
-function isObject(value: unknown): value is JsonObject {
+/** Whether a value of JSON is an object. */
+export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 

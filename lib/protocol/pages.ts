@@ -35,7 +35,12 @@ export function parseCount(query: URLSearchParams, name: string, fallback: numbe
   return given[0] === undefined ? fallback : Number(given[0]);
 }
 
-/** The `Link` to the page after `last` (RFC 8288). @param path of the list, without query */
-export function nextPageLink(path: string, page: Page): string {
-  return `<${path}?${new URLSearchParams({ last: page.last, n: String(page.n) }).toString()}>; rel="next"`;
+/**
+ * The `Link` to the page after `last` (RFC 8288).
+ * @param path of the list, without query
+ * @param more parameters that the next page has as well
+ */
+export function nextPageLink(path: string, page: Page, more: Readonly<Record<string, string>> = {}): string {
+  const query = new URLSearchParams({ ...more, last: page.last, n: String(page.n) });
+  return `<${path}?${query.toString()}>; rel="next"`;
 }

@@ -20,7 +20,9 @@ export function requestedSpan(header: string | undefined, size: number): Span | 
     from === ''
       ? { start: Math.max(0, size - Number(to)), end: size - 1 }
       : { start: Number(from), end: to === '' ? size - 1 : Math.min(Number(to), size - 1) };
-  if (from !== '' && to !== '' && Number(to) < Number(from)) return undefined;
+  if (from !== '' && to !== '' && Number(to) < Number(from))
+    // Invalid, and so rejected (RFC 9110, section 15.5.17): a whole blob is not what was meant.
+    throw new RegistryError('RANGE_INVALID', 'the last byte of the range is before its first');
   if (span.start >= size) throw new RegistryError('RANGE_INVALID', `the blob has ${size} bytes`);
   return span;
 }

@@ -4,7 +4,17 @@ import { parseRepositoryName, type RepositoryName } from './names.ts';
 import { parseReference, type Reference } from './references.ts';
 
 /** The route groups, each a function of its own in the cloud. */
-export const groups = ['base', 'catalog', 'search', 'tags', 'manifests', 'blobs', 'uploads'] as const;
+export const groups = [
+  'base',
+  'extensions',
+  'catalog',
+  'search',
+  'tags',
+  'manifests',
+  'referrers',
+  'blobs',
+  'uploads',
+] as const;
 
 export type Group = (typeof groups)[number];
 
@@ -12,6 +22,8 @@ export type Group = (typeof groups)[number];
 export type Target =
   /** end-1 */
   | { readonly group: 'base' }
+  /** OCI Distribution Spec, extensions/_oci.md, "discover": of the registry, or of a repository */
+  | { readonly group: 'extensions' }
   /** Docker Registry HTTP API V2, "Listing Repositories" */
   | { readonly group: 'catalog' }
   /** Docker Registry API V1, "Ping" and "Search": all that is left of it, for `docker search` and `podman search` */
@@ -20,6 +32,8 @@ export type Target =
   | { readonly group: 'tags'; readonly name: RepositoryName }
   /** end-3, end-7, end-9 */
   | { readonly group: 'manifests'; readonly name: RepositoryName; readonly reference: Reference }
+  /** end-12 */
+  | { readonly group: 'referrers'; readonly name: RepositoryName; readonly digest: Digest }
   /** end-2, end-10 */
   | { readonly group: 'blobs'; readonly name: RepositoryName; readonly digest: Digest }
   /** end-4, end-11; with an id end-5, end-6, end-13, end-14 */
@@ -52,11 +66,14 @@ interface Pattern {
  */
 const patterns: readonly Pattern[] = [
   { group: 'base', named: false, tail: [], slash: 'GET' },
+  { group: 'extensions', named: false, tail: ['_oci', 'ext', 'discover'] },
+  { group: 'extensions', named: true, tail: ['_oci', 'ext', 'discover'] },
   { group: 'catalog', named: false, tail: ['_catalog'] },
   { group: 'search', version: 'v1', named: false, tail: ['_ping'] },
   { group: 'search', version: 'v1', named: false, tail: ['search'] },
   { group: 'tags', named: true, tail: ['tags', 'list'] },
   { group: 'manifests', named: true, tail: ['manifests', '{reference}'] },
+  { group: 'referrers', named: true, tail: ['referrers', '{digest}'] },
   { group: 'uploads', named: true, tail: ['blobs', 'uploads'], slash: 'POST' },
   { group: 'uploads', named: true, tail: ['blobs', 'uploads', '{id}'] },
   { group: 'blobs', named: true, tail: ['blobs', '{digest}'] },
@@ -110,12 +127,16 @@ export function parseTarget(path: string): Target {
   const { group, leaf = '' } = raw;
   if (group === 'base' || group === 'catalog') return { group };
   if (group === 'search') return { group, resource: leaf === '_ping' ? 'ping' : 'results' };
+  if (group === 'extensions' && raw.name.length === 0) return { group };
   const name = parseRepositoryName(raw.name.join('/'));
   switch (group) {
+    case 'extensions':
+      return { group };
     case 'tags':
       return { group, name };
     case 'manifests':
       return { group, name, reference: parseReference(leaf) };
+    case 'referrers':
     case 'blobs':
       return { group, name, digest: parseDigest(leaf) };
     case 'uploads':

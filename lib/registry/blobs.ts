@@ -6,6 +6,7 @@ import { ObjectNotFound, type ByteRange, type ObjectStore } from '../storage/sto
 import { blobUrlLifetime } from './capabilities.ts';
 import { blobData, layerLink } from './layout.ts';
 import { exists, orUndefined, writeLink } from './links.ts';
+import type { Origins } from './origins.ts';
 
 export interface BlobInfo {
   readonly digest: Digest;
@@ -19,9 +20,11 @@ export interface BlobInfo {
  */
 export class Blobs {
   readonly #store: ObjectStore;
+  readonly #origins: Origins;
 
-  constructor(store: ObjectStore) {
+  constructor(store: ObjectStore, origins: Origins) {
     this.#store = store;
+    this.#origins = origins;
   }
 
   /** @throws RegistryError BLOB_UNKNOWN */
@@ -75,6 +78,27 @@ export class Blobs {
     if (!(await this.has(from, digest))) return false;
     await this.link(name, digest);
     return true;
+  }
+
+  /**
+   * Takes a blob over from whichever repository has it, where one is known: that its bytes are in the bucket proves nothing
+   * (CVE-2024-39897).
+   * @returns whether one has it
+   */
+  async mountFromAnywhere(name: RepositoryName, digest: Digest): Promise<boolean> {
+    const [isLinked, data] = await Promise.all([
+      exists(this.#store, layerLink(name, digest)),
+      orUndefined(this.#store.head(blobData(digest))),
+    ]);
+    if (data === undefined) return false;
+    if (isLinked) return true;
+    const origin = this.#origins.read(data.metadata);
+    return origin !== undefined && (await this.mount(name, digest, origin));
+  }
+
+  /** Metadata for the bytes of a blob that is pushed to a repository. */
+  origin(name: RepositoryName): Readonly<Record<string, string>> {
+    return this.#origins.note(name);
   }
 
   /**

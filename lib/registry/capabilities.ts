@@ -1,7 +1,8 @@
-import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
+import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { RepositoryName } from '../protocol/names.ts';
+import { deriveKey } from './derived-keys.ts';
 
 /*
  * What a URL itself entitles its holder to. Clients drop their credentials on another host (docker, containerd) or
@@ -83,10 +84,6 @@ export class Capabilities {
   #isOver(expiry: string | undefined): boolean {
     return !(Number(expiry) * 1000 > this.#now());
   }
-}
-
-function deriveKey(secret: string, purpose: string): Buffer {
-  return Buffer.from(hkdfSync('sha256', secret, '', purpose, 32));
 }
 
 /** No field may contain a line feed; names, ids, digests and numbers do not. */

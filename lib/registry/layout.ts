@@ -1,4 +1,4 @@
-import { digestParts, parseDigest, type Digest } from '../protocol/digests.ts';
+import { digestOrUndefined, digestParts, type Digest } from '../protocol/digests.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import type { Tag } from '../protocol/tags.ts';
 
@@ -10,9 +10,12 @@ import type { Tag } from '../protocol/tags.ts';
  *   repositories/<name>/
  *     _layers/sha256/<hex>/link                                 this repository has the blob
  *     _manifests/revisions/sha256/<hex>/link                    … the manifest
+ *     _manifests/revisions/sha256/<hex>/signatures/…/link       distribution 2.3's: what a schema 1 manifest was signed with
  *     _manifests/tags/<tag>/current/link                        what the tag points at
  *     _manifests/tags/<tag>/index/sha256/<hex>/link             what it has ever pointed at
  *     _uploads/<uuid>/…                                         distribution's uploads: never touched
+ *     _referrers/sha256/<hex of the subject>/sha256/<hex>       ours: the descriptor of a manifest about the subject
+ *     _referrers/scanned                                        ours: up to where manifests of others were looked at
  *   uploads/<uuid>/session                                      ours: an upload session
  *   uploads/<uuid>/data-<random>                                ours: its bytes, until they are moved to their blob
  *
@@ -46,6 +49,55 @@ export function layerLink(name: RepositoryName, digest: Digest): string {
 
 export function revisionLink(name: RepositoryName, digest: Digest): string {
   return `${repositoriesPrefix}${name}/_manifests/revisions/${digestPath(digest)}/link`;
+}
+
+/** Below it are the links of all manifests of a repository, and the signatures of some. */
+export function revisionsPrefix(name: RepositoryName): string {
+  return `${repositoriesPrefix}${name}/_manifests/revisions/`;
+}
+
+/** Below it are links to the signatures of a schema 1 manifest. */
+export function signaturesPrefix(name: RepositoryName, digest: Digest): string {
+  return `${revisionsPrefix(name)}${digestPath(digest)}/signatures/`;
+}
+
+/** The digest that a key is the {@link revisionLink} of; undefined for any other. */
+export function parseRevisionLink(name: RepositoryName, key: string): Digest | undefined {
+  const prefix = revisionsPrefix(name);
+  const [, algorithm = '', hex = ''] = /^([^/]+)\/([^/]+)\/link$/.exec(key.slice(prefix.length)) ?? [];
+  return key.startsWith(prefix) ? digestOrUndefined(`${algorithm}:${hex}`) : undefined;
+}
+
+/** Where the index of a repository's referrers is. */
+export function referrersPrefix(name: RepositoryName): string {
+  return `${repositoriesPrefix}${name}/_referrers/`;
+}
+
+export function subjectPrefix(name: RepositoryName, subject: Digest): string {
+  return `${referrersPrefix(name)}${digestPath(subject)}/`;
+}
+
+export function referrerKey(name: RepositoryName, subject: Digest, referrer: Digest): string {
+  return `${subjectPrefix(name, subject)}${digestPath(referrer)}`;
+}
+
+/** The digests that a key is the {@link referrerKey} of; undefined for any other. */
+export function parseReferrerKey(
+  name: RepositoryName,
+  key: string,
+): { readonly subject: Digest; readonly referrer: Digest } | undefined {
+  const prefix = referrersPrefix(name);
+  if (!key.startsWith(prefix)) return undefined;
+  const [a, b, c, d, ...rest] = key.slice(prefix.length).split('/');
+  const [subject, referrer] = [digestOrUndefined(`${a}:${b}`), digestOrUndefined(`${c}:${d}`)];
+  return subject === undefined || referrer === undefined || rest.length > 0
+    ? undefined
+    : { subject, referrer };
+}
+
+/** How far the manifests of a repository were looked at for subjects. */
+export function referrersScan(name: RepositoryName): string {
+  return `${referrersPrefix(name)}scanned`;
 }
 
 export function tagsPrefix(name: RepositoryName): string {
@@ -99,11 +151,8 @@ const uploadKeyPattern = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\/(sessi
 export function isBlobData(key: string): boolean {
   if (!key.startsWith(blobsPrefix)) return false;
   const [algorithm, , hex] = key.slice(blobsPrefix.length).split('/');
-  try {
-    return blobData(parseDigest(`${algorithm}:${hex}`)) === key;
-  } catch {
-    return false;
-  }
+  const digest = digestOrUndefined(`${algorithm}:${hex}`);
+  return digest !== undefined && blobData(digest) === key;
 }
 
 function digestPath(digest: Digest): string {

@@ -1,12 +1,20 @@
 import { parseDigest, type Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
-import { ObjectNotFound, ObjectTooLarge, type ObjectHead, type ObjectStore } from '../storage/store.ts';
+import {
+  ObjectNotFound,
+  ObjectTooLarge,
+  type ObjectHead,
+  type ObjectStore,
+  type PutOptions,
+} from '../storage/store.ts';
 
 /** A link is a digest in text; distribution's has no line end, but hands have edited buckets. */
 const maxLinkSize = 1024;
 
 export interface Link {
   readonly digest: Digest;
+  /** Of the link itself. */
+  readonly etag: string;
   readonly metadata: ObjectHead['metadata'];
 }
 
@@ -18,7 +26,7 @@ export async function exists(store: ObjectStore, key: string): Promise<boolean> 
 /** What a link points at, or undefined when there is none. */
 export async function readLink(store: ObjectStore, key: string): Promise<Link | undefined> {
   const link = await orUndefined(readSmall(store, key));
-  return link && { digest: linkedDigest(link.bytes, key), metadata: link.metadata };
+  return link && { digest: linkedDigest(link.bytes, key), etag: link.etag, metadata: link.metadata };
 }
 
 async function readSmall(store: ObjectStore, key: string): ReturnType<ObjectStore['read']> {
@@ -34,9 +42,9 @@ export async function writeLink(
   store: ObjectStore,
   key: string,
   digest: Digest,
-  metadata: Readonly<Record<string, string>> = {},
+  options: PutOptions = {},
 ): Promise<void> {
-  await store.put(key, Buffer.from(digest), { metadata });
+  await store.put(key, Buffer.from(digest), options);
 }
 
 /** The result of a read, or undefined when the object does not exist. */

@@ -1,5 +1,24 @@
-import type { Digest } from '../protocol/digests.ts';
-import { storedMediaType } from '../protocol/manifests.ts';
+import { digestParts, type Digest } from '../protocol/digests.ts';
+import { damaged, maxManifestSize, storedMediaType } from '../protocol/manifests.ts';
+import type { ObjectStore } from '../storage/store.ts';
+import { digestOf } from './content-hash.ts';
+import { blobData } from './layout.ts';
+import { orUndefined } from './links.ts';
+
+/** Bytes of the largest manifest that is served: distribution took larger ones than we do. */
+export const maxStoredSize = 4 * maxManifestSize;
+
+/**
+ * The bytes of a manifest, or undefined when there are none.
+ * @throws RegistryError UNKNOWN when they were altered
+ */
+export async function loadManifest(store: ObjectStore, digest: Digest): Promise<Buffer | undefined> {
+  const data = await orUndefined(store.read(blobData(digest), maxStoredSize));
+  if (data === undefined) return undefined;
+  // A hash of some kilobytes: what was altered in the bucket is not passed on under a digest it does not have.
+  if (digestOf(data.bytes, digestParts(digest).algorithm) !== digest) throw damaged();
+  return data.bytes;
+}
 
 /** What lies in the bucket under the digest of a manifest, which may be a layer that somebody takes for one. */
 export class StoredManifest {

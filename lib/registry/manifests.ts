@@ -1,14 +1,21 @@
-import { createHash } from 'node:crypto';
-import { sha256Digest, type Digest } from '../protocol/digests.ts';
+import { assertConditions, isConditional, type WriteConditions } from '../protocol/conditions.ts';
+import { canonicalAlgorithm, digestParts, type Algorithm, type Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
-import { damaged, maxManifestSize, parseManifest, type Manifest } from '../protocol/manifests.ts';
+import { readReferrer } from '../protocol/referrers.ts';
+import { signedManifestType } from '../protocol/signed-manifests.ts';
+import { defaultChild, parseManifest, unsignedManifestType, type Manifest } from '../protocol/manifests.ts';
 import type { RepositoryName } from '../protocol/names.ts';
+import { anything, type Accept } from '../protocol/negotiation.ts';
 import type { Reference } from '../protocol/references.ts';
 import type { ObjectHead, ObjectStore } from '../storage/store.ts';
 import type { Blobs } from './blobs.ts';
+import { digestOf } from './content-hash.ts';
 import { blobData, revisionLink } from './layout.ts';
-import { exists, orUndefined, writeLink } from './links.ts';
-import { ManifestCache, StoredManifest } from './manifest-cache.ts';
+import { exists, writeLink } from './links.ts';
+import { loadManifest, ManifestCache, StoredManifest } from './manifest-cache.ts';
+import type { Referrers } from './referrers.ts';
+import { isRequired, type RequiredPlatforms } from './required-platforms.ts';
+import { readSigned } from './signatures.ts';
 import type { Tags } from './tags.ts';
 import type { Tag } from '../protocol/tags.ts';
 
@@ -19,8 +26,27 @@ export interface ManifestInfo {
   readonly size: number;
 }
 
-/** Distribution took larger manifests than we do; they are still served. */
-const maxStoredSize = 4 * maxManifestSize;
+export interface FoundManifest {
+  readonly info: ManifestInfo;
+  readonly bytes: Buffer;
+}
+
+/** What manifests work with. */
+export interface ManifestsOptions {
+  readonly blobs: Blobs;
+  readonly tags: Tags;
+  readonly referrers: Referrers;
+  readonly requiredPlatforms: RequiredPlatforms;
+}
+
+export interface PushOptions {
+  /** Tags that are to point at a manifest which is pushed by its digest (end-7b). */
+  readonly tags?: readonly Tag[];
+  /** On what is there under the reference. */
+  readonly conditions?: WriteConditions;
+}
+
+const unconditional: WriteConditions = { ifMatch: '', ifNoneMatch: '' };
 
 /** Existence checks under way at once for one manifest. */
 const parallelChecks = 32;
@@ -30,60 +56,78 @@ export class Manifests {
   readonly #store: ObjectStore;
   readonly #blobs: Blobs;
   readonly #tags: Tags;
+  readonly #referrers: Referrers;
+  readonly #requiredPlatforms: RequiredPlatforms;
   readonly #cache = new ManifestCache();
   readonly #reads = new Map<Digest, Promise<StoredManifest | undefined>>();
 
-  constructor(store: ObjectStore, blobs: Blobs, tags: Tags) {
+  constructor(store: ObjectStore, { blobs, tags, referrers, requiredPlatforms }: ManifestsOptions) {
     this.#store = store;
     this.#blobs = blobs;
     this.#tags = tags;
+    this.#referrers = referrers;
+    this.#requiredPlatforms = requiredPlatforms;
   }
 
   /**
    * What a HEAD tells (end-3). A tag that we have written says it itself, so that the manifest need not be read.
    * @throws RegistryError MANIFEST_UNKNOWN
    */
-  async stat(name: RepositoryName, reference: Reference): Promise<ManifestInfo> {
+  async stat(name: RepositoryName, reference: Reference, accept = anything): Promise<ManifestInfo> {
     const { digest, metadata } = await this.#resolve(name, reference);
     const info = infoIn(digest, metadata);
-    if (info === undefined) return (await this.#read(name, digest)).info;
+    if (info === undefined || !accept.takes(info.mediaType))
+      return (await this.#suited(name, reference, digest, accept)).info;
     if (!(await this.has(name, digest))) throw unknown(reference);
     return info;
   }
 
   /**
-   * The bytes as they were pushed (end-3).
+   * The bytes as they were pushed (end-3); but of an index, by its tag, the image for linux/amd64 to a client that takes images
+   * and no such index, as the registries before this one gave it (content-negotiation.md of the spec).
    * @throws RegistryError MANIFEST_UNKNOWN
    */
-  async get(name: RepositoryName, reference: Reference): Promise<{ info: ManifestInfo; bytes: Buffer }> {
+  async get(name: RepositoryName, reference: Reference, accept = anything): Promise<FoundManifest> {
     const { digest } = await this.#resolve(name, reference);
-    return await this.#read(name, digest);
+    return await this.#suited(name, reference, digest, accept);
   }
 
   /**
-   * Stores a manifest and moves the tag to it, if it was pushed by one (end-7).
+   * Stores a manifest and moves tags to it (end-7).
    * @param contentType as sent, if any
-   * @throws RegistryError MANIFEST_INVALID, MANIFEST_TOO_LARGE, DIGEST_INVALID, and MANIFEST_BLOB_UNKNOWN with an entry
-   *   for each digest that is not in the repository
+   * @throws RegistryError MANIFEST_INVALID, MANIFEST_TOO_LARGE, DIGEST_INVALID, PRECONDITION_FAILED, and
+   *   MANIFEST_BLOB_UNKNOWN with an entry for each digest that is not in the repository
    */
   async put(
     name: RepositoryName,
     reference: Reference,
     bytes: Uint8Array,
     contentType: string | undefined,
+    { tags: named = [], conditions = unconditional }: PushOptions = {},
   ): Promise<{ info: ManifestInfo; manifest: Manifest }> {
     const manifest = parseManifest(bytes, contentType);
-    const digest = digestOf(bytes);
+    const digest = digestOf(bytes, algorithmOf(reference));
     if (reference.kind === 'digest' && reference.digest !== digest)
       throw new RegistryError('DIGEST_INVALID', `the manifest has the digest ${digest}`, [reference]);
+    if (isConditional(conditions)) assertConditions(conditions, await this.#current(name, reference));
     await this.#assertComplete(name, manifest);
     const info = { digest, mediaType: manifest.mediaType, size: bytes.byteLength };
+    const tags = reference.kind === 'tag' ? [reference.tag] : [...new Set(named)];
     await Promise.all([
       this.#store.put(blobData(digest), bytes),
       writeLink(this.#store, revisionLink(name, digest), digest),
-      reference.kind === 'tag' ? this.#tags.record(name, reference.tag, digest) : undefined,
+      ...tags.map(async (tag) => {
+        await this.#tags.record(name, tag, digest);
+      }),
     ]);
-    if (reference.kind === 'tag') await this.#point(name, reference.tag, info);
+    const referrer = readReferrer(bytes, digest);
+    await Promise.all([
+      // Not before the link: see Referrers.
+      referrer && this.#referrers.add(name, referrer),
+      ...tags.map(async (tag) => {
+        await this.#point(name, tag, info, reference.kind === 'tag' ? conditions : unconditional);
+      }),
+    ]);
     return { info, manifest };
   }
 
@@ -118,10 +162,21 @@ export class Manifests {
    * Moves a tag, last of all, so that it never points at what is not there. A delete of the same manifest may have come
    * between: the one of the two that is second to look sees what the other did, here or in {@link delete}.
    */
-  async #point(name: RepositoryName, tag: Tag, info: ManifestInfo): Promise<void> {
-    await this.#tags.point(name, tag, info.digest, metadataOf(info));
+  async #point(
+    name: RepositoryName,
+    tag: Tag,
+    info: ManifestInfo,
+    conditions: WriteConditions,
+  ): Promise<void> {
+    await this.#tags.point(name, tag, info.digest, metadataOf(info), conditions);
     if (await this.has(name, info.digest)) return;
     await writeLink(this.#store, revisionLink(name, info.digest), info.digest);
+  }
+
+  /** What is there under a reference now. */
+  async #current(name: RepositoryName, reference: Reference): Promise<Digest | undefined> {
+    if (reference.kind === 'tag') return (await this.#tags.resolve(name, reference.tag))?.digest;
+    return (await this.has(name, reference.digest)) ? reference.digest : undefined;
   }
 
   async #resolve(
@@ -134,11 +189,36 @@ export class Manifests {
     return link;
   }
 
-  async #read(name: RepositoryName, digest: Digest): Promise<{ info: ManifestInfo; bytes: Buffer }> {
+  /** What a reference stands for, or that of an index which the client takes. */
+  async #suited(
+    name: RepositoryName,
+    reference: Reference,
+    digest: Digest,
+    accept: Accept,
+  ): Promise<FoundManifest> {
+    const found = await this.#read(name, digest);
+    if (reference.kind === 'digest' || accept.takes(found.info.mediaType)) return found;
+    const child = defaultChild(found.bytes);
+    if (child === undefined) return found;
+    const image = await this.#readIfAny(name, child);
+    return image !== undefined && accept.names(image.info.mediaType) ? image : found;
+  }
+
+  async #read(name: RepositoryName, digest: Digest): Promise<FoundManifest> {
+    const found = await this.#readIfAny(name, digest);
+    if (found === undefined) throw unknown({ kind: 'digest', digest });
+    return found;
+  }
+
+  async #readIfAny(name: RepositoryName, digest: Digest): Promise<FoundManifest | undefined> {
     const [linked, stored] = await Promise.all([this.has(name, digest), this.#stored(digest)]);
-    if (!linked || stored === undefined) throw unknown({ kind: 'digest', digest });
+    if (!linked || stored === undefined) return undefined;
     const { bytes, mediaType } = stored;
-    return { info: { digest, mediaType, size: bytes.byteLength }, bytes };
+    const signed =
+      mediaType === unsignedManifestType ? await readSigned(this.#store, name, digest, bytes) : undefined;
+    return signed === undefined
+      ? { info: { digest, mediaType, size: bytes.byteLength }, bytes }
+      : { info: { digest, mediaType: signedManifestType, size: signed.byteLength }, bytes: signed };
   }
 
   /** Many requests for one manifest at once read it once: each could have megabytes. */
@@ -155,19 +235,19 @@ export class Manifests {
   }
 
   async #load(digest: Digest): Promise<StoredManifest | undefined> {
-    const data = await orUndefined(this.#store.read(blobData(digest), maxStoredSize));
-    if (data === undefined) return undefined;
-    // A hash of some kilobytes: what was altered in the bucket is not passed on under a digest it does not have.
-    if (digestOf(data.bytes) !== digest) throw damaged();
-    const stored = new StoredManifest(data.bytes);
+    const bytes = await loadManifest(this.#store, digest);
+    if (bytes === undefined) return undefined;
+    const stored = new StoredManifest(bytes);
     this.#cache.set(digest, stored);
     return stored;
   }
 
   async #assertComplete(name: RepositoryName, { blobs, manifests }: Manifest): Promise<void> {
+    const required = manifests.filter((child) => isRequired(child, this.#requiredPlatforms));
+    const children = [...new Set(required.map(({ digest }) => digest))];
     const missing = [
       ...(await without(blobs, async (digest) => await this.#blobs.has(name, digest))),
-      ...(await without(manifests, async (digest) => await this.has(name, digest))),
+      ...(await without(children, async (digest) => await this.has(name, digest))),
     ];
     if (missing.length > 0)
       throw new RegistryError(
@@ -189,8 +269,9 @@ async function without(
   return digests.filter((_, i) => found[i] !== true);
 }
 
-function digestOf(bytes: Uint8Array): Digest {
-  return sha256Digest(createHash('sha256').update(bytes).digest('hex'));
+/** A digest of any algorithm names a manifest; a tag points at the canonical one. */
+function algorithmOf(reference: Reference): Algorithm {
+  return reference.kind === 'digest' ? digestParts(reference.digest).algorithm : canonicalAlgorithm;
 }
 
 function metadataOf({ mediaType, size }: ManifestInfo): Record<string, string> {

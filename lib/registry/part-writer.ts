@@ -46,6 +46,8 @@ export interface PartWriterOptions {
   readonly memory: PartMemory;
   /** Bytes the object will have, where that is known. */
   readonly length?: number | undefined;
+  /** Of the object. */
+  readonly metadata?: Readonly<Record<string, string>>;
   /** An upload to go on with, and its bytes that are in no part yet. */
   readonly resume?: { readonly multipart: Multipart | undefined; readonly tail: Uint8Array };
 }
@@ -59,6 +61,8 @@ export class PartWriter {
   readonly #key: string;
   readonly #memory: PartMemory;
   readonly #length: number | undefined;
+  /** For the object, where the bytes become it without this writer. */
+  readonly metadata: Readonly<Record<string, string>>;
   /** By number, from 1. Those on their way have no ETag yet. */
   readonly #parts: UploadedPart[];
   #upload: Promise<string> | undefined;
@@ -74,10 +78,11 @@ export class PartWriter {
   #failure: { readonly error: unknown } | undefined;
 
   /** @param key where the object will be, unless one is resumed */
-  constructor(store: ObjectStore, key: string, { memory, length, resume }: PartWriterOptions) {
+  constructor(store: ObjectStore, key: string, { memory, length, metadata = {}, resume }: PartWriterOptions) {
     this.#store = store;
     this.#memory = memory;
     this.#length = length;
+    this.metadata = metadata;
     this.#key = resume?.multipart?.key ?? key;
     this.#uploadId = resume?.multipart?.uploadId;
     this.#parts = [...(resume?.multipart?.parts ?? [])];
@@ -128,7 +133,8 @@ export class PartWriter {
    */
   async complete(): Promise<ObjectInfo> {
     await this.#allStored();
-    if (this.#uploadId === undefined) return await this.#store.put(this.#key, this.tail);
+    if (this.#uploadId === undefined)
+      return await this.#store.put(this.#key, this.tail, { metadata: this.metadata });
     if (this.#filled > 0) await this.#startPart();
     await this.#allStored();
     if (this.#lost) throw new MultipartNotFound(this.#key);
@@ -225,7 +231,7 @@ export class PartWriter {
   }
 
   async #create(): Promise<string> {
-    const uploadId = await this.#store.createMultipart(this.#key);
+    const uploadId = await this.#store.createMultipart(this.#key, { metadata: this.metadata });
     this.#created = true;
     return uploadId;
   }

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import type { Digest } from '../protocol/digests.ts';
+import { digestParts, type Algorithm, type Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import {
   InvalidPart,
@@ -10,7 +10,7 @@ import {
   type ObjectInfo,
   type ObjectStore,
 } from '../storage/store.ts';
-import { streamHash } from './content-hash.ts';
+import { digestOf, streamHash } from './content-hash.ts';
 import { blobData } from './layout.ts';
 import { exists, orUndefined } from './links.ts';
 import type { PartWriter } from './part-writer.ts';
@@ -25,7 +25,7 @@ import type { PartWriter } from './part-writer.ts';
  */
 export async function publish(store: ObjectStore, writer: PartWriter, digest: Digest): Promise<string[]> {
   if (writer.multipart === undefined) {
-    await store.put(blobData(digest), writer.tail);
+    await store.put(blobData(digest), writer.tail, { metadata: writer.metadata });
     return [];
   }
   try {
@@ -33,9 +33,45 @@ export async function publish(store: ObjectStore, writer: PartWriter, digest: Di
     await move(store, { ...object, parts: writer.multipart.parts }, digest);
   } catch (error) {
     if (!(error instanceof MultipartNotFound || error instanceof ObjectNotFound)) throw error;
-    await resume(store, writer, digest);
+    await resume(store, writer.multipart.key, digest, () => new RegistryError('BLOB_UPLOAD_INVALID', mixed));
   }
   return [writer.multipart.key];
+}
+
+/**
+ * As {@link publish}, of bytes of which nobody has computed a digest in this algorithm yet: they are read once more. Comes of
+ * a client that did not say at the start which one it would use, as the spec asks it to (end-4c).
+ * @throws RegistryError DIGEST_INVALID when theirs is another; they can still be published under the right one, but nothing
+ *   more can be added
+ */
+export async function publishOnceRead(
+  store: ObjectStore,
+  writer: PartWriter,
+  digest: Digest,
+): Promise<string[]> {
+  const { multipart, tail } = writer;
+  if (multipart === undefined) {
+    assertDigest(digestOf(tail, digestParts(digest).algorithm), digest);
+    return await publish(store, writer, digest);
+  }
+  try {
+    await finishObject(writer);
+  } catch (error) {
+    if (!(error instanceof MultipartNotFound)) throw error;
+  }
+  await resume(store, multipart.key, digest, (actual) => wrongDigest(actual, digest));
+  return [multipart.key];
+}
+
+/** A wrong digest loses nothing: the session stays, and may be finished with the right one. */
+export function assertDigest(actual: Digest, claimed: Digest): void {
+  if (actual !== claimed) throw wrongDigest(actual, claimed);
+}
+
+function wrongDigest(actual: Digest, claimed: Digest): RegistryError {
+  return new RegistryError('DIGEST_INVALID', `the bytes received have the digest ${actual}`, [
+    { digest: claimed },
+  ]);
 }
 
 /** @throws RegistryError BLOB_UPLOAD_INVALID when other bytes have come in their place since they were looked at */
@@ -52,12 +88,18 @@ async function move(store: ObjectStore, object: ObjectInfo & MoveSource, digest:
 /**
  * The multipart upload is gone. Either it was completed, by us or by another writer with other bytes of the same
  * length, so what lies there is trusted only after a look at it; or it was moved on as well.
+ * @param wrong the error where it has another digest
  */
-async function resume(store: ObjectStore, writer: PartWriter, digest: Digest): Promise<void> {
-  const key = writer.multipart?.key;
-  const object = key === undefined ? undefined : await orUndefined(store.open(key));
+async function resume(
+  store: ObjectStore,
+  key: string,
+  digest: Digest,
+  wrong: (actual: Digest) => RegistryError,
+): Promise<void> {
+  const object = await orUndefined(store.open(key));
   if (object !== undefined) {
-    if ((await digestOf(object.body)) !== digest) throw new RegistryError('BLOB_UPLOAD_INVALID', mixed);
+    const actual = await digestOfStream(object.body, digestParts(digest).algorithm);
+    if (actual !== digest) throw wrong(actual);
     // The other writer may be quicker.
     if ((await orUndefined(move(store, object, digest).then(() => true))) === true) return;
   }
@@ -91,8 +133,8 @@ async function finishObject(writer: PartWriter): Promise<ObjectInfo> {
   }
 }
 
-async function digestOf(body: Readable): Promise<Digest> {
-  const hash = streamHash();
+async function digestOfStream(body: Readable, algorithm: Algorithm): Promise<Digest> {
+  const hash = streamHash(algorithm);
   for await (const bytes of body) hash.update(bytes as Buffer);
   return hash.digest();
 }

@@ -2,6 +2,9 @@ import type { ObjectStore } from '../storage/store.ts';
 import { Blobs } from './blobs.ts';
 import { Catalog } from './catalog.ts';
 import { Manifests } from './manifests.ts';
+import { Origins } from './origins.ts';
+import type { RequiredPlatforms } from './required-platforms.ts';
+import { Referrers } from './referrers.ts';
 import { Tags } from './tags.ts';
 import { Uploads } from './uploads.ts';
 
@@ -10,14 +13,32 @@ export interface Registry {
   readonly blobs: Blobs;
   readonly uploads: Uploads;
   readonly manifests: Manifests;
+  readonly referrers: Referrers;
   readonly tags: Tags;
   readonly catalog: Catalog;
 }
 
+export interface RegistryOptions {
+  /** With which the origins of blobs are sealed; see {@link Origins}. */
+  readonly secrets?: readonly string[];
+  readonly requiredPlatforms?: RequiredPlatforms;
+}
+
 /** Puts a registry together. Holds no state of its own: any number may work on one store. */
-export function createRegistry(store: ObjectStore): Registry {
-  const blobs = new Blobs(store);
+export function createRegistry(
+  store: ObjectStore,
+  { secrets = [], requiredPlatforms = 'all' }: RegistryOptions = {},
+): Registry {
+  const blobs = new Blobs(store, new Origins(secrets));
   const tags = new Tags(store);
-  const manifests = new Manifests(store, blobs, tags);
-  return { blobs, tags, manifests, uploads: new Uploads(store, blobs), catalog: new Catalog(store) };
+  const referrers = new Referrers(store, tags);
+  const manifests = new Manifests(store, { blobs, tags, referrers, requiredPlatforms });
+  return {
+    blobs,
+    tags,
+    manifests,
+    referrers,
+    uploads: new Uploads(store, blobs),
+    catalog: new Catalog(store),
+  };
 }

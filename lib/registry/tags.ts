@@ -1,10 +1,16 @@
 import { createHash } from 'node:crypto';
+import {
+  assertConditions,
+  isConditional,
+  preconditionFailed,
+  type WriteConditions,
+} from '../protocol/conditions.ts';
 import type { Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import type { Page } from '../protocol/pages.ts';
 import { isTag, parseTag, type Tag } from '../protocol/tags.ts';
-import type { ObjectInfo, ObjectStore } from '../storage/store.ts';
+import { PreconditionFailed, type ObjectInfo, type ObjectStore, type PutOptions } from '../storage/store.ts';
 import {
   repositoryPrefix,
   tagIndexDelimiter,
@@ -62,14 +68,32 @@ export class Tags {
     await writeLink(this.#store, tagIndexLink(name, tag, digest), digest);
   }
 
-  /** Moves a tag. @param metadata for {@link resolve} to return */
+  /**
+   * Moves a tag.
+   * @param metadata for {@link resolve} to return
+   * @param conditions which hold when it moves; where the store has no conditional writes, when it is looked at just before
+   * @throws RegistryError PRECONDITION_FAILED
+   */
   async point(
     name: RepositoryName,
     tag: Tag,
     digest: Digest,
     metadata: Readonly<Record<string, string>>,
+    conditions: WriteConditions,
   ): Promise<void> {
-    await writeLink(this.#store, tagLink(name, tag), digest, metadata);
+    const options = isConditional(conditions) ? await this.#guard(name, tag, conditions) : {};
+    try {
+      await writeLink(this.#store, tagLink(name, tag), digest, { ...options, metadata });
+    } catch (error) {
+      throw error instanceof PreconditionFailed ? preconditionFailed() : error;
+    }
+  }
+
+  /** @returns what the store is to hold against the link that the conditions were held against */
+  async #guard(name: RepositoryName, tag: Tag, conditions: WriteConditions): Promise<PutOptions> {
+    const link = await this.resolve(name, tag);
+    assertConditions(conditions, link?.digest);
+    return link === undefined ? { onlyIfAbsent: true } : { ifMatch: link.etag };
   }
 
   /** All that there is of a tag, or undefined when there is none. */

@@ -1,15 +1,15 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import type { Digest } from '../protocol/digests.ts';
+import { canonicalAlgorithm, digestParts, type Algorithm, type Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import { MultipartNotFound, PreconditionFailed, type ObjectStore } from '../storage/store.ts';
 import type { Blobs } from './blobs.ts';
-import { resumableHash, streamHash, type ContentHash } from './content-hash.ts';
+import { algorithmOf, resumableHash, streamHash, type ContentHash } from './content-hash.ts';
 import { blobData, uploadData } from './layout.ts';
 import { exists } from './links.ts';
 import { PartMemory, sharedPartMemory } from './part-memory.ts';
 import { PartWriter } from './part-writer.ts';
-import { publish, reread } from './publish.ts';
+import { assertDigest, publish, publishOnceRead, reread } from './publish.ts';
 import { Sessions, type Session } from './sessions.ts';
 
 /** Bytes of a request that belong to a blob. */
@@ -60,15 +60,18 @@ export class Uploads {
     this.#sessions = new Sessions(store);
   }
 
-  /** Begins an upload and returns its id (end-4a). */
-  async start(name: RepositoryName): Promise<string> {
+  /**
+   * Begins an upload and returns its id (end-4a).
+   * @param algorithm that the client will finish it in (end-4c): in another one, its bytes must be read once more
+   */
+  async start(name: RepositoryName, algorithm: Algorithm = canonicalAlgorithm): Promise<string> {
     const id = randomUUID();
     await this.#sessions.save({
       id,
       repository: name,
       startedAt: new Date(),
       offset: 0,
-      hash: streamHash().state(),
+      hash: streamHash(algorithm).state(),
       multipart: undefined,
       tail: Buffer.alloc(0),
       etag: undefined,
@@ -114,7 +117,7 @@ export class Uploads {
     }
     const whole = last?.start === 0 && (session.offset === 0 || !last.partial);
     if (whole) {
-      await this.#receiveWhole(digest, last);
+      await this.#receiveWhole(name, digest, last);
       await this.#blobs.link(name, digest);
       await this.#remove(session);
       return;
@@ -131,7 +134,7 @@ export class Uploads {
    * @throws RegistryError SIZE_INVALID, DIGEST_INVALID
    */
   async put(name: RepositoryName, digest: Digest, blob: Omit<Chunk, 'start' | 'partial'>): Promise<void> {
-    await this.#receiveWhole(digest, { ...blob, start: 0, partial: false });
+    await this.#receiveWhole(name, digest, { ...blob, start: 0, partial: false });
     await this.#blobs.link(name, digest);
   }
 
@@ -155,10 +158,11 @@ export class Uploads {
   }
 
   /** Straight to the blob's own key, where nothing shows until the digest has turned out right. */
-  async #receiveWhole(digest: Digest, chunk: Chunk): Promise<void> {
+  async #receiveWhole(name: RepositoryName, digest: Digest, chunk: Chunk): Promise<void> {
     const { length } = chunk;
-    const writer = new PartWriter(this.#store, blobData(digest), { memory: this.#memory, length });
-    const hash = streamHash();
+    const metadata = this.#blobs.origin(name);
+    const writer = new PartWriter(this.#store, blobData(digest), { memory: this.#memory, length, metadata });
+    const hash = streamHash(digestParts(digest).algorithm);
     try {
       await receive(chunk, writer, hash);
       assertDigest(hash.digest(), digest);
@@ -189,12 +193,16 @@ export class Uploads {
     digest: Digest,
     last: Chunk | undefined,
   ): Promise<{ moved: readonly string[]; stale: string | undefined }> {
+    // Then the digest that was computed while they passed says nothing of the one that is claimed.
+    const other = digestParts(digest).algorithm !== algorithmOf(session.hash);
     if (last === undefined) {
-      assertDigest(await digestOf(session), digest);
-      return { moved: await publish(this.#store, this.#writer(session), digest), stale: undefined };
+      if (!other) assertDigest(await digestOf(session), digest);
+      const finish = other ? publishOnceRead : publish;
+      return { moved: await finish(this.#store, this.#writer(session), digest), stale: undefined };
     }
     if (last.start !== session.offset) throw new OffsetMismatch(session.offset);
     const { writer, hash, stale } = await this.#receive(session, last);
+    if (other) return { moved: await publishOnceRead(this.#store, writer, digest), stale };
     if (hash.digest() !== digest) await writer.discard();
     assertDigest(hash.digest(), digest);
     return { moved: await publish(this.#store, writer, digest), stale };
@@ -217,11 +225,14 @@ export class Uploads {
   async #reopen(session: Session, chunk: Chunk): Promise<Pick<Received, 'writer' | 'hash' | 'stale'>> {
     const writer = this.#writer(session);
     const { hash: saved, multipart, tail } = session;
-    if (session.offset === 0)
-      return { writer, hash: chunk.partial ? await resumableHash() : streamHash(), stale: undefined };
+    const algorithm = algorithmOf(saved);
+    if (session.offset === 0) {
+      const hash = chunk.partial ? await resumableHash(algorithm) : streamHash(algorithm);
+      return { writer, hash, stale: undefined };
+    }
     if (saved.kind === 'resumable')
-      return { writer, hash: await resumableHash(saved.state), stale: undefined };
-    const hash = await resumableHash();
+      return { writer, hash: await resumableHash(algorithm, saved.state), stale: undefined };
+    const hash = await resumableHash(algorithm);
     if (multipart !== undefined) return await this.#rehash(session, hash);
     hash.update(tail);
     return { writer, hash, stale: undefined };
@@ -246,9 +257,15 @@ export class Uploads {
     return { writer, hash, stale: source.key };
   }
 
-  #writer({ id, multipart, tail }: Pick<Session, 'id' | 'multipart' | 'tail'>): PartWriter {
+  #writer({
+    id,
+    repository,
+    multipart,
+    tail,
+  }: Pick<Session, 'id' | 'repository' | 'multipart' | 'tail'>): PartWriter {
     return new PartWriter(this.#store, uploadData(id, randomBytes(4).toString('hex')), {
       memory: this.#memory,
+      metadata: this.#blobs.origin(repository),
       resume: { multipart, tail },
     });
   }
@@ -292,13 +309,5 @@ async function receive(chunk: Chunk, writer: PartWriter, hash: ContentHash): Pro
 
 /** The digest of all bytes a session has. */
 async function digestOf({ hash }: Session): Promise<Digest> {
-  return hash.kind === 'final' ? hash.digest : (await resumableHash(hash.state)).digest();
-}
-
-/** A wrong digest loses nothing: the session stays, and may be finished with the right one. */
-function assertDigest(actual: Digest, claimed: Digest): void {
-  if (actual !== claimed)
-    throw new RegistryError('DIGEST_INVALID', `the bytes received have the digest ${actual}`, [
-      { digest: claimed },
-    ]);
+  return hash.kind === 'final' ? hash.digest : (await resumableHash(algorithmOf(hash), hash.state)).digest();
 }

@@ -87,7 +87,9 @@ const badDigests = [
   `sha256:${hex}%0a`,
   `sha256:sha256:${hex}`,
   `md5:${'a'.repeat(32)}`,
-  `sha512:${'a'.repeat(128)}`,
+  `sha384:${'a'.repeat(96)}`,
+  `sha512:${'a'.repeat(127)}`,
+  `sha512:${hex}`,
   `sha256:${'a'.repeat(3000)}`,
 ];
 

@@ -1,15 +1,8 @@
-import { handler as all } from '../../functions/all.ts';
-import { handler as base } from '../../functions/base.ts';
-import { handler as blobs } from '../../functions/blobs.ts';
-import { handler as catalog } from '../../functions/catalog.ts';
-import { handler as manifests } from '../../functions/manifests.ts';
-import { handler as search } from '../../functions/search.ts';
-import { handler as tags } from '../../functions/tags.ts';
-import { handler as uploads } from '../../functions/uploads.ts';
 import { startServer, type StreamingServer } from '../../infra/server.ts';
 import { loadConfig } from '../../lib/config.ts';
 import { keepSecrets } from '../logs/kept.ts';
 import { startGateway } from '../servers/gateway.ts';
+import { handlers } from '../servers/handlers.ts';
 import { freePort } from '../servers/ports.ts';
 import { folderStorage, type TestStorage } from '../servers/storage.ts';
 
@@ -33,7 +26,7 @@ export interface Planes {
 export async function startPlanes(settings: NodeJS.ProcessEnv = {}, storage?: TestStorage): Promise<Planes> {
   const images = storage ?? (await folderStorage());
   const port = await freePort(2);
-  const gateway = await startGateway({ all, base, blobs, catalog, manifests, search, tags, uploads });
+  const gateway = await startGateway(handlers);
   const common = {
     REGISTRY_HTTP_SECRET: 'the secret of a test',
     ...images.settings,

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { after, beforeEach, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { describeAllFunctions, describeFunctions, functionNames } from '../../infra/gateway.ts';
-import { sha256Digest } from '../../lib/protocol/digests.ts';
+import { digestFrom } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { blobData, uploadSession, uploadsPrefix } from '../../lib/registry/layout.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
@@ -50,7 +50,7 @@ async function upload(days: number, size: number): Promise<string> {
 
 /** A multipart upload begun at the key of a blob some days ago. */
 async function multipart(days: number): Promise<string> {
-  const key = blobData(sha256Digest(randomBytes(32).toString('hex')));
+  const key = blobData(digestFrom('sha256', randomBytes(32).toString('hex')));
   const file = join(root, '.tmp/multipart', await store.createMultipart(key), 'upload');
   const record = JSON.parse(await readFile(file, 'utf8')) as object;
   await writeFile(file, JSON.stringify({ ...record, started: daysAgo(days) }));

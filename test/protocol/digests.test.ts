@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { digestParts, parseDigest, sha256Digest } from '../../lib/protocol/digests.ts';
+import { digestParts, parseDigest, digestFrom } from '../../lib/protocol/digests.ts';
 
 const hex = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
 
@@ -43,7 +43,6 @@ describe('parseDigest', () => {
     });
 
   for (const text of [
-    `sha512:${'a'.repeat(128)}`,
     `sha384:${'a'.repeat(96)}`,
     `md5:${'a'.repeat(32)}`,
     'multihash+base58:QmRZ',
@@ -56,9 +55,12 @@ describe('parseDigest', () => {
   it('takes the digest of any content and gives its two halves', () => {
     fc.assert(
       fc.property(fc.uint8Array(), (bytes) => {
-        const digits = createHash('sha256').update(bytes).digest('hex');
-        assert.equal(sha256Digest(digits), `sha256:${digits}`);
-        assert.deepEqual(digestParts(sha256Digest(digits)), { algorithm: 'sha256', hex: digits });
+        for (const algorithm of ['sha256', 'sha512'] as const) {
+          const digits = createHash(algorithm).update(bytes).digest('hex');
+          assert.equal(digestFrom(algorithm, digits), `${algorithm}:${digits}`);
+          assert.equal(parseDigest(`${algorithm}:${digits}`), `${algorithm}:${digits}`);
+          assert.deepEqual(digestParts(digestFrom(algorithm, digits)), { algorithm, hex: digits });
+        }
       }),
     );
   });
@@ -81,9 +83,11 @@ describe('parseDigest', () => {
     });
 });
 
-describe('sha256Digest', () => {
-  it('refuses what is not 64 lower-case digits', () => {
-    for (const digits of ['', '..', hex.slice(1), hex.toUpperCase(), `${hex}\n`])
-      assert.throws(() => sha256Digest(digits), { failure: 'DIGEST_INVALID' });
+describe('a digest of known digits', () => {
+  it('has as many as its algorithm, in lower case', () => {
+    for (const digits of ['', '..', hex.slice(1), hex.toUpperCase(), `${hex}\n`, hex + hex])
+      assert.throws(() => digestFrom('sha256', digits), { failure: 'DIGEST_INVALID' });
+    for (const digits of ['', hex, hex + hex.slice(1), `${hex}${hex}0`])
+      assert.throws(() => digestFrom('sha512', digits), { failure: 'DIGEST_INVALID' });
   });
 });

@@ -65,7 +65,10 @@ describe('parseManifest', () => {
       assert.deepEqual(parse(index({ mediaType }), mediaType), {
         mediaType,
         blobs: [],
-        manifests: [digestOf(4), digestOf(5)],
+        manifests: [
+          { digest: digestOf(4), platform: { os: 'linux', architecture: 'arm64' } },
+          { digest: digestOf(5), platform: undefined },
+        ],
         subject: undefined,
       });
     });
@@ -88,14 +91,14 @@ describe('parseManifest', () => {
       assert.equal(parse(image(), contentType).mediaType, types.ociImage);
     });
 
-  it('names each blob once, in the order they stand', () => {
+  it('names each blob once, and children as they stand', () => {
     assert.deepEqual(
       parse(image({ config: blob(7), layers: [blob(9), blob(7), blob(8), blob(9)] })).blobs,
       [7, 9, 8].map(digestOf),
     );
     assert.deepEqual(
-      parse(index({ manifests: [blob(5), blob(4), blob(5)] })).manifests,
-      [5, 4].map(digestOf),
+      parse(index({ manifests: [blob(5), blob(4), blob(5)] })).manifests.map(({ digest }) => digest),
+      [5, 4, 5].map(digestOf),
     );
   });
 
@@ -265,7 +268,7 @@ describe('parseManifest', () => {
     ],
     [
       'a digest of another algorithm',
-      index({ manifests: [blob(4, { digest: `sha512:${'a'.repeat(128)}` })] }),
+      index({ manifests: [blob(4, { digest: `sha384:${'a'.repeat(96)}` })] }),
       /manifests\[0\]\.digest/,
     ],
     ['a digest that is a number', image({ config: blob(1, { digest: 5 }) }), /config\.digest/],
@@ -406,7 +409,8 @@ describe('parseManifest', () => {
       fc.property(fc.oneof(document, fc.jsonValue()), (value) => {
         try {
           const { blobs, manifests } = parse(value);
-          for (const digest of [...blobs, ...manifests]) assert.match(digest, /^sha256:[0-9a-f]{64}$/);
+          const children = manifests.map((child) => child.digest);
+          for (const digest of [...blobs, ...children]) assert.match(digest, /^sha256:[0-9a-f]{64}$/);
         } catch (error) {
           assert.equal((error as { failure?: unknown }).failure, 'MANIFEST_INVALID', String(error));
         }

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { createHmac, hkdfSync, randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { sha256Digest } from '../../lib/protocol/digests.ts';
+import { digestFrom } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { blobUrlLifetime, Capabilities, uploadLifetime } from '../../lib/registry/capabilities.ts';
 
 const name = parseRepositoryName('library/alpine');
 const other = parseRepositoryName('library/alpine2');
 const id = randomUUID();
-const digest = sha256Digest('a'.repeat(64));
+const digest = digestFrom('sha256', 'a'.repeat(64));
 
 /** One that can be put forward, in seconds. */
 function clock(): { now: () => number; forward: (seconds: number) => void } {
@@ -145,7 +145,7 @@ describe('a signed blob URL', () => {
   });
 
   for (const [what, may] of [
-    ['another blob', () => capabilities.mayReadBlob(name, sha256Digest('b'.repeat(64)), query())],
+    ['another blob', () => capabilities.mayReadBlob(name, digestFrom('sha256', 'b'.repeat(64)), query())],
     ['another repository', () => capabilities.mayReadBlob(other, digest, query())],
     ['a later time', () => capabilities.mayReadBlob(name, digest, withField('expires', '99999999999'))],
     ['an endless time', () => capabilities.mayReadBlob(name, digest, withField('expires', 'Infinity'))],

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
-import { sha256Digest, type Digest } from '../../lib/protocol/digests.ts';
+import { digestFrom, type Digest } from '../../lib/protocol/digests.ts';
 import { RegistryError } from '../../lib/protocol/errors.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { blobData } from '../../lib/registry/layout.ts';
@@ -19,7 +19,7 @@ import type { BucketProxy } from '../servers/bucket-proxy.ts';
 const name = parseRepositoryName('team/app');
 
 const digestOf = (...bytes: readonly Uint8Array[]): Digest =>
-  sha256Digest(createHash('sha256').update(Buffer.concat(bytes)).digest('hex'));
+  digestFrom('sha256', createHash('sha256').update(Buffer.concat(bytes)).digest('hex'));
 
 async function* body(bytes: Uint8Array): AsyncIterable<Uint8Array> {
   yield await Promise.resolve(bytes);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { parseDigest, sha256Digest, type Digest } from '../../lib/protocol/digests.ts';
+import { parseDigest, digestFrom, type Digest } from '../../lib/protocol/digests.ts';
 import { isRepositoryName, parseRepositoryName, type RepositoryName } from '../../lib/protocol/names.ts';
 import { isTag, parseTag, type Tag } from '../../lib/protocol/tags.ts';
 import {
@@ -92,7 +92,7 @@ const name = fc
   .map((pairs) => pairs.flat().slice(0, -1).join(''))
   .map(parseRepositoryName);
 const tag = fc.oneof(word, fc.stringMatching(/^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,10}$/)).map(parseTag);
-const digest = fc.stringMatching(/^[0-9a-f]{64}$/).map(sha256Digest);
+const digest = fc.stringMatching(/^[0-9a-f]{64}$/).map((hex) => digestFrom('sha256', hex));
 const attempt = fc.stringMatching(/^[0-9a-f]{8}$/);
 const input = fc.record({ name, tag, digest, id: fc.uuid(), attempt });
 
@@ -102,7 +102,7 @@ describe('the keys of the bucket', () => {
     const one = {
       name: parseRepositoryName('library/alpine'),
       tag: parseTag('v1.0'),
-      digest: sha256Digest(hex),
+      digest: digestFrom('sha256', hex),
       id: '1c4bb5e0-7b8c-4ad8-9d4b-6c1a4c1f0e11',
       attempt: '0badcafe',
     };
@@ -134,7 +134,7 @@ describe('the keys of the bucket', () => {
     const longest = {
       name: parseRepositoryName('a'.repeat(255)),
       tag: parseTag('t'.repeat(128)),
-      digest: sha256Digest('f'.repeat(64)),
+      digest: digestFrom('sha256', 'f'.repeat(64)),
       id: randomUUID(),
       attempt: 'ffffffff',
     };
@@ -225,7 +225,9 @@ describe('what a client sends', () => {
 
   it('never gets past a parser into a key outside the folder of its kind', () => {
     const made = (text: string): string[] => [
-      ...(isRepositoryName(text) ? [layerLink(parseRepositoryName(text), sha256Digest('0'.repeat(64)))] : []),
+      ...(isRepositoryName(text)
+        ? [layerLink(parseRepositoryName(text), digestFrom('sha256', '0'.repeat(64)))]
+        : []),
       ...(isTag(text) ? [tagLink(parseRepositoryName('a'), parseTag(text))] : []),
       ...orNone(() => blobData(parseDigest(text))),
       ...orNone(() => blobData(parseDigest(`sha256:${text}`))),

@@ -4,9 +4,9 @@ import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { parseReference, type Reference } from '../../lib/protocol/references.ts';
 import { createRegistry, type Registry } from '../../lib/registry/registry.ts';
 import { FilesystemStore } from '../../lib/storage/filesystem.ts';
-import type { ObjectStore } from '../../lib/storage/store.ts';
 import { digestOf, indexType, manifest } from '../functions/client.ts';
 import { temporaryFolder } from '../servers/folder.ts';
+import { interrupted } from './interrupted.ts';
 
 const folder = await temporaryFolder('manifests-interleaved');
 const store = await FilesystemStore.open(folder.path);
@@ -14,29 +14,6 @@ const store = await FilesystemStore.open(folder.path);
 after(() => {
   folder.remove();
 });
-
-/** A store that does something else, once, before its call number `at` from 0. */
-function interrupted(
-  at: number,
-  other: () => Promise<unknown>,
-): { store: ObjectStore; happened: () => boolean } {
-  let calls = 0;
-  let happened = false;
-  const proxy = new Proxy(store, {
-    get(target, property) {
-      const value: unknown = Reflect.get(target, property, target);
-      if (typeof value !== 'function') return value;
-      return async (...args: unknown[]) => {
-        if (calls++ === at) {
-          happened = true;
-          await other();
-        }
-        return await (Reflect.apply(value, target, args) as Promise<unknown>);
-      };
-    },
-  });
-  return { store: proxy, happened: () => happened };
-}
 
 const bytes = manifest({ manifests: [] }, indexType);
 const byDigest = parseReference(digestOf(bytes));
@@ -86,7 +63,7 @@ describe('a push and a delete of one manifest at once leave no tag that points n
         const name = parseRepositoryName(`${title.replaceAll(/,? /g, '-')}/${at}`);
         await put(parseReference('a'))(plain, name);
         if (isThere) await put(byTag)(plain, name);
-        const { store: between, happened } = interrupted(at, async () => await second(plain, name));
+        const { store: between, happened } = interrupted(store, at, async () => await second(plain, name));
         await first(createRegistry(between), name);
         await assertTagsLead(plain, name);
         // What was left of a tag does not keep it from going with its manifest.

@@ -131,10 +131,25 @@ export class MemoryStore implements ObjectStore {
   }
 
   /** Without a delimiter, and all of it in one page: no test here asks for more. */
-  async list({ prefix = '' }: ListOptions): Promise<Listing> {
+  async list({ prefix = '', delimiter, startAfter = '', limit = 1000 }: ListOptions): Promise<Listing> {
     await Promise.resolve();
-    const objects = [...this.objects.values()].filter(({ key }) => key.startsWith(prefix));
-    return { objects: objects.sort((a, b) => compareKeys(a.key, b.key)), prefixes: [], next: undefined };
+    const objects = [...this.objects.values()].sort((a, b) => compareKeys(a.key, b.key));
+    const entries = new Map<string, ObjectInfo | undefined>();
+    for (const object of objects.filter(
+      ({ key }) => key.startsWith(prefix) && compareKeys(key, startAfter) > 0,
+    )) {
+      const at = delimiter === undefined ? -1 : object.key.indexOf(delimiter, prefix.length);
+      const rolledUp = object.key.slice(0, at + (delimiter ?? '').length);
+      if (at < 0) entries.set(object.key, object);
+      // The one that it starts with counts as listed.
+      else if (!startAfter.startsWith(rolledUp)) entries.set(rolledUp, undefined);
+    }
+    const page = [...entries].slice(0, limit);
+    return {
+      objects: page.flatMap(([, object]) => object ?? []),
+      prefixes: page.flatMap(([key, object]) => (object === undefined ? [key] : [])),
+      next: entries.size > limit ? page.at(-1)?.[0] : undefined,
+    };
   }
 
   async createMultipart(key: string, { metadata = {} }: Pick<PutOptions, 'metadata'> = {}): Promise<string> {

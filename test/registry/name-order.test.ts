@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { sha256Digest } from '../../lib/protocol/digests.ts';
+import { digestFrom } from '../../lib/protocol/digests.ts';
 import { isRepositoryName, parseRepositoryName } from '../../lib/protocol/names.ts';
 import type { Page } from '../../lib/protocol/pages.ts';
 import { isTag, parseTag } from '../../lib/protocol/tags.ts';
@@ -60,7 +60,7 @@ function listing(keys: readonly string[], prefixes: readonly string[], next: str
   return { objects, prefixes, next };
 }
 
-const digests = [sha256Digest('a'.repeat(64)), sha256Digest('b'.repeat(64))] as const;
+const digests = [digestFrom('sha256', 'a'.repeat(64)), digestFrom('sha256', 'b'.repeat(64))] as const;
 const repository = parseRepositoryName('team/app');
 
 /** What is listed: how names become keys, and how a page of them is asked for. */

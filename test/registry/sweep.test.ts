@@ -4,7 +4,7 @@ import { readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, beforeEach, describe, it } from 'node:test';
 import fc from 'fast-check';
-import { sha256Digest } from '../../lib/protocol/digests.ts';
+import { digestFrom } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { streamHash } from '../../lib/registry/content-hash.ts';
 import {
@@ -35,7 +35,7 @@ const today = new Date('2026-06-15T12:00:00Z');
 const olderThan = new Date(today.getTime() - 7 * day);
 const daysAgo = (days: number): Date => new Date(today.getTime() - days * day);
 const repository = parseRepositoryName('team/app');
-const someBlob = () => blobData(sha256Digest(randomBytes(32).toString('hex')));
+const someBlob = () => blobData(digestFrom('sha256', randomBytes(32).toString('hex')));
 
 /** A bucket whose days can be chosen, with small pages, which counts the requests and can be made to fail. */
 class Bucket extends MemoryStore {
@@ -229,7 +229,7 @@ describe('a sweep', () => {
     }
     await multipart(100, uploadSession(id));
     await put(100, someBlob());
-    await put(100, layerLink(repository, sha256Digest('0'.repeat(64))));
+    await put(100, layerLink(repository, digestFrom('sha256', '0'.repeat(64))));
     const before = await contents();
     assert.deepEqual(await run(), []);
     assert.deepEqual(await contents(), before);
@@ -494,7 +494,7 @@ describe('a sweep of a folder', () => {
     assert.deepEqual([upload.id, upload.received, upload.lastWritten], [given, bytes.length, old]);
     assert.equal((await readdir(join(folder.path, '.tmp/multipart'))).length, 2);
 
-    const digest = sha256Digest(createHash('sha256').update(bytes).digest('hex'));
+    const digest = digestFrom('sha256', createHash('sha256').update(bytes).digest('hex'));
     await uploads.finish(repository, going, digest, undefined);
     assert.equal((await blobs.stat(repository, digest)).size, bytes.length);
     assert.deepEqual(await run(store), []);
@@ -521,9 +521,9 @@ describe('the keys of uploads and blobs', () => {
         (id, word, hex) => {
           assert.deepEqual(parseUploadKey(uploadSession(id)), { id, kind: 'session' });
           assert.deepEqual(parseUploadKey(uploadData(id, word)), { id, kind: 'data' });
-          assert.ok(isBlobData(blobData(sha256Digest(hex))));
+          assert.ok(isBlobData(blobData(digestFrom('sha256', hex))));
           assert.equal(isBlobData(uploadData(id, word)), false);
-          assert.equal(parseUploadKey(blobData(sha256Digest(hex))), undefined);
+          assert.equal(parseUploadKey(blobData(digestFrom('sha256', hex))), undefined);
         },
       ),
     );

@@ -4,9 +4,10 @@ import { buffer } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
-import { sha256Digest, type Digest } from '../../lib/protocol/digests.ts';
+import { digestFrom, digestParts, type Algorithm, type Digest } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName, type RepositoryName } from '../../lib/protocol/names.ts';
 import { blobData, uploadData, uploadSession } from '../../lib/registry/layout.ts';
+import { Origins } from '../../lib/registry/origins.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
 import { OffsetMismatch, type Chunk, type Uploads } from '../../lib/registry/uploads.ts';
 import { FilesystemStore } from '../../lib/storage/filesystem.ts';
@@ -33,11 +34,13 @@ const uploads = (on: ObjectStore = store): Uploads => createRegistry(on).uploads
 let repositories = 0;
 const fresh = (): RepositoryName => parseRepositoryName(`team/app${(repositories += 1)}`);
 
-const digestOf = (...bytes: readonly Uint8Array[]): Digest => {
-  const hash = createHash('sha256');
+const digestIn = (algorithm: Algorithm, ...bytes: readonly Uint8Array[]): Digest => {
+  const hash = createHash(algorithm);
   for (const each of bytes) hash.update(each);
-  return sha256Digest(hash.digest('hex'));
+  return digestFrom(algorithm, hash.digest('hex'));
 };
+
+const digestOf = (...bytes: readonly Uint8Array[]): Digest => digestIn('sha256', ...bytes);
 
 /** As a socket gives them: in pieces that know nothing of parts. */
 async function* body(bytes: Uint8Array, failure?: Error): AsyncIterable<Uint8Array> {
@@ -84,12 +87,20 @@ async function* brokenAfterPart(bytes: Uint8Array, prefix: string): AsyncIterabl
 
 type Take = (bytes: Uint8Array, start: number) => Chunk;
 
+type Taken = readonly [Uint8Array, Take];
+
 /** Starts an upload that has these bytes, each sent in its own way. */
-async function begun(
+async function begun(name: RepositoryName, ...taken: readonly Taken[]): Promise<string> {
+  return await begunAs(undefined, name, ...taken);
+}
+
+/** As {@link begun}. @param algorithm that it is announced to be finished in, if it is */
+async function begunAs(
+  algorithm: Algorithm | undefined,
   name: RepositoryName,
-  ...taken: readonly (readonly [Uint8Array, Take])[]
+  ...taken: readonly Taken[]
 ): Promise<string> {
-  const id = await uploads().start(name);
+  const id = await uploads().start(name, algorithm);
   let offset = 0;
   for (const [bytes, take] of taken) {
     const received = await uploads().append(name, id, take(bytes, offset));
@@ -109,7 +120,8 @@ async function assertBlob(name: RepositoryName, digest: Digest, size?: number): 
 /** What lies under a digest has it. */
 async function assertBytesRight(digest: Digest): Promise<void> {
   const { body } = await store.open(blobData(digest));
-  assert.equal(digestOf(await buffer(body)), digest, 'a blob with other bytes than its digest');
+  const actual = digestIn(digestParts(digest).algorithm, await buffer(body));
+  assert.equal(actual, digest, 'a blob with other bytes than its digest');
 }
 
 const hasBytes = async (digest: Digest): Promise<boolean> =>
@@ -487,6 +499,264 @@ describe('an upload', () => {
   });
 });
 
+/** What an upload was begun with: the algorithm, as the spec asks for (end-4c), or nothing. */
+const announcements: readonly (readonly [string, Algorithm | undefined])[] = [
+  ['that was announced', 'sha512'],
+  ['that was not announced', undefined],
+];
+
+const invalid = { failure: 'DIGEST_INVALID', status: 400 };
+
+describe('an upload that is finished in SHA-512', () => {
+  for (const [how, announced] of announcements) {
+    for (const [what, size, take] of sessions) {
+      const prepared = async () => {
+        const name = fresh();
+        const sent = randomBytes(size);
+        return { name, sent, id: await begunAs(announced, name, [sent, take]) };
+      };
+
+      it(`${how}: ${what} becomes the blob, also where the answer to that is lost`, async () => {
+        const { name, sent, id } = await prepared();
+        const digest = digestIn('sha512', sent);
+        await uploads().finish(name, id, digest, undefined);
+        await assertBlob(name, digest, size);
+        assert.equal(await hasBytes(digestOf(sent)), false);
+        assert.deepEqual(await leftOf(id), []);
+        await uploads().finish(name, id, digest, undefined);
+        await assertGone(name, id, digestIn('sha512', randomBytes(8)), undefined);
+      });
+
+      it(`${how}: ${what} becomes the blob with the last bytes in the closing request`, async () => {
+        for (const more of [randomBytes(2000), randomBytes(6 * MiB)]) {
+          const { name, sent, id } = await prepared();
+          const digest = digestIn('sha512', sent, more);
+          await uploads().finish(name, id, digest, take(more, size));
+          await assertBlob(name, digest, size + more.length);
+          assert.deepEqual(await leftOf(id), []);
+          await uploads().finish(name, id, digest, take(more, size));
+        }
+      });
+
+      it(`${how}: ${what} goes on in chunks and as a stream`, async () => {
+        for (const next of [chunk, stream]) {
+          const { name, sent, id } = await prepared();
+          const more = randomBytes(MiB);
+          await uploads().append(name, id, next(more, size));
+          await uploads().finish(name, id, digestIn('sha512', sent, more), undefined);
+          await assertBlob(name, digestIn('sha512', sent, more), size + more.length);
+          assert.deepEqual(await leftOf(id), []);
+        }
+      });
+
+      for (const [right, algorithm] of [
+        ['the right one', 'sha512'],
+        ['its SHA-256', 'sha256'],
+      ] as const) {
+        it(`${how}: ${what} can be finished by ${right} after a wrong one`, async () => {
+          const { name, sent, id } = await prepared();
+          const wrong = digestIn('sha512', randomBytes(8));
+          // More than once: the first may have made an object of the parts.
+          for (let i = 0; i < 2; i += 1)
+            await assert.rejects(uploads().finish(name, id, wrong, undefined), invalid);
+          assert.equal(await uploads().status(name, id), size);
+          assert.equal(await hasBytes(wrong), false);
+          await assert.rejects(createRegistry(store).blobs.stat(name, wrong), { failure: 'BLOB_UNKNOWN' });
+          await uploads().finish(name, id, digestIn(algorithm, sent), undefined);
+          await assertBlob(name, digestIn(algorithm, sent), size);
+          assert.deepEqual(await leftOf(id), []);
+        });
+      }
+    }
+
+    it(`${how}: of no bytes at all is the empty blob`, async () => {
+      const name = fresh();
+      const id = await begunAs(announced, name);
+      const wrong = digestIn('sha512', randomBytes(8));
+      await assert.rejects(uploads().finish(name, id, wrong, undefined), invalid);
+      await uploads().finish(name, id, digestIn('sha512'), undefined);
+      await assertBlob(name, digestIn('sha512'), 0);
+    });
+
+    it(`${how}: is replaced by a PUT of the whole blob`, async () => {
+      const name = fresh();
+      const id = await begunAs(announced, name, [randomBytes(6 * MiB), stream]);
+      const whole = randomBytes(6 * MiB);
+      await uploads().finish(name, id, digestIn('sha512', whole), stream(whole));
+      await assertBlob(name, digestIn('sha512', whole), whole.length);
+      assert.deepEqual(await leftOf(id), []);
+    });
+  }
+
+  // Of these bytes it knows no digest until an object is made of them, the last ones among them.
+  for (const [what, size, take] of sessions)
+    it(`that was not announced: ${what} keeps its last bytes, too, when the digest is wrong`, async () => {
+      for (const [algorithm, length] of [
+        ['sha512', 2000],
+        ['sha256', 6 * MiB],
+      ] as const) {
+        const name = fresh();
+        const [sent, more] = [randomBytes(size), randomBytes(length)];
+        const id = await begun(name, [sent, take]);
+        const wrong = digestIn('sha512', randomBytes(8));
+        for (let i = 0; i < 2; i += 1)
+          await assert.rejects(uploads().finish(name, id, wrong, take(more, size)), invalid);
+        assert.equal(await hasBytes(wrong), false);
+        const digest = digestIn(algorithm, sent, more);
+        await uploads().finish(name, id, digest, take(more, size));
+        await assertBlob(name, digest, size + length);
+      }
+    });
+
+  it('may be sent whole in one request', async () => {
+    const name = fresh();
+    for (const size of [0, 1000, 9 * MiB]) {
+      const bytes = randomBytes(size);
+      const wrong = digestIn('sha512', randomBytes(8));
+      await assert.rejects(uploads().put(name, wrong, { body: body(bytes), length: size }), invalid);
+      await uploads().put(name, digestIn('sha512', bytes), { body: body(bytes), length: size });
+      await assertBlob(name, digestIn('sha512', bytes), size);
+    }
+  });
+
+  it('may have been announced in it, and be finished in SHA-256', async () => {
+    for (const [, size, take] of sessions) {
+      const name = fresh();
+      const [sent, more] = [randomBytes(size), randomBytes(2000)];
+      const id = await begunAs('sha512', name, [sent, take]);
+      await assert.rejects(uploads().finish(name, id, digestOf(more), undefined), invalid);
+      await uploads().finish(name, id, digestOf(sent), undefined);
+      await assertBlob(name, digestOf(sent), size);
+      const next = await begunAs('sha512', name, [sent, take]);
+      await uploads().finish(name, next, digestOf(sent, more), take(more, size));
+      await assertBlob(name, digestOf(sent, more), size + more.length);
+    }
+  });
+
+  it('hashes an announced upload while it passes, and reads nothing once more', async () => {
+    for (const [, size, take] of sessions) {
+      const name = fresh();
+      const sent = randomBytes(size);
+      const id = await begunAs('sha512', name, [sent, take]);
+      const unread = new Proxy<ObjectStore>(store, {
+        get(target, property) {
+          if (property === 'open') return () => assert.fail('bytes are read');
+          const value: unknown = Reflect.get(target, property);
+          return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+        },
+      });
+      await uploads(unread).finish(name, id, digestIn('sha512', sent), undefined);
+      await assertBlob(name, digestIn('sha512', sent), size);
+    }
+  });
+});
+
+describe('a session that the version before saved', () => {
+  /** As it wrote them: without the algorithm, which was always the same. */
+  async function madeOld(id: string): Promise<void> {
+    const { bytes } = await store.read(uploadSession(id), 32 * MiB);
+    const end = bytes.indexOf('\n');
+    const description = JSON.parse(bytes.toString('utf8', 0, end)) as { hash: Record<string, unknown> };
+    const { algorithm, ...hash } = description.hash;
+    assert.deepEqual([hash['kind'], algorithm], ['resumable', 'sha256']);
+    const line = `${JSON.stringify({ ...description, hash })}\n`;
+    await store.put(uploadSession(id), Buffer.concat([Buffer.from(line), bytes.subarray(end + 1)]));
+  }
+
+  for (const size of [1000, 5 * MiB + 1000]) {
+    const prepared = async () => {
+      const name = fresh();
+      const sent = randomBytes(size);
+      const id = await begun(name, [sent, chunk]);
+      await madeOld(id);
+      return { name, id, sent };
+    };
+
+    it(`with ${size} bytes is finished`, async () => {
+      for (const algorithm of ['sha256', 'sha512'] as const) {
+        const { name, id, sent } = await prepared();
+        const wrong = digestIn(algorithm, randomBytes(8));
+        await assert.rejects(uploads().finish(name, id, wrong, undefined), invalid);
+        await uploads().finish(name, id, digestIn(algorithm, sent), undefined);
+        await assertBlob(name, digestIn(algorithm, sent), size);
+      }
+    });
+
+    it(`with ${size} bytes goes on`, async () => {
+      const { name, id, sent } = await prepared();
+      const [more, last] = [randomBytes(6 * MiB), randomBytes(1000)];
+      await uploads().append(name, id, chunk(more, size));
+      await uploads().finish(name, id, digestOf(sent, more, last), chunk(last, size + more.length));
+      await assertBlob(name, digestOf(sent, more, last), size + more.length + last.length);
+      assert.deepEqual(await leftOf(id), []);
+    });
+  }
+});
+
+describe('the origin of a blob', () => {
+  const secrets = ['hunter2'];
+  const process = (): Uploads => createRegistry(store, { secrets }).uploads;
+
+  /** What is noted with the bytes, as another process reads it. */
+  async function originOf(digest: Digest): Promise<RepositoryName | undefined> {
+    return new Origins(secrets).read((await store.head(blobData(digest))).metadata);
+  }
+
+  const ways: Readonly<
+    Record<string, (name: RepositoryName, bytes: Buffer, digest: Digest) => Promise<void>>
+  > = {
+    'in one request': async (name, bytes, digest) => {
+      await process().put(name, digest, { body: body(bytes), length: bytes.length });
+    },
+    'in chunks': async (name, bytes, digest) => {
+      const id = await process().start(name);
+      const half = bytes.length / 2;
+      await process().append(name, id, chunk(bytes.subarray(0, half), 0));
+      await process().append(name, id, chunk(bytes.subarray(half), half));
+      await process().finish(name, id, digest, undefined);
+    },
+    'as a stream and an empty PUT': async (name, bytes, digest) => {
+      const id = await process().start(name);
+      await process().append(name, id, stream(bytes));
+      await process().finish(name, id, digest, undefined);
+    },
+    'as a stream that goes on': async (name, bytes, digest) => {
+      const id = await process().start(name);
+      const most = bytes.length - 100;
+      await process().append(name, id, stream(bytes.subarray(0, most)));
+      await process().finish(name, id, digest, chunk(bytes.subarray(most), most));
+    },
+    'by a PUT of the whole blob': async (name, bytes, digest) => {
+      await process().finish(name, await process().start(name), digest, stream(bytes));
+    },
+  };
+  for (const [way, push] of Object.entries(ways))
+    for (const [what, size] of [
+      ['small', 1000],
+      ['large', 9 * MiB],
+    ] as const)
+      for (const algorithm of ['sha256', 'sha512'] as const)
+        it(`is noted where it is ${what}, comes ${way} and is finished in ${algorithm}`, async () => {
+          const name = fresh();
+          const bytes = randomBytes(size);
+          const digest = digestIn(algorithm, bytes);
+          await push(name, bytes, digest);
+          await assertBlob(name, digest, size);
+          assert.equal(await originOf(digest), name);
+          const other = fresh();
+          const { blobs } = createRegistry(store, { secrets });
+          assert.equal(await blobs.mountFromAnywhere(other, digest), true);
+          await assertBlob(other, digest, size);
+        });
+
+  it('is noted nowhere without a secret', async () => {
+    const name = fresh();
+    const bytes = randomBytes(1000);
+    await uploads().put(name, digestOf(bytes), { body: body(bytes), length: bytes.length });
+    assert.deepEqual((await store.head(blobData(digestOf(bytes)))).metadata, {});
+  });
+});
+
 class Killed extends Error {}
 
 /** The store of a process that is killed after so many changes; `done` tells if the next is made and only its answer lost. */
@@ -524,6 +794,8 @@ interface Step {
   readonly size: number | undefined;
   readonly kind: 'append' | 'finish' | 'whole';
   readonly take: Take;
+  /** In which it is finished, without having been announced; SHA-256 where nothing is said. */
+  readonly algorithm?: Algorithm;
 }
 
 describe('a process killed at any change of the bucket', () => {
@@ -579,9 +851,28 @@ describe('a process killed at any change of the bucket', () => {
       kind: 'append',
       take: chunk,
     },
+    {
+      what: 'the empty PUT in SHA-512 after chunks',
+      before: [
+        [large, chunk],
+        [small, chunk],
+      ],
+      size: undefined,
+      kind: 'finish',
+      take: chunk,
+      algorithm: 'sha512',
+    },
+    {
+      what: 'a PUT in SHA-512 with the last chunk',
+      before: [[large, chunk]],
+      size: small,
+      kind: 'finish',
+      take: chunk,
+      algorithm: 'sha512',
+    },
   ];
 
-  for (const { what, before, size, kind, take } of steps)
+  for (const { what, before, size, kind, take, algorithm = 'sha256' } of steps)
     it(`of ${what}: the client's repetition finishes, with the right bytes`, async () => {
       let kills = 0;
       for (const done of [false, true])
@@ -595,7 +886,7 @@ describe('a process killed at any change of the bucket', () => {
             ...(kind === 'whole' ? [] : taken.map(([bytes]) => bytes)),
             ...(more === undefined ? [] : [more]),
           ];
-          const digest = digestOf(...all);
+          const digest = digestIn(algorithm, ...all);
           const last = () => (more === undefined ? undefined : take(more, kind === 'whole' ? 0 : offset));
           const send = async (on: Uploads): Promise<void> => {
             if (kind === 'append' && more !== undefined) await on.append(name, id, take(more, offset));

@@ -9,6 +9,7 @@ import { registerCases, type Bench, type Case } from './case.ts';
 import { FaultyClient } from './faulty-client.ts';
 import { listCases } from './lists.ts';
 import { manifestCases } from './manifests.ts';
+import { referrerCases } from './referrers.ts';
 import { uploadCases } from './uploads.ts';
 
 const everything = {
@@ -16,6 +17,7 @@ const everything = {
   blobs: blobCases,
   uploads: uploadCases,
   manifests: manifestCases,
+  referrers: referrerCases,
   'catalog and tags': listCases,
 };
 

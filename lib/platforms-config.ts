@@ -1,0 +1,29 @@
+import type { Platform, RequiredPlatforms } from './registry/required-platforms.ts';
+import type { Settings } from './settings.ts';
+
+const setting = 'REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMS';
+const listSetting = 'REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMLIST';
+
+/** Which manifests of an index must be there, as distribution 3 names it; a list there is YAML, here `os/architecture,…`. */
+export function readPlatforms(settings: Settings): RequiredPlatforms {
+  const kind = settings.choice(setting, ['all', 'none', 'list'], 'all');
+  const list = settings.text(listSetting);
+  if (kind !== 'list') {
+    if (list !== undefined)
+      settings.fault(`${listSetting}: means nothing without ${setting}=list; set that, or remove it`);
+    return kind;
+  }
+  if (list === undefined)
+    settings.fault(`${listSetting}: missing; ${setting}=list needs it, such as linux/amd64,linux/arm64`);
+  const platforms = (list ?? '').split(',').map(readPlatform);
+  if (list !== undefined && platforms.includes(undefined))
+    settings.fault(
+      `${listSetting}: not a list of systems and architectures; write it such as linux/amd64,linux/arm64`,
+    );
+  return platforms.filter((platform) => platform !== undefined);
+}
+
+function readPlatform(text: string): Platform | undefined {
+  const [, os, architecture] = /^([a-z0-9]+)\/([a-z0-9]+)$/.exec(text.trim()) ?? [];
+  return os === undefined || architecture === undefined ? undefined : { os, architecture };
+}

@@ -1,0 +1,56 @@
+import type { Digest } from './digests.ts';
+import { RegistryError } from './errors.ts';
+
+/*
+ * Conditional requests (RFC 9110, section 13). The entity tag of a blob or manifest is its digest in quotes: a strong
+ * validator, as it names the bytes.
+ */
+
+/** @returns the ETag of content */
+export function entityTag(digest: Digest): string {
+  return `"${digest}"`;
+}
+
+/**
+ * Whether a client has the content already, by its `If-None-Match` (section 13.1.2): a list of tags, weak ones among them,
+ * or any content at all.
+ */
+export function hasContent(condition: string, digest: Digest): boolean {
+  return lists(condition, digest, { weak: true });
+}
+
+/** What a request that writes asks of what is there, as its headers say it; empty where it asks nothing. */
+export interface WriteConditions {
+  readonly ifMatch: string;
+  readonly ifNoneMatch: string;
+}
+
+/** Whether a request asks anything. */
+export function isConditional({ ifMatch, ifNoneMatch }: WriteConditions): boolean {
+  return ifMatch !== '' || ifNoneMatch !== '';
+}
+
+/**
+ * Holds what a request asks against what is there now (sections 13.1.1 and 13.1.2).
+ * @param current undefined when there is nothing
+ * @throws RegistryError PRECONDITION_FAILED
+ */
+export function assertConditions(
+  { ifMatch, ifNoneMatch }: WriteConditions,
+  current: Digest | undefined,
+): void {
+  const matches = ifMatch === '' || (current !== undefined && lists(ifMatch, current, { weak: false }));
+  const differs = ifNoneMatch === '' || current === undefined || !lists(ifNoneMatch, current, { weak: true });
+  if (!matches || !differs) throw preconditionFailed(current);
+}
+
+/** @param current undefined when there is nothing, or nobody knows what */
+export function preconditionFailed(current?: Digest): RegistryError {
+  return new RegistryError('PRECONDITION_FAILED', undefined, current === undefined ? [] : [{ current }]);
+}
+
+function lists(condition: string, digest: Digest, { weak }: { readonly weak: boolean }): boolean {
+  const tags = condition.split(',').map((tag) => tag.trim());
+  const tag = entityTag(digest);
+  return tags.includes('*') || tags.includes(tag) || (weak && tags.includes(`W/${tag}`));
+}

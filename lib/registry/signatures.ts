@@ -1,0 +1,36 @@
+import type { Digest } from '../protocol/digests.ts';
+import type { RepositoryName } from '../protocol/names.ts';
+import { withSignatures } from '../protocol/signed-manifests.ts';
+import type { ObjectStore } from '../storage/store.ts';
+import { blobData, signaturesPrefix } from './layout.ts';
+import { orUndefined, readLink } from './links.ts';
+
+/** Bytes of a signature; one with a chain of certificates has some thousand. */
+const maxSignature = 256 * 1024;
+
+/** Signatures of a manifest. Docker made one. */
+const maxSignatures = 16;
+
+/**
+ * A schema 1 manifest with its signatures, of which distribution 2.3 kept each as a blob beside the manifest's link.
+ * @param payload the manifest as it is stored
+ * @returns undefined where it has none, or none that go with it
+ */
+export async function readSigned(
+  store: ObjectStore,
+  name: RepositoryName,
+  digest: Digest,
+  payload: Buffer,
+): Promise<Buffer | undefined> {
+  const { objects } = await store.list({ prefix: signaturesPrefix(name, digest), limit: maxSignatures });
+  const signatures = await Promise.all(
+    objects.map(async ({ key }) => {
+      const link = await readLink(store, key);
+      return link && (await orUndefined(store.read(blobData(link.digest), maxSignature)))?.bytes;
+    }),
+  );
+  return withSignatures(
+    payload,
+    signatures.filter((signature) => signature !== undefined),
+  );
+}

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { problemsText } from './problems.ts';
+import { withResults } from './readme.ts';
+import type { Counts, Results, Verdict } from './results.ts';
+import { suiteVersion } from './suite.ts';
+import { allConform, markdownTable, textTable, type Column } from './table.ts';
+
+const passed: Counts = { passed: 983, failed: 0, skipped: 0 };
+
+const results = (ping: Verdict, mount: Verdict, counts = passed): Results => ({
+  lines: [
+    { section: 'API', name: 'Blob mount', verdict: mount },
+    { section: 'API', name: 'Ping', verdict: ping },
+    { section: 'Data', name: 'Sparse Manifests', verdict: 'disabled' },
+  ],
+  counts,
+  problems: counts.failed > 0 ? [{ outcome: 'failed', name: 'ping', message: 'received 404' }] : [],
+});
+
+const column = (title: string, one: Results, dev: Results): Column => ({
+  kind: { title, markdown: `\`${title}\`` },
+  runs: [
+    { version: '1.1', results: one },
+    { version: 'dev', results: dev },
+  ],
+});
+
+const all = results('pass', 'pass');
+const flawed = results('FAIL', 'skipped', { passed: 980, failed: 1, skipped: 2 });
+const good = [column('folder', all, all), column('SCS', all, all)];
+const bad = [column('folder', all, flawed), column('SCS', flawed, flawed)];
+
+describe('the table of results', () => {
+  it('has a row for each line of the summary and for the counts, and the worst of both versions', () => {
+    assert.deepEqual(textTable(bad).split('\n'), [
+      '                        folder                           SCS',
+      'API: Blob mount         skipped (dev)                    skipped',
+      'API: Ping               FAIL (dev)                       FAIL',
+      'Data: Sparse Manifests  disabled                         disabled',
+      'Tests of 1.1            983 passed                       980 passed, 1 failed, 2 skipped',
+      'Tests of dev            980 passed, 1 failed, 2 skipped  980 passed, 1 failed, 2 skipped',
+    ]);
+  });
+
+  it('is the same in Markdown', () => {
+    assert.deepEqual(markdownTable(good).split('\n'), [
+      '| | `folder` | `SCS` |',
+      '| --- | --- | --- |',
+      '| API: Blob mount | pass | pass |',
+      '| API: Ping | pass | pass |',
+      '| Data: Sparse Manifests | disabled | disabled |',
+      '| Tests of 1.1 | 983 passed | 983 passed |',
+      '| Tests of dev | 983 passed | 983 passed |',
+    ]);
+  });
+
+  it('says what was not run, and does not take it for good', () => {
+    const [folder, scs] = good;
+    assert.ok(folder && scs);
+    const broken = { ...scs, runs: scs.runs.slice(0, 1), broke: true };
+    assert.match(textTable([folder, broken]), /Tests of dev +983 passed +not run$/);
+    const less = { ...all, lines: all.lines.slice(1) };
+    assert.match(textTable([folder, column('SCS', less, less)]), /Blob mount +pass +not run\n/);
+    assert.ok(allConform(good));
+    assert.ok(!allConform([folder, broken]));
+    assert.ok(!allConform([folder, { ...scs, broke: true }]));
+    assert.ok(!allConform(bad));
+  });
+});
+
+describe('the tests that did not pass', () => {
+  it('are named once, with the runs they did not pass in', () => {
+    const runs = [
+      { name: 'folder dev', results: flawed },
+      { name: 'SCS dev', results: flawed },
+    ];
+    assert.equal(problemsText(runs), 'failed: ping: received 404 (everywhere)');
+    const more = [...runs, { name: 'SCS 1.1', results: all }];
+    assert.equal(problemsText(more), 'failed: ping: received 404 (folder dev, SCS dev)');
+  });
+});
+
+describe('the results in the README', () => {
+  const begin = '<!-- conformance:begin -->';
+  const end = '<!-- conformance:end -->';
+
+  it('are between the markers, and stay when they are the same', () => {
+    const readme = withResults(`# Title\n\n${begin}\nformer\n\nformer\n${end}\n\nmore\n`, good);
+    assert.ok(readme.startsWith(`# Title\n\n${begin}\n![OCI conformance](`));
+    assert.ok(readme.endsWith(`\n${end}\n\nmore\n`));
+    assert.ok(!readme.includes('former'));
+    assert.ok(readme.includes(`\n\n${markdownTable(good)}\n\n`));
+    assert.ok(readme.includes(suiteVersion));
+    assert.equal(withResults(readme, good), readme);
+    assert.notEqual(withResults(readme, bad), readme);
+    assert.equal(withResults(`${begin}\n${end}`, good), withResults(`${begin}\nformer\n${end}`, good));
+  });
+
+  it('have a badge with the counts of the worst run', () => {
+    const badge = (columns: readonly Column[]) =>
+      /img\.shields\.io\/badge\/(.*)\)/.exec(withResults(`${begin}\n${end}`, columns))?.[1];
+    assert.equal(badge(good), 'OCI%20Distribution-1.1%20and%20dev%3A%20983%20passed-brightgreen');
+    assert.equal(
+      badge(bad),
+      'OCI%20Distribution-1.1%20and%20dev%3A%20980%20passed%2C%201%20failed%2C%202%20skipped-red',
+    );
+  });
+
+  it('need their markers, each once and in order', () => {
+    assert.throws(() => withResults('# Title\n', good), /no line <!-- conformance:begin -->/);
+    assert.throws(() => withResults(`${begin}\n`, good), /no line <!-- conformance:end -->/);
+    assert.throws(() => withResults(`${begin}\n${begin}\n${end}\n`, good), /several lines/);
+    assert.throws(() => withResults(`${end}\n${begin}\n`, good), /before/);
+  });
+});
