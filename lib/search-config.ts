@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { isMounted } from './lambda-disk.ts';
 import { parseMysqlDsn, type MysqlConfig } from './search/mysql-dsn.ts';
 import type { Settings } from './settings.ts';
@@ -19,11 +20,12 @@ export function readSearch(settings: Settings, fleeting: boolean): SearchConfig 
   const backend = settings.optionalChoice('SEARCH_BACKEND', ['MYSQL', 'LOCAL']);
   const dsn = settings.text(dsnSetting);
   const path = settings.text(pathSetting);
+  const misnamed = backend === undefined && settings.text('SEARCH_BACKEND') !== undefined;
   for (const [setting, value, its] of [
     [dsnSetting, dsn, 'MYSQL'],
     [pathSetting, path, 'LOCAL'],
   ] as const)
-    if (value !== undefined && backend !== its)
+    if (value !== undefined && backend !== its && !misnamed)
       settings.fault(`${setting}: means nothing without SEARCH_BACKEND=${its}; set that, or remove it`);
   if (backend === 'MYSQL') return readMysql(settings, dsn);
   return backend === 'LOCAL' ? readLocal(settings, path, fleeting) : { kind: 'bucket' };
@@ -42,7 +44,7 @@ function readMysql(settings: Settings, dsn: string | undefined): SearchConfig {
 }
 
 function readLocal(settings: Settings, path: string | undefined, fleeting: boolean): SearchConfig {
-  if (fleeting && !isMounted(path))
+  if (fleeting && !isMounted(path && dirname(path)))
     settings.fault(
       `${pathSetting}: Lambda's own disk is lost with each instance; name a file on a mounted file system, which are below /mnt, or use SEARCH_BACKEND=MYSQL or none`,
     );

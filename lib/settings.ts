@@ -76,7 +76,10 @@ export class Settings {
     if (value === undefined) return undefined;
     const option = options.find((one) => one.toLowerCase() === value.toLowerCase());
     if (option === undefined)
-      this.fault(`${name}: ${JSON.stringify(value)} is none of ${options.join(', ')}`);
+      // What is no word may be a password that was meant for another setting.
+      this.fault(
+        `${name}: ${/^[\w.-]{1,32}$/.test(value) ? `"${value}"` : 'it'} is none of ${options.join(', ')}`,
+      );
     return option;
   }
 

@@ -186,6 +186,8 @@ export class LocalFile implements SearchBackend {
 /** @returns the path without links, so that all who share the file have the same lock, and a link is not replaced */
 async function makeFile(path: string): Promise<string> {
   await makeFolder(dirname(path));
+  const stats = await ignoring(['ENOENT'], fs.stat(path));
+  if (stats?.isFile() === false) throw new Error('it is no regular file');
   await (await fs.open(path, 'a+')).close();
   return await fs.realpath(path);
 }

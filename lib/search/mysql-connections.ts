@@ -73,10 +73,14 @@ export class MysqlConnections {
    */
   async transaction<T>(act: (execute: Execute) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
+      const committed = this.#readCommitted;
       try {
-        return await this.#transaction(act);
+        return await this.#transaction(act, committed);
       } catch (error) {
-        if (attempt === attempts || !(mayGoBetter(error) || this.#lockMore(error))) throw error;
+        // A server whose binary log is made of statements takes none that reads what others commit.
+        const locksMore = committed && error instanceof MysqlError && error.isUnloggable;
+        if (locksMore) this.#readCommitted = false;
+        if (attempt === attempts || !(mayGoBetter(error) || locksMore)) throw error;
       }
     }
   }
@@ -147,19 +151,11 @@ export class MysqlConnections {
     return await inTime(work, this.#answerWithin, noAnswer);
   }
 
-  /** A server whose binary log is made of statements takes none that reads what others commit. */
-  #lockMore(error: unknown): boolean {
-    if (!this.#readCommitted || !(error instanceof MysqlError && error.isUnloggable)) return false;
-    this.#readCommitted = false;
-    return true;
-  }
-
-  async #transaction<T>(act: (execute: Execute) => Promise<T>): Promise<T> {
+  async #transaction<T>(act: (execute: Execute) => Promise<T>, committed: boolean): Promise<T> {
     // Whatever was begun ends with its connection.
     return await this.#withConnection(async (connection) => {
       // Gaps between rows are not locked then, in which pushes may want to write.
-      if (this.#readCommitted)
-        await this.#answered(connection.query('SET TRANSACTION ISOLATION LEVEL READ COMMITTED'));
+      if (committed) await this.#answered(connection.query('SET TRANSACTION ISOLATION LEVEL READ COMMITTED'));
       await this.#answered(connection.beginTransaction());
       const result = await act(async (sql, values) => await this.#on(connection, sql, values));
       await this.#answered(connection.commit());

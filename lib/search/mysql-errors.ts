@@ -70,6 +70,9 @@ const unreachable = `the network has no way to the server of ${setting}; check t
 const refusesHost = `the server of ${setting} takes no connections from this host; grant its user access from there`;
 const refused = `the server refuses the user or the password of ${setting}; correct them`;
 
+const otherColumns =
+  'the table repositories has other columns than name and a createTime of whole numbers; rename it, and a new one is made';
+
 /** What to do about a failure, by its code. */
 const advice: Readonly<Record<string, string>> = {
   ECONNREFUSED: `nothing listens at the address of ${setting}; start the server, or correct the address`,
@@ -82,7 +85,7 @@ const advice: Readonly<Record<string, string>> = {
   ETIMEDOUT: `the server of ${setting} does not answer; check the address and the network`,
   QUEUE_FULL: `too many requests wait for the server of ${setting}; look at its load`,
   [noConnection]: `no connection to the server of ${setting} was free or made in time; look at its load and at the network`,
-  [noAnswer]: `the server of ${setting} answers too slowly; look at its load, or give a longer readTimeout`,
+  [noAnswer]: `the server of ${setting} answers too slowly, or another reindex has locked what is asked for; look at its load, or give a longer readTimeout`,
   PROTOCOL_CONNECTION_LOST: `the server of ${setting} closed each connection at once; look at its log, and whether it is of MySQL`,
   ECONNRESET: `the server of ${setting} reset each connection; look at its log, and at what lies between`,
   ER_ACCESS_DENIED_ERROR: refused,
@@ -92,12 +95,14 @@ const advice: Readonly<Record<string, string>> = {
   ER_DBACCESS_DENIED_ERROR: `the user of ${setting} may not use its database, or there is none of that name; create it, and ${needed}`,
   ER_TABLEACCESS_DENIED_ERROR: `the user of ${setting} may not use the table repositories; ${needed}`,
   ER_BAD_DB_ERROR: `the server has no database of the name in ${setting}; create it, or correct the name`,
-  ER_BAD_FIELD_ERROR:
-    'the table repositories has other columns than name and createTime; rename it, and a new one is made',
+  ER_BAD_FIELD_ERROR: otherColumns,
+  ER_TRUNCATED_WRONG_VALUE: otherColumns,
+  ER_NO_DEFAULT_FOR_FIELD: otherColumns,
+  ER_TOO_LONG_KEY: `the server of ${setting} cannot make the table repositories, as its utf8 is utf8mb4; make it by hand, with name VARCHAR(255) CHARACTER SET utf8mb3 NOT NULL PRIMARY KEY, createTime BIGINT NOT NULL DEFAULT 0`,
   ER_CANT_AGGREGATE_2COLLATIONS:
     'the table repositories is in a character set that has not all characters of names; run ALTER TABLE repositories CONVERT TO CHARACTER SET utf8 COLLATE utf8_general_ci',
   ER_DATA_TOO_LONG:
-    'the column name of the table repositories is too short for a name; run ALTER TABLE repositories MODIFY name VARCHAR(1024) NOT NULL',
+    'the column name of the table repositories is too short for a name; run ALTER TABLE repositories MODIFY name VARCHAR(1024) CHARACTER SET utf8 COLLATE utf8_general_ci NOT NULL',
   ER_NO_SUCH_TABLE: `there is no table repositories in the database of ${setting} yet; a reindex makes it: npm run reindex, with which npm run serve begins`,
   ER_CON_COUNT_ERROR: `the server of ${setting} has no connection left; raise its max_connections`,
   ER_DISK_FULL: `the disk of the server of ${setting} is full`,

@@ -13,8 +13,8 @@ const general =
   /^(?:(?:utf8|utf8mb3|utf8mb4|latin1|ascii)_general_(?:nopad_|mysql500_)?ci|latin1_swedish_(?:nopad_)?ci)$/;
 const bytes = /_bin$|^binary$/;
 
-/** These take `i` for `y` or `j`, so that of two repositories one row would be both. */
-const merging = /_(?:lithuanian|roman|lt|la)_/;
+/** These take `i` for `y` or `j`, `m` for `n`, or `ccs` for `cscs`, so that of two repositories one row would be both. */
+const merging = /_(?:lithuanian|roman|lt|la|lv|hu)_|^macce_general_/;
 
 /** @returns undefined where different names are the same to a collation */
 export function orderOf(collation: string): KeyOrder | undefined {

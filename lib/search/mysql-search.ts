@@ -5,7 +5,7 @@ import type { NamePage } from '../registry/name-order.ts';
 import { MysqlConnections, type Execute } from './mysql-connections.ts';
 import type { MysqlConfig } from './mysql-dsn.ts';
 import { MysqlError } from './mysql-errors.ts';
-import { orderOf } from './mysql-order.ts';
+import { orderOf, type KeyOrder } from './mysql-order.ts';
 import { MysqlPages, TableChanged, type KeyCollation } from './mysql-pages.ts';
 import {
   clockStatement,
@@ -13,6 +13,7 @@ import {
   definition,
   deleteStatement,
   empty,
+  holdStatement,
   insertStatement,
   lockStatement,
   markStatement,
@@ -20,7 +21,9 @@ import {
   recordStatement,
   rowsStatement,
   searchStatement,
+  soundStatement,
   stateStatement,
+  storedStatement,
   totalStatement,
 } from './mysql-statements.ts';
 import type { BucketNames, Reindexed, SearchBackend, SearchPage, SearchResults } from './search-backend.ts';
@@ -42,6 +45,8 @@ const goneAtOnce = 200;
 
 /** Times a page is begun whose table is changed meanwhile. */
 const attempts = 3;
+
+type Lock = Parameters<typeof holdStatement>[0];
 
 /** What the table is, while it has a row. */
 interface TableState extends KeyCollation {
@@ -92,19 +97,31 @@ export class MysqlSearch implements SearchBackend {
 
   async search(term: string, { size, number }: SearchPage): Promise<SearchResults> {
     return await told(async () => {
-      await this.#whole();
       const [counted] = await this.#execute(countStatement, [term]);
       const offset = Math.min((number - 1) * size, Number.MAX_SAFE_INTEGER);
       const values = [term, term, term, String(size), String(offset)];
       const names = namesOf(await this.#execute(searchStatement, values));
+      // Last, so that what was read was of a whole table.
+      await this.#whole();
       return { names: names.filter(isRepositoryName), total: Number(counted?.['total'] ?? 0) };
     });
   }
 
   async record(name: RepositoryName): Promise<void> {
     await told(async () => {
-      await this.#begin();
-      await this.#execute(recordStatement, [name]);
+      await this.#made(async () => {
+        if (!(await this.#recorded(name, 'LOCK IN SHARE MODE'))) await this.#recorded(name, 'FOR UPDATE');
+      });
+    });
+  }
+
+  /** @returns false where the name's own row is the one that was locked: of two who share it, none could change it */
+  async #recorded(name: RepositoryName, lock: Lock): Promise<boolean> {
+    return await this.#connections.transaction(async (execute) => {
+      const first = await begin(execute, lock);
+      if (first === name && lock === 'LOCK IN SHARE MODE') return false;
+      await execute(recordStatement, [name]);
+      return true;
     });
   }
 
@@ -118,7 +135,12 @@ export class MysqlSearch implements SearchBackend {
     onProgress: (done: number, total: number) => void = () => undefined,
   ): Promise<Reindexed> {
     return await told(async () => {
-      await this.#begin();
+      await this.#made(async () => {
+        await this.#connections.transaction(async (execute) => {
+          await begin(execute, 'LOCK IN SHARE MODE');
+        });
+      });
+      await this.#assertSound();
       const [clock] = await this.#execute(clockStatement, []);
       const before = Number(clock?.['now']) - doubtless;
       const inBucket = new Set(await Array.fromAsync(bucket.all()));
@@ -135,7 +157,7 @@ export class MysqlSearch implements SearchBackend {
       changes.add(missingBefore + Math.min(gone.length, goneAtOnce));
       for (let at = goneAtOnce; at < gone.length; at += goneAtOnce) {
         const going = gone.slice(at, at + goneAtOnce);
-        const step = await this.#change(bucket, undefined, going, before);
+        const step = await this.#change(bucket, inBucket, going, before);
         changes.add(going.length);
         [names, removed] = [step.names, removed + step.removed];
       }
@@ -148,39 +170,53 @@ export class MysqlSearch implements SearchBackend {
   }
 
   /**
-   * Adds what is in the bucket and takes away what is still gone, in one transaction, and says then that the table is whole.
-   * @param inBucket nothing where that was added just now
+   * Adds what is in the bucket and takes away what is still gone, in one transaction, and says then that the table is whole:
+   * whoever empties it does so before or after.
    */
   async #change(
     bucket: BucketNames,
-    inBucket: ReadonlySet<string> | undefined,
+    inBucket: ReadonlySet<string>,
     going: readonly string[],
     before: number,
   ): Promise<Reindexed> {
     return await this.#connections.transaction(async (execute) => {
-      // Read again: meanwhile it may have been emptied, and would be taken for whole.
-      const missing = inBucket?.difference(new Set(namesOf(await execute(rowsStatement, [])))) ?? new Set();
-      for (const some of slices([...missing], batch)) await execute(insertStatement(some.length), some);
+      await begin(execute, 'LOCK IN SHARE MODE');
+      // Read again: meanwhile it may have been emptied.
+      const missing = [...inBucket.difference(new Set(namesOf(await execute(rowsStatement, []))))];
+      for (const some of slices(missing, batch)) {
+        await execute(insertStatement(some.length), some);
+        assertStored(some, namesOf(await execute(storedStatement(some.length), some)));
+      }
       // Last, so that a push whose name is looked for does not wait for long.
       const removed = await removeGone(execute, bucket, going, before);
-      return { names: await makeWhole(execute), added: missing.size, removed };
+      return { names: await makeWhole(execute), added: missing.length, removed };
     });
   }
 
-  /**
-   * Says of an empty table that it is not whole, and makes one where there is none. Each time: somebody may have emptied it,
-   * and what is recorded then would pass for the list.
-   */
-  async #begin(): Promise<void> {
+  /** Does something with a table, which is made first where there is none. */
+  async #made(act: () => Promise<void>): Promise<void> {
     try {
-      if ((await this.#state()) !== undefined) return;
+      await act();
     } catch (error) {
       if (!(error instanceof MysqlError && error.isWithoutTable)) throw error;
       await this.#connections.query(definition);
+      await act();
     }
-    await this.#execute(markStatement, [notWhole]);
-    // Now it has a row that tells its collation.
-    await this.#state();
+  }
+
+  /** Refuses a table in which a name can stand twice, or that knows no transactions. */
+  async #assertSound(): Promise<void> {
+    const [table] = await this.#execute(soundStatement, []);
+    if (table === undefined) return;
+    if (Number(table['unique_keys']) === 0)
+      throw unavailable(
+        'the table repositories has no key that is its whole name alone, so that names would stand there twice; ' +
+          'rename it, and run npm run reindex, which makes a new one',
+      );
+    if (table['transactions'] !== 'YES')
+      throw unavailable(
+        'the engine of the table repositories knows no transactions; run ALTER TABLE repositories ENGINE=InnoDB',
+      );
   }
 
   /** Refuses a table that was not made from the bucket yet: one that is empty, or only has what was recorded since. */
@@ -198,14 +234,44 @@ export class MysqlSearch implements SearchBackend {
     const [row] = await this.#execute(stateStatement, [notWhole]);
     if (row === undefined) return undefined;
     const collation = String(row['collation']);
-    const order = orderOf(collation);
-    if (order === undefined)
-      throw unavailable(
-        `to the collation ${collation} of the table repositories different names are the same; ` +
-          'run ALTER TABLE repositories CONVERT TO CHARACTER SET utf8 COLLATE utf8_general_ci, and then npm run reindex',
-      );
-    return { collation, order, whole: Number(row['marked']) === 0 };
+    return { collation, order: knownOrder(collation), whole: Number(row['marked']) === 0 };
   }
+}
+
+/**
+ * Marks an empty table as not whole. In each transaction that puts names there: somebody may have emptied it, and they would
+ * pass for the list.
+ * @returns the first row in the order of the key, which is locked
+ */
+async function begin(execute: Execute, lock: Lock): Promise<string> {
+  let [row] = await execute(holdStatement(lock), []);
+  if (row === undefined) {
+    await execute(markStatement, [notWhole]);
+    [row] = await execute(holdStatement(lock), []);
+  }
+  knownOrder(String(row?.['collation']));
+  return String(row?.['name']);
+}
+
+/** @throws RegistryError where different names are the same to a collation */
+function knownOrder(collation: string): KeyOrder {
+  const order = orderOf(collation);
+  if (order === undefined)
+    throw unavailable(
+      `to the collation ${collation} of the table repositories different names are the same; ` +
+        'run ALTER TABLE repositories CONVERT TO CHARACTER SET utf8 COLLATE utf8_general_ci, and then npm run reindex',
+    );
+  return order;
+}
+
+/** @throws RegistryError where a table has made others of some names */
+function assertStored(names: readonly string[], stored: readonly string[]): void {
+  const lost = new Set(names).difference(new Set(stored));
+  if (lost.size === 0) return;
+  throw unavailable(
+    `the table repositories does not keep names as they are, such as ${JSON.stringify([...lost][0])}; ` +
+      'rename it, and run npm run reindex, which makes a new one',
+  );
 }
 
 /** @returns how many have gone */

@@ -1,0 +1,174 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { entityTag, type WriteConditions } from '../../lib/protocol/conditions.ts';
+import { parseDigest } from '../../lib/protocol/digests.ts';
+import { RegistryError } from '../../lib/protocol/errors.ts';
+import { parseRepositoryName } from '../../lib/protocol/names.ts';
+import { parseReference } from '../../lib/protocol/references.ts';
+import { createRegistry } from '../../lib/registry/registry.ts';
+import type { ObjectStore } from '../../lib/storage/store.ts';
+import { digestOf, indexType, manifest } from '../functions/client.ts';
+import { MemoryStore } from './memory-store.ts';
+
+const name = parseRepositoryName('team/app');
+const tag = parseReference('v1');
+const writers = 20;
+
+const some = (what: string): Buffer => manifest({ manifests: [], annotations: { what } }, indexType);
+
+const absent: WriteConditions = { ifMatch: '', ifNoneMatch: '*' };
+const unchanged = (bytes: Buffer): WriteConditions => ({
+  ifMatch: entityTag(parseDigest(digestOf(bytes))),
+  ifNoneMatch: '',
+});
+
+/** By a process of its own. */
+async function push(store: ObjectStore, bytes: Buffer, conditions?: WriteConditions): Promise<void> {
+  await createRegistry(store).manifests.put(name, tag, bytes, indexType, conditions && { conditions });
+}
+
+const current = async (store: ObjectStore): Promise<Buffer> =>
+  (await createRegistry(store).manifests.get(name, tag)).bytes;
+
+const refused = { failure: 'PRECONDITION_FAILED', status: 412 };
+
+/** @returns undefined when it was done; it must not fail with another error than that it was refused */
+async function failureOf(request: Promise<void>): Promise<RegistryError | undefined> {
+  try {
+    await request;
+    return undefined;
+  } catch (error) {
+    assert.ok(error instanceof RegistryError && error.failure === refused.failure, String(error));
+    return error;
+  }
+}
+
+/** Many at once. @returns what the ones have pushed that were told it is there; all others must have been refused */
+async function race(
+  store: ObjectStore,
+  conditions: WriteConditions,
+  pushed: (writer: number) => Buffer,
+): Promise<Buffer[]> {
+  const answers = await Promise.all(
+    Array.from({ length: writers }, async (_, writer) => {
+      const bytes = pushed(writer);
+      return (await failureOf(push(store, bytes, conditions))) === undefined ? [bytes] : [];
+    }),
+  );
+  return answers.flat();
+}
+
+describe('a tag on a store with conditional writes', () => {
+  const open = (): MemoryStore => new MemoryStore({ conditionalWrites: true });
+
+  it('that must not be there is made by exactly one of many, and is what that one pushed', async () => {
+    const store = open();
+    const done = await race(store, absent, (writer) => some(`${writer}`));
+    assert.equal(done.length, 1);
+    assert.deepEqual([await current(store)], done);
+    assert.deepEqual(await race(store, absent, (writer) => some(`late ${writer}`)), []);
+    assert.deepEqual([await current(store)], done);
+  });
+
+  it('is made by exactly one also where all push the same', async () => {
+    const store = open();
+    assert.equal((await race(store, absent, () => some('same'))).length, 1);
+  });
+
+  it('that must be as it was is moved by exactly one of many', async () => {
+    const store = open();
+    const first = some('first');
+    await push(store, first);
+    const done = await race(store, unchanged(first), (writer) => some(`${writer}`));
+    assert.equal(done.length, 1);
+    assert.deepEqual([await current(store)], done);
+  });
+
+  it('counts up without a loss, where each looks again when it is refused', async () => {
+    const store = open();
+    await push(store, some('0'));
+    const count = (bytes: Buffer): number =>
+      Number((JSON.parse(bytes.toString()) as { annotations: { what: string } }).annotations.what);
+    const increment = async (): Promise<void> => {
+      for (;;) {
+        const seen = await current(store);
+        if ((await failureOf(push(store, some(`${count(seen) + 1}`), unchanged(seen)))) === undefined) return;
+      }
+    };
+    await Promise.all(Array.from({ length: writers }, increment));
+    assert.equal(count(await current(store)), writers);
+  });
+
+  for (const [what, before, conditions] of [
+    ['that must not be there', undefined, absent],
+    ['that must be as it was', some('before'), unchanged(some('before'))],
+  ] as const)
+    it(`${what} never hides what another writes at any step of the push`, async () => {
+      let refusals = 0;
+      for (let at = 0; ; at += 1) {
+        const store = open();
+        if (before !== undefined) await push(store, before);
+        const theirs = some('theirs');
+        const { store: between, happened } = interrupted(store, at, async () => {
+          await push(store, theirs);
+        });
+        const error = await failureOf(push(between, some('mine'), conditions));
+        if (!happened()) {
+          assert.equal(error, undefined);
+          break;
+        }
+        // Not refused, it was there before the other came.
+        if (error !== undefined) refusals += 1;
+        assert.deepEqual(await current(store), theirs, `after ${at} calls`);
+        assert.ok(at < 50);
+      }
+      // Before each look at the tag, and before the write itself.
+      assert.ok(refusals >= 3, `${refusals} refusals`);
+    });
+});
+
+describe('a tag on a store without conditional writes', () => {
+  it('is guarded against what was there before the request, in the place of the other', async () => {
+    const store = new MemoryStore();
+    const [first, second] = [some('first'), some('second')];
+    await assert.rejects(push(store, first, { ifMatch: '*', ifNoneMatch: '' }), refused);
+    await push(store, first, absent);
+    await assert.rejects(push(store, second, absent), refused);
+    await assert.rejects(push(store, second, unchanged(second)), refused);
+    assert.deepEqual(await current(store), first);
+    await push(store, second, unchanged(first));
+    assert.deepEqual(await current(store), second);
+  });
+
+  it('leaves nothing of a push that is refused', async () => {
+    const store = new MemoryStore();
+    await push(store, some('first'));
+    const keys = [...store.objects.keys()];
+    await assert.rejects(push(store, some('second'), absent), refused);
+    assert.deepEqual([...store.objects.keys()], keys);
+  });
+});
+
+/** A store that does something else, once, before its call number `at` from 0. */
+function interrupted(
+  base: ObjectStore,
+  at: number,
+  other: () => Promise<void>,
+): { store: ObjectStore; happened: () => boolean } {
+  let calls = 0;
+  let happened = false;
+  const store = new Proxy(base, {
+    get(target, property) {
+      const value: unknown = Reflect.get(target, property, target);
+      if (typeof value !== 'function') return value;
+      return async (...args: unknown[]) => {
+        if (calls++ === at) {
+          happened = true;
+          await other();
+        }
+        return (await Reflect.apply(value, target, args)) as unknown;
+      };
+    },
+  });
+  return { store, happened: () => happened };
+}

@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { beforeEach, describe, it } from 'node:test';
+import { digestFrom, parseDigest, type Digest } from '../../lib/protocol/digests.ts';
+import { RegistryError } from '../../lib/protocol/errors.ts';
+import { parseRepositoryName } from '../../lib/protocol/names.ts';
+import { parseReference } from '../../lib/protocol/references.ts';
+import { createRegistry } from '../../lib/registry/registry.ts';
+import { isRequired, type RequiredPlatforms } from '../../lib/registry/required-platforms.ts';
+import { digestOf, indexType, manifest } from '../functions/client.ts';
+import { MemoryStore } from './memory-store.ts';
+
+const amd64 = { os: 'linux', architecture: 'amd64' };
+const arm64 = { os: 'linux', architecture: 'arm64' };
+const windows = { os: 'windows', architecture: 'amd64' };
+
+const [unknownBlob] = new RegistryError('MANIFEST_BLOB_UNKNOWN').errors;
+
+describe('isRequired', () => {
+  const digest = digestFrom('sha256', 'a'.repeat(64));
+  const asked = (platform: unknown, required: RequiredPlatforms): boolean =>
+    isRequired({ digest, platform: platform as typeof amd64 | undefined }, required);
+
+  it('says the same of every manifest, where no list tells them apart', () => {
+    for (const platform of [amd64, windows, { os: undefined, architecture: undefined }, undefined]) {
+      assert.equal(asked(platform, 'all'), true);
+      assert.equal(asked(platform, 'none'), false);
+    }
+  });
+
+  it('holds both the system and the architecture against a list', () => {
+    for (const [platform, required] of [
+      [amd64, true],
+      [{ ...amd64, variant: 'v2' }, true],
+      [arm64, false],
+      [windows, false],
+      [{ os: 'linux', architecture: undefined }, false],
+      [{ os: 'Linux', architecture: 'amd64' }, false],
+      [{ os: ['linux'], architecture: ['amd64'] }, false],
+    ] as const)
+      assert.equal(asked(platform, [amd64]), required, JSON.stringify(platform));
+    assert.equal(asked(arm64, [amd64, arm64]), true);
+    // Not the system of one and the architecture of another.
+    assert.equal(asked({ os: 'windows', architecture: 'arm64' }, [windows, arm64]), false);
+  });
+
+  it('asks for what names no platform, with any list', () => {
+    for (const list of [[], [amd64]]) assert.equal(asked(undefined, list), true);
+  });
+});
+
+describe('an index that is pushed', () => {
+  const name = parseRepositoryName('team/app');
+  let store: MemoryStore;
+
+  beforeEach(() => {
+    store = new MemoryStore();
+  });
+
+  let children = 0;
+  const childBytes = (): Buffer =>
+    manifest({ manifests: [], annotations: { child: `${(children += 1)}` } }, indexType);
+
+  /** A child that the repository has. */
+  async function here(repository = name): Promise<Digest> {
+    const bytes = childBytes();
+    const reference = parseReference(digestOf(bytes));
+    await createRegistry(store).manifests.put(repository, reference, bytes, undefined);
+    return parseDigest(digestOf(bytes));
+  }
+
+  const missing = (): Digest => parseDigest(digestOf(childBytes()));
+
+  const indexOf = (...entries: readonly (readonly [Digest, unknown?])[]): Buffer =>
+    manifest(
+      {
+        manifests: entries.map(([digest, platform]) => ({ mediaType: indexType, digest, size: 2, platform })),
+      },
+      indexType,
+    );
+
+  const put = async (bytes: Buffer, requiredPlatforms?: RequiredPlatforms) =>
+    await createRegistry(store, requiredPlatforms === undefined ? {} : { requiredPlatforms }).manifests.put(
+      name,
+      parseReference('multi'),
+      bytes,
+      indexType,
+    );
+
+  async function assertTaken(bytes: Buffer, required: RequiredPlatforms): Promise<void> {
+    await put(bytes, required);
+    const found = await createRegistry(store).manifests.get(name, parseReference('multi'));
+    assert.ok(found.bytes.equals(bytes));
+  }
+
+  /** With just these digests listed. */
+  async function assertRefused(
+    bytes: Buffer,
+    required: RequiredPlatforms | undefined,
+    ...digests: readonly Digest[]
+  ): Promise<void> {
+    await assert.rejects(put(bytes, required), {
+      failure: 'MANIFEST_BLOB_UNKNOWN',
+      errors: digests.map((digest) => ({ ...unknownBlob, detail: { digest } })),
+    });
+    await assert.rejects(createRegistry(store).manifests.get(name, parseReference('multi')), {
+      failure: 'MANIFEST_UNKNOWN',
+    });
+  }
+
+  it('without a child is refused where all must be there, which is so unless set otherwise', async () => {
+    const gone = missing();
+    const bytes = indexOf([await here(), amd64], [gone, arm64]);
+    await assertRefused(bytes, undefined, gone);
+    await assertRefused(bytes, 'all', gone);
+  });
+
+  it('without any child is taken where none need be there, and the child is unknown', async () => {
+    const gone = missing();
+    await assertTaken(indexOf([gone, amd64], [missing()]), 'none');
+    await assert.rejects(createRegistry(store).manifests.get(name, parseReference(gone)), {
+      failure: 'MANIFEST_UNKNOWN',
+    });
+  });
+
+  it('is taken with a list only where the child for each of its platforms is there', async () => {
+    const [there, gone] = [await here(), missing()];
+    const bytes = indexOf([there, amd64], [gone, arm64], [missing(), windows]);
+    await assertRefused(bytes, [arm64], gone);
+    await assertRefused(bytes, [amd64, arm64], gone);
+    await assertTaken(bytes, [amd64]);
+  });
+
+  it('need not have a child for a platform of the list', async () => {
+    await assertTaken(indexOf([missing(), windows]), [amd64, arm64]);
+  });
+
+  it('with a list must have the children that name no platform', async () => {
+    const [there, gone] = [await here(), missing()];
+    for (const platform of [undefined, null, 'linux/amd64'])
+      await assertRefused(indexOf([there, platform], [gone, platform]), [amd64], gone);
+    await assertTaken(indexOf([there], [missing(), arm64]), [amd64]);
+  });
+
+  it('must have a child that it names twice, by either name, and hears of it once', async () => {
+    const gone = missing();
+    await assertRefused(indexOf([gone, arm64], [gone, amd64]), [amd64], gone);
+    await assertRefused(indexOf([gone, arm64], [gone, amd64]), 'all', gone);
+  });
+
+  it('is not helped by a child in another repository', async () => {
+    const elsewhere = await here(parseRepositoryName('team/other'));
+    await assertRefused(indexOf([elsewhere, amd64]), [amd64], elsewhere);
+  });
+
+  it('is asked for its children only: blobs of an image must be there, whatever is set', async () => {
+    const config = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: missing(), size: 2 };
+    const bytes = manifest({ config, layers: [] });
+    for (const requiredPlatforms of ['none', [amd64]] as const)
+      await assert.rejects(
+        createRegistry(store, { requiredPlatforms }).manifests.put(
+          name,
+          parseReference('v1'),
+          bytes,
+          undefined,
+        ),
+        { failure: 'MANIFEST_BLOB_UNKNOWN' },
+      );
+  });
+});
