@@ -6,12 +6,13 @@ const listSetting = 'REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMLIST';
 
 /** Which manifests of an index must be there, as distribution 3 names it; a list there is YAML, here `os/architecture,…`. */
 export function readPlatforms(settings: Settings): RequiredPlatforms {
-  const kind = settings.choice(setting, ['all', 'none', 'list'], 'all');
   const list = settings.text(listSetting);
+  const kind = settings.optionalChoice(setting, ['all', 'none', 'list']);
+  if (kind === undefined && settings.text(setting) !== undefined) return 'all';
   if (kind !== 'list') {
     if (list !== undefined)
       settings.fault(`${listSetting}: means nothing without ${setting}=list; set that, or remove it`);
-    return kind;
+    return kind ?? 'all';
   }
   if (list === undefined)
     settings.fault(`${listSetting}: missing; ${setting}=list needs it, such as linux/amd64,linux/arm64`);

@@ -49,8 +49,12 @@ export function preconditionFailed(current?: Digest): RegistryError {
   return new RegistryError('PRECONDITION_FAILED', undefined, current === undefined ? [] : [{ current }]);
 }
 
+/** Commas may stand within a tag (section 8.8.3), and `*` alone. */
 function lists(condition: string, digest: Digest, { weak }: { readonly weak: boolean }): boolean {
-  const tags = condition.split(',').map((tag) => tag.trim());
-  const tag = entityTag(digest);
-  return tags.includes('*') || tags.includes(tag) || (weak && tags.includes(`W/${tag}`));
+  if (condition.trim() === '*') return true;
+  const elements = condition.match(/(?:[^",]|"[^"]*")+/g) ?? [];
+  return elements.some((element) => {
+    const [, isWeak, tag] = /^(W\/)?"([^"]*)"$/.exec(element.trim()) ?? [];
+    return tag === digest && (weak || isWeak === undefined);
+  });
 }

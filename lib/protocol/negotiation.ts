@@ -3,31 +3,30 @@
  * but one form of each manifest.
  */
 export class Accept {
-  readonly #types: readonly string[];
-  readonly #refused: readonly string[];
+  /** Types and ranges of types, and whether each is taken. */
+  readonly #ranges: ReadonlyMap<string, boolean>;
 
   /** @param header with its lines joined by commas; '' when there is none */
   constructor(header: string) {
-    const ranges = header.split(',').map((range) => {
-      const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
-      return { type, refused: parameters.some((parameter) => /^q=0(?:\.0{0,3})?$/.test(parameter)) };
-    });
-    this.#types = ranges.filter(({ type, refused }) => type !== '' && !refused).map(({ type }) => type);
-    this.#refused = ranges.filter(({ refused }) => refused).map(({ type }) => type);
+    this.#ranges = new Map(
+      header.split(',').flatMap((range): [string, boolean][] => {
+        const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
+        return type === '' ? [] : [[type, !parameters.some((one) => /^q=0(?:\.0{0,3})?$/.test(one))]];
+      }),
+    );
   }
 
-  /** Whether it names a type, or takes any. What says nothing takes any. */
+  /** Whether it takes a type: the most specific range that it has decides. What says nothing takes any. */
   takes(mediaType: string): boolean {
-    if (this.#refused.includes(mediaType)) return false;
-    return (
-      this.#types.length === 0 ||
-      [mediaType, 'application/*', '*/*'].some((type) => this.#types.includes(type))
-    );
+    if (this.#ranges.size === 0) return true;
+    const [main = ''] = mediaType.split('/', 1);
+    const range = [mediaType, `${main}/*`, '*/*'].find((one) => this.#ranges.has(one));
+    return range !== undefined && this.#ranges.get(range) === true;
   }
 
   /** Whether it names just this type. */
   names(mediaType: string): boolean {
-    return this.#types.includes(mediaType);
+    return this.#ranges.get(mediaType) === true;
   }
 }
 

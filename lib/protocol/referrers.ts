@@ -30,7 +30,8 @@ export interface Referrer {
  */
 export function readReferrer(bytes: Uint8Array, digest: Digest): Referrer | undefined {
   // Few have one, and reading JSON costs more than looking for a word.
-  if (!Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes('"subject"')) return undefined;
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (!text.includes('"subject"') && !text.includes('\\u')) return undefined;
   try {
     const document = parseStored(bytes);
     const { subject, artifactType, config, annotations } = document;

@@ -193,24 +193,24 @@ export class Uploads {
     digest: Digest,
     last: Chunk | undefined,
   ): Promise<{ moved: readonly string[]; stale: string | undefined }> {
-    // Then the digest that was computed while they passed says nothing of the one that is claimed.
-    const other = digestParts(digest).algorithm !== algorithmOf(session.hash);
+    const { algorithm } = digestParts(digest);
     if (last === undefined) {
+      // What was computed while the bytes passed says nothing of a digest in another algorithm.
+      const other = algorithm !== algorithmOf(session.hash);
       if (!other) assertDigest(await digestOf(session), digest);
       const finish = other ? publishOnceRead : publish;
       return { moved: await finish(this.#store, this.#writer(session), digest), stale: undefined };
     }
     if (last.start !== session.offset) throw new OffsetMismatch(session.offset);
-    const { writer, hash, stale } = await this.#receive(session, last);
-    if (other) return { moved: await publishOnceRead(this.#store, writer, digest), stale };
+    const { writer, hash, stale } = await this.#receive(session, last, algorithm);
     if (hash.digest() !== digest) await writer.discard();
     assertDigest(hash.digest(), digest);
     return { moved: await publish(this.#store, writer, digest), stale };
   }
 
   /** Adds a chunk to a session's bytes, without saving what came of it. */
-  async #receive(session: Session, chunk: Chunk): Promise<Received> {
-    const { writer, hash, stale } = await this.#reopen(session, chunk);
+  async #receive(session: Session, chunk: Chunk, algorithm = algorithmOf(session.hash)): Promise<Received> {
+    const { writer, hash, stale } = await this.#reopen(session, chunk, algorithm);
     try {
       const length = await receive(chunk, writer, hash);
       await writer.settle();
@@ -221,16 +221,19 @@ export class Uploads {
     }
   }
 
-  /** Makes ready to go on where a session stands. */
-  async #reopen(session: Session, chunk: Chunk): Promise<Pick<Received, 'writer' | 'hash' | 'stale'>> {
+  /** Makes ready to go on where a session stands. @param algorithm of the digest that is wanted in the end */
+  async #reopen(
+    session: Session,
+    chunk: Chunk,
+    algorithm: Algorithm,
+  ): Promise<Pick<Received, 'writer' | 'hash' | 'stale'>> {
     const writer = this.#writer(session);
     const { hash: saved, multipart, tail } = session;
-    const algorithm = algorithmOf(saved);
     if (session.offset === 0) {
       const hash = chunk.partial ? await resumableHash(algorithm) : streamHash(algorithm);
       return { writer, hash, stale: undefined };
     }
-    if (saved.kind === 'resumable')
+    if (saved.kind === 'resumable' && algorithmOf(saved) === algorithm)
       return { writer, hash: await resumableHash(algorithm, saved.state), stale: undefined };
     const hash = await resumableHash(algorithm);
     if (multipart !== undefined) return await this.#rehash(session, hash);
@@ -239,17 +242,25 @@ export class Uploads {
   }
 
   /**
-   * Goes on after a stream whose digest cannot go on: its bytes are read once more, as they move to a new multipart
-   * upload, for the parts of one in progress cannot be read. Only a client that streams without saying that more will
-   * follow, and then sends more, comes here; docker never does.
+   * Goes on after a stream whose digest cannot go on, or with a digest in another algorithm: the bytes are read once more, as
+   * they move to a new multipart upload, for the parts of one in progress cannot be read. Only a client comes here that streams
+   * without saying that more will follow, and then sends more, or that did not say which algorithm it would use; docker does
+   * neither. The session's bytes are an object then, to which a request that goes on with them as parts can add nothing: after
+   * a wrong digest of another algorithm and last bytes, only this way leads on.
    */
   async #rehash(session: Session, hash: ContentHash): Promise<Pick<Received, 'writer' | 'hash' | 'stale'>> {
     const source = await reread(this.#store, this.#writer(session));
     const writer = this.#writer({ ...session, multipart: undefined, tail: Buffer.alloc(0) });
+    const check = streamHash(algorithmOf(session.hash));
+    const both = {
+      update: (bytes: Uint8Array) => {
+        hash.update(bytes);
+        check.update(bytes);
+      },
+    };
     try {
-      const body = source.body;
-      await receive({ body, start: 0, length: session.offset, partial: true }, writer, hash);
-      assertDigest(hash.digest(), await digestOf(session));
+      await receive({ body: source.body, start: 0, length: session.offset, partial: true }, writer, both);
+      assertDigest(check.digest(), await digestOf(session));
     } catch (error) {
       await writer.discard();
       throw error;
@@ -293,7 +304,7 @@ export class Uploads {
 }
 
 /** Passes a chunk to a writer and a hash. @returns its bytes */
-async function receive(chunk: Chunk, writer: PartWriter, hash: ContentHash): Promise<number> {
+async function receive(chunk: Chunk, writer: PartWriter, hash: Pick<ContentHash, 'update'>): Promise<number> {
   let length = 0;
   for await (const bytes of chunk.body) {
     length += bytes.byteLength;

@@ -33,6 +33,10 @@ const lists: readonly (readonly [string, { readonly strongly: boolean; readonly 
   [',', { strongly: false, weakly: false }],
   ['""', { strongly: false, weakly: false }],
   // A tag like any other, which is not the content's.
+  // Commas may stand within a tag, and `*` alone.
+  ['"x,*,y"', { strongly: false, weakly: false }],
+  [`"x,${digest},y"`, { strongly: false, weakly: false }],
+  [`"x,", ${strong}`, { strongly: true, weakly: true }],
   ['"*"', { strongly: false, weakly: false }],
   ['W/*', { strongly: false, weakly: false }],
   // Tags are quoted, opaque and compared by each character.

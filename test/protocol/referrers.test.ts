@@ -81,6 +81,11 @@ describe('readReferrer', () => {
     });
   }
 
+  it('finds a subject whose name is written with escapes, as parsers read it', () => {
+    const text = JSON.stringify(index()).replace('"subject"', String.raw`"\u0073ubject"`);
+    assert.equal(readReferrer(Buffer.from(text), own)?.subject, about);
+  });
+
   it('tells no artifact type where the config has none either', () => {
     for (const config of [undefined, null, 'x', [], {}, descriptor(own, { mediaType: '' })]) {
       const document = image({ config });

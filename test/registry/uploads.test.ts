@@ -591,10 +591,7 @@ describe('an upload that is finished in SHA-512', () => {
   // Of these bytes it knows no digest until an object is made of them, the last ones among them.
   for (const [what, size, take] of sessions)
     it(`that was not announced: ${what} keeps its last bytes, too, when the digest is wrong`, async () => {
-      for (const [algorithm, length] of [
-        ['sha512', 2000],
-        ['sha256', 6 * MiB],
-      ] as const) {
+      for (const length of [2000, 6 * MiB]) {
         const name = fresh();
         const [sent, more] = [randomBytes(size), randomBytes(length)];
         const id = await begun(name, [sent, take]);
@@ -602,9 +599,12 @@ describe('an upload that is finished in SHA-512', () => {
         for (let i = 0; i < 2; i += 1)
           await assert.rejects(uploads().finish(name, id, wrong, take(more, size)), invalid);
         assert.equal(await hasBytes(wrong), false);
-        const digest = digestIn(algorithm, sent, more);
+        const digest = digestIn('sha512', sent, more);
+        // As of a body that was damaged on its way: the right one ends it all the same.
+        await assert.rejects(uploads().finish(name, id, digest, take(randomBytes(length), size)), invalid);
         await uploads().finish(name, id, digest, take(more, size));
         await assertBlob(name, digest, size + length);
+        assert.deepEqual(await leftOf(id), []);
       }
     });
 

@@ -1,0 +1,115 @@
+/**
+ * `npm run test:clients -- [--only oras|crane|regctl|helm|cosign]…`: real clients written in Go work with `npm run serve` on a
+ * folder. They are built for it, and go when it ends. One that cannot be built is left out.
+ */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { whyNotGo } from '../conformance/go.ts';
+import { temporaryFolder } from '../servers/folder.ts';
+import { serve, type Stowage } from '../servers/stowage.ts';
+import { cosign } from './cosign.ts';
+import { crane } from './crane.ts';
+import { helm } from './helm.ts';
+import { install } from './install.ts';
+import { messageOf } from './messages.ts';
+import { readOptions, usage, type ClientName, type Options } from './options.ts';
+import { oras } from './oras.ts';
+import { regctl } from './regctl.ts';
+import { RegistryView } from './registry-view.ts';
+import { toolOf, type GoClient } from './tool.ts';
+
+/** The quickest to build first. */
+const clients: readonly GoClient<ClientName>[] = [oras, crane, regctl, helm, cosign];
+
+process.exitCode = await main(process.argv.slice(2));
+
+/** Returns the exit code. */
+async function main(args: readonly string[]): Promise<number> {
+  const options = parse(args);
+  if (typeof options === 'number') return options;
+  const why = whyNotGo();
+  if (why !== undefined) {
+    console.error(`npm run test:clients ${why}`);
+    return 1;
+  }
+  try {
+    const chosen = clients.filter(({ name }) => options.only?.includes(name) ?? true);
+    return (await allWork(chosen)) ? 0 : 1;
+  } catch (error) {
+    console.error(messageOf(error));
+    return 1;
+  }
+}
+
+function parse(args: readonly string[]): Options | number {
+  try {
+    const options = readOptions(args);
+    if (options !== 'help') return options;
+    console.log(usage);
+    return 0;
+  } catch (error) {
+    console.error(`${messageOf(error)}\n\n${usage}`);
+    return 2;
+  }
+}
+
+/** Returns whether there was a client, and every flow went well. */
+async function allWork(chosen: readonly GoClient[]): Promise<boolean> {
+  const folder = await temporaryFolder('go-clients');
+  const registry = await serve(join(folder.path, 'registry'));
+  const count = { passed: 0, failed: 0 };
+  try {
+    for (const client of chosen) {
+      const program = await installed(client, folder.path);
+      if (program !== undefined) await runFlows(client, program, folder.path, registry, count);
+    }
+  } finally {
+    await registry.stop();
+    folder.remove();
+  }
+  if (count.passed + count.failed === 0) console.error('\nno client could be installed');
+  console.log(`\n${count.passed} passed, ${count.failed} failed`);
+  return count.failed === 0 && count.passed > 0;
+}
+
+/** The client's program, or nothing where there is none; either is said. */
+async function installed({ name, target }: GoClient, folder: string): Promise<string | undefined> {
+  const began = performance.now();
+  try {
+    const program = await install(target, join(folder, 'bin'));
+    console.log(`${name} is ${target}, installed in ${seconds(began)}`);
+    return program;
+  } catch (error) {
+    console.log(`${name} is left out: ${messageOf(error)}`);
+    return undefined;
+  }
+}
+
+async function runFlows(
+  { name, flows }: GoClient,
+  program: string,
+  folder: string,
+  registry: Stowage,
+  count: { passed: number; failed: number },
+): Promise<void> {
+  const home = join(folder, name);
+  await mkdir(home);
+  const tool = toolOf(program, home, registry.address);
+  for (const [what, flow] of Object.entries(flows(tool, new RegistryView(registry)))) {
+    const began = performance.now();
+    try {
+      await flow();
+      count.passed++;
+      console.log(`ok ${name}: ${what} (${seconds(began)})`);
+    } catch (error) {
+      count.failed++;
+      console.log(
+        `FAILED ${name}: ${what} (${seconds(began)})\n${messageOf(error).replace(/^(?=.)/gm, '   ')}`,
+      );
+    }
+  }
+}
+
+function seconds(began: number): string {
+  return `${((performance.now() - began) / 1000).toFixed(1)} s`;
+}

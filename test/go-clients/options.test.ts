@@ -1,0 +1,25 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { readOptions } from './options.ts';
+
+describe('the arguments of npm run test:clients', () => {
+  it('ask for all clients unless they name some', () => {
+    assert.deepEqual(readOptions([]), { only: undefined });
+    assert.deepEqual(readOptions(['--only', 'oras', '--only=helm']), { only: ['oras', 'helm'] });
+    assert.equal(readOptions(['--help']), 'help');
+  });
+
+  const wrong: Readonly<Record<string, { args: string[]; says: RegExp }>> = {
+    'an unknown client': {
+      args: ['--only', 'docker'],
+      says: /"docker" is none of oras, crane, regctl, helm, cosign/,
+    },
+    'a client without its name': { args: ['--only'], says: /--only/ },
+    'an unknown option': { args: ['--fast'], says: /--fast/ },
+    'anything else': { args: ['oras'], says: /oras/ },
+  };
+  for (const [what, { args, says }] of Object.entries(wrong))
+    it(`are refused for ${what}`, () => {
+      assert.throws(() => readOptions(args), says);
+    });
+});

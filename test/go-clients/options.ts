@@ -1,0 +1,36 @@
+import { parseArgs } from 'node:util';
+
+export const clientNames = ['oras', 'crane', 'regctl', 'helm', 'cosign'] as const;
+export type ClientName = (typeof clientNames)[number];
+
+/** What `npm run test:clients` is asked to do. */
+export interface Options {
+  /** The clients to try; all of them when none is named. */
+  readonly only: readonly ClientName[] | undefined;
+}
+
+export const usage = `Usage: npm run test:clients -- [--only ${clientNames.join('|')}]…
+
+Builds clients written in Go, which needs Go 1.24 or newer, and tries them against npm run serve on a folder. The first
+time this takes long; go keeps what it has built. A client that cannot be built is left out.
+
+  --only name  tries this client only (repeatable)
+  --help       prints this`;
+
+/** Reads the command line. Throws with what is wrong with it. */
+export function readOptions(args: readonly string[]): Options | 'help' {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      only: { type: 'string', multiple: true },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  return values.help ? 'help' : { only: values.only?.map(clientName) };
+}
+
+function clientName(text: string): ClientName {
+  const name = clientNames.find((one) => one === text);
+  if (name !== undefined) return name;
+  throw new Error(`--only: ${JSON.stringify(text)} is none of ${clientNames.join(', ')}`);
+}
