@@ -151,7 +151,11 @@ export class Referrers {
     await this.#store.delete(keys);
     const referrers = keys.flatMap((key) => parseReferrerKey(name, key)?.referrer ?? []);
     for (const some of slices(referrers))
-      await Promise.all(some.map(async (digest) => await this.#addFrom(name, digest)));
+      await Promise.all(
+        some.map(async (digest) => {
+          await this.#addFrom(name, digest);
+        }),
+      );
   }
 
   async #entries(name: RepositoryName): Promise<string[]> {
@@ -215,7 +219,7 @@ export class Referrers {
         ({ lastModified }) => at === undefined || lastModified.getTime() > at - slack,
       );
       const digests = fresh.flatMap(({ key }) => parseRevisionLink(name, key) ?? []);
-      added += (await Promise.all(digests.map(async (digest) => await this.#addFrom(name, digest)))).filter(
+      added += (await Promise.all(digests.map(async (digest) => await this.#addLinked(name, digest)))).filter(
         Boolean,
       ).length;
       found += some.length;
@@ -233,18 +237,24 @@ export class Referrers {
     const index = await loadManifest(this.#store, link.digest);
     if (index === undefined) return;
     for (const some of slices(readIndexed(index)))
-      await Promise.all(some.map(async (digest) => await this.#addFrom(name, digest, subject)));
+      await Promise.all(
+        some.map(async (digest) => {
+          await this.#addFrom(name, digest, subject);
+        }),
+      );
   }
 
   /**
-   * Adds an entry for a manifest that the repository has, and that is about another one.
+   * Adds an entry for a manifest, if the repository has it and it is about another one.
    * @param subject which it must be about, if given
-   * @returns whether there was none
    */
-  async #addFrom(name: RepositoryName, digest: Digest, subject?: Digest): Promise<boolean> {
-    if (subject !== undefined && (await exists(this.#store, referrerKey(name, subject, digest))))
-      return false;
-    if (!(await exists(this.#store, revisionLink(name, digest)))) return false;
+  async #addFrom(name: RepositoryName, digest: Digest, subject?: Digest): Promise<void> {
+    if (subject !== undefined && (await exists(this.#store, referrerKey(name, subject, digest)))) return;
+    if (await exists(this.#store, revisionLink(name, digest))) await this.#addLinked(name, digest, subject);
+  }
+
+  /** Adds an entry for a manifest that the repository has. @returns whether there was none */
+  async #addLinked(name: RepositoryName, digest: Digest, subject?: Digest): Promise<boolean> {
     const bytes = await loadManifest(this.#store, digest);
     const referrer = bytes && readReferrer(bytes, digest);
     if (referrer === undefined) return false;

@@ -33,7 +33,8 @@ describe('OCI distribution conformance', needed(installed), () => {
         await registry.stop();
       });
 
-      for (const version of specVersions)
+      // The two differ in what the suite is told alone, and Swift takes a minute for each: `npm run conformance` runs all.
+      for (const version of kind.name === 'swift' ? specVersions.slice(0, 1) : specVersions)
         it(`version ${version}`, async () => {
           const suite = theSuite();
           const results = await suite.run(registry.address, version, join(folder.path, kind.name, version));

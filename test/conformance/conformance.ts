@@ -6,6 +6,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { temporaryFolder } from '../servers/folder.ts';
 import { requires } from '../servers/requires.ts';
+import { parsed } from './command-line.ts';
+import { messageOf } from './messages.ts';
 import { readOptions, usage, type Options } from './options.ts';
 import { problemsText, type NamedRun } from './problems.ts';
 import { withResults } from './readme.ts';
@@ -20,7 +22,7 @@ process.exitCode = await main(process.argv.slice(2));
 
 /** Returns the exit code. */
 async function main(args: readonly string[]): Promise<number> {
-  const options = parse(args);
+  const options = parsed(() => readOptions(args), usage);
   if (typeof options === 'number') return options;
   try {
     return (await conformance(await install(), options)) ? 0 : 1;
@@ -35,18 +37,6 @@ async function install(): Promise<Suite> {
     return await installSuite((await temporaryFolder('conformance')).path);
   } catch (error) {
     throw new Error(`npm run conformance ${messageOf(error)}`, { cause: error });
-  }
-}
-
-function parse(args: readonly string[]): Options | number {
-  try {
-    const options = readOptions(args);
-    if (options !== 'help') return options;
-    console.log(usage);
-    return 0;
-  } catch (error) {
-    console.error(`${messageOf(error)}\n\n${usage}`);
-    return 2;
   }
 }
 
@@ -120,8 +110,4 @@ function leaveReadme(write: boolean): boolean {
     `README.md was not ${write ? 'written' : 'compared'}: that takes the results of all registries.`,
   );
   return !write;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,6 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
-import { cleanEnvironment } from '../servers/process.ts';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { cleanEnvironment, command } from '../servers/process.ts';
 
 /** What the suite's go.mod asks for. */
 const LEAST = { major: 1, minor: 24 };
@@ -36,4 +38,11 @@ function isNewEnough(version: string): boolean {
 
 function describe(version: string): string {
   return version.trim().replace(/^go version /, '') || 'a go that does not say its version';
+}
+
+/** The user's proxies after the module cache: go alone asks one for news of a module even when it has that already. */
+export async function cacheFirst(folder: string): Promise<string> {
+  const { text } = await command('go', ['env', 'GOMODCACHE', 'GOPROXY'], { cwd: folder });
+  const [cache = '', proxies = ''] = text.split('\n');
+  return [pathToFileURL(join(cache, 'cache/download')).href, proxies].join(',');
 }

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { onlyOf } from './command-line.ts';
 import { registryNames, type RegistryName } from './registries.ts';
 
 /** What `npm run conformance` is asked to do. */
@@ -31,11 +32,5 @@ export function readOptions(args: readonly string[]): Options | 'help' {
   if (values.help) return 'help';
   if (values.write && values.only)
     throw new Error('--write is for the results of all registries, without --only');
-  return { only: values.only?.map(registryName), write: values.write };
-}
-
-function registryName(text: string): RegistryName {
-  const name = registryNames.find((one) => one === text);
-  if (name !== undefined) return name;
-  throw new Error(`--only: ${JSON.stringify(text)} is none of ${registryNames.join(', ')}`);
+  return { only: values.only?.map((one) => onlyOf(registryNames, one)), write: values.write };
 }

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { cleanEnvironment, command } from '../servers/process.ts';
-import { whyNotGo } from './go.ts';
+import { cacheFirst, whyNotGo } from './go.ts';
+import { messageOf } from './messages.ts';
 import { readResults, type Results } from './results.ts';
 
 /** The official suite, a program in Go. */
@@ -54,13 +54,6 @@ export async function installSuite(folder: string): Promise<Suite> {
   };
 }
 
-/** The user's proxies after the module cache: go alone asks one for news of a module even when it has that already. */
-async function cacheFirst(folder: string): Promise<string> {
-  const { text } = await command('go', ['env', 'GOMODCACHE', 'GOPROXY'], { cwd: folder });
-  const [cache = '', proxies = ''] = text.split('\n');
-  return [pathToFileURL(join(cache, 'cache/download')).href, proxies].join(',');
-}
-
 async function run(program: string, address: string, version: SpecVersion, folder: string): Promise<Results> {
   await mkdir(folder, { recursive: true });
   const name = `conformance/${randomBytes(4).toString('hex')}`;
@@ -84,10 +77,6 @@ async function run(program: string, address: string, version: SpecVersion, folde
 
 function withoutOwnSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('OCI_')));
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function lastLine(text: string): string {

@@ -14,7 +14,16 @@ import type { S3Server } from '../servers/s3.ts';
 import { bucketStorage, type TestStorage } from '../servers/storage.ts';
 import { swift } from '../servers/swift.ts';
 import { MemoryStore } from '../registry/memory-store.ts';
-import { Client, descriptor, digestOf, manifest, someName, withDigest } from './client.ts';
+import {
+  Client,
+  descriptor,
+  digestOf,
+  imageType,
+  indexType,
+  manifest,
+  someName,
+  withDigest,
+} from './client.ts';
 
 const MiB = 1024 ** 2;
 
@@ -102,6 +111,35 @@ describe('requests to the bucket', requires('swift-proxy-server'), () => {
     const path = `/v2/${someName()}/blobs/uploads/?mount=${digest}&from=${name}`;
     const counts = await asked(async () => await client.must(201, { method: 'POST', path }));
     assert.deepEqual(counts, { HeadObject: 2, PutObject: 1 });
+  });
+
+  it('are 5 for a mount without a word of where from, and 2 before an upload where nobody has it', async () => {
+    const [client, name] = [await newServer(), someName()];
+    const digest = await client.pushBlob(name, randomBytes(10));
+    const mount = (what: string) => `/v2/${someName()}/blobs/uploads/?mount=${what}`;
+    const found = await asked(async () => await client.must(201, { method: 'POST', path: mount(digest) }));
+    assert.deepEqual(found, { HeadObject: 4, PutObject: 1 });
+    const absent = mount(digestOf(randomBytes(10)));
+    const begun = await asked(async () => await client.must(202, { method: 'POST', path: absent }));
+    assert.deepEqual(begun, { HeadObject: 2, PutObject: 1 });
+  });
+
+  it('are 3 for a query for referrers and 2 for each, after one that has read each manifest', async () => {
+    const [client, name] = [await newServer(), someName()];
+    const { digest: subject, bytes } = await client.pushImage(name, 'v1');
+    for (let i = 0; i < 3; i++) {
+      const about = descriptor(bytes, imageType);
+      const referrer = manifest({ manifests: [], annotations: { i: String(i) }, subject: about }, indexType);
+      await client.pushManifest(name, digestOf(referrer), referrer, indexType);
+    }
+    const query = async () =>
+      await asked(
+        async () => await client.must(200, { method: 'GET', path: `/v2/${name}/referrers/${subject}` }),
+      );
+    const first = await query();
+    // How far it was looked, the list of manifests, each of them, whether each has its entry, and how far it is now.
+    assert.deepEqual(first, { GetObject: 2 + 4 + 3, ListObjectsV2: 2, HeadObject: 3 + 3, PutObject: 1 });
+    assert.deepEqual(await query(), { GetObject: 2 + 3, ListObjectsV2: 1, HeadObject: 3 });
   });
 
   it('are 2 for HEAD and GET of a blob, whose bytes come from elsewhere', async () => {

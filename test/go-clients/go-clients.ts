@@ -11,8 +11,9 @@ import { cosign } from './cosign.ts';
 import { crane } from './crane.ts';
 import { helm } from './helm.ts';
 import { install } from './install.ts';
-import { messageOf } from './messages.ts';
-import { readOptions, usage, type ClientName, type Options } from './options.ts';
+import { messageOf } from '../conformance/messages.ts';
+import { parsed } from '../conformance/command-line.ts';
+import { readOptions, usage, type ClientName } from './options.ts';
 import { oras } from './oras.ts';
 import { regctl } from './regctl.ts';
 import { RegistryView } from './registry-view.ts';
@@ -25,7 +26,7 @@ process.exitCode = await main(process.argv.slice(2));
 
 /** Returns the exit code. */
 async function main(args: readonly string[]): Promise<number> {
-  const options = parse(args);
+  const options = parsed(() => readOptions(args), usage);
   if (typeof options === 'number') return options;
   const why = whyNotGo();
   if (why !== undefined) {
@@ -38,18 +39,6 @@ async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     console.error(messageOf(error));
     return 1;
-  }
-}
-
-function parse(args: readonly string[]): Options | number {
-  try {
-    const options = readOptions(args);
-    if (options !== 'help') return options;
-    console.log(usage);
-    return 0;
-  } catch (error) {
-    console.error(`${messageOf(error)}\n\n${usage}`);
-    return 2;
   }
 }
 

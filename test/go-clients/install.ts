@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { atExit } from '../servers/cleanup.ts';
-import { cleanEnvironment, command } from '../servers/process.ts';
+import { cacheFirst } from '../conformance/go.ts';
+import { cleanEnvironment } from '../servers/process.ts';
 
 /** From nothing, the larger ones take two cores ten minutes. */
 const INSTALLED_WITHIN_MINUTES = 45;
@@ -40,11 +40,4 @@ function whyNot(target: string, tookTooLong: boolean, errors: string): string {
     .split('\n')
     .filter((line) => !line.startsWith('go: downloading '));
   return `${target} cannot be installed: ${(lines.at(-1) ?? '').trim().replaceAll(`${target}: `, '')}`;
-}
-
-/** The user's proxies after the module cache: go alone asks one for news of a module even when it has that already. */
-async function cacheFirst(folder: string): Promise<string> {
-  const { text } = await command('go', ['env', 'GOMODCACHE', 'GOPROXY'], { cwd: folder });
-  const [cache = '', proxies = ''] = text.split('\n');
-  return [pathToFileURL(join(cache, 'cache/download')).href, proxies].join(',');
 }

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { onlyOf } from '../conformance/command-line.ts';
 
 export const clientNames = ['oras', 'crane', 'regctl', 'helm', 'cosign'] as const;
 export type ClientName = (typeof clientNames)[number];
@@ -26,11 +27,5 @@ export function readOptions(args: readonly string[]): Options | 'help' {
       help: { type: 'boolean', default: false },
     },
   });
-  return values.help ? 'help' : { only: values.only?.map(clientName) };
-}
-
-function clientName(text: string): ClientName {
-  const name = clientNames.find((one) => one === text);
-  if (name !== undefined) return name;
-  throw new Error(`--only: ${JSON.stringify(text)} is none of ${clientNames.join(', ')}`);
+  return values.help ? 'help' : { only: values.only?.map((one) => onlyOf(clientNames, one)) };
 }

@@ -8,6 +8,7 @@ import { parseReference } from '../../lib/protocol/references.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { digestOf, indexType, manifest } from '../functions/client.ts';
+import { interrupted } from './interrupted.ts';
 import { MemoryStore } from './memory-store.ts';
 
 const name = parseRepositoryName('team/app');
@@ -148,27 +149,3 @@ describe('a tag on a store without conditional writes', () => {
     assert.deepEqual([...store.objects.keys()], keys);
   });
 });
-
-/** A store that does something else, once, before its call number `at` from 0. */
-function interrupted(
-  base: ObjectStore,
-  at: number,
-  other: () => Promise<void>,
-): { store: ObjectStore; happened: () => boolean } {
-  let calls = 0;
-  let happened = false;
-  const store = new Proxy(base, {
-    get(target, property) {
-      const value: unknown = Reflect.get(target, property, target);
-      if (typeof value !== 'function') return value;
-      return async (...args: unknown[]) => {
-        if (calls++ === at) {
-          happened = true;
-          await other();
-        }
-        return (await Reflect.apply(value, target, args)) as unknown;
-      };
-    },
-  });
-  return { store, happened: () => happened };
-}

@@ -5,23 +5,6 @@ function simple(title: string, method: string, path: string, expect: Expectation
 }
 
 const json = { 'content-type': 'application/json' };
-/** As extensions/_oci.md of the spec has it: each with a name, a url and the endpoints that there are. */
-const extensions = {
-  extensions: [
-    {
-      name: '_oci',
-      description: 'lists the extensions of this registry',
-      url: 'https://github.com/opencontainers/distribution-spec/blob/main/extensions/_oci.md',
-      endpoints: ['_oci/ext/discover'],
-    },
-    {
-      name: '_catalog',
-      description: 'lists the repositories of this registry, in pages with n and last',
-      url: 'https://distribution.github.io/distribution/spec/api/#listing-repositories',
-      endpoints: ['_catalog'],
-    },
-  ],
-};
 const nowhere: Expectation = { status: 404, errors: ['UNSUPPORTED'] };
 
 export const baseCases: readonly Case[] = [
@@ -34,7 +17,11 @@ export const baseCases: readonly Case[] = [
     errors: ['UNSUPPORTED'],
   }),
   ...['/v2/_oci/ext/discover', '/v2/team/app/_oci/ext/discover'].map((path) =>
-    simple(`GET ${path} lists the extensions`, 'GET', path, { status: 200, headers: json, json: extensions }),
+    simple(`GET ${path} lists the extensions`, 'GET', path, {
+      status: 200,
+      headers: json,
+      mentions: ['{"extensions":[', '"name":"_oci"', '"url":"https://', '"endpoints":["_oci/ext/discover"]'],
+    }),
   ),
   simple('extensions of a name out of grammar are refused', 'GET', '/v2/Team/_oci/ext/discover', {
     status: 400,
