@@ -10,11 +10,15 @@ const defaultPage = 100;
 
 /** `/v2/<name>/referrers/<digest>`: the manifests about another one (end-12a, end-12b). */
 export const referrers: Operations<'referrers'> = {
-  async GET({ ctx, target: { name, digest }, registry, query }) {
+  async GET({ ctx, target: { name, digest }, registry, query, seats }) {
     const { n, last } = parsePage(query, defaultPage);
-    const artifactType = readOnce(query, 'artifactType') ?? undefined;
+    // An empty one, as of a variable that is not set, is none.
+    const type = readOnce(query, 'artifactType') ?? '';
+    const artifactType = type === '' ? undefined : type;
     const page = { n, last: last === '' ? undefined : parseDigest(last) };
-    const { descriptors, next } = await registry.referrers.list(name, digest, page, artifactType);
+    // Annotations may have megabytes.
+    const list = async () => await registry.referrers.list(name, digest, page, artifactType);
+    const { descriptors, next } = await seats.during(list);
     // Also where there is no such repository: 404 would say that there is no such endpoint ("Listing Referrers").
     if (artifactType !== undefined) ctx.set('OCI-Filters-Applied', 'artifactType');
     if (next !== undefined) {

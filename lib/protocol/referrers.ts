@@ -53,6 +53,25 @@ export function readReferrer(bytes: Uint8Array, digest: Digest): Referrer | unde
   }
 }
 
+/**
+ * An entry as it was kept.
+ * @param digest of the manifest that it must be of
+ * @returns undefined where it is damaged
+ */
+export function readDescriptor(bytes: Uint8Array, digest: Digest): ReferrerDescriptor | undefined {
+  try {
+    const entry: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    const isWhole =
+      isObject(entry) &&
+      typeof entry['mediaType'] === 'string' &&
+      entry['digest'] === digest &&
+      Number.isSafeInteger(entry['size']);
+    return isWhole ? (entry as unknown as ReferrerDescriptor) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** The digests that an index names, such as the one of a {@link referrersTag}; none where it is no index. */
 export function readIndexed(bytes: Uint8Array): Digest[] {
   try {

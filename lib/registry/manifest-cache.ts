@@ -1,5 +1,5 @@
 import { digestParts, type Digest } from '../protocol/digests.ts';
-import { damaged, maxManifestSize, storedMediaType } from '../protocol/manifests.ts';
+import { damaged, defaultChild, maxManifestSize, storedMediaType } from '../protocol/manifests.ts';
 import type { ObjectStore } from '../storage/store.ts';
 import { digestOf } from './content-hash.ts';
 import { blobData } from './layout.ts';
@@ -24,6 +24,7 @@ export async function loadManifest(store: ObjectStore, digest: Digest): Promise<
 export class StoredManifest {
   readonly bytes: Buffer;
   #mediaType: string | undefined;
+  #defaultChild: { readonly digest: Digest | undefined } | undefined;
 
   constructor(bytes: Buffer) {
     this.bytes = bytes;
@@ -36,6 +37,12 @@ export class StoredManifest {
   get mediaType(): string {
     this.#mediaType ??= storedMediaType(this.bytes);
     return this.#mediaType;
+  }
+
+  /** Of an index, the image for clients without any notion of platforms; found out once as well. */
+  get defaultChild(): Digest | undefined {
+    this.#defaultChild ??= { digest: defaultChild(this.bytes) };
+    return this.#defaultChild.digest;
   }
 }
 

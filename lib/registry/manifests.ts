@@ -3,7 +3,7 @@ import { canonicalAlgorithm, digestParts, type Algorithm, type Digest } from '..
 import { RegistryError } from '../protocol/errors.ts';
 import { readReferrer } from '../protocol/referrers.ts';
 import { signedManifestType } from '../protocol/signed-manifests.ts';
-import { defaultChild, parseManifest, unsignedManifestType, type Manifest } from '../protocol/manifests.ts';
+import { parseManifest, unsignedManifestType, type Manifest } from '../protocol/manifests.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import { anything, type Accept } from '../protocol/negotiation.ts';
 import type { Reference } from '../protocol/references.ts';
@@ -114,7 +114,8 @@ export class Manifests {
     const info = { digest, mediaType: manifest.mediaType, size: bytes.byteLength };
     const tags = reference.kind === 'tag' ? [reference.tag] : [...new Set(named)];
     await Promise.all([
-      this.#store.put(blobData(digest), bytes),
+      // The same bytes may have been pushed as a blob, and are one still.
+      this.#store.put(blobData(digest), bytes, { metadata: this.#blobs.origin(name) }),
       writeLink(this.#store, revisionLink(name, digest), digest),
       ...tags.map(async (tag) => {
         await this.#tags.record(name, tag, digest);
@@ -175,7 +176,7 @@ export class Manifests {
 
   /** What is there under a reference now. */
   async #current(name: RepositoryName, reference: Reference): Promise<Digest | undefined> {
-    if (reference.kind === 'tag') return (await this.#tags.resolve(name, reference.tag))?.digest;
+    if (reference.kind === 'tag') return await this.#tags.current(name, reference.tag);
     return (await this.has(name, reference.digest)) ? reference.digest : undefined;
   }
 
@@ -198,7 +199,7 @@ export class Manifests {
   ): Promise<FoundManifest> {
     const found = await this.#read(name, digest);
     if (reference.kind === 'digest' || accept.takes(found.info.mediaType)) return found;
-    const child = defaultChild(found.bytes);
+    const child = (await this.#stored(digest))?.defaultChild;
     if (child === undefined) return found;
     const image = await this.#readIfAny(name, child);
     return image !== undefined && accept.names(image.info.mediaType) ? image : found;

@@ -1,15 +1,24 @@
 import type { Digest } from '../protocol/digests.ts';
+import { RegistryError } from '../protocol/errors.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import type { Page } from '../protocol/pages.ts';
 import {
+  readDescriptor,
   readIndexed,
   readReferrer,
   referrersTag,
   type Referrer,
   type ReferrerDescriptor,
 } from '../protocol/referrers.ts';
-import type { ObjectInfo, ObjectStore } from '../storage/store.ts';
 import {
+  ObjectNotFound,
+  ObjectTooLarge,
+  StoreError,
+  type ObjectInfo,
+  type ObjectStore,
+} from '../storage/store.ts';
+import {
+  blobData,
   parseReferrerKey,
   parseRevisionLink,
   referrerKey,
@@ -26,8 +35,23 @@ import type { Tags } from './tags.ts';
 /** Manifests or entries read at once. Each may have megabytes, and has some hundred bytes. */
 const parallelReads = 16;
 
-/** Bytes of the descriptors of a page, but for a single one that has more: what a function may answer. */
-const maxPageBytes = 4 * 1024 * 1024;
+/** The same of manifests of which a client says how large they are. */
+const parallelUnknown = 4;
+
+/** Bytes of entries or manifests read at once, but for a single one that has more. */
+const maxBatchBytes = 8 * 1024 * 1024;
+
+/** Bytes of the descriptors of a page, but for a single one that has more: a function answers with 6 MB of quoted text. */
+const maxPageBytes = 2 * 1024 * 1024;
+
+/** Bytes that one request reads beside its page. */
+const maxReadBytes = 64 * 1024 * 1024;
+
+/** Manifests that one request looks at of those that a client noted at a tag. The others are found by a repair. */
+const maxTagged = 500;
+
+/** Lists at tags that were looked at, so that this is not done at each query. */
+const rememberedTags = 10_000;
 
 /** Entries that one request looks at: with a filter, few of them may be on its page. */
 const maxScanned = 2000;
@@ -53,7 +77,11 @@ interface Scan {
   readonly at: number | undefined;
   /** The key after which the one that is under way goes on; undefined when none is. */
   readonly after: string | undefined;
+  /** When that began. */
+  readonly began?: number | undefined;
 }
+
+const unscanned: Scan = { at: undefined, after: undefined };
 
 /**
  * The manifests about others (OCI Distribution Spec, "Listing Referrers"): an object for each, so that any number may be
@@ -65,6 +93,10 @@ interface Scan {
 export class Referrers {
   readonly #store: ObjectStore;
   readonly #tags: Tags;
+  /** First scans under way: many queries at once share one. */
+  readonly #scans = new Map<RepositoryName, Promise<unknown>>();
+  /** Of which subjects the list at the tag was looked at, and which it was. */
+  readonly #tagged = new Map<string, Digest>();
 
   constructor(store: ObjectStore, tags: Tags) {
     this.#store = store;
@@ -96,13 +128,13 @@ export class Referrers {
     if (n === 0) return { descriptors: [], next: undefined };
     if (last === undefined) await Promise.all([this.#assureScan(name), this.#addTagged(name, subject)]);
     const descriptors: ReferrerDescriptor[] = [];
-    let [bytes, scanned, next] = [0, 0, last];
+    let [bytes, read, scanned, next] = [0, 0, 0, last];
     for await (const some of batches(
       this.#objects(subjectPrefix(name, subject), next && referrerKey(name, subject, next)),
     )) {
+      if (scanned >= maxScanned || read > maxReadBytes) return { descriptors, next };
       const entries = await Promise.all(some.map(async (entry) => await this.#read(name, entry)));
       for (const { descriptor, referrer, size } of entries) {
-        if (scanned === maxScanned) return { descriptors, next };
         const fits =
           descriptor !== undefined && (artifactType ?? descriptor.artifactType) === descriptor.artifactType;
         const isFull = descriptors.length === n || (descriptors.length > 0 && bytes + size > maxPageBytes);
@@ -111,8 +143,9 @@ export class Referrers {
           descriptors.push(descriptor);
           bytes += size;
         }
-        next = referrer;
+        next = referrer ?? next;
         scanned += 1;
+        read += size;
       }
     }
     return { descriptors, next: undefined };
@@ -128,10 +161,7 @@ export class Referrers {
     const scan = await this.#scanned(name);
     if (scan === undefined) return undefined;
     const before = await this.#entries(name);
-    const added = await this.#scan(
-      name,
-      full ? { at: undefined, after: undefined } : { ...scan, after: undefined },
-    );
+    const added = await this.#scan(name, { at: scan.at, after: undefined }, full);
     const stale: string[] = [];
     const linked = new Set<Digest>();
     for await (const { key } of this.#objects(revisionsPrefix(name))) {
@@ -164,66 +194,85 @@ export class Referrers {
     return keys;
   }
 
-  /** An entry, unless its manifest is gone. */
+  /** An entry, unless its manifest is gone. One that is damaged is made anew. */
   async #read(
     name: RepositoryName,
     { key, size }: ObjectInfo,
   ): Promise<{ descriptor: ReferrerDescriptor | undefined; referrer: Digest | undefined; size: number }> {
-    const referrer = parseReferrerKey(name, key)?.referrer;
-    if (referrer === undefined) return { descriptor: undefined, referrer, size };
-    const [isLinked, object] = await Promise.all([
+    const { subject, referrer } = parseReferrerKey(name, key) ?? {};
+    if (subject === undefined || referrer === undefined) return { descriptor: undefined, referrer, size };
+    const [isLinked, bytes] = await Promise.all([
       exists(this.#store, revisionLink(name, referrer)),
-      orUndefined(this.#store.read(key, 2 * maxStoredSize)),
+      readable(this.#store.read(key, 2 * maxStoredSize).then((object) => object.bytes)),
     ]);
-    const descriptor =
-      isLinked && object !== undefined
-        ? (JSON.parse(object.bytes.toString('utf8')) as ReferrerDescriptor)
-        : undefined;
-    return { descriptor, referrer, size };
+    if (!isLinked) return { descriptor: undefined, referrer, size };
+    const descriptor = bytes && readDescriptor(bytes, referrer);
+    return { descriptor: descriptor ?? (await this.#restored(name, subject, referrer)), referrer, size };
+  }
+
+  async #restored(
+    name: RepositoryName,
+    subject: Digest,
+    digest: Digest,
+  ): Promise<ReferrerDescriptor | undefined> {
+    const referrer = await this.#referrerIn(digest);
+    if (referrer?.subject !== subject) return undefined;
+    await this.add(name, referrer);
+    return referrer.descriptor;
   }
 
   /** Looks once at the manifests that were there before anybody asked. */
   async #assureScan(name: RepositoryName): Promise<void> {
     const scan = await this.#scanned(name);
-    if (scan?.at === undefined) await this.#scan(name, scan ?? { at: undefined, after: undefined });
+    if (scan?.at !== undefined) return;
+    const underWay = this.#scans.get(name) ?? this.#scan(name, scan ?? unscanned);
+    this.#scans.set(name, underWay);
+    try {
+      await underWay;
+    } finally {
+      this.#scans.delete(name);
+    }
   }
 
   /** @returns undefined where there is no index yet */
   async #scanned(name: RepositoryName): Promise<Scan | undefined> {
-    const object = await orUndefined(this.#store.read(referrersScan(name), 4096));
-    if (object === undefined) return undefined;
     try {
-      const { at, after } = JSON.parse(object.bytes.toString('utf8')) as { at?: unknown; after?: unknown };
+      const { bytes } = await this.#store.read(referrersScan(name), 4096);
+      const scan = JSON.parse(bytes.toString('utf8')) as Readonly<Record<string, unknown>>;
+      const { at, after, began } = scan;
+      const isTime = (time: unknown): time is number => typeof time === 'number' && time <= Date.now();
       return {
-        at: typeof at === 'number' ? at : undefined,
+        at: isTime(at) ? at : undefined,
         after: typeof after === 'string' ? after : undefined,
+        began: isTime(began) ? began : undefined,
       };
-    } catch {
-      return { at: undefined, after: undefined };
+    } catch (error) {
+      if (error instanceof ObjectNotFound) return undefined;
+      // Damaged: it begins anew.
+      if (error instanceof ObjectTooLarge || !(error instanceof StoreError)) return unscanned;
+      throw error;
     }
   }
 
   /**
    * Reads the manifests that were linked since the last scan, and notes how far it is after each thousand: a function that has
    * too little time for all goes on at the next query.
+   * @param full whether it reads all
    * @returns how many entries were missing
    */
-  async #scan(name: RepositoryName, { at, after }: Scan): Promise<number> {
-    const began = Date.now();
+  async #scan(name: RepositoryName, { at, after, began = Date.now() }: Scan, full = false): Promise<number> {
     const save = async (scan: Scan) => {
       await this.#store.put(referrersScan(name), Buffer.from(JSON.stringify(scan)));
     };
+    const isFresh = ({ lastModified }: ObjectInfo) =>
+      full || at === undefined || lastModified.getTime() > at - slack;
     let [added, found] = [0, 0];
     for await (const some of batches(this.#objects(revisionsPrefix(name), after))) {
-      const fresh = some.filter(
-        ({ lastModified }) => at === undefined || lastModified.getTime() > at - slack,
-      );
-      const digests = fresh.flatMap(({ key }) => parseRevisionLink(name, key) ?? []);
-      added += (await Promise.all(digests.map(async (digest) => await this.#addLinked(name, digest)))).filter(
-        Boolean,
-      ).length;
+      const digests = some.filter(isFresh).flatMap(({ key }) => parseRevisionLink(name, key) ?? []);
+      const news = await Promise.all(digests.map(async (digest) => await this.#addLinked(name, digest)));
+      added += news.filter(Boolean).length;
       found += some.length;
-      if (found % 1000 < some.length && found >= 1000) await save({ at, after: some.at(-1)?.key });
+      if (found % 1000 < some.length && found >= 1000) await save({ at, after: some.at(-1)?.key, began });
     }
     // A repository that is not there is not made by a question about it.
     if (found > 0 || after !== undefined) await save({ at: began, after: undefined });
@@ -232,36 +281,54 @@ export class Referrers {
 
   /** Includes what clients note at a tag while they push to another registry on the same bucket. */
   async #addTagged(name: RepositoryName, subject: Digest): Promise<void> {
-    const link = await this.#tags.resolve(name, referrersTag(subject));
-    if (link === undefined || !(await exists(this.#store, revisionLink(name, link.digest)))) return;
-    const index = await loadManifest(this.#store, link.digest);
-    if (index === undefined) return;
-    for (const some of slices(readIndexed(index)))
-      await Promise.all(
-        some.map(async (digest) => {
-          await this.#addFrom(name, digest, subject);
-        }),
-      );
+    const index = await this.#taggedIndex(name, subject);
+    const known = `${name} ${subject}`;
+    if (index === undefined || this.#tagged.get(known) === index) return;
+    const bytes = await readable(loadManifest(this.#store, index));
+    const digests = bytes === undefined ? [] : [...new Set(readIndexed(bytes))].slice(0, maxTagged);
+    let read = 0;
+    for (const some of slices(digests, parallelUnknown)) {
+      if (read > maxReadBytes) break;
+      const sizes = await Promise.all(some.map(async (digest) => await this.#addFrom(name, digest, subject)));
+      read += sizes.reduce((sum, size) => sum + size, 0);
+    }
+    if (this.#tagged.size >= rememberedTags) this.#tagged.clear();
+    this.#tagged.set(known, index);
+  }
+
+  async #taggedIndex(name: RepositoryName, subject: Digest): Promise<Digest | undefined> {
+    const link = await readable(this.#tags.resolve(name, referrersTag(subject)));
+    return link !== undefined && (await exists(this.#store, revisionLink(name, link.digest)))
+      ? link.digest
+      : undefined;
   }
 
   /**
    * Adds an entry for a manifest, if the repository has it and it is about another one.
    * @param subject which it must be about, if given
+   * @returns how many bytes were read
    */
-  async #addFrom(name: RepositoryName, digest: Digest, subject?: Digest): Promise<void> {
-    if (subject !== undefined && (await exists(this.#store, referrerKey(name, subject, digest)))) return;
-    if (await exists(this.#store, revisionLink(name, digest))) await this.#addLinked(name, digest, subject);
+  async #addFrom(name: RepositoryName, digest: Digest, subject?: Digest): Promise<number> {
+    if (subject !== undefined && (await exists(this.#store, referrerKey(name, subject, digest)))) return 0;
+    const head = await orUndefined(this.#store.head(blobData(digest)));
+    if (head === undefined || !(await exists(this.#store, revisionLink(name, digest)))) return 0;
+    await this.#addLinked(name, digest, subject);
+    return head.size;
   }
 
   /** Adds an entry for a manifest that the repository has. @returns whether there was none */
   async #addLinked(name: RepositoryName, digest: Digest, subject?: Digest): Promise<boolean> {
-    const bytes = await loadManifest(this.#store, digest);
-    const referrer = bytes && readReferrer(bytes, digest);
+    const referrer = await this.#referrerIn(digest);
     if (referrer === undefined) return false;
     if (subject !== undefined && subject !== referrer.subject) return false;
     if (await exists(this.#store, referrerKey(name, referrer.subject, digest))) return false;
     await this.add(name, referrer);
     return true;
+  }
+
+  async #referrerIn(digest: Digest): Promise<Referrer | undefined> {
+    const bytes = await readable(loadManifest(this.#store, digest));
+    return bytes && readReferrer(bytes, digest);
   }
 
   async *#objects(prefix: string, after = ''): AsyncGenerator<ObjectInfo> {
@@ -274,18 +341,31 @@ export class Referrers {
 }
 
 async function* batches(objects: AsyncIterable<ObjectInfo>): AsyncGenerator<ObjectInfo[]> {
-  let batch: ObjectInfo[] = [];
+  let [batch, bytes]: [ObjectInfo[], number] = [[], 0];
   for await (const object of objects) {
+    if (batch.length === parallelReads || (batch.length > 0 && bytes + object.size > maxBatchBytes)) {
+      yield batch;
+      [batch, bytes] = [[], 0];
+    }
     batch.push(object);
-    if (batch.length < parallelReads) continue;
-    yield batch;
-    batch = [];
+    bytes += object.size;
   }
   if (batch.length > 0) yield batch;
 }
 
-function slices<T>(items: readonly T[]): T[][] {
-  return Array.from({ length: Math.ceil(items.length / parallelReads) }, (_, i) =>
-    items.slice(i * parallelReads, (i + 1) * parallelReads),
+/** What is read, or undefined where it is not there, altered, or too large: one of them is not to hide the others. */
+async function readable<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading;
+  } catch (error) {
+    const isDamaged = error instanceof RegistryError && error.failure === 'UNKNOWN';
+    if (isDamaged || error instanceof ObjectNotFound || error instanceof ObjectTooLarge) return undefined;
+    throw error;
+  }
+}
+
+function slices<T>(items: readonly T[], size = parallelReads): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) =>
+    items.slice(i * size, (i + 1) * size),
   );
 }

@@ -1,7 +1,9 @@
-import type { Digest } from '../protocol/digests.ts';
+import { digestParts, type Digest } from '../protocol/digests.ts';
+import { RegistryError } from '../protocol/errors.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import { withSignatures } from '../protocol/signed-manifests.ts';
-import type { ObjectStore } from '../storage/store.ts';
+import { ObjectTooLarge, type ObjectStore } from '../storage/store.ts';
+import { digestOf } from './content-hash.ts';
 import { blobData, signaturesPrefix } from './layout.ts';
 import { orUndefined, readLink } from './links.ts';
 
@@ -23,14 +25,23 @@ export async function readSigned(
   payload: Buffer,
 ): Promise<Buffer | undefined> {
   const { objects } = await store.list({ prefix: signaturesPrefix(name, digest), limit: maxSignatures });
-  const signatures = await Promise.all(
-    objects.map(async ({ key }) => {
-      const link = await readLink(store, key);
-      return link && (await orUndefined(store.read(blobData(link.digest), maxSignature)))?.bytes;
-    }),
-  );
+  const signatures = await Promise.all(objects.map(async ({ key }) => await readSignature(store, key)));
   return withSignatures(
     payload,
     signatures.filter((signature) => signature !== undefined),
   );
+}
+
+/** @returns undefined where it is gone or damaged: the others are as good without it */
+async function readSignature(store: ObjectStore, key: string): Promise<Buffer | undefined> {
+  try {
+    const link = await readLink(store, key);
+    const blob = link && (await orUndefined(store.read(blobData(link.digest), maxSignature)));
+    const algorithm = link && digestParts(link.digest).algorithm;
+    return blob !== undefined && digestOf(blob.bytes, algorithm) === link?.digest ? blob.bytes : undefined;
+  } catch (error) {
+    const isDamaged = error instanceof RegistryError && error.failure === 'UNKNOWN';
+    if (isDamaged || error instanceof ObjectTooLarge) return undefined;
+    throw error;
+  }
 }

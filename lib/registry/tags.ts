@@ -13,6 +13,7 @@ import { isTag, parseTag, type Tag } from '../protocol/tags.ts';
 import { PreconditionFailed, type ObjectInfo, type ObjectStore, type PutOptions } from '../storage/store.ts';
 import {
   repositoryPrefix,
+  revisionLink,
   tagIndexDelimiter,
   tagIndexLink,
   tagLink,
@@ -63,6 +64,16 @@ export class Tags {
     return await readLink(this.#store, tagLink(name, tag));
   }
 
+  /** The manifest that a tag has; undefined as well where it points at one that is gone, as distribution leaves it. */
+  async current(name: RepositoryName, tag: Tag): Promise<Digest | undefined> {
+    return await this.#pointsTo(name, await this.resolve(name, tag));
+  }
+
+  async #pointsTo(name: RepositoryName, link: Link | undefined): Promise<Digest | undefined> {
+    if (link === undefined || !(await exists(this.#store, revisionLink(name, link.digest)))) return undefined;
+    return link.digest;
+  }
+
   /** Notes that a tag is about to point at a manifest, as distribution does before it moves the tag. */
   async record(name: RepositoryName, tag: Tag, digest: Digest): Promise<void> {
     await writeLink(this.#store, tagIndexLink(name, tag, digest), digest);
@@ -92,7 +103,7 @@ export class Tags {
   /** @returns what the store is to hold against the link that the conditions were held against */
   async #guard(name: RepositoryName, tag: Tag, conditions: WriteConditions): Promise<PutOptions> {
     const link = await this.resolve(name, tag);
-    assertConditions(conditions, link?.digest);
+    assertConditions(conditions, await this.#pointsTo(name, link));
     return link === undefined ? { onlyIfAbsent: true } : { ifMatch: link.etag };
   }
 

@@ -5,6 +5,7 @@ import { parseDigest } from '../../lib/protocol/digests.ts';
 import { RegistryError } from '../../lib/protocol/errors.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { parseReference } from '../../lib/protocol/references.ts';
+import { revisionLink } from '../../lib/registry/layout.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { digestOf, indexType, manifest } from '../functions/client.ts';
@@ -148,4 +149,19 @@ describe('a tag on a store without conditional writes', () => {
     await assert.rejects(push(store, some('second'), absent), refused);
     assert.deepEqual([...store.objects.keys()], keys);
   });
+});
+
+describe('a tag that points at a manifest which is gone', () => {
+  for (const conditionalWrites of [true, false])
+    it(`counts as not there, on a store ${conditionalWrites ? 'with' : 'without'} conditional writes`, async () => {
+      const store = new MemoryStore({ conditionalWrites });
+      const [old, bytes] = [some('old'), some('new')];
+      await push(store, old);
+      // As distribution's garbage collection leaves it.
+      await store.delete([revisionLink(name, parseDigest(digestOf(old)))]);
+      await assert.rejects(push(store, bytes, unchanged(old)), refused);
+      await push(store, bytes, absent);
+      assert.deepEqual(await current(store), bytes);
+      await assert.rejects(push(store, old, absent), refused);
+    });
 });

@@ -11,6 +11,7 @@ import {
   referrersPrefix,
   referrersScan,
   revisionLink,
+  tagLink,
 } from '../../lib/registry/layout.ts';
 import { createRegistry, type Registry } from '../../lib/registry/registry.ts';
 import { repairReferrers } from '../../lib/registry/repair.ts';
@@ -226,6 +227,116 @@ describe('manifests that distribution took', () => {
     assert.equal((await listed(registry)).length, 2);
   });
 
+  it('are looked at once at a tag that names one of them a thousand times, or very many', async () => {
+    const store = new MemoryStore();
+    const reads: string[] = [];
+    const counting = new Proxy(store, {
+      get(target, property) {
+        const value: unknown = Reflect.get(target, property, target);
+        if (typeof value !== 'function') return value;
+        return async (...args: unknown[]) => {
+          if (property === 'read') reads.push(String(args[0]));
+          return await (Reflect.apply(value, target, args) as Promise<unknown>);
+        };
+      },
+    });
+    const registry = createRegistry(counting);
+    const absent = { ...about, digest: `sha256:${'a'.repeat(64)}` };
+    const others: Digest[] = [];
+    for (let i = 0; i < 700; i++)
+      others.push(await layManifest(store, referrerBytes(i, { subject: absent })));
+    await listed(registry);
+    const digests = [...Array.from({ length: 1000 }, () => others[0]), ...others];
+    const manifests = digests.map((digest) => ({ mediaType: indexType, digest, size: 1 }));
+    const index = manifest({ manifests }, indexType);
+    await layManifest(store, index);
+    const tag = referrersTag(subject);
+    await registry.tags.point(name, tag, parseDigest(digestOf(index)), {}, { ifMatch: '', ifNoneMatch: '' });
+    reads.length = 0;
+    await listed(registry);
+    assert.ok(reads.length <= 510, `${reads.length} reads`);
+    reads.length = 0;
+    await listed(registry);
+    // How far it was looked, and the tag.
+    assert.equal(reads.length, 2);
+  });
+
+  it('are read once for many who ask at the same time', async () => {
+    const store = new MemoryStore();
+    for (let i = 0; i < 40; i++) await layManifest(store, referrerBytes(i));
+    let reads = 0;
+    const counting = new Proxy(store, {
+      get(target, property) {
+        const value: unknown = Reflect.get(target, property, target);
+        if (typeof value !== 'function') return value;
+        return async (...args: unknown[]) => {
+          if (property === 'read' && String(args[0]).includes('/v2/blobs/')) reads += 1;
+          return await (Reflect.apply(value, target, args) as Promise<unknown>);
+        };
+      },
+    });
+    const registry = createRegistry(counting);
+    const all = await Promise.all(Array.from({ length: 8 }, async () => await listed(registry)));
+    assert.ok(all.every((digests) => digests.length === 40));
+    assert.equal(reads, 40);
+  });
+
+  it('that were linked while a scan was cut off are found by the next repair', async () => {
+    let now = Date.now();
+    const store = new MemoryStore({ now: () => new Date(now) });
+    const digests = [];
+    for (let i = 0; i < 3; i++) digests.push(await layManifest(store, referrerBytes(i)));
+    const [first = subject, second = subject] = digests.toSorted();
+    // As a scan left it that had come to the second two hours ago, before which the first was linked afterwards.
+    const after = revisionLink(name, second);
+    const began = Date.now() - 7_200_000;
+    await store.put(referrersScan(name), Buffer.from(JSON.stringify({ after, began })));
+    now -= 3_600_000;
+    for (const digest of [first, second]) await store.put(revisionLink(name, digest), Buffer.from(digest));
+    const registry = createRegistry(store);
+    assert.equal((await listed(registry)).length, 1);
+    assert.deepEqual(await repairReferrers(registry), { repositories: 1, added: 2, removed: 0 });
+    assert.deepEqual(await listed(registry), digests.toSorted());
+  });
+
+  it('that were altered hide none of the others, at a query and in a repair', async () => {
+    const store = new MemoryStore();
+    const good = await layManifest(store, referrerBytes(0));
+    for (const [i, bytes] of [Buffer.from('altered'), Buffer.alloc(17 * 1024 * 1024)].entries())
+      await store.put(blobData(await layManifest(store, referrerBytes(i + 1))), bytes);
+    const tag = referrersTag(subject);
+    await store.put(tagLink(name, tag), Buffer.from('garbage'));
+    const registry = createRegistry(store);
+    assert.deepEqual(await listed(registry), [good]);
+    assert.deepEqual(await repairReferrers(registry, true), { repositories: 1, added: 0, removed: 0 });
+  });
+
+  for (const text of [
+    '',
+    'null',
+    '[]',
+    '{"mediaType":',
+    '{"digest":"sha256:evil"}',
+    '"x"',
+    'x'.repeat(100_000),
+  ])
+    it(`are listed where their entry has become ${JSON.stringify(text.slice(0, 20))}`, async () => {
+      const store = new MemoryStore();
+      const registry = createRegistry(store);
+      const digest = await push(registry, 0);
+      const whole = await registry.referrers.list(name, subject, { n: 10, last: undefined }, undefined);
+      await store.put(referrerKey(name, subject, digest), Buffer.from(text));
+      // What others lay beside it cuts nothing off.
+      await store.put(`${referrerKey(name, subject, digest)}.orig`, Buffer.from(text));
+      const last = await push(registry, 1);
+      assert.deepEqual(await listed(registry), [digest, last].toSorted());
+      await registry.manifests.delete(name, parseReference(last));
+      assert.deepEqual(
+        await registry.referrers.list(name, subject, { n: 10, last: undefined }, undefined),
+        whole,
+      );
+    });
+
   for (const [what, bytes] of [
     ['no JSON', Buffer.from('"subject"')],
     ['a list', Buffer.from('[{"subject":1}]')],
@@ -274,7 +385,7 @@ describe('a repair of referrers', () => {
   });
 
   it('starts anew where it was noted wrongly how far the manifests were looked at', async () => {
-    for (const text of ['', '[]', '{"at":"x"}', 'null', '{']) {
+    for (const text of ['', '[]', '{"at":"x"}', 'null', '{', '{"at":9e15}', ' '.repeat(5000)]) {
       const store = new MemoryStore();
       const digest = await layManifest(store, referrerBytes(0));
       await store.put(referrersScan(name), Buffer.from(text));

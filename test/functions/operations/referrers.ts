@@ -105,6 +105,10 @@ export const referrerCases: readonly Case[] = [
     await pushReferrer(client, name, subject);
     return { query: '?artifactType=a/b', expect: lists([], { 'oci-filters-applied': 'artifactType' }) };
   }),
+  onSubject('GET takes an empty type for none', async (client, name, subject) => {
+    const one = await pushReferrer(client, name, subject);
+    return { query: '?artifactType=', expect: lists([one]) };
+  }),
   onSubject('GET lists a page, and where the next one is', async (client, name, subject) => {
     const [first, second] = [
       await pushReferrer(client, name, subject),

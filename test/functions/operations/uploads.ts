@@ -174,6 +174,13 @@ const starting: readonly Case[] = [
     const mounted = await client.pushBlob(name, randomBytes(20));
     return { query: `?mount=${mounted}`, expect: created(name, mounted) };
   }),
+  post('POST mounts what was pushed as a manifest as well since', async (client, name) => {
+    const from = someName();
+    const { bytes } = await client.pushImage(from, 'v1');
+    await client.pushBlob(from, bytes);
+    await client.pushManifest(from, 'v2', bytes);
+    return { query: `?mount=${digestOf(bytes)}`, expect: created(name, digestOf(bytes)) };
+  }),
   post('POST starts an upload when the repository it was pushed to has it no more', async (client, name) => {
     const from = someName();
     const mounted = await client.pushBlob(from, randomBytes(20));
