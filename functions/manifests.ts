@@ -45,7 +45,7 @@ export const manifests: Operations<'manifests'> = {
     sendEmpty(ctx, 201);
     ctx.set('Location', urls.manifest(name, info.digest));
     ctx.set('Docker-Content-Digest', info.digest);
-    // Each that was accepted (end-7b).
+    // All of them: where one could not be moved, the answer is an error (end-7b).
     if (tags.length > 0) ctx.set('OCI-Tag', tags.join(', '));
     // Tells clients that they need not keep a list of referrers themselves ("Pushing Manifests with Subject").
     if (manifest.subject !== undefined) ctx.set('OCI-Subject', manifest.subject);
@@ -79,7 +79,7 @@ function hasIt(ctx: Context, info: ManifestInfo): boolean {
   return true;
 }
 
-/** The spec asks for 10 at least; their header is 7 KB at most, of the 10 that a gateway takes. */
+/** The spec asks for 10 at least. 50 are 6.5 KB at most in `OCI-Tag`, of the 10 KB of headers that a gateway takes. */
 const maxTags = 50;
 
 /**

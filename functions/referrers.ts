@@ -5,18 +5,18 @@ import { referrersMediaType } from '../lib/protocol/referrers.ts';
 import type { Operations } from './app.ts';
 import { lambdaHandler } from './lambda.ts';
 
-/** Referrers of a page when `n` is not given: each costs two requests to the bucket. */
+/** Referrers of a page when `n` is not given: each that is looked at costs two requests to the bucket. */
 const defaultPage = 100;
 
 /** `/v2/<name>/referrers/<digest>`: the manifests about another one (end-12a, end-12b). */
 export const referrers: Operations<'referrers'> = {
   async GET({ ctx, target: { name, digest }, registry, query, seats }) {
     const { n, last } = parsePage(query, defaultPage);
-    // An empty one, as of a variable that is not set, is none.
+    // An empty one, as of a shell variable that is not set, is no filter.
     const type = readOnce(query, 'artifactType') ?? '';
     const artifactType = type === '' ? undefined : type;
     const page = { n, last: last === '' ? undefined : parseDigest(last) };
-    // Annotations may have megabytes.
+    // In its turn, as a body is: annotations may have megabytes.
     const list = async () => await registry.referrers.list(name, digest, page, artifactType);
     const { descriptors, next } = await seats.during(list);
     // Also where there is no such repository: 404 would say that there is no such endpoint ("Listing Referrers").

@@ -270,7 +270,7 @@ async function without(
   return digests.filter((_, i) => found[i] !== true);
 }
 
-/** A digest of any algorithm names a manifest; a tag points at the canonical one. */
+/** A push by digest keeps its algorithm, for its tags as well; a push by tag gets the canonical one. */
 function algorithmOf(reference: Reference): Algorithm {
   return reference.kind === 'digest' ? digestParts(reference.digest).algorithm : canonicalAlgorithm;
 }

@@ -32,10 +32,10 @@ import { exists, orUndefined } from './links.ts';
 import { loadManifest, maxStoredSize } from './manifest-cache.ts';
 import type { Tags } from './tags.ts';
 
-/** Manifests or entries read at once. Each may have megabytes, and has some hundred bytes. */
+/** Manifests or entries read at once. Most have some hundred bytes, few have megabytes: see {@link maxBatchBytes}. */
 const parallelReads = 16;
 
-/** The same of manifests of which a client says how large they are. */
+/** The same of manifests that a client's list names: how large they are is not known before. */
 const parallelUnknown = 4;
 
 /** Bytes of entries or manifests read at once, but for a single one that has more. */
@@ -44,19 +44,19 @@ const maxBatchBytes = 8 * 1024 * 1024;
 /** Bytes of the descriptors of a page, but for a single one that has more: a function answers with 6 MB of quoted text. */
 const maxPageBytes = 2 * 1024 * 1024;
 
-/** Bytes that one request reads beside its page. */
+/** Bytes of entries after which a page ends, and of manifests after which a list at a tag is left; looked at between batches. */
 const maxReadBytes = 64 * 1024 * 1024;
 
-/** Manifests that one request looks at of those that a client noted at a tag. The others are found by a repair. */
+/** Manifests looked at of one list that clients keep at a tag. {@link Referrers.repair} finds the others. */
 const maxTagged = 500;
 
 /** Lists at tags that were looked at, so that this is not done at each query. */
 const rememberedTags = 10_000;
 
-/** Entries that one request looks at: with a filter, few of them may be on its page. */
+/** Entries that one request looks at, and a batch more: with a filter, few of them may be on its page. */
 const maxScanned = 2000;
 
-/** Milliseconds before a scan in which others may have written by another clock, or seen too late in a lagging list. */
+/** Milliseconds before the last scan from which manifests are looked at again: their clock may be another, the list may lag. */
 const slack = 15 * 60_000;
 
 export interface ReferrersPage {
@@ -95,7 +95,7 @@ export class Referrers {
   readonly #tags: Tags;
   /** First scans under way: many queries at once share one. */
   readonly #scans = new Map<RepositoryName, Promise<unknown>>();
-  /** Of which subjects the list at the tag was looked at, and which it was. */
+  /** By repository and subject, the list at the tag that was looked at last. */
   readonly #tagged = new Map<string, Digest>();
 
   constructor(store: ObjectStore, tags: Tags) {
@@ -104,8 +104,8 @@ export class Referrers {
   }
 
   /**
-   * Notes a referrer. Its manifest is linked already: {@link repair} takes away what is not, and puts back what is linked
-   * when it looks once more.
+   * Notes a referrer. To be called once its manifest is linked: {@link repair} takes away entries without a link, and then
+   * looks again for a link that was made meanwhile.
    */
   async add(name: RepositoryName, { subject, descriptor }: Referrer): Promise<void> {
     await this.#store.put(
@@ -118,6 +118,7 @@ export class Referrers {
    * A page of the referrers of a manifest, which need not exist, in the order of their digests (end-12).
    * @param page `last` is a digest
    * @param artifactType which all on the page have, if given
+   * @returns perhaps fewer than `n`, or none, and yet a next page: the work is bounded
    */
   async list(
     name: RepositoryName,
@@ -153,7 +154,7 @@ export class Referrers {
 
   /**
    * Puts a repository's index right: adds manifests that others have pushed since they were last looked for, and takes away
-   * entries whose manifests are gone. Does nothing where nobody has asked yet, as the first query does it then.
+   * entries whose manifests are gone. Does nothing where nobody has asked yet, as the first query does it then; a first scan that was cut off begins anew.
    * @param full whether all manifests are read again
    * @returns undefined where there is no index
    */
@@ -176,7 +177,9 @@ export class Referrers {
     return { added, removed: stale.length };
   }
 
-  /** A push may have linked a manifest after it was looked for, and written its entry before that was deleted. */
+  /**
+   * Takes entries away, and adds again those whose manifest was linked after it was looked for: a push may have come between.
+   */
   async #remove(name: RepositoryName, keys: readonly string[]): Promise<void> {
     await this.#store.delete(keys);
     const referrers = keys.flatMap((key) => parseReferrerKey(name, key)?.referrer ?? []);
@@ -306,7 +309,7 @@ export class Referrers {
   /**
    * Adds an entry for a manifest, if the repository has it and it is about another one.
    * @param subject which it must be about, if given
-   * @returns how many bytes were read
+   * @returns the bytes of the manifest; 0 where there was nothing to read
    */
   async #addFrom(name: RepositoryName, digest: Digest, subject?: Digest): Promise<number> {
     if (subject !== undefined && (await exists(this.#store, referrerKey(name, subject, digest)))) return 0;

@@ -43,7 +43,7 @@ const doubtless = 300;
 /** Names that are taken away in one transaction: pushes of them wait while the bucket is asked for them. */
 const goneAtOnce = 200;
 
-/** Times a page is begun whose table is changed meanwhile. */
+/** How often a page is tried while the table is changed beneath it. */
 const attempts = 3;
 
 type Lock = Parameters<typeof holdStatement>[0];
@@ -67,7 +67,10 @@ export class MysqlSearch implements SearchBackend {
     this.#execute = async (sql, values) => await this.#connections.execute(sql, values);
   }
 
-  /** Reads what the page has and little else, from the key alone: EXPLAIN says `Using index`, and nothing is sorted. */
+  /**
+   * Reads what the page has and little else, from the key alone: EXPLAIN says `Using index`, and nothing is sorted. In
+   * collations of another order all of the key is read, and sorted.
+   */
   async list({ n, last }: Page): Promise<NamePage> {
     return await told(async () => {
       if (n === 0) await this.#whole();
@@ -115,7 +118,7 @@ export class MysqlSearch implements SearchBackend {
     });
   }
 
-  /** @returns false where the name's own row is the one that was locked: of two who share it, none could change it */
+  /** @returns false, with nothing written, where its own row is the one that was locked: two who share that would wait for each other */
   async #recorded(name: RepositoryName, lock: Lock): Promise<boolean> {
     return await this.#connections.transaction(async (execute) => {
       const first = await begin(execute, lock);
@@ -171,7 +174,7 @@ export class MysqlSearch implements SearchBackend {
 
   /**
    * Adds what is in the bucket and takes away what is still gone, in one transaction, and says then that the table is whole:
-   * whoever empties it does so before or after.
+   * who empties it waits for this, or came before.
    */
   async #change(
     bucket: BucketNames,
@@ -204,7 +207,7 @@ export class MysqlSearch implements SearchBackend {
     }
   }
 
-  /** Refuses a table in which a name can stand twice, or that knows no transactions. */
+  /** Refuses, for a reindex, a table in which a name can stand twice, or that knows no transactions. */
   async #assertSound(): Promise<void> {
     const [table] = await this.#execute(soundStatement, []);
     if (table === undefined) return;
@@ -239,8 +242,8 @@ export class MysqlSearch implements SearchBackend {
 }
 
 /**
- * Marks an empty table as not whole. In each transaction that puts names there: somebody may have emptied it, and they would
- * pass for the list.
+ * Holds the first row, so that nobody empties the table until the transaction ends. An empty one is marked as not whole
+ * first: the names that are put there would pass for the list.
  * @returns the first row in the order of the key, which is locked
  */
 async function begin(execute: Execute, lock: Lock): Promise<string> {

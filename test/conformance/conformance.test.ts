@@ -33,7 +33,7 @@ describe('OCI distribution conformance', needed(installed), () => {
         await registry.stop();
       });
 
-      // The two differ in what the suite is told alone, and Swift takes a minute for each: `npm run conformance` runs all.
+      // Both are the same tests here, told differently, and Swift takes a minute for each: `npm run conformance` runs both.
       for (const version of kind.name === 'swift' ? specVersions.slice(0, 1) : specVersions)
         it(`version ${version}`, async () => {
           const suite = theSuite();

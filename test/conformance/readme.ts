@@ -17,7 +17,7 @@ export function withResults(readme: string, columns: readonly Column[]): string 
 export function resultsMarkdown(columns: readonly Column[]): string {
   const suite = `[\`${suiteModule}@${suiteVersion}\`](https://pkg.go.dev/${suiteModule}@${suiteVersion})`;
   const note =
-    `The suite is ${suite}, run by \`npm run conformance\`; sparse manifests are refused on purpose, ` +
+    `The suite is ${suite}, run by \`npm run conformance\`; sparse manifests are refused by default, ` +
     'since a manifest is accepted only when what it names is there.';
   return [badge(columns), '', markdownTable(columns), '', note].join('\n');
 }

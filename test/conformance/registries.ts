@@ -38,7 +38,7 @@ export const registryKinds: readonly RegistryKind[] = [
   {
     name: 'scs',
     title: 'SCS',
-    markdown: '`npm run serve` on SCS, without redirects',
+    markdown: '`npm run serve` on a stand-in for SCS, without redirects',
     needs: onScs.needs,
     start: async () => await onBucket(onScs),
   },
