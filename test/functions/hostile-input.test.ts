@@ -432,12 +432,11 @@ describe('hostile input', () => {
           ? await client().send({ method: 'GET', path: reply.headers.location ?? '', headers })
           : reply;
       };
-      for (const range of ['bytes=10-', 'bytes=99999999999999999999-', 'bytes=-0'])
+      for (const range of ['bytes=10-', 'bytes=99999999999999999999-', 'bytes=-0', 'bytes=5-1'])
         assert.equal((await get(range)).status, 416, range);
       for (const range of [
         'bytes=',
         'bytes=a-b',
-        'bytes=5-1',
         'lines=1-2',
         `bytes=${'0-1,'.repeat(500)}0-1`,
       ]) {
