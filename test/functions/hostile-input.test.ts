@@ -434,12 +434,7 @@ describe('hostile input', () => {
       };
       for (const range of ['bytes=10-', 'bytes=99999999999999999999-', 'bytes=-0', 'bytes=5-1'])
         assert.equal((await get(range)).status, 416, range);
-      for (const range of [
-        'bytes=',
-        'bytes=a-b',
-        'lines=1-2',
-        `bytes=${'0-1,'.repeat(500)}0-1`,
-      ]) {
+      for (const range of ['bytes=', 'bytes=a-b', 'lines=1-2', `bytes=${'0-1,'.repeat(500)}0-1`]) {
         const reply = await get(range);
         assert.equal(reply.status, 200, range);
         assert.ok(reply.body.equals(text));
