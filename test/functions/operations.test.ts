@@ -3,5 +3,5 @@ import { folderStorage } from '../servers/storage.ts';
 import { tableOfOperations } from './operations/table.ts';
 
 describe('the table of operations on a folder', () => {
-  tableOfOperations(folderStorage);
+  tableOfOperations(folderStorage, { wire: true });
 });

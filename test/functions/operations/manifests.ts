@@ -568,6 +568,7 @@ export const manifestCases: readonly Case[] = [
   ...deleting,
   ...tagging,
   ...conditional,
-  ...negotiated,
-  ...namespaces,
 ];
+
+/** What depends on the request alone, and is the same on every store. */
+export const wireCases: readonly Case[] = [...negotiated, ...namespaces];

@@ -8,7 +8,7 @@ import { blobCases } from './blobs.ts';
 import { registerCases, type Bench, type Case } from './case.ts';
 import { FaultyClient } from './faulty-client.ts';
 import { listCases } from './lists.ts';
-import { manifestCases } from './manifests.ts';
+import { manifestCases, wireCases } from './manifests.ts';
 import { referrerCases } from './referrers.ts';
 import { uploadCases } from './uploads.ts';
 
@@ -21,17 +21,25 @@ const everything = {
   'catalog and tags': listCases,
 };
 
+export interface TableOptions {
+  readonly faulty?: boolean;
+  readonly serverOnly?: boolean;
+  readonly wire?: boolean;
+}
+
 /**
  * The table of operations, on each way a client reaches a registry on a storage. Once in a process.
  * @param faulty whether the storage fails now and then: operations may then fail as well, and say so
+ * @param wire whether cases come with it that are the same on every store
  * @param serverOnly leaves out the functions, where each request takes long
  */
 export function tableOfOperations(
   openStorage: () => Promise<TestStorage>,
-  { faulty = false, serverOnly = false }: { readonly faulty?: boolean; readonly serverOnly?: boolean } = {},
+  { faulty = false, serverOnly = false, wire = false }: TableOptions = {},
 ): void {
   let planes: Planes;
   const outcomes = faulty ? { passed: 0, failed: 0 } : undefined;
+  const tables = wire ? { ...everything, wire: wireCases } : everything;
   const ClientOf = faulty ? FaultyClient : Client;
 
   before(async () => {
@@ -61,13 +69,13 @@ export function tableOfOperations(
     });
   };
 
-  operations('through the streaming server', everything, ({ server }) => new ClientOf(server));
+  operations('through the streaming server', tables, ({ server }) => new ClientOf(server));
 
   if (serverOnly) return;
 
   operations(
     'through the functions, with uploads through the data plane',
-    everything,
+    tables,
     ({ gateway }) => new ClientOf(gateway),
   );
 
