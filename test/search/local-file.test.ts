@@ -94,7 +94,9 @@ describe('the list in a local file', () => {
     it('says which setting is wrong and what would be right', async () => {
       await write('a\n');
       for (const [wrong, why] of [
-        [folder.path, /EISDIR/],
+        [folder.path, /no regular file/],
+        // A reindex would put a file in its place.
+        ['/dev/null', /no regular file/],
         [join(path, 'list'), /ENOTDIR/],
         ['/proc/stowage/list', /ENOENT/],
       ] as const) {
