@@ -34,8 +34,8 @@ describe('OCI distribution conformance', needed(installed), () => {
         await registry.stop();
       });
 
-      // Both are the same tests here, told differently: `npm run conformance` runs both on each.
-      for (const version of kind.name === 'folder' ? specVersions : specVersions.slice(0, 1))
+      // The other is the same tests, told differently: `npm run conformance` runs both on each.
+      for (const version of specVersions.slice(0, 1))
         it(`version ${version}`, async () => {
           const suite = theSuite();
           const results = await suite.run(registry.address, version, join(folder.path, kind.name, version));

@@ -562,13 +562,10 @@ const namespaces: readonly Case[] = (
   ),
 );
 
-export const manifestCases: readonly Case[] = [
-  ...pushing,
-  ...pulling,
-  ...deleting,
-  ...tagging,
-  ...conditional,
-];
+export const manifestCases: readonly Case[] = [...pushing, ...pulling, ...deleting];
+
+/** What OCI Distribution 1.1 and HTTP's conditions add. */
+export const newerManifestCases: readonly Case[] = [...tagging, ...conditional];
 
 /** What depends on the request alone, and is the same on every store. */
 export const wireCases: readonly Case[] = [...negotiated, ...namespaces];

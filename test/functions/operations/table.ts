@@ -8,7 +8,7 @@ import { blobCases } from './blobs.ts';
 import { registerCases, type Bench, type Case } from './case.ts';
 import { FaultyClient } from './faulty-client.ts';
 import { listCases } from './lists.ts';
-import { manifestCases, wireCases } from './manifests.ts';
+import { manifestCases, newerManifestCases, wireCases } from './manifests.ts';
 import { referrerCases } from './referrers.ts';
 import { uploadCases } from './uploads.ts';
 
@@ -17,9 +17,11 @@ const everything = {
   blobs: blobCases,
   uploads: uploadCases,
   manifests: manifestCases,
-  referrers: referrerCases,
   'catalog and tags': listCases,
 };
+
+/** What asks a store for nothing that the others do not. */
+const newer = { 'newer manifests': newerManifestCases, referrers: referrerCases };
 
 export interface TableOptions {
   readonly faulty?: boolean;
@@ -30,7 +32,7 @@ export interface TableOptions {
 /**
  * The table of operations, on each way a client reaches a registry on a storage. Once in a process.
  * @param faulty whether the storage fails now and then: operations may then fail as well, and say so
- * @param wire whether cases come with it that are the same on every store
+ * @param wire whether cases come with it that are the same on every store, and the newer ones on every plane
  * @param serverOnly leaves out the functions, where each request takes long
  */
 export function tableOfOperations(
@@ -39,7 +41,7 @@ export function tableOfOperations(
 ): void {
   let planes: Planes;
   const outcomes = faulty ? { passed: 0, failed: 0 } : undefined;
-  const tables = wire ? { ...everything, wire: wireCases } : everything;
+  const tables = wire ? { ...everything, ...newer, wire: wireCases } : everything;
   const ClientOf = faulty ? FaultyClient : Client;
 
   before(async () => {
@@ -69,7 +71,11 @@ export function tableOfOperations(
     });
   };
 
-  operations('through the streaming server', tables, ({ server }) => new ClientOf(server));
+  operations(
+    'through the streaming server',
+    faulty ? everything : { ...newer, ...tables },
+    ({ server }) => new ClientOf(server),
+  );
 
   if (serverOnly) return;
 
