@@ -1,5 +1,5 @@
 import { isRepositoryName, parseRepositoryName, type RepositoryName } from '../protocol/names.ts';
-import type { Page } from '../protocol/pages.ts';
+import { maxPage, type Page } from '../protocol/pages.ts';
 import type { ObjectStore } from '../storage/store.ts';
 import { repositoriesPrefix, repositoryDelimiter, repositoryPrefix } from './layout.ts';
 import { namesInOrder, type NamePage } from './name-order.ts';
@@ -32,6 +32,17 @@ export class Catalog {
       },
       page,
     );
+  }
+
+  /** Every repository in byte order, page by page. Fails once the signal is aborted. */
+  async *all(signal?: AbortSignal): AsyncGenerator<RepositoryName, void> {
+    for (let last = '', more = true; more;) {
+      signal?.throwIfAborted();
+      const page: NamePage = await this.list({ n: maxPage, last });
+      yield* page.names as readonly RepositoryName[];
+      more = page.more;
+      last = page.names.at(-1) ?? last;
+    }
   }
 
   /** Whether anything lies below a repository. */

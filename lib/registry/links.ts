@@ -57,6 +57,20 @@ export async function orUndefined<T>(read: Promise<T>): Promise<T | undefined> {
   }
 }
 
+/**
+ * The result of a read, or undefined where what it is about does not exist, was altered, or is too large: for one of many,
+ * which is not to hide the others.
+ */
+export async function readable<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading;
+  } catch (error) {
+    const isDamaged = error instanceof RegistryError && error.failure === 'UNKNOWN';
+    if (isDamaged || error instanceof ObjectNotFound || error instanceof ObjectTooLarge) return undefined;
+    throw error;
+  }
+}
+
 function linkedDigest(bytes: Buffer, key: string): Digest {
   try {
     return parseDigest(bytes.toString('latin1').trim());

@@ -11,6 +11,7 @@ import type { ObjectHead, ObjectStore } from '../storage/store.ts';
 import type { Blobs } from './blobs.ts';
 import { digestOf } from './content-hash.ts';
 import { blobData, revisionLink } from './layout.ts';
+import { inParallel } from './in-parallel.ts';
 import { exists, writeLink } from './links.ts';
 import { loadManifest, ManifestCache, StoredManifest } from './manifest-cache.ts';
 import type { Referrers } from './referrers.ts';
@@ -264,9 +265,7 @@ async function without(
   digests: readonly Digest[],
   has: (digest: Digest) => Promise<boolean>,
 ): Promise<Digest[]> {
-  const found: boolean[] = [];
-  for (let i = 0; i < digests.length; i += parallelChecks)
-    found.push(...(await Promise.all(digests.slice(i, i + parallelChecks).map(has))));
+  const found = await inParallel(digests, parallelChecks, has);
   return digests.filter((_, i) => found[i] !== true);
 }
 

@@ -1,5 +1,4 @@
 import type { Digest } from '../protocol/digests.ts';
-import { RegistryError } from '../protocol/errors.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import type { Page } from '../protocol/pages.ts';
 import {
@@ -28,8 +27,10 @@ import {
   revisionsPrefix,
   subjectPrefix,
 } from './layout.ts';
-import { exists, orUndefined } from './links.ts';
+import { inParallel } from './in-parallel.ts';
+import { exists, orUndefined, readable } from './links.ts';
 import { loadManifest, maxStoredSize } from './manifest-cache.ts';
+import { objectsBelow } from './objects-below.ts';
 import type { Tags } from './tags.ts';
 
 /** Manifests or entries read at once. Most have some hundred bytes, few have megabytes: see {@link maxBatchBytes}. */
@@ -131,7 +132,7 @@ export class Referrers {
     const descriptors: ReferrerDescriptor[] = [];
     let [bytes, read, scanned, next] = [0, 0, 0, last];
     for await (const some of batches(
-      this.#objects(subjectPrefix(name, subject), next && referrerKey(name, subject, next)),
+      objectsBelow(this.#store, subjectPrefix(name, subject), next && referrerKey(name, subject, next)),
     )) {
       if (scanned >= maxScanned || read > maxReadBytes) return { descriptors, next };
       const entries = await Promise.all(some.map(async (entry) => await this.#read(name, entry)));
@@ -165,7 +166,7 @@ export class Referrers {
     const added = await this.#scan(name, { at: scan.at, after: undefined }, full);
     const stale: string[] = [];
     const linked = new Set<Digest>();
-    for await (const { key } of this.#objects(revisionsPrefix(name))) {
+    for await (const { key } of objectsBelow(this.#store, revisionsPrefix(name))) {
       const digest = parseRevisionLink(name, key);
       if (digest !== undefined) linked.add(digest);
     }
@@ -183,18 +184,11 @@ export class Referrers {
   async #remove(name: RepositoryName, keys: readonly string[]): Promise<void> {
     await this.#store.delete(keys);
     const referrers = keys.flatMap((key) => parseReferrerKey(name, key)?.referrer ?? []);
-    for (const some of slices(referrers))
-      await Promise.all(
-        some.map(async (digest) => {
-          await this.#addFrom(name, digest);
-        }),
-      );
+    await inParallel(referrers, parallelReads, async (digest) => await this.#addFrom(name, digest));
   }
 
   async #entries(name: RepositoryName): Promise<string[]> {
-    const keys: string[] = [];
-    for await (const { key } of this.#objects(referrersPrefix(name))) keys.push(key);
-    return keys;
+    return await Array.fromAsync(objectsBelow(this.#store, referrersPrefix(name)), ({ key }) => key);
   }
 
   /** An entry, unless its manifest is gone. One that is damaged is made anew. */
@@ -270,7 +264,7 @@ export class Referrers {
     const isFresh = ({ lastModified }: ObjectInfo) =>
       full || at === undefined || lastModified.getTime() > at - slack;
     let [added, found] = [0, 0];
-    for await (const some of batches(this.#objects(revisionsPrefix(name), after))) {
+    for await (const some of batches(objectsBelow(this.#store, revisionsPrefix(name), after))) {
       const digests = some.filter(isFresh).flatMap(({ key }) => parseRevisionLink(name, key) ?? []);
       const news = await Promise.all(digests.map(async (digest) => await this.#addLinked(name, digest)));
       added += news.filter(Boolean).length;
@@ -289,9 +283,8 @@ export class Referrers {
     if (index === undefined || this.#tagged.get(known) === index) return;
     const bytes = await readable(loadManifest(this.#store, index));
     const digests = bytes === undefined ? [] : [...new Set(readIndexed(bytes))].slice(0, maxTagged);
-    let read = 0;
-    for (const some of slices(digests, parallelUnknown)) {
-      if (read > maxReadBytes) break;
+    for (let at = 0, read = 0; at < digests.length && read <= maxReadBytes; at += parallelUnknown) {
+      const some = digests.slice(at, at + parallelUnknown);
       const sizes = await Promise.all(some.map(async (digest) => await this.#addFrom(name, digest, subject)));
       read += sizes.reduce((sum, size) => sum + size, 0);
     }
@@ -333,14 +326,6 @@ export class Referrers {
     const bytes = await readable(loadManifest(this.#store, digest));
     return bytes && readReferrer(bytes, digest);
   }
-
-  async *#objects(prefix: string, after = ''): AsyncGenerator<ObjectInfo> {
-    for (let next: string | undefined = after; next !== undefined;) {
-      const listing = await this.#store.list({ prefix, startAfter: next });
-      yield* listing.objects;
-      next = listing.next;
-    }
-  }
 }
 
 async function* batches(objects: AsyncIterable<ObjectInfo>): AsyncGenerator<ObjectInfo[]> {
@@ -354,21 +339,4 @@ async function* batches(objects: AsyncIterable<ObjectInfo>): AsyncGenerator<Obje
     bytes += object.size;
   }
   if (batch.length > 0) yield batch;
-}
-
-/** What is read, or undefined where it is not there, altered, or too large: one of them is not to hide the others. */
-async function readable<T>(reading: Promise<T>): Promise<T | undefined> {
-  try {
-    return await reading;
-  } catch (error) {
-    const isDamaged = error instanceof RegistryError && error.failure === 'UNKNOWN';
-    if (isDamaged || error instanceof ObjectNotFound || error instanceof ObjectTooLarge) return undefined;
-    throw error;
-  }
-}
-
-function slices<T>(items: readonly T[], size = parallelReads): T[][] {
-  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) =>
-    items.slice(i * size, (i + 1) * size),
-  );
 }

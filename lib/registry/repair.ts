@@ -1,5 +1,4 @@
-import type { RepositoryName } from '../protocol/names.ts';
-import { maxPage } from '../protocol/pages.ts';
+import { inParallel } from './in-parallel.ts';
 import type { Registry } from './registry.ts';
 
 /** Repositories whose referrers are repaired at once. */
@@ -21,20 +20,12 @@ export async function repairReferrers(
   { catalog, referrers }: Pick<Registry, 'catalog' | 'referrers'>,
   full = false,
 ): Promise<RepairedReferrers> {
-  let [repositories, added, removed] = [0, 0, 0];
-  for (let last = '', more = true; more;) {
-    const page = await catalog.list({ n: maxPage, last });
-    for (let at = 0; at < page.names.length; at += parallelRepairs) {
-      const some = page.names.slice(at, at + parallelRepairs) as RepositoryName[];
-      const repaired = await Promise.all(some.map(async (name) => await referrers.repair(name, full)));
-      for (const one of repaired.filter((result) => result !== undefined)) {
-        repositories += 1;
-        added += one.added;
-        removed += one.removed;
-      }
-    }
-    more = page.more;
-    last = page.names.at(-1) ?? last;
-  }
-  return { repositories, added, removed };
+  const names = await Array.fromAsync(catalog.all());
+  const all = await inParallel(names, parallelRepairs, async (name) => await referrers.repair(name, full));
+  const repaired = all.filter((one) => one !== undefined);
+  return {
+    repositories: repaired.length,
+    added: repaired.reduce((sum, one) => sum + one.added, 0),
+    removed: repaired.reduce((sum, one) => sum + one.removed, 0),
+  };
 }

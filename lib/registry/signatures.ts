@@ -1,11 +1,10 @@
 import { digestParts, type Digest } from '../protocol/digests.ts';
-import { RegistryError } from '../protocol/errors.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import { withSignatures } from '../protocol/signed-manifests.ts';
-import { ObjectTooLarge, type ObjectStore } from '../storage/store.ts';
+import type { ObjectStore } from '../storage/store.ts';
 import { digestOf } from './content-hash.ts';
 import { blobData, signaturesPrefix } from './layout.ts';
-import { orUndefined, readLink } from './links.ts';
+import { readable, readLink } from './links.ts';
 
 /** Bytes of a signature; one with a chain of certificates has some thousand. */
 const maxSignature = 256 * 1024;
@@ -34,14 +33,9 @@ export async function readSigned(
 
 /** @returns undefined where it is gone or damaged: the others are as good without it */
 async function readSignature(store: ObjectStore, key: string): Promise<Buffer | undefined> {
-  try {
-    const link = await readLink(store, key);
-    const blob = link && (await orUndefined(store.read(blobData(link.digest), maxSignature)));
-    const algorithm = link && digestParts(link.digest).algorithm;
-    return blob !== undefined && digestOf(blob.bytes, algorithm) === link?.digest ? blob.bytes : undefined;
-  } catch (error) {
-    const isDamaged = error instanceof RegistryError && error.failure === 'UNKNOWN';
-    if (isDamaged || error instanceof ObjectTooLarge) return undefined;
-    throw error;
-  }
+  const link = await readable(readLink(store, key));
+  if (link === undefined) return undefined;
+  const blob = await readable(store.read(blobData(link.digest), maxSignature));
+  const isWhole = blob && digestOf(blob.bytes, digestParts(link.digest).algorithm) === link.digest;
+  return isWhole === true ? blob.bytes : undefined;
 }

@@ -8,6 +8,8 @@ import {
   type ObjectStore,
 } from '../storage/store.ts';
 import { blobsPrefix, isBlobData, parseUploadKey, uploadSession, uploadsPrefix } from './layout.ts';
+import { inParallel } from './in-parallel.ts';
+import { objectsBelow } from './objects-below.ts';
 
 const hour = 60 * 60 * 1000;
 
@@ -137,7 +139,7 @@ class Sweeper {
   /** Sessions and data, a batch at a time. */
   async *uploads(): AsyncGenerator<Swept, void> {
     for await (const batch of batches(this.#oldUploads())) {
-      const prepared = await inParallel(batch, async (upload) => await this.#prepare(upload));
+      const prepared = await inParallel(batch, parallel, async (upload) => await this.#prepare(upload));
       yield* prepared.filter((one) => one !== undefined && 'kind' in one);
       yield* await this.#delete(prepared.filter((one) => one !== undefined && 'keys' in one));
     }
@@ -146,7 +148,7 @@ class Sweeper {
   /** After the uploads: on most stores those of sessions that went are no longer listed. */
   async *multiparts(): AsyncGenerator<Swept, void> {
     for await (const batch of batches(this.#oldMultiparts())) {
-      const swept = await inParallel(batch, async (upload) => await this.#abortUnrecorded(upload));
+      const swept = await inParallel(batch, parallel, async (upload) => await this.#abortUnrecorded(upload));
       yield* swept.filter((one) => one !== undefined);
     }
   }
@@ -210,7 +212,7 @@ class Sweeper {
     } catch (error) {
       const [plan, ...rest] = plans;
       if (plan !== undefined && rest.length === 0) return [{ kind: 'failure', key: plan.key, error }];
-      return (await inParallel(plans, async (one) => await this.#delete([one]))).flat();
+      return (await inParallel(plans, parallel, async (one) => await this.#delete([one]))).flat();
     }
   }
 
@@ -237,7 +239,7 @@ class Sweeper {
 /** The uploads in a bucket with their objects, which lie side by side in a listing. */
 async function* uploadsOf(store: ObjectStore): AsyncGenerator<UploadObjects, void> {
   let upload: UploadObjects | undefined;
-  for await (const object of objectsOf(store, uploadsPrefix)) {
+  for await (const object of objectsBelow(store, uploadsPrefix)) {
     const key = parseUploadKey(object.key);
     if (key === undefined) continue;
     if (upload !== undefined && upload.id !== key.id) yield upload;
@@ -249,14 +251,6 @@ async function* uploadsOf(store: ObjectStore): AsyncGenerator<UploadObjects, voi
         : { id: key.id, session, data: [...data, object] };
   }
   if (upload !== undefined) yield upload;
-}
-
-async function* objectsOf(store: ObjectStore, prefix: string): AsyncGenerator<ObjectInfo, void> {
-  for (let next: string | undefined = ''; next !== undefined;) {
-    const page = await store.list({ prefix, ...(next === '' ? {} : { startAfter: next }) });
-    yield* page.objects;
-    next = page.next;
-  }
 }
 
 /** @returns undefined when there is none (any more) */
@@ -335,13 +329,6 @@ async function* batches<T>(items: AsyncIterable<T>): AsyncGenerator<readonly T[]
     batch = [];
   }
   if (batch.length > 0) yield batch;
-}
-
-async function inParallel<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = [];
-  for (let at = 0; at < items.length; at += parallel)
-    results.push(...(await Promise.all(items.slice(at, at + parallel).map(work))));
-  return results;
 }
 
 /** What a sweep came to, in numbers. */

@@ -10,7 +10,7 @@ import { RegistryError } from '../protocol/errors.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import type { Page } from '../protocol/pages.ts';
 import { isTag, parseTag, type Tag } from '../protocol/tags.ts';
-import { PreconditionFailed, type ObjectInfo, type ObjectStore, type PutOptions } from '../storage/store.ts';
+import { PreconditionFailed, type ObjectStore, type PutOptions } from '../storage/store.ts';
 import {
   repositoryPrefix,
   revisionLink,
@@ -20,7 +20,9 @@ import {
   tagLinkSuffix,
   tagsPrefix,
 } from './layout.ts';
+import { inParallel } from './in-parallel.ts';
 import { exists, readLink, writeLink, type Link } from './links.ts';
+import { objectsBelow } from './objects-below.ts';
 import { namesInOrder, type NamePage } from './name-order.ts';
 
 /** Tags whose links are read at once. */
@@ -111,7 +113,7 @@ export class Tags {
   async find(name: RepositoryName, tag: Tag): Promise<StoredTag | undefined> {
     const [known, past] = await Promise.all([
       exists(this.#store, tagLink(name, tag)),
-      this.#objects(`${tagsPrefix(name)}${tag}${tagIndexDelimiter}`),
+      Array.fromAsync(objectsBelow(this.#store, `${tagsPrefix(name)}${tag}${tagIndexDelimiter}`)),
     ]);
     return known ? { link: tagLink(name, tag), past: past.map(({ key }) => key) } : undefined;
   }
@@ -119,11 +121,7 @@ export class Tags {
   /** The tags that point at a manifest now; not those that once did. */
   async pointingAt(name: RepositoryName, digest: Digest): Promise<StoredTag[]> {
     const tags = await this.#all(name);
-    const pointing: boolean[] = [];
-    for (let i = 0; i < tags.length; i += parallelReads) {
-      const some = tags.slice(i, i + parallelReads);
-      pointing.push(...(await Promise.all(some.map(async (tag) => await this.#pointsAt(tag, digest)))));
-    }
+    const pointing = await inParallel(tags, parallelReads, async (tag) => await this.#pointsAt(tag, digest));
     return tags.filter((_, i) => pointing[i]);
   }
 
@@ -152,7 +150,7 @@ export class Tags {
   /** Every tag of a repository that has a link, from one listing. */
   async #all(name: RepositoryName): Promise<ListedTag[]> {
     const prefix = tagsPrefix(name);
-    const objects = await this.#objects(prefix);
+    const objects = await Array.fromAsync(objectsBelow(this.#store, prefix));
     const past = new Map<string, string[]>();
     for (const { key } of objects) {
       const [tag = ''] = key.slice(prefix.length).split('/', 1);
@@ -166,16 +164,6 @@ export class Tags {
       const isLink = key.endsWith(tagLinkSuffix) && isTag(tag);
       return isLink ? [{ link: key, past: past.get(tag) ?? [], etag }] : [];
     });
-  }
-
-  async #objects(prefix: string): Promise<ObjectInfo[]> {
-    const objects: ObjectInfo[] = [];
-    for (let next: string | undefined = ''; next !== undefined;) {
-      const listing = await this.#store.list({ prefix, startAfter: next });
-      objects.push(...listing.objects);
-      next = listing.next;
-    }
-    return objects;
   }
 
   /** A repository is known once anything lies below it, and stays so after its last tag goes. */

@@ -1,4 +1,4 @@
-import { maxPage, type Page } from '../protocol/pages.ts';
+import type { Page } from '../protocol/pages.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import type { Catalog } from '../registry/catalog.ts';
 import type { NamePage } from '../registry/name-order.ts';
@@ -42,15 +42,7 @@ export class BucketSearch implements SearchBackend {
 /** The names in a bucket, for a list to be made of them. Fails once the signal is aborted. */
 export function bucketNames(catalog: Catalog, signal?: AbortSignal): BucketNames {
   return {
-    async *all() {
-      for (let last = '', more = true; more;) {
-        signal?.throwIfAborted();
-        const page: NamePage = await catalog.list({ n: maxPage, last });
-        yield* page.names;
-        more = page.more;
-        last = page.names.at(-1) ?? last;
-      }
-    },
+    all: () => catalog.all(signal),
     has: async (name: RepositoryName) => {
       signal?.throwIfAborted();
       return await catalog.has(name);

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RegistryError } from '../protocol/errors.ts';
 import { isRepositoryName, type RepositoryName } from '../protocol/names.ts';
 import type { Page } from '../protocol/pages.ts';
+import { inParallel } from '../registry/in-parallel.ts';
 import type { NamePage } from '../registry/name-order.ts';
 import { ignoring } from '../storage/file-errors.ts';
 import { compareKeys } from '../storage/store.ts';
@@ -218,17 +219,13 @@ async function missing(
   names: readonly string[],
   onAnswer: (isMissing: boolean) => void = () => undefined,
 ): Promise<string[]> {
-  const gone: string[] = [];
-  const ask = async (name: RepositoryName) => {
+  const known = names.filter(isRepositoryName);
+  const gone = await inParallel(known, parallelQuestions, async (name) => {
     const isMissing = !(await bucket.has(name));
-    if (isMissing) gone.push(name);
     onAnswer(isMissing);
-  };
-  for (let at = 0; at < names.length; at += parallelQuestions) {
-    const some = names.slice(at, at + parallelQuestions).filter(isRepositoryName);
-    await Promise.all(some.map(ask));
-  }
-  return gone;
+    return isMissing;
+  });
+  return known.filter((_, i) => gone[i]);
 }
 
 /** Tells at once that nothing is done yet, and then of each so many changes more. */

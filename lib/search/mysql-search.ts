@@ -1,6 +1,7 @@
 import { RegistryError } from '../protocol/errors.ts';
 import { isRepositoryName, type RepositoryName } from '../protocol/names.ts';
 import type { Page } from '../protocol/pages.ts';
+import { inParallel } from '../registry/in-parallel.ts';
 import type { NamePage } from '../registry/name-order.ts';
 import { MysqlConnections, type Execute } from './mysql-connections.ts';
 import type { MysqlConfig } from './mysql-dsn.ts';
@@ -302,14 +303,9 @@ async function makeWhole(execute: Execute): Promise<number> {
 
 /** Names of the table that are none in a bucket, or of which it has nothing. */
 async function withoutExisting(bucket: BucketNames, names: readonly string[]): Promise<string[]> {
-  const gone: string[] = [];
-  for (const some of slices(names, parallelProbes))
-    await Promise.all(
-      some.map(async (name) => {
-        if (!isRepositoryName(name) || !(await bucket.has(name))) gone.push(name);
-      }),
-    );
-  return gone;
+  const isGone = async (name: string) => !isRepositoryName(name) || !(await bucket.has(name));
+  const gone = await inParallel(names, parallelProbes, isGone);
+  return names.filter((_, i) => gone[i]);
 }
 
 function namesOf(rows: readonly Readonly<Record<string, unknown>>[]): string[] {
