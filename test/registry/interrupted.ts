@@ -1,5 +1,22 @@
 import type { ObjectStore } from '../../lib/storage/store.ts';
 
+/** A store that does something before each of its calls, and fails where that does. */
+export function intercepted<S extends ObjectStore>(
+  store: S,
+  before: (method: string, args: readonly unknown[]) => unknown,
+): S {
+  return new Proxy(store, {
+    get(target, property) {
+      const value: unknown = Reflect.get(target, property, target);
+      if (typeof value !== 'function') return value;
+      return async (...args: unknown[]) => {
+        await before(String(property), args);
+        return await (Reflect.apply(value, target, args) as Promise<unknown>);
+      };
+    },
+  });
+}
+
 /** A store that does something else, once, before its call number `at` from 0. */
 export function interrupted(
   store: ObjectStore,
@@ -8,18 +25,10 @@ export function interrupted(
 ): { store: ObjectStore; happened: () => boolean } {
   let calls = 0;
   let happened = false;
-  const proxy = new Proxy(store, {
-    get(target, property) {
-      const value: unknown = Reflect.get(target, property, target);
-      if (typeof value !== 'function') return value;
-      return async (...args: unknown[]) => {
-        if (calls++ === at) {
-          happened = true;
-          await other();
-        }
-        return await (Reflect.apply(value, target, args) as Promise<unknown>);
-      };
-    },
+  const between = intercepted(store, async () => {
+    if (calls++ !== at) return;
+    happened = true;
+    await other();
   });
-  return { store: proxy, happened: () => happened };
+  return { store: between, happened: () => happened };
 }

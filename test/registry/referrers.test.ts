@@ -17,7 +17,7 @@ import { createRegistry, type Registry } from '../../lib/registry/registry.ts';
 import { repairReferrers } from '../../lib/registry/repair.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { descriptor, digestOf, indexType, manifest } from '../functions/client.ts';
-import { interrupted } from './interrupted.ts';
+import { intercepted, interrupted } from './interrupted.ts';
 import { MemoryStore } from './memory-store.ts';
 
 const name = parseRepositoryName('team/app');
@@ -165,15 +165,8 @@ describe('manifests that distribution took', () => {
     for (let i = 0; i < 50; i++)
       await layManifest(store, referrerBytes(i, i < 3 ? more : { subject: undefined, i }));
     const calls: string[] = [];
-    const counting = new Proxy(store, {
-      get(target, property) {
-        const value: unknown = Reflect.get(target, property, target);
-        if (typeof value !== 'function') return value;
-        return async (...args: unknown[]) => {
-          calls.push(`${String(property)} ${JSON.stringify(args[0])}`);
-          return await (Reflect.apply(value, target, args) as Promise<unknown>);
-        };
-      },
+    const counting = intercepted(store, (property, args) => {
+      calls.push(`${property} ${JSON.stringify(args[0])}`);
     });
     const registry = createRegistry(counting);
     assert.equal((await listed(registry)).length, 3);
@@ -189,16 +182,9 @@ describe('manifests that distribution took', () => {
     for (let i = 0; i < 3500; i++)
       await layManifest(store, referrerBytes(i, i % 500 === 0 ? more : { subject: undefined, i }));
     let [budget, reads] = [0, 0];
-    const failing = new Proxy(store, {
-      get(target, property) {
-        const value: unknown = Reflect.get(target, property, target);
-        if (typeof value !== 'function') return value;
-        return async (...args: unknown[]) => {
-          const isManifest = property === 'read' && String(args[0]).includes('/v2/blobs/');
-          if (isManifest && (reads += 1) > budget) throw new Error('cut off');
-          return await (Reflect.apply(value, target, args) as Promise<unknown>);
-        };
-      },
+    const failing = intercepted(store, (property, args) => {
+      const isManifest = property === 'read' && String(args[0]).includes('/v2/blobs/');
+      if (isManifest && (reads += 1) > budget) throw new Error('cut off');
     });
     let tries = 0;
     for (let found: readonly Digest[] | undefined; found === undefined;) {
@@ -230,15 +216,8 @@ describe('manifests that distribution took', () => {
   it('are looked at once at a tag that names one of them a thousand times, or very many', async () => {
     const store = new MemoryStore();
     const reads: string[] = [];
-    const counting = new Proxy(store, {
-      get(target, property) {
-        const value: unknown = Reflect.get(target, property, target);
-        if (typeof value !== 'function') return value;
-        return async (...args: unknown[]) => {
-          if (property === 'read') reads.push(String(args[0]));
-          return await (Reflect.apply(value, target, args) as Promise<unknown>);
-        };
-      },
+    const counting = intercepted(store, (property, args) => {
+      if (property === 'read') reads.push(String(args[0]));
     });
     const registry = createRegistry(counting);
     const absent = { ...about, digest: `sha256:${'a'.repeat(64)}` };
@@ -265,15 +244,8 @@ describe('manifests that distribution took', () => {
     const store = new MemoryStore();
     for (let i = 0; i < 40; i++) await layManifest(store, referrerBytes(i));
     let reads = 0;
-    const counting = new Proxy(store, {
-      get(target, property) {
-        const value: unknown = Reflect.get(target, property, target);
-        if (typeof value !== 'function') return value;
-        return async (...args: unknown[]) => {
-          if (property === 'read' && String(args[0]).includes('/v2/blobs/')) reads += 1;
-          return await (Reflect.apply(value, target, args) as Promise<unknown>);
-        };
-      },
+    const counting = intercepted(store, (property, args) => {
+      if (property === 'read' && String(args[0]).includes('/v2/blobs/')) reads += 1;
     });
     const registry = createRegistry(counting);
     const all = await Promise.all(Array.from({ length: 8 }, async () => await listed(registry)));
