@@ -9,6 +9,7 @@ import { createRegistry } from '../../lib/registry/registry.ts';
 import type { Chunk, Uploads } from '../../lib/registry/uploads.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import type { BucketProxy } from '../servers/bucket-proxy.ts';
+import { interrupted } from './interrupted.ts';
 
 /*
  * Two writers of one upload: before the k-th call one of them makes of the bucket, for every k, the other does all of
@@ -95,7 +96,7 @@ export interface Arena {
 
 /** Interrupts between the calls of a store. */
 export function betweenCalls(store: ObjectStore): Arena {
-  return { store, interrupted: (k, meanwhile) => interruptedCall(store, k, meanwhile) };
+  return { store, interrupted: (k, meanwhile) => interrupted(store, k - 1, meanwhile) };
 }
 
 /** Interrupts between the requests that calls consist of. @param proxied the same bucket through the proxy */
@@ -115,26 +116,6 @@ export function betweenRequests(store: ObjectStore, proxied: ObjectStore, proxy:
       return { store: proxied, happened: () => happened };
     },
   };
-}
-
-function interruptedCall(base: ObjectStore, k: number, meanwhile: () => Promise<void>): Interrupted {
-  let calls = 0;
-  let happened = false;
-  const store = new Proxy(base, {
-    get(target, property) {
-      const value: unknown = Reflect.get(target, property);
-      if (typeof value !== 'function') return value;
-      return async (...args: unknown[]) => {
-        calls += 1;
-        if (calls === k) {
-          await meanwhile();
-          happened = true;
-        }
-        return (await Reflect.apply(value, target, args)) as unknown;
-      };
-    },
-  });
-  return { store, happened: () => happened };
 }
 
 export interface Case {
