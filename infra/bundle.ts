@@ -6,6 +6,7 @@
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { build, type BuildOptions, type ImportKind } from 'esbuild';
+import { bundling } from './bundling.ts';
 import { describeAllFunctions, functionNames } from './gateway.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -17,25 +18,7 @@ const maxStart = 600 * 1024;
 /** Bytes of the client of a store or of a list of repositories, which the settings choose. */
 const maxClient = 1100 * 1024;
 
-/** Packages in CommonJS ask for `require`, which a module does not have. */
-const banner = {
-  js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
-};
-
-const common = {
-  outdir: output,
-  bundle: true,
-  platform: 'node',
-  target: 'node24',
-  format: 'esm',
-  outExtension: { '.js': '.mjs' },
-  // Some packages' CommonJS form defeats tree shaking.
-  mainFields: ['module', 'main'],
-  sourcemap: true,
-  legalComments: 'none',
-  banner,
-  write: false,
-} satisfies BuildOptions;
+const common = { ...bundling, outdir: output, sourcemap: true, write: false } satisfies BuildOptions;
 const { metafile, outputFiles: functionFiles } = await build({
   ...common,
   entryPoints: functionNames.map((name) => ({

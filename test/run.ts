@@ -10,6 +10,7 @@ import type { TestEvent } from 'node:test/reporters';
 import { parseArgs } from 'node:util';
 import { keepIn, keepLog } from './logs/kept.ts';
 import { Report } from './report.ts';
+import { bundlePrograms } from './servers/programs.ts';
 
 /** For each test and hook, in milliseconds. A suite may take as long as its tests. */
 const TEST_TIMEOUT = 5 * 60_000;
@@ -32,14 +33,15 @@ async function main(): Promise<number> {
   const report = new Report();
   const signal = AbortSignal.any([interruption(), AbortSignal.timeout(RUN_TIMEOUT)]);
   // Not a folder of servers/: that would end this process at the first signal, without a report.
-  const logs = mkdtempSync(join(tmpdir(), 'stowage-logs-'));
-  keepIn(logs);
+  const folder = mkdtempSync(join(tmpdir(), 'stowage-run-'));
+  keepIn(folder);
   // Hundreds of processes are started, each of which would compile the same files.
-  process.env['NODE_COMPILE_CACHE'] ??= logs;
+  process.env['NODE_COMPILE_CACHE'] ??= folder;
+  await bundlePrograms(join(folder, 'programs'));
   await runFiles(files, report, signal, patterns);
   // Only a whole run has logged all there is.
   if (positionals.length === 0 && patterns === undefined) await runFiles([allLogs], report, signal);
-  rmSync(logs, { recursive: true, force: true });
+  rmSync(folder, { recursive: true, force: true });
   return report.finish();
 }
 

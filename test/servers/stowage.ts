@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { keepLog, keepSecrets } from '../logs/kept.ts';
 import { freePort } from './ports.ts';
 import { cleanEnvironment, launch, type Server } from './process.ts';
+import { programFile } from './programs.ts';
 import { serves, type Registry } from './registry.ts';
 
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
@@ -27,7 +28,7 @@ export async function serve(place: Place, env: NodeJS.ProcessEnv = {}): Promise<
   const ready = async () => await serves(address);
   return registry(
     address,
-    await run('infra/serve.ts', place, { ...env, REGISTRY_HTTP_ADDR: address }, ready),
+    await run(programFile('infra/serve.ts'), place, { ...env, REGISTRY_HTTP_ADDR: address }, ready),
   );
 }
 
@@ -47,7 +48,12 @@ export async function functions(place: Place, env: NodeJS.ProcessEnv = {}): Prom
   const port = await freePort();
   const address = `127.0.0.1:${port}`;
   const ready = async () => await serves(address);
-  const server = await run('test/servers/functions.ts', place, { PORT: String(port), ...env }, ready);
+  const server = await run(
+    programFile('test/servers/functions.ts'),
+    place,
+    { PORT: String(port), ...env },
+    ready,
+  );
   const kill = async () => {
     process.kill(server.pid, 'SIGKILL');
     await server.stop();
@@ -63,11 +69,11 @@ export function placeSettings(place: Place): Readonly<Record<string, string>> {
 /** As in the scripts of package.json. */
 const flags = ['--max-semi-space-size=2'];
 
-async function run(program: string, place: Place, env: NodeJS.ProcessEnv, ready: () => Promise<boolean>) {
+async function run(file: string, place: Place, env: NodeJS.ProcessEnv, ready: () => Promise<boolean>) {
   const settings = { ...placeSettings(place), ...env };
   keepSecrets(settings);
   const options = { cwd: PROJECT, env: cleanEnvironment(settings), logged: keepLog() };
-  return await launch(process.execPath, [...flags, program], ready, options);
+  return await launch(process.execPath, [...flags, file], ready, options);
 }
 
 function registry(address: string, server: Server): Stowage {

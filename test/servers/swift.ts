@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { temporaryFolder } from './folder.ts';
 import { freePort } from './ports.ts';
-import { command, launch, type Server } from './process.ts';
+import { launch, type Server } from './process.ts';
 import type { S3Server } from './s3.ts';
 
 const MiB = 1024 ** 2;
@@ -24,25 +24,49 @@ type Kind = (typeof KINDS)[number];
 /** Debian's, which has Swift's modules; another `python3` may come first on the path. */
 const PYTHON = '/usr/bin/python3';
 
-/** Runs one of Swift's programs with the swift.conf of a folder: the servers themselves only know /etc/swift. */
-const WITH_CONFIGURATION = `
-import runpy, sys
-from swift.common.utils import set_swift_dir
-set_swift_dir(sys.argv[1])
-sys.argv = sys.argv[2:]
-runpy.run_path(sys.argv[0], run_name='__main__')
-`;
-
-/** Says where the objects of each kind are: all on the one device. In one go, as Python takes half a second to start. */
-const WRITE_RINGS = `
-import sys
+/**
+ * Starts the proxy and the storage servers as processes of one that has loaded Python's modules for all, which takes each a
+ * second or two of a processor otherwise. They end with it, however it ends, and it ends with any of them.
+ *
+ * Its arguments are a folder that has their configurations, as the programs themselves only know /etc/swift; the host; and
+ * for each kind of storage its name and port, at which the rings then say that all objects of the kind are, on the one device.
+ */
+const CLUSTER = `
+import ctypes, os, runpy, signal, sys
+import eventlet.hubs
+import swift.account.server, swift.container.server, swift.obj.server, swift.proxy.server
+import swift.common.middleware.s3api.s3api, swift.common.wsgi
 from swift.common.ring import RingBuilder
-folder, host, *rings = sys.argv[1:]
-for kind, port in zip(rings[::2], rings[1::2]):
+from swift.common.utils import eventlet_monkey_patch, get_hub, set_swift_dir
+
+folder, host, *storage = sys.argv[1:]
+set_swift_dir(folder)
+kinds = storage[::2]
+for kind, port in zip(kinds, storage[1::2]):
     builder = RingBuilder(4, 1, 0)
     builder.add_dev({'region': 1, 'zone': 1, 'ip': host, 'port': int(port), 'device': 'd1', 'weight': 1})
     builder.rebalance()
     builder.get_ring().save(f'{folder}/{kind}.ring.gz')
+
+# It goes through all objects many times, and is done only once.
+eventlet_monkey_patch()
+PR_SET_PDEATHSIG = 1
+parent = os.getpid()
+servers = []
+for kind in [*kinds, 'proxy']:
+    pid = os.fork()
+    if pid == 0:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+        eventlet.hubs.use_hub(get_hub())
+        sys.argv = [f'/usr/bin/swift-{kind}-server', f'{folder}/{kind}-server.conf', '--verbose']
+        runpy.run_path(sys.argv[0], run_name='__main__')
+        os._exit(0)
+    servers.append(pid)
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+os.wait()
+sys.exit('one of the servers has ended')
 `;
 
 /** Starts OpenStack Swift with its S3 interface: a whole cluster on one device, in a folder of its own. */
@@ -170,13 +194,8 @@ async function write(path: string, name: string, sections: Sections): Promise<vo
   await writeFile(join(path, name), `${lines.join('\n')}\n`);
 }
 
-/** The proxy alone reads the rings, so the others start meanwhile. */
 async function startAll(path: string, ports: Ports): Promise<Server[]> {
-  const outcomes = await Promise.allSettled([
-    startMemcached(ports.memcached),
-    ...KINDS.map(async (kind) => await startServer(path, kind, ports[kind])),
-    writeRings(path, ports).then(async () => await startServer(path, 'proxy', ports.proxy)),
-  ]);
+  const outcomes = await Promise.allSettled([startMemcached(ports.memcached), startCluster(path, ports)]);
   const started = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
   const failed = outcomes.find((outcome) => outcome.status === 'rejected');
   if (failed === undefined) return started;
@@ -184,9 +203,13 @@ async function startAll(path: string, ports: Ports): Promise<Server[]> {
   throw failed.reason;
 }
 
-async function writeRings(path: string, ports: Ports): Promise<void> {
-  const rings = KINDS.flatMap((kind) => [kind, String(ports[kind])]);
-  await command(PYTHON, ['-c', WRITE_RINGS, path, HOST, ...rings]);
+async function startCluster(path: string, ports: Ports): Promise<Server> {
+  const storage = KINDS.flatMap((kind) => [kind, String(ports[kind])]);
+  const ready = async () => {
+    for (const kind of [...KINDS, 'proxy'] as const) await answers(ports[kind]);
+    return true;
+  };
+  return await launch(PYTHON, ['-c', CLUSTER, path, HOST, ...storage], ready);
 }
 
 /** Creating a bucket fails without it. */
@@ -201,16 +224,10 @@ async function stopAll(servers: readonly Server[]): Promise<void> {
   await Promise.all(ends);
 }
 
-async function startServer(path: string, kind: Kind | 'proxy', port: number): Promise<Server> {
-  const program = [`/usr/bin/swift-${kind}-server`, join(path, `${kind}-server.conf`), '--verbose'];
-  return await launch(PYTHON, ['-c', WITH_CONFIGURATION, path, ...program], async () => await answers(port));
-}
-
 /** Any answer will do: the storage servers know no path for this. */
-async function answers(port: number): Promise<boolean> {
+async function answers(port: number): Promise<void> {
   const response = await fetch(`http://${HOST}:${port}/healthcheck`);
   await response.body?.cancel();
-  return true;
 }
 
 async function listens(port: number): Promise<boolean> {

@@ -1,0 +1,17 @@
+import type { BuildOptions } from 'esbuild';
+
+/** How this project's programs and functions become one file, or few, which need no packages beside them. */
+export const bundling = {
+  bundle: true,
+  platform: 'node',
+  target: 'node24',
+  format: 'esm',
+  outExtension: { '.js': '.mjs' },
+  // Some packages' CommonJS form defeats tree shaking.
+  mainFields: ['module', 'main'],
+  legalComments: 'none',
+  // Packages in CommonJS ask for `require`, which a module does not have.
+  banner: {
+    js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+  },
+} satisfies BuildOptions;
