@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { get, type IncomingMessage } from 'node:http';
 import { after, before, describe, it } from 'node:test';
@@ -27,13 +26,11 @@ describe('npm run serve on S3', requires('swift-proxy-server'), () => {
     { timeout: 900_000 },
     async () => {
       const { settings } = await bucketStorage(server);
-      const { peak, digest, client, registry } = await pushMuch(settings, 5 * GiB);
+      const { peak, digest, assertSame, client, registry } = await pushMuch(settings, 5 * GiB);
       const { headers } = await client.must(307, { method: 'GET', path: `/v2/large/blob/blobs/${digest}` });
       const [blob] = (await once(get(headers.location ?? ''), 'response')) as [IncomingMessage];
-      const hash = createHash('sha256');
-      for await (const bytes of blob as AsyncIterable<Buffer>) hash.update(bytes);
+      await assertSame(blob as AsyncIterable<Buffer>);
       await registry.stop();
-      assert.equal(`sha256:${hash.digest('hex')}`, digest);
       assert.ok(peak < 300e6, `it took ${Math.round(peak / 1e6)} MB`);
     },
   );
