@@ -8,12 +8,15 @@ import { skopeoFlow } from './skopeo.ts';
 
 const NAME = 'npm run serve';
 
+/** MB: many parts of a multipart upload. On a folder it is larger. */
+const LAYER = 64;
+
 /** Milliseconds in which Swift must show in a listing what was written: it takes note of some writes only afterwards. */
 const LISTING_LAG = 10_000;
 
 onBuckets(onSwift, (newBucket) => {
   const start = async () => await serve((await newBucket()).settings);
-  dockerFlow(NAME, start);
+  dockerFlow(NAME, start, LAYER);
   containerdFlow(NAME, start);
   skopeoFlow(NAME, start);
 

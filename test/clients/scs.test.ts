@@ -7,9 +7,12 @@ import { skopeoFlow } from './skopeo.ts';
 
 const NAME = 'npm run serve';
 
+/** MB: many parts of a multipart upload. On a folder it is larger. */
+const LAYER = 64;
+
 onBuckets(onScs, (newBucket) => {
   const startOnBucket = async () => await serve((await newBucket()).settings);
-  dockerFlow(NAME, startOnBucket);
+  dockerFlow(NAME, startOnBucket, LAYER);
   containerdFlow(NAME, startOnBucket);
   skopeoFlow(NAME, startOnBucket);
 });

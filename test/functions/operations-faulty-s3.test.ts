@@ -1,4 +1,4 @@
 import { onSwift } from '../servers/buckets.ts';
 import { operationsOnFaulty } from './operations-faulty.ts';
 
-operationsOnFaulty(onSwift, 7, { serverOnly: true });
+operationsOnFaulty(onSwift, 7, { functions: 'nothing' });

@@ -3,7 +3,7 @@ import { bucketProxy, type BucketProxy, type Fate } from '../servers/bucket-prox
 import { proxied, type BucketKind, type Buckets } from '../servers/buckets.ts';
 import { requires } from '../servers/requires.ts';
 import { Random } from '../soak/random.ts';
-import { tableOfOperations } from './operations/table.ts';
+import { tableOfOperations, type TableOptions } from './operations/table.ts';
 
 const fates: readonly Fate[] = [
   { status: 503, code: 'SlowDown' },
@@ -18,7 +18,7 @@ const fates: readonly Fate[] = [
 export function operationsOnFaulty(
   kind: BucketKind,
   k: number,
-  { serverOnly = false }: { readonly serverOnly?: boolean } = {},
+  { functions }: Pick<TableOptions, 'functions'> = {},
 ): void {
   describe(
     `the table of operations on ${kind.name}, of whose requests each ${k}-th fails`,
@@ -46,7 +46,7 @@ export function operationsOnFaulty(
           const storage = await buckets.newBucket();
           return { ...storage, settings: proxied(kind, storage, proxy) };
         },
-        { faulty: true, serverOnly },
+        { faulty: true, ...(functions && { functions }) },
       );
     },
   );

@@ -7,4 +7,4 @@ import { soakOn } from './on-buckets.ts';
  *
  * 10,000 steps take ten minutes of a processor: npm run soak -- --on S3 --rounds 1 --steps 10000 --seed 3
  */
-soakOn(onSwift, { seed: 3, steps: 1000, listingsLag: true, rewritesFlicker: true });
+soakOn(onSwift, { seed: 3, steps: 600, listingsLag: true, rewritesFlicker: true });

@@ -20,12 +20,15 @@ const everything = {
   'catalog and tags': listCases,
 };
 
+/** What is answered with bytes, or takes them. */
+const bytes = { blobs: blobCases, uploads: uploadCases };
+
 /** What asks a store for nothing that the others do not. */
 const newer = { 'newer manifests': newerManifestCases, referrers: referrerCases };
 
 export interface TableOptions {
   readonly faulty?: boolean;
-  readonly serverOnly?: boolean;
+  readonly functions?: 'everything' | 'bytes' | 'nothing';
   readonly wire?: boolean;
 }
 
@@ -33,11 +36,12 @@ export interface TableOptions {
  * The table of operations, on each way a client reaches a registry on a storage. Once in a process.
  * @param faulty whether the storage fails now and then: operations may then fail as well, and say so
  * @param wire whether cases come with it that are the same on every store, and the newer ones on every plane
- * @param serverOnly leaves out the functions, where each request takes long
+ * @param functions what goes through the functions: where each request takes long, only the bytes, which go other ways
+ * there than through the streaming server, or nothing
  */
 export function tableOfOperations(
   openStorage: () => Promise<TestStorage>,
-  { faulty = false, serverOnly = false, wire = false }: TableOptions = {},
+  { faulty = false, functions = 'everything', wire = false }: TableOptions = {},
 ): void {
   let planes: Planes;
   const outcomes = faulty ? { passed: 0, failed: 0 } : undefined;
@@ -77,11 +81,11 @@ export function tableOfOperations(
     ({ server }) => new ClientOf(server),
   );
 
-  if (serverOnly) return;
+  if (functions === 'nothing') return;
 
   operations(
     'through the functions, with uploads through the data plane',
-    tables,
+    functions === 'bytes' ? bytes : tables,
     ({ gateway }) => new ClientOf(gateway),
   );
 
