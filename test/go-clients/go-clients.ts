@@ -1,12 +1,12 @@
 /**
  * `npm run test:clients -- [--only oras|crane|regctl|helm|cosign]…`: real clients written in Go work with `npm run serve` on a
- * folder. They are built for it, and go when it ends. One that cannot be built is left out.
+ * folder, and with functions and their data plane at one address. They are built for it, and go when it ends. One that cannot be built is left out.
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { whyNotGo } from '../conformance/go.ts';
 import { temporaryFolder } from '../servers/folder.ts';
-import { serve, type Stowage } from '../servers/stowage.ts';
+import { functionsAndDataPlane, serve, type Place, type Stowage } from '../servers/stowage.ts';
 import { cosign } from './cosign.ts';
 import { crane } from './crane.ts';
 import { helm } from './helm.ts';
@@ -18,6 +18,12 @@ import { oras } from './oras.ts';
 import { regctl } from './regctl.ts';
 import { RegistryView } from './registry-view.ts';
 import { toolOf, type GoClient } from './tool.ts';
+
+/** What they work with. */
+const registries: readonly { readonly name: string; readonly start: (place: Place) => Promise<Stowage> }[] = [
+  { name: 'npm run serve', start: serve },
+  { name: 'functions with a data plane at one address', start: functionsAndDataPlane },
+];
 
 /** The quickest to build first. */
 const clients: readonly GoClient<ClientName>[] = [oras, crane, regctl, helm, cosign];
@@ -45,15 +51,25 @@ async function main(args: readonly string[]): Promise<number> {
 /** Returns whether there was a client, and every flow went well. */
 async function allWork(chosen: readonly GoClient[]): Promise<boolean> {
   const folder = await temporaryFolder('go-clients');
-  const registry = await serve(join(folder.path, 'registry'));
   const count = { passed: 0, failed: 0 };
   try {
+    const programs = new Map<GoClient, string>();
     for (const client of chosen) {
       const program = await installed(client, folder.path);
-      if (program !== undefined) await runFlows(client, program, folder.path, registry, count);
+      if (program !== undefined) programs.set(client, program);
+    }
+    for (const [index, { name, start }] of registries.entries()) {
+      if (programs.size > 0) console.log(`\n${name}`);
+      const home = join(folder.path, String(index));
+      await mkdir(home);
+      const registry = await start(join(home, 'registry'));
+      try {
+        for (const [client, program] of programs) await runFlows(client, program, home, registry, count);
+      } finally {
+        await registry.stop();
+      }
     }
   } finally {
-    await registry.stop();
     folder.remove();
   }
   if (count.passed + count.failed === 0) console.error('\nno client could be installed');

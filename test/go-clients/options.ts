@@ -12,8 +12,9 @@ export interface Options {
 
 export const usage = `Usage: npm run test:clients -- [--only ${clientNames.join('|')}]…
 
-Builds clients written in Go, which needs Go 1.24 or newer, and tries them against npm run serve on a folder. The first
-time this takes long; go keeps what it has built. A client that cannot be built is left out.
+Builds clients written in Go, which needs Go 1.24 or newer, and tries them against npm run serve on a folder, and against
+functions with a data plane at one address. The first time this takes long; go keeps what it has built. A client that cannot
+be built is left out.
 
   --only name  tries this client only (repeatable)
   --help       prints this`;

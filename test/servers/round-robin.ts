@@ -1,87 +1,23 @@
-import { once } from 'node:events';
-import { Agent, createServer, request, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { pipeline } from 'node:stream/promises';
+import { startProxy, type Proxy } from './proxy.ts';
 
 /** Several registries that clients see as one. */
-export interface RoundRobin {
-  /** Host and port. */
-  readonly address: string;
+export interface RoundRobin extends Proxy {
   /** How many requests each upstream was given, whether it took them or not. */
   readonly requestsTo: readonly number[];
-  stop(): Promise<void>;
 }
 
-/** Of one connection only: the proxy has its own with each side. A body announced by `Expect` is asked for here. */
-const HOP_BY_HOP = ['connection', 'keep-alive', 'expect'];
-
 /**
- * Starts a plain proxy that gives each request to the next upstream, so that those of one upload never go to the same
- * one twice in a row. It does nothing to help: no retries, no notion of an upstream that is down. Where an upstream
- * refuses the client gets a 502, and where it dies in the middle a cut connection.
+ * Starts a proxy that gives each request to the next upstream, so that those of one upload never go to the same one twice in a
+ * row.
  * @param upstreams addresses, as `127.0.0.1:5000`
  */
 export async function roundRobin(upstreams: readonly string[]): Promise<RoundRobin> {
   const requestsTo = upstreams.map(() => 0);
-  // Connections are not kept: one to an upstream that was killed would fail a request to its successor.
-  const agent = new Agent({ keepAlive: false });
   let turn = 0;
-  const server = createServer((incoming, answer) => {
+  const proxy = await startProxy(() => {
     const index = turn++ % upstreams.length;
     requestsTo[index] = (requestsTo[index] ?? 0) + 1;
-    pass(upstreams[index] ?? '', agent, incoming, answer);
+    return upstreams[index] ?? '';
   });
-  server.requestTimeout = 0;
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
-    requestsTo,
-    stop: async () => {
-      const closed = once(server.close(), 'close');
-      server.closeAllConnections();
-      await closed;
-      agent.destroy();
-    },
-  };
-}
-
-/** The Host header stays the client's, so that the URLs the upstream makes of it lead back here. */
-function pass(upstream: string, agent: Agent, incoming: IncomingMessage, answer: ServerResponse): void {
-  const { method, url } = incoming;
-  const { hostname, port } = new URL(`http://${upstream}`);
-  // The path as the client wrote it, whatever characters it escaped.
-  const options = { agent, hostname, port, method, path: url, headers: withoutHopByHop(incoming.rawHeaders) };
-  const outgoing = request(options);
-  outgoing.once('response', (response) => {
-    answer.writeHead(response.statusCode ?? 502, withoutHopByHop(response.rawHeaders));
-    // A failure of either side destroys the other.
-    pipeline(response, answer).catch(() => undefined);
-  });
-  outgoing.once('error', () => {
-    fail(incoming, answer);
-  });
-  answer.once('close', () => {
-    if (!answer.writableFinished) outgoing.destroy();
-  });
-  // Not `pipeline`: an upstream may answer, and stop reading, before the body has ended.
-  incoming.pipe(outgoing);
-}
-
-/** What is left to tell: that there is no answer, or that the one begun will not end. */
-function fail(incoming: IncomingMessage, answer: ServerResponse): void {
-  if (answer.headersSent || answer.destroyed) {
-    answer.destroy();
-    return;
-  }
-  incoming.unpipe();
-  incoming.resume();
-  answer.writeHead(502, { connection: 'close', 'content-length': 0 }).end();
-}
-
-function withoutHopByHop(rawHeaders: readonly string[]): string[] {
-  return rawHeaders.filter((_, index) => {
-    const name = rawHeaders[index - (index % 2)]?.toLowerCase() ?? '';
-    return !HOP_BY_HOP.includes(name);
-  });
+  return { ...proxy, requestsTo };
 }

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { keepLog, keepSecrets } from '../logs/kept.ts';
 import { freePort } from './ports.ts';
 import { cleanEnvironment, launch, type Server } from './process.ts';
 import { programFile } from './programs.ts';
+import { startProxy } from './proxy.ts';
 import { serves, type Registry } from './registry.ts';
 
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
@@ -36,7 +38,7 @@ export async function serve(place: Place, env: NodeJS.ProcessEnv = {}): Promise<
 export async function start(place: Place, env: NodeJS.ProcessEnv = {}): Promise<Stowage> {
   const port = await freePort(2);
   const address = `127.0.0.1:${port}`;
-  const ready = async () => (await serves(address)) && (await listens(port + 1));
+  const ready = async () => (await serves(address)) && (await listens(`127.0.0.1:${port + 1}`));
   return registry(address, await run('infra/start.ts', place, { PORT: String(port), ...env }, ready));
 }
 
@@ -61,6 +63,35 @@ export async function functions(place: Place, env: NodeJS.ProcessEnv = {}): Prom
   return { address, pid: server.pid, output: () => server.output(), kill, stop: kill };
 }
 
+/**
+ * The functions, and the data plane beside them, at the one address of a proxy. That gives the data plane what belongs to an
+ * upload that has begun, and the blobs of a folder, whose URLs it signs itself.
+ */
+export async function functionsAndDataPlane(place: Place): Promise<Stowage> {
+  const upstreams = { functions: '', dataPlane: `127.0.0.1:${await freePort()}` };
+  const proxy = await startProxy(({ url = '' }) =>
+    /^\/v2\/.+\/blobs\/uploads\/[^/?]|^\/v2\/[^?]+\/blobs\/[^?]+\?.*signature=/.test(url)
+      ? upstreams.dataPlane
+      : upstreams.functions,
+  );
+  const url = `http://${proxy.address}`;
+  const common = { REGISTRY_HTTP_SECRET: randomBytes(32).toString('hex'), REGISTRY_HTTP_HOST: url };
+  const dataPlane = await run(
+    programFile('infra/serve.ts'),
+    place,
+    { ...common, REGISTRY_HTTP_ADDR: upstreams.dataPlane },
+    async () => await listens(upstreams.dataPlane),
+    'data-plane',
+  );
+  const behind = await functions(place, { ...common, REGISTRY_HTTP_DATAPLANE: url });
+  upstreams.functions = behind.address;
+  const stop = async () => {
+    await proxy.stop();
+    await Promise.all([dataPlane.stop(), behind.stop()]);
+  };
+  return { address: proxy.address, pid: behind.pid, output: behind.output, kill: stop, stop };
+}
+
 /** What a registry, ours or distribution, reads to keep its images in a place. */
 export function placeSettings(place: Place): Readonly<Record<string, string>> {
   return typeof place === 'string' ? { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: place } : place;
@@ -69,11 +100,17 @@ export function placeSettings(place: Place): Readonly<Record<string, string>> {
 /** As in the scripts of package.json. */
 const flags = ['--max-semi-space-size=2'];
 
-async function run(file: string, place: Place, env: NodeJS.ProcessEnv, ready: () => Promise<boolean>) {
+async function run(
+  file: string,
+  place: Place,
+  env: NodeJS.ProcessEnv,
+  ready: () => Promise<boolean>,
+  ...args: readonly string[]
+) {
   const settings = { ...placeSettings(place), ...env };
   keepSecrets(settings);
   const options = { cwd: PROJECT, env: cleanEnvironment(settings), logged: keepLog() };
-  return await launch(process.execPath, [...flags, file], ready, options);
+  return await launch(process.execPath, [...flags, file, ...args], ready, options);
 }
 
 function registry(address: string, server: Server): Stowage {
@@ -101,8 +138,8 @@ function registry(address: string, server: Server): Stowage {
 }
 
 /** Beside functions the data plane answers 404 to all but uploads and signed URLs: any answer will do. */
-async function listens(port: number): Promise<boolean> {
-  const response = await fetch(`http://127.0.0.1:${port}/v2/`);
+async function listens(address: string): Promise<boolean> {
+  const response = await fetch(`http://${address}/v2/`);
   await response.body?.cancel();
   return true;
 }
