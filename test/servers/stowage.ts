@@ -89,7 +89,8 @@ export async function functionsAndDataPlane(place: Place): Promise<Stowage> {
     await proxy.stop();
     await Promise.all([dataPlane.stop(), behind.stop()]);
   };
-  return { address: proxy.address, pid: behind.pid, output: behind.output, kill: stop, stop };
+  const output = () => `${behind.output()}\n${dataPlane.output()}`;
+  return { address: proxy.address, pid: behind.pid, output, kill: stop, stop };
 }
 
 /** What a registry, ours or distribution, reads to keep its images in a place. */
