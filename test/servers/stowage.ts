@@ -76,12 +76,12 @@ export async function functionsAndDataPlane(place: Place): Promise<Stowage> {
   );
   const url = `http://${proxy.address}`;
   const common = { REGISTRY_HTTP_SECRET: randomBytes(32).toString('hex'), REGISTRY_HTTP_HOST: url };
-  const dataPlane = await run(
-    programFile('infra/serve.ts'),
-    place,
-    { ...common, REGISTRY_HTTP_ADDR: upstreams.dataPlane },
-    async () => await listens(upstreams.dataPlane),
-    'data-plane',
+  const address = upstreams.dataPlane;
+  const env = { ...common, REGISTRY_HTTP_ADDR: address };
+  const ready = async () => await listens(address);
+  const dataPlane = registry(
+    address,
+    await run(programFile('infra/serve.ts'), place, env, ready, 'data-plane'),
   );
   const behind = await functions(place, { ...common, REGISTRY_HTTP_DATAPLANE: url });
   upstreams.functions = behind.address;

@@ -64,7 +64,14 @@ for kind in [*kinds, 'proxy']:
         runpy.run_path(sys.argv[0], run_name='__main__')
         os._exit(0)
     servers.append(pid)
-signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+def end(*_):
+    for pid in servers:
+        os.kill(pid, signal.SIGTERM)
+    for pid in servers:
+        os.waitpid(pid, 0)
+    os._exit(0)
+
+signal.signal(signal.SIGTERM, end)
 os.wait()
 sys.exit('one of the servers has ended')
 `;
