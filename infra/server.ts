@@ -6,18 +6,9 @@ import { dataPlane } from '../functions/data-plane.ts';
 import { createServices } from '../functions/services.ts';
 import { usualLimits, type Limits } from '../functions/limits.ts';
 import type { Config } from '../lib/config.ts';
-import {
-  cutSilent,
-  drainOnStop,
-  isValid,
-  lastAnswers,
-  refuse,
-  refuseUnreadable,
-  refuseUnusual,
-  Turns,
-  Works,
-} from './connections.ts';
+import { cutSilent, drainOnStop, lastAnswers, Turns, Works } from './connections.ts';
 import { reindexInBackground } from './reindexing.ts';
+import { isValid, refuse, refuseUnreadable, refuseUnusual } from './valid-requests.ts';
 
 /** A streaming server that is listening. */
 export interface StreamingServer {
