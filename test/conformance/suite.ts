@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cleanEnvironment, command } from '../servers/process.ts';
-import { cacheFirst, whyNotGo } from './go.ts';
+import { cacheFirst, whyNotGo } from '../servers/go.ts';
 import { messageOf } from './messages.ts';
 import { readResults, type Results } from './results.ts';
 

@@ -4,13 +4,13 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { whyNotGo } from '../conformance/go.ts';
+import { whyNotGo } from '../servers/go.ts';
 import { temporaryFolder } from '../servers/folder.ts';
 import { functionsAndDataPlane, serve, type Place, type Stowage } from '../servers/stowage.ts';
 import { cosign } from './cosign.ts';
 import { crane } from './crane.ts';
 import { helm } from './helm.ts';
-import { install } from './install.ts';
+import { install } from '../servers/go-install.ts';
 import { messageOf } from '../conformance/messages.ts';
 import { parsed } from '../conformance/command-line.ts';
 import { readOptions, usage, type ClientName } from './options.ts';

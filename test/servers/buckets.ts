@@ -1,7 +1,10 @@
+import { minio } from './minio.ts';
 import type { ServerName } from './requires.ts';
+import type { S3Server } from './s3.ts';
 import { startScs } from './scs.ts';
 import { bucketStorage, scsStorage, type TestStorage } from './storage.ts';
 import { swift } from './swift.ts';
+import { versitygw } from './versitygw.ts';
 
 /** Makes a new bucket. `more` are settings of the registries on it. */
 export type NewBucket = (more?: Record<string, string>) => Promise<TestStorage>;
@@ -24,17 +27,22 @@ export interface BucketKind {
   start(): Promise<Buckets>;
 }
 
-/** S3, as OpenStack Swift speaks it. */
-export const onSwift: BucketKind = {
-  name: 'S3',
-  prefix: 'REGISTRY_STORAGE_S3_',
-  needs: ['swift-proxy-server'],
-  async start() {
-    const server = await swift();
-    const newBucket: NewBucket = async (more) => await bucketStorage(server, more);
-    return { ...server, newBucket };
-  },
-};
+/** A kind that speaks S3. */
+export interface S3Kind extends BucketKind {
+  start(): Promise<Buckets & S3Server>;
+}
+
+/** S3, as OpenStack Swift speaks it: without conditional writes. */
+export const onSwift = s3Kind('S3', 'swift-proxy-server', swift);
+
+/** S3, as MinIO speaks it. */
+export const onMinio = s3Kind('S3 (MinIO)', 'minio', minio);
+
+/** S3, as Versity's gateway speaks it. */
+export const onVersitygw = s3Kind('S3 (versitygw)', 'versitygw', versitygw);
+
+/** All that speak S3. */
+export const s3Kinds: readonly S3Kind[] = [onSwift, onMinio, onVersitygw];
 
 /** SCS, as our own server speaks it. */
 export const onScs: BucketKind = {
@@ -53,6 +61,19 @@ export const onScs: BucketKind = {
     };
   },
 };
+
+function s3Kind(name: string, server: ServerName, startServer: () => Promise<S3Server>): S3Kind {
+  return {
+    name,
+    prefix: 'REGISTRY_STORAGE_S3_',
+    needs: [server],
+    async start() {
+      const server = await startServer();
+      const newBucket: NewBucket = async (more) => await bucketStorage(server, more);
+      return { ...server, newBucket };
+    },
+  };
+}
 
 /** The settings of a bucket that is reached through a proxy. */
 export function proxied(

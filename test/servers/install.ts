@@ -1,10 +1,16 @@
 /**
  * `npm run test:setup`: installs the servers and clients that tests talk to, as Debian packages, without letting any
- * of their daemons start. Quick when they are there; where it cannot install, it says so and the tests do without.
+ * of their daemons start, and builds those that are none. Quick when they are there; where it cannot install, it says so and
+ * the tests do without.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { atExit } from './cleanup.ts';
+import { whyNotGo } from './go.ts';
+import { install as goInstall } from './go-install.ts';
+import { messageOf } from '../conformance/messages.ts';
+import { goProgramPlace, goPrograms, type GoProgram } from './go-programs.ts';
 
 const PACKAGES = [
   'docker.io',
@@ -25,10 +31,12 @@ const OUR_POLICY =
   '#!/bin/sh\n# Written by npm run test:setup of Stowage, for as long as it runs.\nexit 101\n';
 const POLICY_KEPT = `${POLICY}.before-stowage`;
 
-process.exitCode = setup();
+// Each waits for downloads much of its time.
+const [exitCode] = await Promise.all([setup(), buildAll()]);
+process.exitCode = exitCode;
 
 /** Returns the exit code. */
-function setup(): number {
+async function setup(): Promise<number> {
   if (!existsSync('/etc/debian_version')) return explain('this is not Debian', PACKAGES);
   const wanted = PACKAGES.filter((name) => !isInstalled(name));
   if (wanted.length === 0) {
@@ -36,7 +44,7 @@ function setup(): number {
     return 0;
   }
   if (process.getuid?.() !== 0) return explain('this user is not root', wanted);
-  return install(wanted);
+  return await install(wanted);
 }
 
 function explain(why: string, packages: string[]): number {
@@ -54,11 +62,11 @@ function isInstalled(name: string): boolean {
   return query.stdout === 'installed';
 }
 
-function install(packages: string[]): number {
+async function install(packages: string[]): Promise<number> {
   console.log(`test servers: installing ${packages.join(', ')}`);
   forbidDaemons();
-  if (!apt('update')) return 1;
-  if (!apt('install', '--yes', '--no-install-recommends', ...packages)) return 1;
+  if (!(await apt('update'))) return 1;
+  if (!(await apt('install', '--yes', '--no-install-recommends', ...packages))) return 1;
   return 0;
 }
 
@@ -77,11 +85,41 @@ function isOurs(file: string): boolean {
   return readFileSync(file, 'utf8') === OUR_POLICY;
 }
 
-function apt(...args: string[]): boolean {
+async function apt(...args: string[]): Promise<boolean> {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  const { status, signal, error } = spawnSync('apt-get', ['--quiet', ...args], { env, stdio: 'inherit' });
-  if (status === 0) return true;
-  const why = error?.message ?? (signal ? `ended by ${signal}` : `exit code ${String(status)}`);
+  const child = spawn('apt-get', ['--quiet', ...args], { env, stdio: 'inherit' });
+  const why = await once(child, 'exit').then(() => whyFailed(child), String);
+  if (why === undefined) return true;
   console.error(`test servers: apt-get ${args.join(' ')} failed (${why}); see its messages above.`);
   return false;
+}
+
+function whyFailed({ exitCode, signalCode }: ChildProcess): string | undefined {
+  if (exitCode === 0) return undefined;
+  return signalCode ? `ended by ${signalCode}` : `exit code ${String(exitCode)}`;
+}
+
+/** Builds the servers in Go that are not there. One that cannot be built is left out, and said so. */
+async function buildAll(): Promise<void> {
+  const names = Object.keys(goPrograms) as GoProgram[];
+  const wanted = names.filter((name) => !existsSync(goProgramPlace(name).file));
+  const why = wanted.length > 0 ? whyNotGo() : undefined;
+  if (why !== undefined) {
+    console.log(
+      `test servers: would build ${wanted.join(', ')}, but that ${why}. Tests that need them are skipped and say so.`,
+    );
+    return;
+  }
+  for (const name of wanted) await build(name);
+  if (wanted.length < names.length)
+    console.log(`test servers: ${names.filter((name) => !wanted.includes(name)).join(', ')} are built`);
+}
+
+async function build(name: GoProgram): Promise<void> {
+  console.log(`test servers: building ${name} (${goPrograms[name]})`);
+  try {
+    await goInstall(goPrograms[name], goProgramPlace(name).folder);
+  } catch (error) {
+    console.log(`test servers: ${messageOf(error)}. Tests that need it are skipped and say so.`);
+  }
 }

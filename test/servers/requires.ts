@@ -1,8 +1,9 @@
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { goProgramPlace, goPrograms, type GoProgram } from './go-programs.ts';
 
-/** A program that tests talk to, and whether it runs for root alone. */
-const SERVERS = {
+/** A program of Debian's that tests talk to, and whether it runs for root alone. */
+const DEBIAN = {
   dockerd: { root: true },
   containerd: { root: true },
   skopeo: { root: false },
@@ -12,7 +13,7 @@ const SERVERS = {
   curl: { root: false },
 } as const satisfies Record<string, { root: boolean }>;
 
-export type ServerName = keyof typeof SERVERS;
+export type ServerName = keyof typeof DEBIAN | GoProgram;
 
 /** Options for node:test's `describe` and `it`. */
 export interface Requirement {
@@ -22,21 +23,32 @@ export interface Requirement {
 
 /**
  * Options that let a test run where the servers it needs can be started. Elsewhere it is skipped and says why; with
- * `CI=true` it fails with that reason, because there a missing server is a mistake in the setup.
+ * `CI=true` it fails with that reason, because there a missing server is a mistake in the setup; but not one that is built
+ * with Go, which nothing here installs, and which may be offline.
  *
  *     describe('docker', requires('dockerd'), () => { … });
  */
 export function requires(...names: ServerName[]): Requirement {
-  const reason = names.map(missing).find((why) => why !== undefined);
+  const notBuilt = names.filter(isInGo).find((name) => !isExecutable(goProgramPlace(name).file));
+  if (notBuilt !== undefined)
+    return { skip: `needs ${notBuilt}, which npm run test:setup builds where Go is` };
+  const reason = names
+    .filter((name) => !isInGo(name))
+    .map(missing)
+    .find((why) => why !== undefined);
   if (reason === undefined) return {};
   if (process.env['CI'] !== 'true') return { skip: reason };
   // A test or suite whose signal is aborted does not run and fails with the signal's reason.
   return { signal: AbortSignal.abort(new Error(reason)) };
 }
 
-function missing(name: ServerName): string | undefined {
+function isInGo(name: ServerName): name is GoProgram {
+  return Object.hasOwn(goPrograms, name);
+}
+
+function missing(name: keyof typeof DEBIAN): string | undefined {
   if (!onPath(name)) return `needs ${name}, which npm run test:setup installs as root`;
-  if (SERVERS[name].root && process.getuid?.() !== 0) return `needs root, to run ${name}`;
+  if (DEBIAN[name].root && process.getuid?.() !== 0) return `needs root, to run ${name}`;
   return undefined;
 }
 

@@ -1,21 +1,17 @@
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { temporaryFolder } from './folder.ts';
 import { freePort } from './ports.ts';
 import { launch, type Server } from './process.ts';
-import type { S3Server } from './s3.ts';
+import { REGION, s3Server, secretKey, type S3Server } from './s3.ts';
 
 const MiB = 1024 ** 2;
 
 const HOST = '127.0.0.1';
-const REGION = 'us-east-1';
 const ACCESS_KEY = 'test:tester';
-/** Nothing that a log may have by chance. */
-const SECRET_KEY = `testing-${randomBytes(8).toString('hex')}`;
+const SECRET_KEY = secretKey();
 
 /** What is stored, each by a server of its own. */
 const KINDS = ['account', 'container', 'object'] as const;
@@ -93,26 +89,10 @@ export async function swift(): Promise<S3Server> {
     throw error;
   });
   const endpoint = `http://${HOST}:${ports.proxy}`;
-  const client = new S3Client({
-    endpoint,
-    region: REGION,
-    forcePathStyle: true,
-    credentials: { accessKeyId: ACCESS_KEY, secretAccessKey: SECRET_KEY },
+  return s3Server({ endpoint, accessKey: ACCESS_KEY, secretKey: SECRET_KEY }, async () => {
+    await stopAll(servers);
+    folder.remove();
   });
-  return {
-    endpoint,
-    region: REGION,
-    accessKey: ACCESS_KEY,
-    secretKey: SECRET_KEY,
-    createBucket: async (name) => {
-      await client.send(new CreateBucketCommand({ Bucket: name }));
-    },
-    stop: async () => {
-      client.destroy();
-      await stopAll(servers);
-      folder.remove();
-    },
-  };
 }
 
 type Ports = Readonly<Record<Kind | 'memcached' | 'proxy', number>>;

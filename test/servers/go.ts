@@ -2,12 +2,12 @@ import { spawnSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { cleanEnvironment, command } from '../servers/process.ts';
+import { cleanEnvironment, command } from './process.ts';
 
-/** What the suite's go.mod asks for. */
+/** What the oldest of the go.mods asks for; Go gets itself what the others ask for. */
 const LEAST = { major: 1, minor: 24 };
 
-/** Why the suite cannot be built with the Go of this machine, or nothing when it can. */
+/** Why programs cannot be built with the Go of this machine, or nothing when it can. */
 export function whyNotGo(): string | undefined {
   // In the project's folder a go.mod above it could choose another version.
   const { error, stdout } = spawnSync('go', ['version'], {

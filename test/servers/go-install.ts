@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { atExit } from '../servers/cleanup.ts';
-import { cacheFirst } from '../conformance/go.ts';
-import { cleanEnvironment } from '../servers/process.ts';
+import { atExit } from './cleanup.ts';
+import { cacheFirst } from './go.ts';
+import { cleanEnvironment } from './process.ts';
 
 /** From nothing, the larger ones take two cores ten minutes. */
 const INSTALLED_WITHIN_MINUTES = 45;
