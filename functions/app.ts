@@ -87,7 +87,7 @@ function toRegistryError(error: unknown): RegistryError {
  * A client may be sending gigabytes to a request that has failed, or that was done before. Closing at once would lose it the answer (RFC 9112,
  * section 9.6), so what comes is dropped for a while, in which it can read that and stop.
  */
-function dropUnread({ req, res }: Context, patience: number): void {
+export function dropUnread({ req, res }: Pick<Context, 'req' | 'res'>, patience: number): void {
   if (req.complete) return;
   // Also for a client that asked to close: Node would do so with its bytes unread, which resets the connection.
   const staysOpen = res.shouldKeepAlive;

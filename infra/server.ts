@@ -8,7 +8,7 @@ import { usualLimits, type Limits } from '../functions/limits.ts';
 import type { Config } from '../lib/config.ts';
 import { cutSilent, drainOnStop, lastAnswers, Turns, Works } from './connections.ts';
 import { reindexInBackground } from './reindexing.ts';
-import { isValid, refuse, refuseUnreadable, refuseUnusual } from './valid-requests.ts';
+import { RequestCheck } from './valid-requests.ts';
 
 /** A streaming server that is listening. */
 export interface StreamingServer {
@@ -37,18 +37,16 @@ export async function startServer(
   const works = new Works();
   const turns = new Turns();
   const server = createServer(timeLimits(limits), (request, response) => {
-    if (isValid(request))
-      works.add(
-        turns.during(request.socket, async () => {
-          await handle(request, response);
-        }),
-      );
-    else refuse(response);
+    if (!check.admits(request, response)) return;
+    works.add(
+      turns.during(request.socket, async () => {
+        await handle(request, response);
+      }),
+    );
   });
   const stop = drainOnStop(server, works);
   const answers = lastAnswers(server);
-  refuseUnreadable(server, answers);
-  refuseUnusual(server);
+  const check = new RequestCheck(server, answers, limits.farewell);
   cutSilent(server, answers, limits.silence);
   await listen(server, config.address);
   const giveUp = program === 'server' ? reindexInBackground(services) : undefined;
