@@ -81,11 +81,10 @@ const patterns: readonly Pattern[] = [
 
 /**
  * Tells which group a path belongs to, or undefined for none.
- * @param path with percent-escapes, without query. Escapes are resolved segment by segment: an escaped slash never
- *   makes a segment more.
+ * @param path as it was sent, without query
  */
 export function matchPath(path: string): RawTarget | undefined {
-  const [root, version, ...segments] = path.split('/').map(unescape);
+  const [root, version, ...segments] = path.replaceAll(/%3a/gi, ':').split('/');
   if (root !== '') return undefined;
   const slash = segments.at(-1) === '';
   if (slash) segments.pop();
@@ -108,20 +107,31 @@ function fits({ named, tail }: Pattern, segments: readonly string[]): boolean {
   return tail.every((part, i) => part.startsWith('{') || part === segments[nameLength + i]);
 }
 
-function unescape(segment: string): string {
-  try {
-    return decodeURIComponent(segment);
-  } catch {
-    // No name, tag or digest has a percent sign: it will be refused as what it was meant to be.
-    return segment;
-  }
-}
-
 /**
- * Reads a path into a validated target.
+ * Reads a path into a validated target. It is taken as it was sent, but for the colon, which jib percent-encodes in digests:
+ * nothing else that a path is made of needs that, and a proxy that lets only some paths through would be passed by
+ * another spelling of the others.
  * @throws RegistryError ROUTE_UNKNOWN, NAME_INVALID, TAG_INVALID or DIGEST_INVALID
  */
 export function parseTarget(path: string): Target {
+  try {
+    return readTarget(path);
+  } catch (error) {
+    throw error instanceof RegistryError && path.includes('%') ? withAdvice(error) : error;
+  }
+}
+
+/** What the client can do who has percent-encoded what need not be. */
+function withAdvice({ failure, message, errors }: RegistryError): RegistryError {
+  const details = errors.flatMap(({ detail }) => (detail === undefined ? [] : [detail]));
+  return new RegistryError(
+    failure,
+    `${message}; in a path nothing but a colon may be percent-encoded`,
+    details,
+  );
+}
+
+function readTarget(path: string): Target {
   const raw = matchPath(path);
   if (raw === undefined) throw new RegistryError('ROUTE_UNKNOWN');
   const { group, leaf = '' } = raw;

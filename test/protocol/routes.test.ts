@@ -295,23 +295,22 @@ describe('matchPath', () => {
     assert.deepEqual(parseTarget('/v1/search'), { group: 'search', resource: 'results' });
   });
 
-  it('resolves escapes within a segment', () => {
-    assert.deepEqual(parseTarget(`/v2/a/manifests/${encodeURIComponent(digest)}`), {
-      group: 'manifests',
-      name: 'a',
-      reference: { kind: 'digest', digest },
-    });
-    assert.deepEqual(matchPath('/v2/%61/t%61gs/list'), { group: 'tags', name: ['a'], leaf: undefined });
+  it('takes a colon that is percent-encoded, as jib sends it', () => {
+    for (const sent of [encodeURIComponent(digest), digest.replace(':', '%3a')])
+      assert.deepEqual(parseTarget(`/v2/a/manifests/${sent}`), {
+        group: 'manifests',
+        name: 'a',
+        reference: { kind: 'digest', digest },
+      });
   });
 
-  it('never makes a segment more of an escaped slash', () => {
+  it('reads all else as it was sent: nothing has a second spelling', () => {
     assert.equal(matchPath('/v2/a%2Ftags%2Flist'), undefined);
-    assert.deepEqual(matchPath('/v2/a/manifests/b%2Fblobs'), {
-      group: 'manifests',
-      name: ['a'],
-      leaf: 'b/blobs',
-    });
-    assert.deepEqual(matchPath('/v2/a%2Fb/tags/list')?.name, ['a/b']);
+    assert.equal(matchPath('/v2/a/t%61gs/list'), undefined);
+    assert.equal(matchPath('/%76%32/a/tags/list'), undefined);
+    assert.deepEqual(matchPath('/v2/a%2Fb/tags/list')?.name, ['a%2Fb']);
+    assert.equal(matchPath('/v2/a/manifests/b%2Fblobs')?.leaf, 'b%2Fblobs');
+    assert.equal(matchPath('/v2/a/blobs/uploads/%2e')?.leaf, '%2e');
   });
 });
 
@@ -341,10 +340,43 @@ describe('parseTarget', () => {
     ['/v2/a/blobs/sha256:%2e%2e', 'DIGEST_INVALID'],
     [`/v2/a/blobs/${digest.toUpperCase()}`, 'DIGEST_INVALID'],
     ['/v2/a/tags/other', 'ROUTE_UNKNOWN'],
+    ['/v2/%61/tags/list', 'NAME_INVALID'],
+    ['/v2/priv%2Fapp/tags/list', 'NAME_INVALID'],
+    ['/v2/priv%2fapp/tags/list', 'NAME_INVALID'],
+    ['/v2/priv%252Fapp/tags/list', 'NAME_INVALID'],
+    ['/v2/priv%5Capp/tags/list', 'NAME_INVALID'],
+    ['/v2/priv\\app/tags/list', 'NAME_INVALID'],
+    ['/v2/priv%2Dapp/tags/list', 'NAME_INVALID'],
+    ['/v2/priv%C0%AFapp/tags/list', 'NAME_INVALID'],
+    ['/v2/priv;x/app/tags/list', 'NAME_INVALID'],
+    ['/v2/a/..;/priv/tags/list', 'NAME_INVALID'],
+    ['/v2/./priv/tags/list', 'NAME_INVALID'],
+    ['/v2/a/manifests/%6catest', 'TAG_INVALID'],
+    ['/v2/a/manifests/v1%2E0', 'TAG_INVALID'],
+    ['/v2/a/manifests/v1%7E', 'TAG_INVALID'],
+    ['/v2/a/manifests/v1#x', 'TAG_INVALID'],
+    [`/v2/a/blobs/${digest.replace('0', '%30')}`, 'DIGEST_INVALID'],
+    [`/v2/a/blobs/${digest.replace(':', '%253A')}`, 'DIGEST_INVALID'],
+    ['/%76%32/a/tags/list', 'ROUTE_UNKNOWN'],
+    ['/v2%2F', 'ROUTE_UNKNOWN'],
+    ['/v2/%5fcatalog', 'ROUTE_UNKNOWN'],
+    ['/v2/a/tags%2Flist', 'ROUTE_UNKNOWN'],
+    ['/v2/a/bl%6fbs/uploads/', 'ROUTE_UNKNOWN'],
+    ['/v2/./', 'ROUTE_UNKNOWN'],
+    ['/v2/x/../_catalog', 'ROUTE_UNKNOWN'],
   ] as const)
     it(`refuses ${path.slice(0, 50)} with ${failure}`, () => {
       assert.throws(() => parseTarget(path), { failure });
     });
+
+  it('says of what is percent-encoded that it must not be, with what was sent', () => {
+    const message = 'invalid repository name; in a path nothing but a colon may be percent-encoded';
+    assert.throws(() => parseTarget('/v2/priv%2Fapp/tags/list'), {
+      errors: [{ code: 'NAME_INVALID', message, detail: { name: 'priv%2Fapp' } }],
+    });
+    assert.throws(() => parseTarget('/%76%32/'), { message: /percent-encoded/ });
+    assert.throws(() => parseTarget('/v2/A/tags/list'), { message: 'invalid repository name' });
+  });
 
   it('lets escapes, of whatever they are, lead to a valid name or an error and nothing else', () => {
     const unit = fc.constantFrom(
