@@ -1,4 +1,5 @@
 import Koa, { type Context, type Middleware } from 'koa';
+import { assertUntagged, type Conditions } from '../lib/protocol/conditions.ts';
 import { RegistryError } from '../lib/protocol/errors.ts';
 import { parseTarget, type Group, type Target } from '../lib/protocol/routes.ts';
 import { StoreUnavailable } from '../lib/storage/store.ts';
@@ -45,6 +46,11 @@ const commonHeaders: Middleware = async (ctx, next) => {
   ctx.set('X-Content-Type-Options', 'nosniff');
   await next();
 };
+
+/** What a request asks of what is there (RFC 9110, section 13.1). */
+export function conditionsOf(ctx: Context): Conditions {
+  return { ifMatch: ctx.get('If-Match'), ifNoneMatch: ctx.get('If-None-Match') };
+}
 
 /** An answer without a body, where Koa would send the status's name. */
 export function sendEmpty(ctx: Context, status: number): void {
@@ -143,6 +149,8 @@ async function callOperation<G extends Group>(
   const { ctx, limits } = call;
   const operation = find(operations, ctx.method);
   if (operation === undefined) throw methodNotAllowed(ctx, methodsOf(operations));
+  const hasTag = target.group === 'blobs' || target.group === 'manifests';
+  if (!hasTag) assertUntagged(conditionsOf(ctx), ctx.method);
   const work = async () => {
     await operation({ ...call, target });
   };

@@ -1,7 +1,7 @@
-import { entityTag, hasContent } from '../lib/protocol/conditions.ts';
+import { assertConditions, entityTag, hasContent } from '../lib/protocol/conditions.ts';
 import { requestedSpan } from '../lib/protocol/ranges.ts';
 import type { BlobInfo } from '../lib/registry/blobs.ts';
-import { notTaken, sendEmpty, type Call, type Operations } from './app.ts';
+import { conditionsOf, notTaken, sendEmpty, type Call, type Operations } from './app.ts';
 import { lambdaHandler } from './lambda.ts';
 
 /** `/v2/<name>/blobs/<digest>` (end-2, end-10). */
@@ -32,7 +32,7 @@ export const blobs: Operations<'blobs'> = {
 
   async DELETE({ ctx, target: { name, digest }, registry, deleteEnabled }) {
     if (!deleteEnabled) throw notTaken(ctx, 'deleting is disabled in this registry', ['GET', 'HEAD']);
-    await registry.blobs.delete(name, digest);
+    await registry.blobs.delete(name, digest, conditionsOf(ctx));
     sendEmpty(ctx, 202);
   },
 };
@@ -74,8 +74,10 @@ export async function streamBlob(call: BlobCall, blob: BlobInfo): Promise<void> 
 /**
  * Answers a client that has the blob already. The digest is a strong validator (RFC 9110, section 13.1.2).
  * @returns whether it does
+ * @throws RegistryError PRECONDITION_FAILED when it wants another one, by its If-Match (section 13.1.1)
  */
 function hasIt({ ctx }: BlobCall, blob: BlobInfo): boolean {
+  assertConditions({ ...conditionsOf(ctx), ifNoneMatch: '' }, blob.digest);
   if (!hasContent(ctx.get('If-None-Match'), blob.digest)) return false;
   describe(ctx, blob);
   ctx.status = 304;

@@ -1,12 +1,12 @@
 import type { Context } from 'koa';
-import { entityTag, hasContent } from '../lib/protocol/conditions.ts';
+import { assertConditions, entityTag, hasContent, isConditional } from '../lib/protocol/conditions.ts';
 import { RegistryError } from '../lib/protocol/errors.ts';
 import { maxManifestSize, tooLarge } from '../lib/protocol/manifests.ts';
 import { Accept } from '../lib/protocol/negotiation.ts';
 import type { Reference } from '../lib/protocol/references.ts';
 import { parseTag, type Tag } from '../lib/protocol/tags.ts';
 import type { ManifestInfo } from '../lib/registry/manifests.ts';
-import { notTaken, sendEmpty, type Call, type Operations } from './app.ts';
+import { conditionsOf, notTaken, sendEmpty, type Call, type Operations } from './app.ts';
 import { bodyOf, contentLength } from './body.ts';
 import { recordPush } from './keep-in-step.ts';
 import { lambdaHandler } from './lambda.ts';
@@ -15,8 +15,11 @@ import { lambdaHandler } from './lambda.ts';
 export const manifests: Operations<'manifests'> = {
   async GET({ ctx, target: { name, reference }, registry }) {
     const accept = negotiate(ctx, reference);
-    const isConditional = ctx.get('If-None-Match') !== '';
-    if (isConditional && hasIt(ctx, await registry.manifests.stat(name, reference, accept))) return;
+    if (
+      isConditional(conditionsOf(ctx)) &&
+      hasIt(ctx, await registry.manifests.stat(name, reference, accept))
+    )
+      return;
     const { info, bytes } = await registry.manifests.get(name, reference, accept);
     describe(ctx, info);
     ctx.body = bytes;
@@ -36,7 +39,7 @@ export const manifests: Operations<'manifests'> = {
     const { ctx, target, registry, urls, seats, query } = call;
     const { name, reference } = target;
     const tags = readTags(query, reference);
-    const conditions = { ifMatch: ctx.get('If-Match'), ifNoneMatch: ctx.get('If-None-Match') };
+    const conditions = conditionsOf(ctx);
     const bytes = await seats.during(async () => await readManifest(call));
     const options = { tags, conditions };
     const type = ctx.get('Content-Type');
@@ -53,7 +56,7 @@ export const manifests: Operations<'manifests'> = {
 
   async DELETE({ ctx, target: { name, reference }, registry, deleteEnabled }) {
     if (!deleteEnabled) throw notTaken(ctx, 'deleting is disabled in this registry', ['GET', 'HEAD', 'PUT']);
-    await registry.manifests.delete(name, reference);
+    await registry.manifests.delete(name, reference, conditionsOf(ctx));
     sendEmpty(ctx, 202);
   },
 };
@@ -71,8 +74,13 @@ function negotiate(ctx: Context, reference: Reference): Accept {
   return new Accept(ctx.get('Accept'));
 }
 
-/** Answers a client that has the manifest already. @returns whether it does */
+/**
+ * Answers a client that has the manifest already.
+ * @returns whether it does
+ * @throws RegistryError PRECONDITION_FAILED when it wants another one, by its If-Match
+ */
 function hasIt(ctx: Context, info: ManifestInfo): boolean {
+  assertConditions({ ...conditionsOf(ctx), ifNoneMatch: '' }, info.digest);
   if (!hasContent(ctx.get('If-None-Match'), info.digest)) return false;
   describe(ctx, info);
   ctx.status = 304;

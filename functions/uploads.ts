@@ -1,5 +1,6 @@
 import {
   canonicalAlgorithm,
+  digestOrUndefined,
   digestParts,
   parseAlgorithm,
   parseDigest,
@@ -71,20 +72,29 @@ export const uploads: Operations<'uploads'> = {
 
 export const handler = lambdaHandler({ uploads });
 
-/** Where a blob is already in another repository, no byte need be sent (end-11). Otherwise it is an ordinary upload. */
+/**
+ * Where a blob is already in another repository, no byte need be sent (end-11). Whatever else is asked for, such as no digest
+ * or one from two repositories, cannot be mounted: it is an ordinary upload, as the spec says.
+ */
 async function mount(call: UploadCall): Promise<boolean> {
   const { target, query, registry } = call;
-  const [mounted, from] = [readOnce(query, 'mount'), readOnce(query, 'from')];
-  if (mounted === null) return false;
-  const digest = parseDigest(mounted);
+  const digest = readMounted(query);
+  const [from, ...others] = new Set(query.getAll('from'));
+  if (digest === undefined || others.length > 0) return false;
   // Once there are users: only from repositories that this one may read.
   const isMounted =
-    from === null
+    from === undefined
       ? await registry.blobs.mountFromAnywhere(target.name, digest)
       : isRepositoryName(from) && (await registry.blobs.mount(target.name, digest, from));
   if (!isMounted) return false;
   tellBlob(call, digest);
   return true;
+}
+
+/** The digest that is to be mounted, if there is just one. */
+function readMounted(query: URLSearchParams): Digest | undefined {
+  const [mounted, ...others] = new Set(query.getAll('mount'));
+  return others.length > 0 ? undefined : digestOrUndefined(mounted);
 }
 
 /** The whole blob in the one request (end-4b). With nothing but the announcement of a digest, an upload begins. */
@@ -130,8 +140,9 @@ function readDigest(query: URLSearchParams): Digest {
 function readAlgorithm(query: URLSearchParams): Algorithm {
   const algorithm = readOnce(query, 'digest-algorithm', 'DIGEST_INVALID');
   if (algorithm !== null) return parseAlgorithm(algorithm);
-  const digest = readOnce(query, 'digest', 'DIGEST_INVALID') ?? readOnce(query, 'mount');
-  return digest === null ? canonicalAlgorithm : digestParts(parseDigest(digest)).algorithm;
+  const announced = readOnce(query, 'digest', 'DIGEST_INVALID');
+  const digest = announced === null ? readMounted(query) : parseDigest(announced);
+  return digest === undefined ? canonicalAlgorithm : digestParts(digest).algorithm;
 }
 
 /** A body starts at its Content-Range, or where the upload stood when its Location was made (docker sends neither range nor length). */

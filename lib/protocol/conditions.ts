@@ -3,7 +3,8 @@ import { RegistryError } from './errors.ts';
 
 /*
  * Conditional requests (RFC 9110, section 13). The entity tag of a blob or manifest is its digest in quotes: a strong
- * validator, as it names the bytes.
+ * validator, as it names the bytes. Nothing else has one. Nothing at all has a date, without which If-Unmodified-Since and
+ * If-Modified-Since must be ignored (sections 13.1.3 and 13.1.4).
  */
 
 /** @returns the ETag of content */
@@ -19,14 +20,17 @@ export function hasContent(condition: string, digest: Digest): boolean {
   return lists(condition, digest, { weak: true });
 }
 
-/** What a request that writes asks of what is there, as its headers say it; empty where it asks nothing. */
-export interface WriteConditions {
+/** What a request asks of what is there, as its headers say it; empty where it asks nothing. */
+export interface Conditions {
   readonly ifMatch: string;
   readonly ifNoneMatch: string;
 }
 
+/** Of a request that asks nothing. */
+export const unconditional: Conditions = { ifMatch: '', ifNoneMatch: '' };
+
 /** Whether a request asks anything. */
-export function isConditional({ ifMatch, ifNoneMatch }: WriteConditions): boolean {
+export function isConditional({ ifMatch, ifNoneMatch }: Conditions): boolean {
   return ifMatch !== '' || ifNoneMatch !== '';
 }
 
@@ -35,13 +39,21 @@ export function isConditional({ ifMatch, ifNoneMatch }: WriteConditions): boolea
  * @param current undefined when there is nothing
  * @throws RegistryError PRECONDITION_FAILED
  */
-export function assertConditions(
-  { ifMatch, ifNoneMatch }: WriteConditions,
-  current: Digest | undefined,
-): void {
+export function assertConditions({ ifMatch, ifNoneMatch }: Conditions, current: Digest | undefined): void {
   const matches = ifMatch === '' || (current !== undefined && lists(ifMatch, current, { weak: false }));
   const differs = ifNoneMatch === '' || current === undefined || !lists(ifNoneMatch, current, { weak: true });
   if (!matches || !differs) throw preconditionFailed(current);
+}
+
+/**
+ * Holds what a request asks against something that has no entity tag, such as a list or an upload: none is ever named.
+ * @throws RegistryError PRECONDITION_FAILED
+ */
+export function assertUntagged({ ifMatch, ifNoneMatch }: Conditions, method: string): void {
+  // A POST makes something new. To a GET, If-None-Match only says that an answer may be left out.
+  const changes = !['GET', 'HEAD', 'POST'].includes(method);
+  const isNamed = ifMatch !== '' && ifMatch.trim() !== '*';
+  if (isNamed || (changes && ifNoneMatch.trim() === '*')) throw preconditionFailed();
 }
 
 /** @param current undefined when there is nothing, or nobody knows what */

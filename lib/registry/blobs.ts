@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { assertConditions, unconditional } from '../protocol/conditions.ts';
 import type { Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { RepositoryName } from '../protocol/names.ts';
@@ -103,11 +104,13 @@ export class Blobs {
 
   /**
    * Removes the blob from this repository (end-10). The bytes stay: others may have it.
-   * @throws RegistryError BLOB_UNKNOWN
+   * @param conditions on the blob
+   * @throws RegistryError BLOB_UNKNOWN, PRECONDITION_FAILED
    */
-  async delete(name: RepositoryName, digest: Digest): Promise<void> {
+  async delete(name: RepositoryName, digest: Digest, conditions = unconditional): Promise<void> {
     const link = layerLink(name, digest);
     if (!(await exists(this.#store, link))) throw unknown(digest);
+    assertConditions(conditions, digest);
     await this.#store.delete([link]);
   }
 }

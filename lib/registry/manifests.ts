@@ -1,4 +1,4 @@
-import { assertConditions, isConditional, type WriteConditions } from '../protocol/conditions.ts';
+import { assertConditions, isConditional, unconditional, type Conditions } from '../protocol/conditions.ts';
 import { canonicalAlgorithm, digestParts, type Algorithm, type Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import { readReferrer } from '../protocol/referrers.ts';
@@ -44,10 +44,8 @@ export interface PushOptions {
   /** Tags that are to point at a manifest which is pushed by its digest (end-7b). */
   readonly tags?: readonly Tag[];
   /** On what is there under the reference. */
-  readonly conditions?: WriteConditions;
+  readonly conditions?: Conditions;
 }
-
-const unconditional: WriteConditions = { ifMatch: '', ifNoneMatch: '' };
 
 /** Existence checks under way at once for one manifest. */
 const parallelChecks = 32;
@@ -135,12 +133,14 @@ export class Manifests {
 
   /**
    * Removes a tag, or a manifest with all tags that point at it (end-9).
-   * @throws RegistryError MANIFEST_UNKNOWN
+   * @param conditions on what is there under the reference, looked at just before: few stores delete on a condition
+   * @throws RegistryError MANIFEST_UNKNOWN, PRECONDITION_FAILED
    */
-  async delete(name: RepositoryName, reference: Reference): Promise<void> {
+  async delete(name: RepositoryName, reference: Reference, conditions = unconditional): Promise<void> {
     if (reference.kind === 'tag') {
       const tag = await this.#tags.find(name, reference.tag);
       if (tag === undefined) throw unknown(reference);
+      if (isConditional(conditions)) assertConditions(conditions, await this.#current(name, reference));
       await this.#tags.delete([tag]);
       return;
     }
@@ -149,6 +149,7 @@ export class Manifests {
       this.#tags.pointingAt(name, reference.digest),
     ]);
     if (!known) throw unknown(reference);
+    assertConditions(conditions, reference.digest);
     // The tags go first: one that points nowhere would outlive an interruption.
     await this.#tags.delete(pointing, [revisionLink(name, reference.digest)]);
     // And again, for a tag that a push has moved there meanwhile.
@@ -164,12 +165,7 @@ export class Manifests {
    * Moves a tag, last of all, so that it never points at what is not there. A delete of the same manifest may have come
    * between: the one of the two that is second to look sees what the other did, here or in {@link delete}.
    */
-  async #point(
-    name: RepositoryName,
-    tag: Tag,
-    info: ManifestInfo,
-    conditions: WriteConditions,
-  ): Promise<void> {
+  async #point(name: RepositoryName, tag: Tag, info: ManifestInfo, conditions: Conditions): Promise<void> {
     await this.#tags.point(name, tag, info.digest, metadataOf(info), conditions);
     if (await this.has(name, info.digest)) return;
     await writeLink(this.#store, revisionLink(name, info.digest), info.digest);

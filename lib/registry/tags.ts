@@ -3,7 +3,7 @@ import {
   assertConditions,
   isConditional,
   preconditionFailed,
-  type WriteConditions,
+  type Conditions,
 } from '../protocol/conditions.ts';
 import type { Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
@@ -92,7 +92,7 @@ export class Tags {
     tag: Tag,
     digest: Digest,
     metadata: Readonly<Record<string, string>>,
-    conditions: WriteConditions,
+    conditions: Conditions,
   ): Promise<void> {
     const options = isConditional(conditions) ? await this.#guard(name, tag, conditions) : {};
     try {
@@ -103,7 +103,7 @@ export class Tags {
   }
 
   /** @returns what the store is to hold against the link that the conditions were held against */
-  async #guard(name: RepositoryName, tag: Tag, conditions: WriteConditions): Promise<PutOptions> {
+  async #guard(name: RepositoryName, tag: Tag, conditions: Conditions): Promise<PutOptions> {
     const link = await this.resolve(name, tag);
     assertConditions(conditions, await this.#pointsTo(name, link));
     return link === undefined ? { onlyIfAbsent: true } : { ifMatch: link.etag };

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { entityTag, type WriteConditions } from '../../lib/protocol/conditions.ts';
+import { entityTag, type Conditions } from '../../lib/protocol/conditions.ts';
 import { parseDigest } from '../../lib/protocol/digests.ts';
 import { RegistryError } from '../../lib/protocol/errors.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
@@ -18,14 +18,14 @@ const writers = 20;
 
 const some = (what: string): Buffer => manifest({ manifests: [], annotations: { what } }, indexType);
 
-const absent: WriteConditions = { ifMatch: '', ifNoneMatch: '*' };
-const unchanged = (bytes: Buffer): WriteConditions => ({
+const absent: Conditions = { ifMatch: '', ifNoneMatch: '*' };
+const unchanged = (bytes: Buffer): Conditions => ({
   ifMatch: entityTag(parseDigest(digestOf(bytes))),
   ifNoneMatch: '',
 });
 
 /** By a process of its own. */
-async function push(store: ObjectStore, bytes: Buffer, conditions?: WriteConditions): Promise<void> {
+async function push(store: ObjectStore, bytes: Buffer, conditions?: Conditions): Promise<void> {
   await createRegistry(store).manifests.put(name, tag, bytes, indexType, conditions && { conditions });
 }
 
@@ -48,7 +48,7 @@ async function failureOf(request: Promise<void>): Promise<RegistryError | undefi
 /** Many at once. @returns what the ones have pushed that were told it is there; all others must have been refused */
 async function race(
   store: ObjectStore,
-  conditions: WriteConditions,
+  conditions: Conditions,
   pushed: (writer: number) => Buffer,
 ): Promise<Buffer[]> {
   const answers = await Promise.all(

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { digestOf, someName } from '../client.ts';
-import type { Bench, Case, Expectation } from './case.ts';
+import { conditionOn, conditions, readConditions, type Bench, type Case, type Expectation } from './case.ts';
 
 const unknownDigest = digestOf(Buffer.from('no registry has this'));
 const text = Buffer.from('0123456789');
@@ -188,6 +188,36 @@ export const blobCases: readonly Case[] = [
       },
     }),
   ),
+  ...conditions.map(([headers, holds]): Case => ({
+    title: `DELETE ${holds ? 'removes' : 'keeps'} a blob on the condition ${JSON.stringify(headers)}`,
+    async act({ client }) {
+      const name = someName();
+      const digest = await client.pushBlob(name, text);
+      const path = `/v2/${name}/blobs/${digest}`;
+      await client.must(holds ? 202 : 412, { method: 'DELETE', path, headers: conditionOn(digest, headers) });
+      return { ask: { method: 'GET', path }, expect: holds ? unknown : { status: 200, bytes: text } };
+    },
+  })),
+  ...['GET', 'HEAD'].flatMap((method) =>
+    readConditions.map(([headers, holds]) =>
+      onBlob(
+        `${method} is answered with ${holds ? 'the blob' : '412'} on the condition ${JSON.stringify(headers)}`,
+        method,
+        conditionOn(digestOf(text), headers),
+        () => (holds ? { status: 200, ...(method === 'GET' && { bytes: text }) } : { status: 412 }),
+      ),
+    ),
+  ),
+  {
+    title: 'DELETE of an unknown blob is 404 on any condition',
+    async act() {
+      const path = `/v2/${someName()}/blobs/${unknownDigest}`;
+      return await Promise.resolve({
+        ask: { method: 'DELETE', path, headers: { 'if-match': '"other"' } },
+        expect: unknown,
+      });
+    },
+  },
   onBlob('refuses other methods and names those it takes', 'PUT', {}, () => ({
     status: 405,
     headers: { allow: 'GET, HEAD, DELETE' },

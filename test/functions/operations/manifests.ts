@@ -13,7 +13,7 @@ import {
   someName,
   type Client,
 } from '../client.ts';
-import type { Case, Expectation } from './case.ts';
+import { conditionOn, conditions, readConditions, type Case, type Expectation } from './case.ts';
 
 /** Pushes a config and a layer, and describes them. */
 async function parts(client: Client, name: string) {
@@ -334,6 +334,46 @@ const deleting: readonly Case[] = [
     await client.must(202, { method: 'DELETE', path: `/v2/${name}/manifests/${digest}` });
     return { method: 'GET', reference: 'latest', expect: { status: 200, bytes } };
   }),
+  ...conditions.flatMap(([headers, holds]) =>
+    (['tag', 'digest'] as const).map((by) =>
+      onImage(
+        `DELETE by ${by} ${holds ? 'removes' : 'keeps'} it on the condition ${JSON.stringify(headers)}`,
+        async ({ client, name, digest, bytes }) => {
+          const reference = by === 'tag' ? 'v1' : digest;
+          const path = `/v2/${name}/manifests/${reference}`;
+          const condition = conditionOn(digest, headers);
+          await client.must(holds ? 202 : 412, { method: 'DELETE', path, headers: condition });
+          return { method: 'GET', reference, expect: holds ? unknown : { status: 200, bytes } };
+        },
+      ),
+    ),
+  ),
+  ...['new', `sha256:${'0'.repeat(64)}`].map((reference) =>
+    onImage(
+      `DELETE of the unknown ${reference.slice(0, 8)} is 404 on any condition`,
+      async () =>
+        await Promise.resolve({
+          method: 'DELETE',
+          reference,
+          headers: { 'if-match': '"other"' },
+          expect: unknown,
+        }),
+    ),
+  ),
+  ...['GET', 'HEAD'].flatMap((method) =>
+    readConditions.map(([headers, holds]) =>
+      onImage(
+        `${method} is answered with ${holds ? 'the manifest' : '412'} on the condition ${JSON.stringify(headers)}`,
+        async ({ digest, bytes }) =>
+          await Promise.resolve({
+            method,
+            reference: 'v1',
+            headers: conditionOn(digest, headers),
+            expect: holds ? { status: 200, ...(method === 'GET' && { bytes }) } : { status: 412 },
+          }),
+      ),
+    ),
+  ),
   onImage('a deleted manifest can be pushed again', async ({ client, name, digest, bytes }) => {
     await client.must(202, { method: 'DELETE', path: `/v2/${name}/manifests/${digest}` });
     await client.pushManifest(name, 'again', bytes);

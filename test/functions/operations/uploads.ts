@@ -271,14 +271,36 @@ const starting: readonly Case[] = [
     const mounted = await client.pushBlob(someName(), randomBytes(20));
     return { query: `?mount=${mounted}&from=UPPER`, expect: goesOn(202, name, '0-0') };
   }),
-  post(
-    'POST refuses to mount what is no digest',
-    async () =>
-      await Promise.resolve({
-        query: '?mount=sha256:..&from=a',
-        expect: { status: 400, errors: ['DIGEST_INVALID'] },
-      }),
+  ...[
+    ['an empty digest', 'mount=&from=a'],
+    ['an empty digest of no repository', 'mount='],
+    ['what is no digest', 'mount=sha256:..&from=a'],
+    ['a digest in capitals', `mount=${digest.toUpperCase()}&from=a`],
+    ['a digest of an algorithm that is not known', `mount=sha384:${'a'.repeat(96)}&from=a`],
+    ['two digests', `mount=${digest}&mount=${sha512}&from=a`],
+    ['a digest and an empty one', `mount=${digest}&mount=&from=a`],
+    ['nothing from a repository', 'from=a'],
+  ].map(([what = '', query = '']) =>
+    post(
+      `POST starts an upload when it is to mount ${what}`,
+      async (_client, name) =>
+        await Promise.resolve({ query: `?${query}`, expect: goesOn(202, name, '0-0') }),
+    ),
   ),
+  ...['from=', 'from=&from=FROM', 'from=FROM&from=other', 'from=other&from=FROM'].map((sources) =>
+    post(`POST starts an upload when it is to mount a blob ${sources}`, async (client, name) => {
+      const from = someName();
+      const mounted = await client.pushBlob(from, randomBytes(20));
+      const query = `?mount=${mounted}&${sources.replaceAll('FROM', from)}`;
+      return { query, expect: goesOn(202, name, '0-0') };
+    }),
+  ),
+  post('POST mounts what it is told to twice in the same words', async (client, name) => {
+    const from = someName();
+    const mounted = await client.pushBlob(from, randomBytes(20));
+    const query = `?mount=${mounted}&mount=${mounted}&from=${from}&from=${from}`;
+    return { query, expect: created(name, mounted) };
+  }),
   {
     title: 'refuses a repository name in capitals',
     async act() {
@@ -539,6 +561,26 @@ const ending: readonly Case[] = [
       return await Promise.resolve({ ask: { method: 'PATCH', path, body: first }, expect: gone });
     },
   },
+  // It has no entity tag, so none is its.
+  ...(['GET', 'PATCH', 'PUT', 'DELETE'] as const).flatMap((method) =>
+    [{ 'if-match': '"other"' }, { 'if-none-match': '*' }]
+      .filter((headers) => method !== 'GET' || 'if-match' in headers)
+      .map((headers) =>
+        onUpload(
+          `${method} leaves an upload as it was on the condition ${JSON.stringify(headers)}`,
+          async (client, name, location) => {
+            const path = method === 'PUT' ? withDigest(location, digest) : location;
+            const body = method === 'PATCH' || method === 'PUT' ? { body: whole } : {};
+            await client.must(412, { method, path, headers, ...body });
+            return { ask: { method: 'GET', path: location }, expect: goesOn(204, name, '0-0') };
+          },
+        ),
+      ),
+  ),
+  onUpload('DELETE ends an upload on the condition that there is one', async (client, _, location) => {
+    await client.must(204, { method: 'DELETE', path: location, headers: { 'if-match': '*' } });
+    return { ask: { method: 'GET', path: location }, expect: gone };
+  }),
   {
     title: 'an upload under way adds no repository to the catalog',
     async act({ client, store }: Bench) {
