@@ -60,7 +60,7 @@ export function sendEmpty(ctx: Context, status: number): void {
 }
 
 /** The one place where an error becomes an answer (OCI Distribution Spec, "Error Codes"). */
-function errorAnswers({ log, limits }: Services): Middleware {
+function errorAnswers({ log, limits, warnOfForeign }: Services): Middleware {
   return async (ctx, next) => {
     try {
       await next();
@@ -69,6 +69,7 @@ function errorAnswers({ log, limits }: Services): Middleware {
       const { path } = requestTarget(ctx.req);
       if (isHangUp(error)) log.info({ path }, 'the client hung up');
       else if (answer.failure === 'BUSY') log.warn({ path }, answer.message);
+      else if (answer.failure === 'UPLOAD_STATE_FOREIGN') warnOfForeign({ path });
       else if (answer.status >= 500) log.error({ err: error, path }, 'a request failed');
       ctx.status = answer.status;
       if (answer.status === 503) ctx.set('Retry-After', retryAfter);

@@ -1,6 +1,7 @@
 import { RegistryError } from '../lib/protocol/errors.ts';
 import type { Groups, Operation, Operations } from './app.ts';
 import { blobs, streamBlob } from './blobs.ts';
+import { requestTarget } from './request-target.ts';
 import { uploads } from './uploads.ts';
 
 /*
@@ -29,9 +30,14 @@ export const dataPlane: Groups = { uploads: { ...uploads, POST: begun }, blobs: 
 
 /** As if it were not here: whether a blob exists is not told to who may not have it. */
 function assertSigned({
+  ctx,
   target: { name, digest },
   query,
   capabilities,
+  warnOfForeign,
 }: Parameters<Operation<'blobs'>>[0]): void {
-  if (!capabilities.mayReadBlob(name, digest, query)) throw new RegistryError('ROUTE_UNKNOWN');
+  if (capabilities.mayReadBlob(name, digest, query)) return;
+  const { path } = requestTarget(ctx.req);
+  if (capabilities.isForeign(name, digest, query)) warnOfForeign({ path });
+  throw new RegistryError('ROUTE_UNKNOWN');
 }

@@ -23,6 +23,23 @@ function describeError(error: unknown): unknown {
   return { message, code, stack, ...(cause === undefined ? {} : { cause: describeError(cause) }) };
 }
 
+/** Milliseconds from one warning to the next that says the same. */
+const repeatAfter = 60_000;
+
+/**
+ * A warning that whoever sends requests can call forth: it is logged at most once a minute, with how often it was due
+ * since the last time.
+ */
+export function rareWarning(log: Logger, message: string, now = Date.now): (fields: object) => void {
+  let [due, next] = [0, 0];
+  return (fields) => {
+    due++;
+    if (now() < next) return;
+    log.warn({ ...fields, ...(due > 1 && { times: due }) }, message);
+    [due, next] = [0, now() + repeatAfter];
+  };
+}
+
 /** A line for each request. Without its query: that of an upload or a signed URL entitles its holder. */
 export function logRequests(log: Logger): Middleware {
   return async ({ req, method, res }, next) => {

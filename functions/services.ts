@@ -6,7 +6,7 @@ import type { BucketConfig, StorageConfig } from '../lib/storage-config.ts';
 import { FilesystemStore } from '../lib/storage/filesystem.ts';
 import type { ObjectStore } from '../lib/storage/store.ts';
 import { functionLimits, usualLimits, type Limits } from './limits.ts';
-import { createLogger } from './logging.ts';
+import { createLogger, rareWarning } from './logging.ts';
 import { Search } from './search-backend.ts';
 import { Seats } from './seats.ts';
 import { Urls } from './urls.ts';
@@ -18,6 +18,8 @@ export interface Services {
   readonly capabilities: Capabilities;
   readonly urls: Urls;
   readonly log: Logger;
+  /** Tells of a URL with a signature that is not of this process's secrets. */
+  readonly warnOfForeign: (request: { readonly path: string }) => void;
   readonly deleteEnabled: boolean;
   /** Whether pulls are sent to the store's own URLs. */
   readonly redirectEnabled: boolean;
@@ -42,12 +44,14 @@ export async function createServices(
 ): Promise<Services> {
   const store = await openStore(config.storage, { check: program !== 'functions' });
   const registry = createRegistry(store, config);
+  const log = createLogger(config.logLevel);
   return {
     registry,
     search: new Search(config.search, registry),
     capabilities: new Capabilities(config.secrets),
     urls: new Urls(program, config),
-    log: createLogger(config.logLevel),
+    log,
+    warnOfForeign: rareWarning(log, foreignSignature),
     deleteEnabled: config.deleteEnabled,
     redirectEnabled: config.redirectEnabled,
     streams: program !== 'functions',
@@ -56,6 +60,10 @@ export async function createServices(
     seats: new Seats(config.maxUploads, limits.queue),
   };
 }
+
+const foreignSignature =
+  'a URL has a signature of another secret: REGISTRY_HTTP_SECRET must be the same for all instances and both planes, and to ' +
+  'change it each must know the new one, as REGISTRY_HTTP_SECRET_PREVIOUS, before any signs with it; or the URL was altered';
 
 /** Bytes of a chunk that fits a Lambda function's 6 MB of JSON and base64, with some room. */
 const functionChunk = 4 * 1024 * 1024;

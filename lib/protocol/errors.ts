@@ -10,6 +10,13 @@ const failures = {
     status: 404,
     message: 'blob upload unknown: it was finished, cancelled or has expired; start another one',
   },
+  // Well-formed, so that another instance is likelier to have signed it than somebody to have altered it.
+  UPLOAD_STATE_FOREIGN: {
+    code: 'BLOB_UPLOAD_INVALID',
+    status: 400,
+    message:
+      'the _state of this upload was not signed with the REGISTRY_HTTP_SECRET of this instance: all must have the same; or it was altered: use the Location as sent',
+  },
   DIGEST_INVALID: { code: 'DIGEST_INVALID', status: 400, message: 'digest invalid' },
   // The spec's table (end-7) answers 404 to a manifest that cannot be accepted as it is; distribution answers 400.
   MANIFEST_BLOB_UNKNOWN: {

@@ -44,18 +44,20 @@ export class Capabilities {
   }
 
   /**
-   * @throws RegistryError BLOB_UPLOAD_UNKNOWN when there is none or it has expired, BLOB_UPLOAD_INVALID when it was
-   *   altered or belongs to another upload or repository
+   * @throws RegistryError BLOB_UPLOAD_UNKNOWN when there is none or it has expired, UPLOAD_STATE_FOREIGN when it was signed
+   *   with another secret or for another upload or repository, or was altered; BLOB_UPLOAD_INVALID when it is no state
    */
   readUpload(name: RepositoryName, id: string, text: string | null): UploadState {
     if (text === null) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
-    const [, claim = '', offset, expiry, signature = ''] =
+    const [, claim, offset, expiry, signature = ''] =
       /^(1\.(\d{1,15})\.(\d{1,11}))\.([\w-]{43})$/.exec(text) ?? [];
-    if (!isSigned(this.#uploadKeys, [claim, name, id], signature))
+    if (claim === undefined)
       throw new RegistryError(
         'BLOB_UPLOAD_INVALID',
         'the _state of this upload was altered; use the Location as sent',
       );
+    if (!isSigned(this.#uploadKeys, [claim, name, id], signature))
+      throw new RegistryError('UPLOAD_STATE_FOREIGN');
     if (this.#isOver(expiry)) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
     return { offset: Number(offset) };
   }
@@ -71,10 +73,18 @@ export class Capabilities {
 
   /** Whether a query entitles to read this blob of this repository now. */
   mayReadBlob(name: RepositoryName, digest: Digest, query: URLSearchParams): boolean {
-    const expiry = query.get('expires') ?? '';
-    return (
-      isSigned(this.#blobKeys, [expiry, name, digest], query.get('signature') ?? '') && !this.#isOver(expiry)
-    );
+    return this.#isSignedBlob(name, digest, query) && !this.#isOver(query.get('expires') ?? '');
+  }
+
+  /** Whether a query has a signature that this process would not make: with another secret, or for something else. */
+  isForeign(name: RepositoryName, digest: Digest, query: URLSearchParams): boolean {
+    const isSignature = /^[\w-]{43}$/.test(query.get('signature') ?? '');
+    return isSignature && !this.#isSignedBlob(name, digest, query);
+  }
+
+  #isSignedBlob(name: RepositoryName, digest: Digest, query: URLSearchParams): boolean {
+    const fields = [query.get('expires') ?? '', name, digest];
+    return isSigned(this.#blobKeys, fields, query.get('signature') ?? '');
   }
 
   #in(seconds: number): number {

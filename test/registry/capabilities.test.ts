@@ -22,7 +22,8 @@ function clock(): { now: () => number; forward: (seconds: number) => void } {
   };
 }
 
-const altered = { failure: 'BLOB_UPLOAD_INVALID', status: 400 };
+const altered = { status: 400, message: /altered/ };
+const foreign = { failure: 'UPLOAD_STATE_FOREIGN', status: 400, message: /REGISTRY_HTTP_SECRET/ };
 const unknown = { failure: 'BLOB_UPLOAD_UNKNOWN', status: 404 };
 
 describe('the state of an upload', () => {
@@ -125,8 +126,8 @@ describe('the state of an upload', () => {
     const state = before.signUpload(name, id, { offset: 5 });
     const rotated = new Capabilities(['new', 'old']);
     assert.deepEqual(rotated.readUpload(name, id, state), { offset: 5 });
-    assert.throws(() => new Capabilities(['new']).readUpload(name, id, state), altered);
-    assert.throws(() => before.readUpload(name, id, rotated.signUpload(name, id, { offset: 5 })), altered);
+    assert.throws(() => new Capabilities(['new']).readUpload(name, id, state), foreign);
+    assert.throws(() => before.readUpload(name, id, rotated.signUpload(name, id, { offset: 5 })), foreign);
   });
 });
 
@@ -175,6 +176,20 @@ describe('a signed blob URL', () => {
   it('is accepted with the previous secret and not with another', () => {
     assert.equal(new Capabilities(['new', 'secret']).mayReadBlob(name, digest, query()), true);
     assert.equal(new Capabilities(['new']).mayReadBlob(name, digest, query()), false);
+  });
+
+  it('is foreign when it has a signature that was not made here for this, be it too old or not', () => {
+    const time = clock();
+    const timed = new Capabilities(['secret'], time.now);
+    const signed = timed.signBlob(name, digest);
+    time.forward(blobUrlLifetime + 1);
+    const isForeign = (query: URLSearchParams) => timed.isForeign(name, digest, query);
+    assert.equal(isForeign(signed), false);
+    assert.equal(isForeign(new Capabilities(['new']).signBlob(name, digest)), true);
+    assert.equal(isForeign(withField('expires', '99999999999')), true);
+    for (const none of ['', 'short', 'A'.repeat(44)])
+      assert.equal(isForeign(withField('signature', none)), false);
+    assert.equal(isForeign(new URLSearchParams()), false);
   });
 });
 
