@@ -3,19 +3,21 @@ import type { BigIntStats } from 'node:fs';
 import fs, { type FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
-import { hasCode, ignoring } from './file-errors.ts';
+import { absence, hasCode, ignoring, unreadable } from './file-errors.ts';
+import { syncParents } from './durable-folders.ts';
+import { type Mount, Mounts, privateNames, temporaryName } from './filesystem-mounts.ts';
+import { makeTemporary, openMount } from './filesystem-temporary.ts';
 import {
   assertKey,
   InvalidKey,
   type MultipartNotFound,
   type ObjectInfo,
   ObjectNotFound,
+  ObjectUnreadable,
+  type OnDamaged,
   StoreError,
   StoreUnavailable,
 } from './store.ts';
-
-/** Folders of the store's own at the top of its root; no key lies in them. */
-const privateNames: ReadonlySet<string> = new Set(['.tmp', '.metadata']);
 
 /** Longest name in a folder, in bytes, on every file system in use. */
 const longestName = 255;
@@ -23,8 +25,8 @@ const longestName = 255;
 /** How often a write makes its folders anew because others remove them as empty at that moment. */
 const maxAttempts = 100;
 
-/** Age in milliseconds at which a temporary file has lost its writer. */
-const abandonedAfter = 24 * 60 * 60 * 1000;
+/** Mounts in which a write is begun: where it is thought to belong, and where it does. */
+const maxMounts = 3;
 
 /** A file that is not under its key yet. */
 export interface PendingFile {
@@ -40,41 +42,40 @@ export interface PendingFile {
  * <root>/.tmp/<uuid>            a file being written, or what is being removed
  * <root>/.tmp/multipart/<id>/   a multipart upload, see filesystem-multipart.ts
  * <root>/.metadata/…            see filesystem-metadata.ts
+ * <mount>/_stowage~tmp/…        the same as `.tmp`, for what is mounted or linked below the root: see {@link Mounts}
  * ```
  *
- * A key never leads out of the root, as it has no `..` segment. Symbolic links are not objects and are not followed
- * by listings. A linked folder in the middle of a path is followed: who can make one in the root could as well write
- * the objects themselves.
+ * A key never leads out of the root, as it has no `..` segment. A linked folder in its path is followed, and by listings
+ * too, as distribution does: who can make one in the root could as well write the objects themselves. A link to a file is
+ * no object.
  */
 export class Folder {
   readonly root: string;
-  readonly temporary: string;
   readonly metadata: string;
-  readonly multipart: string;
+  readonly mounts: Mounts;
+  readonly onDamaged: OnDamaged;
+  /** Why what could not be made at the start was not: the store is read-only. */
+  readonly refusals: string[] = [];
 
-  constructor(root: string) {
+  constructor(root: string, onDamaged: OnDamaged) {
     this.root = resolve(root);
-    this.temporary = join(this.root, '.tmp');
     this.metadata = join(this.root, '.metadata');
-    this.multipart = join(this.temporary, 'multipart');
+    this.mounts = new Mounts(this.root);
+    this.onDamaged = onDamaged;
   }
 
-  /** Makes the root and the store's own folders where they are missing, and clears away what killed writers left. */
+  /**
+   * Makes the root and the store's own folders where they are missing, and clears away what killed writers left. A root
+   * that is there, with something in it, need not be writable.
+   */
   async make(): Promise<void> {
     await this.guard('', async () => {
-      await syncParents(this.multipart, await makeFolders(this.multipart));
-      await fs.mkdir(this.metadata, { recursive: true });
-      for (const name of await fs.readdir(this.temporary)) await this.#clear(join(this.temporary, name));
+      await this.mounts.findUpper();
+      for (const mount of this.mounts.all) {
+        const refusal = await openMount(this, mount);
+        if (refusal !== undefined) this.refusals.push(refusal);
+      }
     });
-  }
-
-  async #clear(path: string): Promise<void> {
-    if (path === this.multipart) return;
-    const stats = await ignoring(absence, fs.lstat(path));
-    // Not the mtime: a file on its way from one key to another is as old as its content.
-    if (stats !== undefined && stats.ctimeMs < Date.now() - abandonedAfter) {
-      await fs.rm(path, { recursive: true, force: true });
-    }
   }
 
   /** @throws InvalidKey */
@@ -87,9 +88,15 @@ export class Folder {
     return join(this.root, ...segments);
   }
 
-  /** A new path under the temporary folder. */
-  unused(): string {
-    return join(this.temporary, randomUUID());
+  /** Makes a mount's temporary folder where it could not be made at the start, or is needed for the first time. */
+  async assureTemporary(mount: Mount): Promise<void> {
+    if (!mount.made) await makeTemporary(this, mount);
+  }
+
+  /** A new path for a temporary file. */
+  async unused(mount: Mount): Promise<string> {
+    await this.assureTemporary(mount);
+    return join(mount.temporary, randomUUID());
   }
 
   /**
@@ -118,45 +125,60 @@ export class Folder {
       return new InvalidKey(key, `object key ${JSON.stringify(key)} is too long here`, { cause: error });
     }
     const absent = Absent !== undefined && hasCode(error, absence);
-    if (absent && (await this.isThere())) return new Absent(key, { cause: error });
-    return new StoreUnavailable(
-      key,
-      `${this.root}: ${String(error)}; check REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY`,
-      { cause: error },
-    );
+    if (absent && (await this.isThere(dirname(join(this.root, key)))))
+      return new Absent(key, { cause: error });
+    const isOfObject = Absent === ObjectNotFound && hasCode(error, unreadable);
+    const Fault = isOfObject ? ObjectUnreadable : StoreUnavailable;
+    return new Fault(key, `${this.root}: ${String(error)}; ${adviceOn(error)}`, { cause: error });
   }
 
   /**
-   * Whether the store is there at all. `make` alone creates the temporary folder, so that the empty mount point of a
-   * disk that went away is not taken for an empty store.
+   * Whether the store is there at all, as far as what lies in a folder is concerned. An empty mount point of a disk that
+   * went away is not taken for an empty store, nor is a link that leads to one.
    */
-  async isThere(): Promise<boolean> {
-    return (await ignoring(absence, fs.lstat(this.temporary)))?.isDirectory() ?? false;
+  async isThere(folder: string): Promise<boolean> {
+    for (const { marker } of this.mounts.concerning(folder))
+      if ((await ignoring(absence, fs.lstat(marker))) === undefined) return false;
+    for (let path = folder; path.length > this.root.length; path = dirname(path)) {
+      const stats = await ignoring(absence, fs.lstat(path));
+      if (stats?.isSymbolicLink() === true) return !(await isBroken(path));
+      if (stats !== undefined) return true;
+    }
+    return true;
   }
 
   async stat(key: string): Promise<BigIntStats> {
     return regular(key, await fs.lstat(this.path(key), { bigint: true }));
   }
 
-  /** Writes a temporary file: whole and durable when this resolves, gone when it rejects. */
-  async write(fill: (handle: FileHandle) => Promise<unknown>): Promise<PendingFile> {
-    const path = this.unused();
-    const handle = await fs.open(path, 'wx');
-    try {
-      await fill(handle);
-      await stamp(handle);
-      // Not only datasync: the ETag is made of the mtime, and has to stay the same after a power cut.
-      await handle.sync();
-      return { path, stats: await handle.stat({ bigint: true }) };
-    } catch (error) {
-      await fs.rm(path, { force: true });
-      throw error;
-    } finally {
-      await handle.close();
+  /**
+   * Makes an object: whole and durable when this resolves, nothing of it when it rejects.
+   * @param fill writes the content; perhaps twice, where the first file was on another mount than the key
+   * @param prepare is given the object before it appears
+   */
+  async create(
+    key: string,
+    fill: (handle: FileHandle) => Promise<unknown>,
+    prepare: (info: ObjectInfo) => Promise<void>,
+  ): Promise<ObjectInfo> {
+    const path = this.path(key);
+    let mount = this.mounts.of(path);
+    for (let attempt = 1; ; attempt++) {
+      const file = await write(await this.unused(mount), fill);
+      try {
+        const info = describe(key, file.stats);
+        await prepare(info);
+        await this.place(file.path, key);
+        return info;
+      } catch (error) {
+        await fs.rm(file.path, { force: true });
+        if (!hasCode(error, ['EXDEV']) || attempt === maxMounts) throw error;
+        mount = await this.mounts.find(path);
+      }
     }
   }
 
-  /** Renames a file to its key, making the folders above it; durable when it resolves. */
+  /** Renames a file to its key, making the folders above it; durable when it resolves. Fails with EXDEV on another mount. */
   async place(file: string, key: string): Promise<void> {
     const path = this.path(key);
     let made: string | undefined;
@@ -169,21 +191,25 @@ export class Folder {
     await syncParents(path, made);
   }
 
-  /** Removes the folders above a path as far as they are empty: distribution takes a folder for a tag or a repository. */
-  async prune(path: string): Promise<void> {
-    for (let folder = dirname(path); folder !== this.root; folder = dirname(folder)) {
+  /**
+   * Removes the folders above a path as far as they are empty: distribution takes a folder for a tag or a repository.
+   * @returns the folder that stays, from which the removal has to be synced
+   */
+  async prune(path: string): Promise<string> {
+    let folder = dirname(path);
+    for (; folder !== this.root; folder = dirname(folder)) {
       try {
         await fs.rmdir(folder);
       } catch (error) {
-        if (hasCode(error, ['ENOTEMPTY', 'EEXIST', 'EBUSY'])) return;
+        if (hasCode(error, ['ENOTEMPTY', 'EEXIST', 'EBUSY'])) return folder;
         if (!hasCode(error, absence)) throw error;
+        // What it leads to has become empty, and stays.
+        if ((await ignoring(absence, fs.lstat(folder)))?.isSymbolicLink() === true) return folder;
       }
     }
+    return folder;
   }
 }
-
-/** What a call says when no regular file is at a path. `ELOOP` and `ENXIO` come of opening links and sockets. */
-export const absence: readonly string[] = ['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP', 'ENXIO'];
 
 /** Whether the segments of a key, or of the start of one, are names an object's path can be made of. */
 export function areOwnSegments(segments: readonly string[]): boolean {
@@ -194,6 +220,7 @@ export function areOwnSegments(segments: readonly string[]): boolean {
         name !== '' &&
         name !== '.' &&
         name !== '..' &&
+        name !== temporaryName &&
         !name.includes('\0') &&
         Buffer.byteLength(name) <= longestName,
     )
@@ -220,6 +247,23 @@ export async function stamp(handle: FileHandle): Promise<void> {
   await handle.utimes(seconds, seconds);
 }
 
+/** Writes a temporary file: whole and durable when this resolves, gone when it rejects. */
+async function write(path: string, fill: (handle: FileHandle) => Promise<unknown>): Promise<PendingFile> {
+  const handle = await fs.open(path, 'wx');
+  try {
+    await fill(handle);
+    await stamp(handle);
+    // Not only datasync: the ETag is made of the mtime, and has to stay the same after a power cut.
+    await handle.sync();
+    return { path, stats: await handle.stat({ bigint: true }) };
+  } catch (error) {
+    await fs.rm(path, { force: true });
+    throw error;
+  } finally {
+    await handle.close();
+  }
+}
+
 /** False when the folder above the path was missing or an empty one was in its place. */
 async function renamed(file: string, path: string, key: string): Promise<boolean> {
   try {
@@ -236,19 +280,6 @@ async function renamed(file: string, path: string, key: string): Promise<boolean
   } catch (error) {
     throw new InvalidKey(key, `object key ${JSON.stringify(key)} is the folder of others`, { cause: error });
   }
-}
-
-/**
- * Makes a folder and those above it; returns the first one that was missing. Not by mkdir's `recursive`, which never
- * ends where a parent is there and still nothing can be made in it, as in /proc.
- */
-async function makeFolders(path: string): Promise<string | undefined> {
-  const missing = (await ignoring(['ENOENT'], fs.stat(path))) === undefined;
-  const above = missing && dirname(path) !== path ? await makeFolders(dirname(path)) : undefined;
-  if (!missing) return undefined;
-  // EEXIST: another process has just made it.
-  await ignoring(['EEXIST'], fs.mkdir(path));
-  return above ?? path;
 }
 
 /** Makes the folder above a path; returns the first one that was missing. */
@@ -280,26 +311,20 @@ function shorter(a: string | undefined, b: string | undefined): string | undefin
   return a === undefined || (b !== undefined && b.length < a.length) ? b : a;
 }
 
-/**
- * Makes a path's entry durable, and those of the folders from `made` on that were made for it. A folder that another
- * writer has just made is in the journal before our entry in it, so it is not synced again.
- */
-async function syncParents(path: string, made: string | undefined): Promise<void> {
-  let folder = dirname(path);
-  await syncFolder(folder);
-  while (made !== undefined && folder.length >= made.length) {
-    folder = dirname(folder);
-    await syncFolder(folder);
+/** Whether a link leads to nothing; one that leads to itself is only wrong. */
+async function isBroken(link: string): Promise<boolean> {
+  try {
+    await fs.stat(link);
+    return false;
+  } catch (error) {
+    return hasCode(error, ['ENOENT']);
   }
 }
 
-export async function syncFolder(path: string): Promise<void> {
-  // Gone: what lay in it was deleted again meanwhile.
-  const handle = await ignoring(['ENOENT'], fs.open(path, 'r'));
-  try {
-    // EINVAL: a file system that knows no sync of folders.
-    await ignoring(['EINVAL'], handle?.sync() ?? Promise.resolve());
-  } finally {
-    await handle?.close();
-  }
+/** What to do about a failure. */
+function adviceOn(error: unknown): string {
+  if (hasCode(error, ['EROFS'])) return 'it is read-only: mount it to be written to, or push elsewhere';
+  if (hasCode(error, ['ENOSPC', 'EDQUOT'])) return 'make room there';
+  if (hasCode(error, ['EACCES', 'EPERM'])) return "give the registry's user the right to it";
+  return 'check REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY';
 }

@@ -1,9 +1,18 @@
+import type { Dirent } from 'node:fs';
 import fs from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
-import { ignoring } from './file-errors.ts';
-import { absence, areOwnSegments, describe, type Folder } from './filesystem-folder.ts';
-import { compareKeys, type Listing, type ListOptions, type ObjectInfo, StoreUnavailable } from './store.ts';
+import { absence, hasCode, ignoring, unreadable } from './file-errors.ts';
+import { areOwnSegments, describe, type Folder } from './filesystem-folder.ts';
+import { temporaryName } from './filesystem-mounts.ts';
+import {
+  compareKeys,
+  type Listing,
+  type ListOptions,
+  type ObjectInfo,
+  ObjectUnreadable,
+  StoreUnavailable,
+} from './store.ts';
 
 const largestPage = 1000;
 const longestKey = 1024;
@@ -22,14 +31,16 @@ export async function listFolder(folder: Folder, options: ListOptions): Promise<
   if (top !== '' && !areOwnSegments(top.slice(0, -1).split('/'))) return page.listing([]);
   await walk(folder, top, page);
   // Folders that are not there are empty; that all are gone is an outage.
-  if (!(await folder.isThere())) throw new StoreUnavailable(top, `${folder.root} is not there`);
-  return page.listing(await describeAll(folder, page.keys));
+  if (!(await folder.isThere(join(folder.root, top.slice(0, -1)))))
+    throw new StoreUnavailable(top, `${folder.root} is not there`);
+  return page.listing(await describeAll(folder, page));
 }
 
 /** What a page takes of the keys it is shown in order. */
 class Page {
   readonly prefix: string;
   readonly keys: string[] = [];
+  readonly passOver: boolean;
   readonly #prefixes: string[] = [];
   readonly #delimiter: string;
   readonly #after: string;
@@ -39,8 +50,15 @@ class Page {
   #last: string | undefined;
   #more = false;
 
-  constructor({ prefix = '', delimiter = '', startAfter = '', limit = largestPage }: ListOptions) {
+  constructor({
+    prefix = '',
+    delimiter = '',
+    startAfter = '',
+    limit = largestPage,
+    passOver = false,
+  }: ListOptions) {
     this.prefix = prefix;
+    this.passOver = passOver;
     this.#delimiter = delimiter;
     this.#after = startAfter;
     this.#limit = Math.max(1, Math.min(limit, largestPage));
@@ -97,27 +115,84 @@ async function walk(folder: Folder, top: string, page: Page): Promise<void> {
 
 /** What the page wants of a folder, in the order of the keys: a folder sorts by its name with the slash. */
 async function childrenOf(folder: Folder, top: string, page: Page): Promise<string[]> {
-  const entries = await ignoring(absence, fs.readdir(join(folder.root, top), { withFileTypes: true }));
-  const paths = (entries ?? [])
-    .flatMap((entry) => (entry.isFile() ? [entry.name] : entry.isDirectory() ? [`${entry.name}/`] : []))
-    .filter((name) => top !== '' || areOwnSegments([name.replace(/\/$/, '')]))
-    .map((name) => top + name)
-    .filter((path) => page.wants(path) && Buffer.byteLength(path) <= longestKey);
+  const entries = await readingOne(folder, top, page, async () => {
+    return await fs.readdir(join(folder.root, top), { withFileTypes: true });
+  });
+  const children = (entries ?? [])
+    .filter(({ name }) => name !== temporaryName && (top !== '' || areOwnSegments([name])))
+    .map((entry) => ({ entry, path: `${top}${entry.name}${entry.isFile() ? '' : '/'}` }))
+    .filter(({ path }) => page.wants(path) && Buffer.byteLength(path) <= longestKey);
+  const paths: string[] = [];
+  for (const { entry, path } of children) {
+    const isWanted =
+      entry.isFile() || entry.isDirectory() || (await leadsToFolder(folder, entry, path, page));
+    if (isWanted) paths.push(path);
+  }
   // The plain order is UTF-16's, which is the same, and much quicker for a great folder, unless surrogates are involved.
   return paths.some((path) => /[\ud800-\udfff]/.test(path)) ? paths.sort(compareKeys) : paths.sort();
 }
 
+/** Reads one of many, which is passed over if it cannot be read and the page says so. */
+async function readingOne<T>(
+  folder: Folder,
+  path: string,
+  page: Page,
+  read: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await ignoring(absence, read());
+  } catch (error) {
+    if (!hasCode(error, unreadable)) throw error;
+    passOver(folder, path, page, error);
+    return undefined;
+  }
+}
+
+function passOver(folder: Folder, path: string, page: Page, cause: unknown): void {
+  // Of the folder that is asked for it is an outage.
+  if (!page.passOver || page.prefix.startsWith(path))
+    throw new ObjectUnreadable(path, `${join(folder.root, path)}: ${String(cause)}`, { cause });
+  folder.onDamaged(path, cause);
+}
+
+/**
+ * Whether a link is followed: one to a folder, unless the link itself lies below that, in which a listing would never come
+ * to an end.
+ */
+async function leadsToFolder(folder: Folder, entry: Dirent, path: string, page: Page): Promise<boolean> {
+  if (!entry.isSymbolicLink()) return false;
+  const link = join(folder.root, path.slice(0, -1));
+  try {
+    const stats = await fs.stat(link);
+    if (!stats.isDirectory()) return false;
+    for (let above = dirname(link); ; above = dirname(above)) {
+      const { dev, ino } = await fs.stat(above);
+      if (dev === stats.dev && ino === stats.ino) return false;
+      if (above === dirname(above)) return true;
+    }
+  } catch (error) {
+    // What it leads to is away, or cannot be entered; unless the link itself is gone.
+    const isThere = (await ignoring(absence, fs.lstat(link))) !== undefined;
+    if (isThere && hasCode(error, ['ENOENT', ...unreadable])) passOver(folder, path, page, error);
+    else if (!hasCode(error, absence)) throw error;
+    return false;
+  }
+}
+
 /** Without those that are gone since their folder was read. */
-async function describeAll(folder: Folder, keys: readonly string[]): Promise<ObjectInfo[]> {
+async function describeAll(folder: Folder, page: Page): Promise<ObjectInfo[]> {
   const found: ObjectInfo[] = [];
-  for (let at = 0; at < keys.length; at += statsAtOnce) {
-    const infos = await Promise.all(keys.slice(at, at + statsAtOnce).map((key) => describeOne(folder, key)));
+  for (let at = 0; at < page.keys.length; at += statsAtOnce) {
+    const keys = page.keys.slice(at, at + statsAtOnce);
+    const infos = await Promise.all(keys.map((key) => describeOne(folder, key, page)));
     found.push(...infos.filter((info) => info !== undefined));
   }
   return found;
 }
 
-async function describeOne(folder: Folder, key: string): Promise<ObjectInfo | undefined> {
-  const stats = await ignoring(absence, fs.lstat(join(folder.root, key), { bigint: true }));
+async function describeOne(folder: Folder, key: string, page: Page): Promise<ObjectInfo | undefined> {
+  const stats = await readingOne(folder, key, page, async () => {
+    return await fs.lstat(join(folder.root, key), { bigint: true });
+  });
   return stats?.isFile() === true ? describe(key, stats) : undefined;
 }

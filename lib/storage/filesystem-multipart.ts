@@ -1,11 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import fs, { type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 
-import { hasCode, ignoring } from './file-errors.ts';
-import { absence, describe, type Folder, type PendingFile, stamp, syncFolder } from './filesystem-folder.ts';
+import { syncFolder } from './durable-folders.ts';
+import { copyBytes, writeAll } from './file-bytes.ts';
+import { absence, hasCode, ignoring } from './file-errors.ts';
+import { describe, type Folder, type PendingFile, stamp } from './filesystem-folder.ts';
 import type { Sidecars } from './filesystem-metadata.ts';
+import type { Mount } from './filesystem-mounts.ts';
 import { Segments, type Slot } from './filesystem-segments.ts';
+import { multipartsOf } from './filesystem-temporary.ts';
+import { readUpload, type Upload, uploadIdPattern } from './filesystem-uploads.ts';
 import {
   InvalidPart,
   MultipartNotFound,
@@ -32,18 +37,6 @@ export const limits: StoreLimits = {
   conditionalWrites: false,
 };
 
-/** Bytes copied at a time where parts do not lie in one file. */
-const chunkSize = MiB;
-
-const uploadIdPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
-/** Of an upload, in the file `upload`. */
-interface Upload {
-  readonly key: string;
-  readonly started: string;
-  readonly metadata?: Readonly<Record<string, string>>;
-}
-
 /** A part on disk. */
 interface PartRecord {
   readonly etag: string;
@@ -53,7 +46,8 @@ interface PartRecord {
 }
 
 /**
- * Multipart uploads in a folder, made so that the usual one, written in order by one process, is never copied:
+ * Multipart uploads in a folder, made so that the usual one, written in order by one process, is never copied. They lie on
+ * the mount of their key (see {@link Mounts}):
  *
  * ```
  * .tmp/multipart/<id>/upload                                         its key, start and metadata
@@ -85,11 +79,13 @@ export class Multiparts implements MultipartWriter {
   }
 
   async createMultipart(key: string, options: Pick<PutOptions, 'metadata'> = {}): Promise<string> {
-    this.#folder.path(key);
+    const path = this.#folder.path(key);
     const id = randomUUID();
     const upload: Upload = { key, started: new Date().toISOString(), ...options };
     await this.#folder.guard(key, async () => {
-      await this.#create(id, upload);
+      const [mount] = this.#folder.mounts.common(path);
+      await this.#folder.assureTemporary(mount);
+      await create(multipartsOf(mount), id, upload);
     });
     return id;
   }
@@ -97,12 +93,7 @@ export class Multiparts implements MultipartWriter {
   async uploadPart(key: string, uploadId: string, number: number, bytes: Uint8Array): Promise<UploadedPart> {
     this.#folder.path(key);
     assertPart(key, number, bytes.byteLength);
-    if (!uploadIdPattern.test(uploadId)) throw new MultipartNotFound(key);
-    return await this.#folder.guard(
-      key,
-      async () => await this.#write(key, uploadId, number, bytes),
-      MultipartNotFound,
-    );
+    return await this.#using(key, uploadId, async (upload) => await this.#write(key, upload, number, bytes));
   }
 
   async completeMultipart(
@@ -110,222 +101,238 @@ export class Multiparts implements MultipartWriter {
     uploadId: string,
     parts: readonly UploadedPart[],
   ): Promise<ObjectInfo> {
-    this.#folder.path(key);
+    return await this.#using(key, uploadId, async (upload) => {
+      const { metadata } = await find(key, upload);
+      const records = named(key, parts, await recordsOf(upload));
+      this.#segments.close(uploadId);
+      const info =
+        (await this.#moveSegment(key, upload, records, metadata)) ??
+        (await this.#copyParts(key, upload, records, metadata));
+      await discard(upload);
+      return info;
+    });
+  }
+
+  async abortMultipart(key: string, uploadId: string): Promise<void> {
+    try {
+      await this.#using(key, uploadId, async (upload) => {
+        await find(key, upload);
+        this.#segments.close(uploadId);
+        await discard(upload);
+        await syncFolder(dirname(upload));
+      });
+    } catch (error) {
+      if (!(error instanceof MultipartNotFound)) throw error;
+    }
+  }
+
+  async *listMultiparts(prefix: string): AsyncIterable<MultipartUpload> {
+    for (const mount of this.#folder.mounts.all)
+      for (const uploadId of await this.#folder.guard(prefix, async () => await this.#idsOn(mount))) {
+        const upload = await this.#readOne(join(multipartsOf(mount), uploadId));
+        if (upload?.key.startsWith(prefix) !== true) continue;
+        yield { key: upload.key, uploadId, started: new Date(upload.started) };
+      }
+  }
+
+  async #idsOn(mount: Mount): Promise<string[]> {
+    const names = await ignoring(absence, fs.readdir(multipartsOf(mount)));
+    // Where nothing was ever written there is no folder.
+    if (names === undefined && !(await this.#folder.isThere(mount.temporary)))
+      throw new Error(`${mount.top} is not there`);
+    return (names ?? []).filter((name) => uploadIdPattern.test(name));
+  }
+
+  /** One of many uploads; undefined where it is gone, or damaged: such goes a week later, when the store is opened. */
+  async #readOne(upload: string): Promise<Upload | undefined> {
+    let cause: unknown = new Error('what its file says is damaged');
+    try {
+      const read = await readUpload(upload);
+      if (read !== undefined || (await ignoring(absence, fs.lstat(upload))) === undefined) return read;
+    } catch (error) {
+      cause = error;
+    }
+    this.#folder.onDamaged(relative(this.#folder.root, upload), cause);
+    return undefined;
+  }
+
+  /** Does something with the folder of an upload: on the mount of its key, unless it was begun before that was one. */
+  async #using<T>(key: string, uploadId: string, work: (upload: string) => Promise<T>): Promise<T> {
+    const [first, ...others] = this.#folder.mounts.common(this.#folder.path(key));
+    if (!uploadIdPattern.test(uploadId)) throw new MultipartNotFound(key);
     return await this.#folder.guard(
       key,
       async () => {
-        const { metadata } = await this.#find(key, uploadId);
-        const records = named(key, parts, await this.#records(uploadId));
-        this.#segments.close(uploadId);
-        const info =
-          (await this.#moveSegment(key, uploadId, records, metadata)) ??
-          (await this.#copyParts(key, uploadId, records, metadata));
-        await this.#discard(uploadId);
-        return info;
+        const own = join(multipartsOf(first), uploadId);
+        for (const folder of [own, ...others.map((mount) => join(multipartsOf(mount), uploadId))])
+          if ((await ignoring(absence, fs.lstat(folder))) !== undefined) return await work(folder);
+        return await work(own);
       },
       MultipartNotFound,
     );
   }
 
-  async abortMultipart(key: string, uploadId: string): Promise<void> {
-    this.#folder.path(key);
-    try {
-      await this.#folder.guard(key, async () => await this.#find(key, uploadId), MultipartNotFound);
-    } catch (error) {
-      if (error instanceof MultipartNotFound) return;
-      throw error;
-    }
-    this.#segments.close(uploadId);
-    await this.#folder.guard(key, async () => {
-      await this.#discard(uploadId);
-    });
-  }
-
-  async *listMultiparts(prefix: string): AsyncIterable<MultipartUpload> {
-    const ids = await this.#folder.guard(prefix, async () => await fs.readdir(this.#folder.multipart));
-    for (const uploadId of ids) {
-      const upload = await this.#folder.guard(prefix, async () => await this.#read(uploadId));
-      if (upload?.key.startsWith(prefix) !== true) continue;
-      yield { key: upload.key, uploadId, started: new Date(upload.started) };
-    }
-  }
-
-  #path(uploadId: string, ...names: string[]): string {
-    return join(this.#folder.multipart, uploadId, ...names);
-  }
-
-  /** Made aside, so that an upload is never found without its file. */
-  async #create(uploadId: string, upload: Upload): Promise<void> {
-    const made = this.#folder.unused();
-    try {
-      await fs.mkdir(made);
-      await fs.writeFile(join(made, 'upload'), JSON.stringify(upload), { flush: true });
-      await syncFolder(made);
-      await fs.rename(made, this.#path(uploadId));
-    } catch (error) {
-      await fs.rm(made, { recursive: true, force: true });
-      throw error;
-    }
-    await syncFolder(this.#folder.multipart);
-  }
-
-  async #read(uploadId: string): Promise<Upload | undefined> {
-    const text = await ignoring(absence, fs.readFile(this.#path(uploadId, 'upload'), 'utf8'));
-    return text === undefined ? undefined : (JSON.parse(text) as Upload);
-  }
-
-  /** The upload with this id, if it is of this key. */
-  async #find(key: string, uploadId: string): Promise<Upload> {
-    if (!uploadIdPattern.test(uploadId)) throw new MultipartNotFound(key);
-    const upload = JSON.parse(await fs.readFile(this.#path(uploadId, 'upload'), 'utf8')) as Upload;
-    if (upload.key !== key) throw new MultipartNotFound(key);
-    return upload;
-  }
-
-  async #write(key: string, uploadId: string, number: number, bytes: Uint8Array): Promise<UploadedPart> {
+  async #write(key: string, upload: string, number: number, bytes: Uint8Array): Promise<UploadedPart> {
+    const uploadId = basename(upload);
     const slot = this.#segments.reserve(uploadId, key, number, bytes.byteLength, async (name) => {
-      await this.#find(key, uploadId);
-      await fs.writeFile(this.#path(uploadId, name), '', { flag: 'wx' });
+      await find(key, upload);
+      await fs.writeFile(join(upload, name), '', { flag: 'wx' });
     });
     try {
-      return await this.#writeAt(uploadId, slot, number, bytes);
+      return await writeAt(upload, slot, number, bytes);
     } catch (error) {
       this.#segments.close(uploadId, slot.segment);
       // The segment of earlier parts is gone. If the upload is still there, another process tried to complete it.
       if (slot.fresh || !hasCode(error, ['ENOENT'])) throw error;
-      return await this.#write(key, uploadId, number, bytes);
+      return await this.#write(key, upload, number, bytes);
     }
   }
 
-  /** Writes a part's bytes, and its record when they are durable. */
-  async #writeAt(
-    uploadId: string,
-    { segment, offset }: Slot,
-    number: number,
-    bytes: Uint8Array,
-  ): Promise<UploadedPart> {
-    await segment.begun;
-    const etag = randomUUID();
-    const size = bytes.byteLength;
-    const record = this.#path(uploadId, `${number}.${etag}.${segment.name}.${offset}.${size}`);
-    await fs.writeFile(`${record}.writing`, '', { flag: 'wx' });
-    try {
-      await writeDurably(this.#path(uploadId, segment.name), offset, bytes);
-      await fs.rename(`${record}.writing`, record);
-    } catch (error) {
-      await fs.rm(`${record}.writing`, { force: true });
-      throw error;
-    }
-    await syncFolder(this.#path(uploadId));
-    return { number, etag, size };
-  }
-
-  /** The records of an upload by number and ETag. */
-  async #records(uploadId: string): Promise<ReadonlyMap<string, PartRecord>> {
-    const names = await fs.readdir(this.#path(uploadId));
-    return new Map(
-      names
-        .map((name) => name.split('.'))
-        .filter((fields) => fields.length === 5)
-        .map(([number = '', etag = '', segment = '', offset, size]) => [
-          `${number}.${etag}`,
-          { etag, segment, offset: Number(offset), size: Number(size) },
-        ]),
-    );
-  }
-
-  /** Makes the first part's segment the object, if it holds these parts and nothing else. */
+  /** Makes the first part's segment the object, if it holds these parts and nothing else, and lies on the key's mount. */
   async #moveSegment(
     key: string,
-    uploadId: string,
+    upload: string,
     records: readonly [PartRecord, ...PartRecord[]],
     metadata: Upload['metadata'],
   ): Promise<ObjectInfo | undefined> {
     const total = contiguousSize(records);
     if (total === undefined) return undefined;
-    const file = await this.#seal(uploadId, records[0].segment);
+    const file = await seal(upload, records[0].segment);
     if (file?.stats.size !== BigInt(total)) return undefined;
     const info = describe(key, file.stats);
     await this.#sidecars.write(info, metadata);
-    await this.#folder.place(file.path, key);
-    return info;
-  }
-
-  /** Closes a segment to writers; undefined when one is still at it. */
-  async #seal(uploadId: string, segment: string): Promise<PendingFile | undefined> {
-    const path = this.#path(uploadId, `${segment}.sealed`);
-    await ignoring(['ENOENT'], fs.rename(this.#path(uploadId, segment), path));
-    const names = await fs.readdir(this.#path(uploadId));
-    if (names.some((name) => name.endsWith('.writing') && name.includes(segment))) return undefined;
-    // After the look for writers: one that had finished by then has written all it will.
-    const stats = await ignoring(['ENOENT'], fs.lstat(path, { bigint: true }));
-    return stats === undefined ? await this.#completed(uploadId) : { path, stats };
+    try {
+      await this.#folder.place(file.path, key);
+      return info;
+    } catch (error) {
+      if (hasCode(error, ['EXDEV'])) return undefined;
+      throw error;
+    }
   }
 
   async #copyParts(
     key: string,
-    uploadId: string,
+    upload: string,
     records: readonly PartRecord[],
     metadata: Upload['metadata'],
   ): Promise<ObjectInfo> {
-    const file = await this.#folder.write(async (target) => {
-      for (const record of records) await this.#copyPart(uploadId, record, target);
-    });
+    const fill = async (target: FileHandle) => {
+      for (const record of records) await copyPart(upload, record, target);
+    };
+    const prepare = async (info: ObjectInfo) => {
+      await this.#sidecars.write(info, metadata);
+    };
     // With a guard of its own: that the copy is gone would not mean that the upload is.
-    return await this.#folder.guard(key, async () => {
-      try {
-        const info = describe(key, file.stats);
-        await this.#sidecars.write(info, metadata);
-        await this.#folder.place(file.path, key);
-        return info;
-      } catch (error) {
-        await fs.rm(file.path, { force: true });
-        throw error;
-      }
-    });
+    return await this.#folder.guard(key, async () => await this.#folder.create(key, fill, prepare));
   }
+}
 
-  async #copyPart(
-    uploadId: string,
-    { segment, offset, size }: PartRecord,
-    target: FileHandle,
-  ): Promise<void> {
-    const source = await this.#openSegment(uploadId, segment);
-    try {
-      const buffer = Buffer.allocUnsafe(Math.min(chunkSize, size));
-      for (let left = size; left > 0;) {
-        const { bytesRead } = await source.read(buffer, 0, Math.min(chunkSize, left), offset + size - left);
-        if (bytesRead === 0) throw new Error(`segment ${segment} is shorter than its parts`);
-        await writeAll(target, buffer.subarray(0, bytesRead));
-        left -= bytesRead;
-      }
-    } finally {
-      await source.close();
-    }
+/** Made aside, so that an upload is never found without its file. */
+async function create(multiparts: string, uploadId: string, upload: Upload): Promise<void> {
+  const made = join(multiparts, `${uploadId}.new`);
+  try {
+    await fs.mkdir(made);
+    await fs.writeFile(join(made, 'upload'), JSON.stringify(upload), { flush: true });
+    await syncFolder(made);
+    await fs.rename(made, join(multiparts, uploadId));
+  } catch (error) {
+    await fs.rm(made, { recursive: true, force: true });
+    throw error;
   }
+  await syncFolder(multiparts);
+}
 
-  async #openSegment(uploadId: string, segment: string): Promise<FileHandle> {
-    const path = this.#path(uploadId, segment);
-    return (
-      (await ignoring(['ENOENT'], fs.open(path))) ??
-      (await ignoring(['ENOENT'], fs.open(`${path}.sealed`))) ??
-      (await this.#completed(uploadId))
-    );
-  }
+/** What an upload's file says, if it is of this key. Without it nobody can go on with the upload. */
+async function find(key: string, upload: string): Promise<Upload> {
+  const found = await readUpload(upload);
+  // Unless the whole store is.
+  if (found === undefined) await fs.lstat(dirname(upload));
+  if (found?.key !== key) throw new MultipartNotFound(key);
+  return found;
+}
 
-  /** What it means that a segment is missing: the upload was completed, and what is left of it can go. */
-  async #completed(uploadId: string): Promise<never> {
-    const { key } = (await this.#read(uploadId)) ?? { key: '' };
-    await this.#discard(uploadId);
-    throw new MultipartNotFound(key);
+/** Writes a part's bytes, and its record when they are durable. */
+async function writeAt(
+  upload: string,
+  { segment, offset }: Slot,
+  number: number,
+  bytes: Uint8Array,
+): Promise<UploadedPart> {
+  await segment.begun;
+  const etag = randomUUID();
+  const size = bytes.byteLength;
+  const record = join(upload, `${number}.${etag}.${segment.name}.${offset}.${size}`);
+  await fs.writeFile(`${record}.writing`, '', { flag: 'wx' });
+  try {
+    await writeDurably(join(upload, segment.name), offset, bytes);
+    await fs.rename(`${record}.writing`, record);
+  } catch (error) {
+    await fs.rm(`${record}.writing`, { force: true });
+    throw error;
   }
+  await syncFolder(upload);
+  return { number, etag, size };
+}
 
-  /** Renamed first, so that an upload is there whole or not at all. */
-  async #discard(uploadId: string): Promise<void> {
-    const away = this.#folder.unused();
-    await ignoring(['ENOENT'], fs.rename(this.#path(uploadId), away));
-    await fs.rm(away, { recursive: true, force: true });
+/** The records of an upload by number and ETag. */
+async function recordsOf(upload: string): Promise<ReadonlyMap<string, PartRecord>> {
+  const names = await fs.readdir(upload);
+  return new Map(
+    names
+      .map((name) => name.split('.'))
+      .filter((fields) => fields.length === 5)
+      .map(([number = '', etag = '', segment = '', offset, size]) => [
+        `${number}.${etag}`,
+        { etag, segment, offset: Number(offset), size: Number(size) },
+      ]),
+  );
+}
+
+/** Closes a segment to writers; undefined when one is still at it. */
+async function seal(upload: string, segment: string): Promise<PendingFile | undefined> {
+  const path = join(upload, `${segment}.sealed`);
+  await ignoring(['ENOENT'], fs.rename(join(upload, segment), path));
+  const names = await fs.readdir(upload);
+  if (names.some((name) => name.endsWith('.writing') && name.includes(segment))) return undefined;
+  // After the look for writers: one that had finished by then has written all it will.
+  const stats = await ignoring(['ENOENT'], fs.lstat(path, { bigint: true }));
+  return stats === undefined ? await completed(upload) : { path, stats };
+}
+
+async function copyPart(
+  upload: string,
+  { segment, offset, size }: PartRecord,
+  target: FileHandle,
+): Promise<void> {
+  const source = await openSegment(upload, segment);
+  try {
+    await copyBytes(source, { offset, size }, target);
+  } finally {
+    await source.close();
   }
+}
+
+async function openSegment(upload: string, segment: string): Promise<FileHandle> {
+  const path = join(upload, segment);
+  return (
+    (await ignoring(['ENOENT'], fs.open(path))) ??
+    (await ignoring(['ENOENT'], fs.open(`${path}.sealed`))) ??
+    (await completed(upload))
+  );
+}
+
+/** What it means that a segment is missing: the upload was completed, and what is left of it can go. */
+async function completed(upload: string): Promise<never> {
+  const { key } = (await readUpload(upload)) ?? { key: '' };
+  await discard(upload);
+  throw new MultipartNotFound(key);
+}
+
+/** Renamed first, so that an upload is there whole or not at all. */
+async function discard(upload: string): Promise<void> {
+  const away = `${upload}.gone-${randomUUID()}`;
+  await ignoring(['ENOENT'], fs.rename(upload, away));
+  await fs.rm(away, { recursive: true, force: true });
 }
 
 function assertPart(key: string, number: number, size: number): void {
@@ -384,13 +391,5 @@ async function writeDurably(path: string, offset: number, bytes: Uint8Array): Pr
     await handle.sync();
   } finally {
     await handle.close();
-  }
-}
-
-/** Writes on until all is written, as one call to the system need not take everything. */
-async function writeAll(handle: FileHandle, bytes: Uint8Array, position?: number): Promise<void> {
-  for (let done = 0; done < bytes.byteLength;) {
-    const at = position === undefined ? null : position + done;
-    done += (await handle.write(bytes, done, bytes.byteLength - done, at)).bytesWritten;
   }
 }

@@ -1,12 +1,16 @@
-import { constants } from 'node:fs';
 import fs, { type FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
 
+import { syncFolder } from './durable-folders.ts';
+import { copyBytes } from './file-bytes.ts';
+import { absence, hasCode, ignoring } from './file-errors.ts';
 import { FileBody } from './filesystem-body.ts';
-import { hasCode, ignoring } from './file-errors.ts';
-import { absence, describe, Folder, regular } from './filesystem-folder.ts';
+import { describe, Folder, regular } from './filesystem-folder.ts';
 import { listFolder } from './filesystem-listing.ts';
 import { Sidecars } from './filesystem-metadata.ts';
+import type { Mount } from './filesystem-mounts.ts';
 import { limits, Multiparts } from './filesystem-multipart.ts';
+import { readFlags } from './small-files.ts';
 import {
   type ByteRange,
   type Listing,
@@ -18,17 +22,15 @@ import {
   ObjectNotFound,
   type ObjectStore,
   ObjectTooLarge,
+  type OnDamaged,
   PreconditionFailed,
   type PutOptions,
   RangeNotSatisfiable,
   type UploadedPart,
 } from './store.ts';
 
-/** Neither following a link nor waiting at a pipe somebody has put in an object's place. */
-const readFlags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-
-/** What a file system without hard links says; of a folder, any does. */
-const noLinks = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'];
+/** What a file system without hard links says; of a folder, any does. `EXDEV`: of a file that is a mount itself. */
+const noLinks = ['EXDEV', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'];
 
 /** Objects deleted at once. */
 const parallelDeletes = 16;
@@ -41,24 +43,30 @@ type Opened = ObjectHead & { readonly handle: FileHandle };
  */
 export class FilesystemStore implements ObjectStore {
   readonly limits = limits;
+  readonly onDamaged: OnDamaged;
   readonly #folder: Folder;
   readonly #sidecars: Sidecars;
   readonly #multiparts: Multiparts;
 
   private constructor(folder: Folder) {
+    this.onDamaged = folder.onDamaged;
     this.#folder = folder;
     this.#sidecars = new Sidecars(folder);
     this.#multiparts = new Multiparts(folder, this.#sidecars);
   }
 
   /**
-   * Opens the store in a folder, which is made if it is missing.
+   * Opens the store in a folder, which is made if it is missing. One with images need not be writable: see `warnings`.
    * @throws StoreUnavailable
    */
-  static async open(root: string): Promise<FilesystemStore> {
-    const folder = new Folder(root);
+  static async open(root: string, onDamaged: OnDamaged = () => undefined): Promise<FilesystemStore> {
+    const folder = new Folder(root, onDamaged);
     await folder.make();
     return new FilesystemStore(folder);
+  }
+
+  get warnings(): readonly string[] {
+    return this.#folder.refusals;
   }
 
   async head(key: string): Promise<ObjectHead> {
@@ -93,21 +101,10 @@ export class FilesystemStore implements ObjectStore {
   }
 
   async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<ObjectInfo> {
-    this.#folder.path(key);
-    return await this.#folder.guard(key, async () => {
-      const file = await this.#folder.write(async (handle) => {
-        await handle.writeFile(bytes);
-      });
-      try {
-        const info = describe(key, file.stats);
-        await this.#sidecars.write(info, options.metadata);
-        await this.#folder.place(file.path, key);
-        return info;
-      } catch (error) {
-        await fs.rm(file.path, { force: true });
-        throw error;
-      }
-    });
+    const fill = async (handle: FileHandle) => {
+      await handle.writeFile(bytes);
+    };
+    return await this.#create(key, fill, options.metadata);
   }
 
   async move(from: string, to: string, source?: MoveSource): Promise<void> {
@@ -118,10 +115,15 @@ export class FilesystemStore implements ObjectStore {
     });
   }
 
+  /** Durable when it resolves, as what was deleted must not come back. */
   async delete(keys: readonly string[]): Promise<void> {
     for (const key of keys) this.#folder.path(key);
     for (let at = 0; at < keys.length; at += parallelDeletes) {
-      await Promise.all(keys.slice(at, at + parallelDeletes).map((key) => this.#delete(key)));
+      const some = keys.slice(at, at + parallelDeletes);
+      const folders = new Set(await Promise.all(some.map((key) => this.#remove(key))));
+      await this.#folder.guard(some[0] ?? '', async () => {
+        await Promise.all([...folders].map((folder) => syncFolder(folder)));
+      });
     }
   }
 
@@ -182,6 +184,18 @@ export class FilesystemStore implements ObjectStore {
     });
   }
 
+  async #create(
+    key: string,
+    fill: (handle: FileHandle) => Promise<void>,
+    metadata: PutOptions['metadata'],
+  ): Promise<ObjectInfo> {
+    this.#folder.path(key);
+    const prepare = async (info: ObjectInfo) => {
+      await this.#sidecars.write(info, metadata);
+    };
+    return await this.#folder.guard(key, async () => await this.#folder.create(key, fill, prepare));
+  }
+
   /**
    * Takes a second name for the file and renames that, so that what gets the new key is what was checked, and an
    * object another writer puts at `from` meanwhile stays where it is.
@@ -191,11 +205,7 @@ export class FilesystemStore implements ObjectStore {
     try {
       const info = describe(from, regular(from, await fs.lstat(file, { bigint: true })));
       assertUnchanged(info, etag);
-      const { metadata } = await this.#described(info);
-      await this.#sidecars.write({ ...info, key: to }, metadata);
-      await this.#folder.guard(to, async () => {
-        await this.#folder.place(file, to);
-      });
+      await this.#place(file, info, to);
       await this.#removeMoved(info);
     } finally {
       // Also after success: a rename between two names of one file does nothing, as when a killed move is repeated.
@@ -203,36 +213,66 @@ export class FilesystemStore implements ObjectStore {
     }
   }
 
-  async #secondName(path: string): Promise<string> {
-    const name = this.#folder.unused();
+  /** Renames a file to another key, or copies it there, where that lies on another mount. */
+  async #place(file: string, info: ObjectInfo, to: string): Promise<void> {
+    const { metadata } = await this.#described(info);
+    await this.#sidecars.write({ ...info, key: to }, metadata);
+    try {
+      await this.#folder.guard(to, async () => {
+        await this.#folder.place(file, to);
+      });
+    } catch (error) {
+      if (!(error instanceof Error && hasCode(error.cause, ['EXDEV']))) throw error;
+      const fill = async (target: FileHandle) => {
+        await copyFile(file, target);
+      };
+      await this.#create(to, fill, metadata);
+    }
+  }
+
+  async #secondName(path: string, mount: Mount = this.#folder.mounts.of(path)): Promise<string> {
+    const name = await this.#folder.unused(mount);
     try {
       await fs.link(path, name);
       return name;
     } catch (error) {
+      const found = hasCode(error, ['EXDEV']) ? await this.#folder.mounts.find(path) : mount;
+      if (found !== mount) return await this.#secondName(path, found);
       // Renamed as it is then, unless something is put in its place just now.
       if (hasCode(error, noLinks)) return path;
       throw error;
     }
   }
 
+  /** Not synced: an object that a power cut brings back is one that was moved to its place all the same. */
   async #removeMoved({ key, etag }: ObjectInfo): Promise<void> {
     const stats = await ignoring(absence, this.#folder.stat(key));
-    if (stats === undefined || describe(key, stats).etag === etag) await this.#delete(key);
+    if (stats === undefined || describe(key, stats).etag === etag) await this.#remove(key);
   }
 
-  /** Not synced: a delete that a power cut undoes can be repeated. */
-  async #delete(key: string): Promise<void> {
+  /** @returns the folder that has to be synced */
+  async #remove(key: string): Promise<string> {
     const path = this.#folder.path(key);
-    await this.#folder.guard(key, async () => {
+    return await this.#folder.guard(key, async () => {
       await this.#sidecars.remove(key);
       const gone = await ignoring(
         absence,
         fs.unlink(path).then(() => true),
       );
-      if (gone === undefined && !(await this.#folder.isThere())) throw new Error('the folder is not there');
+      if (gone === undefined && !(await this.#folder.isThere(dirname(path))))
+        throw new Error('the folder is not there');
       // Also when there was nothing: a delete may have been killed before it came to this.
-      await this.#folder.prune(path);
+      return await this.#folder.prune(path);
     });
+  }
+}
+
+async function copyFile(file: string, target: FileHandle): Promise<void> {
+  const source = await fs.open(file, readFlags);
+  try {
+    await copyBytes(source, { offset: 0, size: (await source.stat()).size }, target);
+  } finally {
+    await source.close();
   }
 }
 

@@ -15,7 +15,17 @@ import type { Readable } from 'node:stream';
  */
 export interface ObjectStore extends ObjectReader, ObjectWriter, ObjectLister, MultipartWriter {
   readonly limits: StoreLimits;
+  /** Is told of what those pass over that walk many objects. Set by who opens the store. */
+  onDamaged?: OnDamaged;
+  /** What to tell at the start of a store that was opened, or checked, and cannot do all: that it is read-only. */
+  readonly warnings?: readonly string[];
 }
+
+/**
+ * An object, or a folder of some, that is damaged or cannot be read, and does not keep others from being read.
+ * @param key of the object, or the beginning of keys
+ */
+export type OnDamaged = (key: string, error: unknown) => void;
 
 export interface StoreLimits {
   /** Smallest size in bytes of every part of a multipart upload but the last. */
@@ -135,6 +145,11 @@ export interface ListOptions {
   readonly startAfter?: string;
   /** Most entries (objects and prefixes together) to return, from 1. Default and maximum: 1000. */
   readonly limit?: number;
+  /**
+   * Whether folders are passed over, and {@link ObjectStore.onDamaged} told, that cannot be read, below the one the prefix
+   * names. Otherwise the listing fails. For who shows what is there; never for who removes what is not listed.
+   */
+  readonly passOver?: boolean;
 }
 
 export interface Listing {
@@ -253,7 +268,12 @@ export class InvalidKey extends StoreError {
 
 /** The store could not be reached, refused us, or failed; the cause says which. Worth another try. */
 export class StoreUnavailable extends StoreError {
-  override readonly name = 'StoreUnavailable';
+  override readonly name: string = 'StoreUnavailable';
+}
+
+/** The same of this object alone, as far as can be told: others may be read. */
+export class ObjectUnreadable extends StoreUnavailable {
+  override readonly name = 'ObjectUnreadable';
 }
 
 /** Order of two keys by their UTF-8 bytes, as listings have it. */

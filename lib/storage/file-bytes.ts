@@ -1,0 +1,27 @@
+import type { FileHandle } from 'node:fs/promises';
+
+/** Bytes copied at a time. */
+const chunkSize = 1024 * 1024;
+
+/** Appends some bytes of a file to another one. */
+export async function copyBytes(
+  source: FileHandle,
+  { offset, size }: { readonly offset: number; readonly size: number },
+  target: FileHandle,
+): Promise<void> {
+  const buffer = Buffer.allocUnsafe(Math.min(chunkSize, size));
+  for (let left = size; left > 0;) {
+    const { bytesRead } = await source.read(buffer, 0, Math.min(chunkSize, left), offset + size - left);
+    if (bytesRead === 0) throw new Error(`a file ends ${left} bytes before those that were to be copied`);
+    await writeAll(target, buffer.subarray(0, bytesRead));
+    left -= bytesRead;
+  }
+}
+
+/** Writes on until all is written, as one call to the system need not take everything. */
+export async function writeAll(handle: FileHandle, bytes: Uint8Array, position?: number): Promise<void> {
+  for (let done = 0; done < bytes.byteLength;) {
+    const at = position === undefined ? null : position + done;
+    done += (await handle.write(bytes, done, bytes.byteLength - done, at)).bytesWritten;
+  }
+}

@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, it, mock } from 'node:test';
+
+import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { temporaryFolder, type Folder } from '../servers/folder.ts';
+import { mountMemory, requiresMounts } from '../servers/mounts.ts';
+
+const content = Buffer.from('content');
+
+/**
+ * What of a folder a power cut undoes is what was not synced of it. Counted are the changes of each folder's entries since it
+ * was synced, by the calls that make them.
+ */
+describe('filesystem store, at a power cut', () => {
+  let root: Folder;
+  let store: FilesystemStore;
+  let changed: Set<string>;
+  const at = (...names: string[]): string => join(root.path, ...names);
+
+  /** Folders of objects with changes that were not synced; temporary files and hints may be lost. */
+  const unsynced = (): string[] =>
+    [...changed].filter((path) => !/\/(\.tmp|\.metadata|_stowage~tmp)(\/|$)/.test(path));
+
+  const record = (): void => {
+    changed = new Set();
+    const { open, rename, unlink, rmdir, mkdir, link } = fs;
+    const change = async <T>(work: Promise<T>, ...paths: string[]): Promise<T> => {
+      const result = await work;
+      for (const path of paths) changed.add(dirname(path));
+      return result;
+    };
+    mock.method(fs, 'rename', (from: string, to: string) => change(rename(from, to), from, to));
+    mock.method(fs, 'link', (from: string, to: string) => change(link(from, to), to));
+    mock.method(fs, 'unlink', (path: string) => change(unlink(path), path));
+    mock.method(fs, 'rmdir', async (path: string) => {
+      await change(rmdir(path), path);
+      changed.delete(path);
+    });
+    mock.method(fs, 'mkdir', async (path: string, options?: { recursive: true }) => {
+      const first = await mkdir(path, options);
+      if (options?.recursive !== true) changed.add(dirname(path));
+      for (let made = path; first !== undefined && made.length >= first.length; made = dirname(made))
+        changed.add(dirname(made));
+      return first;
+    });
+    mock.method(fs, 'open', async (path: string, ...rest: [string, number?]) => {
+      const handle = await open(path, ...rest);
+      const sync = handle.sync.bind(handle);
+      handle.sync = async () => {
+        await sync();
+        changed.delete(path);
+      };
+      return handle;
+    });
+  };
+
+  beforeEach(async () => {
+    root = await temporaryFolder('durable');
+    store = await FilesystemStore.open(root.path);
+    record();
+  });
+  afterEach(() => {
+    mock.restoreAll();
+    root.remove();
+  });
+
+  const upload = async (key: string) => {
+    const id = await store.createMultipart(key);
+    return { id, parts: [await store.uploadPart(key, id, 1, content)] };
+  };
+
+  it('keeps what was put, in folders that were made for it', async () => {
+    await store.put('a/b/c/d', content, { metadata: { of: 'it' } });
+    assert.deepEqual(unsynced(), []);
+    await store.put('a/b/e', content);
+    assert.deepEqual(unsynced(), []);
+  });
+
+  it('brings back nothing that was deleted, nor the folders that were empty then', async () => {
+    for (const key of ['r/a/x', 'r/a/y', 'r/b/c/x', 'r/b/d/x', 's/x/y']) await store.put(key, content);
+    await store.delete(['r/a/x']);
+    assert.deepEqual(unsynced(), []);
+    await store.delete(['r/a/y', 'r/b/c/x', 'none/at/all', 's/x/y']);
+    assert.deepEqual(unsynced(), []);
+    await store.delete(['r/b/d/x']);
+    assert.deepEqual(unsynced(), []);
+    assert.deepEqual((await fs.readdir(root.path)).sort(), ['.metadata', '.tmp']);
+  });
+
+  it('brings nothing back whose folder another delete removes before it is synced', async () => {
+    for (const key of ['r/a/x', 'r/a/y', 's']) await store.put(key, content);
+    const { open } = fs;
+    let others = 1;
+    mock.method(fs, 'open', async (path: string, flags: string) => {
+      // Just before the first delete syncs the folder.
+      if (path === at('r/a') && others-- > 0) {
+        await fs.unlink(at('r/a/y'));
+        for (const folder of ['r/a', 'r']) await fs.rmdir(at(folder));
+      }
+      return await open(path, flags);
+    });
+    await store.delete(['r/a/x']);
+    assert.deepEqual(unsynced(), []);
+  });
+
+  it('keeps what was completed or moved', async () => {
+    const { id, parts } = await upload('u/1/data');
+    const info = await store.completeMultipart('u/1/data', id, parts);
+    assert.deepEqual(unsynced(), []);
+    await store.move('u/1/data', 'blobs/a/data', info);
+    // That it comes back under its old key as well does no harm.
+    assert.deepEqual(
+      unsynced().filter((path) => !path.startsWith(at('u')) && path !== root.path),
+      [],
+    );
+  });
+
+  it('keeps an upload, and brings back none that was thrown away', async () => {
+    const { id } = await upload('u/1/data');
+    assert.deepEqual([...changed], []);
+    await store.abortMultipart('u/1/data', id);
+    assert.deepEqual([...changed], []);
+  });
+
+  it('keeps what has come from another mount', requiresMounts(), async () => {
+    mountMemory(at('blobs'));
+    store = await FilesystemStore.open(root.path);
+    await store.put('u/1/data', content);
+    await store.move('u/1/data', 'blobs/a/data');
+    assert.deepEqual(
+      unsynced().filter((path) => path.startsWith(at('blobs'))),
+      [],
+    );
+    await store.delete(['blobs/a/data']);
+    assert.deepEqual(
+      unsynced().filter((path) => path.startsWith(at('blobs'))),
+      [],
+    );
+  });
+});
