@@ -111,7 +111,8 @@ async function offlineArguments(port: number): Promise<string[]> {
   const { port: lambdaPort } = probe.address() as { port: number };
   probe.close();
   const ports = ['--httpPort', String(port), '--lambdaPort', String(lambdaPort)];
-  const program = ['--import', './infra/joined-headers.ts', 'node_modules/serverless/bin/serverless.js'];
+  const before = ['joined-headers', 'offline-paths'].flatMap((name) => ['--import', `./infra/${name}.ts`]);
+  const program = [...before, 'node_modules/serverless/bin/serverless.js'];
   return [...program, 'offline', 'start', '--host', host, ...ports];
 }
 

@@ -61,7 +61,7 @@ const badNames: readonly string[] = [
   'a/_layers',
   `${'a/'.repeat(127)}ab`,
   'a'.repeat(256),
-  'a%25b',
+  'a%2541',
   'a:b',
   'a@b',
   '*',
@@ -296,6 +296,59 @@ describe('hostile input', () => {
       { method: 'PUT', path: `/v2/${name}/manifests/bad`, headers: { 'content-type': type }, body },
       { 400: 'MANIFEST_INVALID' },
     );
+
+  /** Ways to spell a path that a proxy which compares paths as they are sent would take for others. */
+  const spellings: readonly ((path: string) => string)[] = [
+    (path) => path.replace(name, name.replace('/', '%2F')),
+    (path) => path.replace(name, name.replace('/', '%2f')),
+    (path) => path.replace(name, name.replace('/', '%252F')),
+    (path) => path.replace(name, name.replace('/', '%5C')),
+    (path) => path.replace(name, name.replace('/', '%c0%af')),
+    (path) => path.replace(name, name.replace('/', '//')),
+    (path) => path.replace(name, name.replace('/', '/./')),
+    (path) => path.replace(name, `other/../${name}`),
+    (path) => path.replace(name, `other/..;/${name}`),
+    (path) => path.replace(name, `other/%2e%2e/${name}`),
+    (path) => path.replace(name, '%74eam/app'),
+    (path) => path.replace(name, 'team/%61pp'),
+    (path) => path.replace('/v2/', '/%76%32/'),
+    (path) => path.replace('/v2/', '/v%32/'),
+    (path) => path.replace('/v2/', '/./v2/'),
+    (path) => path.replace('/v2/', '/v2%2F'),
+    (path) => path.replace('/v2/', '/V2/'),
+    (path) => path.replace('/blobs/', '/bl%6Fbs/'),
+    (path) => path.replace('/manifests/', '/manifests%2F'),
+    (path) => path.replace('/there', '/th%65re'),
+    (path) => path.replace('/list', '/lis%74'),
+    (path) => path.replace('sha256:', 'sha256%253A'),
+    (path) => path.replace(hex, `%${Buffer.from(hex.slice(0, 1)).toString('hex')}${hex.slice(1)}`),
+  ];
+  const assertUnknown = ({ status, body, url }: Reply) => {
+    assert.ok(status === 400 || status === 404, `${url}: ${status}`);
+    assert.match(body.toString(), /^\{"errors":\[\{"code":"(?:UNSUPPORTED|(?:NAME|TAG|DIGEST)_INVALID)",/);
+  };
+  const respelled = (path: string) =>
+    [...new Set(spellings.map((spell) => spell(path)))].filter((spelling) => spelling !== path);
+  for (const path of [`/v2/${name}/manifests/there`, `/v2/${name}/tags/list`, `/v2/${name}/blobs/${digest}`])
+    for (const other of respelled(path))
+      it(`knows one spelling of each path, and not ${other.replace(hex.slice(1), '…')}`, async () => {
+        assertUnknown(await new Client(planes.server).send({ method: 'GET', path: other }));
+      });
+
+  it('knows one spelling of a signed URL of the data plane, but for the colon', async () => {
+    const bytes = randomBytes(10);
+    const blob = await new Client(planes.server).pushBlob(name, bytes);
+    const found = await new Client(planes.gateway).must(307, {
+      method: 'GET',
+      path: `/v2/${name}/blobs/${blob}`,
+    });
+    const { pathname, search } = new URL(found.headers.location ?? '');
+    const dataPlane = new Client(planes.dataPlane);
+    for (const path of [pathname, pathname.replace(':', '%3A')])
+      assert.ok((await dataPlane.must(200, { method: 'GET', path: path + search })).body.equals(bytes));
+    for (const other of respelled(pathname))
+      assertUnknown(await dataPlane.send({ method: 'GET', path: other + search }));
+  });
 
   refuses(
     'refuses a manifest of more than 4 MiB',

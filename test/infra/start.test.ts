@@ -28,13 +28,35 @@ async function said({ output }: Stowage, text: string): Promise<void> {
   assert.ok(output().includes(text), output());
 }
 
+/** serverless-offline by itself resolves all of these. */
+async function assertOneSpelling(client: Client): Promise<void> {
+  const { digest } = await client.pushImage('team/app', 'v1');
+  for (const path of [
+    '/v2/team%2Fapp/tags/list',
+    '/%76%32/team/app/tags/list',
+    '/v2/team/%61pp/tags/list',
+    '/v2/team/app/tags/lis%74',
+    '/v2/other/../team/app/tags/list',
+    '/v2/other/%2e%2e/team/app/tags/list',
+    '/v2/team/./app/tags/list',
+    '/v2/team\\app/tags/list',
+    '/v2/team/app/manifests/v%31',
+  ]) {
+    const { status, body } = await client.send({ method: 'GET', path });
+    assert.ok(status === 400 || status === 404, `${path}: ${status}`);
+    assert.match(body.toString(), /^\{"errors":\[\{"code":"(?:UNSUPPORTED|(?:NAME|TAG)_INVALID)",/);
+  }
+  await client.must(200, { method: 'GET', path: `/v2/team/app/manifests/${encodeURIComponent(digest)}` });
+}
+
 describe('npm start', () => {
-  it('says how to push once both planes answer, and leaves nothing behind on SIGTERM', async () => {
+  it('says how to push once both planes answer, knows one spelling of each path, and leaves nothing behind on SIGTERM', async () => {
     const registry = await start(folder.path);
     const port = Number(registry.address.split(':')[1]);
     try {
       await said(registry, `docker push localhost:${port}/`);
       assert.ok(registry.output().includes(folder.path));
+      await assertOneSpelling(new Client(`http://${registry.address}`));
     } finally {
       await registry.stop();
     }

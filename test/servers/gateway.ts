@@ -103,7 +103,12 @@ async function answer(
   response: ServerResponse,
 ): Promise<void> {
   const body = await readBody(request);
-  const [path = '/', query = ''] = (request.url ?? '/').split(/\?(.*)/s);
+  const [sent = '/', query = ''] = (request.url ?? '/').split(/\?(.*)/s);
+  const path = decodedTwice(sent);
+  if (path === undefined) {
+    refuse(response, 400, 'Bad Request');
+    return;
+  }
   const event = toEvent(request, path, query, body);
   const invoke = functions[chooseRoute(request.method ?? '', path)?.functionName ?? ''];
   const refusal = limitPassed(request, body, event);
@@ -157,7 +162,7 @@ function refuse(response: ServerResponse, status: number, message: string): void
 /** Payload format 2.0: paths decoded, headers in lower case and joined by commas, bodies that are no text in base64. */
 function toEvent(
   request: IncomingMessage,
-  rawPath: string,
+  path: string,
   query: string,
   body: Buffer,
 ): APIGatewayProxyEventV2 {
@@ -169,7 +174,6 @@ function toEvent(
   // The gateway has the body whole before it calls, and says how long it is.
   if (body.length > 0) headers['content-length'] = String(body.length);
   const isText = /^(text\/|application\/(json|xml|javascript)(;|$))/.test(headers['content-type'] ?? '');
-  const path = decodePath(rawPath);
   return {
     version: '2.0',
     routeKey: '$default',
@@ -200,11 +204,22 @@ function toEvent(
   };
 }
 
-function decodePath(path: string): string {
+/**
+ * A path as functions get it, whatever its name (`rawPath`) says: percent-encodings are resolved twice, and what then follows
+ * a question mark of the first time is cut off. Undefined where the second time fails, which is answered with 400. Found out
+ * on AWS: github.com/hotsock/voker, vokerhttp/testdata/ingress-paths.json. Routes are chosen by it: with `/{a}/thing`,
+ * `/a%2Fb/thing` finds none.
+ */
+function decodedTwice(path: string): string | undefined {
+  const once = decode(path);
+  return once === undefined ? path : decode(once.split('?')[0] ?? '');
+}
+
+function decode(text: string): string | undefined {
   try {
-    return decodeURIComponent(path);
+    return decodeURIComponent(text);
   } catch {
-    return path;
+    return undefined;
   }
 }
 

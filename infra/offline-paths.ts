@@ -1,0 +1,32 @@
+/*
+ * For serverless-offline, loaded before it: it resolves dots, backslashes and percent-encodings in paths before it chooses a
+ * function, so that one would never see what was sent. What the registry would refuse of that is refused here.
+ */
+import { Server, type IncomingMessage, type ServerResponse } from 'node:http';
+import { requestTarget } from '../functions/request-target.ts';
+import { RegistryError } from '../lib/protocol/errors.ts';
+import { parseTarget } from '../lib/protocol/routes.ts';
+
+// eslint-disable-next-line @typescript-eslint/unbound-method -- it is called with its server below
+const { emit } = Server.prototype;
+
+Server.prototype.emit = function (this: Server, event: string, ...args: unknown[]): boolean {
+  const [request, response] = args as [IncomingMessage, ServerResponse];
+  const refusal = event === 'request' ? refusalOf(request) : undefined;
+  if (refusal === undefined) return Reflect.apply(emit, this, [event, ...args]) as boolean;
+  response.writeHead(refusal.status, { 'content-type': 'application/json', connection: 'close' });
+  response.end(JSON.stringify({ errors: refusal.errors }));
+  return true;
+};
+
+function refusalOf(request: IncomingMessage): RegistryError | undefined {
+  const { path } = requestTarget(request);
+  if (!/[%\\#]|\/\.{1,2}(?:\/|$)/.test(path)) return undefined;
+  try {
+    parseTarget(path);
+    return undefined;
+  } catch (error) {
+    if (error instanceof RegistryError) return error;
+    throw error;
+  }
+}
