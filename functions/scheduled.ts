@@ -1,3 +1,4 @@
+import './require-node.ts';
 import type { Logger } from 'pino';
 import { ConfigError, loadConfig, type Config } from '../lib/config.ts';
 import { createLogger } from './logging.ts';

@@ -3,6 +3,7 @@
  * the streaming server, the sweep and the reindex as programs of one file each, and the description of the functions with
  * their routes that serverless.yml reads.
  */
+import './require-node.ts';
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { build, type BuildOptions, type ImportKind } from 'esbuild';

@@ -4,7 +4,8 @@ import type { BuildOptions } from 'esbuild';
 export const bundling = {
   bundle: true,
   platform: 'node',
-  target: 'node24',
+  // An older Node than is needed must be able to read it as far as that it says so (require-node.ts).
+  target: 'node20',
   format: 'esm',
   outExtension: { '.js': '.mjs' },
   // Some packages' CommonJS form defeats tree shaking.

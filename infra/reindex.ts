@@ -2,6 +2,7 @@
  * `npm run reindex`: makes the list of repositories that of the storage, and puts the indexes of referrers right. Settings
  * come from the environment, as for the registry.
  */
+import './require-node.ts';
 import { SingleBar } from 'cli-progress';
 import { Search } from '../functions/search-backend.ts';
 import { openStore } from '../functions/services.ts';

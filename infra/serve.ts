@@ -5,6 +5,7 @@
  * Run it with --max-semi-space-size=2: the pieces of a body that pass are small objects to V8 with much memory outside of
  * its heap, so it should look for dead ones often. It takes 40 to 60 MB less.
  */
+import './require-node.ts';
 import { ConfigError, loadConfig, type Config } from '../lib/config.ts';
 import { describeStorage } from '../lib/storage-config.ts';
 import { reasonOf } from './program.ts';

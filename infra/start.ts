@@ -2,6 +2,7 @@
  * `npm start`: the whole registry on this machine as it runs in the cloud. The functions run under serverless-offline at
  * PORT (5000), the data plane at the port above, and one secret is made for both.
  */
+import './require-node.ts';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';

@@ -2,6 +2,7 @@
  * `npm run sweep`: removes uploads that were given up from the storage, and says what it removed. Settings come from the
  * environment, as for the registry.
  */
+import './require-node.ts';
 import { parseArgs } from 'node:util';
 import { openStore } from '../functions/services.ts';
 import { loadConfig } from '../lib/config.ts';

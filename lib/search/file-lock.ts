@@ -1,8 +1,11 @@
 import { resolve } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { ReadWriteLock, type LockMode } from './read-write-lock.ts';
+
+/** Not by an import: an older Node has no such module, and would end before it is told that it is too old. */
+const { DatabaseSync: Database } = process.getBuiltinModule('node:sqlite');
 
 /** How long a use waits for others, in milliseconds. */
 const defaultPatience = 10_000;
@@ -149,7 +152,7 @@ export class FileLock {
 
   #connect(): DatabaseSync {
     try {
-      return new DatabaseSync(this.#path, { timeout: 0 });
+      return new Database(this.#path, { timeout: 0 });
     } catch (cause) {
       throw this.#unusable(cause);
     }

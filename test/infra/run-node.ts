@@ -14,10 +14,14 @@ export interface Ended {
   readonly errors: string;
 }
 
-/** Runs Node to its end, with these settings and none of this process's own. */
-export async function runNode(args: readonly string[], env: NodeJS.ProcessEnv): Promise<Ended> {
+/** Runs Node to its end, with these settings and none of this process's own. @param node this one unless given */
+export async function runNode(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  node = process.execPath,
+): Promise<Ended> {
   keepSecrets(env);
-  const child = spawn(process.execPath, args, {
+  const child = spawn(node, args, {
     env: cleanEnvironment(env),
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: patience,
