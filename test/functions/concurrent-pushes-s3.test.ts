@@ -3,24 +3,29 @@ import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { startServer, type StreamingServer } from '../../infra/server.ts';
 import { loadConfig } from '../../lib/config.ts';
+import { s3Kinds, type S3Kind } from '../servers/buckets.ts';
 import { freePort } from '../servers/ports.ts';
 import { requires } from '../servers/requires.ts';
 import type { S3Server } from '../servers/s3.ts';
 import { bucketStorage } from '../servers/storage.ts';
-import { swift } from '../servers/swift.ts';
 import { Client, descriptor, digestOf, manifest, someName, withDigest } from './client.ts';
 
 const MiB = 1024 ** 2;
 const rounds = 10;
 
-describe('two clients at once, each at another instance, on S3', requires('swift-proxy-server'), () => {
-  let swiftServer: S3Server;
+for (const kind of s3Kinds)
+  describe(`two clients at once, each at another instance, on ${kind.name}`, requires(...kind.needs), () => {
+    twoClients(kind);
+  });
+
+function twoClients(kind: S3Kind): void {
+  let s3: S3Server;
   const servers: StreamingServer[] = [];
   let clients: readonly [Client, Client];
 
   before(async () => {
-    swiftServer = await swift();
-    const { settings } = await bucketStorage(swiftServer);
+    s3 = await kind.start();
+    const { settings } = await bucketStorage(s3);
     const start = async () => {
       const REGISTRY_HTTP_ADDR = `127.0.0.1:${await freePort()}`;
       const more = { REGISTRY_HTTP_SECRET: 'the secret of both', REGISTRY_LOG_LEVEL: 'error' };
@@ -36,7 +41,7 @@ describe('two clients at once, each at another instance, on S3', requires('swift
 
   after(async () => {
     for (const server of servers) await server.stop();
-    await swiftServer.stop();
+    await s3.stop();
   });
 
   const pull = async (client: Client, name: string, digest: string): Promise<Buffer> => {
@@ -87,4 +92,4 @@ describe('two clients at once, each at another instance, on S3', requires('swift
       }
     }
   });
-});
+}

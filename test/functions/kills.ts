@@ -61,8 +61,7 @@ export function killsOn(kind: BucketKind, program: 'server' | 'functions', every
           await assertSoundAfter(store, memory, 'all repetitions');
           await assertSwept(store);
         } finally {
-          await victims.stop();
-          await survivor.stop();
+          await Promise.all([victims.stop(), survivor.stop()]);
         }
       });
   });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { after, describe, it } from 'node:test';
 import { entityTag, type Conditions } from '../../lib/protocol/conditions.ts';
 import { parseDigest } from '../../lib/protocol/digests.ts';
 import { RegistryError } from '../../lib/protocol/errors.ts';
@@ -7,14 +7,19 @@ import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { parseReference } from '../../lib/protocol/references.ts';
 import { revisionLink } from '../../lib/registry/layout.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
+import type { S3Store } from '../../lib/storage/s3.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
+import { onBuckets } from '../clients/on-buckets.ts';
+import { onMinio, onVersitygw } from '../servers/buckets.ts';
+import { openS3 } from '../servers/storage.ts';
 import { digestOf, indexType, manifest } from '../functions/client.ts';
 import { interrupted } from './interrupted.ts';
 import { MemoryStore } from './memory-store.ts';
 
 const name = parseRepositoryName('team/app');
 const tag = parseReference('v1');
-const writers = 20;
+/** A server that only compares before it writes lets in all who came at once: there two of a race may have won. */
+const notAtOnce = { skip: 'versitygw compares and writes in two steps' };
 
 const some = (what: string): Buffer => manifest({ manifests: [], annotations: { what } }, indexType);
 
@@ -49,6 +54,7 @@ async function failureOf(request: Promise<void>): Promise<RegistryError | undefi
 async function race(
   store: ObjectStore,
   conditions: Conditions,
+  writers: number,
   pushed: (writer: number) => Buffer,
 ): Promise<Buffer[]> {
   const answers = await Promise.all(
@@ -61,33 +67,64 @@ async function race(
 }
 
 describe('a tag on a store with conditional writes', () => {
-  const open = (): MemoryStore => new MemoryStore({ conditionalWrites: true });
+  const open = async () => await Promise.resolve(new MemoryStore({ conditionalWrites: true }));
+  describe('of many at once', () => {
+    racedTags(open, 20);
+  });
+  guardedTags(open);
+});
 
+for (const kind of [onMinio, onVersitygw])
+  onBuckets(kind, (newBucket) => {
+    const stores: S3Store[] = [];
+    const open = async () => {
+      const store = await openS3((await newBucket()).settings);
+      stores.push(store);
+      assert.ok(store.limits.conditionalWrites);
+      return store;
+    };
+
+    after(() => {
+      for (const store of stores) store.close();
+    });
+
+    describe('a tag of many at once', kind === onVersitygw ? notAtOnce : {}, () => {
+      racedTags(open, 8);
+    });
+    describe('a tag', () => {
+      guardedTags(open);
+    });
+  });
+
+/** Opens a store of its own for each test. */
+type Open = () => Promise<ObjectStore>;
+
+function racedTags(open: Open, writers: number): void {
   it('that must not be there is made by exactly one of many, and is what that one pushed', async () => {
-    const store = open();
-    const done = await race(store, absent, (writer) => some(`${writer}`));
+    const store = await open();
+    const done = await race(store, absent, writers, (writer) => some(`${writer}`));
     assert.equal(done.length, 1);
     assert.deepEqual([await current(store)], done);
-    assert.deepEqual(await race(store, absent, (writer) => some(`late ${writer}`)), []);
+    assert.deepEqual(await race(store, absent, writers, (writer) => some(`late ${writer}`)), []);
     assert.deepEqual([await current(store)], done);
   });
 
   it('is made by exactly one also where all push the same', async () => {
-    const store = open();
-    assert.equal((await race(store, absent, () => some('same'))).length, 1);
+    const store = await open();
+    assert.equal((await race(store, absent, writers, () => some('same'))).length, 1);
   });
 
   it('that must be as it was is moved by exactly one of many', async () => {
-    const store = open();
+    const store = await open();
     const first = some('first');
     await push(store, first);
-    const done = await race(store, unchanged(first), (writer) => some(`${writer}`));
+    const done = await race(store, unchanged(first), writers, (writer) => some(`${writer}`));
     assert.equal(done.length, 1);
     assert.deepEqual([await current(store)], done);
   });
 
   it('counts up without a loss, where each looks again when it is refused', async () => {
-    const store = open();
+    const store = await open();
     await push(store, some('0'));
     const count = (bytes: Buffer): number =>
       Number((JSON.parse(bytes.toString()) as { annotations: { what: string } }).annotations.what);
@@ -100,7 +137,9 @@ describe('a tag on a store with conditional writes', () => {
     await Promise.all(Array.from({ length: writers }, increment));
     assert.equal(count(await current(store)), writers);
   });
+}
 
+function guardedTags(open: Open): void {
   for (const [what, before, conditions] of [
     ['that must not be there', undefined, absent],
     ['that must be as it was', some('before'), unchanged(some('before'))],
@@ -108,7 +147,7 @@ describe('a tag on a store with conditional writes', () => {
     it(`${what} never hides what another writes at any step of the push`, async () => {
       let refusals = 0;
       for (let at = 0; ; at += 1) {
-        const store = open();
+        const store = await open();
         if (before !== undefined) await push(store, before);
         const theirs = some('theirs');
         const { store: between, happened } = interrupted(store, at, async () => {
@@ -127,7 +166,7 @@ describe('a tag on a store with conditional writes', () => {
       // Before each look at the tag, and before the write itself.
       assert.ok(refusals >= 3, `${refusals} refusals`);
     });
-});
+}
 
 describe('a tag on a store without conditional writes', () => {
   it('is guarded against what was there before the request, in the place of the other', async () => {

@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { loadConfig } from '../../lib/config.ts';
 import { FilesystemStore } from '../../lib/storage/filesystem.ts';
-import { S3Store } from '../../lib/storage/s3.ts';
+import type { S3Store } from '../../lib/storage/s3.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { requires } from '../servers/requires.ts';
 import type { S3Server } from '../servers/s3.ts';
+import { s3Kinds, type S3Kind } from '../servers/buckets.ts';
 import { bucketProxy, type BucketProxy } from '../servers/bucket-proxy.ts';
-import { bucketStorage } from '../servers/storage.ts';
-import { swift } from '../servers/swift.ts';
+import { bucketStorage, openS3 } from '../servers/storage.ts';
 import { betweenCalls, betweenRequests, everywhere, kinds, works, type Arena } from './interleaving.ts';
 import { MemoryStore } from './memory-store.ts';
 
@@ -99,23 +98,22 @@ describe('two writers interleaved at every call on the filesystem', () => {
   interleave(() => betweenCalls(store), 5 * MiB);
 });
 
-describe('two writers interleaved at every request on S3', requires('swift-proxy-server'), () => {
+for (const kind of s3Kinds)
+  describe(`two writers interleaved at every request on ${kind.name}`, requires(...kind.needs), () => {
+    interleaveRequests(kind);
+  });
+
+function interleaveRequests(kind: S3Kind): void {
   let server: S3Server;
   let proxy: BucketProxy;
   const stores: S3Store[] = [];
 
   before(async () => {
-    server = await swift();
+    server = await kind.start();
     proxy = await bucketProxy(server.endpoint);
     const { settings } = await bucketStorage(server);
     const proxied = { ...settings, REGISTRY_STORAGE_S3_REGIONENDPOINT: proxy.endpoint };
-    for (const each of [settings, proxied]) {
-      const { storage } = loadConfig('maintenance', each);
-      assert.equal(storage.kind, 's3');
-      const store = new S3Store(storage);
-      await store.check();
-      stores.push(store);
-    }
+    for (const each of [settings, proxied]) stores.push(await openS3(each));
   });
 
   after(async () => {
@@ -136,4 +134,4 @@ describe('two writers interleaved at every request on S3', requires('swift-proxy
     5 * MiB,
     pairs.filter(([first, second]) => first !== second && second !== 'the empty PUT'),
   );
-});
+}

@@ -36,10 +36,10 @@ export interface S3Kind extends BucketKind {
 export const onSwift = s3Kind('S3', 'swift-proxy-server', swift);
 
 /** S3, as MinIO speaks it. */
-export const onMinio = s3Kind('S3 (MinIO)', 'minio', minio);
+export const onMinio = s3Kind('MinIO', 'minio', minio);
 
 /** S3, as Versity's gateway speaks it. */
-export const onVersitygw = s3Kind('S3 (versitygw)', 'versitygw', versitygw);
+export const onVersitygw = s3Kind('versitygw', 'versitygw', versitygw);
 
 /** All that speak S3. */
 export const s3Kinds: readonly S3Kind[] = [onSwift, onMinio, onVersitygw];

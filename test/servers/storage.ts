@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { loadConfig } from '../../lib/config.ts';
 import { openStore } from '../../functions/services.ts';
+import { S3Store } from '../../lib/storage/s3.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { keepSecrets } from '../logs/kept.ts';
 import { temporaryFolder } from './folder.ts';
@@ -43,6 +44,15 @@ async function newBucket(server: Pick<S3Server, 'createBucket'>): Promise<string
   const bucket = `images-${randomBytes(4).toString('hex')}`;
   await server.createBucket(bucket);
   return bucket;
+}
+
+/** Opens a bucket as a registry does at its start, which then knows what the server can do. */
+export async function openS3(settings: TestStorage['settings']): Promise<S3Store> {
+  const { storage } = loadConfig('maintenance', settings);
+  if (storage.kind !== 's3') throw new Error(`the settings are of ${storage.kind}`);
+  const store = new S3Store(storage);
+  await store.check();
+  return store;
 }
 
 /** What a registry reads to keep its images in a bucket of SCS. */

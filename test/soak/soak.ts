@@ -5,7 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { bucketProxy, type Fate } from '../servers/bucket-proxy.ts';
-import { onScs, onSwift, proxied, type BucketKind } from '../servers/buckets.ts';
+import { onMinio, onScs, onSwift, onVersitygw, proxied, type BucketKind } from '../servers/buckets.ts';
 import { requires } from '../servers/requires.ts';
 import { folderStorage, type TestStorage } from '../servers/storage.ts';
 import { Random } from './random.ts';
@@ -71,10 +71,12 @@ interface Options {
   readonly grounds: readonly GroundName[];
 }
 
-const groundNames = ['folder', 'SCS', 'S3'] as const;
+const groundNames = ['folder', 'SCS', 'S3', 'MinIO', 'versitygw'] as const;
 type GroundName = (typeof groundNames)[number];
 
-const usage = `Usage: npm run soak -- [--minutes 60] [--rounds N] [--seed 1] [--steps 2000] [--on folder|SCS|S3]
+const bucketKinds = { SCS: onScs, S3: onSwift, MinIO: onMinio, versitygw: onVersitygw };
+
+const usage = `Usage: npm run soak -- [--minutes 60] [--rounds N] [--seed 1] [--steps 2000] [--on folder|SCS|S3|MinIO|versitygw]
 
 16 clients on three instances, round after round of so many steps, on each kind of store in turn.
 It ends with the first answer that cannot be, and says how to have that round again.`;
@@ -174,14 +176,13 @@ function available(): readonly GroundName[] {
 }
 
 function needs(name: GroundName): ReturnType<typeof requires> {
-  return name === 'S3' ? requires(...onSwift.needs) : {};
+  return name === 'folder' ? {} : requires(...bucketKinds[name].needs);
 }
 
 async function start(name: GroundName): Promise<Ground> {
   if (name === 'folder') return folder;
-  return name === 'SCS'
-    ? await bucketGround(onScs, {})
-    : await bucketGround(onSwift, { listingsLag: true, rewritesFlicker: true });
+  const kind = bucketKinds[name];
+  return await bucketGround(kind, kind === onSwift ? { listingsLag: true, rewritesFlicker: true } : {});
 }
 
 function giveUp(why: string, code = 2): never {

@@ -9,7 +9,6 @@ import { bucketProxy, type BucketProxy, type BucketRequest, type Fate } from '..
 import { requires } from '../servers/requires.ts';
 import type { S3Server } from '../servers/s3.ts';
 import { swift } from '../servers/swift.ts';
-import { storeContract } from './contract.ts';
 import { rejects } from './place.ts';
 
 const BUCKET = 'images';
@@ -37,22 +36,6 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
     partSize: 5 * 1024 ** 2,
     ...more,
   });
-
-  storeContract(
-    'S3',
-    async () => {
-      const store = new S3Store(options());
-      await store.check();
-      return {
-        store,
-        close: () => {
-          store.close();
-          return Promise.resolve();
-        },
-      };
-    },
-    { metadata: true, runs: 30 },
-  );
 
   describe('of its own', () => {
     let proxy: BucketProxy;
