@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { request, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { withDigest } from '../functions/client.ts';
-import { distribution } from '../servers/distribution.ts';
+import { distribution2 } from '../servers/distribution.ts';
 import { temporaryFolder } from '../servers/folder.ts';
 import { peakMemory } from '../servers/memory.ts';
 import { serve } from '../servers/stowage.ts';
@@ -23,7 +23,7 @@ const rounds = 3;
 const folder = await temporaryFolder('bench');
 const registries = {
   stowage: await serve(join(folder.path, 'stowage'), { REGISTRY_LOG_LEVEL: 'error' }),
-  distribution: await distribution(join(folder.path, 'distribution')),
+  distribution: await distribution2.start(join(folder.path, 'distribution')),
 };
 
 const seconds = {

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { distribution } from '../servers/distribution.ts';
+import { distribution2, type Distribution } from '../servers/distribution.ts';
 import type { Registry } from '../servers/registry.ts';
 import { requires } from '../servers/requires.ts';
 import { skopeo, type Skopeo } from '../servers/skopeo.ts';
@@ -38,8 +38,14 @@ export interface InteropPlace {
 const FOLDER: InteropPlace = { name: 'folder', make: folderStorage, listingLag: 0 };
 
 /** A registry and distribution take turns in one place: each works with what the other pushed. */
-export function interopFlow(name: string, startOurs: Start, place: InteropPlace = FOLDER): void {
-  describe(`${name} and distribution on one ${place.name}`, requires('docker-registry', 'skopeo'), () => {
+export function interopFlow(
+  name: string,
+  startOurs: Start,
+  place: InteropPlace = FOLDER,
+  original: Distribution = distribution2,
+): void {
+  const title = `${name} and ${original.name} on one ${place.name}`;
+  describe(title, requires(original.needs, 'skopeo'), () => {
     let storage: TestStorage;
     let ours: Registry;
     let theirs: Registry;
@@ -52,7 +58,7 @@ export function interopFlow(name: string, startOurs: Start, place: InteropPlace 
     before(async () => {
       storage = await place.make();
       ours = await startOurs(storage.settings);
-      theirs = await distribution(storage.settings);
+      theirs = await original.start(storage.settings);
       client = await skopeo();
     });
 
@@ -64,11 +70,11 @@ export function interopFlow(name: string, startOurs: Start, place: InteropPlace 
     });
 
     describe(`${name} pushes`, () => {
-      const startOther = startAnother(distribution);
+      const startOther = startAnother(original.start);
       turns('to-ours', () => ({ pusher: ours, other: theirs, client, startOther, listed }));
     });
     if (place.oneWay === true) return;
-    describe('distribution pushes', () => {
+    describe(`${original.name} pushes`, () => {
       const startOther = startAnother(startOurs);
       turns('to-theirs', () => ({ pusher: theirs, other: ours, client, startOther, listed }));
     });

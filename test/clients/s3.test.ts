@@ -1,4 +1,5 @@
 import { onSwift } from '../servers/buckets.ts';
+import { distribution2, distribution3 } from '../servers/distribution.ts';
 import { serve } from '../servers/stowage.ts';
 import { containerdFlow } from './containerd.ts';
 import { dockerFlow } from './docker.ts';
@@ -20,11 +21,14 @@ onBuckets(onSwift, (newBucket) => {
   containerdFlow(NAME, start);
   skopeoFlow(NAME, start);
 
-  const place = (name: string, make: InteropPlace['make']) => ({ name, make, listingLag: LISTING_LAG });
-  interopFlow(NAME, serve, place('bucket', newBucket));
-  const below = { REGISTRY_STORAGE_S3_ROOTDIRECTORY: 'team/registry' };
-  interopFlow(NAME, serve, {
-    ...place('root directory of a bucket', async () => await newBucket(below)),
-    oneWay: true,
+  const place = (name: string, more: Record<string, string>): InteropPlace => ({
+    name,
+    // Distribution 3 asks for the bucket's name in the host unless told.
+    make: async () => await newBucket({ REGISTRY_STORAGE_S3_FORCEPATHSTYLE: 'true', ...more }),
+    listingLag: LISTING_LAG,
   });
+  for (const original of [distribution2, distribution3])
+    interopFlow(NAME, serve, place('bucket', {}), original);
+  const below = { REGISTRY_STORAGE_S3_ROOTDIRECTORY: 'team/registry' };
+  interopFlow(NAME, serve, { ...place('root directory of a bucket', below), oneWay: true });
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { it } from 'node:test';
+import { distribution2, distribution3 } from '../servers/distribution.ts';
 import { temporaryFolder } from '../servers/folder.ts';
 import { serve } from '../servers/stowage.ts';
 import { containerdFlow } from './containerd.ts';
@@ -22,4 +23,4 @@ it('npm run serve answers and exits with 0 on SIGTERM', async () => {
 dockerFlow(NAME, serve);
 containerdFlow(NAME, serve);
 skopeoFlow(NAME, serve, { tags: 1005 });
-interopFlow(NAME, serve);
+for (const original of [distribution2, distribution3]) interopFlow(NAME, serve, undefined, original);
