@@ -37,35 +37,6 @@ function isOurTurn({ req, headersSent }: ServerResponse): boolean {
   return !headersSent && (req.complete || req.readableLength > 0);
 }
 
-/** Requests of one connection that are worked on at once. */
-const together = 8;
-
-/**
- * Lets the requests of a connection wait for each other. Clients may send the next before they have the answer to the
- * first (RFC 9112, section 9.3.2), and Node would begin with thousands of them.
- */
-export class Turns {
-  readonly #lines = new WeakMap<Socket, { active: number; readonly waiting: (() => void)[] }>();
-
-  /** Does something when it is its turn; nothing at all if the connection is gone by then. */
-  async during(socket: Socket, act: () => Promise<void>): Promise<void> {
-    const line = this.#lines.get(socket) ?? { active: 0, waiting: [] };
-    this.#lines.set(socket, line);
-    if (line.active >= together) {
-      socket.pause();
-      await new Promise<void>((resolve) => line.waiting.push(resolve));
-      if (line.waiting.length === 0) socket.resume();
-    } else line.active++;
-    try {
-      if (!socket.destroyed) await act();
-    } finally {
-      const next = line.waiting.shift();
-      if (next === undefined) line.active--;
-      else next();
-    }
-  }
-}
-
 /** What is being done for requests, some of whose clients have hung up: their uploads must be finished, or thrown away. */
 export class Works {
   readonly #underWay = new Set<Promise<void>>();

@@ -6,7 +6,8 @@ import { dataPlane } from '../functions/data-plane.ts';
 import { createServices } from '../functions/services.ts';
 import { usualLimits, type Limits } from '../functions/limits.ts';
 import type { Config } from '../lib/config.ts';
-import { cutSilent, drainOnStop, lastAnswers, Turns, Works } from './connections.ts';
+import { cutSilent, drainOnStop, lastAnswers, Works } from './connections.ts';
+import { limitPipelining } from './pipelining.ts';
 import { reindexInBackground } from './reindexing.ts';
 import { RequestCheck } from './valid-requests.ts';
 
@@ -35,15 +36,10 @@ export async function startServer(
   if (program === 'server' && config.search.kind === 'local') await search.backend();
   const handle = createApp(program === 'server' ? all : dataPlane, services).callback();
   const works = new Works();
-  const turns = new Turns();
   const server = createServer(timeLimits(limits), (request, response) => {
-    if (!check.admits(request, response)) return;
-    works.add(
-      turns.during(request.socket, async () => {
-        await handle(request, response);
-      }),
-    );
+    if (check.admits(request, response)) works.add(handle(request, response));
   });
+  limitPipelining(server);
   const stop = drainOnStop(server, works);
   const answers = lastAnswers(server);
   const check = new RequestCheck(server, answers, limits.farewell);

@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { startServer, type StreamingServer } from '../../infra/server.ts';
+import { limitPipelining, pipelineLimits, type PipelineLimits } from '../../infra/pipelining.ts';
+import { loadConfig } from '../../lib/config.ts';
+import { Client } from '../functions/client.ts';
+import { temporaryFolder } from '../servers/folder.ts';
+import { peakMemory } from '../servers/memory.ts';
+import { freePort } from '../servers/ports.ts';
+import { folderStorage, type TestStorage } from '../servers/storage.ts';
+import { serve } from '../servers/stowage.ts';
+import { dial, head, pathOf } from './raw-http.ts';
+
+describe('requests that follow on each other in one connection', () => {
+  let storage: TestStorage;
+  let server: StreamingServer;
+
+  before(async () => {
+    storage = await folderStorage();
+    const address = { REGISTRY_HTTP_ADDR: `127.0.0.1:${await freePort()}`, REGISTRY_LOG_LEVEL: 'error' };
+    server = await startServer('server', loadConfig('server', { ...storage.settings, ...address }));
+  });
+
+  after(async () => {
+    await server.stop();
+    storage.remove();
+  });
+
+  it('are all answered in their order, however many', async () => {
+    const { digest } = await new Client(server.url).pushImage('many/app', 'v1');
+    const count = 500;
+    const paths = Array.from({ length: count }, (_, i) =>
+      i % 2 === 0 ? '/v2/' : `/v2/many/app/manifests/${i % 3 === 0 ? 'v1' : digest}`,
+    );
+    const socket = await dial(server.url);
+    socket.write(paths.map((path) => head('HEAD', path)).join(''));
+    let text = '';
+    for await (const piece of socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      text += piece.toString();
+      if (text.split('HTTP/1.1 ').length > count && text.endsWith('\r\n\r\n')) break;
+    }
+    socket.destroy();
+    const manifests = text
+      .split('HTTP/1.1 ')
+      .slice(1)
+      .map((answer) => /docker-content-digest/i.test(answer));
+    assert.deepEqual(
+      manifests,
+      paths.map((path) => path !== '/v2/'),
+    );
+  });
+
+  it('go on after a body that came in pieces while others waited', async () => {
+    const client = new Client(server.url);
+    const location = await client.startUpload('many/app');
+    const bytes = randomBytes(300_000);
+    const socket = await dial(server.url);
+    socket.write(head('GET', '/v2/').repeat(20));
+    socket.write(head('PATCH', pathOf(location), `Content-Length: ${bytes.length}`, 'Connection: close'));
+    for (let i = 0; i < bytes.length; i += 50_000) socket.write(bytes.subarray(i, i + 50_000));
+    let text = '';
+    for await (const piece of socket as AsyncIterable<Buffer>) text += piece.toString();
+    assert.match(text, /HTTP\/1\.1 202 /);
+    assert.equal((await client.must(204, { method: 'GET', path: location })).headers.range, '0-299999');
+  });
+});
+
+describe('a server with limits to pipelining', () => {
+  let stop = () => undefined as void;
+
+  afterEach(() => {
+    stop();
+  });
+
+  /** A server that answers when it is told to, and a client whose requests it has. */
+  async function begin(limits: Partial<PipelineLimits>, connections: number, requests: string) {
+    const begun: ServerResponse[] = [];
+    const server = createServer((_, response) => void begun.push(response));
+    limitPipelining(server, { ...pipelineLimits, ...limits });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const clients = await Promise.all(
+      Array.from({ length: connections }, async () => await dial(`http://127.0.0.1:${port}`)),
+    );
+    for (const client of clients) client.write(requests);
+    stop = () => {
+      for (const client of clients) client.destroy();
+      server.close();
+    };
+    return { begun, clients };
+  }
+
+  const eventually = async (holds: () => boolean) => {
+    for (let i = 0; i < 500 && !holds(); i++) await delay(10);
+    // And stays so.
+    await delay(20);
+    assert.ok(holds());
+  };
+
+  it('works on eight requests of a connection at once, and on none once it is gone', async () => {
+    const { begun, clients } = await begin({}, 1, head('GET', '/').repeat(30));
+    await eventually(() => begun.length === 8);
+    for (let i = 0; i < 12; i++) {
+      await eventually(() => begun.length === i + 8);
+      begun[i]?.end();
+    }
+    await eventually(() => begun.length === 20);
+    clients[0]?.destroy();
+    await eventually(() => begun[0]?.req.socket.destroyed === true);
+    for (const response of begun) response.end();
+    await eventually(() => begun.length === 20);
+  });
+
+  it('takes a body to its end while as many requests as may be are worked on', async () => {
+    const body = 'a\r\n\r\n'.repeat(100_000);
+    const requests = head('GET', '/').repeat(7) + head('PUT', '/', `Content-Length: ${body.length}`) + body;
+    const { begun } = await begin({}, 1, requests);
+    await eventually(() => begun.length === 8);
+    const { req } = begun[7] ?? assert.fail();
+    let size = 0;
+    for await (const piece of req as AsyncIterable<Buffer>) size += piece.byteLength;
+    assert.equal(size, body.length);
+  });
+
+  it('works on the first of each connection, however many others wait', async () => {
+    const { begun } = await begin({ beyondFirst: 3 }, 10, head('GET', '/').repeat(5));
+    await eventually(() => begun.length === 13);
+  });
+
+  it('closes a connection that sends ahead more than all may', async () => {
+    const { begun, clients } = await begin({ heldBytes: 1000 }, 1, head('GET', '/').repeat(1000));
+    await eventually(() => clients[0]?.destroyed === true);
+    assert.equal(begun.length, 8);
+  });
+
+  it('does not collect bytes of a body that nobody reads', async () => {
+    const { begun, clients } = await begin({}, 1, head('PUT', '/', 'Content-Length: 100000000'));
+    await eventually(() => begun.length === 1);
+    const client = clients[0] ?? assert.fail();
+    for (let i = 0; i < 1000; i++) client.write(Buffer.alloc(100_000));
+    await eventually(() => begun[0]?.req.readableLength !== 0);
+    assert.ok((begun[0]?.req.readableLength ?? 0) < 300_000);
+  });
+});
+
+describe('the streaming server', () => {
+  it('keeps its memory whatever is sent ahead by clients that read no answers', async () => {
+    const folder = await temporaryFolder('pipelining');
+    const server = await serve(folder.path, { REGISTRY_LOG_LEVEL: 'error' });
+    const requests = Buffer.from(head('GET', '/v2/none/tags/list').repeat(10_000));
+    const clients = await Promise.all(
+      Array.from({ length: 100 }, async (_, i) => {
+        const socket = (await dial(`http://${server.address}`)).pause();
+        for (let sent = 0; sent < (i < 2 ? 40 : 1); sent++) socket.write(requests);
+        return socket;
+      }),
+    );
+    await delay(5000);
+    // 300 MB is the aim, and measured by `npm run bench`: three times that is a fault.
+    const peak = await peakMemory(server.pid);
+    for (const client of clients) client.destroy();
+    await server.stop();
+    folder.remove();
+    assert.ok(peak < 900e6, `${peak} bytes`);
+  });
+});
