@@ -33,7 +33,7 @@ export interface S3Kind extends BucketKind {
 }
 
 /** S3, as OpenStack Swift speaks it: without conditional writes. */
-export const onSwift = s3Kind('S3', 'swift-proxy-server', swift);
+export const onSwift = s3Kind('Swift', 'swift-proxy-server', swift);
 
 /** S3, as MinIO speaks it. */
 export const onMinio = s3Kind('MinIO', 'minio', minio);

@@ -31,7 +31,7 @@ export interface Requirement {
 export function requires(...names: ServerName[]): Requirement {
   const notBuilt = names.filter(isInGo).find((name) => !isExecutable(goProgramPlace(name).file));
   if (notBuilt !== undefined)
-    return { skip: `needs ${notBuilt}, which npm run test:setup builds where Go is` };
+    return { skip: `needs ${goPrograms[notBuilt]}, which npm run test:setup builds where Go is` };
   const reason = names
     .filter((name) => !isInGo(name))
     .map(missing)

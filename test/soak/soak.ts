@@ -1,6 +1,6 @@
 /**
- * `npm run soak -- [--minutes 60] [--seed 1] [--rounds n] [--on folder|S3|SCS]`: many clients at once, round after round,
- * on each kind of store in turn. In every second round instances are killed and the bucket fails now and then. It ends at
+ * `npm run soak -- [--minutes 60] [--seed 1] [--rounds n] [--on folder|SCS|Swift|MinIO|versitygw]`: many clients at once, round
+ * after round, on each kind of store in turn. In every second round instances are killed and the bucket fails now and then. It ends at
  * the first answer that cannot be, and says how to have the same round again.
  */
 import { parseArgs } from 'node:util';
@@ -71,12 +71,12 @@ interface Options {
   readonly grounds: readonly GroundName[];
 }
 
-const groundNames = ['folder', 'SCS', 'S3', 'MinIO', 'versitygw'] as const;
+const groundNames = ['folder', 'SCS', 'Swift', 'MinIO', 'versitygw'] as const;
 type GroundName = (typeof groundNames)[number];
 
-const bucketKinds = { SCS: onScs, S3: onSwift, MinIO: onMinio, versitygw: onVersitygw };
+const bucketKinds = { SCS: onScs, Swift: onSwift, MinIO: onMinio, versitygw: onVersitygw };
 
-const usage = `Usage: npm run soak -- [--minutes 60] [--rounds N] [--seed 1] [--steps 2000] [--on folder|SCS|S3|MinIO|versitygw]
+const usage = `Usage: npm run soak -- [--minutes 60] [--rounds N] [--seed 1] [--steps 2000] [--on folder|SCS|Swift|MinIO|versitygw]
 
 16 clients on three instances, round after round of so many steps, on each kind of store in turn.
 It ends with the first answer that cannot be, and says how to have that round again.`;

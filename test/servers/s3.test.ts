@@ -9,20 +9,25 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import { bucketProxy, type BucketProxy, type Fate } from './bucket-proxy.ts';
+import { s3Kinds, type S3Kind } from './buckets.ts';
 import { temporaryFolder } from './folder.ts';
 import { requires } from './requires.ts';
 import type { S3Server } from './s3.ts';
-import { swift } from './swift.ts';
 
 const Bucket = 'bucket';
 
-describe('Swift under test', requires('swift-proxy-server'), () => {
+for (const kind of s3Kinds)
+  describe(`${kind.name} under test`, requires(...kind.needs), () => {
+    underTest(kind);
+  });
+
+function underTest(kind: S3Kind): void {
   let server: S3Server;
   let proxy: BucketProxy;
   let client: S3Client;
 
   before(async () => {
-    server = await swift();
+    server = await kind.start();
     await server.createBucket(Bucket);
     proxy = await bucketProxy(server.endpoint);
     client = clientOf(server, proxy.endpoint);
@@ -56,8 +61,8 @@ describe('Swift under test', requires('swift-proxy-server'), () => {
 
   it('runs beside another, and leaves nothing behind', async () => {
     // Other test files have theirs in the system's temporary folder.
-    const temporary = await temporaryFolder('swift-test');
-    const second = await startedIn(temporary.path);
+    const temporary = await temporaryFolder('server-test');
+    const second = await startedIn(kind, temporary.path);
     assert.ok((await processesOf(temporary.path)) > 0);
     const secondClient = clientOf(second, second.endpoint);
     await second.createBucket(Bucket);
@@ -113,7 +118,7 @@ describe('Swift under test', requires('swift-proxy-server'), () => {
     };
     assert.equal(await get(client, 'first'), 'by the test');
   });
-});
+}
 
 function clientOf(server: S3Server, endpoint: string): S3Client {
   return new S3Client({
@@ -149,12 +154,12 @@ function bytewise(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
-/** Starts a Swift whose folder lies in another folder. */
-async function startedIn(folder: string): Promise<S3Server> {
+/** Starts a server whose folder lies in another folder. */
+async function startedIn(kind: S3Kind, folder: string): Promise<S3Server> {
   const before = process.env['TMPDIR'];
   process.env['TMPDIR'] = folder;
   try {
-    return await swift();
+    return await kind.start();
   } finally {
     if (before === undefined) delete process.env['TMPDIR'];
     else process.env['TMPDIR'] = before;
