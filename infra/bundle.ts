@@ -1,14 +1,15 @@
 /*
  * Builds what is deployed into dist/: a bundle for each function and chunks that they share or load when they need them,
- * the streaming server, the sweep and the reindex as programs of one file each, and the description of the functions with
- * their routes that serverless.yml reads.
+ * the streaming server, the sweep and the reindex as programs of one file each, the description of the functions with
+ * their routes that serverless.yml reads, and the licences of the packages that are in all that.
  */
 import './require-node.ts';
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { build, type BuildOptions, type ImportKind } from 'esbuild';
 import { bundling } from './bundling.ts';
-import { describeAllFunctions, functionNames } from './gateway.ts';
+import { describeAllFunctions, functionNames, thirdPartyFile } from './gateway.ts';
+import { thirdPartyLicenses } from './third-party.ts';
 
 const root = join(import.meta.dirname, '..');
 const output = join(root, 'dist');
@@ -19,7 +20,14 @@ const maxStart = 600 * 1024;
 /** Bytes of the client of a store or of a list of repositories, which the settings choose. */
 const maxClient = 1100 * 1024;
 
-const common = { ...bundling, outdir: output, sourcemap: true, write: false } satisfies BuildOptions;
+const common = {
+  ...bundling,
+  outdir: output,
+  sourcemap: true,
+  write: false,
+  metafile: true,
+  absWorkingDir: root,
+} satisfies BuildOptions;
 const { metafile, outputFiles: functionFiles } = await build({
   ...common,
   entryPoints: functionNames.map((name) => ({
@@ -30,11 +38,9 @@ const { metafile, outputFiles: functionFiles } = await build({
   chunkNames: 'functions/chunks/[name]-[hash]',
   minify: true,
   keepNames: true,
-  metafile: true,
-  absWorkingDir: root,
 });
 const programs = ['serve', 'sweep', 'reindex'];
-const { outputFiles: programFiles } = await build({
+const { metafile: programMetafile, outputFiles: programFiles } = await build({
   ...common,
   entryPoints: programs.map((name) => join(root, `infra/${name}.ts`)),
 });
@@ -43,6 +49,10 @@ const description = `${JSON.stringify(describeAllFunctions(), null, 2)}\n`;
 await replaceAll([
   ...[...functionFiles, ...programFiles].map(({ path, contents }) => ({ path, contents })),
   { path: join(output, 'functions.json'), contents: description },
+  {
+    path: join(root, thirdPartyFile),
+    contents: await thirdPartyLicenses(root, [metafile, programMetafile]),
+  },
 ]);
 
 /**

@@ -1,5 +1,8 @@
 import { gatewayRoutes, groups, type GatewayRoute } from '../lib/protocol/routes.ts';
 
+/** The licences of what is in the bundles; it goes wherever they go. */
+export const thirdPartyFile = 'dist/THIRD-PARTY-LICENSES.txt';
+
 /** The functions that answer requests: one for each route group, and `all` for whatever has no route of its own. */
 const httpFunctionNames = [...groups, 'all'] as const;
 
@@ -59,7 +62,7 @@ export function describeAllFunctions(): Record<string, FunctionDescription> {
 function packageOf(name: string): FunctionDescription {
   return {
     handler: `dist/functions/${name}.handler`,
-    package: { patterns: [`dist/functions/${name}.mjs*`, 'dist/functions/chunks/*'] },
+    package: { patterns: [`dist/functions/${name}.mjs*`, 'dist/functions/chunks/*', thirdPartyFile] },
   };
 }
 

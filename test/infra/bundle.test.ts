@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
-import { existsSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { it } from 'node:test';
-import { functionNames } from '../../infra/gateway.ts';
+import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, matchesGlob, relative } from 'node:path';
+import { describe, it } from 'node:test';
+import { describeAllFunctions, functionNames, thirdPartyFile } from '../../infra/gateway.ts';
+import { thirdPartyLicenses } from '../../infra/third-party.ts';
+import { temporaryFolder } from '../servers/folder.ts';
 import { runToEnd } from './run-node.ts';
 
-const dist = join(import.meta.dirname, '../../dist');
+const root = join(import.meta.dirname, '../..');
+const dist = join(root, 'dist');
 
 it('a build takes nothing away from those who run another one, and leaves nothing else', async () => {
   const build = async () => {
@@ -27,4 +30,89 @@ it('a build takes nothing away from those who run another one, and leaves nothin
   clearInterval(watch);
   assert.deepEqual([...missing], []);
   assert.ok(!existsSync(stale));
+});
+
+/** The folders of packages that a bundle has code of, as its source map says. */
+function packagesIn(map: string): ReadonlySet<string> {
+  const { sources } = JSON.parse(readFileSync(map, 'utf8')) as { sources: readonly string[] };
+  const paths = sources.map((source) => join(dirname(map), source));
+  return new Set(paths.flatMap((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(path)?.[0] ?? []));
+}
+
+describe('the licences of third parties', () => {
+  it('are beside the bundles, with the text of every package that any of them has code of', () => {
+    const licenses = readFileSync(join(root, thirdPartyFile), 'utf8');
+    const rows = licenses.split('\n');
+    const headings = new Set(
+      rows.flatMap((row, i) => (rows[i - 1] === '-'.repeat(80) ? row.split(', ') : [])),
+    );
+    const maps = globSync('**/*.mjs.map', { cwd: dist });
+    for (const bundle of ['functions', 'serve.mjs', 'sweep.mjs', 'reindex.mjs']) {
+      const packages = maps
+        .filter((map) => map.startsWith(bundle))
+        .flatMap((map) => [...packagesIn(join(dist, map))]);
+      assert.ok(packages.length > 20, `${bundle}: ${packages.length}`);
+      for (const folder of new Set(packages)) {
+        const own = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Record<string, string>;
+        const title = `${own['name']} ${own['version']}`;
+        const row = rows.find((line) => line.startsWith(`${title} (${own['license']}), in `));
+        assert.ok(row?.includes(bundle), `${title} is in ${bundle}: ${row}`);
+        for (const file of globSync('{LICENSE,LICENCE,License,license,NOTICE}*', { cwd: folder }))
+          assert.ok(
+            licenses.includes(readFileSync(join(folder, file), 'utf8').replaceAll('\r\n', '\n').trim()),
+            `${title}: ${file}`,
+          );
+        assert.ok(headings.has(title), `there is no text for ${title}`);
+      }
+    }
+  });
+
+  it('go with every function', () => {
+    for (const [name, { package: one }] of Object.entries(describeAllFunctions()))
+      assert.ok(
+        one.patterns.some((pattern) => matchesGlob(thirdPartyFile, pattern)),
+        name,
+      );
+  });
+
+  const withPackage = async (own: object, files: Readonly<Record<string, string>> = {}) => {
+    const folder = await temporaryFolder('infra-third-party');
+    const one = join(folder.path, 'node_modules/@some/one');
+    mkdirSync(one, { recursive: true });
+    writeFileSync(join(folder.path, 'LICENSE'), 'Apache License');
+    writeFileSync(join(one, 'package.json'), JSON.stringify({ name: '@some/one', version: '1.0.0', ...own }));
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(one, name), text);
+    const input = relative(folder.path, join(one, 'lib/index.js'));
+    const output = { inputs: { [input]: { bytesInOutput: 1 } } };
+    const outputs = { 'dist/serve.mjs': output } as unknown as Parameters<
+      typeof thirdPartyLicenses
+    >[1][number]['outputs'];
+    try {
+      return await thirdPartyLicenses(folder.path, [{ inputs: {}, outputs }]);
+    } finally {
+      folder.remove();
+    }
+  };
+
+  it('have the notices of a package beside its licence', async () => {
+    const text = await withPackage(
+      { license: 'MIT' },
+      { 'LICENSE-MIT.txt': 'one\r\ntwo\n', NOTICE: 'Of us.' },
+    );
+    assert.match(text, /\n@some\/one 1\.0\.0 \(MIT\), in serve\.mjs\n/);
+    assert.match(text, /-\n@some\/one 1\.0\.0\n\none\ntwo\n\nOf us\.\n$/);
+  });
+
+  it('are the usual text, with who made it, where a package only names its licence', async () => {
+    assert.match(
+      await withPackage({ license: 'MIT', author: 'A. N. Other' }),
+      /Copyright \(c\) A\. N\. Other\n/,
+    );
+    assert.match(await withPackage({ license: 'Apache-2.0' }), /\n\nApache License\n$/);
+  });
+
+  it('stop the build where a package has none that is known', async () => {
+    for (const own of [{ license: 'GPL-3.0' }, {}])
+      await assert.rejects(withPackage(own), /^Error: @some\/one has no text of its licence/);
+  });
 });
