@@ -33,6 +33,7 @@ export function limitPipelining(server: Server, limits = pipelineLimits): void {
     connections.get(request.socket)?.began(request, response);
   server.prependListener('request', count);
   server.prependListener('checkExpectation', count);
+  server.prependListener('connect', ({ socket }: IncomingMessage) => connections.get(socket)?.detach());
 }
 
 /** Over all connections of a server. */
@@ -62,6 +63,7 @@ class PipelinedConnection {
   /** Whether the HTTP server wants no bytes: a body is not read, or too many answers wait for the client. */
   #isPaused = false;
   #isParsing = false;
+  #isDetached = false;
 
   constructor(socket: Socket, total: Totals) {
     this.#socket = socket;
@@ -101,7 +103,14 @@ class PipelinedConnection {
     });
   }
 
+  /** Node's parser has left this connection and is given to another one: bytes from here would be taken for bytes from there. */
+  detach(): void {
+    this.#isDetached = true;
+    this.#hold(nothing);
+  }
+
   #take(bytes: Buffer): void {
+    if (this.#isDetached) return;
     this.#hold(this.#held.byteLength === 0 ? bytes : Buffer.concat([this.#held, bytes]));
     this.#go();
     if (this.#held.byteLength === 0) return;
@@ -113,7 +122,7 @@ class PipelinedConnection {
   #go(): void {
     if (this.#isParsing || this.#held.byteLength === 0) return;
     this.#isParsing = true;
-    while (this.#held.byteLength > 0 && this.#mayBegin()) {
+    while (this.#held.byteLength > 0 && !this.#isDetached && this.#mayBegin()) {
       const end = this.#held.indexOf(blankLine);
       const next = end < 0 ? this.#held.byteLength : end + blankLine.byteLength;
       const bytes = this.#held.subarray(0, next);

@@ -1,6 +1,7 @@
 /** Requests that two servers in a row may read in two ways: what follows on them must never be worked on. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { usualLimits } from '../../functions/limits.ts';
@@ -175,6 +176,24 @@ describe('the streaming server', () => {
     const answers = rest(socket);
     socket.write(head('GET', `${path}/kept`) + request('CONNECT registry:1 HTTP/1.1', 'Host: registry'));
     assert.deepEqual(statusesOf(await answers), ['200', '400']);
+  });
+
+  it('takes nothing that follows CONNECT for what another client sends', async () => {
+    await push('kept');
+    const { hostname, port } = new URL(server.url);
+    // It may send when the server has ended its side.
+    const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true });
+    socket.write(request('CONNECT registry:1 HTTP/1.1', 'Host: registry'));
+    await once(socket, 'data');
+    // They get the parsers of Node's that are free.
+    const others = await Promise.all(Array.from({ length: 5 }, async () => await dial(server.url)));
+    const answers = others.map(async (other) => await rest(other));
+    await delay(50);
+    socket.write(head('DELETE', `${path}/kept`));
+    await delay(50);
+    for (const other of others) other.write(head('GET', `${path}/kept`, 'Connection: close'));
+    for (const answer of answers) assert.deepEqual(statusesOf(await answer), ['200']);
+    socket.destroy();
   });
 
   it('lives on when a client of CONNECT resets its connection', async () => {
