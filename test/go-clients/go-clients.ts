@@ -1,12 +1,15 @@
 /**
- * `npm run test:clients -- [--only oras|crane|regctl|helm|cosign]…`: real clients written in Go work with `npm run serve` on a
- * folder, and with functions and their data plane at one address. They are built for it, and go when it ends. One that cannot be built is left out.
+ * `npm run test:clients -- [--only oras|crane|regctl|helm|cosign|buildkit]…`: real clients written in Go work with
+ * `npm run serve` on a folder, and with functions and their data plane at one address. They are built for it, and go when it
+ * ends. One that cannot be built is left out.
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { whyNotGo } from '../servers/go.ts';
 import { temporaryFolder } from '../servers/folder.ts';
+import { whyMissing } from '../servers/requires.ts';
 import { functionsAndDataPlane, serve, type Place, type Stowage } from '../servers/stowage.ts';
+import { buildkit } from './buildkit.ts';
 import { cosign } from './cosign.ts';
 import { crane } from './crane.ts';
 import { helm } from './helm.ts';
@@ -26,7 +29,7 @@ const registries: readonly { readonly name: string; readonly start: (place: Plac
 ];
 
 /** The quickest to build first. */
-const clients: readonly GoClient<ClientName>[] = [oras, crane, regctl, helm, cosign];
+const clients: readonly GoClient<ClientName>[] = [oras, crane, regctl, helm, cosign, buildkit];
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -78,11 +81,18 @@ async function allWork(chosen: readonly GoClient[]): Promise<boolean> {
 }
 
 /** The client's program, or nothing where there is none; either is said. */
-async function installed({ name, target }: GoClient, folder: string): Promise<string | undefined> {
+async function installed({ name, target, needs }: GoClient, folder: string): Promise<string | undefined> {
   const began = performance.now();
+  const why = needs && whyMissing(needs);
+  if (why !== undefined) {
+    console.log(`${name} is left out: ${why}`);
+    return undefined;
+  }
   try {
     const program = await install(target, join(folder, 'bin'));
-    console.log(`${name} is ${target}, installed in ${seconds(began)}`);
+    console.log(
+      `${name} is ${typeof target === 'string' ? target : target.module}, installed in ${seconds(began)}`,
+    );
     return program;
   } catch (error) {
     console.log(`${name} is left out: ${messageOf(error)}`);

@@ -12,7 +12,7 @@ describe('the arguments of npm run test:clients', () => {
   const wrong: Readonly<Record<string, { args: string[]; says: RegExp }>> = {
     'an unknown client': {
       args: ['--only', 'docker'],
-      says: /"docker" is none of oras, crane, regctl, helm, cosign/,
+      says: /"docker" is none of oras, crane, regctl, helm, cosign, buildkit/,
     },
     'a client without its name': { args: ['--only'], says: /--only/ },
     'an unknown option': { args: ['--fast'], says: /--fast/ },

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { onlyOf } from '../conformance/command-line.ts';
 
-export const clientNames = ['oras', 'crane', 'regctl', 'helm', 'cosign'] as const;
+export const clientNames = ['oras', 'crane', 'regctl', 'helm', 'cosign', 'buildkit'] as const;
 export type ClientName = (typeof clientNames)[number];
 
 /** What `npm run test:clients` is asked to do. */
@@ -14,7 +14,7 @@ export const usage = `Usage: npm run test:clients -- [--only ${clientNames.join(
 
 Builds clients written in Go, which needs Go 1.24 or newer, and tries them against npm run serve on a folder, and against
 functions with a data plane at one address. The first time this takes long; go keeps what it has built. A client that cannot
-be built is left out.
+be built is left out, and so is buildkit where root or runc is missing, for its daemon.
 
   --only name  tries this client only (repeatable)
   --help       prints this`;

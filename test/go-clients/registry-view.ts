@@ -8,6 +8,13 @@ interface LoggedRequest {
   readonly status: number;
 }
 
+/** The part of manifests that flows look at. */
+interface Manifest {
+  readonly mediaType: string;
+  readonly layers?: readonly { readonly digest: string }[] | null;
+  readonly manifests?: readonly { readonly digest: string }[];
+}
+
 /** The registry as it is without any client. */
 export class RegistryView {
   readonly #registry: Pick<Stowage, 'address' | 'output'>;
@@ -19,6 +26,10 @@ export class RegistryView {
   async tags(repository: string): Promise<string[]> {
     const { tags } = (await this.#get(`${repository}/tags/list`)) as { tags: string[] };
     return tags;
+  }
+
+  async manifest(repository: string, reference: string): Promise<Manifest> {
+    return (await this.#get(`${repository}/manifests/${reference}`)) as Manifest;
   }
 
   /** The types of the artifacts that refer to a manifest, sorted. */

@@ -1,14 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { command, type Output } from '../servers/process.ts';
+import type { GoModule } from '../servers/go-install.ts';
+import { command, launch, type Output, type Server } from '../servers/process.ts';
+import type { ServerName } from '../servers/requires.ts';
 import type { RegistryView } from './registry-view.ts';
 
-/** A client that `go install` can build, and what is tried with it. */
+/** A client that Go can build, and what is tried with it. */
 export interface GoClient<Name extends string = string> {
   readonly name: Name;
   /** The package of its program, with the version of its module. */
-  readonly target: string;
+  readonly target: string | GoModule;
+  /** What it runs beside the programs of its module. */
+  readonly needs?: ServerName;
   /** In order: later ones may need what earlier ones left in the registry. */
   readonly flows: (tool: Tool, registry: RegistryView) => Flows;
 }
@@ -20,9 +24,13 @@ export type Flows = Readonly<Record<string, () => Promise<void>>>;
 export interface Tool {
   /** Of the registry. */
   readonly address: string;
+  /** Its file. */
+  readonly program: string;
   run(...args: string[]): Promise<Output>;
   /** The same in another folder below the client's, or with a file as its standard input. */
   runWith(place: { readonly folder?: string; readonly input?: string }, ...args: string[]): Promise<Output>;
+  /** Starts another program as `launch` does, with the client's settings. */
+  launch(program: string, args: readonly string[], ready: () => Promise<boolean>): Promise<Server>;
   /** Where a file or folder of this name is. */
   path(name: string): string;
   newFolder(name: string): Promise<string>;
@@ -49,6 +57,8 @@ export function toolOf(program: string, home: string, address: string): Tool {
   };
   return {
     address,
+    program,
+    launch: async (other, args, ready) => await launch(other, args, ready, { cwd: home, env }),
     run: async (...args) => await runWith({}, ...args),
     runWith,
     path,

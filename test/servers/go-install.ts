@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { atExit } from './cleanup.ts';
 import { cacheFirst } from './go.ts';
 import { cleanEnvironment } from './process.ts';
@@ -8,23 +8,46 @@ import { cleanEnvironment } from './process.ts';
 /** From nothing, the larger ones take two cores ten minutes. */
 const INSTALLED_WITHIN_MINUTES = 45;
 
-/**
- * Builds a program into a folder and returns its path. Rejects, in one line, where that cannot be done.
- * @param target its package, with the version of its module: `example.org/module/cmd/program@v1.2.3`
- */
-export async function install(target: string, folder: string): Promise<string> {
-  await mkdir(folder, { recursive: true });
-  await goInstall(target, folder, cleanEnvironment({ GOBIN: folder, GOPROXY: await cacheFirst(folder) }));
-  return join(folder, /\/(?<name>[^/@]+)@/.exec(target)?.groups?.['name'] ?? '');
+/** Programs of a module that `go install` refuses, since its go.mod excludes or replaces others. */
+export interface GoModule {
+  /** With its version: `example.org/module@v1.2.3` */
+  readonly module: string;
+  /** The folders of its programs in it: `./cmd/program` */
+  readonly programs: readonly [string, ...string[]];
 }
 
-/** A command of its own, since those of the tests are given up after four minutes. */
-async function goInstall(target: string, cwd: string, env: NodeJS.ProcessEnv): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
+/**
+ * Builds a program into a folder and returns its path. Rejects, in one line, where that cannot be done.
+ * @param target its package, with the version of its module: `example.org/module/cmd/program@v1.2.3`; of the programs of a
+ * module all are built, and the path is the first one's
+ */
+export async function install(target: string | GoModule, folder: string): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  const env = cleanEnvironment({ GOBIN: folder, GOPROXY: await cacheFirst(folder) });
+  if (typeof target === 'string') {
+    await go(target, ['install', target], folder, env);
+    return join(folder, basename(target.replace(/@.*/, '')));
+  }
+  const { module, programs } = target;
+  // In Go's cache it is its own main module, and its go.mod holds as it is. Its vendor folder is not published.
+  await go(module, ['mod', 'download', module], folder, env);
+  const source = (await go(module, ['list', '-m', '-f', '{{.Dir}}', module], folder, env)).trim();
+  await go(module, ['build', '-C', source, '-mod=readonly', '-o', folder, ...programs], folder, env);
+  return join(folder, basename(programs[0]));
+}
+
+/** A command of its own, since those of the tests are given up after four minutes. Returns what it wrote. */
+async function go(
+  target: string,
+  args: readonly string[],
+  cwd: string,
+  env: NodeJS.ProcessEnv,
+): Promise<string> {
+  return await new Promise<string>((resolve, reject) => {
     const settings = { cwd, env, timeout: INSTALLED_WITHIN_MINUTES * 60_000, maxBuffer: 64 * 1024 * 1024 };
-    const child = execFile('go', ['install', target], settings, (error, _, errors) => {
+    const child = execFile('go', args, settings, (error, output, errors) => {
       forget();
-      if (error === null) resolve();
+      if (error === null) resolve(output);
       else reject(new Error(whyNot(target, error.killed === true, errors), { cause: error }));
     });
     const forget = atExit(() => {

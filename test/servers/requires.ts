@@ -6,6 +6,7 @@ import { goProgramPlace, goPrograms, type GoProgram } from './go-programs.ts';
 const DEBIAN = {
   dockerd: { root: true },
   containerd: { root: true },
+  runc: { root: true },
   skopeo: { root: false },
   'docker-registry': { root: false },
   'swift-proxy-server': { root: false },
@@ -29,13 +30,9 @@ export interface Requirement {
  *     describe('docker', requires('dockerd'), () => { … });
  */
 export function requires(...names: ServerName[]): Requirement {
-  const notBuilt = names.filter(isInGo).find((name) => !isExecutable(goProgramPlace(name).file));
-  if (notBuilt !== undefined)
-    return { skip: `needs ${goPrograms[notBuilt]}, which npm run test:setup builds where Go is` };
-  const reason = names
-    .filter((name) => !isInGo(name))
-    .map(missing)
-    .find((why) => why !== undefined);
+  const [notBuilt] = names.filter(isInGo).flatMap((name) => whyMissing(name) ?? []);
+  if (notBuilt !== undefined) return { skip: notBuilt };
+  const [reason] = names.flatMap((name) => whyMissing(name) ?? []);
   if (reason === undefined) return {};
   if (process.env['CI'] !== 'true') return { skip: reason };
   // A test or suite whose signal is aborted does not run and fails with the signal's reason.
@@ -46,7 +43,12 @@ function isInGo(name: ServerName): name is GoProgram {
   return Object.hasOwn(goPrograms, name);
 }
 
-function missing(name: keyof typeof DEBIAN): string | undefined {
+/** Why a program cannot be started here, or nothing when it can. */
+export function whyMissing(name: ServerName): string | undefined {
+  if (isInGo(name))
+    return isExecutable(goProgramPlace(name).file)
+      ? undefined
+      : `needs ${goPrograms[name]}, which npm run test:setup builds where Go is`;
   if (!onPath(name)) return `needs ${name}, which npm run test:setup installs as root`;
   if (DEBIAN[name].root && process.getuid?.() !== 0) return `needs root, to run ${name}`;
   return undefined;
