@@ -2,6 +2,7 @@ import Koa, { type Context, type Middleware } from 'koa';
 import { assertUntagged, type Conditions } from '../lib/protocol/conditions.ts';
 import { RegistryError } from '../lib/protocol/errors.ts';
 import { parseTarget, type Group, type Target } from '../lib/protocol/routes.ts';
+import { Deadline } from '../lib/storage/deadline.ts';
 import { StoreUnavailable } from '../lib/storage/store.ts';
 import { contentLength } from './body.ts';
 import { inTime } from './in-time.ts';
@@ -157,7 +158,19 @@ async function callOperation<G extends Group>(
   };
   // The bytes of an upload are worth waiting for: what is finished too late for the gateway is found by a repetition.
   if (limits.answer === undefined || (target.group === 'uploads' && hasBytes(ctx))) await work();
-  else await inTime(work(), limits.answer, tooSlow);
+  else await answered(work, limits.answer);
+}
+
+/**
+ * Does work for which there is so much time. What is under way of it when it is over, or has failed, is ended.
+ * @throws RegistryError UNAVAILABLE
+ */
+async function answered(work: () => Promise<void>, milliseconds: number): Promise<void> {
+  const deadline = new Deadline(milliseconds);
+  await inTime(deadline.during(work), milliseconds, () => {
+    deadline.end();
+    return tooSlow();
+  });
 }
 
 /** Whether a request brings bytes of a blob, or makes one of those that came before. */

@@ -4,6 +4,7 @@ import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context
 import serverless from 'serverless-http';
 import { ConfigError, loadConfig } from '../lib/config.ts';
 import { RegistryError } from '../lib/protocol/errors.ts';
+import { Deadline } from '../lib/storage/deadline.ts';
 import { createApp, type Groups } from './app.ts';
 import { createLogger } from './logging.ts';
 import { createServices } from './services.ts';
@@ -23,11 +24,13 @@ export function lambdaHandler(groups: Groups): Handler {
       app = undefined;
       request.response = unavailable(request.error);
     })
-    .handler(async (event, context) => {
-      app ??= start(groups);
-      return await (
-        await app
-      )(event, context);
+    .handler(async (event, context, { signal }) => {
+      const handle = await (app ??= start(groups));
+      const deadline = new Deadline(context.getRemainingTimeInMillis());
+      signal.addEventListener('abort', () => {
+        deadline.end();
+      });
+      return await deadline.during(async () => await handle(event, context));
     });
 }
 

@@ -1,6 +1,7 @@
 import { RegistryError } from '../lib/protocol/errors.ts';
 import { bucketNames, BucketSearch } from '../lib/search/bucket-search.ts';
 import type { SearchConfig } from '../lib/search-config.ts';
+import { detached } from '../lib/storage/deadline.ts';
 import type { Reindexed, SearchBackend } from '../lib/search/search-backend.ts';
 import type { Registry } from '../lib/registry/registry.ts';
 
@@ -24,7 +25,7 @@ export class Search {
 
   /** @throws RegistryError SEARCH_UNAVAILABLE, whose cause names the setting to look at */
   async backend(): Promise<SearchBackend> {
-    const opening = (this.#backend ??= this.#open());
+    const opening = (this.#backend ??= detached(this.#open));
     try {
       return await opening;
     } catch (cause) {

@@ -32,6 +32,8 @@ export interface ConnectionOptions {
   readonly patience?: Patience | undefined;
   /** Whether the server's certificate is not checked. */
   readonly skipVerify?: boolean | undefined;
+  /** Of whoever waits for the answer, asked before each attempt: one that is aborted ends it, and nothing more is sent. */
+  readonly signal?: (() => AbortSignal | undefined) | undefined;
 }
 
 /** As SCS's own SDK has it. */
@@ -117,7 +119,9 @@ export class Connection {
     const end = began + (within === undefined ? answerInAll : within * attempts);
     for (let count = 1; ; count++) {
       try {
-        return await inTime(Math.min(within ?? answerWithin, end - performance.now()), attempt);
+        return await inTime(Math.min(within ?? answerWithin, end - performance.now()), async (signal) => {
+          return await attempt(this.#orGivenUp(signal));
+        });
       } catch (cause) {
         const error = cause instanceof ScsError ? cause : unansweredError(cause);
         error.attempts = count;
@@ -129,6 +133,13 @@ export class Connection {
       }
       await delay(pause);
     }
+  }
+
+  #orGivenUp(signal: AbortSignal): AbortSignal {
+    const givenUp = this.#options.signal?.();
+    if (givenUp?.aborted === true)
+      throw new ScsError('ERR_GIVEN_UP', 'the request was answered before this could be sent');
+    return givenUp === undefined ? signal : AbortSignal.any([signal, givenUp]);
   }
 
   /** One attempt, through the regions it is sent on to. */

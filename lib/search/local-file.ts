@@ -7,6 +7,7 @@ import { isRepositoryName, type RepositoryName } from '../protocol/names.ts';
 import type { Page } from '../protocol/pages.ts';
 import { inParallel } from '../registry/in-parallel.ts';
 import type { NamePage } from '../registry/name-order.ts';
+import { assertInTime } from '../storage/deadline.ts';
 import { ignoring } from '../storage/file-errors.ts';
 import { compareKeys } from '../storage/store.ts';
 import { FileLock, LockError } from './file-lock.ts';
@@ -85,7 +86,9 @@ export class LocalFile implements SearchBackend {
     if (has(await this.#reading.get(), name)) return;
     await this.#locked('exclusive', async () => {
       const list = await this.#read();
-      if (!has(list, name)) this.#cache = await reached(this.#file.append(name, list));
+      if (has(list, name)) return;
+      assertInTime();
+      this.#cache = await reached(this.#file.append(name, list));
     });
   }
 

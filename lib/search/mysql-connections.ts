@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createPool, type Pool, type PoolConnection, type PoolOptions } from 'mysql2/promise';
 import type { RowDataPacket } from 'mysql2';
 import type { MysqlConfig } from './mysql-dsn.ts';
+import { assertInTime } from '../storage/deadline.ts';
 import { MysqlError, noAnswer, noConnection } from './mysql-errors.ts';
 
 /** Connections of a process, which stay open between requests. */
@@ -142,6 +143,7 @@ export class MysqlConnections {
   }
 
   async #on(connection: PoolConnection, sql: string, values: Values): Promise<RowDataPacket[]> {
+    assertInTime();
     const [rows] = await this.#answered(connection.execute<RowDataPacket[]>(sql, [...values]));
     return rows;
   }
@@ -158,6 +160,7 @@ export class MysqlConnections {
       if (committed) await this.#answered(connection.query('SET TRANSACTION ISOLATION LEVEL READ COMMITTED'));
       await this.#answered(connection.beginTransaction());
       const result = await act(async (sql, values) => await this.#on(connection, sql, values));
+      assertInTime();
       await this.#answered(connection.commit());
       return result;
     });

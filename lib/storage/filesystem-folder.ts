@@ -4,6 +4,7 @@ import fs, { type FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
 import { absence, hasCode, ignoring, unreadable } from './file-errors.ts';
+import { assertInTime } from './deadline.ts';
 import { syncParents } from './durable-folders.ts';
 import { type Mount, Mounts, privateNames, temporaryName } from './filesystem-mounts.ts';
 import { makeTemporary, openMount } from './filesystem-temporary.ts';
@@ -266,6 +267,7 @@ async function write(path: string, fill: (handle: FileHandle) => Promise<unknown
 
 /** False when the folder above the path was missing or an empty one was in its place. */
 async function renamed(file: string, path: string, key: string): Promise<boolean> {
+  assertInTime();
   try {
     await fs.rename(file, path);
     return true;

@@ -1,6 +1,7 @@
 import fs, { type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
+import { assertInTime } from './deadline.ts';
 import { syncFolder } from './durable-folders.ts';
 import { copyBytes } from './file-bytes.ts';
 import { absence, hasCode, ignoring } from './file-errors.ts';
@@ -255,6 +256,7 @@ export class FilesystemStore implements ObjectStore {
     const path = this.#folder.path(key);
     return await this.#folder.guard(key, async () => {
       await this.#sidecars.remove(key);
+      assertInTime();
       const gone = await ignoring(
         absence,
         fs.unlink(path).then(() => true),

@@ -7,6 +7,7 @@ import {
   type ServerSideEncryption,
   type StorageClass,
 } from '@aws-sdk/client-s3';
+import { assertInTime, deadlineSignal } from './deadline.ts';
 import { RootDirectory } from './root-directory.ts';
 import { storeError } from './s3-errors.ts';
 
@@ -80,6 +81,7 @@ export class S3Bucket {
     this.#root = new RootDirectory(options.rootDirectory);
     this.client = new S3Client(clientConfig(options));
     this.#md5InsteadOfChecksums();
+    this.#sendInTime();
   }
 
   get name(): string {
@@ -125,6 +127,7 @@ export class S3Bucket {
    */
   async send<T>(key: string, request: (options: RequestOptions) => Promise<T>, within?: number): Promise<T> {
     const deadline = new AbortController();
+    const signals = [deadline.signal, deadlineSignal()].filter((signal) => signal !== undefined);
     const timer = setTimeout(
       () => {
         deadline.abort();
@@ -132,13 +135,24 @@ export class S3Bucket {
       within === undefined ? answerInAll : within * attempts,
     );
     try {
-      return await request({ requestTimeout: within ?? answerWithin, abortSignal: deadline.signal });
+      return await request({ requestTimeout: within ?? answerWithin, abortSignal: AbortSignal.any(signals) });
     } catch (error) {
       throw storeError(error, key, this.options);
     } finally {
       // Before the body of the answer, which may take hours.
       clearTimeout(timer);
     }
+  }
+
+  /** Each attempt anew, which may be hours after the one before. */
+  #sendInTime(): void {
+    this.client.middlewareStack.add(
+      (next) => async (args) => {
+        assertInTime();
+        return await next(args);
+      },
+      { step: 'deserialize', priority: 'low', name: 'inTime' },
+    );
   }
 
   /**

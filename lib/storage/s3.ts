@@ -11,6 +11,7 @@ import { randomUUID } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openSteadily, readWhole, startOf, type OpenObject, type SentObject } from './bodies.ts';
+import { detached } from './deadline.ts';
 import { S3Bucket, type S3Options } from './s3-bucket.ts';
 import { copyObject } from './s3-copy.ts';
 import { failureOf } from './s3-errors.ts';
@@ -267,7 +268,7 @@ export class S3Store implements ObjectStore {
   }
 
   async #hasConditionalWrites(): Promise<boolean> {
-    this.#conditionalWrites ??= this.#tryConditionalWrite();
+    this.#conditionalWrites ??= detached(async () => await this.#tryConditionalWrite());
     try {
       this.#knownConditionalWrites = await this.#conditionalWrites;
     } catch (error) {

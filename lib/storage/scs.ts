@@ -3,6 +3,7 @@ import type { Patience } from '../scs/connection.ts';
 import { ScsError } from '../scs/errors.ts';
 import type { UploadListing } from '../scs/listings.ts';
 import { openSteadily, readWhole, startOf, type OpenObject, type SentObject } from './bodies.ts';
+import { deadlineSignal } from './deadline.ts';
 import { listingPage, skipListed, standstill } from './listing-page.ts';
 import { assertOrder } from './part-order.ts';
 import { RootDirectory } from './root-directory.ts';
@@ -60,7 +61,7 @@ export class ScsStore implements ObjectStore {
   constructor(options: ScsOptions) {
     const { accessKey, secretKey } = options;
     this.#options = options;
-    this.#bucket = new ScsBucket({ ...options, keys: { accessKey, secretKey } });
+    this.#bucket = new ScsBucket({ ...options, keys: { accessKey, secretKey }, signal: deadlineSignal });
     this.#root = new RootDirectory(options.rootDirectory);
   }
 

@@ -5,6 +5,7 @@ import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import type { Page } from '../../lib/protocol/pages.ts';
 import type { NamePage } from '../../lib/registry/name-order.ts';
 import type { Reindexed, SearchBackend } from '../../lib/search/search-backend.ts';
+import { Deadline } from '../../lib/storage/deadline.ts';
 import type { Requirement } from '../servers/requires.ts';
 
 /** A list of repositories that begins empty, and the bucket it is made of. */
@@ -214,6 +215,19 @@ export function backendSuite(
           }),
         );
         assert.deepEqual((await backend.list({ n: 10, last: '' })).names, ['a', 'b']);
+      });
+    });
+
+    it('does not take in what was pushed by a request that has been answered', async () => {
+      await withList(['a'], async ({ backend }) => {
+        const deadline = new Deadline(60_000);
+        const recorded = deadline.during(async () => {
+          deadline.end();
+          await backend.record(parseRepositoryName('late'));
+        });
+        // Where the bucket is the list there is nothing to take in.
+        await recorded.catch(() => undefined);
+        assert.deepEqual((await backend.list({ n: 10, last: '' })).names, ['a']);
       });
     });
 

@@ -4,6 +4,7 @@ import { buffer } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { Deadline } from '../../lib/storage/deadline.ts';
 import {
   InvalidKey,
   ObjectNotFound,
@@ -11,6 +12,7 @@ import {
   ObjectTooLarge,
   PreconditionFailed,
   RangeNotSatisfiable,
+  StoreUnavailable,
 } from '../../lib/storage/store.ts';
 import { type Place, rejects } from './place.ts';
 
@@ -54,6 +56,37 @@ export function objectContract(place: Place): void {
       }
       assert.deepEqual(read.lastModified, head.lastModified);
       assert.deepEqual(opened.lastModified, head.lastModified);
+    });
+
+    it('changes nothing for work whose time is over', async () => {
+      const [key, other] = [`${place.fresh()}a`, `${place.fresh()}b`];
+      await place.store.put(key, text('before'));
+      const work: (() => Promise<unknown>)[] = [
+        async () => await place.store.put(key, text('late')),
+        async () => await place.store.put(other, text('late')),
+        async () => {
+          await place.store.delete([key]);
+        },
+        async () => {
+          await place.store.delete([key, other]);
+        },
+        async () => {
+          await place.store.move(key, other);
+        },
+      ];
+      for (const late of work) {
+        await rejects(new Deadline(0).during(late), StoreUnavailable);
+        const deadline = new Deadline(60_000);
+        const ended = deadline.during(async () => {
+          deadline.end();
+          await late();
+        });
+        await rejects(ended, StoreUnavailable);
+      }
+      assert.equal(await contentOf(place.other, key), 'before');
+      assert.equal(await isThere(place.other, other), false);
+      await new Deadline(60_000).during(async () => await place.store.put(key, text('in time')));
+      assert.equal(await contentOf(place.other, key), 'in time');
     });
 
     it('keeps objects of no bytes', async () => {
