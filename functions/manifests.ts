@@ -36,11 +36,11 @@ export const manifests: Operations<'manifests'> = {
   },
 
   async PUT(call) {
-    const { ctx, target, registry, urls, seats, query } = call;
+    const { ctx, target, registry, urls, bodies, query } = call;
     const { name, reference } = target;
     const tags = readTags(query, reference);
     const conditions = conditionsOf(ctx);
-    const bytes = await seats.during(async () => await readManifest(call));
+    const bytes = await bodies.run(async () => await readManifest(call));
     const options = { tags, conditions };
     const type = ctx.get('Content-Type');
     const { info, manifest } = await registry.manifests.put(name, reference, bytes, type, options);

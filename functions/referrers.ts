@@ -10,7 +10,7 @@ const defaultPage = 100;
 
 /** `/v2/<name>/referrers/<digest>`: the manifests about another one (end-12a, end-12b). */
 export const referrers: Operations<'referrers'> = {
-  async GET({ ctx, target: { name, digest }, registry, query, seats }) {
+  async GET({ ctx, target: { name, digest }, registry, query, bodies }) {
     const { n, last } = parsePage(query, defaultPage);
     // An empty one, as of a shell variable that is not set, is no filter.
     const type = readOnce(query, 'artifactType') ?? '';
@@ -18,7 +18,7 @@ export const referrers: Operations<'referrers'> = {
     const page = { n, last: last === '' ? undefined : parseDigest(last) };
     // In its turn, as a body is: annotations may have megabytes.
     const list = async () => await registry.referrers.list(name, digest, page, artifactType);
-    const { descriptors, next } = await seats.during(list);
+    const { descriptors, next } = await bodies.run(list);
     // Also where there is no such repository: 404 would say that there is no such endpoint ("Listing Referrers").
     if (artifactType !== undefined) ctx.set('OCI-Filters-Applied', 'artifactType');
     if (next !== undefined) {

@@ -8,7 +8,7 @@ import type { ObjectStore } from '../lib/storage/store.ts';
 import { functionLimits, usualLimits, type Limits } from './limits.ts';
 import { createLogger, rareWarning } from './logging.ts';
 import { Search } from './search-backend.ts';
-import { Seats } from './seats.ts';
+import { ConcurrencyLimit } from '../lib/registry/concurrency-limit.ts';
 import { Urls } from './urls.ts';
 
 /** What the operations work with. Made once per process and passed in. */
@@ -29,7 +29,7 @@ export interface Services {
   readonly chunkSize: number | undefined;
   readonly limits: Limits;
   /** For bodies of requests: each may hold some parts of an upload in memory. */
-  readonly seats: Seats;
+  readonly bodies: ConcurrencyLimit;
 }
 
 /**
@@ -57,7 +57,7 @@ export async function createServices(
     streams: program !== 'functions',
     chunkSize: program === 'functions' && config.dataPlane === undefined ? functionChunk : undefined,
     limits,
-    seats: new Seats(config.maxUploads, limits.queue),
+    bodies: new ConcurrencyLimit(config.maxUploads, { timeoutMs: limits.queue }),
   };
 }
 

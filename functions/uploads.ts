@@ -36,7 +36,7 @@ export const uploads: Operations<'uploads'> = {
     const { id } = readState(call);
     // A session has the bytes of a part in it.
     const status = async () => await call.registry.uploads.status(call.target.name, id);
-    const offset = await call.seats.during(status);
+    const offset = await call.bodies.run(status);
     sendEmpty(call.ctx, 204);
     tellState(call, id, offset);
   },
@@ -45,7 +45,7 @@ export const uploads: Operations<'uploads'> = {
     const { id, offset } = readState(call);
     const chunk = readChunk(call, offset);
     const append = async () => await call.registry.uploads.append(call.target.name, id, chunk);
-    const received = await orTellOffset(call, id, call.seats.during(append));
+    const received = await orTellOffset(call, id, call.bodies.run(append));
     sendEmpty(call.ctx, 202);
     tellState(call, id, received);
   },
@@ -57,13 +57,13 @@ export const uploads: Operations<'uploads'> = {
     const finish = async () => {
       await call.registry.uploads.finish(call.target.name, id, digest, last);
     };
-    await orTellOffset(call, id, call.seats.during(finish));
+    await orTellOffset(call, id, call.bodies.run(finish));
     tellBlob(call, digest);
   },
 
   async DELETE(call) {
     const { id } = readState(call);
-    await call.seats.during(async () => {
+    await call.bodies.run(async () => {
       await call.registry.uploads.cancel(call.target.name, id);
     });
     sendEmpty(call.ctx, 204);
@@ -99,12 +99,12 @@ function readMounted(query: URLSearchParams): Digest | undefined {
 
 /** The whole blob in the one request (end-4b). With nothing but the announcement of a digest, an upload begins. */
 async function putWhole(call: UploadCall): Promise<boolean> {
-  const { ctx, target, query, registry, seats, limits } = call;
+  const { ctx, target, query, registry, bodies, limits } = call;
   if (!query.has('digest')) return false;
   const digest = readDigest(query);
   if (!(await hasBody(ctx.req, limits.pace)) && digest !== digestOf(nothing, digestParts(digest).algorithm))
     return false;
-  await seats.during(async () => {
+  await bodies.run(async () => {
     const body = bodyOf(ctx.req, limits.pace);
     await registry.uploads.put(target.name, digest, { body, length: contentLength(ctx.req) });
   });

@@ -6,7 +6,7 @@ import {
   type StoreLimits,
   type UploadedPart,
 } from '../storage/store.ts';
-import type { PartMemory } from './part-memory.ts';
+import type { BufferPool, Claim } from './buffer-pool.ts';
 
 /*
  * Sizes of parts. They double after each tenth of the parts an upload may have, so that these hold a hundred times what
@@ -43,23 +43,41 @@ export interface Multipart {
 }
 
 export interface PartWriterOptions {
-  readonly memory: PartMemory;
+  readonly pool: BufferPool;
+  /** A key of its own, for bytes that are kept in the store while others need the memory. */
+  readonly spillKey: () => string;
   /** Bytes the object will have, where that is known. */
   readonly length?: number | undefined;
   /** Of the object. */
   readonly metadata?: Readonly<Record<string, string>>;
-  /** An upload to go on with, and its bytes that are in no part yet. */
-  readonly resume?: { readonly multipart: Multipart | undefined; readonly tail: Uint8Array };
+  /** An upload to go on with, its bytes that are in no part yet, and what was claimed for these. */
+  readonly resume?: {
+    readonly multipart: Multipart | undefined;
+    readonly tail: Buffer;
+    readonly claim?: Claim | undefined;
+  };
+}
+
+/** Bytes in memory that a writer needs no claim for. */
+export const unclaimedBytes = 64 * 1024;
+
+/** Bytes that were put aside. */
+interface Spill {
+  readonly key: string;
+  readonly size: number;
+  readonly stored: Promise<unknown>;
 }
 
 /**
  * Takes bytes in pieces of any size and puts them into parts of the size a store wants, several at a time where that
- * helps it. What is too little for a part stays in memory: it is the `tail`.
+ * helps it. What is too little for a part stays in memory: it is the `tail`. While other uploads wait for memory, a tail
+ * that has been there for long is put aside in the store, and read again when it is needed.
  */
 export class PartWriter {
   readonly #store: ObjectStore;
   readonly #key: string;
-  readonly #memory: PartMemory;
+  readonly #pool: BufferPool;
+  readonly #spillKey: () => string;
   readonly #length: number | undefined;
   /** For the object, where the bytes become it without this writer. */
   readonly metadata: Readonly<Record<string, string>>;
@@ -69,25 +87,29 @@ export class PartWriter {
   #uploadId: string | undefined;
   #lost = false;
   #created = false;
+  /** Of the bytes that come next, after those that were put aside. */
   #buffer: Buffer;
-  #filled = 0;
-  #spare: Buffer | undefined;
+  #filled: number;
+  /** For the buffer, where it has more than {@link unclaimedBytes}. */
+  #claim: Claim | undefined;
+  #spills: Spill[] = [];
   readonly #underWay = new Set<Promise<void>>();
-  /** Whether the one part is on its way that needs no shared memory. */
-  #ownUsed = false;
   #failure: { readonly error: unknown } | undefined;
 
   /** @param key where the object will be, unless one is resumed */
-  constructor(store: ObjectStore, key: string, { memory, length, metadata = {}, resume }: PartWriterOptions) {
+  constructor(store: ObjectStore, key: string, options: PartWriterOptions) {
+    const { pool, spillKey, length, metadata = {}, resume } = options;
     this.#store = store;
-    this.#memory = memory;
+    this.#pool = pool;
+    this.#spillKey = spillKey;
     this.#length = length;
     this.metadata = metadata;
     this.#key = resume?.multipart?.key ?? key;
     this.#uploadId = resume?.multipart?.uploadId;
     this.#parts = [...(resume?.multipart?.parts ?? [])];
-    this.#buffer = Buffer.alloc(0);
-    if (resume !== undefined) this.#take(resume.tail);
+    this.#buffer = resume?.tail ?? Buffer.alloc(0);
+    this.#filled = this.#buffer.byteLength;
+    this.#claim = resume?.claim;
   }
 
   /** The upload in progress, or undefined while all bytes are in the tail. To be asked when settled. */
@@ -97,7 +119,7 @@ export class PartWriter {
       : { key: this.#key, uploadId: this.#uploadId, parts: [...this.#parts] };
   }
 
-  /** Bytes in no part yet. A view: copy it to keep it. */
+  /** Bytes in no part yet. To be asked when settled. A view: copy it to keep it after {@link close}. */
   get tail(): Buffer {
     return this.#buffer.subarray(0, this.#filled);
   }
@@ -110,20 +132,33 @@ export class PartWriter {
     return this.#lost;
   }
 
-  /** Resolves when more may be written, which is not yet when all is stored. */
+  /** Lets others have the memory of a resumed tail when they have waited for it for long enough. More may be written then, and it is to be settled. */
+  allowSpilling(): void {
+    this.#claim?.onReclaim(() => {
+      this.#spill();
+    });
+  }
+
+  /**
+   * Resolves when more may be written, which is not yet when all is stored.
+   * @throws RegistryError BUSY when there was no memory for too long
+   */
   async write(bytes: Uint8Array): Promise<void> {
     for (let rest = bytes; rest.byteLength > 0;) {
       // A resumed tail may be more than a part, if the store's settings have changed meanwhile.
-      const taken = Math.min(rest.byteLength, Math.max(0, this.#partSize() - this.#filled));
+      const taken = Math.min(rest.byteLength, Math.max(0, this.#partSize() - this.#tailSize));
+      if (this.#filled + taken > (this.#claim?.bytes ?? unclaimedBytes)) await this.#claimPart();
       this.#take(rest.subarray(0, taken));
       rest = rest.subarray(taken);
-      if (this.#filled >= this.#partSize()) await this.#startPart();
+      if (this.#tailSize >= this.#partSize()) await this.#startPart();
     }
   }
 
   /** Waits for what is being stored. A tail that is large enough becomes a part, so that few bytes stay over. */
   async settle(): Promise<void> {
-    if (this.#filled >= smallestPart(this.#store.limits, this.#parts)) await this.#startPart();
+    if (this.#tailSize >= smallestPart(this.#store.limits, this.#parts)) await this.#startPart();
+    await this.#gather();
+    this.#claim?.pin();
     await this.#allStored();
   }
 
@@ -133,17 +168,30 @@ export class PartWriter {
    */
   async complete(): Promise<ObjectInfo> {
     await this.#allStored();
-    if (this.#uploadId === undefined)
+    if (this.#uploadId === undefined) {
+      await this.#gather();
+      this.#claim?.pin();
       return await this.#store.put(this.#key, this.tail, { metadata: this.metadata });
-    if (this.#filled > 0) await this.#startPart();
+    }
+    if (this.#tailSize > 0) await this.#startPart();
     await this.#allStored();
     if (this.#lost) throw new MultipartNotFound(this.#key);
     return await this.#store.completeMultipart(this.#key, this.#uploadId, this.#parts);
   }
 
+  /** Gives the memory back. The tail is gone then. */
+  close(): void {
+    const buffer = this.#buffer;
+    [this.#buffer, this.#filled] = [Buffer.alloc(0), 0];
+    this.#claim?.release(buffer);
+    this.#claim = undefined;
+  }
+
   /** Throws away what this writer itself began. Best effort: a sweep finds what stays. */
   async discard(): Promise<void> {
+    this.close();
     await Promise.all(this.#underWay);
+    await this.#deleteSpills(this.#spills);
     if (this.#created && this.#uploadId !== undefined)
       await this.#store.abortMultipart(this.#key, this.#uploadId).catch(() => undefined);
   }
@@ -152,11 +200,33 @@ export class PartWriter {
     return partSize(this.#store.limits, this.#parts, this.#length);
   }
 
+  /** Bytes in no part yet, in memory or put aside. */
+  get #tailSize(): number {
+    return this.#filled + this.#spilled;
+  }
+
+  get #spilled(): number {
+    return this.#spills.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** Claims memory for what the part still lacks, of which all that is known is how much it is at most. */
+  async #claimPart(): Promise<void> {
+    // One for a resumed tail may be too small. Nobody waits for memory while holding some.
+    if (this.#claim !== undefined) this.#spill();
+    const stored = this.#parts.reduce((sum, { size }) => sum + size, 0) + this.#spilled;
+    const most = Math.min(this.#partSize() - this.#spilled, (this.#length ?? Infinity) - stored);
+    this.#claim = await this.#pool.claim(most);
+    this.allowSpilling();
+  }
+
   /** The buffer grows with its content up to a part, so that small uploads stay small. */
   #take(bytes: Uint8Array): void {
     const needed = this.#filled + bytes.byteLength;
     if (needed > this.#buffer.byteLength) {
-      const larger = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(this.#partSize(), 4 * needed)));
+      const most = this.#claim?.bytes ?? unclaimedBytes;
+      const larger =
+        this.#pool.spare(needed, most) ??
+        Buffer.allocUnsafeSlow(Math.max(needed, Math.min(most, 4 * needed)));
       this.#buffer.copy(larger, 0, 0, this.#filled);
       this.#buffer = larger;
     }
@@ -164,50 +234,65 @@ export class PartWriter {
     this.#filled = needed;
   }
 
-  /** Hands the buffer to the store and goes on with another, as soon as there is room for it. */
-  async #startPart(): Promise<void> {
-    const giveBack = await this.#room(this.#filled);
-    const number = this.#parts.length + 1;
-    if (number > this.#store.limits.maxParts) {
-      giveBack();
-      throw new RegistryError('SIZE_INVALID', `the storage takes no blob of more than ${number - 1} parts`);
+  /** Puts the bytes in the buffer aside and gives its memory back. */
+  #spill(): void {
+    const [buffer, bytes, claim] = [this.#buffer, this.tail, this.#claim];
+    [this.#buffer, this.#filled, this.#claim] = [Buffer.alloc(0), 0, undefined];
+    claim?.pin();
+    const key = this.#spillKey();
+    const stored = this.#following(this.#store.put(key, bytes), () => claim?.release(buffer));
+    this.#spills.push({ key, size: bytes.byteLength, stored });
+  }
+
+  /** Brings the tail together in the buffer, if some of it was put aside. Holds no memory while it waits for more. */
+  async #gather(): Promise<void> {
+    if (this.#spills.length === 0) return;
+    if (this.#claim !== undefined) this.#spill();
+    const claim = await this.#pool.claim(this.#tailSize);
+    const [spills, rest, size] = [this.#spills, this.tail, this.#tailSize];
+    this.#buffer = this.#pool.spare(size, size) ?? Buffer.allocUnsafeSlow(size);
+    [this.#spills, this.#filled, this.#claim] = [[], 0, claim];
+    for (const spill of spills) {
+      await spill.stored;
+      this.#throwFailure();
+      this.#take((await this.#store.read(spill.key, spill.size)).bytes);
     }
-    const full = this.#buffer;
-    const bytes = this.tail;
+    this.#take(rest);
+    await this.#deleteSpills(spills);
+  }
+
+  async #deleteSpills(spills: readonly Spill[]): Promise<void> {
+    await Promise.all(spills.map(async ({ stored }) => await stored));
+    if (spills.length > 0) await this.#store.delete(spills.map(({ key }) => key)).catch(() => undefined);
+  }
+
+  /** Hands the buffer to the store, as soon as that takes another part, and goes on with a new one. */
+  async #startPart(): Promise<void> {
+    await this.#gather();
+    this.#claim?.pin();
+    while (this.#underWay.size >= this.#store.limits.parallelParts) await Promise.race(this.#underWay);
+    this.#throwFailure();
+    const number = this.#parts.length + 1;
+    if (number > this.#store.limits.maxParts)
+      throw new RegistryError('SIZE_INVALID', `the storage takes no blob of more than ${number - 1} parts`);
+    const [buffer, bytes, claim] = [this.#buffer, this.tail, this.#claim];
     this.#parts.push({ number, etag: '', size: bytes.byteLength });
-    this.#buffer = this.#spare ?? this.#memory.buffer() ?? Buffer.alloc(0);
-    this.#spare = undefined;
-    this.#filled = 0;
-    const stored = this.#storePart(number, bytes)
+    [this.#buffer, this.#filled, this.#claim] = [Buffer.alloc(0), 0, undefined];
+    void this.#following(this.#storePart(number, bytes), () => claim?.release(buffer));
+  }
+
+  /** Lets something go on beside what follows, which its failure ends. @param release what it has taken */
+  #following(work: Promise<unknown>, release: () => void): Promise<void> {
+    const ended = work
       .catch((error: unknown) => {
         this.#failure ??= { error };
       })
-      .finally(() => {
-        giveBack(full);
-        this.#underWay.delete(stored);
+      .then(() => {
+        release();
+        this.#underWay.delete(ended);
       });
-    this.#underWay.add(stored);
-  }
-
-  /** Waits until one more part may be on its way. @returns what ends its claim */
-  async #room(bytes: number): Promise<(used?: Buffer) => void> {
-    for (;;) {
-      this.#throwFailure();
-      if (this.#underWay.size < this.#store.limits.parallelParts) {
-        if (!this.#ownUsed) {
-          this.#ownUsed = true;
-          return (used) => {
-            this.#ownUsed = false;
-            this.#spare = used;
-          };
-        }
-        if (this.#memory.take(bytes))
-          return (used) => {
-            this.#memory.give(bytes, used);
-          };
-      }
-      await Promise.race(this.#underWay);
-    }
+    this.#underWay.add(ended);
+    return ended;
   }
 
   async #allStored(): Promise<void> {

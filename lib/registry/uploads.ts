@@ -7,8 +7,9 @@ import type { Blobs } from './blobs.ts';
 import { algorithmOf, resumableHash, streamHash, type ContentHash } from './content-hash.ts';
 import { blobData, uploadData } from './layout.ts';
 import { exists } from './links.ts';
-import { PartMemory, sharedPartMemory } from './part-memory.ts';
-import { PartWriter } from './part-writer.ts';
+import { BufferPool, type Claim } from './buffer-pool.ts';
+import { ConcurrencyLimit } from './concurrency-limit.ts';
+import { PartWriter, unclaimedBytes } from './part-writer.ts';
 import { assertDigest, publish, publishOnceRead, reread } from './publish.ts';
 import { Sessions, type Session } from './sessions.ts';
 
@@ -33,6 +34,18 @@ export class OffsetMismatch extends RegistryError {
   }
 }
 
+/** A session in memory. */
+interface OpenSession extends Session {
+  tail: Buffer;
+  /** For its tail. */
+  readonly claim: Claim | undefined;
+  /** What holds memory for this request. */
+  readonly writers: PartWriter[];
+}
+
+/** Sessions read at once: each may have a tail of megabytes, for which memory is claimed once its size is known. */
+const parallelLoads = 8;
+
 /** What a writer took of a request, before any of it counts. */
 interface Received {
   readonly writer: PartWriter;
@@ -52,11 +65,14 @@ export class Uploads {
   readonly #store: ObjectStore;
   readonly #blobs: Blobs;
   readonly #sessions: Sessions;
-  readonly #memory = new PartMemory(sharedPartMemory);
+  readonly #pool: BufferPool;
+  readonly #loads = new ConcurrencyLimit(parallelLoads);
 
-  constructor(store: ObjectStore, blobs: Blobs) {
+  /** @param pool what all uploads share of memory */
+  constructor(store: ObjectStore, blobs: Blobs, pool = new BufferPool()) {
     this.#store = store;
     this.#blobs = blobs;
+    this.#pool = pool;
     this.#sessions = new Sessions(store);
   }
 
@@ -84,7 +100,7 @@ export class Uploads {
    * @throws RegistryError BLOB_UPLOAD_UNKNOWN
    */
   async status(name: RepositoryName, id: string): Promise<number> {
-    return (await this.#load(name, id)).offset;
+    return await this.#inSession(name, id, ({ offset }) => offset);
   }
 
   /**
@@ -93,13 +109,14 @@ export class Uploads {
    * @throws RegistryError BLOB_UPLOAD_UNKNOWN, SIZE_INVALID
    */
   async append(name: RepositoryName, id: string, chunk: Chunk): Promise<number> {
-    const session = await this.#load(name, id);
-    if (chunk.start !== session.offset) throw new OffsetMismatch(session.offset);
-    const received = await this.#receive(session, chunk);
-    if (received.writer.lost) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
-    await this.#save(session, received);
-    if (received.stale !== undefined) await this.#store.delete([received.stale]);
-    return received.offset;
+    return await this.#inSession(name, id, async (session) => {
+      if (chunk.start !== session.offset) throw new OffsetMismatch(session.offset);
+      const received = await this.#receive(session, chunk);
+      if (received.writer.lost) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
+      await this.#save(session, received);
+      if (received.stale !== undefined) await this.#store.delete([received.stale]);
+      return received.offset;
+    });
   }
 
   /**
@@ -110,13 +127,21 @@ export class Uploads {
    * @throws OffsetMismatch, RegistryError BLOB_UPLOAD_UNKNOWN, SIZE_INVALID, DIGEST_INVALID
    */
   async finish(name: RepositoryName, id: string, digest: Digest, last: Chunk | undefined): Promise<void> {
-    const session = await this.#sessions.load(name, id);
-    if (session === undefined) {
-      await this.#assertFinished(name, digest);
-      return;
-    }
+    const session = await this.#open(name, id);
+    if (session === undefined) await this.#assertFinished(name, digest);
+    else
+      try {
+        await this.#finishSession(session, digest, last);
+      } finally {
+        close(session);
+      }
+  }
+
+  async #finishSession(session: OpenSession, digest: Digest, last: Chunk | undefined): Promise<void> {
+    const { id, repository: name } = session;
     const whole = last?.start === 0 && (session.offset === 0 || !last.partial);
     if (whole) {
+      release(session);
       await this.#receiveWhole(name, digest, last);
       await this.#blobs.link(name, digest);
       await this.#remove(session);
@@ -143,13 +168,37 @@ export class Uploads {
    * @throws RegistryError BLOB_UPLOAD_UNKNOWN
    */
   async cancel(name: RepositoryName, id: string): Promise<void> {
-    await this.#remove(await this.#load(name, id));
+    await this.#inSession(name, id, async (session) => {
+      release(session);
+      await this.#remove(session);
+    });
   }
 
-  async #load(name: RepositoryName, id: string): Promise<Session> {
-    const session = await this.#sessions.load(name, id);
+  /** @throws RegistryError BLOB_UPLOAD_UNKNOWN */
+  async #inSession<T>(
+    name: RepositoryName,
+    id: string,
+    act: (session: OpenSession) => T | Promise<T>,
+  ): Promise<T> {
+    const session = await this.#open(name, id);
     if (session === undefined) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
-    return session;
+    try {
+      return await act(session);
+    } finally {
+      close(session);
+    }
+  }
+
+  /** @returns what is to be given to {@link close} */
+  async #open(name: RepositoryName, id: string): Promise<OpenSession | undefined> {
+    return await this.#loads.run(async () => {
+      const session = await this.#sessions.load(name, id);
+      if (session === undefined) return undefined;
+      const { byteLength } = session.tail;
+      const most = Math.max(byteLength, this.#store.limits.partSize);
+      const claim = byteLength > unclaimedBytes ? await this.#pool.claim(most) : undefined;
+      return { ...session, claim, writers: [] };
+    });
   }
 
   /** A session that is gone may have been finished by a request whose answer was lost. */
@@ -161,7 +210,12 @@ export class Uploads {
   async #receiveWhole(name: RepositoryName, digest: Digest, chunk: Chunk): Promise<void> {
     const { length } = chunk;
     const metadata = this.#blobs.origin(name);
-    const writer = new PartWriter(this.#store, blobData(digest), { memory: this.#memory, length, metadata });
+    const writer = new PartWriter(this.#store, blobData(digest), {
+      pool: this.#pool,
+      spillKey: spillKeys(randomUUID()),
+      length,
+      metadata,
+    });
     const hash = streamHash(digestParts(digest).algorithm);
     try {
       await receive(chunk, writer, hash);
@@ -170,6 +224,8 @@ export class Uploads {
     } catch (error) {
       await writer.discard();
       throw error;
+    } finally {
+      writer.close();
     }
   }
 
@@ -189,7 +245,7 @@ export class Uploads {
 
   /** @returns the keys of what has become the blob, and of what an earlier attempt kept; both can go */
   async #finishParts(
-    session: Session,
+    session: OpenSession,
     digest: Digest,
     last: Chunk | undefined,
   ): Promise<{ moved: readonly string[]; stale: string | undefined }> {
@@ -209,8 +265,15 @@ export class Uploads {
   }
 
   /** Adds a chunk to a session's bytes, without saving what came of it. */
-  async #receive(session: Session, chunk: Chunk, algorithm = algorithmOf(session.hash)): Promise<Received> {
+  async #receive(
+    session: OpenSession,
+    chunk: Chunk,
+    algorithm = algorithmOf(session.hash),
+  ): Promise<Received> {
     const { writer, hash, stale } = await this.#reopen(session, chunk, algorithm);
+    // It is the writer's now, which may put it aside.
+    release(session);
+    writer.allowSpilling();
     try {
       const length = await receive(chunk, writer, hash);
       await writer.settle();
@@ -223,7 +286,7 @@ export class Uploads {
 
   /** Makes ready to go on where a session stands. @param algorithm of the digest that is wanted in the end */
   async #reopen(
-    session: Session,
+    session: OpenSession,
     chunk: Chunk,
     algorithm: Algorithm,
   ): Promise<Pick<Received, 'writer' | 'hash' | 'stale'>> {
@@ -248,9 +311,13 @@ export class Uploads {
    * neither. The session's bytes are an object then, to which a request that goes on with them as parts can add nothing: after
    * a wrong digest of another algorithm and last bytes, only this way leads on.
    */
-  async #rehash(session: Session, hash: ContentHash): Promise<Pick<Received, 'writer' | 'hash' | 'stale'>> {
+  async #rehash(
+    session: OpenSession,
+    hash: ContentHash,
+  ): Promise<Pick<Received, 'writer' | 'hash' | 'stale'>> {
     const source = await reread(this.#store, this.#writer(session));
-    const writer = this.#writer({ ...session, multipart: undefined, tail: Buffer.alloc(0) });
+    const nothing = { multipart: undefined, tail: Buffer.alloc(0), claim: undefined };
+    const writer = this.#writer({ ...session, ...nothing });
     const check = streamHash(algorithmOf(session.hash));
     const both = {
       update: (bytes: Uint8Array) => {
@@ -268,20 +335,19 @@ export class Uploads {
     return { writer, hash, stale: source.key };
   }
 
-  #writer({
-    id,
-    repository,
-    multipart,
-    tail,
-  }: Pick<Session, 'id' | 'repository' | 'multipart' | 'tail'>): PartWriter {
-    return new PartWriter(this.#store, uploadData(id, randomBytes(4).toString('hex')), {
-      memory: this.#memory,
+  #writer(session: OpenSession): PartWriter {
+    const { id, repository, multipart, tail, claim, writers } = session;
+    const writer = new PartWriter(this.#store, spillKeys(id)(), {
+      pool: this.#pool,
+      spillKey: spillKeys(id),
       metadata: this.#blobs.origin(repository),
-      resume: { multipart, tail },
+      resume: { multipart, tail, claim },
     });
+    writers.push(writer);
+    return writer;
   }
 
-  async #save(session: Session, { writer, hash, offset }: Received): Promise<void> {
+  async #save(session: OpenSession, { writer, hash, offset }: Received): Promise<void> {
     try {
       const { multipart, tail } = writer;
       await this.#sessions.save({ ...session, offset, hash: hash.state(), multipart, tail });
@@ -289,7 +355,7 @@ export class Uploads {
       // After any other error the session may have been written all the same, and need its parts.
       if (!(error instanceof PreconditionFailed)) throw error;
       await writer.discard();
-      throw new OffsetMismatch((await this.#load(session.repository, session.id)).offset);
+      throw new OffsetMismatch(await this.status(session.repository, session.id));
     }
   }
 
@@ -301,6 +367,23 @@ export class Uploads {
     }
     await this.#sessions.delete(id);
   }
+}
+
+/** Keys for bytes of an upload that are not its blob yet. */
+function spillKeys(id: string): () => string {
+  return () => uploadData(id, randomBytes(4).toString('hex'));
+}
+
+/** The tail is not needed any more, or a writer has it. */
+function release(session: OpenSession): void {
+  session.tail = Buffer.alloc(0);
+  if (session.writers.length === 0) session.claim?.release();
+}
+
+/** Gives back all memory that a request has taken. */
+function close({ claim, writers }: OpenSession): void {
+  for (const writer of writers) writer.close();
+  claim?.release();
 }
 
 /** Passes a chunk to a writer and a hash. @returns its bytes */

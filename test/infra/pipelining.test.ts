@@ -71,7 +71,7 @@ describe('requests that follow on each other in one connection', () => {
 });
 
 describe('a server with limits to pipelining', () => {
-  let stop = () => undefined as void;
+  let stop: () => void = () => undefined;
 
   afterEach(() => {
     stop();

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PartMemory } from '../../lib/registry/part-memory.ts';
-import { PartWriter } from '../../lib/registry/part-writer.ts';
+import { BufferPool } from '../../lib/registry/buffer-pool.ts';
+import { PartWriter, unclaimedBytes } from '../../lib/registry/part-writer.ts';
 import type { ObjectStore, StoreLimits, UploadedPart } from '../../lib/storage/store.ts';
 import { MemoryStore } from './memory-store.ts';
 
@@ -34,8 +34,14 @@ class SlowStore extends MemoryStore {
   }
 }
 
-const writerTo = (store: ObjectStore, memory = 1e9, length?: number) =>
-  new PartWriter(store, 'key', { memory: new PartMemory(memory), length });
+/** @param pool with room for all */
+const optionsWith = (pool = new BufferPool({ bytes: 1e9 })) => {
+  let spills = 0;
+  return { pool, spillKey: () => `spill-${++spills}` };
+};
+
+const writerTo = (store: ObjectStore, length?: number) =>
+  new PartWriter(store, 'key', { ...optionsWith(), length });
 
 async function writeAll(writer: PartWriter, bytes: Buffer, piece = 700): Promise<void> {
   for (let at = 0; at < bytes.length; at += piece) await writer.write(bytes.subarray(at, at + piece));
@@ -43,6 +49,9 @@ async function writeAll(writer: PartWriter, bytes: Buffer, piece = 700): Promise
 
 /** Parts of 10 bytes and 100 of them: what takes gigabytes elsewhere. */
 const tiny = { minPartSize: 5, partSize: 10, maxPartSize: 1e6, maxParts: 100, parallelParts: 3 };
+
+/** Parts that memory must be claimed for. */
+const large = { ...tiny, minPartSize: 2 * unclaimedBytes, partSize: 4 * unclaimedBytes, maxPartSize: 1e9 };
 
 describe('the parts of an upload', () => {
   it('double in size after each tenth of how many there may be, so that a hundred times as much fits', async () => {
@@ -75,7 +84,7 @@ describe('the parts of an upload', () => {
   it('have one size where the store wants that, which suffices for a length that is known', async () => {
     const store = new SlowStore({ ...tiny, equalParts: true });
     const bytes = randomBytes(4321);
-    const writer = writerTo(store, 1e9, bytes.length);
+    const writer = writerTo(store, bytes.length);
     await writeAll(writer, bytes);
     await writer.complete();
     assert.deepEqual(new Set(store.sizes.slice(0, -1)), new Set([44]));
@@ -85,11 +94,11 @@ describe('the parts of an upload', () => {
   it('keep that size when another process goes on, whatever it would choose itself', async () => {
     const store = new SlowStore({ ...tiny, equalParts: true });
     const bytes = randomBytes(95);
-    const first = writerTo(store, 1e9, 1500);
+    const first = writerTo(store, 1500);
     await first.write(bytes.subarray(0, 50));
     await first.settle();
     const resume = { multipart: first.multipart, tail: Buffer.from(first.tail) };
-    const second = new PartWriter(store, 'key', { memory: new PartMemory(0), resume });
+    const second = new PartWriter(store, 'key', { ...optionsWith(), resume });
     await second.write(bytes.subarray(50));
     await second.complete();
     assert.deepEqual(store.sizes, [15, 15, 15, 15, 15, 15, 5]);
@@ -106,25 +115,21 @@ describe('the parts of an upload', () => {
     }
   });
 
-  it('are one at a time where others have the memory, which is given back in the end', async () => {
-    const store = new SlowStore({ ...tiny, parallelParts: 8 });
-    const memory = new PartMemory(50);
-    assert.ok(memory.take(45));
-    const writer = new PartWriter(store, 'key', { memory });
-    await writeAll(writer, randomBytes(200));
+  it('are no more at a time than there is memory for, which is given back in the end', async () => {
+    const store = new SlowStore({ ...large, parallelParts: 8 });
+    const pool = new BufferPool({ bytes: 2 * large.partSize });
+    const writer = new PartWriter(store, 'key', optionsWith(pool));
+    const bytes = randomBytes(20 * large.partSize);
+    await writeAll(writer, bytes, 10_000);
     await writer.complete();
-    const alone = store.mostUnderWay;
-    memory.give(45);
-    const other = new PartWriter(store, 'other', { memory });
-    await writeAll(other, randomBytes(90));
-    await other.complete();
-    assert.deepEqual([alone, store.mostUnderWay > 1], [1, true]);
-    assert.ok(memory.take(50), 'memory was not given back');
+    assert.equal(store.mostUnderWay, 2);
+    assert.ok((await store.read('key', 1e9)).bytes.equals(bytes));
+    (await pool.claim(2 * large.partSize)).release();
   });
 
   it('give their memory back when one of them fails, whose error is told', async () => {
-    const store = new SlowStore({ ...tiny, parallelParts: 3 });
-    const memory = new PartMemory(100);
+    const store = new SlowStore({ ...large, parallelParts: 3 });
+    const pool = new BufferPool({ bytes: 5 * large.partSize });
     const failing = new Proxy<ObjectStore>(store, {
       get: (target, property) => {
         const value: unknown = Reflect.get(target, property);
@@ -135,17 +140,56 @@ describe('the parts of an upload', () => {
         };
       },
     });
-    const writer = new PartWriter(failing, 'key', { memory });
+    const writer = new PartWriter(failing, 'key', optionsWith(pool));
     await assert.rejects(
       async () => {
-        await writeAll(writer, randomBytes(200));
+        await writeAll(writer, randomBytes(20 * large.partSize), 10_000);
         await writer.settle();
       },
       { message: 'the fourth part failed' },
     );
     await writer.discard();
-    assert.ok(memory.take(100), 'memory was not given back');
+    (await pool.claim(5 * large.partSize)).release();
     for await (const { key } of store.listMultiparts('')) assert.fail(`${key} was left`);
+  });
+
+  it('are put aside while their client sends nothing and others wait for the memory, and are whole in the end', async () => {
+    const store = new SlowStore({ ...large, parallelParts: 3 });
+    const pool = new BufferPool({ bytes: large.partSize, holdMs: 20 });
+    const options = optionsWith(pool);
+    const uploads = ['a', 'b', 'c', 'd'].map((key) => ({
+      key,
+      writer: new PartWriter(store, key, options),
+      bytes: randomBytes(2.5 * large.partSize),
+    }));
+    const nearlyPart = Math.floor(0.9 * large.partSize);
+    // Each has nearly a part, more than all may have together, and stalls.
+    await Promise.all(
+      uploads.map(async ({ writer, bytes }) => {
+        await writeAll(writer, bytes.subarray(0, nearlyPart), 10_000);
+      }),
+    );
+    await Promise.all(
+      uploads.map(async ({ writer, bytes }) => {
+        await writeAll(writer, bytes.subarray(nearlyPart), 10_000);
+        await writer.complete();
+      }),
+    );
+    for (const { key, bytes } of uploads) assert.ok((await store.read(key, 1e9)).bytes.equals(bytes));
+    assert.deepEqual((await store.list({ prefix: 'spill' })).objects, []);
+    (await pool.claim(large.partSize)).release();
+  });
+
+  it('that were put aside go with an upload that is given up', async () => {
+    const store = new SlowStore(large);
+    const pool = new BufferPool({ bytes: large.partSize, holdMs: 0 });
+    const writer = new PartWriter(store, 'key', optionsWith(pool));
+    await writer.write(randomBytes(0.9 * large.partSize));
+    const claim = await pool.claim(large.partSize);
+    assert.equal((await store.list({ prefix: 'spill' })).objects.length, 1);
+    claim.release();
+    await writer.discard();
+    assert.deepEqual((await store.list({})).objects, []);
   });
 
   it('small chunks make, are not used up by them', async () => {
@@ -156,12 +200,12 @@ describe('the parts of an upload', () => {
     };
     const bytes = randomBytes(6 * 400);
     for (let at = 0; at < bytes.length; at += 6) {
-      const writer = new PartWriter(store, 'key', { memory: new PartMemory(0), resume });
+      const writer = new PartWriter(store, 'key', { ...optionsWith(), resume });
       await writer.write(bytes.subarray(at, at + 6));
       await writer.settle();
       resume = { multipart: writer.multipart, tail: Buffer.from(writer.tail) };
     }
-    await new PartWriter(store, 'key', { memory: new PartMemory(0), resume }).complete();
+    await new PartWriter(store, 'key', { ...optionsWith(), resume }).complete();
     assert.ok(store.sizes.length < tiny.maxParts);
     assert.ok((await store.read('key', 1e6)).bytes.equals(bytes));
   });
