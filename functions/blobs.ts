@@ -10,7 +10,8 @@ export const blobs: Operations<'blobs'> = {
     const { ctx, target, registry } = call;
     const blob = await registry.blobs.stat(target.name, target.digest);
     if (hasIt(call, blob)) return;
-    const elsewhere = await locate(call, blob);
+    // Of no bytes there is nothing to fetch elsewhere, where a bucket refuses a range of the last bytes (RFC 9110, 14.1.2).
+    const elsewhere = blob.size === 0 ? undefined : await locate(call, blob);
     if (elsewhere === undefined) {
       await streamBlob(call, blob);
       return;
@@ -61,7 +62,7 @@ export async function streamBlob(call: BlobCall, blob: BlobInfo): Promise<void> 
   if (hasIt(call, blob)) return;
   const { ctx, registry } = call;
   const span = wantedSpan(ctx, blob);
-  ctx.body = await registry.blobs.open(blob, span);
+  ctx.body = blob.size === 0 ? Buffer.alloc(0) : await registry.blobs.open(blob, span);
   // Not before: an error is not to be kept for a year.
   describe(ctx, blob);
   ctx.set('Content-Type', 'application/octet-stream');

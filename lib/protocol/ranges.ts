@@ -8,7 +8,8 @@ export interface Span {
 
 /**
  * Which bytes of a body a `Range` header asks for (RFC 9110, section 14). One range of bytes is honoured; several, or a
- * header that is none, count as not sent, as the RFC allows: podman copes with a whole body.
+ * header that is none, count as not sent, as the RFC allows: podman copes with a whole body. The last bytes of an empty body
+ * are all of it (section 14.1.2), which no `Content-Range` can say.
  * @param size of the whole body in bytes
  * @returns undefined for the whole body
  * @throws RegistryError RANGE_INVALID when no byte of it exists
@@ -16,6 +17,7 @@ export interface Span {
 export function requestedSpan(header: string | undefined, size: number): Span | undefined {
   const [, from, to] = /^bytes=(\d*)-(\d*)$/.exec(header?.replaceAll(' ', '') ?? '') ?? [];
   if (from === undefined || to === undefined || (from === '' && to === '')) return undefined;
+  if (from === '' && Number(to) > 0 && size === 0) return undefined;
   const span =
     from === ''
       ? { start: Math.max(0, size - Number(to)), end: size - 1 }

@@ -44,6 +44,11 @@ describe('requestedSpan', () => {
       assert.equal(requestedSpan(header, 10), undefined);
     });
 
+  for (const header of ['bytes=-1', 'bytes=-01', 'bytes=-99999999999999999999999', 'bytes= -5'])
+    it(`sends the whole of no bytes for ${header}`, () => {
+      assert.equal(requestedSpan(header, 0), undefined);
+    });
+
   for (const [header, size] of [
     ['bytes=10-', 10],
     ['bytes=10-10', 10],
@@ -51,7 +56,9 @@ describe('requestedSpan', () => {
     ['bytes=-0', 10],
     ['bytes=0-', 0],
     ['bytes=0-0', 0],
-    ['bytes=-1', 0],
+    ['bytes=-0', 0],
+    ['bytes=-000', 0],
+    ['bytes=1-', 0],
     ['bytes=5-2', 10],
     ['bytes=11-10', 10],
     ['bytes=500-0', 10],

@@ -136,6 +136,34 @@ export const blobCases: readonly Case[] = [
       };
     },
   },
+  ...(
+    [
+      ['GET', 'bytes=-1', 200],
+      ['GET', 'bytes=-500', 200],
+      ['GET', 'bytes=-0', 416],
+      ['GET', 'bytes=0-', 416],
+      ['GET', 'bytes=0-0', 416],
+      ['HEAD', 'bytes=-1', 200],
+      ['HEAD', 'bytes=0-0', 200],
+    ] as const
+  ).map(([method, header, status]): Case => ({
+    title: `answers ${method} of ${header} of a blob of no bytes with ${status}`,
+    async act({ client }) {
+      const name = someName();
+      const digest = await client.pushBlob(name, Buffer.alloc(0));
+      return {
+        ask: { method, path: `/v2/${name}/blobs/${digest}`, headers: { range: header } },
+        expect:
+          status === 200
+            ? {
+                status,
+                headers: { 'content-length': '0', 'content-range': undefined },
+                bytes: Buffer.alloc(0),
+              }
+            : { status, headers: { 'content-range': 'bytes */0' }, errors: ['RANGE_INVALID'] },
+      };
+    },
+  })),
   {
     title: 'takes a digest whose colon is escaped',
     async act({ client }) {
