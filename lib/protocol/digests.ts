@@ -22,21 +22,21 @@ const hexLength: ReadonlyMap<string, number> = new Map<Algorithm, number>([
  * @throws RegistryError DIGEST_INVALID
  */
 export function parseDigest(text: string): Digest {
-  const [algorithm = '', hex = '', ...rest] = text.slice(0, 256).split(':');
-  const length = hexLength.get(algorithm);
-  if (length === undefined && /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/.test(text))
+  if (isDigest(text)) return text;
+  const [algorithm = ''] = text.slice(0, 256).split(':', 1);
+  if (!hexLength.has(algorithm) && /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/.test(text))
     throw invalid(text, notSupported);
-  if (length !== hex.length || rest.length > 0 || !/^[0-9a-f]+$/.test(hex)) throw invalid(text);
-  return text as Digest;
+  throw invalid(text);
 }
 
-/** The digest that a text is; undefined for anything else. */
-export function digestOrUndefined(text: unknown): Digest | undefined {
-  try {
-    return typeof text === 'string' ? parseDigest(text) : undefined;
-  } catch {
-    return undefined;
-  }
+/** The digest that a text is; undefined for anything else. An error each would be much for a list of a million. */
+export function digestOrUndefined(text: string | undefined): Digest | undefined {
+  return text !== undefined && isDigest(text) ? text : undefined;
+}
+
+function isDigest(text: string): text is Digest {
+  const [algorithm = '', hex = '', ...rest] = text.slice(0, 256).split(':');
+  return hexLength.get(algorithm) === hex.length && rest.length === 0 && /^[0-9a-f]+$/.test(hex);
 }
 
 /**

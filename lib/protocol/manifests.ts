@@ -1,18 +1,29 @@
-import { digestOrUndefined, parseDigest, type Digest } from './digests.ts';
+import { digestOrUndefined, type Digest } from './digests.ts';
 import { RegistryError } from './errors.ts';
-import { misspeltKey, nestsDeeper, repeatedKey } from './json-keys.ts';
+import { JsonError, JsonReader, type JsonLimits } from './json-reader.ts';
+import {
+  invalid,
+  manifestFields,
+  quote,
+  type Annotations,
+  type Descriptor,
+  type ManifestFields,
+  type Platform,
+} from './manifest-fields.ts';
+import { signedManifestType } from './signed-manifests.ts';
 
 /** Bytes of the largest manifest taken (OCI Distribution Spec, "Pushing Manifests": support at least 4 megabytes). */
 export const maxManifestSize = 4 * 1024 * 1024;
 
 /**
- * Blobs and manifests one manifest may reference, each of which costs bucket requests to check. Docker stops at 127
- * layers; the largest indexes seen in the wild have some hundred entries.
+ * What is read of a manifest that is pushed. Manifests need less than 10 objects and lists within each other, and an index
+ * of 2000 entries, each with its platform and 20 annotations, has some 70,000 values: parsers spend time, stack and memory
+ * on more.
  */
-const maxReferences = 2000;
+const pushLimits: JsonLimits = { depth: 100, values: 100_000, repeatedKeys: false };
 
-/** Objects and lists within each other. What manifests need is less than 10; parsers spend time and stack on more. */
-const maxDepth = 100;
+/** Of one that is stored, whoever took it: what Go reads. */
+const storedLimits: JsonLimits = { depth: 10_000, values: Infinity, repeatedKeys: true };
 
 /** What distribution 2.3 stored of a schema 1 manifest: the payload, without its signatures. */
 export const unsignedManifestType = 'application/vnd.docker.distribution.manifest.v1+json';
@@ -27,21 +38,19 @@ const kinds: ReadonlyMap<string, Kind> = new Map([
   ['application/vnd.oci.image.index.v1+json', 'index'],
 ]);
 
-/** What a manifest says of a blob or another manifest (OCI Image Spec, "OCI Content Descriptors"). */
-export interface Descriptor {
-  readonly mediaType: string;
-  readonly digest: Digest;
-  /** Bytes. */
-  readonly size: number;
-  /** Where else it may be downloaded from. Never fetched by the registry. */
-  readonly urls: readonly string[];
-  readonly platform: Child['platform'];
-}
+/** Types that an index may name its manifests by: those that are taken, and those that once were. */
+const manifestTypes: ReadonlySet<string> = new Set([
+  ...kinds.keys(),
+  unsignedManifestType,
+  signedManifestType,
+]);
 
-/** What an index says of one of its manifests. */
+/** What an index says of one of its entries. */
 export interface Child {
   readonly digest: Digest;
-  readonly platform: { readonly os: unknown; readonly architecture: unknown } | undefined;
+  /** Whether its type is a manifest's. One of another type may be a blob, as in the caches that BuildKit keeps. */
+  readonly isManifest: boolean;
+  readonly platform: Platform | undefined;
 }
 
 /** A manifest as it was checked; its bytes are kept beside it, since those are what its digest names. */
@@ -53,6 +62,15 @@ export interface Manifest {
   readonly manifests: readonly Child[];
   /** What this manifest is about. It need not exist (OCI Distribution Spec, "Pushing Manifests with Subject"). */
   readonly subject: Digest | undefined;
+  /** What a list of referrers says of one with a subject; undefined for all others. */
+  readonly reference: ReferrerFields | undefined;
+}
+
+/** What a list of referrers has of a manifest beside its descriptor (OCI Distribution Spec, "Listing Referrers"). */
+export interface ReferrerFields {
+  /** Of the manifest, or else the media type of an image's config. */
+  readonly artifactType?: string;
+  readonly annotations?: Annotations;
 }
 
 /**
@@ -62,15 +80,18 @@ export interface Manifest {
  */
 export function parseManifest(bytes: Uint8Array, contentType: string | undefined): Manifest {
   if (bytes.byteLength > maxManifestSize) throw tooLarge();
-  const json = decode(bytes);
-  if (nestsDeeper(json, maxDepth)) throw invalid(`a manifest may be nested ${maxDepth} deep at most`);
-  const document = parseObject(json, withWholeNumbers);
-  assertUnambiguous(json);
-  const mediaType = mediaTypeOf(document);
+  const fields = readPushed(bytes);
+  const mediaType = mediaTypeOf(fields);
   const sent = contentType?.split(';', 1)[0]?.trim().toLowerCase();
   if (sent !== undefined && sent !== '' && sent !== mediaType)
     throw invalid(`Content-Type is ${quote(sent)} but the manifest is ${quote(mediaType)}`);
-  return kinds.get(mediaType) === 'index' ? readIndex(document, mediaType) : readImage(document, mediaType);
+  const { subject } = fields;
+  return {
+    mediaType,
+    ...(kinds.get(mediaType) === 'index' ? readIndex(fields) : readImage(fields)),
+    subject: subject?.digest,
+    reference: subject && referrerFields(fields.artifactType, fields.config?.mediaType, fields.annotations),
+  };
 }
 
 /** The error for a manifest over {@link maxManifestSize}, for who finds out before the bytes are all there. */
@@ -85,12 +106,9 @@ export function tooLarge(): RegistryError {
  * @throws RegistryError UNKNOWN when it is damaged
  */
 export function storedMediaType(bytes: Uint8Array): string {
-  const { mediaType, manifests, schemaVersion } = parseStored(bytes);
-  if (schemaVersion === 1 && mediaType === undefined) return unsignedManifestType;
-  if (mediaType === undefined) return ociMediaType(manifests !== undefined);
-  // It becomes a header.
-  if (typeof mediaType !== 'string' || !/^[\w.+-]+\/[\w.+-]+$/.test(mediaType)) throw damaged();
-  return mediaType;
+  const type = new StoredType();
+  readStored(bytes, type.fields);
+  return type.mediaType;
 }
 
 /**
@@ -98,13 +116,23 @@ export function storedMediaType(bytes: Uint8Array): string {
  * @returns undefined where it is no index, or has none
  */
 export function defaultChild(bytes: Uint8Array): Digest | undefined {
-  const { manifests } = parseStored(bytes);
-  if (!Array.isArray(manifests)) return undefined;
-  const child: unknown = manifests.find((entry: unknown) => {
-    const platform = isObject(entry) ? platformOf(entry['platform']) : undefined;
-    return platform?.os === 'linux' && platform.architecture === 'amd64';
+  const children: (Digest | undefined)[] = [];
+  let entry: Partial<Record<'digest' | 'os' | 'architecture', string | undefined>> = {};
+  const readEntry = objectOf({
+    digest: (json) => (entry.digest = textOf(json)),
+    platform: objectOf({
+      os: (json) => (entry.os = textOf(json)),
+      architecture: (json) => (entry.architecture = textOf(json)),
+    }),
   });
-  return isObject(child) ? digestOrUndefined(child['digest']) : undefined;
+  const manifests = listOf((json) => {
+    entry = {};
+    readEntry(json);
+    if (children.length === 0 && entry.os === 'linux' && entry.architecture === 'amd64')
+      children.push(digestOrUndefined(entry.digest));
+  });
+  readStored(bytes, { manifests });
+  return children[0];
 }
 
 /** The error for a manifest in the bucket that is not what was pushed. */
@@ -112,195 +140,189 @@ export function damaged(cause?: unknown): RegistryError {
   return new RegistryError('UNKNOWN', 'the stored manifest is damaged; push it again', [], { cause });
 }
 
-/** The fields of a manifest that lies in the bucket. @throws RegistryError UNKNOWN when it is damaged */
-export function parseStored(bytes: Uint8Array): JsonObject {
+/** Takes the value of a field. */
+export type StoredField = (json: JsonReader) => void;
+
+/** By name. Nothing is asked of the others. */
+export type StoredFields = Readonly<Record<string, StoredField>>;
+
+/**
+ * Reads fields of a manifest that lies in the bucket, which another registry may have taken. One that it has twice is read
+ * twice.
+ * @throws RegistryError UNKNOWN when it is damaged
+ */
+export function readStored(bytes: Uint8Array, fields: StoredFields): void {
+  if (!isUtf8(bytes)) throw damaged();
   try {
-    return parseObject(decode(bytes));
-  } catch (cause) {
-    throw damaged(cause);
+    const json = new JsonReader(bytes, storedLimits);
+    if (json.kind() !== 'object') throw damaged();
+    objectOf(fields)(json);
+    json.end();
+  } catch (error) {
+    throw error instanceof JsonError ? damaged(error) : error;
   }
 }
 
-export type JsonObject = Readonly<Record<string, unknown>>;
+/** Reads fields of what is perhaps an object. */
+export function objectOf(fields: StoredFields): StoredField {
+  const known = new Map(Object.entries(fields));
+  return (json) => {
+    if (json.kind() !== 'object') json.skip();
+    else
+      json.object((key) => {
+        const field = known.get(key);
+        if (field === undefined) json.skip();
+        else field(json);
+      });
+  };
+}
 
-function decode(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch (cause) {
-    throw notJson(cause);
+/** Reads the entries of what is perhaps a list. */
+export function listOf(item: StoredField): StoredField {
+  return (json) => {
+    if (json.kind() === 'list')
+      json.list(() => {
+        item(json);
+      });
+    else json.skip();
+  };
+}
+
+/** What is perhaps a text. */
+export function textOf(json: JsonReader): string | undefined {
+  if (json.kind() === 'text') return json.text();
+  json.skip();
+  return undefined;
+}
+
+/** Finds the media type of a stored manifest while that is read. */
+export class StoredType {
+  #named = '';
+  #isNamed = true;
+  #isFirstSchema = false;
+  #isIndex = false;
+
+  readonly fields: StoredFields = {
+    mediaType: (json) => {
+      this.#isNamed = json.kind() === 'text' || json.kind() === 'null';
+      this.#named = textOf(json) ?? '';
+    },
+    schemaVersion: (json) => {
+      const isNumber = json.kind() === 'number';
+      this.#isFirstSchema = isNumber && Number(json.number()) === 1;
+      if (!isNumber) json.skip();
+    },
+    manifests: (json) => {
+      this.#isIndex = true;
+      json.skip();
+    },
+  };
+
+  /** @throws RegistryError UNKNOWN when it is damaged */
+  get mediaType(): string {
+    if (!this.#isNamed) throw damaged();
+    if (this.#named === '') return this.#isFirstSchema ? unsignedManifestType : ociMediaType(this.#isIndex);
+    // It becomes a header.
+    if (!/^[\w.+-]+\/[\w.+-]+$/.test(this.#named)) throw damaged();
+    return this.#named;
   }
 }
 
-/** @param revive as JSON.parse takes it */
-function parseObject(json: string, revive?: Reviver): JsonObject {
-  let document: unknown;
+/** @returns without what there is nothing of */
+export function referrerFields(
+  artifactType: string | undefined,
+  configType: string | undefined,
+  annotations: Annotations | undefined,
+): ReferrerFields {
+  const type = artifactType === undefined || artifactType === '' ? configType : artifactType;
+  return {
+    ...(type === undefined || type === '' ? {} : { artifactType: type }),
+    ...(annotations === undefined || Object.keys(annotations).length === 0 ? {} : { annotations }),
+  };
+}
+
+/** @throws RegistryError MANIFEST_INVALID */
+function readPushed(bytes: Uint8Array): ManifestFields {
+  if (!isUtf8(bytes)) throw notJson();
   try {
-    document = JSON.parse(json, revive);
-  } catch (cause) {
-    throw notJson(cause);
+    const json = new JsonReader(bytes, pushLimits);
+    const fields = manifestFields(json, '');
+    json.end();
+    return fields;
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error;
+    throw error.fault === undefined ? notJson(error) : invalid(`the manifest ${error.fault}`);
   }
-  if (!isObject(document)) throw invalid('the manifest is not a JSON object');
-  return document;
 }
 
-type Reviver = (key: string, value: unknown, context?: { readonly source?: string }) => unknown;
-
-/** Clients in Go cannot read `5.0` or `2e0` into a whole number, so here it is none. */
-const withWholeNumbers: Reviver = (key, value, context) =>
-  typeof value === 'number' && wholeNumbers.has(key) && !/^-?\d+$/.test(context?.source ?? '')
-    ? Number.NaN
-    : value;
-
-const wholeNumbers: ReadonlySet<string> = new Set(['schemaVersion', 'size']);
-
-function notJson(cause: unknown): RegistryError {
-  return new RegistryError('MANIFEST_INVALID', 'the manifest is not JSON in UTF-8', [], { cause });
+function isUtf8(bytes: Uint8Array): boolean {
+  try {
+    new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
-/** Every client must read the same in it (CVE-2021-41190's kind). */
-function assertUnambiguous(json: string): void {
-  const repeated = repeatedKey(json);
-  if (repeated !== undefined) throw invalid(`the manifest has ${quote(repeated)} twice in one object`);
+function notJson(cause?: unknown): RegistryError {
+  return invalid('the manifest is not JSON in UTF-8', cause);
 }
 
 /**
  * Its `mediaType` field, or for OCI, where that is optional, what its other fields make it. Bytes that could be read as
- * both an image and an index are refused whatever they call themselves (CVE-2021-41190).
+ * both an image and an index are refused whatever they call themselves (CVE-2021-41190); to containerd a field that is
+ * null is there.
  */
-function mediaTypeOf(document: JsonObject): string {
-  assertPlainKeys(document, manifestKeys);
-  const { mediaType, manifests, config, layers, schemaVersion, fsLayers } = document;
-  if (fsLayers !== undefined || schemaVersion === 1)
+function mediaTypeOf(fields: ManifestFields): string {
+  const { mediaType = '', schemaVersion } = fields;
+  if ('fsLayers' in fields || schemaVersion === '1')
     throw invalid('Docker schema 1 manifests are not taken; push the image with docker 1.10 or newer');
-  if (schemaVersion !== 2) throw invalid('schemaVersion must be 2');
-  const isIndex = manifests !== undefined;
-  if (isIndex && (config !== undefined || layers !== undefined))
-    throw invalid('a manifest has either manifests or config and layers, not both');
-  if (mediaType === undefined) return ociMediaType(isIndex);
-  const kind = typeof mediaType === 'string' ? kinds.get(mediaType) : undefined;
-  if (typeof mediaType !== 'string' || kind === undefined)
+  if (schemaVersion !== '2') throw invalid('schemaVersion must be 2');
+  const isIndex = 'manifests' in fields;
+  const isImage = 'config' in fields || 'layers' in fields;
+  if (isIndex && isImage) throw invalid('a manifest has either manifests or config and layers, not both');
+  if (mediaType === '') return ociMediaType(isIndex);
+  const kind = kinds.get(mediaType);
+  if (kind === undefined)
     throw invalid(`media type ${quote(mediaType)} is not taken; use one of ${[...kinds.keys()].join(', ')}`);
-  if ((kind === 'index') !== isIndex)
+  if (kind === 'index' ? isImage : isIndex)
     throw invalid(
       `a manifest of type ${mediaType} has ${kind === 'index' ? 'manifests' : 'config and layers'}`,
     );
   return mediaType;
 }
 
-/** A second `Layers` would be the one that some clients see. */
-function assertPlainKeys(object: JsonObject, known: readonly string[]): void {
-  const other = misspeltKey(Object.keys(object), known);
-  if (other !== undefined) throw invalid(`${quote(other)} differs from a known field only by case`);
-}
-
-const manifestKeys = [
-  'schemaVersion',
-  'mediaType',
-  'config',
-  'layers',
-  'manifests',
-  'subject',
-  'fsLayers',
-  'artifactType',
-  'annotations',
-];
-const descriptorKeys = [
-  'mediaType',
-  'digest',
-  'size',
-  'urls',
-  'annotations',
-  'data',
-  'platform',
-  'artifactType',
-];
-const platformKeys = ['architecture', 'os', 'os.version', 'os.features', 'variant', 'features'];
-
 function ociMediaType(isIndex: boolean): string {
   return isIndex ? 'application/vnd.oci.image.index.v1+json' : 'application/vnd.oci.image.manifest.v1+json';
 }
 
-function readImage(document: JsonObject, mediaType: string): Manifest {
-  const config = readDescriptor(document['config'], 'config');
-  const layers = readDescriptors(document['layers'], 'layers');
+type Contents = Pick<Manifest, 'blobs' | 'manifests'>;
+
+function readImage({ config, layers = [] }: ManifestFields): Contents {
+  if (config === undefined) throw invalid('config must be a descriptor');
   const stored = [config, ...layers.filter((layer) => !isElsewhere(layer))];
-  return { mediaType, blobs: unique(stored), manifests: [], subject: readSubject(document) };
+  return { blobs: [...new Set(stored.map(({ digest }) => digest))], manifests: [] };
+}
+
+function readIndex({ manifests = [] }: ManifestFields): Contents {
+  const stored = manifests.filter((entry) => !isElsewhere(entry));
+  return {
+    blobs: [],
+    manifests: stored.map(({ digest, mediaType, platform }) => {
+      return { digest, isManifest: manifestTypes.has(mediaType), platform };
+    }),
+  };
 }
 
 /**
  * Whether a layer need not be here, since its license keeps it where it is: of a type made for that, and with a URL to have
- * it from (OCI Image Spec, "Non-Distributable Layers"; Docker's foreign layers).
+ * it from (OCI Image Spec, "Non-Distributable Layers"; Docker's foreign layers). A parser of URLs would take 0.1 s for one of
+ * some kilobytes whose host is made for that.
  */
 function isElsewhere({ mediaType, urls }: Descriptor): boolean {
   return (
     /^application\/vnd\.(?:docker\.image\.rootfs\.foreign\.|oci\.image\.layer\.nondistributable\.)/.test(
       mediaType,
-    ) && urls.some((url) => /^https?:$/.test(URL.parse(url)?.protocol ?? ''))
+    ) && urls.some((url) => /^https?:\/\/[^\s/?#]/i.test(url))
   );
-}
-
-function readIndex(document: JsonObject, mediaType: string): Manifest {
-  const manifests = readDescriptors(document['manifests'], 'manifests');
-  const children = manifests.map(({ digest, platform }) => ({ digest, platform }));
-  return { mediaType, blobs: [], manifests: children, subject: readSubject(document) };
-}
-
-function readSubject(document: JsonObject): Digest | undefined {
-  const subject = document['subject'];
-  return subject === undefined || subject === null ? undefined : readDescriptor(subject, 'subject').digest;
-}
-
-function readDescriptors(value: unknown, where: string): Descriptor[] {
-  if (!Array.isArray(value)) throw invalid(`${where} must be a list`);
-  if (value.length > maxReferences) throw invalid(`${where} may have ${maxReferences} entries at most`);
-  return value.map((entry, index) => readDescriptor(entry, `${where}[${index}]`));
-}
-
-function readDescriptor(value: unknown, where: string): Descriptor {
-  if (!isObject(value)) throw invalid(`${where} must be a descriptor`);
-  assertPlainKeys(value, descriptorKeys);
-  const { mediaType, digest, size, urls = [], platform } = value;
-  if (isObject(platform)) assertPlainKeys(platform, platformKeys);
-  if (typeof mediaType !== 'string' || mediaType === '') throw invalid(`${where}.mediaType must be a text`);
-  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
-    throw invalid(`${where}.size must be a number of bytes`);
-  if (urls !== null && !(Array.isArray(urls) && urls.every((url) => typeof url === 'string')))
-    throw invalid(`${where}.urls must be a list of texts`);
-  return {
-    mediaType,
-    digest: readDigest(digest, where),
-    size,
-    urls: urls ?? [],
-    platform: platformOf(platform),
-  };
-}
-
-function platformOf(value: unknown): Child['platform'] {
-  return isObject(value) ? { os: value['os'], architecture: value['architecture'] } : undefined;
-}
-
-function readDigest(value: unknown, where: string): Digest {
-  try {
-    return parseDigest(typeof value === 'string' ? value : '');
-  } catch (cause) {
-    throw new RegistryError('MANIFEST_INVALID', `${where}.digest is not a digest`, [], { cause });
-  }
-}
-
-function unique(descriptors: readonly Descriptor[]): Digest[] {
-  return [...new Set(descriptors.map(({ digest }) => digest))];
-}
-
-/** Whether a value of JSON is an object. */
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** For a message. Only a text is shown: anything else may be nested deeper than the stack. */
-function quote(value: unknown): string {
-  return typeof value === 'string' ? JSON.stringify(value.slice(0, 200)) : `a ${typeof value}`;
-}
-
-function invalid(message: string): RegistryError {
-  return new RegistryError('MANIFEST_INVALID', message);
 }

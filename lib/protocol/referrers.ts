@@ -1,20 +1,28 @@
 import { digestOrUndefined, digestParts, type Digest } from './digests.ts';
 import { RegistryError } from './errors.ts';
-import { isObject, parseStored, storedMediaType } from './manifests.ts';
+import { maxListedAnnotations, type Annotations } from './manifest-fields.ts';
+import {
+  listOf,
+  objectOf,
+  readStored,
+  referrerFields,
+  StoredType,
+  textOf,
+  type ReferrerFields,
+  type StoredField,
+  type StoredFields,
+} from './manifests.ts';
 import { isTag, type Tag } from './tags.ts';
 
 /** The media type of a list of referrers (OCI Distribution Spec, "Listing Referrers"). */
 export const referrersMediaType = 'application/vnd.oci.image.index.v1+json';
 
 /** An entry of a list of referrers. */
-export interface ReferrerDescriptor {
+export interface ReferrerDescriptor extends ReferrerFields {
   readonly mediaType: string;
   /** Bytes. */
   readonly size: number;
   readonly digest: Digest;
-  /** Of the manifest, or else the media type of an image's config. */
-  readonly artifactType?: string;
-  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 /** A manifest that is about another one. */
@@ -32,25 +40,22 @@ export function readReferrer(bytes: Uint8Array, digest: Digest): Referrer | unde
   // Few have one, and reading JSON costs more than looking for a word.
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (!text.includes('"subject"') && !text.includes('\\u')) return undefined;
-  try {
-    const document = parseStored(bytes);
-    const { subject, artifactType, config, annotations } = document;
-    const about = isObject(subject) ? digestOrUndefined(subject['digest']) : undefined;
-    if (about === undefined) return undefined;
-    const type = textOf(artifactType) ?? (isObject(config) ? textOf(config['mediaType']) : undefined);
-    const notes = textsOf(annotations);
-    const descriptor = {
-      mediaType: storedMediaType(bytes),
-      size: bytes.byteLength,
-      digest,
-      ...(type === undefined ? {} : { artifactType: type }),
-      ...(notes === undefined ? {} : { annotations: notes }),
-    };
-    return { subject: about, descriptor };
-  } catch (error) {
-    if (error instanceof RegistryError) return undefined;
-    throw error;
-  }
+  const type = new StoredType();
+  const noted = new Noted();
+  const found: { subject?: Digest | undefined; configType?: string | undefined } = {};
+  const mediaType = orUndefined(() => {
+    readStored(bytes, {
+      ...type.fields,
+      ...noted.fields,
+      subject: objectOf({ digest: (json) => (found.subject = digestOrUndefined(textOf(json))) }),
+      config: objectOf({ mediaType: (json) => (found.configType = textOf(json)) }),
+    });
+    return type.mediaType;
+  });
+  const { subject, configType } = found;
+  if (mediaType === undefined || subject === undefined) return undefined;
+  const more = referrerFields(noted.artifactType, configType, noted.annotations);
+  return { subject, descriptor: { mediaType, size: bytes.byteLength, digest, ...more } };
 }
 
 /**
@@ -59,29 +64,67 @@ export function readReferrer(bytes: Uint8Array, digest: Digest): Referrer | unde
  * @returns undefined where it is damaged
  */
 export function readDescriptor(bytes: Uint8Array, digest: Digest): ReferrerDescriptor | undefined {
-  try {
-    const entry: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-    const isWhole =
-      isObject(entry) &&
-      typeof entry['mediaType'] === 'string' &&
-      entry['digest'] === digest &&
-      Number.isSafeInteger(entry['size']);
-    return isWhole ? (entry as unknown as ReferrerDescriptor) : undefined;
-  } catch {
-    return undefined;
-  }
+  const noted = new Noted();
+  const found: { mediaType?: string | undefined; digest?: string | undefined; size?: number } = {};
+  const isRead = orUndefined(() => {
+    readStored(bytes, {
+      ...noted.fields,
+      mediaType: (json) => (found.mediaType = textOf(json)),
+      digest: (json) => (found.digest = textOf(json)),
+      size: (json) => {
+        if (json.kind() === 'number') found.size = Number(json.number());
+        else json.skip();
+      },
+    });
+    return true;
+  });
+  const { mediaType, size } = found;
+  if (isRead === undefined || found.digest !== digest) return undefined;
+  if (mediaType === undefined || size === undefined || !Number.isSafeInteger(size)) return undefined;
+  return { mediaType, size, digest, ...referrerFields(noted.artifactType, undefined, noted.annotations) };
 }
 
 /** The digests that an index names, such as the one of a {@link referrersTag}; none where it is no index. */
 export function readIndexed(bytes: Uint8Array): Digest[] {
+  const digests: Digest[] = [];
+  const digest: StoredField = (json) => {
+    const named = digestOrUndefined(textOf(json));
+    if (named !== undefined) digests.push(named);
+  };
+  return (
+    orUndefined(() => {
+      readStored(bytes, { manifests: listOf(objectOf({ digest })) });
+      return digests;
+    }) ?? []
+  );
+}
+
+/** What a list of referrers has of a manifest. */
+class Noted {
+  artifactType: string | undefined;
+  annotations: Annotations | undefined;
+
+  readonly fields: StoredFields = {
+    artifactType: (json) => (this.artifactType = textOf(json)),
+    annotations: (json) => {
+      const texts = new Map<string, string>();
+      if (json.kind() !== 'object') json.skip();
+      else
+        json.object((key) => {
+          const text = textOf(json);
+          if (text !== undefined && texts.size < maxListedAnnotations) texts.set(key, text);
+        });
+      this.annotations = Object.fromEntries(texts);
+    },
+  };
+}
+
+/** @returns undefined where what is read is damaged */
+function orUndefined<T>(read: () => T): T | undefined {
   try {
-    const { manifests } = parseStored(bytes);
-    if (!Array.isArray(manifests)) return [];
-    return manifests.flatMap(
-      (entry: unknown) => (isObject(entry) ? digestOrUndefined(entry['digest']) : undefined) ?? [],
-    );
+    return read();
   } catch (error) {
-    if (error instanceof RegistryError) return [];
+    if (error instanceof RegistryError) return undefined;
     throw error;
   }
 }
@@ -95,16 +138,4 @@ export function referrersTag(digest: Digest): Tag {
   const tag = `${algorithm}-${hex.slice(0, 64)}`;
   if (!isTag(tag)) throw new Error(`${tag} is no tag`);
   return tag;
-}
-
-function textOf(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined;
-}
-
-function textsOf(value: unknown): Record<string, string> | undefined {
-  if (!isObject(value)) return undefined;
-  const texts = Object.entries(value).filter(
-    (entry): entry is [string, string] => typeof entry[1] === 'string',
-  );
-  return texts.length === 0 ? undefined : Object.fromEntries(texts);
 }

@@ -1,3 +1,5 @@
+import { JsonError, JsonReader, type JsonLimits } from './json-reader.ts';
+
 /** Docker schema 1 with its signatures in it (distribution, "Image Manifest Version 2, Schema 1"). */
 export const signedManifestType = 'application/vnd.docker.distribution.manifest.v1+prettyjws';
 
@@ -6,6 +8,9 @@ export const signedManifestType = 'application/vnd.docker.distribution.manifest.
  * for this, would become gigabytes.
  */
 const maxSize = 16 * 1024 * 1024;
+
+/** What Go reads. */
+const limits: JsonLimits = { depth: 10_000, values: Infinity, repeatedKeys: true };
 
 /**
  * Puts a signed schema 1 manifest together again, byte for byte as the original registry served it. Distribution stored
@@ -18,13 +23,13 @@ const maxSize = 16 * 1024 * 1024;
  */
 export function withSignatures(payload: Uint8Array, signatures: readonly Uint8Array[]): Buffer | undefined {
   const body = bodyOf(payload);
-  const read = signatures.map(readSignature);
-  if (body === undefined || read.length === 0 || !read.every((one) => one !== undefined)) return undefined;
+  const known = signatures.map(readSignature);
+  if (body === undefined || known.length === 0 || !known.every((one) => one !== undefined)) return undefined;
   // Libtrust compares keys, and crashes for want of one. A single signature is compared to none.
-  if (read.length > 1 && read.some(({ key }) => key === undefined)) return undefined;
-  read.sort((a, b) => compare(a.key ?? '', b.key ?? '') || compare(a.signature, b.signature));
+  if (known.length > 1 && known.some(({ key }) => key === undefined)) return undefined;
+  known.sort((a, b) => compare(a.key ?? '', b.key ?? '') || compare(a.signature, b.signature));
   const indent = indentOf(payload);
-  const list = layOut(`[${read.map(({ json }) => json).join()}]`, indent);
+  const list = layOut(`[${known.map(({ json }) => json).join()}]`, indent);
   if (list === undefined) return undefined;
   const tail = indent === '' ? `,"signatures":${list}}` : `,\n${indent}"signatures": ${list}\n}`;
   return Buffer.from(body + tail, 'latin1');
@@ -32,9 +37,9 @@ export function withSignatures(payload: Uint8Array, signatures: readonly Uint8Ar
 
 /** All of it before the last brace and the white space around that. */
 function bodyOf(payload: Uint8Array): string | undefined {
-  const document = parse(payload);
   // Libtrust makes `{,` of an empty one, which distribution could not read.
-  if (!isObject(document) || Object.keys(document).length === 0) return undefined;
+  const keys = read(payload, (json) => readObject(json, {}));
+  if (keys === undefined || keys.length === 0) return undefined;
   return characters(payload).trimEnd().slice(0, -1).trimEnd();
 }
 
@@ -56,22 +61,91 @@ interface Signature {
 
 /** Takes those fields only that libtrust writes, in its order: it would drop others and put these in order. */
 function readSignature(blob: Uint8Array): Signature | undefined {
-  const document = parse(blob);
-  if (!isObject(document) || keysOf(document) !== 'header,signature,protected') return undefined;
-  const { header, signature, protected: signed } = document;
-  if (!isObject(header) || typeof signature !== 'string' || typeof signed !== 'string') return undefined;
-  const { jwk, alg, x5c } = header;
-  const key = isObject(jwk) ? jwk['kid'] : undefined;
-  const hasKey = typeof key === 'string';
-  const hasChain = Array.isArray(x5c) && x5c.length > 0 && x5c.every((entry) => typeof entry === 'string');
-  // Each of the two is there and right, or not there at all.
-  const expected = [...(hasKey ? ['jwk'] : []), 'alg', ...(hasChain ? ['x5c'] : [])].join();
-  if (typeof alg !== 'string' || !(hasKey || hasChain) || keysOf(header) !== expected) return undefined;
-  return { key: hasKey ? key : undefined, signature, json: characters(blob) };
+  const found: { header?: Header | undefined; signature?: string | undefined; signed?: string | undefined } =
+    {};
+  const keys = read(blob, (json) =>
+    readObject(json, {
+      header: (value) => (found.header = readHeader(value)),
+      signature: (value) => (found.signature = readText(value)),
+      protected: (value) => (found.signed = readText(value)),
+    }),
+  );
+  const { header, signature, signed } = found;
+  if (keys?.join() !== 'header,signature,protected') return undefined;
+  if (header === undefined || signature === undefined || signed === undefined) return undefined;
+  return { key: header.key, signature, json: characters(blob) };
 }
 
-function keysOf(object: JsonObject): string {
-  return Object.keys(object).join();
+interface Header {
+  readonly key: string | undefined;
+}
+
+/** @returns undefined where it is not as libtrust writes it */
+function readHeader(json: JsonReader): Header | undefined {
+  const found: { key?: string | undefined; algorithm?: string | undefined; hasChain?: boolean } = {};
+  const keys = readObject(json, {
+    jwk: (value) => void readObject(value, { kid: (id) => (found.key = readText(id)) }),
+    alg: (value) => (found.algorithm = readText(value)),
+    x5c: (value) => (found.hasChain = readChain(value)),
+  });
+  const { key, algorithm, hasChain = false } = found;
+  // Each of the two is there and right, or not there at all.
+  const expected = [...(key === undefined ? [] : ['jwk']), 'alg', ...(hasChain ? ['x5c'] : [])].join();
+  if (algorithm === undefined || (key === undefined && !hasChain) || keys?.join() !== expected)
+    return undefined;
+  return { key };
+}
+
+/** @returns whether it is a list of texts, and not empty */
+function readChain(json: JsonReader): boolean {
+  if (json.kind() !== 'list') {
+    json.skip();
+    return false;
+  }
+  let [length, isChain] = [0, true];
+  json.list(() => {
+    length++;
+    isChain &&= json.kind() === 'text';
+    json.skip();
+  });
+  return isChain && length > 0;
+}
+
+/** @returns its first keys, or undefined where it is no object */
+function readObject(
+  json: JsonReader,
+  fields: Readonly<Record<string, (json: JsonReader) => void>>,
+): string[] | undefined {
+  if (json.kind() !== 'object') {
+    json.skip();
+    return undefined;
+  }
+  const keys: string[] = [];
+  json.object((key) => {
+    if (keys.length < 10) keys.push(key);
+    if (Object.hasOwn(fields, key)) fields[key]?.(json);
+    else json.skip();
+  });
+  return keys;
+}
+
+function readText(json: JsonReader): string | undefined {
+  if (json.kind() === 'text') return json.text();
+  json.skip();
+  return undefined;
+}
+
+/** @returns undefined where it is not JSON. Go takes texts that are not UTF-8, and so does this. */
+function read<T>(bytes: Uint8Array, document: (json: JsonReader) => T): T | undefined {
+  try {
+    const json = new JsonReader(bytes, limits);
+    const found = document(json);
+    json.end();
+    return found;
+  } catch (error) {
+    if (error instanceof JsonError) return undefined;
+    throw error;
+  }
 }
 
 /** Of JSON, without the white space between them. */
@@ -107,21 +181,6 @@ function opens(token: string): boolean {
 /** One for each byte. What JSON is made of is ASCII, and whatever its texts hold must come out as it went in. */
 function characters(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
-}
-
-/** Go takes texts that are not UTF-8, and so does this. */
-function parse(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString());
-  } catch {
-    return undefined;
-  }
-}
-
-type JsonObject = Readonly<Record<string, unknown>>;
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function compare(a: string, b: string): number {

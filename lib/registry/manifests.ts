@@ -1,9 +1,8 @@
 import { assertConditions, isConditional, unconditional, type Conditions } from '../protocol/conditions.ts';
 import { canonicalAlgorithm, digestParts, type Algorithm, type Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
-import { readReferrer } from '../protocol/referrers.ts';
 import { signedManifestType } from '../protocol/signed-manifests.ts';
-import { parseManifest, unsignedManifestType, type Manifest } from '../protocol/manifests.ts';
+import { parseManifest, unsignedManifestType, type Child, type Manifest } from '../protocol/manifests.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import { anything, type Accept } from '../protocol/negotiation.ts';
 import type { Reference } from '../protocol/references.ts';
@@ -120,10 +119,10 @@ export class Manifests {
         await this.#tags.record(name, tag, digest);
       }),
     ]);
-    const referrer = readReferrer(bytes, digest);
+    const { subject, reference: about } = manifest;
     await Promise.all([
       // Not before the link: see Referrers.
-      referrer && this.#referrers.add(name, referrer),
+      subject && this.#referrers.add(name, { subject, descriptor: { ...info, ...about } }),
       ...tags.map(async (tag) => {
         await this.#point(name, tag, info, reference.kind === 'tag' ? conditions : unconditional);
       }),
@@ -242,27 +241,34 @@ export class Manifests {
 
   async #assertComplete(name: RepositoryName, { blobs, manifests }: Manifest): Promise<void> {
     const required = manifests.filter((child) => isRequired(child, this.#requiredPlatforms));
-    const children = [...new Set(required.map(({ digest }) => digest))];
+    const children = new Map(required.map((child) => [`${child.digest} ${child.isManifest}`, child]));
+    const missingChildren = await without(
+      [...children.values()],
+      async (child) => await this.#hasChild(name, child),
+    );
     const missing = [
       ...(await without(blobs, async (digest) => await this.#blobs.has(name, digest))),
-      ...(await without(children, async (digest) => await this.has(name, digest))),
+      ...missingChildren.map(({ digest }) => digest),
     ];
     if (missing.length > 0)
       throw new RegistryError(
         'MANIFEST_BLOB_UNKNOWN',
         undefined,
-        missing.map((digest) => ({ digest })),
+        [...new Set(missing)].map((digest) => ({ digest })),
       );
+  }
+
+  /** An entry of a type that is no manifest's is mostly a blob; it may be a manifest that its client calls something else. */
+  async #hasChild(name: RepositoryName, { digest, isManifest }: Child): Promise<boolean> {
+    if (!isManifest && (await this.#blobs.has(name, digest))) return true;
+    return await this.has(name, digest);
   }
 }
 
-/** Those of the digests for which a check says no, in order. */
-async function without(
-  digests: readonly Digest[],
-  has: (digest: Digest) => Promise<boolean>,
-): Promise<Digest[]> {
-  const found = await inParallel(digests, parallelChecks, has);
-  return digests.filter((_, i) => found[i] !== true);
+/** Those for which a check says no, in order. */
+async function without<T>(all: readonly T[], has: (one: T) => Promise<boolean>): Promise<T[]> {
+  const found = await inParallel(all, parallelChecks, has);
+  return all.filter((_, i) => found[i] !== true);
 }
 
 /** A push by digest keeps its algorithm, for its tags as well; a push by tag gets the canonical one. */

@@ -10,7 +10,7 @@ export interface Platform {
 export type RequiredPlatforms = 'all' | 'none' | readonly Platform[];
 
 /** Whether a manifest of an index must be there. One that names no platform must be, where a list says which. */
-export function isRequired({ platform }: Child, required: RequiredPlatforms): boolean {
+export function isRequired({ platform }: Pick<Child, 'platform'>, required: RequiredPlatforms): boolean {
   if (typeof required === 'string') return required === 'all';
   return (
     platform === undefined ||

@@ -372,6 +372,20 @@ describe('hostile input', () => {
     { 404: 'MANIFEST_BLOB_UNKNOWN' },
   );
 
+  it('refuses twenty manifests of a million values at once, none of them for being late', async () => {
+    const body = Buffer.from(`{"schemaVersion":2,"manifests":[],"x":[${'{},'.repeat(1_390_000)}{}]}`);
+    const path = `/v2/${name}/manifests/million`;
+    const ask = { method: 'PUT', path, body, headers: { 'content-type': indexType } };
+    const began = performance.now();
+    await Promise.all(
+      Array.from({ length: 20 }, async () => {
+        await assertRefused(new Client(planes.server), ask, { 400: 'MANIFEST_INVALID' });
+      }),
+    );
+    // They took a minute and a half before values were counted.
+    assert.ok(performance.now() - began < 30_000);
+  });
+
   for (const [way, client] of ways) {
     it(`reads a manifest in spite of an Accept of 8 KB, through ${way}`, async () => {
       const accept = Array.from(

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { maxManifestSize, parseManifest, storedMediaType } from '../../lib/protocol/manifests.ts';
+import {
+  defaultChild,
+  maxManifestSize,
+  parseManifest,
+  storedMediaType,
+} from '../../lib/protocol/manifests.ts';
 
 const types = {
   dockerImage: 'application/vnd.docker.distribution.manifest.v2+json',
@@ -57,6 +62,7 @@ describe('parseManifest', () => {
         blobs: [digestOf(1), digestOf(2), digestOf(3)],
         manifests: [],
         subject: undefined,
+        reference: undefined,
       });
     });
 
@@ -66,10 +72,11 @@ describe('parseManifest', () => {
         mediaType,
         blobs: [],
         manifests: [
-          { digest: digestOf(4), platform: { os: 'linux', architecture: 'arm64' } },
-          { digest: digestOf(5), platform: undefined },
+          { digest: digestOf(4), isManifest: false, platform: { os: 'linux', architecture: 'arm64' } },
+          { digest: digestOf(5), isManifest: false, platform: undefined },
         ],
         subject: undefined,
+        reference: undefined,
       });
     });
 
@@ -183,6 +190,133 @@ describe('parseManifest', () => {
     assert.deepEqual(parse(index({ manifests: [] })).manifests, []);
   });
 
+  for (const [what, image_] of Object.entries({
+    absent: without(image(), 'layers'),
+    null: image({ layers: null }),
+    empty: image({ layers: [] }),
+  }))
+    it(`takes an image whose layers are ${what}, as Go reads them`, () => {
+      assert.deepEqual(parse(image_).blobs, [digestOf(1)]);
+    });
+
+  for (const [what, index_] of Object.entries({
+    absent: without(index(), 'manifests'),
+    null: index({ manifests: null }),
+    'null, and its type as well': index({ manifests: null, mediaType: null }),
+    'null, and it has no type': without(index({ manifests: null }), 'mediaType'),
+  }))
+    it(`takes an index whose manifests are ${what}, as Go reads them`, () => {
+      const { mediaType, manifests } = parse(index_);
+      assert.deepEqual([mediaType, manifests], [types.ociIndex, []]);
+      assert.equal(storedMediaType(bytesOf(index_)), types.ociIndex);
+    });
+
+  for (const nothing of [null, ''])
+    it(`takes an image whose type is ${JSON.stringify(nothing)} for what its fields make it`, () => {
+      assert.equal(parse(image({ mediaType: nothing }), types.ociImage).mediaType, types.ociImage);
+      assert.equal(storedMediaType(bytesOf(image({ mediaType: nothing }))), types.ociImage);
+    });
+
+  it('takes null for each map, list and text that need not be there', () => {
+    const none = { urls: null, annotations: null, data: null, platform: null, artifactType: null };
+    const platform = { os: null, architecture: null, 'os.version': null, 'os.features': null, variant: null };
+    const nulls = { annotations: null, artifactType: null, subject: null };
+    const { blobs } = parse(image({ ...nulls, config: blob(1, none), layers: [blob(2, none)] }));
+    assert.deepEqual(blobs, [1, 2].map(digestOf));
+    const { manifests } = parse(index({ ...nulls, manifests: [blob(4, { platform })] }));
+    assert.deepEqual(manifests[0]?.platform, { os: '', architecture: '' });
+    parse(image({ annotations: { a: null }, layers: [blob(2, { annotations: { a: null }, urls: [null] })] }));
+  });
+
+  it('tells what a list of referrers will say of a manifest with a subject', () => {
+    const subject = blob(9);
+    assert.deepEqual(
+      parse(image({ subject, artifactType: 'a/b', annotations: { x: 'y', z: null } })).reference,
+      {
+        artifactType: 'a/b',
+        annotations: { x: 'y' },
+      },
+    );
+    assert.deepEqual(parse(image({ subject })).reference, { artifactType: 'application/octet-stream' });
+    assert.deepEqual(parse(index({ subject, annotations: {} })).reference, {});
+    assert.equal(parse(image({ artifactType: 'a/b' })).reference, undefined);
+  });
+
+  const mistyped: readonly (readonly [string, Json])[] = [
+    ['annotations', { annotations: { build: 7 } }],
+    ['annotations', { annotations: { build: ['7'] } }],
+    ['annotations', { annotations: [] }],
+    ['annotations', { annotations: 'a=b' }],
+    ['annotations', { annotations: false }],
+    ['artifactType', { artifactType: 7 }],
+    ['artifactType', { artifactType: ['a/b'] }],
+    ['artifactType', { artifactType: {} }],
+  ];
+  const mistypedDescriptors: readonly (readonly [string, Json])[] = [
+    ...mistyped,
+    ['data', { data: 7 }],
+    ['data', { data: [1, 2] }],
+    ['data', { data: 'no Base64' }],
+    ['data', { data: 'YQ' }],
+    ['data', { data: 'YQ==YQ==' }],
+    ['data', { data: 'Y_-=' }],
+    ['urls', { urls: {} }],
+    ['urls[0]', { urls: [{}] }],
+    ['platform', { platform: 7 }],
+    ['platform', { platform: 'linux/amd64' }],
+    ['platform', { platform: [] }],
+    ['platform.os', { platform: { os: ['linux'] } }],
+    ['platform.architecture', { platform: { architecture: 64 } }],
+    ['platform.os.version', { platform: { 'os.version': 10 } }],
+    ['platform.os.features', { platform: { 'os.features': 'win32k' } }],
+    ['platform.os.features[1]', { platform: { 'os.features': ['win32k', 1] } }],
+    ['platform.variant', { platform: { variant: 8 } }],
+    ['platform.features', { platform: { features: { sse4: true } } }],
+  ];
+
+  for (const [field, more] of mistyped)
+    for (const [what, make] of Object.entries({ image, index }))
+      it(`refuses an ${what} with ${JSON.stringify(more)}, which Go cannot read`, () => {
+        refused(() => parse(make(more)), new RegExp(`^${field} must be `));
+      });
+
+  for (const [field, more] of mistypedDescriptors)
+    it(`refuses a descriptor with ${JSON.stringify(more)}, wherever it stands`, () => {
+      for (const [where, document] of Object.entries({
+        config: image({ config: blob(1, more) }),
+        'layers[0]': image({ layers: [blob(2, more)] }),
+        'manifests[1]': index({ manifests: [blob(4), blob(5, more)] }),
+        subject: image({ subject: blob(9, more) }),
+      }))
+        refused(
+          () => parse(document),
+          new RegExp(`^${`${where}.${field}`.replaceAll(/[[\].]/g, '\\$&')} must be `),
+        );
+    });
+
+  it('takes data in Base64, also with line ends', () => {
+    for (const data of ['', 'YQ==', 'YWI=', 'YWJj', 'YW\r\nJj\n', 'YR=='])
+      parse(image({ config: blob(1, { data }) }));
+  });
+
+  it('takes 2000 entries, each with its platform and 20 annotations, and no more than 100,000 values', () => {
+    const notes = Object.fromEntries(
+      Array.from({ length: 20 }, (_, i) => [`org.example.note-${i}`, 'a note']),
+    );
+    const platform = {
+      os: 'windows',
+      architecture: 'amd64',
+      'os.version': '10.0',
+      'os.features': ['win32k'],
+    };
+    const entries = Array.from({ length: 2000 }, (_, i) => blob(i, { platform, annotations: notes }));
+    assert.equal(parse(index({ manifests: entries })).manifests.length, 2000);
+    const values = (count: number) => image({ layers: [], x: Array.from({ length: count }, () => 0) });
+    // All others: the manifest, its version and type, the config and its three, and the two lists.
+    parse(values(100_000 - 9));
+    refused(() => parse(values(100_001 - 9)), /may have 100000 values at most/);
+  });
+
   it('takes an artifact, with fields it does not know', () => {
     const artifact = image({
       artifactType: 'application/vnd.example',
@@ -221,7 +355,6 @@ describe('parseManifest', () => {
       /is not taken/,
     ],
     ['a type that is a number', image({ mediaType: 7 }), /media ?type/i],
-    ['a type that is null', image({ mediaType: null }), /media ?type/i],
     ['a type that is a list of types', image({ mediaType: [types.ociImage] }), /media ?type/i],
     ['a type in capitals', image({ mediaType: types.ociImage.toUpperCase() }), /is not taken/],
     ['the name of a property of objects as type', image({ mediaType: 'constructor' }), /is not taken/],
@@ -233,7 +366,8 @@ describe('parseManifest', () => {
     ['an index that calls itself an image', index({ mediaType: types.ociImage }), /has config and layers/],
     ['an image that calls itself an index', image({ mediaType: types.dockerList }), /has manifests/],
     ['an image without config', without(image(), 'config'), /config must be a descriptor/],
-    ['an image without layers', without(image(), 'layers'), /layers must be a list/],
+    ['an image whose config is null', image({ config: null }), /config must be a descriptor/],
+    ['an image of an empty config', image({ config: {} }), /config\.mediaType/],
     ['layers that are no list', image({ layers: { length: 1, 0: blob(2) } }), /layers must be a list/],
     ['manifests that are no list', index({ manifests: {} }), /manifests must be a list/],
     ['2001 layers', image({ layers: Array.from({ length: 2001 }, (_, i) => blob(i)) }), /2000 entries/],
@@ -348,6 +482,7 @@ describe('parseManifest', () => {
     'Urls, which would make a layer one that others keep': JSON.stringify(
       image({ layers: [blob(2, { Urls: ['https://example.com'] })] }),
     ),
+    'two halves of characters, of which Go makes one': '{"schemaVersion":2,"x":{"\\ud800":1,"\\udc01":1}}',
     'a ſubject': JSON.stringify(image({ ſubject: blob(9) })),
   }))
     it(`refuses ${what}`, () => {
@@ -460,5 +595,33 @@ describe('storedMediaType', () => {
       Buffer.from('"\xff"', 'latin1'),
     ])
       assert.throws(() => storedMediaType(bytes), { failure: 'UNKNOWN', status: 500 });
+  });
+});
+
+describe('defaultChild', () => {
+  const child = (number: number, platform: unknown) => blob(number, { platform });
+  const linux = { os: 'linux', architecture: 'amd64' };
+
+  it('is the first entry for linux/amd64, whatever stands beside it', () => {
+    const manifests = [
+      null,
+      7,
+      child(1, 'linux/amd64'),
+      child(2, { os: 'linux' }),
+      child(3, linux),
+      child(4, linux),
+    ];
+    assert.equal(defaultChild(bytesOf({ manifests })), digestOf(3));
+  });
+
+  it('is none where there is no such entry, or it has no digest', () => {
+    for (const document of [
+      image(),
+      index({ manifests: null }),
+      index({ manifests: {} }),
+      index({ manifests: [{ platform: linux }] }),
+      index({ manifests: [{ platform: linux, digest: 'sha256:x' }, child(4, linux)] }),
+    ])
+      assert.equal(defaultChild(bytesOf(document)), undefined);
   });
 });

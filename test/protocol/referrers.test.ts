@@ -111,6 +111,13 @@ describe('readReferrer', () => {
       assert.deepEqual(read(document), expected(document, { artifactType: configType }));
     });
 
+  it('tells 10,000 annotations at most, and reads on', () => {
+    const many = Object.fromEntries(Array.from({ length: 10_001 }, (_, i) => [`a${i}`, '']));
+    const found = read(index({ annotations: many, artifactType }))?.descriptor;
+    assert.equal(Object.keys(found?.annotations ?? {}).length, 10_000);
+    assert.equal(found?.artifactType, artifactType);
+  });
+
   it('keeps the annotations that are texts beside others, whatever their names', () => {
     const text = JSON.stringify(image()).replace(
       '"layers":',

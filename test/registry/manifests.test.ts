@@ -79,11 +79,12 @@ const imageOf = (config: Digest, layers: readonly Digest[], more: object = {}): 
     ...more,
   });
 
-const indexOf = (children: readonly Digest[]): Buffer =>
+/** @param mediaType of the children */
+const indexOf = (children: readonly Digest[], mediaType = types.ociImage): Buffer =>
   bytesOf({
     schemaVersion: 2,
     mediaType: types.ociIndex,
-    manifests: children.map((child) => descriptor(child)),
+    manifests: children.map((child) => descriptor(child, { mediaType })),
   });
 
 /** An image nobody has pushed yet, whose blobs are in the repository. */
@@ -323,6 +324,94 @@ describe('a manifest whose content is not all there', () => {
     const [nowhere] = numbered(1) as [Digest];
     const children = [nowhere, digestOf(here), digestOf(elsewhere), blob];
     assert.deepEqual(await missingFrom(name, indexOf(children)), [nowhere, digestOf(elsewhere), blob]);
+  });
+});
+
+/** BuildKit keeps its caches so: layers and a description of them, all blobs (buildkit#2251). */
+describe('an index of blobs', () => {
+  const cacheType = 'application/vnd.buildkit.cacheconfig.v0';
+  const layerType = 'application/vnd.oci.image.layer.v1.tar+gzip';
+
+  const index = (...entries: readonly object[]): Buffer =>
+    bytesOf({ schemaVersion: 2, mediaType: types.ociIndex, manifests: entries });
+
+  async function missingFrom(name: RepositoryName, bytes: Buffer): Promise<readonly unknown[]> {
+    try {
+      await registry().manifests.put(name, tagged('cache'), bytes, undefined);
+      return [];
+    } catch (error) {
+      const { failure, errors } = error as { failure?: string; errors: { detail: { digest: unknown } }[] };
+      assert.equal(failure, 'MANIFEST_BLOB_UNKNOWN', String(error));
+      return errors.map(({ detail }) => detail.digest);
+    }
+  }
+
+  it('is taken when they are here, and comes back', async () => {
+    const name = fresh();
+    const [layer, cache] = [await pushBlob(name), await pushBlob(name)];
+    const bytes = index(
+      descriptor(layer, { mediaType: layerType }),
+      descriptor(cache, { mediaType: cacheType }),
+    );
+    await push(name, bytes, 'cache');
+    await assertThere(name, tagged('cache'), bytes, types.ociIndex);
+  });
+
+  it('is refused with each of them listed once that is not in this repository', async () => {
+    const [name, other] = [fresh(), fresh()];
+    const [here, elsewhere] = [await pushBlob(name), await pushBlob(other)];
+    const nowhere = digestOf(randomBytes(20));
+    const bytes = index(
+      descriptor(nowhere, { mediaType: cacheType }),
+      descriptor(here, { mediaType: layerType }),
+      descriptor(elsewhere, { mediaType: layerType }),
+      descriptor(nowhere, { mediaType: layerType }),
+    );
+    assert.deepEqual(await missingFrom(name, bytes), [nowhere, elsewhere]);
+  });
+
+  it('may have manifests among them, by the types of manifests and by others', async () => {
+    const name = fresh();
+    const manifest = await image(name);
+    await push(name, manifest, digestOf(manifest));
+    const blob = await pushBlob(name);
+    const bytes = index(
+      descriptor(digestOf(manifest), { mediaType: types.ociImage }),
+      descriptor(digestOf(manifest), { mediaType: 'application/vnd.example.other' }),
+      descriptor(blob, { mediaType: layerType }),
+    );
+    assert.deepEqual(await missingFrom(name, bytes), []);
+  });
+
+  for (const mediaType of [
+    ...Object.values(types),
+    'application/vnd.docker.distribution.manifest.list.v2+json',
+    'application/vnd.docker.distribution.manifest.v1+json',
+    'application/vnd.docker.distribution.manifest.v1+prettyjws',
+  ])
+    it(`has none that calls itself ${mediaType}, also where it is one by another name`, async () => {
+      const name = fresh();
+      const blob = await pushBlob(name);
+      assert.deepEqual(
+        await missingFrom(
+          name,
+          index(descriptor(blob, { mediaType: layerType }), descriptor(blob, { mediaType })),
+        ),
+        [blob],
+      );
+    });
+
+  it('need not have layers that are to be had elsewhere', async () => {
+    const name = fresh();
+    const mediaType = 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip';
+    const absent = digestOf(randomBytes(20));
+    const urls = ['https://example.com/layer'];
+    assert.deepEqual(await missingFrom(name, index(descriptor(absent, { mediaType, urls }))), []);
+    assert.deepEqual(await missingFrom(name, index(descriptor(absent, { mediaType }))), [absent]);
+    assert.deepEqual(
+      await missingFrom(name, index(descriptor(absent, { mediaType: types.ociImage, urls }))),
+      [absent],
+    );
   });
 });
 

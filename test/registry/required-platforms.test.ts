@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import { digestFrom, parseDigest, type Digest } from '../../lib/protocol/digests.ts';
+import { parseDigest, type Digest } from '../../lib/protocol/digests.ts';
 import { RegistryError } from '../../lib/protocol/errors.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { parseReference } from '../../lib/protocol/references.ts';
@@ -16,9 +16,8 @@ const windows = { os: 'windows', architecture: 'amd64' };
 const [unknownBlob] = new RegistryError('MANIFEST_BLOB_UNKNOWN').errors;
 
 describe('isRequired', () => {
-  const digest = digestFrom('sha256', 'a'.repeat(64));
   const asked = (platform: unknown, required: RequiredPlatforms): boolean =>
-    isRequired({ digest, platform: platform as typeof amd64 | undefined }, required);
+    isRequired({ platform: platform as typeof amd64 | undefined }, required);
 
   it('says the same of every manifest, where no list tells them apart', () => {
     for (const platform of [amd64, windows, { os: undefined, architecture: undefined }, undefined]) {
@@ -70,10 +69,13 @@ describe('an index that is pushed', () => {
 
   const missing = (): Digest => parseDigest(digestOf(childBytes()));
 
-  const indexOf = (...entries: readonly (readonly [Digest, unknown?])[]): Buffer =>
+  const indexOf = (...entries: readonly (readonly [Digest, unknown?, string?])[]): Buffer =>
     manifest(
       {
-        manifests: entries.map(([digest, platform]) => ({ mediaType: indexType, digest, size: 2, platform })),
+        manifests: entries.map(([digest, platform, mediaType = indexType]) => ({
+          ...{ mediaType, digest, size: 2 },
+          platform,
+        })),
       },
       indexType,
     );
@@ -136,7 +138,7 @@ describe('an index that is pushed', () => {
 
   it('with a list must have the children that name no platform', async () => {
     const [there, gone] = [await here(), missing()];
-    for (const platform of [undefined, null, 'linux/amd64'])
+    for (const platform of [undefined, null])
       await assertRefused(indexOf([there, platform], [gone, platform]), [amd64], gone);
     await assertTaken(indexOf([there], [missing(), arm64]), [amd64]);
   });
@@ -150,6 +152,16 @@ describe('an index that is pushed', () => {
   it('is not helped by a child in another repository', async () => {
     const elsewhere = await here(parseRepositoryName('team/other'));
     await assertRefused(indexOf([elsewhere, amd64]), [amd64], elsewhere);
+  });
+
+  it('has blobs among its entries by the same rule', async () => {
+    const [gone, type] = [missing(), 'application/vnd.buildkit.cacheconfig.v0'];
+    for (const required of ['all', [amd64]] as const) {
+      await assertRefused(indexOf([gone, undefined, type]), required, gone);
+      await assertRefused(indexOf([gone, amd64, type]), required, gone);
+    }
+    await assertTaken(indexOf([gone, arm64, type]), [amd64]);
+    await assertTaken(indexOf([gone, undefined, type]), 'none');
   });
 
   it('is asked for its children only: blobs of an image must be there, whatever is set', async () => {

@@ -162,6 +162,40 @@ const pushing: readonly Case[] = [
     const bytes = manifest({ config, layers: [] });
     return { bytes, type: imageType, expect: created(bytes) };
   }),
+  push('PUT takes an index of blobs, as BuildKit keeps its caches', async (client, name) => {
+    const [layer, cache] = [randomBytes(30), randomBytes(40)];
+    await client.pushBlob(name, layer);
+    await client.pushBlob(name, cache);
+    const manifests = [
+      descriptor(layer, 'application/vnd.oci.image.layer.v1.tar+gzip'),
+      descriptor(cache, 'application/vnd.buildkit.cacheconfig.v0'),
+    ];
+    const bytes = manifest({ manifests }, indexType);
+    return { bytes, type: indexType, expect: created(bytes) };
+  }),
+  push('PUT names the blobs of an index that are missing', async (client, name) => {
+    const { bytes: child } = await client.pushImage(name, 'child');
+    const cache = descriptor(randomBytes(5), 'application/vnd.buildkit.cacheconfig.v0');
+    const bytes = manifest({ manifests: [descriptor(child, imageType), cache] }, indexType);
+    const mentions = [String(cache['digest'])];
+    return { bytes, type: indexType, expect: { status: 404, errors: ['MANIFEST_BLOB_UNKNOWN'], mentions } };
+  }),
+  ...[null, undefined].map((layers) =>
+    push(`PUT takes an image whose layers are ${layers}`, async (client, name) => {
+      const { config } = await parts(client, name);
+      const bytes = manifest({ config, layers });
+      return { bytes, type: imageType, expect: created(bytes) };
+    }),
+  ),
+  push('PUT takes an index whose manifests are null', async () => {
+    const bytes = manifest({ manifests: null }, indexType);
+    return await Promise.resolve({ bytes, type: indexType, expect: created(bytes) });
+  }),
+  push('PUT refuses annotations that no client in Go can read', async (client, name) => ({
+    bytes: manifest({ ...(await parts(client, name)), annotations: { build: 7 } }),
+    type: imageType,
+    expect: invalid('annotations must be a text'),
+  })),
   push('PUT refuses a type that is not the one the manifest names', async (client, name) => ({
     bytes: manifest(await parts(client, name)),
     type: dockerImageType,
