@@ -5,6 +5,7 @@ import { Client } from '../client.ts';
 import { startPlanes, type Planes } from '../planes.ts';
 import { baseCases } from './base.ts';
 import { blobCases } from './blobs.ts';
+import { buildkitCases } from './buildkit.ts';
 import { registerCases, type Bench, type Case } from './case.ts';
 import { FaultyClient } from './faulty-client.ts';
 import { listCases } from './lists.ts';
@@ -45,7 +46,7 @@ export function tableOfOperations(
 ): void {
   let planes: Planes;
   const outcomes = faulty ? { passed: 0, failed: 0 } : undefined;
-  const tables = wire ? { ...everything, ...newer, wire: wireCases } : everything;
+  const tables = wire ? { ...everything, ...newer, wire: wireCases, BuildKit: buildkitCases } : everything;
   const ClientOf = faulty ? FaultyClient : Client;
 
   before(async () => {
