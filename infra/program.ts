@@ -14,9 +14,14 @@ export class UsageError extends Error {}
 /**
  * Runs a program to its end. What goes wrong is printed; the exit code is then 1, or 2 for wrong arguments.
  * @param name with its article, as in "The sweep ended early"
+ * @param usage printed instead, for `--help`
  * @param main resolves to the exit code
  */
-export async function runProgram(name: string, main: () => Promise<number>): Promise<void> {
+export async function runProgram(name: string, usage: string, main: () => Promise<number>): Promise<void> {
+  if (process.argv.includes('--help')) {
+    console.log(usage);
+    return;
+  }
   try {
     process.exitCode = await main();
   } catch (error) {

@@ -18,7 +18,7 @@ const usage = `Usage: npm run reindex
 Makes the list of repositories (SEARCH_BACKEND) that of the storage, and puts the indexes of referrers right. It takes no
 arguments.`;
 
-await runProgram('The reindex', async () => {
+await runProgram('The reindex', usage, async () => {
   const [argument] = process.argv.slice(2);
   if (argument !== undefined)
     throw new UsageError(`no argument is known, and so not ${argument}\n\n${usage}`);

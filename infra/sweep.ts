@@ -36,7 +36,7 @@ interface Options {
   readonly age: number;
 }
 
-await runProgram('The sweep', async () => await main(readOptions(process.argv.slice(2))));
+await runProgram('The sweep', usage, async () => await main(readOptions(process.argv.slice(2))));
 
 /** @returns the exit code */
 async function main({ dryRun, age }: Options): Promise<number> {

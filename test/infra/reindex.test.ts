@@ -61,6 +61,13 @@ describe('npm run reindex', () => {
       assert.ok(!existsSync(list));
     });
 
+  it('says how it is used, and makes no list', async () => {
+    const { code, output } = await reindexed('--help');
+    assert.equal(code, 0);
+    assert.match(output, /^Usage: npm run reindex/);
+    assert.ok(!existsSync(list));
+  });
+
   it('says which setting is wrong, and what else is', async () => {
     for (const [env, fault] of [
       [{ SEARCH_BACKEND: 'REDIS' }, /SEARCH_BACKEND: "REDIS" is none of MYSQL, LOCAL/],

@@ -158,6 +158,14 @@ describe('npm run sweep', () => {
       assert.deepEqual((await left()).sessions, [id]);
     });
 
+  it('says how it is used, and removes nothing', async () => {
+    const id = await upload(100, 10);
+    const { code, output } = await swept('--help');
+    assert.equal(code, 0);
+    assert.match(output, /^Usage: npm run sweep/);
+    assert.deepEqual((await left()).sessions, [id]);
+  });
+
   it('goes on after a failure, names it at the end, and exits with 1', async () => {
     const [fine, kept] = [await upload(8, 10), await upload(8, 10)];
     const { code, output } = await runToEnd(['sweep.ts'], stuck(kept));
