@@ -1,12 +1,6 @@
 import { parseDigest, type Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
-import {
-  ObjectNotFound,
-  ObjectTooLarge,
-  type ObjectHead,
-  type ObjectStore,
-  type PutOptions,
-} from '../storage/store.ts';
+import { ObjectNotFound, ObjectTooLarge, type ObjectStore, type PutOptions } from '../storage/store.ts';
 
 /** A link is a digest in text; distribution's has no line end, but hands have edited buckets. */
 const maxLinkSize = 1024;
@@ -15,7 +9,6 @@ export interface Link {
   readonly digest: Digest;
   /** Of the link itself. */
   readonly etag: string;
-  readonly metadata: ObjectHead['metadata'];
 }
 
 /** Whether an object exists. An outage is an error, never a no. */
@@ -26,7 +19,7 @@ export async function exists(store: ObjectStore, key: string): Promise<boolean> 
 /** What a link points at, or undefined when there is none. */
 export async function readLink(store: ObjectStore, key: string): Promise<Link | undefined> {
   const link = await orUndefined(readSmall(store, key));
-  return link && { digest: linkedDigest(link.bytes, key), etag: link.etag, metadata: link.metadata };
+  return link && { digest: linkedDigest(link.bytes, key), etag: link.etag };
 }
 
 async function readSmall(store: ObjectStore, key: string): ReturnType<ObjectStore['read']> {

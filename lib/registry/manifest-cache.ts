@@ -1,6 +1,6 @@
 import { digestParts, type Digest } from '../protocol/digests.ts';
 import { damaged, defaultChild, maxManifestSize, storedMediaType } from '../protocol/manifests.ts';
-import type { ObjectStore } from '../storage/store.ts';
+import { ObjectTooLarge, type ObjectStore } from '../storage/store.ts';
 import { digestOf } from './content-hash.ts';
 import { blobData } from './layout.ts';
 import { orUndefined } from './links.ts';
@@ -13,11 +13,19 @@ export const maxStoredSize = 4 * maxManifestSize;
  * @throws RegistryError UNKNOWN when they were altered
  */
 export async function loadManifest(store: ObjectStore, digest: Digest): Promise<Buffer | undefined> {
-  const data = await orUndefined(store.read(blobData(digest), maxStoredSize));
+  const data = await orUndefined(readSmall(store, blobData(digest)));
   if (data === undefined) return undefined;
   // A hash of some kilobytes: what was altered in the bucket is not passed on under a digest it does not have.
   if (digestOf(data.bytes, digestParts(digest).algorithm) !== digest) throw damaged();
   return data.bytes;
+}
+
+async function readSmall(store: ObjectStore, key: string): ReturnType<ObjectStore['read']> {
+  try {
+    return await store.read(key, maxStoredSize);
+  } catch (error) {
+    throw error instanceof ObjectTooLarge ? damaged(error) : error;
+  }
 }
 
 /** What lies in the bucket under the digest of a manifest, which may be a layer that somebody takes for one. */

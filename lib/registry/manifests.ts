@@ -6,7 +6,7 @@ import { parseManifest, unsignedManifestType, type Child, type Manifest } from '
 import type { RepositoryName } from '../protocol/names.ts';
 import { anything, type Accept } from '../protocol/negotiation.ts';
 import type { Reference } from '../protocol/references.ts';
-import type { ObjectHead, ObjectStore } from '../storage/store.ts';
+import type { ObjectStore } from '../storage/store.ts';
 import type { Blobs } from './blobs.ts';
 import { digestOf } from './content-hash.ts';
 import { blobData, revisionLink } from './layout.ts';
@@ -68,26 +68,13 @@ export class Manifests {
   }
 
   /**
-   * What a HEAD tells (end-3). A tag that we have written says it itself, so that the manifest need not be read.
-   * @throws RegistryError MANIFEST_UNKNOWN
-   */
-  async stat(name: RepositoryName, reference: Reference, accept = anything): Promise<ManifestInfo> {
-    const { digest, metadata } = await this.#resolve(name, reference);
-    const info = infoIn(digest, metadata);
-    if (info === undefined || !accept.takes(info.mediaType))
-      return (await this.#suited(name, reference, digest, accept)).info;
-    if (!(await this.has(name, digest))) throw unknown(reference);
-    return info;
-  }
-
-  /**
    * The bytes as they were pushed (end-3); but of an index, by its tag, the image for linux/amd64 to a client that takes images
    * and no such index, as the registries before this one gave it (content-negotiation.md of the spec).
-   * @throws RegistryError MANIFEST_UNKNOWN
+   * @throws RegistryError MANIFEST_UNKNOWN, and UNKNOWN where its bytes are damaged: it is there, and who mirrors this
+   *   repository is not to take it for deleted
    */
   async get(name: RepositoryName, reference: Reference, accept = anything): Promise<FoundManifest> {
-    const { digest } = await this.#resolve(name, reference);
-    return await this.#suited(name, reference, digest, accept);
+    return await this.#suited(name, reference, await this.#resolve(name, reference), accept);
   }
 
   /**
@@ -124,7 +111,7 @@ export class Manifests {
       // Not before the link: see Referrers.
       subject && this.#referrers.add(name, { subject, descriptor: { ...info, ...about } }),
       ...tags.map(async (tag) => {
-        await this.#point(name, tag, info, reference.kind === 'tag' ? conditions : unconditional);
+        await this.#point(name, tag, digest, reference.kind === 'tag' ? conditions : unconditional);
       }),
     ]);
     return { info, manifest };
@@ -164,10 +151,10 @@ export class Manifests {
    * Moves a tag, last of all, so that it never points at what is not there. A delete of the same manifest may have come
    * between: the one of the two that is second to look sees what the other did, here or in {@link delete}.
    */
-  async #point(name: RepositoryName, tag: Tag, info: ManifestInfo, conditions: Conditions): Promise<void> {
-    await this.#tags.point(name, tag, info.digest, metadataOf(info), conditions);
-    if (await this.has(name, info.digest)) return;
-    await writeLink(this.#store, revisionLink(name, info.digest), info.digest);
+  async #point(name: RepositoryName, tag: Tag, digest: Digest, conditions: Conditions): Promise<void> {
+    await this.#tags.point(name, tag, digest, conditions);
+    if (await this.has(name, digest)) return;
+    await writeLink(this.#store, revisionLink(name, digest), digest);
   }
 
   /** What is there under a reference now. */
@@ -176,14 +163,11 @@ export class Manifests {
     return (await this.has(name, reference.digest)) ? reference.digest : undefined;
   }
 
-  async #resolve(
-    name: RepositoryName,
-    reference: Reference,
-  ): Promise<{ digest: Digest; metadata: ObjectHead['metadata'] }> {
-    if (reference.kind === 'digest') return { digest: reference.digest, metadata: {} };
+  async #resolve(name: RepositoryName, reference: Reference): Promise<Digest> {
+    if (reference.kind === 'digest') return reference.digest;
     const link = await this.#tags.resolve(name, reference.tag);
     if (link === undefined) throw unknown(reference);
-    return link;
+    return link.digest;
   }
 
   /** What a reference stands for, or that of an index which the client takes. */
@@ -274,17 +258,6 @@ async function without<T>(all: readonly T[], has: (one: T) => Promise<boolean>):
 /** A push by digest keeps its algorithm, for its tags as well; a push by tag gets the canonical one. */
 function algorithmOf(reference: Reference): Algorithm {
   return reference.kind === 'digest' ? digestParts(reference.digest).algorithm : canonicalAlgorithm;
-}
-
-function metadataOf({ mediaType, size }: ManifestInfo): Record<string, string> {
-  return { 'manifest-type': mediaType, 'manifest-size': String(size) };
-}
-
-function infoIn(digest: Digest, metadata: ObjectHead['metadata']): ManifestInfo | undefined {
-  const { 'manifest-type': mediaType, 'manifest-size': size } = metadata;
-  return mediaType === undefined || size === undefined
-    ? undefined
-    : { digest, mediaType, size: Number(size) };
 }
 
 function unknown(reference: Reference): RegistryError {

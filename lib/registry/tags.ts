@@ -83,20 +83,13 @@ export class Tags {
 
   /**
    * Moves a tag.
-   * @param metadata for {@link resolve} to return
    * @param conditions which hold when it moves; where the store has no conditional writes, when it is looked at just before
    * @throws RegistryError PRECONDITION_FAILED
    */
-  async point(
-    name: RepositoryName,
-    tag: Tag,
-    digest: Digest,
-    metadata: Readonly<Record<string, string>>,
-    conditions: Conditions,
-  ): Promise<void> {
+  async point(name: RepositoryName, tag: Tag, digest: Digest, conditions: Conditions): Promise<void> {
     const options = isConditional(conditions) ? await this.#guard(name, tag, conditions) : {};
     try {
-      await writeLink(this.#store, tagLink(name, tag), digest, { ...options, metadata });
+      await writeLink(this.#store, tagLink(name, tag), digest, options);
     } catch (error) {
       throw error instanceof PreconditionFailed ? preconditionFailed() : error;
     }

@@ -36,7 +36,6 @@ async function laid(
 async function served(store: MemoryStore, digest: string): Promise<{ type: string; text: string }> {
   const { manifests } = createRegistry(store);
   const { info, bytes } = await manifests.get(name, parseReference(digest));
-  assert.deepEqual(await manifests.stat(name, parseReference(digest)), info);
   assert.equal(info.size, bytes.byteLength);
   assert.equal(info.digest, digest);
   return { type: info.mediaType, text: bytes.toString() };

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { parseDigest } from '../../../lib/protocol/digests.ts';
 import { blobData } from '../../../lib/registry/layout.ts';
+import type { ObjectStore } from '../../../lib/storage/store.ts';
 import {
   descriptor,
   digestOf,
@@ -255,6 +256,17 @@ const pushing: readonly Case[] = [
   })),
 ];
 
+const damages: Readonly<
+  Record<string, (store: ObjectStore, key: string, bytes: Buffer) => Promise<unknown>>
+> = {
+  altered: async (store, key, bytes) =>
+    await store.put(key, Buffer.from(bytes.toString().replace('"size": ', '"size":9'))),
+  'cut short': async (store, key, bytes) => await store.put(key, bytes.subarray(0, -10)),
+  emptied: async (store, key) => await store.put(key, Buffer.alloc(0)),
+  // As distribution's garbage collection does.
+  deleted: async (store, key) => { await store.delete([key]); },
+};
+
 const pulling: readonly Case[] = [
   ...(['v1', 'digest'] as const).map((by) =>
     onImage(
@@ -320,19 +332,28 @@ const pulling: readonly Case[] = [
     reference: await client.pushBlob(name, randomBytes(10)),
     expect: unknown,
   })),
-  {
-    title: 'GET does not pass on a manifest that was altered in the bucket',
-    async act({ client, store }) {
-      const name = someName();
-      const { bytes, digest } = await client.pushImage(name, 'v1');
-      await store.put(blobData(parseDigest(digest)), Buffer.concat([bytes, Buffer.from(' ')]));
-      const path = `/v2/${name}/manifests/${digest}`;
-      return {
-        ask: { method: 'GET', path },
-        expect: { status: 500, errors: ['UNKNOWN'], mentions: ['push it again'] },
-      };
-    },
-  },
+  ...(['GET', 'HEAD'] as const).flatMap((method) =>
+    (['v1', 'digest'] as const).flatMap((by) =>
+      Object.entries(damages).map(([what, damage]): Case => ({
+        title: `${method} by ${by} of a manifest whose bytes were ${what} in the bucket is ${what === 'deleted' ? 404 : 500}`,
+        async act({ client, store }) {
+          const name = someName();
+          const { bytes, digest } = await client.pushImage(name, 'v1');
+          await damage(store, blobData(parseDigest(digest)), bytes);
+          return {
+            ask: { method, path: `/v2/${name}/manifests/${by === 'v1' ? 'v1' : digest}` },
+            expect:
+              what === 'deleted'
+                ? unknown
+                : {
+                    ...{ status: 500, errors: ['UNKNOWN'] },
+                    mentions: method === 'GET' ? ['push it again'] : [],
+                  },
+          };
+        },
+      })),
+    ),
+  ),
 ];
 
 const deleting: readonly Case[] = [
