@@ -22,6 +22,7 @@ async function run(store: ObjectStore, log: Logger): Promise<void> {
 }
 
 function logSwept(log: Logger, swept: Swept): void {
-  if (swept.kind === 'failure') log.error({ key: swept.key, err: swept.error }, 'not removed');
+  if (swept.kind === 'unlisted') log.warn({ reason: swept.reason }, 'some multipart uploads cannot be found');
+  else if (swept.kind === 'failure') log.error({ key: swept.key, err: swept.error }, 'not removed');
   else log.info(swept, 'removed');
 }

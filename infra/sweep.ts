@@ -49,7 +49,9 @@ async function main({ dryRun, age }: Options): Promise<number> {
   const failures: NotSwept[] = [];
   for await (const swept of sweep(store, { olderThan: new Date(Date.now() - age), dryRun })) {
     totals.add(swept);
-    if (swept.kind !== 'failure') console.log(`${dryRun ? 'would remove' : 'removed'} ${describe(swept)}`);
+    if (swept.kind === 'unlisted') console.log(`some multipart uploads cannot be found: ${swept.reason}`);
+    else if (swept.kind !== 'failure')
+      console.log(`${dryRun ? 'would remove' : 'removed'} ${describe(swept)}`);
     else if (failures.length < mostFailures) failures.push(swept);
   }
   console.log(summary(totals, dryRun));

@@ -1,5 +1,6 @@
 import { readBucket, readEndpoint, readRoot } from './bucket-settings.ts';
 import type { Settings } from './settings.ts';
+import { isAws } from './storage/aws-endpoints.ts';
 import type { CopyOptions, S3Credentials, S3Options } from './storage/s3-bucket.ts';
 
 export interface S3Config extends S3Options {
@@ -43,7 +44,7 @@ export function readS3(settings: Settings): S3Config {
     equalParts: settings.flag(name('EQUALPARTS'), endpoint !== undefined && isR2(endpoint)),
     // AWS has them; others are asked.
     conditionalWrites:
-      settings.optionalFlag(name('CONDITIONALWRITES')) ?? (endpoint === undefined ? true : undefined),
+      settings.optionalFlag(name('CONDITIONALWRITES')) ?? (isAws(endpoint) ? true : undefined),
     copy: readCopy(settings),
   };
 }

@@ -157,6 +157,15 @@ describe('a setting of S3', () => {
     assert.equal(s3Of({ ...r2, ...s3({ CONDITIONALWRITES: 'false' }) }).conditionalWrites, false);
   });
 
+  it('knows AWS by its endpoints of regions too: CONDITIONALWRITES', () => {
+    const at = (endpoint: string) =>
+      s3Of({ ...onAws, ...s3({ REGIONENDPOINT: endpoint }) }).conditionalWrites;
+    for (const host of ['s3.eu-central-1.amazonaws.com', 's3.cn-north-1.amazonaws.com.cn'])
+      assert.equal(at(`https://${host}`), true);
+    for (const host of ['amazonaws.com.example.com', 'xamazonaws.com', 'minio.example.com:9000'])
+      assert.equal(at(`https://${host}`), undefined);
+  });
+
   it('names a key of KMS beside ENCRYPT=true: KEYID', () => {
     const { encryption } = s3Of({ ...onAws, ...s3({ ENCRYPT: 'true', KEYID: 'alias/images' }) });
     assert.deepEqual(encryption, { keyId: 'alias/images' });

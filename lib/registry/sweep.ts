@@ -57,8 +57,15 @@ export interface NotSwept {
   readonly error: unknown;
 }
 
+/** Multipart uploads that the store does not show, and which so stay. */
+export interface NotListed {
+  readonly kind: 'unlisted';
+  /** Why, in words. */
+  readonly reason: string;
+}
+
 export type Removed = SweptUpload | SweptData | SweptMultipart;
-export type Swept = Removed | NotSwept;
+export type Swept = Removed | NotSwept | NotListed;
 
 export interface SweepOptions {
   /** Only what was last written, or begun, before this. */
@@ -75,7 +82,7 @@ export interface SweepOptions {
  * - a session that is old goes, with the multipart upload it records; then its data
  * - data goes by its own age once it has no session that lives
  * - a multipart upload of ours that no session records goes by its own age. Of those begun at a blob's key none is
- *   recorded anywhere.
+ *   recorded anywhere. Where the store cannot list them all, that is told at the end.
  *
  * Objects of blobs, distribution's uploads and keys of any other form are left alone.
  * @throws StoreUnavailable when the bucket cannot be listed
@@ -151,6 +158,8 @@ class Sweeper {
       const swept = await inParallel(batch, parallel, async (upload) => await this.#abortUnrecorded(upload));
       yield* swept.filter((one) => one !== undefined);
     }
+    const { unlistedMultiparts: reason } = this.#store;
+    if (reason !== undefined) yield { kind: 'unlisted', reason };
   }
 
   async *#oldUploads(): AsyncGenerator<UploadObjects, void> {
@@ -343,6 +352,7 @@ export class SweepTotals {
 
   add(swept: Swept): void {
     if (swept.kind === 'failure') this.failures += 1;
+    else if (swept.kind === 'unlisted') return;
     else if (swept.kind === 'multipart') this.multiparts += 1;
     else if (swept.kind === 'upload') {
       this.uploads += 1;

@@ -8,6 +8,7 @@ import {
   type StorageClass,
 } from '@aws-sdk/client-s3';
 import { assertInTime, deadlineSignal } from './deadline.ts';
+import { isAws } from './aws-endpoints.ts';
 import { RootDirectory } from './root-directory.ts';
 import { storeError } from './s3-errors.ts';
 
@@ -73,8 +74,13 @@ export class S3Bucket {
   readonly client: S3Client;
   readonly options: S3Options;
   readonly #root: RootDirectory;
+  #isSwift = false;
   /** Whether the server has not failed yet to compare the ETag of what it is to copy. */
   guardsCopies = true;
+  /** Whether the server has counted keys of one rolled-up prefix as entries of a page: then small pages are slow. */
+  countsRolledUpKeys = false;
+  /** Whether the server lists multipart uploads by the beginning of their keys; undefined until that is known. */
+  listsUploadsByPrefix: boolean | undefined;
 
   constructor(options: S3Options) {
     this.options = options;
@@ -82,10 +88,21 @@ export class S3Bucket {
     this.client = new S3Client(clientConfig(options));
     this.#md5InsteadOfChecksums();
     this.#sendInTime();
+    this.#readHeaders();
   }
 
   get name(): string {
     return this.options.bucket;
+  }
+
+  /** Whether it is a bucket of AWS, which does as its documentation says. */
+  get isAws(): boolean {
+    return isAws(this.options.endpoint);
+  }
+
+  /** Whether a listing may start in a folder: AWS says that it may, and on Swift it was tried. See `PagedBucket`. */
+  get startsInFolders(): boolean {
+    return this.isAws || this.#isSwift;
   }
 
   /** The key as the bucket has it. @throws InvalidKey */
@@ -173,6 +190,18 @@ export class S3Bucket {
           return await next(args);
         },
       { step: 'build', priority: 'low', name: 'contentMd5', tags: ['CHECKSUM'] },
+    );
+  }
+
+  #readHeaders(): void {
+    this.client.middlewareStack.add(
+      (next) => async (args) => {
+        const result = await next(args);
+        const { headers = {} } = result.response as { readonly headers?: Readonly<Record<string, string>> };
+        this.#isSwift ||= headers['x-openstack-request-id'] !== undefined;
+        return result;
+      },
+      { step: 'deserialize', priority: 'low', name: 'readHeaders' },
     );
   }
 }

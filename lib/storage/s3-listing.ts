@@ -1,24 +1,29 @@
-import {
-  ListMultipartUploadsCommand,
-  ListObjectsV2Command,
-  type ListMultipartUploadsCommandOutput,
-} from '@aws-sdk/client-s3';
-import { listingPage, skipListed, standstill } from './listing-page.ts';
+import { ListObjectsV2Command } from '@aws-sdk/client-s3';
+import { listPage, type PageAnswer, type PageRequest } from './listing-page.ts';
 import type { S3Bucket } from './s3-bucket.ts';
-import type { Listing, ListOptions, MultipartUpload, ObjectInfo } from './store.ts';
-import { StoreUnavailable } from './store.ts';
+import { canBeginKeys, StoreUnavailable, type Listing, type ListOptions } from './store.ts';
+
+/** Most entries of a page ("ListObjectsV2", MaxKeys). */
+const largestPage = 1000;
 
 /** One page of a bucket's keys. See `ObjectLister.list`. */
-export async function listObjects(
+export async function listObjects(bucket: S3Bucket, options: ListOptions): Promise<Listing> {
+  // MinIO refuses such.
+  if (!canBeginKeys(options.prefix ?? '')) return { objects: [], prefixes: [], next: undefined };
+  const request = async (page: PageRequest) => await requestPage(bucket, page);
+  return await listPage({ name: bucket.name, request, startsInFolders: bucket.startsInFolders }, options);
+}
+
+async function requestPage(
   bucket: S3Bucket,
-  { prefix = '', delimiter, startAfter = '', limit = 1000 }: ListOptions,
-): Promise<Listing> {
+  { prefix, delimiter, after, maxKeys }: PageRequest,
+): Promise<PageAnswer> {
   const input = {
     Bucket: bucket.name,
     Prefix: bucket.prefix(prefix),
     ...(delimiter !== undefined && { Delimiter: delimiter }),
-    ...(startAfter !== '' && { StartAfter: bucket.prefix(skipListed(prefix, delimiter, startAfter)) }),
-    MaxKeys: Math.min(limit, 1000),
+    ...(after !== '' && { StartAfter: bucket.prefix(after) }),
+    MaxKeys: delimiter !== undefined && bucket.countsRolledUpKeys ? largestPage : maxKeys,
     // Keys may have characters that XML cannot.
     EncodingType: 'url' as const,
   };
@@ -26,19 +31,22 @@ export async function listObjects(
     prefix,
     async (options) => await bucket.client.send(new ListObjectsV2Command(input), options),
   );
-  if (page.IsTruncated === undefined) throw notAsS3(prefix, bucket);
-  const keyOf = (text: string | undefined) => bucket.ownKey(decode(text));
-  const objects = (page.Contents ?? []).map((entry): ObjectInfo => ({
-    key: keyOf(entry.Key),
-    size: entry.Size ?? 0,
-    lastModified: entry.LastModified ?? new Date(0),
-    etag: unquote(entry.ETag),
-  }));
-  const prefixes = (page.CommonPrefixes ?? []).map((entry) => keyOf(entry.Prefix));
-  return listingPage(
-    { objects, prefixes, isTruncated: page.IsTruncated },
-    { bucket: bucket.name, prefix, startAfter },
-  );
+  const { IsTruncated: isTruncated, Contents = [], CommonPrefixes = [] } = page;
+  if (isTruncated === undefined) throw notAsS3(prefix, bucket);
+  // MinIO's pages end where they have so many keys, rolled up or not.
+  if (isTruncated && delimiter !== undefined && Contents.length + CommonPrefixes.length < input.MaxKeys)
+    bucket.countsRolledUpKeys = true;
+  const keyOf = (text: string | undefined) => bucket.ownKey(decode(page, text));
+  return {
+    objects: Contents.map((entry) => ({
+      key: keyOf(entry.Key),
+      size: entry.Size ?? 0,
+      lastModified: entry.LastModified ?? new Date(0),
+      etag: unquote(entry.ETag),
+    })),
+    prefixes: CommonPrefixes.map((entry) => keyOf(entry.Prefix)),
+    isTruncated,
+  };
 }
 
 /** What answers like a web site, with 200 to all it is asked, holds no images. */
@@ -50,41 +58,15 @@ export function notAsS3(key: string, { options }: S3Bucket): StoreUnavailable {
   );
 }
 
-/** Multipart uploads in progress. See `MultipartWriter.listMultiparts`. */
-export async function* listMultiparts(bucket: S3Bucket, prefix: string): AsyncIterable<MultipartUpload> {
-  let from: Pick<ListMultipartUploadsCommandOutput, 'NextKeyMarker' | 'NextUploadIdMarker'> | undefined = {};
-  while (from !== undefined) {
-    const page: ListMultipartUploadsCommandOutput = await listPage(bucket, prefix, from);
-    for (const { Key, UploadId, Initiated } of page.Uploads ?? [])
-      if (UploadId !== undefined)
-        yield { key: bucket.ownKey(decode(Key)), uploadId: UploadId, started: Initiated ?? new Date(0) };
-    if (page.IsTruncated === true && page.NextKeyMarker === from.NextKeyMarker)
-      if (page.NextUploadIdMarker === from.NextUploadIdMarker) throw standstill(prefix, bucket.name);
-    from = page.IsTruncated === true ? page : undefined;
-  }
-}
-
-async function listPage(
-  bucket: S3Bucket,
-  prefix: string,
-  from: Pick<ListMultipartUploadsCommandOutput, 'NextKeyMarker' | 'NextUploadIdMarker'>,
-): Promise<ListMultipartUploadsCommandOutput> {
-  const input = {
-    Bucket: bucket.name,
-    Prefix: bucket.prefix(prefix),
-    EncodingType: 'url' as const,
-    ...(from.NextKeyMarker !== undefined && { KeyMarker: decode(from.NextKeyMarker) }),
-    ...(from.NextUploadIdMarker !== undefined && { UploadIdMarker: from.NextUploadIdMarker }),
-  };
-  return await bucket.send(
-    prefix,
-    async (options) => await bucket.client.send(new ListMultipartUploadsCommand(input), options),
-  );
-}
-
-/** Some servers encode a space as in a form. A plus itself is always encoded. */
-function decode(text = ''): string {
-  return decodeURIComponent(text.replaceAll('+', ' '));
+/**
+ * A key as it stands in an answer, which says whether it is encoded: not all servers do as they are asked. Some encode a
+ * space as in a form; a plus itself is always encoded. Bytes that are no UTF-8 become replacement characters.
+ */
+export function decode({ EncodingType }: { readonly EncodingType?: string | undefined }, text = ''): string {
+  if (EncodingType !== 'url') return text;
+  return text
+    .replaceAll('+', ' ')
+    .replace(/(?:%[\da-f]{2})+/gi, (bytes) => Buffer.from(bytes.replaceAll('%', ''), 'hex').toString());
 }
 
 /** An ETag as the interface has it. */

@@ -85,11 +85,13 @@ function upload(bucket: S3Bucket, key: string, uploadId: string) {
   return { Bucket: bucket.name, Key: bucket.fullKey(key), UploadId: uploadId };
 }
 
-/** An id that is not even one in form has another code on some servers. */
+/** What servers answer, beside 404, to an id that is none in form. */
+const noUploadId = ['InvalidArgument', 'XMinioInvalidResourceName'];
+
 function orNoSuchUpload(key: string): (error: unknown) => never {
   return (error) => {
     const { code, status } = failureOf(error);
-    if (code === 'InvalidArgument' || (status === 404 && code !== 'NoSuchBucket'))
+    if (noUploadId.includes(code) || (status === 404 && code !== 'NoSuchBucket'))
       throw new MultipartNotFound(key);
     throw error;
   };

@@ -15,8 +15,9 @@ import { detached } from './deadline.ts';
 import { S3Bucket, type S3Options } from './s3-bucket.ts';
 import { copyObject } from './s3-copy.ts';
 import { failureOf } from './s3-errors.ts';
-import { notAsS3, listMultiparts, listObjects, unquote } from './s3-listing.ts';
+import { notAsS3, listObjects, unquote } from './s3-listing.ts';
 import { abortMultipart, completeMultipart, createMultipart, uploadPart } from './s3-multipart.ts';
+import { listMultiparts, unlistedUploads } from './s3-uploads.ts';
 import {
   ObjectNotFound,
   ObjectTooLarge,
@@ -72,19 +73,11 @@ export class S3Store implements ObjectStore {
   }
 
   /**
-   * Asks the bucket whether the settings are right, and what it can do.
+   * Asks the bucket whether the settings are right, and what it can do where they do not say.
    * @throws StoreUnavailable with the cause and the setting to look at
    */
   async check(): Promise<void> {
     await this.#assertAnswers();
-    const { endpoint, conditionalWrites } = this.#bucket.options;
-    const isWrong =
-      conditionalWrites === true ? endpoint !== undefined && !(await this.#tryConditionalWrite()) : false;
-    if (isWrong)
-      throw new StoreUnavailable(
-        '',
-        `${endpoint ?? ''} does not honour If-Match; remove REGISTRY_STORAGE_S3_CONDITIONALWRITES`,
-      );
     await this.#hasConditionalWrites();
   }
 
@@ -175,6 +168,8 @@ export class S3Store implements ObjectStore {
         return unquote((await this.#bucket.client.send(new PutObjectCommand(input), requestOptions)).ETag);
       } catch (error) {
         const { status, code } = failureOf(error);
+        const conditional = input.IfMatch !== undefined || input.IfNoneMatch !== undefined;
+        if (status === 501 && conditional) throw this.#noConditions(key);
         if (status === 409 && conflicts < conflictRetries) {
           await delay(Math.random() * 50 * 2 ** conflicts);
           continue;
@@ -183,7 +178,6 @@ export class S3Store implements ObjectStore {
         const refused = status === 412 || status === 409 || isGone;
         if (!refused) throw error;
         // The condition may not hold because an earlier attempt, whose answer was lost, has written just this.
-        const conditional = input.IfMatch !== undefined || input.IfNoneMatch !== undefined;
         const etag =
           conditional && wasRepeated(error)
             ? await this.#etagIfSame(key, input.Body as Uint8Array)
@@ -192,6 +186,14 @@ export class S3Store implements ObjectStore {
         return etag;
       }
     }
+  }
+
+  #noConditions(key: string): StoreUnavailable {
+    const { endpoint = 'S3' } = this.#bucket.options;
+    return new StoreUnavailable(
+      key,
+      `${endpoint} does not know If-Match; set REGISTRY_STORAGE_S3_CONDITIONALWRITES=false`,
+    );
   }
 
   async #etagIfSame(key: string, bytes: Uint8Array): Promise<string | undefined> {
@@ -260,6 +262,10 @@ export class S3Store implements ObjectStore {
 
   listMultiparts(prefix: string): AsyncIterable<MultipartUpload> {
     return listMultiparts(this.#bucket, prefix);
+  }
+
+  get unlistedMultiparts(): string | undefined {
+    return this.#bucket.listsUploadsByPrefix === false ? unlistedUploads : undefined;
   }
 
   /** Closes idle connections. */

@@ -4,7 +4,7 @@ import { ScsError } from '../scs/errors.ts';
 import type { UploadListing } from '../scs/listings.ts';
 import { openSteadily, readWhole, startOf, type OpenObject, type SentObject } from './bodies.ts';
 import { deadlineSignal } from './deadline.ts';
-import { listingPage, skipListed, standstill } from './listing-page.ts';
+import { listPage, standstill, type PageAnswer, type PageRequest } from './listing-page.ts';
 import { assertOrder } from './part-order.ts';
 import { RootDirectory } from './root-directory.ts';
 import { onBucket } from './scs-errors.ts';
@@ -49,7 +49,7 @@ export interface ScsOptions {
 const MiB = 1024 ** 2;
 
 /** Keys a listing asks for, as the registry before this one did. */
-const pageSize = 100;
+const largestPage = 100;
 
 /** Objects in a bucket of SCS, which renames on the server and knows no conditions. */
 export class ScsStore implements ObjectStore {
@@ -178,23 +178,25 @@ export class ScsStore implements ObjectStore {
       );
   }
 
-  async list({ prefix = '', delimiter, startAfter = '', limit = pageSize }: ListOptions): Promise<Listing> {
-    const marker = startAfter === '' ? '' : this.#root.prefix(skipListed(prefix, delimiter, startAfter));
-    const options = {
+  async list(options: ListOptions): Promise<Listing> {
+    const request = async (page: PageRequest) => await this.#requestPage(page);
+    const bucket = { name: this.#options.bucket, largestPage, request, startsInFolders: true };
+    return await listPage(bucket, options);
+  }
+
+  async #requestPage({ prefix, delimiter, after, maxKeys }: PageRequest): Promise<PageAnswer> {
+    const query = {
       prefix: this.#root.prefix(prefix),
-      marker,
-      maxKeys: Math.min(limit, pageSize),
+      marker: after === '' ? '' : this.#root.prefix(after),
+      maxKeys,
       ...(delimiter !== undefined && { delimiter }),
     };
-    const page = await onBucket(this.#options, prefix, async () => await this.#bucket.list(options));
-    return listingPage(
-      {
-        objects: page.objects.map((object) => ({ ...object, key: this.#root.ownKey(object.key) })),
-        prefixes: page.prefixes.map((one) => this.#root.ownKey(one)),
-        isTruncated: page.isTruncated,
-      },
-      { bucket: this.#options.bucket, prefix, startAfter },
-    );
+    const page = await onBucket(this.#options, prefix, async () => await this.#bucket.list(query));
+    return {
+      objects: page.objects.map((object) => ({ ...object, key: this.#root.ownKey(object.key) })),
+      prefixes: page.prefixes.map((one) => this.#root.ownKey(one)),
+      isTruncated: page.isTruncated,
+    };
   }
 
   async createMultipart(key: string, { metadata = {} }: Pick<PutOptions, 'metadata'> = {}): Promise<string> {

@@ -157,7 +157,10 @@ export interface Listing {
   readonly objects: readonly ObjectInfo[];
   /** Rolled-up prefixes in byte order, none twice. */
   readonly prefixes: readonly string[];
-  /** Give it as `startAfter` for what follows; undefined when this was the last of it. */
+  /**
+   * Give it as `startAfter` for what follows; undefined when this was the last of it. On some servers nothing follows a full
+   * page that ends with a rolled-up prefix, and it is told all the same.
+   */
   readonly next: string | undefined;
 }
 
@@ -208,6 +211,9 @@ export interface MultipartWriter {
 
   /** Uploads in progress whose key starts with the prefix, in no order. */
   listMultiparts(prefix: string): AsyncIterable<MultipartUpload>;
+
+  /** Why the last of these lists may not have had all, in words; undefined where they have. */
+  readonly unlistedMultiparts?: string | undefined;
 }
 
 /** Any error of a store; `key` says of which object. */
@@ -288,6 +294,16 @@ export function compareKeys(a: string, b: string): number {
         : 0;
 }
 
+/** Whether keys may begin so: the folders it names are ones that a key may have. */
+export function canBeginKeys(prefix: string): boolean {
+  const folders = prefix.split('/').slice(0, -1);
+  return folders.every((folder) => !isNoSegment(folder));
+}
+
+function isNoSegment(text: string): boolean {
+  return text === '' || text === '.' || text === '..';
+}
+
 /** @throws InvalidKey saying which rule of {@link ObjectStore} a key breaks */
 export function assertKey(key: string): void {
   const fault =
@@ -297,7 +313,7 @@ export function assertKey(key: string): void {
         ? 'must be well-formed Unicode'
         : key.includes('\0')
           ? 'must not contain NUL'
-          : key.split('/').some((segment) => segment === '' || segment === '.' || segment === '..')
+          : key.split('/').some(isNoSegment)
             ? 'must not have empty, "." or ".." segments'
             : undefined;
   if (fault !== undefined) throw new InvalidKey(key, `object key ${JSON.stringify(key)} ${fault}`);

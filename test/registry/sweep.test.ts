@@ -190,6 +190,15 @@ describe('a sweep', () => {
     assert.deepEqual(await contents(), { objects: [session], multiparts: [recorded] });
   });
 
+  it('tells at the end why the store may not have listed all multipart uploads', async () => {
+    const blind = Object.assign(store, { unlistedMultiparts: 'it is blind' });
+    const { id } = await begin(8);
+    assert.deepEqual(
+      (await collect(sweep(blind, { olderThan }))).map((one) => ('id' in one ? one.id : one)),
+      [id, { kind: 'unlisted', reason: 'it is blind' }],
+    );
+  });
+
   it('judges data without a session by its own age, also that of a session which goes', async () => {
     const old = await put(8, uploadData(randomUUID(), 'abcd1234'));
     const young = await put(6, uploadData(randomUUID(), 'abcd1234'));

@@ -11,6 +11,7 @@ const KEYS = [
   ' leading space',
   '+plus',
   '0',
+  '100%',
   'a b',
   'a+b',
   'a-b',
@@ -235,7 +236,8 @@ export function listingContract(place: Place): void {
     it('says that a page is the last when it is, also when it is full', async () => {
       assert.equal((await list({ limit: sorted.length })).next, undefined);
       assert.notEqual((await list({ limit: sorted.length - 1 })).next, undefined);
-      assert.equal((await list({ prefix: 'd', delimiter: '/', limit: 3 })).next, undefined);
+      if (place.options.exactEnds)
+        assert.equal((await list({ prefix: 'd', delimiter: '/', limit: 3 })).next, undefined);
       assert.notEqual((await list({ prefix: 'd', delimiter: '/', limit: 2 })).next, undefined);
     });
 

@@ -252,7 +252,7 @@ export function multipartContract(place: Place): void {
         return uploads.sort((a, b) => (a.key < b.key ? -1 : 1));
       };
       const a = await place.store.createMultipart(`${base}a/data`);
-      const b = await place.store.createMultipart(`${base}b/data`);
+      const b = await place.store.createMultipart(`${base}b 100%+/data`);
       await place.store.uploadPart(`${base}a/data`, a, 1, text('content'));
       const found = await poll(
         async () => await uploadsUnder(base),
@@ -263,7 +263,7 @@ export function multipartContract(place: Place): void {
         found.map(({ key, uploadId }) => ({ key, uploadId })),
         [
           { key: `${base}a/data`, uploadId: a },
-          { key: `${base}b/data`, uploadId: b },
+          { key: `${base}b 100%+/data`, uploadId: b },
         ],
       );
       for (const { started } of found) assert.ok(Math.abs(started.getTime() - Date.now()) < 60_000);
@@ -273,7 +273,7 @@ export function multipartContract(place: Place): void {
       );
       assert.deepEqual((await place.store.list({ prefix: base })).objects, []);
       await place.store.abortMultipart(`${base}a/data`, a);
-      await place.store.abortMultipart(`${base}b/data`, b);
+      await place.store.abortMultipart(`${base}b 100%+/data`, b);
       const left = await poll(
         async () => await uploadsUnder(base),
         (uploads) => uploads.length === 0,

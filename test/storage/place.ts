@@ -15,6 +15,8 @@ export interface ContractOptions {
   readonly runs?: number;
   /** How long listings may lag behind writes, in milliseconds. */
   readonly lag?: number;
+  /** Whether a full page that ends with a rolled-up prefix tells whether more follows. */
+  readonly exactEnds?: boolean;
 }
 
 /** A place under test, seen through two stores as two processes would see it. */
@@ -32,7 +34,7 @@ export interface Place {
 export function usePlace(open: OpenStore, options: ContractOptions): Place {
   const opened: Awaited<ReturnType<OpenStore>>[] = [];
   const storeAt = (index: number): ObjectStore => opened[index]?.store ?? assert.fail('not open yet');
-  const { metadata = false, runs = 100, lag = 10_000 } = options;
+  const { metadata = false, runs = 100, lag = 10_000, exactEnds = true } = options;
   before(async () => {
     opened.push(await open(), await open());
   });
@@ -46,7 +48,7 @@ export function usePlace(open: OpenStore, options: ContractOptions): Place {
     get other() {
       return storeAt(1);
     },
-    options: { metadata, runs, lag },
+    options: { metadata, runs, lag, exactEnds },
     fresh: () => `contract/${randomUUID()}/`,
     listed: (query, holds) => poll(async () => await storeAt(0).list(query), holds, lag),
   };

@@ -214,10 +214,19 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
         assert.deepEqual(objects, []);
       });
 
-      it('that are set, but the server has none, end the start with what to do', async () => {
-        await assert.rejects(open({ conditionalWrites: true }).check(), {
+      it('that are set are not asked for, and nothing is written to find out', async () => {
+        for (const conditionalWrites of [true, false]) {
+          proxy.reset();
+          await open({ conditionalWrites }).check();
+          assert.deepEqual(operations(), ['ListObjectsV2']);
+        }
+      });
+
+      it('that are set, but the server has none, end a write with what to do', async () => {
+        const store = open({ conditionalWrites: true });
+        await assert.rejects(store.put('conditions/none', Buffer.from('a'), { onlyIfAbsent: true }), {
           name: 'StoreUnavailable',
-          message: /does not honour If-Match; remove REGISTRY_STORAGE_S3_CONDITIONALWRITES/,
+          message: /does not know If-Match; set REGISTRY_STORAGE_S3_CONDITIONALWRITES=false/,
         });
       });
 
