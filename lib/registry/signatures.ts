@@ -6,8 +6,8 @@ import { digestOf } from './content-hash.ts';
 import { blobData, signaturesPrefix } from './layout.ts';
 import { readable, readLink } from './links.ts';
 
-/** Bytes of a signature; one with a chain of certificates has some thousand. */
-const maxSignature = 256 * 1024;
+/** Bytes of a signature; one with a chain of certificates has some thousand, and each token of it is laid out anew. */
+const maxSignature = 32 * 1024;
 
 /** Signatures of a manifest. Docker made one. */
 const maxSignatures = 16;

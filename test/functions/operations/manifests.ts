@@ -264,7 +264,9 @@ const damages: Readonly<
   'cut short': async (store, key, bytes) => await store.put(key, bytes.subarray(0, -10)),
   emptied: async (store, key) => await store.put(key, Buffer.alloc(0)),
   // As distribution's garbage collection does.
-  deleted: async (store, key) => { await store.delete([key]); },
+  deleted: async (store, key) => {
+    await store.delete([key]);
+  },
 };
 
 const pulling: readonly Case[] = [
