@@ -42,9 +42,12 @@ export async function createServices(
   config: Config,
   limits = program === 'functions' ? functionLimits : usualLimits,
 ): Promise<Services> {
-  const store = await openStore(config.storage, { check: program !== 'functions' });
-  const registry = createRegistry(store, config);
   const log = createLogger(config.logLevel);
+  const warn = (message: string) => {
+    log.warn(message);
+  };
+  const store = await openStore(config.storage, { check: program !== 'functions', warn });
+  const registry = createRegistry(store, config);
   return {
     registry,
     search: new Search(config.search, registry),
@@ -68,22 +71,29 @@ const foreignSignature =
 /** Bytes of a chunk that fits a Lambda function's 6 MB of JSON and base64, with some room. */
 const functionChunk = 4 * 1024 * 1024;
 
+interface OpenOptions {
+  /** Whether it is asked at once if all is right. */
+  readonly check: boolean;
+  /** Is told of what is wrong and does not keep the store from working. */
+  readonly warn?: (message: string) => void;
+}
+
 /**
  * Opens the store that is configured.
  * @throws StoreUnavailable when `check` is asked for and the storage does not answer as it should
  */
-export async function openStore(
-  storage: StorageConfig,
-  { check }: { readonly check: boolean },
-): Promise<ObjectStore> {
+export async function openStore(storage: StorageConfig, { check, warn }: OpenOptions): Promise<ObjectStore> {
   if (storage.kind === 'filesystem') return await FilesystemStore.open(storage.rootDirectory);
-  const store = await openBucket(storage);
+  const store = await openBucket(storage, warn);
   if (check) await store.check();
   return store;
 }
 
 /** The SDK and the client are loaded only where they are used. */
-async function openBucket(storage: BucketConfig): Promise<ObjectStore & { check(): Promise<void> }> {
-  if (storage.kind === 's3') return new (await import('../lib/storage/s3.ts')).S3Store(storage);
+async function openBucket(
+  storage: BucketConfig,
+  warn: OpenOptions['warn'],
+): Promise<ObjectStore & { check(): Promise<void> }> {
+  if (storage.kind === 's3') return new (await import('../lib/storage/s3.ts')).S3Store(storage, warn);
   return new (await import('../lib/storage/scs.ts')).ScsStore(storage);
 }

@@ -174,12 +174,13 @@ class Sweeper {
     for (const prefix of [uploadsPrefix, blobsPrefix])
       for await (const upload of this.#store.listMultiparts(prefix)) {
         const own = parseUploadKey(upload.key)?.kind === 'data' || isBlobData(upload.key);
-        if (own && upload.started < this.#olderThan) yield upload;
+        if (own && this.#isOld({ lastModified: upload.started })) yield upload;
       }
   }
 
+  /** By the clock that dates objects: this machine's may be wrong. */
   #isOld({ lastModified }: Pick<ObjectInfo, 'lastModified'>): boolean {
-    return lastModified < this.#olderThan;
+    return lastModified.getTime() - (this.#store.clockOffset ?? 0) < this.#olderThan.getTime();
   }
 
   /**

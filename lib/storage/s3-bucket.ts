@@ -11,6 +11,7 @@ import { assertInTime, deadlineSignal } from './deadline.ts';
 import { isAws } from './aws-endpoints.ts';
 import { RootDirectory } from './root-directory.ts';
 import { storeError } from './s3-errors.ts';
+import { ServerClock } from './server-clock.ts';
 
 /** Where a bucket is and how to work with it. */
 export interface S3Options {
@@ -73,6 +74,7 @@ export type RequestOptions = Readonly<{ requestTimeout: number; abortSignal: Abo
 export class S3Bucket {
   readonly client: S3Client;
   readonly options: S3Options;
+  readonly clock: ServerClock;
   readonly #root: RootDirectory;
   #isSwift = false;
   /** Whether the server has not failed yet to compare the ETag of what it is to copy. */
@@ -82,8 +84,10 @@ export class S3Bucket {
   /** Whether the server lists multipart uploads by the beginning of their keys; undefined until that is known. */
   listsUploadsByPrefix: boolean | undefined;
 
-  constructor(options: S3Options) {
+  /** @param warn is told of what is wrong and does not keep requests from succeeding */
+  constructor(options: S3Options, warn: (message: string) => void) {
     this.options = options;
+    this.clock = new ServerClock(warn);
     this.#root = new RootDirectory(options.rootDirectory);
     this.client = new S3Client(clientConfig(options));
     this.#md5InsteadOfChecksums();
@@ -193,12 +197,18 @@ export class S3Bucket {
     );
   }
 
+  /** The SDK corrects the time it signs, by answers that took long as well, but not that of signed URLs. */
   #readHeaders(): void {
     this.client.middlewareStack.add(
       (next) => async (args) => {
         const result = await next(args);
-        const { headers = {} } = result.response as { readonly headers?: Readonly<Record<string, string>> };
+        const { statusCode = 0, headers = {} } = result.response as {
+          readonly statusCode?: number;
+          readonly headers?: Readonly<Record<string, string>>;
+        };
         this.#isSwift ||= headers['x-openstack-request-id'] !== undefined;
+        // A refusal may be of something in between.
+        if (statusCode < 300) this.clock.heard(headers);
         return result;
       },
       { step: 'deserialize', priority: 'low', name: 'readHeaders' },

@@ -52,11 +52,16 @@ export class S3Store implements ObjectStore {
   #knownConditionalWrites: boolean;
   #answers = false;
 
-  constructor(options: S3Options) {
-    this.#bucket = new S3Bucket(options);
+  /** @param warn is told of what is wrong and does not keep requests from succeeding */
+  constructor(options: S3Options, warn: (message: string) => void = () => undefined) {
+    this.#bucket = new S3Bucket(options, warn);
     this.#knownConditionalWrites = options.conditionalWrites ?? false;
     if (options.conditionalWrites !== undefined)
       this.#conditionalWrites = Promise.resolve(options.conditionalWrites);
+  }
+
+  get clockOffset(): number {
+    return this.#bucket.clock.offset;
   }
 
   get limits(): StoreLimits {
@@ -135,7 +140,8 @@ export class S3Store implements ObjectStore {
 
   async signedUrl(key: string, expiresIn: number): Promise<URL> {
     const command = new GetObjectCommand({ Bucket: this.#bucket.name, Key: this.#bucket.fullKey(key) });
-    const sign = async () => await getSignedUrl(this.#bucket.client, command, { expiresIn });
+    const signing = { expiresIn, signingDate: this.#bucket.clock.now() };
+    const sign = async () => await getSignedUrl(this.#bucket.client, command, signing);
     return new URL(await this.#bucket.send(key, sign));
   }
 

@@ -15,6 +15,8 @@ import type { Readable } from 'node:stream';
  */
 export interface ObjectStore extends ObjectReader, ObjectWriter, ObjectLister, MultipartWriter {
   readonly limits: StoreLimits;
+  /** Milliseconds that the clock which dates objects is ahead of this machine's, as far as answers have told. */
+  readonly clockOffset?: number;
   /** Is told of what those pass over that walk many objects. Set by who opens the store. */
   onDamaged?: OnDamaged;
   /** What to tell at the start of a store that was opened, or checked, and cannot do all: that it is read-only. */

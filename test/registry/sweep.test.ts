@@ -190,6 +190,19 @@ describe('a sweep', () => {
     assert.deepEqual(await contents(), { objects: [session], multiparts: [recorded] });
   });
 
+  it("judges by the clock that dates objects, where this machine's is wrong", async () => {
+    const kept = [await begin(1), await begin(6)];
+    const gone = await begin(8);
+    // Ten days ahead here, all of it looks old.
+    const ahead = Object.assign(store, { clockOffset: -10 * day });
+    const swept = await collect(sweep(ahead, { olderThan: new Date(olderThan.getTime() + 10 * day) }));
+    assert.deepEqual(
+      swept.map((one) => one.kind === 'upload' && one.id),
+      [gone.id],
+    );
+    assert.deepEqual((await contents()).multiparts, kept.map(({ multipart }) => multipart).sort());
+  });
+
   it('tells at the end why the store may not have listed all multipart uploads', async () => {
     const blind = Object.assign(store, { unlistedMultiparts: 'it is blind' });
     const { id } = await begin(8);
