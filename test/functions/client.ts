@@ -42,6 +42,8 @@ export async function send(
     headers: { ...sized, ...headers },
     agent,
   });
+  // It may fail again after it has failed, when nobody waits for it any more.
+  asked.on('error', () => undefined);
   asked.end(body);
   const [response] = (await once(asked, 'response')) as [IncomingMessage];
   const pieces: Buffer[] = [];
