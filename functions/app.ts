@@ -154,7 +154,9 @@ async function callOperation<G extends Group>(
   const hasTag = target.group === 'blobs' || target.group === 'manifests';
   if (!hasTag) assertUntagged(conditionsOf(ctx), ctx.method);
   const work = async () => {
-    await operation({ ...call, target });
+    await call.requests.run(target.group, ctx, async () => {
+      await operation({ ...call, target });
+    });
   };
   // The bytes of an upload are worth waiting for: what is finished too late for the gateway is found by a repetition.
   if (limits.answer === undefined || (target.group === 'uploads' && hasBytes(ctx))) await work();

@@ -20,7 +20,16 @@ export interface Limits {
   readonly record: number;
   /** Milliseconds for a client that still sends to notice that it has been answered. */
   readonly farewell: number;
+  /** Requests without bodies that are worked on at once, by what they ask for, and how many more wait. */
+  readonly requests: Readonly<Record<RequestKind, { readonly atOnce: number; readonly waiting: number }>>;
 }
+
+/**
+ * - `lookups`: a few small objects of the storage
+ * - `lists`: of the storage or of a database
+ * - `referrers`: each may hold megabytes of annotations
+ */
+export type RequestKind = 'lookups' | 'lists' | 'referrers';
 
 export const usualLimits: Limits = {
   // 273 bytes a second: any modem does better.
@@ -32,6 +41,11 @@ export const usualLimits: Limits = {
   answer: undefined,
   record: 2_000,
   farewell: 5_000,
+  requests: {
+    lookups: { atOnce: 256, waiting: 2_000 },
+    lists: { atOnce: 64, waiting: 1_000 },
+    referrers: { atOnce: 8, waiting: 1_000 },
+  },
 };
 
 /** A gateway gives up after 30 s, and its answer is none that clients read. */

@@ -10,15 +10,13 @@ const defaultPage = 100;
 
 /** `/v2/<name>/referrers/<digest>`: the manifests about another one (end-12a, end-12b). */
 export const referrers: Operations<'referrers'> = {
-  async GET({ ctx, target: { name, digest }, registry, query, bodies }) {
+  async GET({ ctx, target: { name, digest }, registry, query }) {
     const { n, last } = parsePage(query, defaultPage);
     // An empty one, as of a shell variable that is not set, is no filter.
     const type = readOnce(query, 'artifactType') ?? '';
     const artifactType = type === '' ? undefined : type;
     const page = { n, last: last === '' ? undefined : parseDigest(last) };
-    // In its turn, as a body is: annotations may have megabytes.
-    const list = async () => await registry.referrers.list(name, digest, page, artifactType);
-    const { descriptors, next } = await bodies.run(list);
+    const { descriptors, next } = await registry.referrers.list(name, digest, page, artifactType);
     // Also where there is no such repository: 404 would say that there is no such endpoint ("Listing Referrers").
     if (artifactType !== undefined) ctx.set('OCI-Filters-Applied', 'artifactType');
     if (next !== undefined) {

@@ -7,6 +7,7 @@ import { FilesystemStore } from '../lib/storage/filesystem.ts';
 import type { ObjectStore } from '../lib/storage/store.ts';
 import { functionLimits, usualLimits, type Limits } from './limits.ts';
 import { createLogger, rareWarning } from './logging.ts';
+import { RequestLimits } from './request-limits.ts';
 import { Search } from './search-backend.ts';
 import { ConcurrencyLimit } from '../lib/registry/concurrency-limit.ts';
 import { Urls } from './urls.ts';
@@ -30,6 +31,8 @@ export interface Services {
   readonly limits: Limits;
   /** For bodies of requests: each may hold some parts of an upload in memory. */
   readonly bodies: ConcurrencyLimit;
+  /** For requests without bodies. */
+  readonly requests: RequestLimits;
 }
 
 /**
@@ -61,6 +64,7 @@ export async function createServices(
     chunkSize: program === 'functions' && config.dataPlane === undefined ? functionChunk : undefined,
     limits,
     bodies: new ConcurrencyLimit(config.maxUploads, { timeoutMs: limits.queue }),
+    requests: new RequestLimits(limits),
   };
 }
 

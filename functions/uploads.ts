@@ -23,9 +23,11 @@ type UploadCall = Call<'uploads'>;
 export const uploads: Operations<'uploads'> = {
   async POST(call) {
     assertNoId(call);
-    if (await mount(call)) return;
+    const { registry, requests, target } = call;
+    if (await requests.lookUp(async () => await mount(call))) return;
     if (await putWhole(call)) return;
-    const id = await call.registry.uploads.start(call.target.name, readAlgorithm(call.query));
+    const algorithm = readAlgorithm(call.query);
+    const id = await requests.lookUp(async () => await registry.uploads.start(target.name, algorithm));
     sendEmpty(call.ctx, 202);
     tellState(call, id, 0);
     // Clients that choose the size of their chunks choose this (end-4a).

@@ -49,7 +49,7 @@ const failures = {
   BUSY: {
     code: 'UNAVAILABLE',
     status: 503,
-    message: 'the registry is taking as many uploads as it can; try again',
+    message: 'the registry is busy with as many requests as it can; try again',
   },
   // The codes of docker's that it does not try again after are none for this.
   TOO_SLOW: {

@@ -10,12 +10,14 @@ import type { ObjectStore } from '../storage/store.ts';
 import type { Blobs } from './blobs.ts';
 import { digestOf } from './content-hash.ts';
 import { blobData, revisionLink } from './layout.ts';
+import { ConcurrencyLimit } from './concurrency-limit.ts';
 import { inParallel } from './in-parallel.ts';
 import { exists, writeLink } from './links.ts';
 import { loadManifest, ManifestCache, StoredManifest } from './manifest-cache.ts';
 import type { Referrers } from './referrers.ts';
 import { isRequired, type RequiredPlatforms } from './required-platforms.ts';
 import { readSigned } from './signatures.ts';
+import { SingleFlight } from './single-flight.ts';
 import type { Tags } from './tags.ts';
 import type { Tag } from '../protocol/tags.ts';
 
@@ -46,6 +48,9 @@ export interface PushOptions {
   readonly conditions?: Conditions;
 }
 
+/** Manifests read at once: how large one is shows only then. */
+const parallelLoads = 32;
+
 /** Existence checks under way at once for one manifest. */
 const parallelChecks = 32;
 
@@ -57,7 +62,9 @@ export class Manifests {
   readonly #referrers: Referrers;
   readonly #requiredPlatforms: RequiredPlatforms;
   readonly #cache = new ManifestCache();
-  readonly #reads = new Map<Digest, Promise<StoredManifest | undefined>>();
+  /** Many requests for one manifest at once read it once: each could have megabytes. */
+  readonly #reads = new SingleFlight<Digest, StoredManifest | undefined>();
+  readonly #loads = new ConcurrencyLimit(parallelLoads);
 
   constructor(store: ObjectStore, { blobs, tags, referrers, requiredPlatforms }: ManifestsOptions) {
     this.#store = store;
@@ -202,17 +209,9 @@ export class Manifests {
       : { info: { digest, mediaType: signedManifestType, size: signed.byteLength }, bytes: signed };
   }
 
-  /** Many requests for one manifest at once read it once: each could have megabytes. */
   async #stored(digest: Digest): Promise<StoredManifest | undefined> {
-    const cached = this.#cache.get(digest);
-    if (cached !== undefined) return cached;
-    const underWay = this.#reads.get(digest) ?? this.#load(digest);
-    this.#reads.set(digest, underWay);
-    try {
-      return await underWay;
-    } finally {
-      this.#reads.delete(digest);
-    }
+    const load = async () => await this.#loads.run(async () => await this.#load(digest));
+    return this.#cache.get(digest) ?? (await this.#reads.run(digest, load));
   }
 
   async #load(digest: Digest): Promise<StoredManifest | undefined> {

@@ -31,6 +31,7 @@ import { inParallel } from './in-parallel.ts';
 import { exists, orUndefined, readable } from './links.ts';
 import { loadManifest, maxStoredSize } from './manifest-cache.ts';
 import { objectsBelow } from './objects-below.ts';
+import { SingleFlight } from './single-flight.ts';
 import type { Tags } from './tags.ts';
 
 /** Manifests or entries read at once. Most have some hundred bytes, few have megabytes: see {@link maxBatchBytes}. */
@@ -95,7 +96,7 @@ export class Referrers {
   readonly #store: ObjectStore;
   readonly #tags: Tags;
   /** First scans under way: many queries at once share one. */
-  readonly #scans = new Map<RepositoryName, Promise<unknown>>();
+  readonly #scans = new SingleFlight<RepositoryName, unknown>();
   /** By repository and subject, the list at the tag that was looked at last. */
   readonly #tagged = new Map<string, Digest>();
 
@@ -222,13 +223,7 @@ export class Referrers {
   async #assureScan(name: RepositoryName): Promise<void> {
     const scan = await this.#scanned(name);
     if (scan?.at !== undefined) return;
-    const underWay = this.#scans.get(name) ?? this.#scan(name, scan ?? unscanned);
-    this.#scans.set(name, underWay);
-    try {
-      await underWay;
-    } finally {
-      this.#scans.delete(name);
-    }
+    await this.#scans.run(name, async () => await this.#scan(name, scan ?? unscanned));
   }
 
   /** @returns undefined where there is no index yet */

@@ -10,6 +10,9 @@ const { DatabaseSync: Database } = process.getBuiltinModule('node:sqlite');
 /** How long a use waits for others, in milliseconds. */
 const defaultPatience = 10_000;
 
+/** How many of this process may wait at once: more than get their turn in that time, and each holds a push in memory. */
+const maxWaiting = 1_000;
+
 /** Bounds of the waits between two tries, in milliseconds; random, so that those who wait do not meet again and again. */
 const wait = { shortest: 5, longest: 25 };
 
@@ -127,6 +130,10 @@ export class FileLock {
     deadline: number,
     act: () => Promise<T>,
   ): Promise<T> {
+    if (queue.waiting >= maxWaiting)
+      throw this.#error(
+        `is waited for by ${maxWaiting} others of this process; npm run reindex makes up for what is missed`,
+      );
     if (!(await queue.acquire(mode, deadline))) throw this.#held();
     try {
       return await act();

@@ -13,11 +13,17 @@ interface Waiter {
 export class ReadWriteLock {
   #holders = 0;
   #exclusive = false;
-  #queue: Waiter[] = [];
+  /** In the order they came. */
+  readonly #queue = new Set<Waiter>();
 
   /** How many hold it now. */
   get holders(): number {
     return this.#holders;
+  }
+
+  /** How many wait for it now. */
+  get waiting(): number {
+    return this.#queue.size;
   }
 
   /**
@@ -26,7 +32,7 @@ export class ReadWriteLock {
    * @returns false when the lock was not to be had by then
    */
   async acquire(mode: LockMode, deadline: number): Promise<boolean> {
-    if (this.#queue.length === 0 && this.#admits(mode)) {
+    if (this.#queue.size === 0 && this.#admits(mode)) {
       this.#enter(mode);
       return true;
     }
@@ -37,9 +43,9 @@ export class ReadWriteLock {
         resolve(true);
       },
     };
-    this.#queue.push(waiter);
+    this.#queue.add(waiter);
     const giveUp = () => {
-      this.#queue = this.#queue.filter((one) => one !== waiter);
+      this.#queue.delete(waiter);
       // It may have been the only one in the way of those behind it.
       this.#advance();
       resolve(false);
@@ -60,12 +66,9 @@ export class ReadWriteLock {
   }
 
   #advance(): void {
-    for (
-      let first = this.#queue[0];
-      first !== undefined && this.#admits(first.mode);
-      first = this.#queue[0]
-    ) {
-      this.#queue.shift();
+    for (const first of this.#queue) {
+      if (!this.#admits(first.mode)) return;
+      this.#queue.delete(first);
       this.#enter(first.mode);
       first.admit();
     }

@@ -201,6 +201,25 @@ describe('a lock of a file', () => {
     }
   });
 
+  it('lets a thousand wait for it, and refuses more at once', async () => {
+    let done = 0;
+    let outcomes: Promise<unknown> = Promise.resolve();
+    await whileHeld('exclusive', async () => {
+      const waiting = Array.from({ length: 1_000 }, async () => {
+        await lock.exclusive(async () => {
+          await nothing();
+          done++;
+        });
+      });
+      await assert.rejects(lock.exclusive(nothing), /is waited for by 1000 others .* npm run reindex/);
+      await assert.rejects(lock.exclusive(nothing), LockError);
+      outcomes = Promise.all(waiting);
+    });
+    await outcomes;
+    // None of those that were let wait was lost.
+    assert.equal(done, 1_000);
+  });
+
   const isUnusable = (what: RegExp) => (error: unknown) =>
     error instanceof LockError && error.message.includes(path) && what.test(error.message);
 

@@ -5,6 +5,7 @@ import { writeFile } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it, mock } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { runToEnd } from '../infra/run-node.ts';
 import { testCertificate, testKey } from '../servers/certificate.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
@@ -75,6 +76,27 @@ describe('a MariaDB that speaks TLS', requires('mariadbd'), () => {
     assert.match(output, /certificate of the server of SEARCH_BACKEND_MYSQL/);
     assert.ok(!output.includes(server.password));
   });
+});
+
+it('a server of MySQL that says nothing has 256 requests wait for it, and others fail at once', async () => {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const backend = mysqlSearch(`user:password@tcp(127.0.0.1:${port})/database?timeout=2s`);
+  const failed: unknown[] = [];
+  const asked = Array.from({ length: 300 }, async () => {
+    await backend.list(all).catch((error: unknown) => failed.push((error as Error).cause));
+  });
+  await delay(500);
+  // Each of four connections is waited for by the one it is made for.
+  assert.equal(failed.length, 300 - 256 - 4);
+  for (const error of failed) assert.match(String(error), /too many requests wait for the server/);
+  for (const socket of sockets) socket.destroy();
+  server.close();
+  await Promise.all(asked);
+  assert.equal(failed.length, 300);
+  await backend.close();
 });
 
 describe('a network that forgets connections to MariaDB', requires('mariadbd'), () => {
