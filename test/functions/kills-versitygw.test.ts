@@ -2,4 +2,4 @@ import { onVersitygw } from '../servers/buckets.ts';
 import { killsOn } from './kills.ts';
 
 // On SCS between all of them.
-killsOn(onVersitygw, 'server', 4);
+killsOn(onVersitygw, 'server', 8);

@@ -1,4 +1,5 @@
 import { onMinio } from '../servers/buckets.ts';
 import { soakOn } from './on-buckets.ts';
 
-soakOn(onMinio, { seed: 4, steps: 2000 });
+// npm run soak does many more.
+soakOn(onMinio, { seed: 4, steps: 1000 });
