@@ -1,6 +1,8 @@
 import './require-node.ts';
 import type { Logger } from 'pino';
 import { ConfigError, loadConfig, type Config } from '../lib/config.ts';
+import type { OnDamaged } from '../lib/storage/store.ts';
+import { damageLog } from './damage.ts';
 import { createLogger } from './logging.ts';
 
 /** What is run by a schedule, without a request. */
@@ -8,7 +10,7 @@ export interface Job<Parts> {
   /** For the log: `sweep`. */
   readonly name: string;
   /** Makes what the work is done with. */
-  readonly start: (config: Config) => Promise<Parts>;
+  readonly start: (config: Config, onDamaged: OnDamaged) => Promise<Parts>;
   readonly run: (parts: Parts, log: Logger) => Promise<void>;
 }
 
@@ -21,7 +23,8 @@ export function scheduled<Parts>({ name, start, run }: Job<Parts>): () => Promis
   const make = async () => {
     try {
       const config = loadConfig('maintenance');
-      return { parts: await start(config), log: createLogger(config.logLevel) };
+      const log = createLogger(config.logLevel);
+      return { parts: await start(config, damageLog(log)), log };
     } catch (error) {
       // It may succeed next time, such as when the storage was out of reach.
       made = undefined;

@@ -4,7 +4,8 @@ import { Capabilities } from '../lib/registry/capabilities.ts';
 import { createRegistry, type Registry } from '../lib/registry/registry.ts';
 import type { BucketConfig, StorageConfig } from '../lib/storage-config.ts';
 import { FilesystemStore } from '../lib/storage/filesystem.ts';
-import type { ObjectStore } from '../lib/storage/store.ts';
+import type { ObjectStore, OnDamaged } from '../lib/storage/store.ts';
+import { damageLog } from './damage.ts';
 import { functionLimits, usualLimits, type Limits } from './limits.ts';
 import { createLogger, rareWarning } from './logging.ts';
 import { RequestLimits } from './request-limits.ts';
@@ -49,7 +50,8 @@ export async function createServices(
   const warn = (message: string) => {
     log.warn(message);
   };
-  const store = await openStore(config.storage, { check: program !== 'functions', warn });
+  const onDamaged = damageLog(log);
+  const store = await openStore(config.storage, { check: program !== 'functions', warn, onDamaged });
   const registry = createRegistry(store, config);
   return {
     registry,
@@ -80,15 +82,21 @@ interface OpenOptions {
   readonly check: boolean;
   /** Is told of what is wrong and does not keep the store from working. */
   readonly warn?: (message: string) => void;
+  readonly onDamaged?: OnDamaged;
 }
 
 /**
  * Opens the store that is configured.
  * @throws StoreUnavailable when `check` is asked for and the storage does not answer as it should
  */
-export async function openStore(storage: StorageConfig, { check, warn }: OpenOptions): Promise<ObjectStore> {
-  if (storage.kind === 'filesystem') return await FilesystemStore.open(storage.rootDirectory);
+export async function openStore(
+  storage: StorageConfig,
+  { check, warn, onDamaged }: OpenOptions,
+): Promise<ObjectStore> {
+  if (storage.kind === 'filesystem')
+    return await FilesystemStore.open(storage.rootDirectory, { warn, onDamaged });
   const store = await openBucket(storage, warn);
+  if (onDamaged !== undefined) store.onDamaged = onDamaged;
   if (check) await store.check();
   return store;
 }

@@ -7,7 +7,7 @@ import { openStore } from './services.ts';
 /** Removes uploads that were given up. */
 export const handler = scheduled({
   name: 'sweep',
-  start: async ({ storage }) => await openStore(storage, { check: false }),
+  start: async ({ storage }, onDamaged) => await openStore(storage, { check: false, onDamaged }),
   run,
 });
 

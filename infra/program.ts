@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { namingDamage } from '../functions/damage.ts';
 import { ConfigError } from '../lib/config.ts';
 import { RegistryError } from '../lib/protocol/errors.ts';
 import type { StorageConfig } from '../lib/storage-config.ts';
@@ -37,6 +38,11 @@ export function assertThere(storage: StorageConfig): void {
       `there is no folder ${storage.rootDirectory}; check REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY`,
     );
 }
+
+/** Names what is damaged on standard error. */
+export const onDamaged = namingDamage((message, error) => {
+  console.error(error instanceof Error ? `${message}: ${reasonOf(error)}` : message);
+});
 
 /** A number with what it counts. */
 export function count(number: number, noun: string, plural = `${noun}s`): string {

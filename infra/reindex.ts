@@ -11,7 +11,7 @@ import { createRegistry } from '../lib/registry/registry.ts';
 import { repairReferrers } from '../lib/registry/repair.ts';
 import type { Reindexed } from '../lib/search/search-backend.ts';
 import { describeStorage } from '../lib/storage-config.ts';
-import { assertThere, count, runProgram, UsageError } from './program.ts';
+import { assertThere, count, onDamaged, runProgram, UsageError } from './program.ts';
 
 const usage = `Usage: npm run reindex
 
@@ -28,14 +28,14 @@ await runProgram('The reindex', usage, async () => {
 
 async function reindex({ storage, search }: Config): Promise<void> {
   assertThere(storage);
-  const registry = createRegistry(await openStore(storage, { check: false }));
+  const registry = createRegistry(await openStore(storage, { check: false, onDamaged }));
   if (search.kind === 'bucket')
     console.log('SEARCH_BACKEND is not set: the bucket itself is the list, and needs no reindex');
   else {
     console.log(`comparing the list with the repositories in ${describeStorage(storage)}`);
     await reindexList(new Search(search, registry));
   }
-  const { repositories, added, removed } = await repairReferrers(registry, true);
+  const { repositories, added, removed } = await repairReferrers(registry, { full: true, onDamaged });
   const names = count(repositories, 'repository', 'repositories');
   console.log(`the referrers of ${names} are right: ${added} added, ${removed} removed`);
 }

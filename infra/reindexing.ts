@@ -27,6 +27,11 @@ async function reindexUntilDone(
 ): Promise<void> {
   while (!signal.aborted) {
     try {
+      const { readOnly } = await search.backend();
+      if (readOnly !== undefined) {
+        log.warn(readOnly);
+        return;
+      }
       const reindexed = await search.reindex({ signal });
       if (reindexed !== undefined) log.info({ reindexed }, 'the list of repositories is that of the bucket');
       return;

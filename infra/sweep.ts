@@ -15,7 +15,7 @@ import {
   type Removed,
 } from '../lib/registry/sweep.ts';
 import { describeStorage } from '../lib/storage-config.ts';
-import { assertThere, count, runProgram, UsageError } from './program.ts';
+import { assertThere, count, onDamaged, runProgram, UsageError } from './program.ts';
 
 const usage = `Usage: npm run sweep -- [--dry-run] [--older-than AGE]
 
@@ -43,7 +43,7 @@ async function main({ dryRun, age }: Options): Promise<number> {
   // Its check writes an object, and the listing soon shows what is wrong.
   const { storage } = loadConfig('maintenance');
   assertThere(storage);
-  const store = await openStore(storage, { check: false });
+  const store = await openStore(storage, { check: false, onDamaged });
   console.log(`looking for abandoned uploads in ${describeStorage(storage)}`);
   const totals = new SweepTotals();
   const failures: NotSwept[] = [];

@@ -1,7 +1,8 @@
 import { isRepositoryName, parseRepositoryName, type RepositoryName } from '../protocol/names.ts';
 import { maxPage, type Page } from '../protocol/pages.ts';
-import type { ObjectStore } from '../storage/store.ts';
+import { ObjectUnreadable, type ListOptions, type ObjectStore } from '../storage/store.ts';
 import { repositoriesPrefix, repositoryDelimiter, repositoryPrefix } from './layout.ts';
+import { readable } from './links.ts';
 import { namesInOrder, type NamePage } from './name-order.ts';
 
 /** The repositories of a bucket. */
@@ -28,7 +29,10 @@ export class Catalog {
         entriesPerName: 1,
         isName: isRepositoryName,
         entries: ({ prefixes }) => prefixes,
-        exists: async (name) => await this.has(name as RepositoryName),
+        exists: async (name) => {
+          const key = repositoryPrefix(name as RepositoryName);
+          return (await readable(this.#store, key, this.#any(key, { passOver: true }))) ?? false;
+        },
       },
       page,
     );
@@ -45,8 +49,19 @@ export class Catalog {
     }
   }
 
-  /** Whether anything lies below a repository. */
+  /** Whether anything lies below a repository; so it is taken to be where that cannot be read. */
   async has(name: RepositoryName): Promise<boolean> {
-    return (await this.#store.list({ prefix: repositoryPrefix(name), limit: 1 })).objects.length > 0;
+    const key = repositoryPrefix(name);
+    try {
+      return await this.#any(key);
+    } catch (error) {
+      if (!(error instanceof ObjectUnreadable)) throw error;
+      this.#store.onDamaged?.(key, error);
+      return true;
+    }
+  }
+
+  async #any(prefix: string, options: Pick<ListOptions, 'passOver'> = {}): Promise<boolean> {
+    return (await this.#store.list({ prefix, limit: 1, ...options })).objects.length > 0;
   }
 }

@@ -1,6 +1,12 @@
 import { parseDigest, type Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
-import { ObjectNotFound, ObjectTooLarge, type ObjectStore, type PutOptions } from '../storage/store.ts';
+import {
+  ObjectNotFound,
+  ObjectTooLarge,
+  ObjectUnreadable,
+  type ObjectStore,
+  type PutOptions,
+} from '../storage/store.ts';
 
 /** A link is a digest in text; distribution's has no line end, but hands have edited buckets. */
 const maxLinkSize = 1024;
@@ -51,17 +57,35 @@ export async function orUndefined<T>(read: Promise<T>): Promise<T | undefined> {
 }
 
 /**
- * The result of a read, or undefined where what it is about does not exist, was altered, or is too large: for one of many,
- * which is not to hide the others.
+ * The result of a read of one of many objects, which is not to hide the others: undefined where it does not exist, and where
+ * it is damaged or cannot be read, which the store's `onDamaged` is told.
  */
-export async function readable<T>(reading: Promise<T>): Promise<T | undefined> {
+export async function readable<T>(
+  store: ObjectStore,
+  key: string,
+  reading: Promise<T>,
+): Promise<T | undefined> {
   try {
-    return await reading;
+    return await orUndefined(reading);
   } catch (error) {
-    const isDamaged = error instanceof RegistryError && error.failure === 'UNKNOWN';
-    if (isDamaged || error instanceof ObjectNotFound || error instanceof ObjectTooLarge) return undefined;
-    throw error;
+    if (!isDamage(error)) throw error;
+    store.onDamaged?.(key, error);
+    return undefined;
   }
+}
+
+/** The same of whether an object exists. */
+export async function readablyExists(store: ObjectStore, key: string): Promise<boolean> {
+  return (await readable(store, key, store.head(key))) !== undefined;
+}
+
+/** Whether an error is about one object alone: it was altered, is larger than any of its kind, or cannot be read. */
+export function isDamage(error: unknown): boolean {
+  return (
+    (error instanceof RegistryError && error.failure === 'UNKNOWN') ||
+    error instanceof ObjectTooLarge ||
+    error instanceof ObjectUnreadable
+  );
 }
 
 function linkedDigest(bytes: Buffer, key: string): Digest {

@@ -1,16 +1,16 @@
-import type { ObjectInfo, ObjectStore } from '../storage/store.ts';
+import type { ListOptions, ObjectInfo, ObjectStore } from '../storage/store.ts';
 
 /**
  * Every object whose key begins so, in the order of keys, a request for each thousand.
- * @param after only those after this key
+ * @param options only those after a key; whether what cannot be read is passed over
  */
 export async function* objectsBelow(
   store: ObjectStore,
   prefix: string,
-  after = '',
+  { startAfter = '', passOver = false }: Pick<ListOptions, 'startAfter' | 'passOver'> = {},
 ): AsyncGenerator<ObjectInfo, void> {
-  for (let next: string | undefined = after; next !== undefined;) {
-    const listing = await store.list({ prefix, startAfter: next });
+  for (let next: string | undefined = startAfter; next !== undefined;) {
+    const listing = await store.list({ prefix, startAfter: next, passOver });
     yield* listing.objects;
     next = listing.next;
   }

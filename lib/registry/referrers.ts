@@ -9,13 +9,7 @@ import {
   type Referrer,
   type ReferrerDescriptor,
 } from '../protocol/referrers.ts';
-import {
-  ObjectNotFound,
-  ObjectTooLarge,
-  StoreError,
-  type ObjectInfo,
-  type ObjectStore,
-} from '../storage/store.ts';
+import { ObjectNotFound, StoreError, type ObjectInfo, type ObjectStore } from '../storage/store.ts';
 import {
   blobData,
   parseReferrerKey,
@@ -26,13 +20,15 @@ import {
   revisionLink,
   revisionsPrefix,
   subjectPrefix,
+  tagLink,
 } from './layout.ts';
 import { inParallel } from './in-parallel.ts';
-import { exists, orUndefined, readable } from './links.ts';
+import { isDamage, readable, readablyExists } from './links.ts';
 import { loadManifest, maxStoredSize } from './manifest-cache.ts';
 import { objectsBelow } from './objects-below.ts';
 import { SingleFlight } from './single-flight.ts';
 import type { Tags } from './tags.ts';
+import { UnsavedReferrers, type Scan } from './unsaved-referrers.ts';
 
 /** Manifests or entries read at once. Most have some hundred bytes, few have megabytes: see {@link maxBatchBytes}. */
 const parallelReads = 16;
@@ -73,14 +69,10 @@ export interface Repaired {
   readonly removed: number;
 }
 
-/** How far the manifests of a repository were looked at. */
-interface Scan {
-  /** When the last complete scan began, in milliseconds since 1970; undefined before there was one. */
-  readonly at: number | undefined;
-  /** The key after which the one that is under way goes on; undefined when none is. */
-  readonly after: string | undefined;
-  /** When that began. */
-  readonly began?: number | undefined;
+/** What keeps an entry, and how far manifests were looked at. */
+interface Keep {
+  readonly entry: (name: RepositoryName, referrer: Referrer) => Promise<void>;
+  readonly scan: (name: RepositoryName, scan: Scan) => Promise<void>;
 }
 
 const unscanned: Scan = { at: undefined, after: undefined };
@@ -99,6 +91,27 @@ export class Referrers {
   readonly #scans = new SingleFlight<RepositoryName, unknown>();
   /** By repository and subject, the list at the tag that was looked at last. */
   readonly #tagged = new Map<string, Digest>();
+  readonly #unsaved = new UnsavedReferrers();
+  /** What fails where it cannot be stored. */
+  readonly #storing: Keep = {
+    entry: async (name, referrer) => {
+      await this.add(name, referrer);
+    },
+    scan: async (name, scan) => {
+      await this.#store.put(referrersScan(name), Buffer.from(JSON.stringify(scan)));
+    },
+  };
+  /** What a query keeps: it does not fail where that cannot be stored. */
+  readonly #remembering: Keep = {
+    entry: async (name, referrer) => {
+      if (!(await this.#isStored(this.#storing.entry(name, referrer)))) this.#remember(name, referrer);
+    },
+    // Stored only where all that was found is.
+    scan: async (name, scan) => {
+      const isStored = !this.#unsaved.hasAny(name) && (await this.#isStored(this.#storing.scan(name, scan)));
+      if (!isStored) this.#unsaved.setScan(name, scan);
+    },
+  };
 
   constructor(store: ObjectStore, tags: Tags) {
     this.#store = store;
@@ -132,9 +145,7 @@ export class Referrers {
     if (last === undefined) await Promise.all([this.#assureScan(name), this.#addTagged(name, subject)]);
     const descriptors: ReferrerDescriptor[] = [];
     let [bytes, read, scanned, next] = [0, 0, 0, last];
-    for await (const some of batches(
-      objectsBelow(this.#store, subjectPrefix(name, subject), next && referrerKey(name, subject, next)),
-    )) {
+    for await (const some of batches(this.#entriesAbout(name, subject, next))) {
       if (scanned >= maxScanned || read > maxReadBytes) return { descriptors, next };
       const entries = await Promise.all(some.map(async (entry) => await this.#read(name, entry)));
       for (const { descriptor, referrer, size } of entries) {
@@ -164,7 +175,7 @@ export class Referrers {
     const scan = await this.#scanned(name);
     if (scan === undefined) return undefined;
     const before = await this.#entries(name);
-    const added = await this.#scan(name, { at: scan.at, after: undefined }, full);
+    const added = await this.#scan(name, { at: scan.at, after: undefined }, this.#storing, full);
     const stale: string[] = [];
     const linked = new Set<Digest>();
     for await (const { key } of objectsBelow(this.#store, revisionsPrefix(name))) {
@@ -179,17 +190,45 @@ export class Referrers {
     return { added, removed: stale.length };
   }
 
+  async #isStored(storing: Promise<void>): Promise<boolean> {
+    try {
+      await storing;
+      return true;
+    } catch (error) {
+      if (error instanceof StoreError) return false;
+      throw error;
+    }
+  }
+
+  #remember(name: RepositoryName, { subject, descriptor: { digest, size } }: Referrer): void {
+    if (this.#unsaved.add(name, subject, digest, size)) return;
+    const error = new Error('there are too many referrers that cannot be stored: some are not shown');
+    this.#store.onDamaged?.(referrersPrefix(name), error);
+  }
+
+  /** What there is about a manifest, after one of it, where that is given. */
+  #entriesAbout(name: RepositoryName, subject: Digest, after: Digest | undefined): AsyncIterable<ObjectInfo> {
+    const startAfter = after === undefined ? '' : referrerKey(name, subject, after);
+    const stored = objectsBelow(this.#store, subjectPrefix(name, subject), { startAfter, passOver: true });
+    return this.#unsaved.mergedInto(stored, name, subject, startAfter);
+  }
+
   /**
    * Takes entries away, and adds again those whose manifest was linked after it was looked for: a push may have come between.
    */
   async #remove(name: RepositoryName, keys: readonly string[]): Promise<void> {
     await this.#store.delete(keys);
     const referrers = keys.flatMap((key) => parseReferrerKey(name, key)?.referrer ?? []);
-    await inParallel(referrers, parallelReads, async (digest) => await this.#addFrom(name, digest));
+    await inParallel(
+      referrers,
+      parallelReads,
+      async (digest) => await this.#addFrom(name, digest, this.#storing),
+    );
   }
 
   async #entries(name: RepositoryName): Promise<string[]> {
-    return await Array.fromAsync(objectsBelow(this.#store, referrersPrefix(name)), ({ key }) => key);
+    const below = objectsBelow(this.#store, referrersPrefix(name), { passOver: true });
+    return await Array.fromAsync(below, ({ key }) => key);
   }
 
   /** An entry, unless its manifest is gone. One that is damaged is made anew. */
@@ -199,13 +238,15 @@ export class Referrers {
   ): Promise<{ descriptor: ReferrerDescriptor | undefined; referrer: Digest | undefined; size: number }> {
     const { subject, referrer } = parseReferrerKey(name, key) ?? {};
     if (subject === undefined || referrer === undefined) return { descriptor: undefined, referrer, size };
-    const [isLinked, bytes] = await Promise.all([
-      exists(this.#store, revisionLink(name, referrer)),
-      readable(this.#store.read(key, 2 * maxStoredSize).then((object) => object.bytes)),
+    const [isLinked, entry] = await Promise.all([
+      readablyExists(this.#store, revisionLink(name, referrer)),
+      readable(this.#store, key, this.#store.read(key, 2 * maxStoredSize)),
     ]);
     if (!isLinked) return { descriptor: undefined, referrer, size };
-    const descriptor = bytes && readDescriptor(bytes, referrer);
-    return { descriptor: descriptor ?? (await this.#restored(name, subject, referrer)), referrer, size };
+    const descriptor = entry && readDescriptor(entry.bytes, referrer);
+    if (descriptor !== undefined) return { descriptor, referrer, size };
+    const restored = await this.#restored(name, subject, referrer);
+    return { descriptor: restored, referrer, size: restored?.size ?? 0 };
   }
 
   async #restored(
@@ -215,21 +256,22 @@ export class Referrers {
   ): Promise<ReferrerDescriptor | undefined> {
     const referrer = await this.#referrerIn(digest);
     if (referrer?.subject !== subject) return undefined;
-    await this.add(name, referrer);
+    if (!this.#unsaved.has(name, subject, digest)) await this.#remembering.entry(name, referrer);
     return referrer.descriptor;
   }
 
   /** Looks once at the manifests that were there before anybody asked. */
   async #assureScan(name: RepositoryName): Promise<void> {
-    const scan = await this.#scanned(name);
+    const scan = this.#unsaved.scanOf(name) ?? (await this.#scanned(name));
     if (scan?.at !== undefined) return;
-    await this.#scans.run(name, async () => await this.#scan(name, scan ?? unscanned));
+    await this.#scans.run(name, async () => await this.#scan(name, scan ?? unscanned, this.#remembering));
   }
 
   /** @returns undefined where there is no index yet */
   async #scanned(name: RepositoryName): Promise<Scan | undefined> {
+    const key = referrersScan(name);
     try {
-      const { bytes } = await this.#store.read(referrersScan(name), 4096);
+      const { bytes } = await this.#store.read(key, 4096);
       const scan = JSON.parse(bytes.toString('utf8')) as Readonly<Record<string, unknown>>;
       const { at, after, began } = scan;
       const isTime = (time: unknown): time is number => typeof time === 'number' && time <= Date.now();
@@ -241,8 +283,10 @@ export class Referrers {
     } catch (error) {
       if (error instanceof ObjectNotFound) return undefined;
       // Damaged: it begins anew.
-      if (error instanceof ObjectTooLarge || !(error instanceof StoreError)) return unscanned;
-      throw error;
+      if (!(error instanceof StoreError)) return unscanned;
+      if (!isDamage(error)) throw error;
+      this.#store.onDamaged?.(key, error);
+      return unscanned;
     }
   }
 
@@ -252,22 +296,29 @@ export class Referrers {
    * @param full whether it reads all
    * @returns how many entries were missing
    */
-  async #scan(name: RepositoryName, { at, after, began = Date.now() }: Scan, full = false): Promise<number> {
-    const save = async (scan: Scan) => {
-      await this.#store.put(referrersScan(name), Buffer.from(JSON.stringify(scan)));
-    };
+  async #scan(
+    name: RepositoryName,
+    { at, after, began = Date.now() }: Scan,
+    keep: Keep,
+    full = false,
+  ): Promise<number> {
     const isFresh = ({ lastModified }: ObjectInfo) =>
       full || at === undefined || lastModified.getTime() > at - slack;
+    const options = { startAfter: after ?? '', passOver: true };
+    const links = objectsBelow(this.#store, revisionsPrefix(name), options);
     let [added, found] = [0, 0];
-    for await (const some of batches(objectsBelow(this.#store, revisionsPrefix(name), after))) {
+    for await (const some of batches(links)) {
       const digests = some.filter(isFresh).flatMap(({ key }) => parseRevisionLink(name, key) ?? []);
-      const news = await Promise.all(digests.map(async (digest) => await this.#addLinked(name, digest)));
+      const news = await Promise.all(
+        digests.map(async (digest) => await this.#addLinked(name, digest, keep)),
+      );
       added += news.filter(Boolean).length;
       found += some.length;
-      if (found % 1000 < some.length && found >= 1000) await save({ at, after: some.at(-1)?.key, began });
+      if (found % 1000 < some.length && found >= 1000)
+        await keep.scan(name, { at, after: some.at(-1)?.key, began });
     }
     // A repository that is not there is not made by a question about it.
-    if (found > 0 || after !== undefined) await save({ at: began, after: undefined });
+    if (found > 0 || after !== undefined) await keep.scan(name, { at: began, after: undefined });
     return added;
   }
 
@@ -276,11 +327,13 @@ export class Referrers {
     const index = await this.#taggedIndex(name, subject);
     const known = `${name} ${subject}`;
     if (index === undefined || this.#tagged.get(known) === index) return;
-    const bytes = await readable(loadManifest(this.#store, index));
+    const bytes = await this.#manifest(index);
     const digests = bytes === undefined ? [] : [...new Set(readIndexed(bytes))].slice(0, maxTagged);
     for (let at = 0, read = 0; at < digests.length && read <= maxReadBytes; at += parallelUnknown) {
       const some = digests.slice(at, at + parallelUnknown);
-      const sizes = await Promise.all(some.map(async (digest) => await this.#addFrom(name, digest, subject)));
+      const sizes = await Promise.all(
+        some.map(async (digest) => await this.#addFrom(name, digest, this.#remembering, subject)),
+      );
       read += sizes.reduce((sum, size) => sum + size, 0);
     }
     if (this.#tagged.size >= rememberedTags) this.#tagged.clear();
@@ -288,8 +341,9 @@ export class Referrers {
   }
 
   async #taggedIndex(name: RepositoryName, subject: Digest): Promise<Digest | undefined> {
-    const link = await readable(this.#tags.resolve(name, referrersTag(subject)));
-    return link !== undefined && (await exists(this.#store, revisionLink(name, link.digest)))
+    const tag = referrersTag(subject);
+    const link = await readable(this.#store, tagLink(name, tag), this.#tags.resolve(name, tag));
+    return link !== undefined && (await readablyExists(this.#store, revisionLink(name, link.digest)))
       ? link.digest
       : undefined;
   }
@@ -299,27 +353,37 @@ export class Referrers {
    * @param subject which it must be about, if given
    * @returns the bytes of the manifest; 0 where there was nothing to read
    */
-  async #addFrom(name: RepositoryName, digest: Digest, subject?: Digest): Promise<number> {
-    if (subject !== undefined && (await exists(this.#store, referrerKey(name, subject, digest)))) return 0;
-    const head = await orUndefined(this.#store.head(blobData(digest)));
-    if (head === undefined || !(await exists(this.#store, revisionLink(name, digest)))) return 0;
-    await this.#addLinked(name, digest, subject);
+  async #addFrom(name: RepositoryName, digest: Digest, keep: Keep, subject?: Digest): Promise<number> {
+    if (subject !== undefined && (await this.#isKnown(name, subject, digest))) return 0;
+    const data = blobData(digest);
+    const head = await readable(this.#store, data, this.#store.head(data));
+    if (head === undefined || !(await readablyExists(this.#store, revisionLink(name, digest)))) return 0;
+    await this.#addLinked(name, digest, keep, subject);
     return head.size;
   }
 
+  async #isKnown(name: RepositoryName, subject: Digest, referrer: Digest): Promise<boolean> {
+    if (this.#unsaved.has(name, subject, referrer)) return true;
+    return await readablyExists(this.#store, referrerKey(name, subject, referrer));
+  }
+
   /** Adds an entry for a manifest that the repository has. @returns whether there was none */
-  async #addLinked(name: RepositoryName, digest: Digest, subject?: Digest): Promise<boolean> {
+  async #addLinked(name: RepositoryName, digest: Digest, keep: Keep, subject?: Digest): Promise<boolean> {
     const referrer = await this.#referrerIn(digest);
     if (referrer === undefined) return false;
     if (subject !== undefined && subject !== referrer.subject) return false;
-    if (await exists(this.#store, referrerKey(name, referrer.subject, digest))) return false;
-    await this.add(name, referrer);
+    if (await this.#isKnown(name, referrer.subject, digest)) return false;
+    await keep.entry(name, referrer);
     return true;
   }
 
   async #referrerIn(digest: Digest): Promise<Referrer | undefined> {
-    const bytes = await readable(loadManifest(this.#store, digest));
+    const bytes = await this.#manifest(digest);
     return bytes && readReferrer(bytes, digest);
+  }
+
+  async #manifest(digest: Digest): Promise<Buffer | undefined> {
+    return await readable(this.#store, blobData(digest), loadManifest(this.#store, digest));
   }
 }
 

@@ -1,4 +1,9 @@
+import type { RepositoryName } from '../protocol/names.ts';
+import { InvalidKey, type OnDamaged } from '../storage/store.ts';
 import { inParallel } from './in-parallel.ts';
+import { referrersPrefix } from './layout.ts';
+import { isDamage } from './links.ts';
+import type { Repaired } from './referrers.ts';
 import type { Registry } from './registry.ts';
 
 /** Repositories whose referrers are repaired at once. */
@@ -13,15 +18,24 @@ export interface RepairedReferrers {
 }
 
 /**
- * Puts right the index of referrers of each repository in the bucket that has one.
+ * Puts right the index of referrers of each repository in the bucket that has one. One that is damaged itself is passed over.
  * @param full whether all their manifests are read again, instead of those that were linked since the last time
  */
 export async function repairReferrers(
   { catalog, referrers }: Pick<Registry, 'catalog' | 'referrers'>,
-  full = false,
+  { full = false, onDamaged }: { readonly full?: boolean; readonly onDamaged?: OnDamaged | undefined } = {},
 ): Promise<RepairedReferrers> {
+  const repair = async (name: RepositoryName): Promise<Repaired | undefined> => {
+    try {
+      return await referrers.repair(name, full);
+    } catch (error) {
+      if (!isDamage(error) && !(error instanceof InvalidKey)) throw error;
+      onDamaged?.(referrersPrefix(name), error);
+      return undefined;
+    }
+  };
   const names = await Array.fromAsync(catalog.all());
-  const all = await inParallel(names, parallelRepairs, async (name) => await referrers.repair(name, full));
+  const all = await inParallel(names, parallelRepairs, repair);
   const repaired = all.filter((one) => one !== undefined);
   return {
     repositories: repaired.length,

@@ -23,7 +23,11 @@ export async function readSigned(
   digest: Digest,
   payload: Buffer,
 ): Promise<Buffer | undefined> {
-  const { objects } = await store.list({ prefix: signaturesPrefix(name, digest), limit: maxSignatures });
+  const { objects } = await store.list({
+    prefix: signaturesPrefix(name, digest),
+    limit: maxSignatures,
+    passOver: true,
+  });
   const signatures = await Promise.all(objects.map(async ({ key }) => await readSignature(store, key)));
   return withSignatures(
     payload,
@@ -33,9 +37,10 @@ export async function readSigned(
 
 /** @returns undefined where it is gone or damaged: the others are as good without it */
 async function readSignature(store: ObjectStore, key: string): Promise<Buffer | undefined> {
-  const link = await readable(readLink(store, key));
+  const link = await readable(store, key, readLink(store, key));
   if (link === undefined) return undefined;
-  const blob = await readable(store.read(blobData(link.digest), maxSignature));
+  const data = blobData(link.digest);
+  const blob = await readable(store, data, store.read(data, maxSignature));
   const isWhole = blob && digestOf(blob.bytes, digestParts(link.digest).algorithm) === link.digest;
   return isWhole === true ? blob.bytes : undefined;
 }

@@ -249,7 +249,7 @@ class Sweeper {
 /** The uploads in a bucket with their objects, which lie side by side in a listing. */
 async function* uploadsOf(store: ObjectStore): AsyncGenerator<UploadObjects, void> {
   let upload: UploadObjects | undefined;
-  for await (const object of objectsBelow(store, uploadsPrefix)) {
+  for await (const object of objectsBelow(store, uploadsPrefix, { passOver: true })) {
     const key = parseUploadKey(object.key);
     if (key === undefined) continue;
     if (upload !== undefined && upload.id !== key.id) yield upload;

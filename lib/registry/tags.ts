@@ -21,7 +21,7 @@ import {
   tagsPrefix,
 } from './layout.ts';
 import { inParallel } from './in-parallel.ts';
-import { exists, readLink, writeLink, type Link } from './links.ts';
+import { exists, isDamage, readable, readablyExists, readLink, writeLink, type Link } from './links.ts';
 import { objectsBelow } from './objects-below.ts';
 import { namesInOrder, type NamePage } from './name-order.ts';
 
@@ -53,7 +53,7 @@ export class Tags {
         entriesPerName: 2,
         isName: isTag,
         entries: ({ objects }) => objects.map(({ key }) => key),
-        exists: async (tag) => await exists(this.#store, `${prefix}${tag}${tagLinkSuffix}`),
+        exists: async (tag) => await readablyExists(this.#store, `${prefix}${tag}${tagLinkSuffix}`),
       },
       page,
     );
@@ -61,14 +61,29 @@ export class Tags {
     return tags;
   }
 
-  /** What a tag points at, or undefined when there is none. */
+  /**
+   * What a tag points at, or undefined when there is none.
+   * @throws RegistryError UNKNOWN where its link is damaged: there is a tag, and nobody knows of what
+   */
   async resolve(name: RepositoryName, tag: Tag): Promise<Link | undefined> {
     return await readLink(this.#store, tagLink(name, tag));
   }
 
-  /** The manifest that a tag has; undefined as well where it points at one that is gone, as distribution leaves it. */
+  /**
+   * The manifest that a tag has; undefined as well where it points at one that is gone, as distribution leaves it.
+   * @throws RegistryError PRECONDITION_FAILED where its link is damaged
+   */
   async current(name: RepositoryName, tag: Tag): Promise<Digest | undefined> {
-    return await this.#pointsTo(name, await this.resolve(name, tag));
+    return await this.#pointsTo(name, await this.#resolveConditionally(name, tag));
+  }
+
+  /** No condition holds of a tag that is there with a damaged link; a push without any mends it. */
+  async #resolveConditionally(name: RepositoryName, tag: Tag): Promise<Link | undefined> {
+    try {
+      return await this.resolve(name, tag);
+    } catch (error) {
+      throw isDamage(error) ? preconditionFailed() : error;
+    }
   }
 
   async #pointsTo(name: RepositoryName, link: Link | undefined): Promise<Digest | undefined> {
@@ -97,18 +112,19 @@ export class Tags {
 
   /** @returns what the store is to hold against the link that the conditions were held against */
   async #guard(name: RepositoryName, tag: Tag, conditions: Conditions): Promise<PutOptions> {
-    const link = await this.resolve(name, tag);
+    const link = await this.#resolveConditionally(name, tag);
     assertConditions(conditions, await this.#pointsTo(name, link));
     return link === undefined ? { onlyIfAbsent: true } : { ifMatch: link.etag };
   }
 
-  /** All that there is of a tag, or undefined when there is none. */
+  /** All that there is of a tag, or undefined when there is none. What lies in the place of its link is of it as well. */
   async find(name: RepositoryName, tag: Tag): Promise<StoredTag | undefined> {
-    const [known, past] = await Promise.all([
-      exists(this.#store, tagLink(name, tag)),
-      Array.fromAsync(objectsBelow(this.#store, `${tagsPrefix(name)}${tag}${tagIndexDelimiter}`)),
-    ]);
-    return known ? { link: tagLink(name, tag), past: past.map(({ key }) => key) } : undefined;
+    const link = tagLink(name, tag);
+    const below = objectsBelow(this.#store, `${tagsPrefix(name)}${tag}/`, { passOver: true });
+    const [known, objects] = await Promise.all([exists(this.#store, link), Array.fromAsync(below)]);
+    const keys = objects.map(({ key }) => key);
+    if (!known && !keys.some((key) => key.startsWith(`${link}/`))) return undefined;
+    return { link, past: keys.filter((key) => key !== link) };
   }
 
   /** The tags that point at a manifest now; not those that once did. */
@@ -137,13 +153,13 @@ export class Tags {
   async #pointsAt({ link, past, etag }: ListedTag, digest: Digest): Promise<boolean> {
     if (md5(digest) === etag) return true;
     if (past.some((key) => md5(digestOfPast(key)) === etag)) return false;
-    return (await readLink(this.#store, link))?.digest === digest;
+    return (await readable(this.#store, link, readLink(this.#store, link)))?.digest === digest;
   }
 
   /** Every tag of a repository that has a link, from one listing. */
   async #all(name: RepositoryName): Promise<ListedTag[]> {
     const prefix = tagsPrefix(name);
-    const objects = await Array.fromAsync(objectsBelow(this.#store, prefix));
+    const objects = await Array.fromAsync(objectsBelow(this.#store, prefix, { passOver: true }));
     const past = new Map<string, string[]>();
     for (const { key } of objects) {
       const [tag = ''] = key.slice(prefix.length).split('/', 1);
@@ -161,7 +177,7 @@ export class Tags {
 
   /** A repository is known once anything lies below it, and stays so after its last tag goes. */
   async #assertRepository(name: RepositoryName): Promise<void> {
-    const { objects } = await this.#store.list({ prefix: repositoryPrefix(name), limit: 1 });
+    const { objects } = await this.#store.list({ prefix: repositoryPrefix(name), limit: 1, passOver: true });
     if (objects.length === 0) throw new RegistryError('NAME_UNKNOWN', undefined, [{ name }]);
   }
 }

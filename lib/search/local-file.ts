@@ -8,7 +8,7 @@ import type { Page } from '../protocol/pages.ts';
 import { inParallel } from '../registry/in-parallel.ts';
 import type { NamePage } from '../registry/name-order.ts';
 import { assertInTime } from '../storage/deadline.ts';
-import { ignoring } from '../storage/file-errors.ts';
+import { hasCode, ignoring } from '../storage/file-errors.ts';
 import { compareKeys } from '../storage/store.ts';
 import { FileLock, LockError } from './file-lock.ts';
 import { firstAfter, isSame, ListFile, ownerless, type NameList } from './list-file.ts';
@@ -28,6 +28,9 @@ const turnOfOthers = 50;
 /** What names the file. */
 const setting = 'SEARCH_BACKEND_LOCAL';
 
+/** What a file system says that is read-only or full. */
+const withoutWrites: readonly string[] = ['EROFS', 'ENOSPC', 'EDQUOT'];
+
 type Progress = (done: number, total: number) => void;
 
 /**
@@ -35,19 +38,23 @@ type Progress = (done: number, total: number) => void;
  * the file: they lock `<file>.lock` beside it. Nothing is kept but the names as last read, while the file is unchanged.
  */
 export class LocalFile implements SearchBackend {
+  readonly readOnly: string | undefined;
   readonly #file: ListFile;
-  readonly #lock: FileLock;
+  /** None of a file that cannot be changed here: the lock is a file as well. */
+  readonly #lock: FileLock | undefined;
   /** Many readers meet a change at the same time, and many pushes are of names that are there. */
   readonly #reading = new SharedRead(async () => await this.#locked('shared', () => this.#read()));
   #cache: NameList | undefined;
 
-  private constructor(file: ListFile, lock: FileLock) {
+  private constructor(file: ListFile, lock: FileLock | undefined, readOnly?: string) {
     this.#file = file;
     this.#lock = lock;
+    this.readOnly = readOnly;
   }
 
   /**
-   * Makes the file, its folder and its lock where they are missing. Waits while another process has the lock alone.
+   * Makes the file, its folder and its lock where they are missing. Waits while another process has the lock alone. On a file
+   * system that is read-only or full it is opened all the same, to be read.
    * @param patience milliseconds to wait for others that have the lock; also for a read that is under way, before the own
    * @throws Error saying what to do when the file or its lock cannot be used
    */
@@ -59,6 +66,8 @@ export class LocalFile implements SearchBackend {
       return new LocalFile(new ListFile(real), lock);
     } catch (cause) {
       if (cause instanceof LockError) throw adviceOn(cause);
+      if (hasCode(cause, withoutWrites))
+        return new LocalFile(new ListFile(resolve(path)), undefined, readOnlyBecause(path, cause));
       throw new Error(
         `${setting}: ${path} cannot be used (${String(cause)}): set it to a file that the registry may ` +
           'read and write, in a folder in which it may make others, or make it so.',
@@ -98,6 +107,7 @@ export class LocalFile implements SearchBackend {
    * several steps, each of which leaves a list with all that the bucket has.
    */
   async reindex(bucket: BucketNames, onProgress: Progress = () => undefined): Promise<Reindexed> {
+    if (this.#lock === undefined) throw unavailable(new Error(this.readOnly));
     const before = (await this.#reading.get())?.names ?? [];
     const listed = new Set<string>();
     for await (const name of bucket.all()) if (isRepositoryName(name)) listed.add(name);
@@ -141,7 +151,7 @@ export class LocalFile implements SearchBackend {
   }
 
   async close(): Promise<void> {
-    this.#lock.close();
+    this.#lock?.close();
     await Promise.resolve();
   }
 
@@ -179,6 +189,10 @@ export class LocalFile implements SearchBackend {
   }
 
   async #locked<T>(kind: 'shared' | 'exclusive', act: () => Promise<T>): Promise<T> {
+    if (this.#lock === undefined) {
+      if (kind === 'shared') return await act();
+      throw unavailable(new Error(this.readOnly));
+    }
     try {
       return await this.#lock[kind](act);
     } catch (error) {
@@ -256,6 +270,10 @@ async function reached<T>(work: Promise<T>): Promise<T> {
 /** What a lock says knows the file, but not how that came to be it. */
 function adviceOn(cause: LockError): Error {
   return new Error(`${setting}: ${cause.message}`, { cause: cause.cause });
+}
+
+function readOnlyBecause(path: string, cause: unknown): string {
+  return `${setting}: ${path} can only be read (${String(cause)}): the list stays as it is, whatever is pushed`;
 }
 
 function unavailable(cause: unknown): RegistryError {

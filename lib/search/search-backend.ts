@@ -38,6 +38,9 @@ export interface BucketNames {
  * the list cannot be reached: that is never an empty list.
  */
 export interface SearchBackend {
+  /** Why nothing can be changed in the list, where that was seen when it was opened. It can be read all the same. */
+  readonly readOnly?: string | undefined;
+
   /** A page of names in byte order. `last` need not be in the list. */
   list(page: Page): Promise<NamePage>;
 

@@ -55,8 +55,6 @@ export class Folder {
   readonly metadata: string;
   readonly mounts: Mounts;
   readonly onDamaged: OnDamaged;
-  /** Why what could not be made at the start was not: the store is read-only. */
-  readonly refusals: string[] = [];
 
   constructor(root: string, onDamaged: OnDamaged) {
     this.root = resolve(root);
@@ -68,14 +66,17 @@ export class Folder {
   /**
    * Makes the root and the store's own folders where they are missing, and clears away what killed writers left. A root
    * that is there, with something in it, need not be writable.
+   * @returns for each mount that cannot be written to a sentence that says why
    */
-  async make(): Promise<void> {
-    await this.guard('', async () => {
+  async make(): Promise<string[]> {
+    return await this.guard('', async () => {
       await this.mounts.findUpper();
+      const refusals: string[] = [];
       for (const mount of this.mounts.all) {
         const refusal = await openMount(this, mount);
-        if (refusal !== undefined) this.refusals.push(refusal);
+        if (refusal !== undefined) refusals.push(refusal);
       }
+      return refusals;
     });
   }
 

@@ -36,6 +36,12 @@ const noLinks = ['EXDEV', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'];
 /** Objects deleted at once. */
 const parallelDeletes = 16;
 
+interface OpenOptions {
+  readonly onDamaged?: OnDamaged | undefined;
+  /** Is told that nothing can be written. */
+  readonly warn?: ((message: string) => void) | undefined;
+}
+
 type Opened = ObjectHead & { readonly handle: FileHandle };
 
 /**
@@ -57,17 +63,13 @@ export class FilesystemStore implements ObjectStore {
   }
 
   /**
-   * Opens the store in a folder, which is made if it is missing. One with images need not be writable: see `warnings`.
+   * Opens the store in a folder, which is made if it is missing. One with images need not be writable.
    * @throws StoreUnavailable
    */
-  static async open(root: string, onDamaged: OnDamaged = () => undefined): Promise<FilesystemStore> {
-    const folder = new Folder(root, onDamaged);
-    await folder.make();
+  static async open(root: string, { onDamaged, warn }: OpenOptions = {}): Promise<FilesystemStore> {
+    const folder = new Folder(root, onDamaged ?? (() => undefined));
+    for (const refusal of await folder.make()) warn?.(refusal);
     return new FilesystemStore(folder);
-  }
-
-  get warnings(): readonly string[] {
-    return this.#folder.refusals;
   }
 
   async head(key: string): Promise<ObjectHead> {

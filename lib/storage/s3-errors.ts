@@ -4,6 +4,7 @@ import {
   InvalidPart,
   MultipartNotFound,
   ObjectNotFound,
+  ObjectUnreadable,
   PreconditionFailed,
   StoreError,
   StoreUnavailable,
@@ -39,10 +40,19 @@ export function storeError(error: unknown, key: string, destination: Destination
   if (status === 412) return new PreconditionFailed(key, { cause: summary });
   if (code === 'NoSuchKey') return new ObjectNotFound(key, { cause: summary });
   const advice = adviceOn(failure, error, destination);
-  return new StoreUnavailable(key, `the bucket ${destination.bucket} did not take a request: ${advice}`, {
-    cause: summary,
-  });
+  // Such as of an object whose key of KMS is gone, or that was archived.
+  const isOfObject = status === 403 && ofObject.includes(code);
+  return new (isOfObject ? ObjectUnreadable : StoreUnavailable)(
+    key,
+    `the bucket ${destination.bucket} did not take a request: ${advice}`,
+    {
+      cause: summary,
+    },
+  );
 }
+
+/** Codes of 403 that need not be those of every other request. That of a HEAD is the status in words. */
+const ofObject = ['AccessDenied', 'InvalidObjectState', 'Forbidden', '403'];
 
 /** S3's code and status of a failed request. */
 export function failureOf(error: unknown): Failure {

@@ -21,6 +21,7 @@ import { listMultiparts, unlistedUploads } from './s3-uploads.ts';
 import {
   ObjectNotFound,
   ObjectTooLarge,
+  ObjectUnreadable,
   PreconditionFailed,
   RangeNotSatisfiable,
   StoreUnavailable,
@@ -51,10 +52,12 @@ export class S3Store implements ObjectStore {
   #conditionalWrites: Promise<boolean> | undefined;
   #knownConditionalWrites: boolean;
   #answers = false;
+  readonly #warn: (message: string) => void;
 
   /** @param warn is told of what is wrong and does not keep requests from succeeding */
   constructor(options: S3Options, warn: (message: string) => void = () => undefined) {
     this.#bucket = new S3Bucket(options, warn);
+    this.#warn = warn;
     this.#knownConditionalWrites = options.conditionalWrites ?? false;
     if (options.conditionalWrites !== undefined)
       this.#conditionalWrites = Promise.resolve(options.conditionalWrites);
@@ -83,7 +86,15 @@ export class S3Store implements ObjectStore {
    */
   async check(): Promise<void> {
     await this.#assertAnswers();
-    await this.#hasConditionalWrites();
+    try {
+      await this.#hasConditionalWrites();
+    } catch (error) {
+      // It is asked again before the first conditional write.
+      if (!(error instanceof ObjectUnreadable)) throw error;
+      this.#warn(
+        `nothing can be written: what is there is served, but pushes and deletes fail; ${error.message}`,
+      );
+    }
   }
 
   async head(key: string): Promise<ObjectHead> {

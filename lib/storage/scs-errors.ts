@@ -1,6 +1,13 @@
 import { ScsError } from '../scs/errors.ts';
 import { connectionAdvice, maybeSecret } from './connection-advice.ts';
-import { InvalidPart, MultipartNotFound, ObjectNotFound, StoreError, StoreUnavailable } from './store.ts';
+import {
+  InvalidPart,
+  MultipartNotFound,
+  ObjectNotFound,
+  ObjectUnreadable,
+  StoreError,
+  StoreUnavailable,
+} from './store.ts';
 
 /** Where a request went, for the message of its failure. */
 export interface ScsPlace {
@@ -26,7 +33,8 @@ export function storeError(error: unknown, key: string, place: ScsPlace): StoreE
   if (partCodes.includes(code))
     return new InvalidPart(key, `a part of ${key} is not right: ${code}`, { cause });
   if (code === 'NoSuchKey') return new ObjectNotFound(key, { cause });
-  return new StoreUnavailable(
+  const isOfObject = code === 'AccessDenied' || code === 'HTTP403';
+  return new (isOfObject ? ObjectUnreadable : StoreUnavailable)(
     key,
     `the bucket ${place.bucket} did not take a request: ${adviceOn(failure, place)}`,
     { cause },

@@ -19,8 +19,6 @@ export interface ObjectStore extends ObjectReader, ObjectWriter, ObjectLister, M
   readonly clockOffset?: number;
   /** Is told of what those pass over that walk many objects. Set by who opens the store. */
   onDamaged?: OnDamaged;
-  /** What to tell at the start of a store that was opened, or checked, and cannot do all: that it is read-only. */
-  readonly warnings?: readonly string[];
 }
 
 /**

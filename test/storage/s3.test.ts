@@ -4,7 +4,13 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { S3Store } from '../../lib/storage/s3.ts';
 import type { CopyOptions, S3Options } from '../../lib/storage/s3-bucket.ts';
-import { InvalidKey, ObjectNotFound, PreconditionFailed, StoreUnavailable } from '../../lib/storage/store.ts';
+import {
+  InvalidKey,
+  ObjectNotFound,
+  ObjectUnreadable,
+  PreconditionFailed,
+  StoreUnavailable,
+} from '../../lib/storage/store.ts';
 import { bucketProxy, type BucketProxy, type BucketRequest, type Fate } from '../servers/bucket-proxy.ts';
 import { requires } from '../servers/requires.ts';
 import type { S3Server } from '../servers/s3.ts';
@@ -103,7 +109,7 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
           operation === 'UploadPartCopy' && query.get('partNumber') === '2'
             ? { status: 403, code: 'AccessDenied' }
             : 'pass';
-        await rejects(store.move('copies/g', 'copies/h', info), StoreUnavailable, 'copies/g');
+        await rejects(store.move('copies/g', 'copies/h', info), ObjectUnreadable, 'copies/g');
         await rejects(store.head('copies/h'), ObjectNotFound);
         for await (const { key } of store.listMultiparts('copies/')) assert.fail(`${key} was left`);
       });

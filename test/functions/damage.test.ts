@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, describe, it, mock } from 'node:test';
+import { namingDamage } from '../../functions/damage.ts';
+import { tagLink } from '../../lib/registry/layout.ts';
+import { parseRepositoryName } from '../../lib/protocol/names.ts';
+import { parseTag } from '../../lib/protocol/tags.ts';
+import { runToEnd } from '../infra/run-node.ts';
+import { temporaryFolder } from '../servers/folder.ts';
+import { serve } from '../servers/stowage.ts';
+import { Client } from './client.ts';
+
+describe('what is damaged', () => {
+  afterEach(() => {
+    mock.restoreAll();
+  });
+
+  it('is named once an hour, and of very much some', () => {
+    const lines: string[] = [];
+    const name = namingDamage((message, error) => lines.push(`${message} ${String(error)}`));
+    let now = Date.now();
+    mock.method(Date, 'now', () => now);
+    name('a/b', new Error('why'));
+    name('a/b', new Error('why'));
+    assert.deepEqual(lines, ['passed over a/b, which is damaged or cannot be read Error: why']);
+    for (let i = 0; i < 1000; i++) name(`a/${i}`, new Error('why'));
+    assert.equal(lines.length, 101);
+    assert.match(lines.at(-1) ?? '', /more is damaged .* named again 60 minutes later/);
+    now += 61 * 60_000;
+    name('a/b', new Error('why'));
+    assert.match(lines.at(-1) ?? '', /passed over a\/b/);
+  });
+
+  it('is named by the registry in its log, by a sweep and by a reindex', async () => {
+    const folder = await temporaryFolder('named');
+    const registry = await serve(folder.path);
+    const client = new Client(`http://${registry.address}`);
+    const { digest } = await client.pushImage('team/app', '1');
+    await client.pushImage('team/app', 'bad');
+    const link = tagLink(parseRepositoryName('team/app'), parseTag('bad'));
+    await fs.truncate(join(folder.path, link), 0);
+    await client.must(202, { method: 'DELETE', path: `/v2/team/app/manifests/${digest}` });
+    await registry.stop();
+    const lines = registry.output().split('\n');
+    const [line = '', ...more] = lines.filter((text) => text.includes(`passed over ${link}`));
+    assert.deepEqual(more, []);
+    assert.match(line, /"level":40.*holds no digest/);
+    const multipart = '.tmp/multipart/00000000-0000-4000-8000-000000000000';
+    await fs.mkdir(join(folder.path, multipart));
+    await fs.writeFile(join(folder.path, multipart, 'upload'), 'rubbish');
+    await fs.symlink('/nowhere', join(folder.path, 'docker/registry/v2/repositories/away'));
+    const env = { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder.path };
+    const sweep = await runToEnd(['sweep.ts'], env);
+    assert.equal(sweep.code, 0);
+    assert.ok(sweep.output.includes(`passed over ${multipart}, which is damaged`), sweep.output);
+    const reindex = await runToEnd(['reindex.ts'], env);
+    assert.equal(reindex.code, 0);
+    assert.match(
+      reindex.output,
+      /passed over docker\/registry\/v2\/repositories\/away\/, which .*: .*ENOENT/,
+    );
+    folder.remove();
+  });
+});
