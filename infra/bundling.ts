@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { BuildOptions } from 'esbuild';
 
 /** How this project's programs and functions become one file, or few, which need no packages beside them. */
@@ -10,6 +11,8 @@ export const bundling = {
   outExtension: { '.js': '.mjs' },
   // Some packages' CommonJS form defeats tree shaking.
   mainFields: ['module', 'main'],
+  // Koa comes with two versions of this table, each a fifth of what a function would load.
+  alias: { 'mime-db': join(import.meta.dirname, '../node_modules/mime-db') },
   legalComments: 'none',
   // Packages in CommonJS ask for `require`, which a module does not have.
   banner: {
