@@ -6,6 +6,7 @@ import { Deadline } from '../lib/storage/deadline.ts';
 import { StoreUnavailable } from '../lib/storage/store.ts';
 import { contentLength } from './body.ts';
 import { inTime } from './in-time.ts';
+import { limitLargeAnswers } from './large-answers.ts';
 import { logRequests } from './logging.ts';
 import { requestTarget } from './request-target.ts';
 import type { Services } from './services.ts';
@@ -38,6 +39,8 @@ export function createApp(groups: Groups, services: Services): Koa {
   app.use(logRequests(services.log));
   app.use(commonHeaders);
   app.use(errorAnswers(services));
+  // A function's answer is collected whole anyway.
+  if (services.streams) app.use(limitLargeAnswers(services.answerMemory));
   app.use(dispatch(groups, services));
   return app;
 }

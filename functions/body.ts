@@ -24,6 +24,15 @@ export async function hasBody(request: IncomingMessage, { within }: Limits['pace
   return request.readableLength > 0;
 }
 
+/** What a body must bring while others wait for its place, and whether any do. */
+export interface Contention {
+  readonly pace: Limits['contendedPace'];
+  readonly isContended: () => boolean;
+}
+
+/** Milliseconds after which a wait for bytes is looked at again. */
+const lookAgain = 2_000;
+
 /**
  * The bytes of a request's body, as long as they come at a pace. One who stops reading early may still answer: the
  * connection stays.
@@ -32,18 +41,17 @@ export async function hasBody(request: IncomingMessage, { within }: Limits['pace
 export async function* bodyOf(
   request: IncomingMessage,
   pace: Limits['pace'],
+  contention?: Contention,
 ): AsyncGenerator<Uint8Array, void> {
   const pieces = request.iterator({ destroyOnReturn: false }) as AsyncGenerator<Buffer, void>;
-  let [waited, received] = [0, 0];
+  const paces = [new Pace(pace)];
+  if (contention !== undefined) paces.push(new Pace(contention.pace, contention.isContended));
   let late = true;
   try {
     for (;;) {
-      const began = performance.now();
-      const piece = await inTime(pieces.next(), pace.within - waited, tooSlow);
+      const piece = await nextInTime(pieces.next(), paces);
       if (piece.done === true) break;
-      waited += performance.now() - began;
-      received += piece.value.byteLength;
-      if (received >= pace.bytes) [waited, received] = [0, 0];
+      for (const each of paces) each.received(piece.value.byteLength);
       late = false;
       yield piece.value;
       late = true;
@@ -51,6 +59,59 @@ export async function* bodyOf(
   } finally {
     // It would wait for the piece that does not come.
     if (!late) await pieces.return();
+  }
+}
+
+/** @throws RegistryError TOO_SLOW when that breaks one of the paces */
+async function nextInTime<T>(coming: Promise<T>, paces: readonly Pace[]): Promise<T> {
+  for (;;) {
+    const left = Math.min(lookAgain, ...paces.map((pace) => pace.left));
+    const began = performance.now();
+    const next = await inTime(coming, left, () => new Waited()).catch((error: unknown) => {
+      if (error instanceof Waited) return error;
+      throw error;
+    });
+    // Longer than it was to be, this process was busy.
+    const waited = Math.min(left, performance.now() - began);
+    const isLate = next instanceof Waited;
+    for (const pace of paces) pace.waited(isLate ? left : waited);
+    if (!isLate) return next;
+  }
+}
+
+class Waited extends Error {}
+
+/** The least that must come in a time of waiting for it. */
+class Pace {
+  readonly #bytes: number;
+  readonly #within: number;
+  readonly #applies: () => boolean;
+  #waited = 0;
+  #received = 0;
+
+  /** @param applies whether it is to be kept just now */
+  constructor({ bytes, within }: Limits['pace'], applies = () => true) {
+    this.#bytes = bytes;
+    this.#within = within;
+    this.#applies = applies;
+  }
+
+  /** Milliseconds until the next look at it. */
+  get left(): number {
+    return this.#within - this.#waited;
+  }
+
+  received(bytes: number): void {
+    this.#received += bytes;
+    if (this.#received >= this.#bytes) [this.#waited, this.#received] = [0, 0];
+  }
+
+  /** @throws RegistryError TOO_SLOW */
+  waited(milliseconds: number): void {
+    this.#waited += milliseconds;
+    if (this.#waited < this.#within) return;
+    if (this.#applies()) throw tooSlow();
+    [this.#waited, this.#received] = [0, 0];
   }
 }
 

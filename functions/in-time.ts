@@ -7,7 +7,10 @@ export async function inTime<T>(coming: Promise<T>, milliseconds: number, late: 
   const end = new Promise<never>((_, reject) => {
     timer = setTimeout(
       () => {
-        reject(late());
+        // What has come while this process was busy is looked at first: it came in time.
+        setImmediate(() => {
+          reject(late());
+        });
       },
       Math.max(0, milliseconds),
     );

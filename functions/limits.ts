@@ -5,6 +5,10 @@ export interface Limits {
    * not count.
    */
   readonly pace: { readonly bytes: number; readonly within: number };
+  /** The same while other requests wait for the place of a body. */
+  readonly contendedPace: { readonly bytes: number; readonly within: number };
+  /** The least of its answers that a client must take in so many milliseconds of waiting for it. */
+  readonly answerPace: { readonly bytes: number; readonly within: number };
   /** Milliseconds a request waits until fewer bodies are being taken. */
   readonly queue: number;
   /** Milliseconds for the headers of a request. */
@@ -34,6 +38,9 @@ export type RequestKind = 'lookups' | 'lists' | 'referrers';
 export const usualLimits: Limits = {
   // 273 bytes a second: any modem does better.
   pace: { bytes: 16 * 1024, within: 60_000 },
+  // 64 KiB a second.
+  contendedPace: { bytes: 640 * 1024, within: 10_000 },
+  answerPace: { bytes: 32 * 1024, within: 120_000 },
   // Less than proxies usually wait for an answer.
   queue: 30_000,
   headers: 60_000,

@@ -5,7 +5,9 @@ import { maxManifestSize, tooLarge } from '../lib/protocol/manifests.ts';
 import { Accept } from '../lib/protocol/negotiation.ts';
 import type { Reference } from '../lib/protocol/references.ts';
 import { parseTag, type Tag } from '../lib/protocol/tags.ts';
+import type { Claim } from '../lib/registry/buffer-pool.ts';
 import type { ManifestInfo } from '../lib/registry/manifests.ts';
+import { unclaimedBytes } from '../lib/registry/part-writer.ts';
 import { conditionsOf, notTaken, sendEmpty, type Call, type Operations } from './app.ts';
 import { bodyOf, contentLength } from './body.ts';
 import { recordPush } from './keep-in-step.ts';
@@ -26,14 +28,15 @@ export const manifests: Operations<'manifests'> = {
   },
 
   async PUT(call) {
-    const { ctx, target, registry, urls, bodies, query } = call;
+    const { ctx, target, registry, urls, bodies, manifestPushes, query } = call;
     const { name, reference } = target;
     const tags = readTags(query, reference);
     const conditions = conditionsOf(ctx);
-    const bytes = await bodies.run(async () => await readManifest(call));
     const options = { tags, conditions };
     const type = ctx.get('Content-Type');
-    const { info, manifest } = await registry.manifests.put(name, reference, bytes, type, options);
+    const { bytes, claim } = await bodies.run(async () => await readManifest(call));
+    const push = async () => await registry.manifests.put(name, reference, bytes, type, options);
+    const { info, manifest } = await manifestPushes.run(push).finally(() => claim?.release());
     if (reference.kind === 'tag' || tags.length > 0) await recordPush(call, name);
     sendEmpty(ctx, 201);
     ctx.set('Location', urls.manifest(name, info.digest));
@@ -97,15 +100,31 @@ function readTags(query: URLSearchParams, reference: Reference): Tag[] {
   return tags.map(parseTag);
 }
 
-/** @throws RegistryError MANIFEST_TOO_LARGE as soon as there is too much */
-async function readManifest({ ctx: { req }, limits }: Call<'manifests'>): Promise<Buffer> {
-  if ((contentLength(req) ?? 0) > maxManifestSize) throw tooLarge();
+/** A manifest in memory, and what was claimed for it. */
+interface ManifestBody {
+  readonly bytes: Buffer;
+  readonly claim: Claim | undefined;
+}
+
+/** @throws RegistryError MANIFEST_TOO_LARGE as soon as there is too much, BUSY */
+async function readManifest(call: Call<'manifests'>): Promise<ManifestBody> {
+  const { ctx, limits, bodies, manifestMemory } = call;
+  const announced = contentLength(ctx.req);
+  if ((announced ?? 0) > maxManifestSize) throw tooLarge();
+  const contention = { pace: limits.contendedPace, isContended: () => bodies.isContended };
   const pieces: Uint8Array[] = [];
   let size = 0;
-  for await (const piece of bodyOf(req, limits.pace)) {
-    size += piece.byteLength;
-    if (size > maxManifestSize) throw tooLarge();
-    pieces.push(piece);
+  let claim: Claim | undefined;
+  try {
+    for await (const piece of bodyOf(ctx.req, limits.pace, contention)) {
+      size += piece.byteLength;
+      if (size > maxManifestSize) throw tooLarge();
+      if (size > unclaimedBytes) claim ??= await manifestMemory.claim(announced ?? maxManifestSize);
+      pieces.push(piece);
+    }
+    return { bytes: Buffer.concat(pieces), claim };
+  } catch (error) {
+    claim?.release();
+    throw error;
   }
-  return Buffer.concat(pieces);
 }

@@ -1,16 +1,18 @@
 import type { Logger } from 'pino';
 import type { Config, Program } from '../lib/config.ts';
+import { BufferPool } from '../lib/registry/buffer-pool.ts';
 import { Capabilities } from '../lib/registry/capabilities.ts';
+import { ConcurrencyLimit } from '../lib/registry/concurrency-limit.ts';
 import { createRegistry, type Registry } from '../lib/registry/registry.ts';
 import type { BucketConfig, StorageConfig } from '../lib/storage-config.ts';
 import { FilesystemStore } from '../lib/storage/filesystem.ts';
+import { MemoryBudget } from '../lib/storage/memory-budget.ts';
 import type { ObjectStore, OnDamaged } from '../lib/storage/store.ts';
 import { damageLog } from './damage.ts';
 import { functionLimits, usualLimits, type Limits } from './limits.ts';
 import { createLogger, rareWarning } from './logging.ts';
 import { RequestLimits } from './request-limits.ts';
 import { Search } from './search-backend.ts';
-import { ConcurrencyLimit } from '../lib/registry/concurrency-limit.ts';
 import { Urls } from './urls.ts';
 
 /** What the operations work with. Made once per process and passed in. */
@@ -30,10 +32,16 @@ export interface Services {
   /** Bytes clients should send in a chunk of an upload, where the size of a request is limited. */
   readonly chunkSize: number | undefined;
   readonly limits: Limits;
-  /** For bodies of requests: each may hold some parts of an upload in memory. */
+  /** For bodies of requests, which may come slowly. */
   readonly bodies: ConcurrencyLimit;
   /** For requests without bodies. */
   readonly requests: RequestLimits;
+  /** For what a manifest that has come takes: its checks are thousands of requests to a bucket, and its fields megabytes. */
+  readonly manifestPushes: ConcurrencyLimit;
+  /** For the bytes of large manifests that come. */
+  readonly manifestMemory: BufferPool;
+  /** For answers that are whole in memory. */
+  readonly answerMemory: MemoryBudget;
 }
 
 /**
@@ -67,12 +75,22 @@ export async function createServices(
     limits,
     bodies: new ConcurrencyLimit(config.maxUploads, { timeoutMs: limits.queue }),
     requests: new RequestLimits(limits),
+    manifestPushes: new ConcurrencyLimit(parallelManifests, { timeoutMs: limits.queue }),
+    manifestMemory: new BufferPool({ bytes: manifestBytes, waitMs: limits.queue }),
+    answerMemory: new MemoryBudget(answerBytes),
   };
 }
 
 const foreignSignature =
   'a URL has a signature of another secret: REGISTRY_HTTP_SECRET must be the same for all instances and both planes, and to ' +
   'change it each must know the new one, as REGISTRY_HTTP_SECRET_PREVIOUS, before any signs with it; or the URL was altered';
+
+/** Manifests that are checked and stored at once. */
+const parallelManifests = 8;
+
+/** Bytes of large manifests that come, and of large answers. */
+const manifestBytes = 24 * 1024 * 1024;
+const answerBytes = 32 * 1024 * 1024;
 
 /** Bytes of a chunk that fits a Lambda function's 6 MB of JSON and base64, with some room. */
 const functionChunk = 4 * 1024 * 1024;

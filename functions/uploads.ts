@@ -107,7 +107,7 @@ async function putWhole(call: UploadCall): Promise<boolean> {
   if (!(await hasBody(ctx.req, limits.pace)) && digest !== digestOf(nothing, digestParts(digest).algorithm))
     return false;
   await bodies.run(async () => {
-    const body = bodyOf(ctx.req, limits.pace);
+    const body = blobBody(call);
     await registry.uploads.put(target.name, digest, { body, length: contentLength(ctx.req) });
   });
   tellBlob(call, digest);
@@ -148,10 +148,11 @@ function readAlgorithm(query: URLSearchParams): Algorithm {
 }
 
 /** A body starts at its Content-Range, or where the upload stood when its Location was made (docker sends neither range nor length). */
-function readChunk({ ctx, limits }: UploadCall, offset: number): Chunk {
+function readChunk(call: UploadCall, offset: number): Chunk {
+  const { ctx } = call;
   const header = ctx.get('Content-Range');
   const length = contentLength(ctx.req);
-  const body = bodyOf(ctx.req, limits.pace);
+  const body = blobBody(call);
   if (header === '') return { body, start: offset, length, partial: false };
   const span = parseContentRange(header);
   const spanned = span.end - span.start + 1;
@@ -161,6 +162,13 @@ function readChunk({ ctx, limits }: UploadCall, offset: number): Chunk {
       `Content-Range has ${spanned} bytes but Content-Length says ${length}`,
     );
   return { body, start: span.start, length: spanned, partial: true };
+}
+
+function blobBody({ ctx, limits, bodies }: UploadCall): AsyncIterable<Uint8Array> {
+  return bodyOf(ctx.req, limits.pace, {
+    pace: limits.contendedPace,
+    isContended: () => bodies.isContended,
+  });
 }
 
 /** A client that is told where the upload stands can go on from there (regctl does). */

@@ -1,3 +1,4 @@
+import type { Limits } from '../functions/limits.ts';
 import { once } from 'node:events';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -35,6 +36,36 @@ export function cutSilent(server: Server, answers: LastAnswers, silence: number)
 
 function isOurTurn({ req, headersSent }: ServerResponse): boolean {
   return !headersSent && (req.complete || req.readableLength > 0);
+}
+
+/**
+ * Cuts connections whose clients take too little of the answers that are ready for them: those keep memory. Only time in
+ * which something waits for the client counts, and none in which this process was busy.
+ * @param pace the least in so many milliseconds
+ */
+export function cutSlowReaders(server: Server, { bytes, within }: Limits['answerPace']): void {
+  const connections = new Map<Socket, { taken: number; waited: number }>();
+  const interval = within / 8;
+  let looked = performance.now();
+  server.on('connection', (socket: Socket) => {
+    connections.set(socket, { taken: 0, waited: 0 });
+    socket.once('close', () => connections.delete(socket));
+  });
+  const look = () => {
+    const passed = Math.min(performance.now() - looked, interval);
+    looked = performance.now();
+    for (const [socket, state] of connections) {
+      const taken = socket.bytesWritten - socket.writableLength;
+      if (socket.writableLength === 0 || taken - state.taken >= bytes) {
+        state.taken = taken;
+        state.waited = 0;
+      } else if ((state.waited += passed) >= within) socket.destroy();
+    }
+  };
+  const timer = setInterval(look, interval).unref();
+  server.once('close', () => {
+    clearInterval(timer);
+  });
 }
 
 /** What is being done for requests, some of whose clients have hung up: their uploads must be finished, or thrown away. */

@@ -6,7 +6,7 @@ import { dataPlane } from '../functions/data-plane.ts';
 import { createServices } from '../functions/services.ts';
 import { usualLimits, type Limits } from '../functions/limits.ts';
 import type { Config } from '../lib/config.ts';
-import { cutSilent, drainOnStop, lastAnswers, Works } from './connections.ts';
+import { cutSilent, cutSlowReaders, drainOnStop, lastAnswers, Works } from './connections.ts';
 import { limitPipelining } from './pipelining.ts';
 import { reindexInBackground } from './reindexing.ts';
 import { RequestCheck } from './valid-requests.ts';
@@ -44,6 +44,7 @@ export async function startServer(
   const answers = lastAnswers(server);
   const check = new RequestCheck(server, answers, limits.farewell);
   cutSilent(server, answers, limits.silence);
+  cutSlowReaders(server, limits.answerPace);
   await listen(server, config.address);
   const giveUp = program === 'server' ? reindexInBackground(services) : undefined;
   return {
@@ -58,6 +59,8 @@ export async function startServer(
 function timeLimits({ headers, silence }: Limits): ServerOptions {
   return {
     headersTimeout: headers,
+    // What is written to a client that reads slowly stays in memory.
+    highWaterMark: 16 * 1024,
     connectionsCheckingInterval: Math.min(30_000, headers),
     // A layer may take hours: what counts is that bytes flow. Node would cut every request after five minutes.
     requestTimeout: 0,

@@ -41,7 +41,7 @@ describe('loadConfig', () => {
       relativeUrls: false,
       dataPlane: undefined,
       address: { host: '127.0.0.1', port: 5000 },
-      maxUploads: 64,
+      maxUploads: 512,
       logLevel: 'info',
       requiredPlatforms: 'all',
     });

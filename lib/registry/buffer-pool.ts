@@ -46,7 +46,7 @@ export class BufferPool {
   #spares: Buffer[] = [];
   #spareTimer: NodeJS.Timeout | undefined;
 
-  constructor({ bytes = 96 * 1024 * 1024, holdMs = 2_000, waitMs = 60_000 }: BufferPoolOptions = {}) {
+  constructor({ bytes = 64 * 1024 * 1024, holdMs = 2_000, waitMs = 60_000 }: BufferPoolOptions = {}) {
     this.#bytes = bytes;
     this.#holdMs = holdMs;
     this.#waitMs = waitMs;
@@ -62,10 +62,11 @@ export class BufferPool {
     return this.#granted(bytes);
   }
 
-  /** A buffer that was given back and has so many bytes, if there is one. */
-  spare(least: number, most: number): Buffer | undefined {
-    const at = this.#spares.findIndex(({ byteLength }) => byteLength >= least && byteLength <= most);
-    return at < 0 ? undefined : this.#spares.splice(at, 1)[0];
+  /** A buffer of so many bytes, which may have been used before. */
+  buffer(bytes: number): Buffer {
+    const at = this.#spares.findIndex(({ byteLength }) => byteLength === bytes);
+    // All of one size are given back to the system when they are not used any more.
+    return this.#spares.splice(at, at < 0 ? 0 : 1)[0] ?? Buffer.allocUnsafeSlow(bytes);
   }
 
   #fits(bytes: number): boolean {
@@ -110,7 +111,7 @@ export class BufferPool {
         isHeld = false;
         pin();
         this.#used -= bytes;
-        if (buffer !== undefined && buffer.byteLength <= bytes) this.#keep(buffer);
+        if (buffer?.byteLength === bytes) this.#keep(buffer);
         this.#grant();
       },
     };

@@ -219,14 +219,14 @@ export class PartWriter {
     this.allowSpilling();
   }
 
-  /** The buffer grows with its content up to a part, so that small uploads stay small. */
+  /** Without a claim the buffer grows with its content, so that small uploads stay small. */
   #take(bytes: Uint8Array): void {
     const needed = this.#filled + bytes.byteLength;
     if (needed > this.#buffer.byteLength) {
-      const most = this.#claim?.bytes ?? unclaimedBytes;
       const larger =
-        this.#pool.spare(needed, most) ??
-        Buffer.allocUnsafeSlow(Math.max(needed, Math.min(most, 4 * needed)));
+        this.#claim === undefined
+          ? Buffer.allocUnsafeSlow(Math.max(needed, Math.min(unclaimedBytes, 4 * needed)))
+          : this.#pool.buffer(this.#claim.bytes);
       this.#buffer.copy(larger, 0, 0, this.#filled);
       this.#buffer = larger;
     }
@@ -250,7 +250,7 @@ export class PartWriter {
     if (this.#claim !== undefined) this.#spill();
     const claim = await this.#pool.claim(this.#tailSize);
     const [spills, rest, size] = [this.#spills, this.tail, this.#tailSize];
-    this.#buffer = this.#pool.spare(size, size) ?? Buffer.allocUnsafeSlow(size);
+    this.#buffer = this.#pool.buffer(size);
     [this.#spills, this.#filled, this.#claim] = [[], 0, claim];
     for (const spill of spills) {
       await spill.stored;

@@ -1,5 +1,6 @@
 import { addAbortSignal, type Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import type { BodyLimit } from './body-limit.ts';
 import { SteadyBody } from './steady-body.ts';
 import {
   ObjectTooLarge,
@@ -48,23 +49,51 @@ export interface SentObject extends OpenObject {
 /**
  * Opens an object whose body goes on when its connection breaks off.
  * @param get sends a request for it
+ * @param limit to the connections of such bodies; none for a small one
  * @throws RangeNotSatisfiable, StoreUnavailable when the server does not heed ranges
  */
 export async function openSteadily(
   get: (range?: ByteRange) => Promise<SentObject>,
   range: ByteRange | undefined,
+  limit?: BodyLimit,
 ): Promise<OpenObject> {
-  const { start, ...object } = assertInRange(await get(range), range);
+  const limited = async (part: ByteRange | undefined) =>
+    await withConnection(limit, async () => await get(part));
+  const { start, ...object } = assertInRange(await limited(range), range);
   const { key, size, etag } = object;
   const length = Math.min(range?.end ?? Infinity, size - 1) + 1 - start;
   const reopen = async (passed: number) => {
     const rest = { start: start + passed, ...(range?.end !== undefined && { end: range.end }) };
-    const again = assertInRange(await get(rest), rest);
+    const again = assertInRange(await limited(rest), rest);
     if (again.etag === etag && again.size === size) return again.body;
     again.body.destroy();
     throw new StoreUnavailable(key, `${key} was replaced while it was read`);
   };
-  return { ...object, body: new SteadyBody(object.body, { key, length, reopen }) };
+  return {
+    ...object,
+    body: new SteadyBody(object.body, {
+      key,
+      length,
+      reopen,
+      isContended: () => limit?.isContended === true,
+    }),
+  };
+}
+
+/** The connection is the body's until that is closed. */
+async function withConnection(
+  limit: BodyLimit | undefined,
+  get: () => Promise<SentObject>,
+): Promise<SentObject> {
+  const release = await limit?.acquire();
+  try {
+    const object = await get();
+    if (release !== undefined) object.body.once('close', release);
+    return object;
+  } catch (error) {
+    release?.();
+    throw error;
+  }
 }
 
 /** Some servers answer a range of an empty object with all of it. */

@@ -1,20 +1,23 @@
 import type { FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 
+import type { MemoryBudget } from './memory-budget.ts';
+import { ReadSize } from './read-ahead.ts';
 import { StoreUnavailable } from './store.ts';
-
-/** Bytes per read: large enough for the speed of a disk, small enough for many slow downloads. */
-const chunkSize = 512 * 1024;
 
 /** Streams bytes `start` up to, but without, `end` of a file, and closes it. */
 export class FileBody extends Readable {
   readonly #key: string;
   readonly #handle: FileHandle;
   readonly #end: number;
+  readonly #size: ReadSize;
   #position: number;
 
-  constructor(key: string, handle: FileHandle, start: number, end: number) {
-    super({ highWaterMark: chunkSize });
+  /** @param readAhead what it shares with others */
+  constructor(key: string, handle: FileHandle, start: number, end: number, readAhead: MemoryBudget) {
+    // The next piece is read while one is on its way.
+    super({ highWaterMark: 1 });
+    this.#size = new ReadSize(readAhead);
     this.#key = key;
     this.#handle = handle;
     this.#position = start;
@@ -33,7 +36,7 @@ export class FileBody extends Readable {
 
   async #next(): Promise<Buffer | null> {
     if (this.#position >= this.#end) return null;
-    const buffer = Buffer.allocUnsafe(Math.min(chunkSize, this.#end - this.#position));
+    const buffer = Buffer.allocUnsafe(Math.min(this.#size.next(), this.#end - this.#position));
     const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length, this.#position);
     if (bytesRead === 0) throw new Error(`the file ends at ${this.#position} bytes, not ${this.#end}`);
     this.#position += bytesRead;
@@ -41,6 +44,7 @@ export class FileBody extends Readable {
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#size.end();
     this.#handle.close().then(
       () => {
         callback(error);

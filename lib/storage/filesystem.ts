@@ -11,6 +11,7 @@ import { listFolder } from './filesystem-listing.ts';
 import { Sidecars } from './filesystem-metadata.ts';
 import type { Mount } from './filesystem-mounts.ts';
 import { limits, Multiparts } from './filesystem-multipart.ts';
+import { readAheadBudget } from './read-ahead.ts';
 import { readFlags } from './small-files.ts';
 import {
   type ByteRange,
@@ -54,6 +55,7 @@ export class FilesystemStore implements ObjectStore {
   readonly #folder: Folder;
   readonly #sidecars: Sidecars;
   readonly #multiparts: Multiparts;
+  readonly #readAhead = readAheadBudget();
 
   private constructor(folder: Folder) {
     this.onDamaged = folder.onDamaged;
@@ -84,12 +86,12 @@ export class FilesystemStore implements ObjectStore {
       throw new RangeNotSatisfiable(key, head.size);
     }
     const end = Math.min(range?.end ?? Infinity, head.size - 1) + 1;
-    return { ...head, body: new FileBody(key, handle, start, end) };
+    return { ...head, body: new FileBody(key, handle, start, end, this.#readAhead) };
   }
 
   async read(key: string, limit: number): Promise<ObjectHead & { readonly bytes: Buffer }> {
     const { handle, ...head } = await this.#open(key);
-    const body = new FileBody(key, handle, 0, head.size);
+    const body = new FileBody(key, handle, 0, head.size, this.#readAhead);
     if (head.size > limit) {
       body.destroy();
       throw new ObjectTooLarge(key, head.size, limit);

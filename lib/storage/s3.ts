@@ -10,6 +10,7 @@ import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { randomUUID } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
+import { BodyLimit } from './body-limit.ts';
 import { openSteadily, readWhole, startOf, type OpenObject, type SentObject } from './bodies.ts';
 import { detached } from './deadline.ts';
 import { S3Bucket, type S3Options } from './s3-bucket.ts';
@@ -49,6 +50,7 @@ const conflictRetries = 5;
 /** Objects in a bucket of S3 or of a server that is compatible with it. */
 export class S3Store implements ObjectStore {
   readonly #bucket: S3Bucket;
+  readonly #bodies = new BodyLimit();
   #conditionalWrites: Promise<boolean> | undefined;
   #knownConditionalWrites: boolean;
   #answers = false;
@@ -120,7 +122,11 @@ export class S3Store implements ObjectStore {
   }
 
   async open(key: string, range?: ByteRange): Promise<OpenObject> {
-    return await openSteadily(async (part) => await this.#get(key, part), range);
+    return await this.#open(key, range, this.#bodies);
+  }
+
+  async #open(key: string, range?: ByteRange, limit?: BodyLimit): Promise<OpenObject> {
+    return await openSteadily(async (part) => await this.#get(key, part), range, limit);
   }
 
   async #get(key: string, range?: ByteRange): Promise<SentObject> {
@@ -146,7 +152,7 @@ export class S3Store implements ObjectStore {
   }
 
   async read(key: string, limit: number): Promise<ObjectHead & { readonly bytes: Buffer }> {
-    return await readWhole(async () => await this.open(key), limit);
+    return await readWhole(async () => await this.#open(key), limit);
   }
 
   async signedUrl(key: string, expiresIn: number): Promise<URL> {

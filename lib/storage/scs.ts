@@ -2,6 +2,7 @@ import { maxDeleted, ScsBucket, type ListUploadsOptions } from '../scs/bucket.ts
 import type { Patience } from '../scs/connection.ts';
 import { ScsError } from '../scs/errors.ts';
 import type { UploadListing } from '../scs/listings.ts';
+import { BodyLimit } from './body-limit.ts';
 import { openSteadily, readWhole, startOf, type OpenObject, type SentObject } from './bodies.ts';
 import { deadlineSignal } from './deadline.ts';
 import { listPage, standstill, type PageAnswer, type PageRequest } from './listing-page.ts';
@@ -55,6 +56,7 @@ const largestPage = 100;
 export class ScsStore implements ObjectStore {
   readonly #options: ScsOptions;
   readonly #bucket: ScsBucket;
+  readonly #bodies = new BodyLimit();
   readonly #root: RootDirectory;
   #answers = false;
 
@@ -100,7 +102,11 @@ export class ScsStore implements ObjectStore {
   };
 
   async open(key: string, range?: ByteRange): Promise<OpenObject> {
-    return await openSteadily(async (part) => await this.#get(key, part), range);
+    return await this.#open(key, range, this.#bodies);
+  }
+
+  async #open(key: string, range?: ByteRange, limit?: BodyLimit): Promise<OpenObject> {
+    return await openSteadily(async (part) => await this.#get(key, part), range, limit);
   }
 
   async #get(key: string, range?: ByteRange): Promise<SentObject> {
@@ -116,7 +122,7 @@ export class ScsStore implements ObjectStore {
   }
 
   async read(key: string, limit: number): Promise<ObjectHead & { readonly bytes: Buffer }> {
-    return await readWhole(async () => await this.open(key), limit);
+    return await readWhole(async () => await this.#open(key), limit);
   }
 
   async signedUrl(key: string, expiresIn: number): Promise<URL> {

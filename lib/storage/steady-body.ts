@@ -16,7 +16,13 @@ export interface BodySource {
   readonly length: number;
   /** Opens the rest of it, after so many bytes. @throws when that is not of the same content any more */
   readonly reopen: (passed: number) => Promise<Readable>;
+  /** Whether others wait for its connection. */
+  readonly isContended?: () => boolean;
 }
+
+/** Milliseconds that a reader may take nothing before the connection is let go, and the same while others wait for it. */
+const idleMs = 10_000;
+const contendedIdleMs = 1_000;
 
 /**
  * The bytes of an object over connections that may break off: it is opened again where it did. Ends early only with an
@@ -24,40 +30,57 @@ export interface BodySource {
  */
 export class SteadyBody extends Readable {
   readonly #source: BodySource;
-  #body: Readable;
+  /** Undefined while there is no connection. */
+  #body: Readable | undefined;
+  #isOpening = false;
   #passed = 0;
   #failures = 0;
   #failedAt = 0;
+  /** When the reader had enough; undefined while it takes more. */
+  #fullSince: number | undefined;
+  readonly #watch: NodeJS.Timeout;
 
   /** @param body its beginning */
   constructor(body: Readable, source: BodySource) {
-    super({ highWaterMark: 256 * 1024 });
+    super({ highWaterMark: 64 * 1024 });
     this.#source = source;
     this.#body = this.#follow(body);
+    this.#watch = setInterval(() => {
+      this.#letGoIfIdle();
+    }, contendedIdleMs).unref();
   }
 
   override _read(): void {
-    this.#body.resume();
+    this.#fullSince = undefined;
+    if (this.#body !== undefined) this.#body.resume();
+    else if (!this.#isOpening)
+      this.#reopen().catch((cause: unknown) => {
+        this.destroy(this.#broken('broke off', cause));
+      });
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#body.destroy();
+    clearInterval(this.#watch);
+    this.#body?.destroy();
     done(error);
   }
 
   #follow(body: Readable): Readable {
     let isOver = false;
     const end = (error?: Error) => {
-      if (isOver || this.destroyed) return;
+      if (isOver || this.destroyed || body !== this.#body) return;
       isOver = true;
       body.destroy();
       this.#end(error);
     };
     body.on('data', (bytes: Buffer) => {
-      if (isOver) return;
+      if (isOver || body !== this.#body) return;
       this.#passed += bytes.byteLength;
       if (this.#passed > this.#source.length) this.destroy(this.#broken('has more bytes than it should'));
-      else if (!this.push(bytes)) body.pause();
+      else if (!this.push(bytes)) {
+        this.#fullSince = performance.now();
+        body.pause();
+      }
     });
     body.on('error', end);
     body.once('end', end);
@@ -75,12 +98,30 @@ export class SteadyBody extends Readable {
   }
 
   async #again(error: Error | undefined): Promise<void> {
+    this.#isOpening = true;
     if (this.#passed - this.#failedAt >= wellAfter) this.#failures = 0;
     this.#failures += 1;
     this.#failedAt = this.#passed;
     if (this.#failures === attempts) throw error ?? new Error('the answer ended early');
     await delay(pause * this.#failures);
-    this.#goOn(await this.#source.reopen(this.#passed));
+    await this.#reopen();
+  }
+
+  async #reopen(): Promise<void> {
+    this.#isOpening = true;
+    const body = await this.#source.reopen(this.#passed);
+    this.#isOpening = false;
+    this.#goOn(body);
+  }
+
+  /** A reader that takes nothing keeps no connection from others: it gets another one when it goes on. */
+  #letGoIfIdle(): void {
+    const limit = this.#source.isContended?.() === true ? contendedIdleMs : idleMs;
+    const isIdle = this.#fullSince !== undefined && performance.now() - this.#fullSince >= limit;
+    if (!isIdle || this.#isOpening || this.#passed === this.#source.length) return;
+    const body = this.#body;
+    this.#body = undefined;
+    body?.destroy();
   }
 
   #goOn(body: Readable): void {

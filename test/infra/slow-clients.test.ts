@@ -206,6 +206,67 @@ describe('the streaming server', () => {
     for (let i = 0; i < 4; i++) assert.match(await end(await begin()), /^HTTP\/1.1 201 /);
   });
 
+  it('ends a body that comes slowly while others wait for its place, and takes theirs', async () => {
+    const client = await start(
+      { contendedPace: { bytes: 1_000_000, within: 300 } },
+      { REGISTRY_HTTP_MAXUPLOADS: '2' },
+    );
+    const slow = await Promise.all(
+      [1, 2].map(async () => {
+        const location = await client.startUpload(someName());
+        const socket = await dial(client.base);
+        socket.write(head('PATCH', pathOf(location), 'Content-Length: 1000000'));
+        return { socket, answer: rest(socket), trickles: trickle(socket, 'a'.repeat(100)) };
+      }),
+    );
+    // Alone they may be slow.
+    await delay(1000);
+    assert.deepEqual(
+      slow.map(({ socket }) => socket.closed),
+      [false, false],
+    );
+    await client.pushBlob(someName(), randomBytes(1000));
+    const first = await Promise.race(slow.map(async ({ answer }) => await answer));
+    assertAnswer(first, 408, 'UNAVAILABLE');
+    for (const { socket } of slow) socket.destroy();
+  });
+
+  describe('of a client that takes its answers slowly', () => {
+    let client: Client;
+    let path: string;
+    const blob = randomBytes(24 * 1024 * 1024);
+
+    before(async () => {
+      client = await start({ answerPace: { bytes: 1_000_000, within: 800 } });
+      path = `/v2/slow/reader/blobs/${await client.pushBlob('slow/reader', blob)}`;
+    });
+
+    it('cuts the connection', async () => {
+      const socket = await dial(client.base);
+      socket.write(head('GET', path));
+      await once(socket, 'readable');
+      // A little now and then does not count.
+      for (let i = 0; i < 30; i++) {
+        socket.read(1);
+        await delay(100);
+      }
+      let taken = 0;
+      for await (const piece of socket as AsyncIterable<Buffer>) taken += piece.byteLength;
+      assert.ok(taken < blob.length, 'the whole answer came');
+    });
+
+    it('sends all of it to one that keeps the pace', async () => {
+      const socket = await dial(client.base);
+      socket.write(head('GET', path, 'Connection: close'));
+      let taken = 0;
+      for await (const piece of socket as AsyncIterable<Buffer>) {
+        taken += piece.byteLength;
+        await delay(2);
+      }
+      assert.ok(taken > blob.length);
+    });
+  });
+
   for (const [what, request, status, code] of [
     ['headers of 20 KB', head('GET', '/v2/', `Accept: ${'a'.repeat(20_000)}`), 431, 'UNSUPPORTED'],
     ['a line of 20 KB', head('GET', `/v2/${'a'.repeat(20_000)}/tags/list`), 431, 'UNSUPPORTED'],

@@ -100,6 +100,7 @@ export function placeSettings(place: Place): Readonly<Record<string, string>> {
 
 /** As in the scripts of package.json. */
 const flags = ['--max-semi-space-size=2'];
+const allocation = { MALLOC_MMAP_THRESHOLD_: '131072', MALLOC_TRIM_THRESHOLD_: '262144' };
 
 async function run(
   file: string,
@@ -108,7 +109,7 @@ async function run(
   ready: () => Promise<boolean>,
   ...args: readonly string[]
 ) {
-  const settings = { ...placeSettings(place), ...env };
+  const settings = { ...placeSettings(place), ...allocation, ...env };
   keepSecrets(settings);
   const options = { cwd: PROJECT, env: cleanEnvironment(settings), logged: keepLog() };
   return await launch(process.execPath, [...flags, file, ...args], ready, options);

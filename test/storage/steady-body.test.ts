@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { SteadyBody } from '../../lib/storage/steady-body.ts';
 import { StoreUnavailable } from '../../lib/storage/store.ts';
 
@@ -73,6 +74,30 @@ describe('a steady body', () => {
       reopen: async () => await Promise.reject(new Error('not needed')),
     });
     await assert.rejects(buffer(body), StoreUnavailable);
+  });
+
+  it('lets go of its connection while its reader takes nothing and others wait for one, and goes on after', async () => {
+    const sources: Readable[] = [];
+    const open = (passed: number) => {
+      const source = torn(passed, bytes.length, 'error');
+      sources.push(source);
+      return source;
+    };
+    const body = new SteadyBody(open(0), {
+      key: 'blob',
+      length: bytes.length,
+      reopen: async (passed) => await Promise.resolve(open(passed)),
+      isContended: () => true,
+    });
+    const pieces: Buffer[] = [];
+    for await (const piece of body as AsyncIterable<Buffer>) {
+      pieces.push(piece);
+      if (pieces.length !== 20) continue;
+      await delay(2500);
+      assert.equal(sources[0]?.destroyed, true);
+    }
+    assert.equal(sources.length, 2);
+    assert.ok(Buffer.concat(pieces).equals(bytes));
   });
 
   it('lets go of its connection when it is left early, also of one that is silent', async () => {

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ConcurrencyLimit } from '../../lib/registry/concurrency-limit.ts';
+
+describe('a concurrency limit', () => {
+  const pending = () => Promise.withResolvers<undefined>();
+
+  it('runs so many tasks at once, and the others in their order', async () => {
+    const limit = new ConcurrencyLimit(2);
+    const begun: number[] = [];
+    const ends = [0, 1, 2, 3].map(pending);
+    const tasks = ends.map(async ({ promise }, i) => {
+      await limit.run(async () => {
+        begun.push(i);
+        await promise;
+      });
+    });
+    await new Promise(setImmediate);
+    assert.deepEqual([begun, limit.isContended], [[0, 1], true]);
+    ends[1]?.resolve(undefined);
+    await tasks[1];
+    await new Promise(setImmediate);
+    assert.deepEqual(begun, [0, 1, 2]);
+    for (const { resolve } of ends) resolve(undefined);
+    await Promise.all(tasks);
+    assert.deepEqual([begun, limit.isContended], [[0, 1, 2, 3], false]);
+  });
+
+  it('refuses at once what is more than may wait, and in time what has waited for too long', async () => {
+    const limit = new ConcurrencyLimit(1, { queueLimit: 1, timeoutMs: 20 });
+    const { promise, resolve } = pending();
+    const first = limit.run(async () => { await promise; });
+    const waits = assert.rejects(
+      limit.run(async () => { await promise; }),
+      { failure: 'BUSY' },
+    );
+    await assert.rejects(
+      limit.run(async () => { await promise; }),
+      { failure: 'BUSY' },
+    );
+    await waits;
+    resolve(undefined);
+    await first;
+    assert.equal(await limit.run(async () => await Promise.resolve('later')), 'later');
+  });
+
+  it('goes on after a task that fails', async () => {
+    const limit = new ConcurrencyLimit(1);
+    await assert.rejects(
+      limit.run(async () => await Promise.reject(new Error('failed'))),
+      /failed/,
+    );
+    assert.equal(await limit.run(async () => await Promise.resolve(1)), 1);
+  });
+});
