@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { temporaryFolder } from './folder.ts';
 import { goProgramPlace } from './go-programs.ts';
 import { freePort } from './ports.ts';
@@ -14,6 +16,8 @@ export interface Distribution {
   /** What must be installed. */
   readonly needs: ServerName;
   readonly start: (place: Place) => Promise<Registry & { readonly pid: number }>;
+  /** Removes the blobs that no manifest needs. @returns what it said */
+  readonly collectGarbage: (place: Place) => Promise<string>;
 }
 
 /** Version 2.8, Debian's. */
@@ -21,12 +25,14 @@ export const distribution2: Distribution = {
   name: 'distribution',
   needs: 'docker-registry',
   start: async (place) => await start('docker-registry', place),
+  collectGarbage: async (place) => await collectGarbage('docker-registry', place),
 };
 
 export const distribution3: Distribution = {
   name: 'distribution 3',
   needs: 'registry',
   start: async (place) => await start(goProgramPlace('registry').file, place),
+  collectGarbage: async (place) => await collectGarbage(goProgramPlace('registry').file, place),
 };
 
 /** Its images are in a folder or a bucket. Our settings of a store are distribution's, so it reads the same ones. */
@@ -36,8 +42,7 @@ async function start(program: string, place: Place): Promise<Registry & { readon
   const file = join(folder.path, 'config.yml');
   await writeFile(file, configuration(address));
   const ready = async () => await serves(address);
-  // Version 3 tells another server of each request, unless told.
-  const env = cleanEnvironment({ OTEL_TRACES_EXPORTER: 'none', ...placeSettings(place) });
+  const env = environment(place);
   const server = await launch(program, ['serve', file], ready, { env });
   return {
     address,
@@ -47,6 +52,24 @@ async function start(program: string, place: Place): Promise<Registry & { readon
       folder.remove();
     },
   };
+}
+
+async function collectGarbage(program: string, place: Place): Promise<string> {
+  const folder = await temporaryFolder('distribution');
+  try {
+    const file = join(folder.path, 'config.yml');
+    await writeFile(file, configuration('127.0.0.1:0'));
+    const run = promisify(execFile);
+    const { stdout, stderr } = await run(program, ['garbage-collect', file], { env: environment(place) });
+    return stdout + stderr;
+  } finally {
+    folder.remove();
+  }
+}
+
+/** Version 3 tells another server of each request, unless told. */
+function environment(place: Place): NodeJS.ProcessEnv {
+  return cleanEnvironment({ OTEL_TRACES_EXPORTER: 'none', ...placeSettings(place) });
 }
 
 /** Without a cache, so that it sees what another registry does to the same place. JSON is YAML. */
