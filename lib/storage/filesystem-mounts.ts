@@ -118,7 +118,7 @@ export class Mounts {
 }
 
 function mount(top: string, temporary: string, found: Mount['found']): Mount {
-  return { top, temporary, found, marker: temporary, made: false };
+  return { top, temporary, found, marker: top, made: false };
 }
 
 /** Whether a path is this folder or lies in it. */

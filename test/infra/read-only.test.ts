@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { parseDigest } from '../../lib/protocol/digests.ts';
+import { parseRepositoryName } from '../../lib/protocol/names.ts';
+import { createRegistry } from '../../lib/registry/registry.ts';
 import { FilesystemStore } from '../../lib/storage/filesystem.ts';
 import { Client } from '../functions/client.ts';
 import { temporaryFolder } from '../servers/folder.ts';
@@ -108,6 +111,40 @@ describe('a registry that can write nothing', requiresMounts(), () => {
     }
     assert.match(registry.output(), /ENOSPC: [^"]*; make room there/);
   });
+
+  it(
+    'serves as another user what it may only read',
+    { skip: process.getuid?.() !== 0 && 'needs root' },
+    async () => {
+      const root = at('foreign');
+      await fs.cp(images, root, { recursive: true });
+      await fs.chmod(folder.path, 0o755);
+      const warnings: string[] = [];
+      process.seteuid?.(65534);
+      try {
+        const store = await FilesystemStore.open(root, { warn: (message) => warnings.push(message) });
+        const { referrers } = createRegistry(store);
+        const subject = parseDigest(content.image.digest);
+        for (let round = 1; round <= 2; round++) {
+          const page = { n: 100, last: undefined };
+          const { descriptors } = await referrers.list(
+            parseRepositoryName('team/app'),
+            subject,
+            page,
+            undefined,
+          );
+          assert.deepEqual(descriptors.map(({ digest }) => digest).sort(), content.referrers);
+        }
+        await assert.rejects(
+          store.put('a/b', Buffer.of(1)),
+          /EACCES.*give the registry's user the right to it/,
+        );
+      } finally {
+        process.seteuid?.(0);
+      }
+      assert.match(warnings.join(), /foreign cannot be written to \(Error: EACCES/);
+    },
+  );
 
   it('does not start on an empty folder that is read-only, in which there can be nothing', async () => {
     const root = at('empty');

@@ -280,7 +280,11 @@ describe('manifests that distribution took', () => {
     await store.put(tagLink(name, tag), Buffer.from('garbage'));
     const registry = createRegistry(store);
     assert.deepEqual(await listed(registry), [good]);
-    assert.deepEqual(await repairReferrers(registry, { full: true }), { repositories: 1, added: 0, removed: 0 });
+    assert.deepEqual(await repairReferrers(registry, { full: true }), {
+      repositories: 1,
+      added: 0,
+      removed: 0,
+    });
   });
 
   for (const text of [
@@ -346,13 +350,21 @@ describe('a repair of referrers', () => {
     const store = new MemoryStore({ now: () => new Date(now) });
     const registry = createRegistry(store);
     const digest = await layManifest(store, referrerBytes(0));
-    assert.deepEqual(await repairReferrers(registry, { full: true }), { repositories: 0, added: 0, removed: 0 });
+    assert.deepEqual(await repairReferrers(registry, { full: true }), {
+      repositories: 0,
+      added: 0,
+      removed: 0,
+    });
     assert.deepEqual(await listed(registry), [digest]);
     now += 3_600_000;
     // As by hands, or a process that was killed.
     await store.delete([referrerKey(name, subject, digest)]);
     assert.deepEqual(await listed(registry), []);
-    assert.deepEqual(await repairReferrers(registry, { full: true }), { repositories: 1, added: 1, removed: 0 });
+    assert.deepEqual(await repairReferrers(registry, { full: true }), {
+      repositories: 1,
+      added: 1,
+      removed: 0,
+    });
     assert.deepEqual(await listed(registry), [digest]);
   });
 
