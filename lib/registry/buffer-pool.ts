@@ -134,8 +134,8 @@ export class BufferPool {
     if (this.#waiting.size === 0 || eldest === undefined) return;
     this.#timer = setTimeout(
       () => {
-        this.#holders.delete(eldest);
-        eldest.reclaim();
+        // It may have been pinned or released meanwhile.
+        if (this.#holders.delete(eldest)) eldest.reclaim();
         this.#reclaim();
       },
       Math.max(0, eldest.since + this.#holdMs - performance.now()),

@@ -51,6 +51,15 @@ describe('a pool of memory', () => {
     await assert.rejects(pool.claim(1), { failure: 'BUSY' });
   });
 
+  it('asks for nothing that came to be stored while others waited', async () => {
+    const pool = new BufferPool({ bytes: 10, holdMs: 20, waitMs: 60 });
+    const claim = await pool.claim(10);
+    claim.onReclaim(() => assert.fail('it was asked for'));
+    const waits = assert.rejects(pool.claim(1), { failure: 'BUSY' });
+    claim.pin();
+    await waits;
+  });
+
   it('goes on with others when one has waited for too long', async () => {
     const pool = new BufferPool({ bytes: 10, waitMs: 20 });
     await pool.claim(6);

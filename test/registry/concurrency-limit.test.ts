@@ -29,13 +29,19 @@ describe('a concurrency limit', () => {
   it('refuses at once what is more than may wait, and in time what has waited for too long', async () => {
     const limit = new ConcurrencyLimit(1, { queueLimit: 1, timeoutMs: 20 });
     const { promise, resolve } = pending();
-    const first = limit.run(async () => { await promise; });
+    const first = limit.run(async () => {
+      await promise;
+    });
     const waits = assert.rejects(
-      limit.run(async () => { await promise; }),
+      limit.run(async () => {
+        await promise;
+      }),
       { failure: 'BUSY' },
     );
     await assert.rejects(
-      limit.run(async () => { await promise; }),
+      limit.run(async () => {
+        await promise;
+      }),
       { failure: 'BUSY' },
     );
     await waits;
