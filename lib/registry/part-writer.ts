@@ -1,6 +1,7 @@
 import { RegistryError } from '../protocol/errors.ts';
 import {
   MultipartNotFound,
+  type MoveSource,
   type ObjectInfo,
   type ObjectStore,
   type StoreLimits,
@@ -35,17 +36,27 @@ function smallestPart(limits: StoreLimits, parts: readonly UploadedPart[]): numb
   return parts.length < maxParts / 2 ? minPartSize : Math.min(next, maxTail);
 }
 
-/** A multipart upload in progress: where it goes, and its parts so far. */
+/**
+ * A part of an upload. The first request that fills one begins a multipart upload, and its parts are that one's. Those of a
+ * later request must be its own until its session is saved, for another one may have begun at the same place, be refused, and
+ * still be writing. So where a part would replace another of its number, each is an object at a key of its own.
+ */
+export interface StoredPart extends UploadedPart {
+  /** Of the object, where it is one. */
+  readonly key?: string;
+}
+
+/** A multipart upload in progress: where it goes, and its parts so far, in it or apart from it. */
 export interface Multipart {
   readonly key: string;
   readonly uploadId: string;
-  readonly parts: readonly UploadedPart[];
+  readonly parts: readonly StoredPart[];
 }
 
 export interface PartWriterOptions {
   readonly pool: BufferPool;
-  /** A key of its own, for bytes that are kept in the store while others need the memory. */
-  readonly spillKey: () => string;
+  /** A key of its own, for a part that is apart, and for bytes that are kept in the store while others need the memory. */
+  readonly newKey: () => string;
   /** Bytes the object will have, where that is known. */
   readonly length?: number | undefined;
   /** Of the object. */
@@ -77,12 +88,16 @@ export class PartWriter {
   readonly #store: ObjectStore;
   readonly #key: string;
   readonly #pool: BufferPool;
-  readonly #spillKey: () => string;
+  readonly #newKey: () => string;
   readonly #length: number | undefined;
   /** For the object, where the bytes become it without this writer. */
   readonly metadata: Readonly<Record<string, string>>;
   /** By number, from 1. Those on their way have no ETag yet. */
-  readonly #parts: UploadedPart[];
+  readonly #parts: StoredPart[];
+  /** Whether parts are objects of their own, and not those of the multipart upload. */
+  readonly #isApart: boolean;
+  /** Keys of such objects that this writer has made. */
+  readonly #made: string[] = [];
   #upload: Promise<string> | undefined;
   #uploadId: string | undefined;
   #lost = false;
@@ -98,15 +113,16 @@ export class PartWriter {
 
   /** @param key where the object will be, unless one is resumed */
   constructor(store: ObjectStore, key: string, options: PartWriterOptions) {
-    const { pool, spillKey, length, metadata = {}, resume } = options;
+    const { pool, newKey, length, metadata = {}, resume } = options;
     this.#store = store;
     this.#pool = pool;
-    this.#spillKey = spillKey;
+    this.#newKey = newKey;
     this.#length = length;
     this.metadata = metadata;
     this.#key = resume?.multipart?.key ?? key;
     this.#uploadId = resume?.multipart?.uploadId;
     this.#parts = [...(resume?.multipart?.parts ?? [])];
+    this.#isApart = this.#uploadId !== undefined && store.limits.replacesParts;
     this.#buffer = resume?.tail ?? Buffer.alloc(0);
     this.#filled = this.#buffer.byteLength;
     this.#claim = resume?.claim;
@@ -163,20 +179,33 @@ export class PartWriter {
   }
 
   /**
-   * Stores the rest and completes the object, in one write when all of it is in the tail.
+   * Stores the rest and completes the object, in one write when all of it is in the tail. Not where parts are apart.
+   * @param keepsTail whether that stays, in case another request has completed the object with other last bytes
    * @throws MultipartNotFound when {@link lost}
    */
-  async complete(): Promise<ObjectInfo> {
+  async complete({ keepsTail = false } = {}): Promise<ObjectInfo & MoveSource> {
     await this.#allStored();
     if (this.#uploadId === undefined) {
       await this.#gather();
       this.#claim?.pin();
       return await this.#store.put(this.#key, this.tail, { metadata: this.metadata });
     }
-    if (this.#tailSize > 0) await this.#startPart();
+    const { length } = this.#parts;
+    if (keepsTail && this.#filled > 0) await this.#storeInMultipart(this.#nextNumber(), this.tail);
+    else if (this.#tailSize > 0) await this.#startPart({ apart: false });
     await this.#allStored();
+    const parts = [...this.#parts];
+    this.#parts.length = length;
     if (this.#lost) throw new MultipartNotFound(this.#key);
-    return await this.#store.completeMultipart(this.#key, this.#uploadId, this.#parts);
+    return { ...(await this.#store.completeMultipart(this.#key, this.#uploadId, parts)), parts };
+  }
+
+  /** Makes the tail a part that is apart, however small, and gives its memory back. */
+  async putTailAside(): Promise<void> {
+    await this.#gather();
+    this.#claim?.pin();
+    if (this.#filled > 0) await this.#storeApart(this.#parts.length + 1, this.tail);
+    this.close();
   }
 
   /** Gives the memory back. The tail is gone then. */
@@ -192,6 +221,7 @@ export class PartWriter {
     this.close();
     await Promise.all(this.#underWay);
     await this.#deleteSpills(this.#spills);
+    if (this.#made.length > 0) await this.#store.delete(this.#made).catch(() => undefined);
     if (this.#created && this.#uploadId !== undefined)
       await this.#store.abortMultipart(this.#key, this.#uploadId).catch(() => undefined);
   }
@@ -239,7 +269,7 @@ export class PartWriter {
     const [buffer, bytes, claim] = [this.#buffer, this.tail, this.#claim];
     [this.#buffer, this.#filled, this.#claim] = [Buffer.alloc(0), 0, undefined];
     claim?.pin();
-    const key = this.#spillKey();
+    const key = this.#newKey();
     const stored = this.#following(this.#store.put(key, bytes), () => claim?.release(buffer));
     this.#spills.push({ key, size: bytes.byteLength, stored });
   }
@@ -267,18 +297,24 @@ export class PartWriter {
   }
 
   /** Hands the buffer to the store, as soon as that takes another part, and goes on with a new one. */
-  async #startPart(): Promise<void> {
+  async #startPart({ apart = this.#isApart } = {}): Promise<void> {
     await this.#gather();
     this.#claim?.pin();
     while (this.#underWay.size >= this.#store.limits.parallelParts) await Promise.race(this.#underWay);
     this.#throwFailure();
-    const number = this.#parts.length + 1;
-    if (number > this.#store.limits.maxParts)
-      throw new RegistryError('SIZE_INVALID', `the storage takes no blob of more than ${number - 1} parts`);
+    const number = this.#nextNumber();
     const [buffer, bytes, claim] = [this.#buffer, this.tail, this.#claim];
     this.#parts.push({ number, etag: '', size: bytes.byteLength });
     [this.#buffer, this.#filled, this.#claim] = [Buffer.alloc(0), 0, undefined];
-    void this.#following(this.#storePart(number, bytes), () => claim?.release(buffer));
+    const stored = apart ? this.#storeApart(number, bytes) : this.#storeInMultipart(number, bytes);
+    void this.#following(stored, () => claim?.release(buffer));
+  }
+
+  /** @throws RegistryError SIZE_INVALID when there are as many parts as there may be */
+  #nextNumber(): number {
+    const { length } = this.#parts;
+    if (length < this.#store.limits.maxParts) return length + 1;
+    throw new RegistryError('SIZE_INVALID', `the storage takes no blob of more than ${length} parts`);
   }
 
   /** Lets something go on beside what follows, which its failure ends. @param release what it has taken */
@@ -304,7 +340,14 @@ export class PartWriter {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
-  async #storePart(number: number, bytes: Uint8Array): Promise<void> {
+  async #storeApart(number: number, bytes: Uint8Array): Promise<void> {
+    const key = this.#newKey();
+    this.#made.push(key);
+    const { etag, size } = await this.#store.put(key, bytes);
+    this.#parts[number - 1] = { number, etag, size, key };
+  }
+
+  async #storeInMultipart(number: number, bytes: Uint8Array): Promise<void> {
     if (this.#lost) return;
     try {
       this.#uploadId ??= await (this.#upload ??= this.#create());

@@ -1,6 +1,6 @@
 import { parseRepositoryName, type RepositoryName } from '../protocol/names.ts';
 import { RegistryError } from '../protocol/errors.ts';
-import type { ObjectStore } from '../storage/store.ts';
+import { PreconditionFailed, type ObjectStore } from '../storage/store.ts';
 import type { HashState } from './content-hash.ts';
 import { uploadSession } from './layout.ts';
 import { orUndefined } from './links.ts';
@@ -25,7 +25,7 @@ export interface Session {
   readonly etag: string | undefined;
 }
 
-/** Above the description before the tail: 10,000 parts of some 100 bytes. */
+/** Above the description before the tail: 10,000 parts of some 200 bytes. */
 const maxDescription = 4 * 1024 * 1024;
 
 /** The upload sessions of a store: `uploads/<id>/session`, a line of JSON and then the tail's bytes. */
@@ -55,6 +55,17 @@ export class Sessions {
     await this.#store.put(uploadSession(session.id), encode(session), condition);
   }
 
+  /**
+   * Looks just before a session is saved whether it is as it was loaded, where the store cannot do that as it saves.
+   * @throws PreconditionFailed
+   */
+  async assertUnchanged({ id, etag }: Session): Promise<void> {
+    if (this.#store.limits.conditionalWrites) return;
+    const key = uploadSession(id);
+    const now = await orUndefined(this.#store.head(key));
+    if (now?.etag !== etag) throw new PreconditionFailed(key);
+  }
+
   /** @param keys of what else goes with it */
   async delete(id: string, keys: readonly string[] = []): Promise<void> {
     await this.#store.delete([uploadSession(id), ...keys]);
@@ -67,14 +78,16 @@ export class Sessions {
 }
 
 function encode({ repository, startedAt, offset, hash, multipart, tail }: Session): Buffer {
-  const description = { version: 1, repository, startedAt, offset, hash, multipart };
+  // Who knows of no parts that are apart would leave them out.
+  const version = multipart?.parts.some(({ key }) => key !== undefined) === true ? 2 : 1;
+  const description = { version, repository, startedAt, offset, hash, multipart };
   return Buffer.concat([Buffer.from(`${JSON.stringify(description)}\n`), tail]);
 }
 
 function decode(id: string, bytes: Buffer, etag: string): Session {
   const end = bytes.indexOf('\n');
   const description = JSON.parse(bytes.toString('utf8', 0, end)) as Description;
-  if (description.version !== 1) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
+  if (description.version !== 1 && description.version !== 2) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
   return {
     id,
     repository: parseRepositoryName(description.repository),

@@ -10,7 +10,15 @@ import { exists } from './links.ts';
 import { BufferPool, type Claim } from './buffer-pool.ts';
 import { ConcurrencyLimit } from './concurrency-limit.ts';
 import { PartWriter, unclaimedBytes } from './part-writer.ts';
-import { assertDigest, publish, publishOnceRead, reread } from './publish.ts';
+import {
+  assertDigest,
+  keysOf,
+  publish,
+  publishOnceRead,
+  reread,
+  UploadGone,
+  type Publishing,
+} from './publish.ts';
 import { Sessions, type Session } from './sessions.ts';
 
 /** Bytes of a request that belong to a blob. */
@@ -52,8 +60,8 @@ interface Received {
   readonly hash: ContentHash;
   /** Bytes of the upload with these. */
   readonly offset: number;
-  /** Where an earlier attempt kept bytes that are now elsewhere. */
-  readonly stale: string | undefined;
+  /** Where earlier requests kept bytes that are now elsewhere. */
+  readonly stale: readonly string[];
 }
 
 /**
@@ -111,10 +119,12 @@ export class Uploads {
   async append(name: RepositoryName, id: string, chunk: Chunk): Promise<number> {
     return await this.#inSession(name, id, async (session) => {
       if (chunk.start !== session.offset) throw new OffsetMismatch(session.offset);
-      const received = await this.#receive(session, chunk);
+      const received = await this.#receive(session, chunk).catch(async (error: unknown) => {
+        throw error instanceof UploadGone ? await this.#goneFrom(session, error) : error;
+      });
       if (received.writer.lost) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
       await this.#save(session, received);
-      if (received.stale !== undefined) await this.#store.delete([received.stale]);
+      if (received.stale.length > 0) await this.#store.delete(received.stale);
       return received.offset;
     });
   }
@@ -147,11 +157,18 @@ export class Uploads {
       await this.#remove(session);
       return;
     }
-    const { moved, stale } = await this.#finishParts(session, digest, last);
-    await this.#blobs.link(name, digest);
-    await this.#sessions.delete(id, moved);
-    // After the session: a repetition would read it once more.
-    if (stale !== undefined) await this.#store.delete([stale]);
+    try {
+      const { moved, stale } = await this.#finishParts(session, digest, last);
+      await this.#blobs.link(name, digest);
+      await this.#sessions.delete(id, moved);
+      // After the session: a repetition would read it once more.
+      if (stale.length > 0) await this.#store.delete(stale);
+    } catch (error) {
+      if (!(error instanceof UploadGone)) throw error;
+      const failure = await this.#goneFrom(session, error);
+      // That of a session that is gone may be here.
+      if (failure.status !== 404 || !(await this.#blobs.has(name, digest))) throw failure;
+    }
   }
 
   /**
@@ -201,6 +218,19 @@ export class Uploads {
     });
   }
 
+  /** What it means that the bytes of a session are gone: while it is there, another request may still be finishing it. */
+  async #goneFrom(session: OpenSession, cause: UploadGone): Promise<RegistryError> {
+    const { repository, id, etag } = session;
+    close(session);
+    const now = await this.#open(repository, id);
+    if (now === undefined) return new RegistryError('BLOB_UPLOAD_UNKNOWN', undefined, [], { cause });
+    close(now);
+    if (now.etag !== etag) return new OffsetMismatch(now.offset);
+    const message =
+      'another request is finishing this upload, or has thrown it away; try again, or start another one if this goes on';
+    return new RegistryError('UNAVAILABLE', message, [], { cause });
+  }
+
   /** A session that is gone may have been finished by a request whose answer was lost. */
   async #assertFinished(name: RepositoryName, digest: Digest): Promise<void> {
     if (!(await this.#blobs.has(name, digest))) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
@@ -212,7 +242,7 @@ export class Uploads {
     const metadata = this.#blobs.origin(name);
     const writer = new PartWriter(this.#store, blobData(digest), {
       pool: this.#pool,
-      spillKey: spillKeys(randomUUID()),
+      newKey: newKeys(randomUUID()),
       length,
       metadata,
     });
@@ -243,25 +273,49 @@ export class Uploads {
     }
   }
 
-  /** @returns the keys of what has become the blob, and of what an earlier attempt kept; both can go */
+  /**
+   * @returns the keys of what has become the blob, and of what an earlier attempt kept; both can go
+   * @throws UploadGone
+   */
   async #finishParts(
     session: OpenSession,
     digest: Digest,
     last: Chunk | undefined,
-  ): Promise<{ moved: readonly string[]; stale: string | undefined }> {
+  ): Promise<{ moved: readonly string[]; stale: readonly string[] }> {
     const { algorithm } = digestParts(digest);
+    const writeBlob = async (body: Chunk['body'], length: number): Promise<void> => {
+      await this.#receiveWhole(session.repository, digest, { body, start: 0, length, partial: false });
+    };
+    const publishing = { store: this.#store, digest, writeBlob };
     if (last === undefined) {
+      const known = await digestOf(session);
+      const whole = { ...publishing, ...this.#whole(session) };
       // What was computed while the bytes passed says nothing of a digest in another algorithm.
-      const other = algorithm !== algorithmOf(session.hash);
-      if (!other) assertDigest(await digestOf(session), digest);
-      const finish = other ? publishOnceRead : publish;
-      return { moved: await finish(this.#store, this.#writer(session), digest), stale: undefined };
+      if (algorithm !== algorithmOf(session.hash))
+        return { moved: await publishOnceRead(whole, known), stale: [] };
+      assertDigest(known, digest);
+      return { moved: await publish(whole), stale: [] };
     }
     if (last.start !== session.offset) throw new OffsetMismatch(session.offset);
     const { writer, hash, stale } = await this.#receive(session, last, algorithm);
     if (hash.digest() !== digest) await writer.discard();
     assertDigest(hash.digest(), digest);
-    return { moved: await publish(this.#store, writer, digest), stale };
+    return { moved: await publish({ ...publishing, writer }), stale };
+  }
+
+  /** All that there is of a session, whose tail need not be kept in memory: it can be read again. */
+  #whole(session: OpenSession): Pick<Publishing, 'writer' | 'reopen'> {
+    const reopen = async (): Promise<PartWriter> => {
+      const now = await this.#open(session.repository, session.id);
+      const writer = now && this.#writer(now);
+      if (now === undefined || writer === undefined || now.etag !== session.etag) {
+        if (now !== undefined) close(now);
+        throw new UploadGone('the session has changed');
+      }
+      session.writers.push(writer);
+      return writer;
+    };
+    return { writer: this.#writer(session), reopen };
   }
 
   /** Adds a chunk to a session's bytes, without saving what came of it. */
@@ -294,28 +348,34 @@ export class Uploads {
     const { hash: saved, multipart, tail } = session;
     if (session.offset === 0) {
       const hash = chunk.partial ? await resumableHash(algorithm) : streamHash(algorithm);
-      return { writer, hash, stale: undefined };
+      return { writer, hash, stale: [] };
     }
     if (saved.kind === 'resumable' && algorithmOf(saved) === algorithm)
-      return { writer, hash: await resumableHash(algorithm, saved.state), stale: undefined };
+      return { writer, hash: await resumableHash(algorithm, saved.state), stale: [] };
     const hash = await resumableHash(algorithm);
-    if (multipart !== undefined) return await this.#rehash(session, hash);
+    if (multipart !== undefined) return await this.#rehash(session, writer, hash);
     hash.update(tail);
-    return { writer, hash, stale: undefined };
+    return { writer, hash, stale: [] };
   }
 
   /**
    * Goes on after a stream whose digest cannot go on, or with a digest in another algorithm: the bytes are read once more, as
    * they move to a new multipart upload, for the parts of one in progress cannot be read. Only a client comes here that streams
    * without saying that more will follow, and then sends more, or that did not say which algorithm it would use; docker does
-   * neither. The session's bytes are an object then, to which a request that goes on with them as parts can add nothing: after
-   * a wrong digest of another algorithm and last bytes, only this way leads on.
+   * neither. The session's parts are an object then, to which no part can be added where these are in the multipart upload:
+   * after a wrong digest of another algorithm and last bytes, only this way leads on.
+   * @param before has all of the session
+   * @throws UploadGone
    */
   async #rehash(
     session: OpenSession,
+    before: PartWriter,
     hash: ContentHash,
   ): Promise<Pick<Received, 'writer' | 'hash' | 'stale'>> {
-    const source = await reread(this.#store, this.#writer(session));
+    const { body, keys } = await reread(this.#store, before).catch(async (error: unknown) => {
+      await before.discard();
+      throw error;
+    });
     const nothing = { multipart: undefined, tail: Buffer.alloc(0), claim: undefined };
     const writer = this.#writer({ ...session, ...nothing });
     const check = streamHash(algorithmOf(session.hash));
@@ -326,20 +386,22 @@ export class Uploads {
       },
     };
     try {
-      await receive({ body: source.body, start: 0, length: session.offset, partial: true }, writer, both);
+      await receive({ body, start: 0, length: session.offset, partial: true }, writer, both);
       assertDigest(check.digest(), await digestOf(session));
     } catch (error) {
       await writer.discard();
+      await before.discard();
       throw error;
     }
-    return { writer, hash, stale: source.key };
+    return { writer, hash, stale: keys };
   }
 
   #writer(session: OpenSession): PartWriter {
     const { id, repository, multipart, tail, claim, writers } = session;
-    const writer = new PartWriter(this.#store, spillKeys(id)(), {
+    const newKey = newKeys(id);
+    const writer = new PartWriter(this.#store, newKey(), {
       pool: this.#pool,
-      spillKey: spillKeys(id),
+      newKey,
       metadata: this.#blobs.origin(repository),
       resume: { multipart, tail, claim },
     });
@@ -349,6 +411,8 @@ export class Uploads {
 
   async #save(session: OpenSession, { writer, hash, offset }: Received): Promise<void> {
     try {
+      // Nothing else would tell of a request that began where this one did; the first ones are not worth another look.
+      if (session.offset > 0) await this.#sessions.assertUnchanged(session);
       const { multipart, tail } = writer;
       await this.#sessions.save({ ...session, offset, hash: hash.state(), multipart, tail });
     } catch (error) {
@@ -363,15 +427,15 @@ export class Uploads {
   async #remove({ id, multipart }: Session): Promise<void> {
     if (multipart !== undefined) {
       await this.#store.abortMultipart(multipart.key, multipart.uploadId);
-      await this.#store.delete([multipart.key]);
+      await this.#store.delete(keysOf(multipart));
     }
     await this.#sessions.delete(id);
   }
 }
 
-/** Keys for bytes of an upload that are not its blob yet. */
-function spillKeys(id: string): () => string {
-  return () => uploadData(id, randomBytes(4).toString('hex'));
+/** Keys for bytes of an upload that are not its blob yet, of which there may be thousands. */
+function newKeys(id: string): () => string {
+  return () => uploadData(id, randomBytes(16).toString('hex'));
 }
 
 /** The tail is not needed any more, or a writer has it. */

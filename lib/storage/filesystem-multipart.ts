@@ -33,6 +33,7 @@ export const limits: StoreLimits = {
   equalParts: false,
   // One after the other they lie in one file, and need not be copied.
   parallelParts: 1,
+  replacesParts: false,
   // Between processes neither could be held without locks.
   conditionalWrites: false,
 };

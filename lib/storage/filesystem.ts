@@ -121,6 +121,11 @@ export class FilesystemStore implements ObjectStore {
   }
 
   /** Durable when it resolves, as what was deleted must not come back. */
+  /** Parts that follow one another lie in one file as they are. */
+  concatenate(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
   async delete(keys: readonly string[]): Promise<void> {
     for (const key of keys) this.#folder.path(key);
     for (let at = 0; at < keys.length; at += parallelDeletes) {

@@ -8,8 +8,10 @@ import {
   PreconditionFailed,
   StoreUnavailable,
   type ByteRange,
+  type ConcatenateOptions,
   type MoveSource,
   type ObjectReader,
+  type Piece,
   type UploadedPart,
 } from './store.ts';
 
@@ -45,7 +47,7 @@ async function copyAtOnce(bucket: S3Bucket, copy: Copy): Promise<true> {
   const input = {
     Bucket: bucket.name,
     Key: bucket.fullKey(copy.to),
-    ...source(bucket, copy, true),
+    ...source(bucket, copy.from, copy.source.etag),
     ...bucket.writeInput,
   };
   await bucket.send(
@@ -56,9 +58,10 @@ async function copyAtOnce(bucket: S3Bucket, copy: Copy): Promise<true> {
   return true;
 }
 
-function source(bucket: S3Bucket, { from, source: { etag } }: Copy, isGuarded: boolean) {
+/** @param etag that it must have, if that is to be looked at */
+function source(bucket: S3Bucket, from: string, etag?: string) {
   const path = `${bucket.name}/${bucket.fullKey(from)}`.split('/').map(encodeURIComponent).join('/');
-  return { CopySource: path, ...(isGuarded && { CopySourceIfMatch: `"${etag}"` }) };
+  return { CopySource: path, ...(etag !== undefined && { CopySourceIfMatch: `"${etag}"` }) };
 }
 
 /**
@@ -85,12 +88,51 @@ async function copyInParts(bucket: S3Bucket, reader: ObjectReader, copy: Copy): 
   const { from, to, source } = copy;
   const { metadata, etag } = await reader.head(from);
   if (etag !== source.etag) throw new PreconditionFailed(from);
-  const uploadId = await createMultipart(bucket, to, { metadata });
+  await inMultipart(bucket, to, metadata, async (uploadId) => {
+    return await copyParts(bucket, reader, { ...copy, uploadId });
+  });
+}
+
+/**
+ * Makes an object of others on the server: see `concatenate` of ObjectStore. Nobody writes to their keys again, so what is
+ * copied needs no guard.
+ */
+export async function concatenateObjects(
+  bucket: S3Bucket,
+  to: string,
+  pieces: readonly Piece[],
+  { metadata = {}, tail }: ConcatenateOptions,
+): Promise<boolean> {
+  const ranges = pieces.flatMap(({ key, sizes }) => rangesOfSizes(sizes).map((range) => ({ key, range })));
+  const { parallel } = bucket.options.copy ?? defaultCopy;
+  return await inMultipart(bucket, to, metadata, async (uploadId) => {
+    const copied = await inParallel(ranges, parallel, async ({ key, range }, i) => {
+      const copy = { from: key, to, uploadId };
+      return await copyOnServer(bucket, copy, i + 1, range);
+    });
+    if (copied === undefined || tail.byteLength === 0) return copied;
+    return [...copied, await uploadPart(bucket, to, uploadId, ranges.length + 1, tail)];
+  });
+}
+
+/** Makes an object of the parts that are written for it. @returns false, with nothing done, where there are none */
+async function inMultipart(
+  bucket: S3Bucket,
+  key: string,
+  metadata: Readonly<Record<string, string>>,
+  write: (uploadId: string) => Promise<readonly UploadedPart[] | undefined>,
+): Promise<boolean> {
+  const uploadId = await createMultipart(bucket, key, { metadata });
+  const abort = async () => {
+    await abortMultipart(bucket, key, uploadId);
+  };
   try {
-    const parts = await copyParts(bucket, reader, { ...copy, uploadId });
-    await completeMultipart(bucket, to, uploadId, parts);
+    const parts = await write(uploadId);
+    if (parts === undefined) await abort();
+    else await completeMultipart(bucket, key, uploadId, parts);
+    return parts !== undefined;
   } catch (error) {
-    await abortMultipart(bucket, to, uploadId).catch(() => undefined);
+    await abort().catch(() => undefined);
     throw error;
   }
 }
@@ -133,14 +175,14 @@ async function copyParts(bucket: S3Bucket, reader: ObjectReader, copy: PartsCopy
           bucket,
           reader,
           copy,
-          async () => await copyOnServer(bucket, copy, number, range, true),
+          async () => await copyOnServer(bucket, copy, number, range, copy.source.etag),
         ),
     },
     {
       ranges: parts === undefined ? [] : partRanges(parts),
       parallel,
       copyPart: async (number, range) => {
-        const part = await copyOnServer(bucket, copy, number, range, false);
+        const part = await copyOnServer(bucket, copy, number, range);
         return part?.etag === range.etag ? part : undefined;
       },
     },
@@ -158,13 +200,13 @@ async function copyParts(bucket: S3Bucket, reader: ObjectReader, copy: PartsCopy
   throw new StoreUnavailable(copy.from, `the bucket has no way to copy ${copy.from}`);
 }
 
-/** @returns undefined if the server cannot copy parts */
+/** @param etag as in {@link source} @returns undefined if the server cannot copy parts */
 async function copyOnServer(
   bucket: S3Bucket,
-  copy: PartsCopy,
+  copy: Pick<PartsCopy, 'from' | 'to' | 'uploadId'>,
   number: number,
   { start, end }: CopiedRange,
-  isGuarded: boolean,
+  etag?: string,
 ): Promise<UploadedPart | undefined> {
   const input = {
     Bucket: bucket.name,
@@ -172,7 +214,7 @@ async function copyOnServer(
     UploadId: copy.uploadId,
     PartNumber: number,
     CopySourceRange: `bytes=${start}-${end}`,
-    ...source(bucket, copy, isGuarded),
+    ...source(bucket, copy.from, etag),
   };
   return await bucket.send(
     copy.from,
@@ -204,10 +246,15 @@ async function copyThrough(
 
 /** The ranges of an object that its parts are. */
 function partRanges(parts: readonly UploadedPart[]): CopiedRange[] {
+  const ranges = rangesOfSizes(parts.map(({ size }) => size));
+  return parts.flatMap(({ etag }, i) => ranges.slice(i, i + 1).map((range) => ({ ...range, etag })));
+}
+
+function rangesOfSizes(sizes: readonly number[]): Required<ByteRange>[] {
   let start = 0;
-  return parts.map(({ etag, size }) => {
+  return sizes.map((size) => {
     start += size;
-    return { start: start - size, end: start - 1, etag };
+    return { start: start - size, end: start - 1 };
   });
 }
 

@@ -14,7 +14,7 @@ import { BodyLimit } from './body-limit.ts';
 import { openSteadily, readWhole, startOf, type OpenObject, type SentObject } from './bodies.ts';
 import { detached } from './deadline.ts';
 import { S3Bucket, type S3Options } from './s3-bucket.ts';
-import { copyObject } from './s3-copy.ts';
+import { concatenateObjects, copyObject } from './s3-copy.ts';
 import { failureOf } from './s3-errors.ts';
 import { notAsS3, listObjects, unquote } from './s3-listing.ts';
 import { abortMultipart, completeMultipart, createMultipart, uploadPart } from './s3-multipart.ts';
@@ -27,6 +27,7 @@ import {
   RangeNotSatisfiable,
   StoreUnavailable,
   type ByteRange,
+  type ConcatenateOptions,
   type Listing,
   type ListOptions,
   type MultipartUpload,
@@ -34,6 +35,7 @@ import {
   type ObjectHead,
   type ObjectInfo,
   type ObjectStore,
+  type Piece,
   type PutOptions,
   type StoreLimits,
   type UploadedPart,
@@ -78,6 +80,7 @@ export class S3Store implements ObjectStore {
       maxParts: 10_000,
       parallelParts: 4,
       equalParts,
+      replacesParts: true,
       conditionalWrites: this.#knownConditionalWrites,
     };
   }
@@ -236,6 +239,10 @@ export class S3Store implements ObjectStore {
       return;
     }
     await copyObject(this.#bucket, this, { from, to, source: source ?? (await this.head(from)) });
+  }
+
+  async concatenate(to: string, pieces: readonly Piece[], options: ConcatenateOptions): Promise<boolean> {
+    return await concatenateObjects(this.#bucket, to, pieces, options);
   }
 
   async delete(keys: readonly string[]): Promise<void> {

@@ -76,6 +76,7 @@ export class ScsStore implements ObjectStore {
       maxParts: 10_000,
       parallelParts: 4,
       equalParts: false,
+      replacesParts: true,
       conditionalWrites: false,
     };
   }
@@ -162,6 +163,11 @@ export class ScsStore implements ObjectStore {
       if (failure instanceof ObjectNotFound) return false;
       throw failure;
     }
+  }
+
+  /** SCS copies whole objects only. */
+  concatenate(): Promise<boolean> {
+    return Promise.resolve(false);
   }
 
   async delete(keys: readonly string[]): Promise<void> {

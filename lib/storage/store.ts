@@ -40,6 +40,8 @@ export interface StoreLimits {
   readonly parallelParts: number;
   /** Whether all parts of an upload but the last must have the same size. */
   readonly equalParts: boolean;
+  /** Whether a part that is written again replaces the earlier one; otherwise both stand, told apart by their ETags. */
+  readonly replacesParts: boolean;
   /** Whether {@link PutOptions.onlyIfAbsent} and {@link PutOptions.ifMatch} are honoured; otherwise they are ignored. */
   readonly conditionalWrites: boolean;
 }
@@ -109,6 +111,18 @@ export interface MoveSource extends Pick<ObjectInfo, 'size' | 'etag'> {
   readonly parts?: readonly UploadedPart[];
 }
 
+/** Bytes from the start of an object, cut into parts. */
+export interface Piece {
+  readonly key: string;
+  /** Bytes of each part, one after another. */
+  readonly sizes: readonly number[];
+}
+
+export interface ConcatenateOptions extends Pick<PutOptions, 'metadata'> {
+  /** Bytes that follow the pieces. */
+  readonly tail: Uint8Array;
+}
+
 export interface ObjectWriter {
   /**
    * Writes an object whole, replacing what was there; durable when it resolves.
@@ -125,6 +139,14 @@ export interface ObjectWriter {
    * @throws PreconditionFailed when `source.etag` is given and is not that of `from`
    */
   move(from: string, to: string, source?: MoveSource): Promise<void>;
+
+  /**
+   * Makes an object of others, one after another, which stay. It only ever appears whole. Their parts are such as those of a
+   * multipart upload must be: only the last may be small.
+   * @returns false, with nothing done, where the store cannot do it by itself
+   * @throws ObjectNotFound when a piece does not exist
+   */
+  concatenate(to: string, pieces: readonly Piece[], options: ConcatenateOptions): Promise<boolean>;
 
   /** Deletes objects, any number. Keys that do not exist are no error. */
   delete(keys: readonly string[]): Promise<void>;
@@ -192,8 +214,8 @@ export interface MultipartWriter {
   createMultipart(key: string, options?: Pick<PutOptions, 'metadata'>): Promise<string>;
 
   /**
-   * Writes one part; durable when it resolves. Parts may be written in any order, several at a time, and again: a part
-   * written again replaces the earlier one or stands beside it, told apart by its ETag.
+   * Writes one part; durable when it resolves. Parts may be written in any order, several at a time, and again: see
+   * `limits.replacesParts`.
    * @throws MultipartNotFound when the upload was completed or aborted, or never was
    */
   uploadPart(key: string, uploadId: string, number: number, bytes: Uint8Array): Promise<UploadedPart>;

@@ -9,6 +9,7 @@ import {
   PreconditionFailed,
   RangeNotSatisfiable,
   type ByteRange,
+  type ConcatenateOptions,
   type Listing,
   type ListOptions,
   type MultipartUpload,
@@ -16,6 +17,7 @@ import {
   type ObjectHead,
   type ObjectInfo,
   type ObjectStore,
+  type Piece,
   type PutOptions,
   type StoreLimits,
   type UploadedPart,
@@ -46,6 +48,8 @@ export interface MemoryStoreOptions {
   readonly equalParts?: boolean;
   /** As on Swift: a completed upload takes parts, and can be completed again with others. */
   readonly completesAgain?: boolean;
+  /** Of a completed upload it says that its parts are not there, and not that it is gone. */
+  readonly forgetsParts?: boolean;
   /** What time it is, for the dates of objects and uploads. */
   readonly now?: () => Date;
 }
@@ -61,6 +65,7 @@ export class MemoryStore implements ObjectStore {
   readonly #partsReplace: boolean;
   readonly #copies: boolean;
   readonly #completesAgain: boolean;
+  readonly #forgetsParts: boolean;
   readonly #now: () => Date;
 
   constructor(options: MemoryStoreOptions = {}) {
@@ -73,11 +78,13 @@ export class MemoryStore implements ObjectStore {
       maxParts: 100,
       parallelParts: copies ? 3 : 1,
       equalParts,
+      replacesParts: partsReplace,
       conditionalWrites,
     };
     this.#partsReplace = partsReplace;
     this.#copies = copies;
     this.#completesAgain = options.completesAgain ?? false;
+    this.#forgetsParts = options.forgetsParts ?? false;
     this.#now = now;
   }
 
@@ -123,6 +130,26 @@ export class MemoryStore implements ObjectStore {
     if (from === to) return;
     this.#place(to, bytes, metadata);
     if (!this.#copies) this.objects.delete(from);
+  }
+
+  async concatenate(to: string, pieces: readonly Piece[], options: ConcatenateOptions): Promise<boolean> {
+    if (!this.#copies) return false;
+    const { minPartSize, equalParts } = this.limits;
+    const bytes: Buffer[] = [];
+    for (const { key, sizes } of pieces) {
+      const { bytes: source } = await this.#find(key);
+      const size = sizes.reduce((sum, one) => sum + one, 0);
+      if (size > source.length) throw new InvalidPart(key, 'it is not that long');
+      bytes.push(source.subarray(0, size));
+    }
+    const sizes = [
+      ...pieces.flatMap((piece) => piece.sizes),
+      ...(options.tail.length > 0 ? [options.tail.length] : []),
+    ];
+    const isFit = (size: number) => (equalParts ? size === sizes[0] : size >= minPartSize);
+    if (!sizes.slice(0, -1).every(isFit)) throw new InvalidPart(to, 'a part is not right');
+    this.#place(to, Buffer.concat([...bytes, options.tail]), options.metadata);
+    return true;
   }
 
   async delete(keys: readonly string[]): Promise<void> {
@@ -184,7 +211,8 @@ export class MemoryStore implements ObjectStore {
         throw new InvalidPart(key, `part ${number} is not right`);
       return part.bytes;
     });
-    if (!this.#completesAgain) this.#uploads.delete(uploadId);
+    if (this.#forgetsParts) upload.parts = [];
+    else if (!this.#completesAgain) this.#uploads.delete(uploadId);
     return this.#place(key, Buffer.concat(found), upload.metadata);
   }
 

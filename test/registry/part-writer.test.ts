@@ -37,7 +37,7 @@ class SlowStore extends MemoryStore {
 /** @param pool with room for all */
 const optionsWith = (pool = new BufferPool({ bytes: 1e9 })) => {
   let spills = 0;
-  return { pool, spillKey: () => `spill-${++spills}` };
+  return { pool, newKey: () => `spill-${++spills}` };
 };
 
 const writerTo = (store: ObjectStore, length?: number) =>

@@ -18,6 +18,8 @@ const stores = {
   'where a move is a copy': () => new MemoryStore({ partsReplace: true, copies: true }),
   'where a completed upload can be completed again': () =>
     new MemoryStore({ partsReplace: true, copies: true, completesAgain: true }),
+  'where a completed upload has no parts any more': () =>
+    new MemoryStore({ partsReplace: true, copies: true, forgetsParts: true, conditionalWrites: true }),
   'where parts are equal': () => new MemoryStore({ partsReplace: true, copies: true, equalParts: true }),
 };
 

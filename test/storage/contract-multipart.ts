@@ -148,6 +148,36 @@ export function multipartContract(place: Place): void {
       await place.store.delete([key]);
     });
 
+    it('become one object with others on a store that can do that, and stay', async () => {
+      const { key, id } = await begin();
+      const parts = [
+        await place.store.uploadPart(key, id, 1, part('a')),
+        await place.store.uploadPart(key, id, 2, part('b')),
+        await place.store.uploadPart(key, id, 3, text('which is left out')),
+      ];
+      await place.store.completeMultipart(key, id, parts);
+      const [other, to] = [`${place.fresh()}other`, `${place.fresh()}all`];
+      await place.store.put(other, part('c'));
+      const first = { key, sizes: [part('a').length, part('b').length] };
+      const second = { key: other, sizes: [part('c').length] };
+      const metadata = { origin: 'here' };
+      const done = await place.store.concatenate(to, [first, second], { tail: text('end'), metadata });
+      if (!done) {
+        await rejects(place.store.head(to), ObjectNotFound);
+        return;
+      }
+      await assertContent(to, part('a'), part('b'), part('c'), text('end'));
+      const seen = (await place.store.head(to)).metadata;
+      if (place.options.metadata || Object.keys(seen).length > 0) assert.deepEqual(seen, metadata);
+      await assertContent(other, part('c'));
+      assert.equal(await place.store.concatenate(to, [second], { tail: text('') }), true);
+      await assertContent(to, part('c'));
+      const gone = { key: `${other}-gone`, sizes: [1] };
+      const missing = place.store.concatenate(to, [second, gone], { tail: text('end') });
+      await rejects(missing, ObjectNotFound, gone.key);
+      await assertContent(to, part('c'));
+    });
+
     it('give their metadata to the object', async () => {
       const key = `${place.fresh()}data`;
       const metadata = { 'media-type': 'text/plain' };

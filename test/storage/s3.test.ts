@@ -102,6 +102,17 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
         assert.ok(content.equals(await read(store, 'copies/f')));
       });
 
+      it('of objects into one are refused where the server copies no parts, and leave nothing behind', async () => {
+        const store = open();
+        await store.put('copies/k', content);
+        proxy.intercept = ({ operation }) =>
+          operation === 'UploadPartCopy' ? { status: 501, code: 'NotImplemented' } : 'pass';
+        const pieces = [{ key: 'copies/k', sizes: [content.length] }];
+        assert.equal(await store.concatenate('copies/l', pieces, { tail: content }), false);
+        await rejects(store.head('copies/l'), ObjectNotFound);
+        for await (const { key } of store.listMultiparts('copies/')) assert.fail(`${key} was left`);
+      });
+
       it('leave nothing behind when one fails', async () => {
         const store = open({ copy: small });
         const info = await store.put('copies/g', content);
