@@ -18,8 +18,12 @@ export function limitLargeAnswers(memory: MemoryBudget): Middleware {
     await next();
     const bytes = wholeBody(ctx.body);
     if (bytes === undefined || bytes.byteLength <= small || ctx.method === 'HEAD') return;
+    // Its client has hung up meanwhile: it would not close again, which gives the memory back.
+    if (ctx.res.destroyed) return;
     if (!memory.take(bytes.byteLength))
       throw new RegistryError('BUSY', 'the registry is sending as many large answers as it can; try again');
+    // With those of a stream that is piped to it they are one more than Node warns of.
+    ctx.res.setMaxListeners(ctx.res.getMaxListeners() + 1);
     ctx.res.once('close', () => {
       memory.give(bytes.byteLength);
     });

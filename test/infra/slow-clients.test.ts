@@ -10,6 +10,7 @@ import { startServer, type StreamingServer } from '../../infra/server.ts';
 import { loadConfig } from '../../lib/config.ts';
 import {
   Client,
+  descriptor,
   digestOf,
   imageType,
   indexType,
@@ -265,6 +266,31 @@ describe('the streaming server', () => {
       }
       assert.ok(taken > blob.length);
     });
+  });
+
+  it('gives back what large answers took whose clients hung up before they were ready', async () => {
+    const warnings: Error[] = [];
+    const warned = (warning: Error) => warnings.push(warning);
+    process.on('warning', warned);
+    const client = await start({});
+    const config = randomBytes(10);
+    await client.pushBlob('hung/up', config);
+    const body = manifest({ config: descriptor(config), annotations: { text: 'a'.repeat(3_900_000) } });
+    const path = '/v2/hung/up/manifests/v1';
+    await client.must(201, { method: 'PUT', path, headers: { 'content-type': imageType }, body });
+    for (let i = 0; i < 40; i++) {
+      const socket = await dial(client.base);
+      socket.write(head('GET', path));
+      await delay(i % 6);
+      socket.resetAndDestroy();
+    }
+    await delay(200);
+    const answers = await Promise.all(
+      [1, 2, 3].map(async () => await client.must(200, { method: 'GET', path })),
+    );
+    for (const answer of answers) assert.ok(answer.body.equals(body));
+    process.off('warning', warned);
+    assert.deepEqual(warnings, []);
   });
 
   for (const [what, request, status, code] of [
