@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
+import { BodyEnd } from './body-end.ts';
 
 /*
  * Pipelining (RFC 9112, section 9.3.2): a client may send requests without waiting for answers. Node's parser begins with
@@ -33,6 +34,10 @@ export function limitPipelining(server: Server, limits = pipelineLimits): void {
     connections.get(request.socket)?.began(request, response);
   server.prependListener('request', count);
   server.prependListener('checkExpectation', count);
+  // Else each of the requests that the rest of a packet seems to have would be an error of its own.
+  server.prependListener('clientError', (_, socket) => {
+    if (socket instanceof Socket) connections.get(socket)?.drop();
+  });
   server.prependListener('connect', ({ socket }: IncomingMessage) => connections.get(socket)?.detach());
 }
 
@@ -45,7 +50,7 @@ interface Totals {
 
 type BytesListener = (bytes: Buffer) => void;
 
-/** The end of a request's headers, and of a chunked body. */
+/** The end of a request's headers. */
 const blankLine = Buffer.from('\r\n\r\n');
 
 const nothing: Buffer = Buffer.alloc(0);
@@ -59,7 +64,11 @@ class PipelinedConnection {
   /** Requests that have begun and whose answers have not been handed to the network yet. */
   #unanswered = 0;
   #last: IncomingMessage | undefined;
+  /** Of the last one, whose headers end what the parser was given when it began. */
+  #body: BodyEnd | undefined;
   #held = nothing;
+  /** What the parser was given last of headers that are not all there, as far as their end may have begun in it. */
+  #before = nothing;
   /** Whether the HTTP server wants no bytes: a body is not read, or too many answers wait for the client. */
   #isPaused = false;
   #isParsing = false;
@@ -95,6 +104,7 @@ class PipelinedConnection {
   /** A request of this connection has begun. */
   began(request: IncomingMessage, response: ServerResponse): void {
     this.#last = request;
+    this.#body = new BodyEnd(request);
     if (this.#unanswered++ > 0) this.#total.beyondFirst++;
     response.once('close', () => {
       if (--this.#unanswered > 0) this.#total.beyondFirst--;
@@ -106,6 +116,11 @@ class PipelinedConnection {
   /** Node's parser has left this connection and is given to another one: bytes from here would be taken for bytes from there. */
   detach(): void {
     this.#isDetached = true;
+    this.drop();
+  }
+
+  /** What came is no HTTP: nor is the rest. */
+  drop(): void {
     this.#hold(nothing);
   }
 
@@ -123,13 +138,26 @@ class PipelinedConnection {
     if (this.#isParsing || this.#held.byteLength === 0) return;
     this.#isParsing = true;
     while (this.#held.byteLength > 0 && !this.#isDetached && this.#mayBegin()) {
-      const end = this.#held.indexOf(blankLine);
-      const next = end < 0 ? this.#held.byteLength : end + blankLine.byteLength;
+      const next = this.#body?.isOver === false ? this.#body.take(this.#held) : this.#takeHeaders();
       const bytes = this.#held.subarray(0, next);
       this.#hold(this.#held.subarray(next));
       this.#parse.call(this.#socket, bytes);
     }
     this.#isParsing = false;
+  }
+
+  /** @returns how many of the bytes held are of the next request's headers */
+  #takeHeaders(): number {
+    const [before, held, { byteLength }] = [this.#before, this.#held, blankLine];
+    const blank = before.byteLength === 0 ? blanksOf(held) : 0;
+    if (blank > 0) return blank;
+    const seam =
+      before.byteLength === 0 ? -1 : Buffer.concat([before, held.subarray(0, byteLength)]).indexOf(blankLine);
+    const at = seam < 0 ? held.indexOf(blankLine) : seam - before.byteLength;
+    const isWhole = seam >= 0 || at >= 0;
+    const most = 1 - byteLength;
+    this.#before = isWhole ? nothing : Buffer.concat([before, held.subarray(most)]).subarray(most);
+    return isWhole ? at + byteLength : held.byteLength;
   }
 
   /** Whether another request may begin. The body of one that has must go on. */
@@ -147,6 +175,12 @@ class PipelinedConnection {
     this.#total.heldBytes += sizeInMemory(bytes) - sizeInMemory(this.#held);
     this.#held = bytes;
   }
+}
+
+/** Line ends before a request, which mean nothing (RFC 9112, section 2.2). */
+function blanksOf(bytes: Buffer): number {
+  const first = bytes.findIndex((byte) => byte !== 13 && byte !== 10);
+  return first < 0 ? bytes.byteLength : first;
 }
 
 /** What is left of a piece keeps all of it in memory. */

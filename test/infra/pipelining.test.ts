@@ -93,7 +93,7 @@ describe('a server with limits to pipelining', () => {
       for (const client of clients) client.destroy();
       server.close();
     };
-    return { begun, clients };
+    return { server, begun, clients };
   }
 
   const eventually = async (holds: () => boolean) => {
@@ -126,6 +126,72 @@ describe('a server with limits to pipelining', () => {
     let size = 0;
     for await (const piece of req as AsyncIterable<Buffer>) size += piece.byteLength;
     assert.equal(size, body.length);
+  });
+
+  it('hands a body on in as few pieces as it came in, whatever it has in it', async () => {
+    const body = '\r\n\r\n'.repeat(250_000);
+    const pieces = async (requests: string) => {
+      const { begun } = await begin({}, 1, requests);
+      await eventually(() => begun.length === 1);
+      const { req } = begun[0] ?? assert.fail();
+      let [count, size] = [0, 0];
+      req.on('data', ({ byteLength }: Buffer) => {
+        count++;
+        size += byteLength;
+      });
+      await once(req, 'end');
+      assert.equal(size, body.length);
+      stop();
+      return count;
+    };
+    assert.ok((await pieces(head('PUT', '/', `Content-Length: ${body.length}`) + body)) < 2000);
+    const chunk = `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+    assert.ok((await pieces(head('PUT', '/', 'Transfer-Encoding: chunked') + chunk)) < 2000);
+  });
+
+  it('finds the end of each request, wherever packets begin', async () => {
+    const bodies = ['', 'a', '\r\n\r\n', 'GET / HTTP/1.1\r\nHost: a\r\n\r\n', '0\r\n\r\n', 'b'.repeat(40)];
+    const framed = (body: string): string[] => [
+      head('PUT', `/${body.length}`, `Content-Length: ${body.length}`) + body,
+      `\r\n${head('PUT', `/${body.length}`, 'Transfer-Encoding: Chunked')}${chunk(body)}0\r\n\r\n`,
+      `${head('PUT', `/${body.length}`, 'Transfer-Encoding: chunked')}${chunk(body, ';x=y')}${chunk(body.slice(1))}00;z\r\nTrailer: 0\r\n\r\n`,
+    ];
+    const chunk = (body: string, extension = '') =>
+      body === '' ? '' : `${body.length.toString(16)}${extension}\r\n${body}\r\n`;
+    const sent = bodies.flatMap(framed);
+    const all = Array.from({ length: 4 }, () => sent.map((one) => head('GET', '/none') + one)).flat();
+    const expected = Array.from({ length: 4 }, () =>
+      bodies.flatMap((body) => ['', body, '', body, '', body + body.slice(1)]),
+    ).flat();
+    for (const size of [1, 2, 3, 5, 7, 11, 100, 1000]) {
+      const { begun, clients } = await begin({ perConnection: 3 }, 1, '');
+      const client = clients[0]?.setNoDelay() ?? assert.fail();
+      const text = all.join('');
+      void (async () => {
+        for (let at = 0; at < text.length; at += size) {
+          client.write(text.slice(at, at + size));
+          if (at % 10 === 0) await new Promise(setImmediate);
+        }
+      })();
+      for (const [i, body] of expected.entries()) {
+        while (begun.length <= i) await new Promise(setImmediate);
+        assert.ok(begun.length <= i + 3);
+        const response = begun[i] ?? assert.fail();
+        let got = '';
+        for await (const piece of response.req as AsyncIterable<Buffer>) got += piece.toString();
+        assert.equal(got, body, `${response.req.url ?? ''} in packets of ${size}`);
+        response.end();
+      }
+      stop();
+    }
+  });
+
+  it('sees one error in a packet that is no HTTP, however many requests that seems to have', async () => {
+    const { server, clients } = await begin({}, 1, '');
+    let errors = 0;
+    server.on('clientError', () => errors++);
+    clients[0]?.write('EHLO\r\n\r\n'.repeat(1000));
+    await eventually(() => errors === 1);
   });
 
   it('works on the first of each connection, however many others wait', async () => {
