@@ -4,7 +4,7 @@ import { RegistryError } from '../protocol/errors.ts';
 export interface Claim {
   /** How much. */
   readonly bytes: number;
-  /** @param reclaim called once when others have waited for long enough: the claim is to be given back soon then */
+  /** @param reclaim called once, in place of any before, when others have waited for long enough: the claim is to be given back soon then */
   onReclaim(reclaim: () => void): void;
   /** From now on it is not asked for: what is in it is being stored, and it will be released soon. */
   pin(): void;
@@ -101,6 +101,7 @@ export class BufferPool {
     return {
       bytes,
       onReclaim: (reclaim) => {
+        pin();
         holder = { reclaim, since: performance.now() };
         this.#holders.add(holder);
         this.#reclaim();

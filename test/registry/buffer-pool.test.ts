@@ -60,6 +60,15 @@ describe('a pool of memory', () => {
     await waits;
   });
 
+  it('asks once who said twice what to do', async () => {
+    const pool = new BufferPool({ bytes: 10, holdMs: 0, waitMs: 30 });
+    const claim = await pool.claim(10);
+    const asked: string[] = [];
+    for (const which of ['first', 'second']) claim.onReclaim(() => asked.push(which));
+    await assert.rejects(pool.claim(1), { failure: 'BUSY' });
+    assert.deepEqual(asked, ['second']);
+  });
+
   it('goes on with others when one has waited for too long', async () => {
     const pool = new BufferPool({ bytes: 10, waitMs: 20 });
     await pool.claim(6);

@@ -180,6 +180,77 @@ describe('the parts of an upload', () => {
     (await pool.claim(large.partSize)).release();
   });
 
+  it('hold the bytes they were given, however many others need the memory, stall and fail', async () => {
+    let seed = 1;
+    /** A whole number below a limit, the same ones in every run. */
+    const below = (limit: number) => (seed = (seed * 48271) % 2147483647) % limit;
+    for (let round = 0; round < 6; round++) {
+      const isFailing = round % 3 === 0;
+      const store = new SlowStore({
+        ...large,
+        equalParts: round % 4 === 1,
+        parallelParts: 1 + below(3),
+        replacesParts: false,
+      });
+      const unsure = new Proxy<ObjectStore>(store, {
+        get: (target, property) => {
+          const value: unknown = Reflect.get(target, property);
+          if (typeof value !== 'function') return value;
+          return async (...args: unknown[]): Promise<unknown> => {
+            await sleep(below(8));
+            if (isFailing && below(20) === 0) throw new Error('the store failed');
+            return await (Reflect.apply(value, target, args) as Promise<unknown>);
+          };
+        },
+      });
+      const bytes = (1 + below(2)) * large.partSize + below(2) * unclaimedBytes;
+      const pool = new BufferPool({ bytes, holdMs: below(15) });
+      await Promise.all(
+        Array.from({ length: 12 }, async (_, i) => {
+          const content = randomBytes(below(5 * large.partSize));
+          const middle = below(2) * below(content.length);
+          let resume: ConstructorParameters<typeof PartWriter>[2]['resume'];
+          for (const [from, to] of [
+            [0, middle],
+            [middle, content.length],
+          ] as const) {
+            const tail = resume?.tail.byteLength ?? 0;
+            const claim =
+              tail > unclaimedBytes ? await pool.claim(Math.max(tail, large.partSize)) : undefined;
+            const newKey = () => `spill/${i}/${below(1e9)}`;
+            const writer = new PartWriter(unsure, `key-${i}`, {
+              pool,
+              newKey,
+              ...(resume !== undefined && { resume: { ...resume, claim } }),
+            });
+            writer.allowSpilling();
+            try {
+              for (let at = from, next = from; at < to; at = next) {
+                next = Math.min(to, at + 1 + below(2 * unclaimedBytes));
+                if (below(10) === 0) await sleep(below(30));
+                await writer.write(content.subarray(at, next));
+              }
+              await writer.settle();
+              await sleep(below(20));
+              if (to === content.length) await writer.complete();
+              resume = { multipart: writer.multipart, tail: Buffer.from(writer.tail) };
+            } catch (error) {
+              assert.ok(isFailing, String(error));
+              await writer.discard();
+              return;
+            } finally {
+              writer.close();
+            }
+          }
+          assert.ok((await store.read(`key-${i}`, 1e9)).bytes.equals(content), `round ${round}, upload ${i}`);
+        }),
+      );
+      // All of it is there again.
+      (await pool.claim(bytes)).release();
+      if (!isFailing) assert.deepEqual((await store.list({ prefix: 'spill' })).objects, []);
+    }
+  });
+
   it('that were put aside go with an upload that is given up', async () => {
     const store = new SlowStore(large);
     const pool = new BufferPool({ bytes: large.partSize, holdMs: 0 });
