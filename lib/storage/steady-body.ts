@@ -77,7 +77,8 @@ export class SteadyBody extends Readable {
       if (isOver || body !== this.#body) return;
       this.#passed += bytes.byteLength;
       if (this.#passed > this.#source.length) this.destroy(this.#broken('has more bytes than it should'));
-      else if (!this.push(bytes)) {
+      // After the last of them its end is heard at once, whatever the reader takes: that gives the connection back.
+      else if (!this.push(bytes) && this.#passed < this.#source.length) {
         this.#fullSince = performance.now();
         body.pause();
       }

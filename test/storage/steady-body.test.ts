@@ -100,6 +100,19 @@ describe('a steady body', () => {
     assert.ok(Buffer.concat(pieces).equals(bytes));
   });
 
+  it('lets go of its connection once it has all, whatever its reader takes', async () => {
+    const source = torn(0, 100_000, 'end');
+    const body = new SteadyBody(source, {
+      key: 'blob',
+      length: 100_000,
+      reopen: async () => await Promise.reject(new Error('not needed')),
+    });
+    body.read(0);
+    await delay(50);
+    assert.equal(source.destroyed, true);
+    assert.ok((await buffer(body)).equals(bytes.subarray(0, 100_000)));
+  });
+
   it('lets go of its connection when it is left early, also of one that is silent', async () => {
     const silent = new PassThrough();
     silent.write('a');
