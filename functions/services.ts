@@ -89,7 +89,7 @@ const foreignSignature =
 const parallelManifests = 8;
 
 /** Bytes of large manifests that come, and of large answers. */
-const manifestBytes = 24 * 1024 * 1024;
+const manifestBytes = 16 * 1024 * 1024;
 const answerBytes = 32 * 1024 * 1024;
 
 /** Bytes of a chunk that fits a Lambda function's 6 MB of JSON and base64, with some room. */

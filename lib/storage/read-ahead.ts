@@ -10,8 +10,11 @@ const largestRead = 512 * 1024;
 const fastMs = 100;
 const slowMs = 1_000;
 
-/** Pieces in memory for one reader: one is on its way, and the next one is read. */
-const pieces = 2;
+/**
+ * Bytes that a reader must have taken before its reads grow: more than a system's buffers take of a client that reads
+ * nothing.
+ */
+const growsAfter = 12 * 1024 * 1024;
 
 /** Bytes that all readers of a process may have in memory beyond the smallest reads. */
 const sharedBytes = 32 * 1024 * 1024;
@@ -24,7 +27,10 @@ export function readAheadBudget(): MemoryBudget {
 /** The size of the reads for one reader, which follows how fast it takes them. */
 export class ReadSize {
   readonly #shared: MemoryBudget;
-  #bytes = smallestRead;
+  /** Of the last read, which is on its way to the reader while the next one is made. */
+  #last = smallestRead;
+  #claimed = 0;
+  #passed = 0;
   #readAt = -Infinity;
 
   constructor(shared: MemoryBudget) {
@@ -33,18 +39,33 @@ export class ReadSize {
 
   /** Bytes of the read that begins now. */
   next(): number {
-    const now = performance.now();
-    const taken = now - this.#readAt;
-    this.#readAt = now;
-    if (taken > slowMs) this.end();
-    else if (taken < fastMs && this.#bytes < largestRead && this.#shared.take(pieces * this.#bytes))
-      this.#bytes *= 2;
-    return this.#bytes;
+    const size = [this.#wanted(), this.#last].find((bytes) => this.#claim(bytes)) ?? smallestRead;
+    if (size === smallestRead) this.#claim(size);
+    this.#last = size;
+    this.#passed += size;
+    return size;
   }
 
   /** Gives back what it has of the shared memory. */
   end(): void {
-    this.#shared.give(pieces * (this.#bytes - smallestRead));
-    this.#bytes = smallestRead;
+    this.#shared.give(this.#claimed);
+    this.#claimed = 0;
+  }
+
+  #wanted(): number {
+    const now = performance.now();
+    const taken = now - this.#readAt;
+    this.#readAt = now;
+    if (taken > slowMs) return smallestRead;
+    return taken < fastMs && this.#passed > growsAfter ? Math.min(2 * this.#last, largestRead) : this.#last;
+  }
+
+  /** @returns whether there is memory for a read of so many bytes beside the last one */
+  #claim(bytes: number): boolean {
+    const more = this.#last + bytes - 2 * smallestRead - this.#claimed;
+    if (more > 0 && !this.#shared.take(more)) return false;
+    if (more < 0) this.#shared.give(-more);
+    this.#claimed += more;
+    return true;
   }
 }

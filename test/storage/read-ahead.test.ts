@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { MemoryBudget } from '../../lib/storage/memory-budget.ts';
+import { ReadSize, smallestRead } from '../../lib/storage/read-ahead.ts';
+
+describe('the size of reads', () => {
+  const MiB = 1024 * 1024;
+
+  /** Reads as fast as may be. @returns the sizes */
+  function read(size: ReadSize, bytes: number): number[] {
+    const sizes: number[] = [];
+    for (let passed = 0; passed < bytes; passed += sizes.at(-1) ?? 0) sizes.push(size.next());
+    return sizes;
+  }
+
+  it('stays small for what the buffers of a system take, and grows for a reader that takes more', () => {
+    const size = new ReadSize(new MemoryBudget(10 * MiB));
+    assert.deepEqual(new Set(read(size, 12 * MiB)), new Set([smallestRead]));
+    assert.equal(Math.max(...read(size, 8 * MiB)), 512 * 1024);
+  });
+
+  it('is small again for a reader that has become slow', async () => {
+    const size = new ReadSize(new MemoryBudget(10 * MiB));
+    read(size, 20 * MiB);
+    await delay(1100);
+    assert.equal(size.next(), smallestRead);
+  });
+
+  it('does not grow beyond what all readers share, which comes back when they end', () => {
+    const shared = new MemoryBudget(MiB);
+    const sizes = Array.from({ length: 10 }, () => new ReadSize(shared));
+    const largest = sizes.map((size) => Math.max(...read(size, 20 * MiB)));
+    assert.equal(largest[0], 512 * 1024);
+    assert.equal(largest.at(-1), smallestRead);
+    assert.equal(shared.take(MiB), false);
+    for (const size of sizes) size.end();
+    assert.equal(shared.take(MiB), true);
+  });
+
+  it('keeps its claim until the last large read has been taken', async () => {
+    const shared = new MemoryBudget(MiB);
+    const size = new ReadSize(shared);
+    read(size, 20 * MiB);
+    await delay(1100);
+    const most = 0.9 * MiB;
+    size.next();
+    assert.equal(shared.take(most), false);
+    size.next();
+    assert.equal(shared.take(most), true);
+  });
+});
