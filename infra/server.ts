@@ -73,7 +73,8 @@ function timeLimits({ headers, silence }: Limits): ServerOptions {
 async function listen(server: Server, address: Config['address']): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(address, resolve);
+    // As many as the system lets wait: those beyond try again after seconds.
+    server.listen({ ...address, backlog: 4096 }, resolve);
   });
 }
 

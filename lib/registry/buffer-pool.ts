@@ -46,7 +46,7 @@ export class BufferPool {
   #spares: Buffer[] = [];
   #spareTimer: NodeJS.Timeout | undefined;
 
-  constructor({ bytes = 48 * 1024 * 1024, holdMs = 2_000, waitMs = 60_000 }: BufferPoolOptions = {}) {
+  constructor({ bytes = 48 * 1024 * 1024, holdMs = 500, waitMs = 60_000 }: BufferPoolOptions = {}) {
     this.#bytes = bytes;
     this.#holdMs = holdMs;
     this.#waitMs = waitMs;
