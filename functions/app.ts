@@ -40,7 +40,8 @@ export function createApp(groups: Groups, services: Services): Koa {
   app.use(commonHeaders);
   app.use(errorAnswers(services));
   // A function's answer is collected whole anyway.
-  if (services.streams) app.use(limitLargeAnswers(services.answerMemory));
+  if (services.streams)
+    app.use(limitLargeAnswers(services.answerMemory, services.limits.contendedPace.within));
   app.use(dispatch(groups, services));
   return app;
 }

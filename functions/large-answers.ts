@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import type { Middleware } from 'koa';
 import { RegistryError } from '../lib/protocol/errors.ts';
@@ -11,20 +12,30 @@ const sliceSize = 64 * 1024;
 
 /**
  * Limits what answers that are whole in memory take there while their clients read them.
+ * @param within milliseconds a client has for one while others find no memory; then it is cut
  * @throws RegistryError BUSY when all such answers together have what they may
  */
-export function limitLargeAnswers(memory: MemoryBudget): Middleware {
+export function limitLargeAnswers(memory: MemoryBudget, within: number): Middleware {
+  /** When they began, in that order. */
+  const answers = new Map<ServerResponse, number>();
+  const cutLate = () => {
+    for (const [answer, since] of answers) if (performance.now() - since >= within) answer.destroy();
+  };
   return async (ctx, next) => {
     await next();
     const bytes = wholeBody(ctx.body);
     if (bytes === undefined || bytes.byteLength <= small || ctx.method === 'HEAD') return;
     // Its client has hung up meanwhile: it would not close again, which gives the memory back.
     if (ctx.res.destroyed) return;
-    if (!memory.take(bytes.byteLength))
+    if (!memory.take(bytes.byteLength)) {
+      cutLate();
       throw new RegistryError('BUSY', 'the registry is sending as many large answers as it can; try again');
+    }
+    answers.set(ctx.res, performance.now());
     // With those of a stream that is piped to it they are one more than Node warns of.
     ctx.res.setMaxListeners(ctx.res.getMaxListeners() + 1);
     ctx.res.once('close', () => {
+      answers.delete(ctx.res);
       memory.give(bytes.byteLength);
     });
     ctx.body = Readable.from(slices(bytes), { objectMode: false, highWaterMark: 1 });

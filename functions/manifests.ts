@@ -111,7 +111,8 @@ async function readManifest(call: Call<'manifests'>): Promise<ManifestBody> {
   const { ctx, limits, bodies, manifestMemory } = call;
   const announced = contentLength(ctx.req);
   if ((announced ?? 0) > maxManifestSize) throw tooLarge();
-  const contention = { pace: limits.contendedPace, isContended: () => bodies.isContended };
+  const isContended = () => bodies.isContended || manifestMemory.isContended;
+  const contention = { pace: limits.contendedPace, isContended };
   const pieces: Uint8Array[] = [];
   let size = 0;
   let claim: Claim | undefined;

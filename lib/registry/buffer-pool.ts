@@ -52,6 +52,11 @@ export class BufferPool {
     this.#waitMs = waitMs;
   }
 
+  /** Whether somebody waits. */
+  get isContended(): boolean {
+    return this.#waiting.size > 0;
+  }
+
   /**
    * Waits for memory.
    * @throws RegistryError BUSY when none became free in time

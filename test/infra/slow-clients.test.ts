@@ -270,7 +270,7 @@ describe('the streaming server', () => {
 
   it('gives back what large answers took whose clients hung up before they were ready', async () => {
     const warnings: Error[] = [];
-    const warned = (warning: Error) => warnings.push(warning);
+    const warned = (warning: Error) => void warnings.push(warning);
     process.on('warning', warned);
     const client = await start({});
     const config = randomBytes(10);
@@ -291,6 +291,49 @@ describe('the streaming server', () => {
     for (const answer of answers) assert.ok(answer.body.equals(body));
     process.off('warning', warned);
     assert.deepEqual(warnings, []);
+  });
+
+  it('ends large manifests that come slowly while others wait for their memory', async () => {
+    const client = await start({ contendedPace: { bytes: 1_000_000, within: 300 }, queue: 5000 });
+    const config = randomBytes(10);
+    await client.pushBlob('slow/pushes', config);
+    const slow = await Promise.all(
+      Array.from({ length: 8 }, async (_, i) => {
+        const socket = await dial(client.base);
+        socket.write(head('PUT', `/v2/slow/pushes/manifests/v${i}`, 'Transfer-Encoding: chunked'));
+        socket.write(`13880\r\n${' '.repeat(80_000)}\r\n`);
+        return { socket, ends: trickle(socket, '1\r\n \r\n') };
+      }),
+    );
+    await delay(300);
+    const body = manifest({ config: descriptor(config), annotations: { text: 'a'.repeat(100_000) } });
+    const path = '/v2/slow/pushes/manifests/fast';
+    await client.must(201, { method: 'PUT', path, headers: { 'content-type': imageType }, body });
+    for (const { socket } of slow) socket.destroy();
+    for (const { ends } of slow) await ends;
+  });
+
+  it('cuts clients that take large answers slowly while others find no memory for theirs', async () => {
+    const client = await start({ contendedPace: { bytes: 1_000_000, within: 300 } });
+    const config = randomBytes(10);
+    await client.pushBlob('slow/pulls', config);
+    const body = manifest({ config: descriptor(config), annotations: { text: 'a'.repeat(3_900_000) } });
+    const path = '/v2/slow/pulls/manifests/v1';
+    await client.must(201, { method: 'PUT', path, headers: { 'content-type': imageType }, body });
+    const slow = await Promise.all(Array.from({ length: 16 }, async () => await dial(client.base)));
+    const answers = async () => (await client.send({ method: 'GET', path })).status;
+    // More than what the system keeps of answers.
+    for (let i = 0; i < 50 && (await answers()) === 200; i++) {
+      for (const socket of slow) socket.pause().write(head('GET', path));
+      await delay(50);
+    }
+    let status = await answers();
+    for (let i = 0; i < 30 && status !== 200; i++) {
+      await delay(100);
+      status = await answers();
+    }
+    for (const socket of slow) socket.destroy();
+    assert.equal(status, 200);
   });
 
   for (const [what, request, status, code] of [
