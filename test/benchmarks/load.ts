@@ -4,8 +4,7 @@
  */
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { dial, head } from '../infra/raw-http.ts';
-import { putLoad, usualLoad, type Load } from '../infra/load.ts';
+import { putLoad, putPipelined, usualLoad, type Load } from '../infra/load.ts';
 import { temporaryFolder } from '../servers/folder.ts';
 import { memory, peakMemory } from '../servers/memory.ts';
 import { bundlePrograms } from '../servers/programs.ts';
@@ -27,8 +26,12 @@ await onServer(
   async (url) => await load(url, { ...none, manifests }),
 );
 await onServer('all of these at once', async (url) => await load(url, usualLoad), 60_000);
-await onServer('1.4 million requests on one connection', async (url) => await flood(url, 1, 1400));
-await onServer('10,000 requests on each of 5000 connections', async (url) => await flood(url, 5000, 10));
+await onServer('1.4 million requests on one connection', async (url) => await flood(url, 1, 1_400_000));
+for (const requests of [40, 10_000])
+  await onServer(
+    `${requests} requests on each of 5000 connections`,
+    async (url) => await flood(url, 5000, requests),
+  );
 folder.remove();
 
 async function onServer(what: string, act: (url: string) => Promise<object>, after = 0): Promise<void> {
@@ -48,17 +51,10 @@ async function load(url: string, what: Load): Promise<object> {
   return { slowestPingMs: Math.round(slowestPing), pushMs: Math.round(push), ...answers };
 }
 
-/** Sends requests ahead on connections whose answers are not read. */
-async function flood(url: string, connections: number, thousands: number): Promise<object> {
-  const requests = Buffer.from(head('GET', '/v2/none/tags/list').repeat(1000));
-  const sockets = [];
-  for (let i = 0; i < connections; i++) {
-    const socket = (await dial(url)).pause();
-    for (let sent = 0; sent < thousands; sent++) socket.write(requests);
-    sockets.push(socket);
-  }
+async function flood(url: string, connections: number, requests: number): Promise<object> {
+  const pipelined = await putPipelined(url, { connections, requests });
   await delay(10_000);
-  const open = sockets.filter((socket) => !socket.closed).length;
-  for (const socket of sockets) socket.destroy();
+  const open = pipelined.open();
+  pipelined.end();
   return { open };
 }

@@ -66,6 +66,23 @@ export async function putLoad(url: string, load: Load): Promise<LoadResult> {
   return { slowestPing, push, manifests, uploads: counts(finished) };
 }
 
+/** Sends requests ahead on connections that read no answers. @param url its base URL */
+export async function putPipelined(
+  url: string,
+  { connections, requests }: { readonly connections: number; readonly requests: number },
+) {
+  const sent = Buffer.from(head('GET', '/v2/none/tags/list').repeat(requests));
+  const sockets = await many(connections, async () => (await dial(url)).pause());
+  for (const socket of sockets) socket.write(sent);
+  return {
+    /** How many the registry has not closed. */
+    open: () => sockets.filter((socket) => !socket.closed).length,
+    end: () => {
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
 async function many<T>(count: number, make: (i: number) => Promise<T>): Promise<T[]> {
   return await Promise.all(Array.from({ length: count }, async (_, i) => await make(i)));
 }
