@@ -50,7 +50,13 @@ async function main(): Promise<void> {
   await run('build', ['infra/bundle.ts'], process.env);
   spawnChild(
     'data plane',
-    ['--enable-source-maps', '--max-semi-space-size=2', '--heap-growing-percent=20', 'dist/serve.mjs', 'data-plane'],
+    [
+      '--enable-source-maps',
+      '--max-semi-space-size=2',
+      '--heap-growing-percent=20',
+      'dist/serve.mjs',
+      'data-plane',
+    ],
     planes.dataPlane,
     'inherit',
   );
