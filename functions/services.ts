@@ -73,7 +73,7 @@ export async function createServices(
     streams: program !== 'functions',
     chunkSize: program === 'functions' && config.dataPlane === undefined ? functionChunk : undefined,
     limits,
-    bodies: new ConcurrencyLimit(config.maxUploads, { timeoutMs: limits.queue }),
+    bodies: new ConcurrencyLimit(config.maxUploads, { queueLimit: waitingBodies, timeoutMs: limits.queue }),
     requests: new RequestLimits(limits),
     manifestPushes: new ConcurrencyLimit(parallelManifests, { timeoutMs: limits.queue }),
     manifestMemory: new BufferPool({ bytes: manifestBytes, waitMs: limits.queue }),
@@ -84,6 +84,9 @@ export async function createServices(
 const foreignSignature =
   'a URL has a signature of another secret: REGISTRY_HTTP_SECRET must be the same for all instances and both planes, and to ' +
   'change it each must know the new one, as REGISTRY_HTTP_SECRET_PREVIOUS, before any signs with it; or the URL was altered';
+
+/** Bodies that wait for a place. Some 100 KB of each has come already. */
+const waitingBodies = 500;
 
 /** Manifests that are checked and stored at once. */
 const parallelManifests = 8;

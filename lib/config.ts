@@ -66,7 +66,7 @@ export function loadConfig(program: Program, environment: Environment = process.
     maxUploads: settings.number('REGISTRY_HTTP_MAXUPLOADS', 'uploads', {
       min: 1,
       max: 100_000,
-      fallback: 512,
+      fallback: 256,
     }),
     logLevel: settings.choice('REGISTRY_LOG_LEVEL', logLevels, 'info'),
     requiredPlatforms: readPlatforms(settings),

@@ -41,7 +41,7 @@ describe('loadConfig', () => {
       relativeUrls: false,
       dataPlane: undefined,
       address: { host: '127.0.0.1', port: 5000 },
-      maxUploads: 512,
+      maxUploads: 256,
       logLevel: 'info',
       requiredPlatforms: 'all',
     });
