@@ -1,21 +1,18 @@
 /** Requests that finish one upload at the same time, as a client sends them that was not answered soon enough. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { RegistryError } from '../../lib/protocol/errors.ts';
 import { parseDigest } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { blobData } from '../../lib/registry/layout.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
 import type { Chunk } from '../../lib/registry/uploads.ts';
-import { FilesystemStore } from '../../lib/storage/filesystem.ts';
 import { InvalidPart, MultipartNotFound, type ObjectStore } from '../../lib/storage/store.ts';
 import { digestOf as hexDigestOf } from '../functions/client.ts';
-import { onScs, s3Kinds, type Buckets } from '../servers/buckets.ts';
-import { temporaryFolder, type Folder } from '../servers/folder.ts';
-import { requires } from '../servers/requires.ts';
 import { intercepted } from './interrupted.ts';
 import { MemoryStore } from './memory-store.ts';
+import { onStores } from './on-stores.ts';
 
 const name = parseRepositoryName('team/app');
 
@@ -148,37 +145,4 @@ function finishTogether(open: () => ObjectStore): void {
     });
 }
 
-describe('four requests at once on a folder', () => {
-  let folder: Folder;
-  let store: FilesystemStore;
-
-  before(async () => {
-    folder = await temporaryFolder('closing');
-    store = await FilesystemStore.open(folder.path);
-  });
-
-  after(() => {
-    folder.remove();
-  });
-
-  finishTogether(() => store);
-});
-
-for (const kind of [...s3Kinds, onScs])
-  describe(`four requests at once on ${kind.name}`, requires(...kind.needs), () => {
-    let buckets: Buckets;
-    let store: ObjectStore & { check?(): Promise<void>; close?(): void };
-
-    before(async () => {
-      buckets = await kind.start();
-      store = await (await buckets.newBucket()).open();
-      await store.check?.();
-    });
-
-    after(async () => {
-      store.close?.();
-      await buckets.stop();
-    });
-
-    finishTogether(() => store);
-  });
+onStores('four requests at once', finishTogether);

@@ -4,20 +4,17 @@
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { parseDigest } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { blobData, uploadSession } from '../../lib/registry/layout.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
 import type { Chunk, Uploads } from '../../lib/registry/uploads.ts';
-import { FilesystemStore } from '../../lib/storage/filesystem.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { digestOf as hexDigestOf } from '../functions/client.ts';
-import { onScs, s3Kinds, type Buckets } from '../servers/buckets.ts';
-import { temporaryFolder, type Folder } from '../servers/folder.ts';
-import { requires } from '../servers/requires.ts';
 import { intercepted } from './interrupted.ts';
 import { MemoryStore } from './memory-store.ts';
+import { onStores } from './on-stores.ts';
 
 const name = parseRepositoryName('team/app');
 
@@ -187,37 +184,4 @@ function survives(open: () => ObjectStore): void {
     });
 }
 
-describe('bytes that were accepted on a folder', () => {
-  let folder: Folder;
-  let store: FilesystemStore;
-
-  before(async () => {
-    folder = await temporaryFolder('refused');
-    store = await FilesystemStore.open(folder.path);
-  });
-
-  after(() => {
-    folder.remove();
-  });
-
-  survives(() => store);
-});
-
-for (const kind of [...s3Kinds, onScs])
-  describe(`bytes that were accepted on ${kind.name}`, requires(...kind.needs), () => {
-    let buckets: Buckets;
-    let store: ObjectStore & { check?(): Promise<void>; close?(): void };
-
-    before(async () => {
-      buckets = await kind.start();
-      store = await (await buckets.newBucket()).open();
-      await store.check?.();
-    });
-
-    after(async () => {
-      store.close?.();
-      await buckets.stop();
-    });
-
-    survives(() => store);
-  });
+onStores('bytes that were accepted', survives);
