@@ -97,9 +97,14 @@ export function drainOnStop(server: Server, works: Works): () => Promise<void> {
     socket.once('close', () => underWay.delete(socket));
   });
   server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
-    underWay.set(socket, (underWay.get(socket) ?? 0) + 1);
+    const add = (count: number) => {
+      const now = underWay.get(socket);
+      // The answer to a client that has hung up closes after its connection, of which nothing is to be kept then.
+      if (now !== undefined) underWay.set(socket, now + count);
+    };
+    add(1);
     response.once('close', () => {
-      underWay.set(socket, (underWay.get(socket) ?? 1) - 1);
+      add(-1);
       closeIfIdle(socket);
     });
   });

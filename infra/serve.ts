@@ -4,13 +4,13 @@
  *
  * Run it with --max-semi-space-size=2: the pieces of a body that pass are small objects to V8 with much memory outside of
  * its heap, so it should look for dead ones often. It takes 40 to 60 MB less. With --heap-growing-percent=20 V8 does not let
- * its heap grow to a multiple of what is alive there under load, and with MALLOC_MMAP_THRESHOLD_=131072
- * MALLOC_TRIM_THRESHOLD_=262144 in the environment glibc gives the memory of buffers back when they are freed: each is worth
- * some 100 MB after many requests at once.
+ * its heap grow to a multiple of what is alive there under load: some 200 MB. With MALLOC_ARENA_MAX=1,
+ * MALLOC_MMAP_THRESHOLD_=65536 and MALLOC_TRIM_THRESHOLD_=4194304 in the environment glibc gives the memory of buffers back when they are freed.
  */
 import './require-node.ts';
 import { ConfigError, loadConfig, type Config } from '../lib/config.ts';
 import { describeStorage } from '../lib/storage-config.ts';
+import { collectWhenIdle } from './idle-collection.ts';
 import { reasonOf } from './program.ts';
 import { startServer, type StreamingServer } from './server.ts';
 
@@ -20,6 +20,7 @@ try {
   const program = readProgram(process.argv.slice(2));
   const config = loadConfig(program);
   const server = await startServer(program, config);
+  collectWhenIdle();
   if (program === 'server') greet(server.url, config);
   else
     console.error(`The data plane listens at ${server.url}, beside the functions at ${config.host ?? ''}.`);

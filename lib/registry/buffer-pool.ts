@@ -43,6 +43,9 @@ export class BufferPool {
   readonly #holders = new Set<Holder>();
   readonly #waiting = new Set<{ readonly bytes: number; readonly grant: () => void }>();
   #timer: NodeJS.Timeout | undefined;
+  /** Buffers in use, and their bytes. */
+  readonly #handedOut = new WeakSet<Buffer>();
+  #handedOutBytes = 0;
   #spares: Buffer[] = [];
   #spareTimer: NodeJS.Timeout | undefined;
 
@@ -67,11 +70,15 @@ export class BufferPool {
     return this.#granted(bytes);
   }
 
-  /** A buffer of so many bytes, which may have been used before. */
+  /** A buffer for all of a claim, which may have been used before. It is given back with the claim. */
   buffer(bytes: number): Buffer {
     const at = this.#spares.findIndex(({ byteLength }) => byteLength === bytes);
-    // All of one size are given back to the system when they are not used any more.
-    return this.#spares.splice(at, at < 0 ? 0 : 1)[0] ?? Buffer.allocUnsafeSlow(bytes);
+    const [spare] = this.#spares.splice(at, at < 0 ? 0 : 1);
+    const buffer = spare ?? Buffer.allocUnsafeSlow(bytes);
+    this.#handedOut.add(buffer);
+    this.#handedOutBytes += bytes;
+    this.#dropSpares();
+    return buffer;
   }
 
   #fits(bytes: number): boolean {
@@ -117,7 +124,7 @@ export class BufferPool {
         isHeld = false;
         pin();
         this.#used -= bytes;
-        if (buffer?.byteLength === bytes) this.#keep(buffer);
+        if (buffer !== undefined && this.#handedOut.delete(buffer)) this.#keep(buffer);
         this.#grant();
       },
     };
@@ -148,9 +155,17 @@ export class BufferPool {
     );
   }
 
+  /** Those in use and the spares together have no more than what may be held. */
+  #dropSpares(): void {
+    let bytes = this.#handedOutBytes + this.#spares.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    while (bytes > this.#bytes && this.#spares.length > 0) bytes -= this.#spares.shift()?.byteLength ?? 0;
+  }
+
   /** Memory that was just used need not be asked of the system again. What nobody wants goes back to it. */
   #keep(buffer: Buffer): void {
-    if (this.#spares.length < 4) this.#spares.push(buffer);
+    this.#handedOutBytes -= buffer.byteLength;
+    this.#spares.push(buffer);
+    this.#dropSpares();
     this.#spareTimer ??= setTimeout(() => {
       this.#spares = [];
       this.#spareTimer = undefined;

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 
 import { assertInTime } from './deadline.ts';
 import { syncFolder } from './durable-folders.ts';
-import { copyBytes } from './file-bytes.ts';
+import { copyBytes, readBytes } from './file-bytes.ts';
 import { absence, hasCode, ignoring } from './file-errors.ts';
 import { FileBody } from './filesystem-body.ts';
 import { describe, Folder, regular } from './filesystem-folder.ts';
@@ -91,13 +91,12 @@ export class FilesystemStore implements ObjectStore {
 
   async read(key: string, limit: number): Promise<ObjectHead & { readonly bytes: Buffer }> {
     const { handle, ...head } = await this.#open(key);
-    const body = new FileBody(key, handle, 0, head.size, this.#readAhead);
-    if (head.size > limit) {
-      body.destroy();
-      throw new ObjectTooLarge(key, head.size, limit);
+    try {
+      if (head.size > limit) throw new ObjectTooLarge(key, head.size, limit);
+      return { ...head, bytes: await this.#reading(key, async () => await readBytes(handle, head.size)) };
+    } finally {
+      await handle.close();
     }
-    const chunks = (await body.toArray()) as Buffer[];
-    return { ...head, bytes: Buffer.concat(chunks) };
   }
 
   /** None: it is the data plane that serves files. */

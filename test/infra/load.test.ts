@@ -1,8 +1,9 @@
 /** Many slow, stalled and greedy clients at once. `npm run bench:load` has the figures; three times those are a fault. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { temporaryFolder } from '../servers/folder.ts';
-import { peakMemory } from '../servers/memory.ts';
+import { memory, peakMemory } from '../servers/memory.ts';
 import { serve } from '../servers/stowage.ts';
 import { putLoad, usualLoad } from './load.ts';
 
@@ -10,11 +11,18 @@ describe('the streaming server', () => {
   it('keeps its memory and goes on for others under 1,500 slow readers, 64 stalled uploads and many large manifests', async () => {
     const folder = await temporaryFolder('load');
     const server = await serve(folder.path, { REGISTRY_LOG_LEVEL: 'error' });
-    const { uploads, manifests } = await putLoad(`http://${server.address}`, { ...usualLoad, manifests: 30 });
+    const { uploads, manifests, pings } = await putLoad(`http://${server.address}`, {
+      ...usualLoad,
+      manifests: 30,
+    });
     const peak = await peakMemory(server.pid);
+    await delay(10_000);
+    const after = await memory(server.pid);
     await server.stop();
     folder.remove();
     assert.ok(peak < 1200e6, `${peak} bytes`);
+    assert.ok(after < 600e6, `${after} bytes 10 s after`);
+    assert.ok(pings.p99 < 300, `${pings.p99} ms`);
     // An upload that stalled for longer than it may, on a slow machine, is told so.
     assert.deepEqual(
       [...uploads.keys()].filter((status) => status !== '408'),

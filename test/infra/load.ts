@@ -5,8 +5,8 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
 import { Client, descriptor, digestOf, imageType, manifest, withDigest } from '../functions/client.ts';
+import { startPings, type Pings } from './pings.ts';
 import { dial, head, pathOf } from './raw-http.ts';
 
 const MiB = 1024 * 1024;
@@ -26,8 +26,7 @@ const layers = 2000;
 
 /** What other clients see meanwhile. */
 export interface LoadResult {
-  /** Milliseconds of the slowest of some requests for `/v2/`. */
-  readonly slowestPing: number;
+  readonly pings: Pings;
   /** Milliseconds of the push of 20 MiB by another client. */
   readonly push: number;
   /** Answers to the manifests, by status. */
@@ -42,6 +41,7 @@ export async function putLoad(url: string, load: Load): Promise<LoadResult> {
   const blob = randomBytes(16 * MiB);
   const digest = await client.pushBlob('load/app', blob);
   const image = await manyLayers(client);
+  const endPings = await startPings(url);
   const readers = await many(load.readers, async () => await slowReader(url, digest));
   const uploads = await many(load.stalledUploads, async () => await stalledUpload(client));
   const pushes = many(load.manifests, async (i) => {
@@ -53,17 +53,13 @@ export async function putLoad(url: string, load: Load): Promise<LoadResult> {
     });
     return status;
   });
-  let isOver = false;
-  const pings = pingUntil(client, () => isOver);
   const began = performance.now();
   await client.pushBlob('load/other', randomBytes(20 * MiB));
   const push = performance.now() - began;
   const manifests = counts(await pushes);
-  isOver = true;
-  const slowestPing = await pings;
   const finished = await Promise.all(uploads.map(async (upload) => await upload.finish()));
   for (const socket of readers) socket.destroy();
-  return { slowestPing, push, manifests, uploads: counts(finished) };
+  return { pings: await endPings(), push, manifests, uploads: counts(finished) };
 }
 
 /** Sends requests ahead on connections that read no answers. @param url its base URL */
@@ -126,15 +122,4 @@ async function stalledUpload(client: Client) {
       return answer.toString().slice(9, 12);
     },
   };
-}
-
-async function pingUntil(client: Client, isOver: () => boolean): Promise<number> {
-  let slowest = 0;
-  while (!isOver()) {
-    const began = performance.now();
-    await client.must(200, { method: 'GET', path: '/v2/' });
-    slowest = Math.max(slowest, performance.now() - began);
-    await delay(50);
-  }
-  return slowest;
 }

@@ -1,10 +1,12 @@
 /** Clients that are slow, silent or endless, with limits that are shorter than usual. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { queryObjects } from 'node:v8';
 import { usualLimits, type Limits } from '../../functions/limits.ts';
 import { startServer, type StreamingServer } from '../../infra/server.ts';
 import { loadConfig } from '../../lib/config.ts';
@@ -131,6 +133,21 @@ describe('the streaming server', () => {
     socket.write('GET /v2/ HTTP/1.1\r\nHost: registry\r\nX-Slow: ');
     await trickle(socket, 'a');
     assertAnswer(await answer, 408, 'UNAVAILABLE');
+  });
+
+  it('keeps nothing of the downloads of clients that have hung up', async () => {
+    const client = await start({});
+    const digest = await client.pushBlob('slow/app', randomBytes(16 * 1024 * 1024));
+    const responses = () => queryObjects(ServerResponse, { format: 'count' });
+    const before = responses();
+    for (let i = 0; i < 20; i++) {
+      const socket = await dial(client.base);
+      socket.write(head('GET', `/v2/slow/app/blobs/${digest}`));
+      await once(socket, 'data');
+      socket.destroy();
+    }
+    for (let i = 0; i < 100 && responses() > before + 5; i++) await delay(20);
+    assert.ok(responses() <= before + 5);
   });
 
   it('cuts a connection that says nothing', async () => {

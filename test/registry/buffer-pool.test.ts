@@ -86,4 +86,24 @@ describe('a pool of memory', () => {
     await pool.claim(5);
     await assert.rejects(pool.claim(1), { failure: 'BUSY' });
   });
+
+  it('keeps buffers for the next use, but in all no more bytes than it has to share', async () => {
+    const pool = new BufferPool({ bytes: 10 });
+    const claims = [await pool.claim(4), await pool.claim(4)];
+    const buffers = claims.map((claim) => pool.buffer(claim.bytes));
+    for (const [i, claim] of claims.entries()) claim.release(buffers[i]);
+    const again = await pool.claim(4);
+    assert.ok(buffers.includes(pool.buffer(again.bytes)));
+    // There is no room for the other one beside this.
+    pool.buffer((await pool.claim(5)).bytes);
+    again.release();
+    assert.ok(!buffers.includes(pool.buffer((await pool.claim(4)).bytes)));
+  });
+
+  it('keeps no buffer of others', async () => {
+    const pool = new BufferPool({ bytes: 10 });
+    const foreign = Buffer.alloc(4);
+    (await pool.claim(4)).release(foreign);
+    assert.notEqual(pool.buffer((await pool.claim(4)).bytes), foreign);
+  });
 });

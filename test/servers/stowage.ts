@@ -100,7 +100,11 @@ export function placeSettings(place: Place): Readonly<Record<string, string>> {
 
 /** As in the scripts of package.json. */
 const flags = ['--max-semi-space-size=2', '--heap-growing-percent=20'];
-const allocation = { MALLOC_MMAP_THRESHOLD_: '131072', MALLOC_TRIM_THRESHOLD_: '262144' };
+const allocation = {
+  MALLOC_ARENA_MAX: '1',
+  MALLOC_MMAP_THRESHOLD_: '65536',
+  MALLOC_TRIM_THRESHOLD_: '4194304',
+};
 
 async function run(
   file: string,
