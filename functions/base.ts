@@ -1,12 +1,4 @@
-import type { Operations } from './app.ts';
-import { lambdaHandler } from './lambda.ts';
-
-/** `/v2/`: whether this is a registry, and later who may enter (end-1). */
-export const base: Operations<'base'> = {
-  GET({ ctx }) {
-    ctx.body = {};
-    ctx.set('Content-Type', 'application/json');
-  },
-};
+import { lambdaHandler } from '../lib/lambda/handler.ts';
+import { base } from '../lib/http/base.ts';
 
 export const handler = lambdaHandler({ base });

@@ -1,22 +1,4 @@
-import { parseRepositoryName } from '../lib/protocol/names.ts';
-import { nextPageLink, parsePage } from '../lib/protocol/pages.ts';
-import type { Operations } from './app.ts';
-import { lambdaHandler } from './lambda.ts';
-
-/** Repositories of a page when `n` is not given, as in distribution. */
-const defaultPage = 100;
-
-/** `/v2/_catalog`: the repositories. */
-export const catalog: Operations<'catalog'> = {
-  async GET({ ctx, search, query }) {
-    const page = parsePage(query, defaultPage);
-    // The same answer from every backend.
-    if (page.last !== '') parseRepositoryName(page.last);
-    const { names, more } = await (await search.backend()).list(page);
-    if (more) ctx.set('Link', nextPageLink('/v2/_catalog', { n: page.n, last: names.at(-1) ?? '' }));
-    ctx.body = { repositories: names };
-    ctx.set('Content-Type', 'application/json');
-  },
-};
+import { lambdaHandler } from '../lib/lambda/handler.ts';
+import { catalog } from '../lib/http/catalog.ts';
 
 export const handler = lambdaHandler({ catalog });

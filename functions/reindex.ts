@@ -1,15 +1,14 @@
 import { createRegistry } from '../lib/registry/registry.ts';
-import { repairReferrers } from '../lib/registry/repair.ts';
-import { scheduled } from './scheduled.ts';
-import { Search } from './search-backend.ts';
-import { openStore } from './services.ts';
+import { repairReferrers } from '../lib/registry/manifests/repair.ts';
+import { scheduled } from '../lib/lambda/scheduled.ts';
+import { createSearch, openStore } from '../lib/compose.ts';
 
 /** Makes the list of repositories that of the bucket, and puts the indexes of referrers right. */
 export const handler = scheduled({
   name: 'reindex',
   start: async ({ storage, search }, onDamaged) => {
     const registry = createRegistry(await openStore(storage, { check: false, onDamaged }));
-    return { registry, search: new Search(search, registry), onDamaged };
+    return { registry, search: createSearch(search, registry), onDamaged };
   },
   run: async ({ registry, search, onDamaged }, log) => {
     const reindexed = await search.reindex();

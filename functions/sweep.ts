@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
-import { abandonedAfter, sweep, SweepTotals, type Swept } from '../lib/registry/sweep.ts';
+import { abandonedAfter, sweep, SweepTotals, type Swept } from '../lib/registry/uploads/sweep.ts';
 import type { ObjectStore } from '../lib/storage/store.ts';
-import { scheduled } from './scheduled.ts';
-import { openStore } from './services.ts';
+import { scheduled } from '../lib/lambda/scheduled.ts';
+import { openStore } from '../lib/compose.ts';
 
 /** Removes uploads that were given up. */
 export const handler = scheduled({

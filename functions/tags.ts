@@ -1,16 +1,4 @@
-import { maxPage, nextPageLink, parsePage } from '../lib/protocol/pages.ts';
-import type { Operations } from './app.ts';
-import { lambdaHandler } from './lambda.ts';
-
-/** `/v2/<name>/tags/list`: the tags of a repository (end-8). */
-export const tags: Operations<'tags'> = {
-  async GET({ ctx, target: { name }, registry, query }) {
-    const page = parsePage(query, maxPage);
-    const { names, more } = await registry.tags.list(name, page);
-    if (more) ctx.set('Link', nextPageLink(`/v2/${name}/tags/list`, { n: page.n, last: names.at(-1) ?? '' }));
-    ctx.body = { name, tags: names };
-    ctx.set('Content-Type', 'application/json');
-  },
-};
+import { lambdaHandler } from '../lib/lambda/handler.ts';
+import { tags } from '../lib/http/tags.ts';
 
 export const handler = lambdaHandler({ tags });

@@ -3,7 +3,7 @@
  * the streaming server, the sweep and the reindex as programs of one file each, the description of the functions with
  * their routes that serverless.yml reads, and the licences of the packages that are in all that.
  */
-import './require-node.ts';
+import '../lib/commands/require-node.ts';
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { build, type BuildOptions, type ImportKind } from 'esbuild';
@@ -42,7 +42,7 @@ const { metafile, outputFiles: functionFiles } = await build({
 const programs = ['serve', 'sweep', 'reindex'];
 const { metafile: programMetafile, outputFiles: programFiles } = await build({
   ...common,
-  entryPoints: programs.map((name) => join(root, `infra/${name}.ts`)),
+  entryPoints: programs.map((name) => join(root, `lib/commands/${name}.ts`)),
 });
 for (const name of functionNames) assertSmall(`dist/functions/${name}.mjs`);
 const description = `${JSON.stringify(describeAllFunctions(), null, 2)}\n`;

@@ -3,7 +3,7 @@
  * function, so that one would never see what was sent. What the registry would refuse of that is refused here.
  */
 import { Server, type IncomingMessage, type ServerResponse } from 'node:http';
-import { requestTarget } from '../functions/request-target.ts';
+import { requestTarget } from '../lib/http/request-target.ts';
 import { RegistryError } from '../lib/protocol/errors.ts';
 import { parseTarget } from '../lib/protocol/routes.ts';
 

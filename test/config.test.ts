@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { resolve } from 'node:path';
-import { ConfigError, loadConfig, type Config, type Program } from '../lib/config.ts';
+import { ConfigError, loadConfig, type Config, type Program } from '../lib/config/config.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -1,12 +1,12 @@
 import type { ObjectStore } from '../storage/store.ts';
 import { Blobs } from './blobs.ts';
 import { Catalog } from './catalog.ts';
-import { Manifests } from './manifests.ts';
+import { Manifests } from './manifests/manifests.ts';
 import { Origins } from './origins.ts';
-import type { RequiredPlatforms } from './required-platforms.ts';
-import { Referrers } from './referrers.ts';
+import type { RequiredPlatforms } from './manifests/required-platforms.ts';
+import { Referrers } from './manifests/referrers.ts';
 import { Tags } from './tags.ts';
-import { Uploads } from './uploads.ts';
+import { Uploads } from './uploads/uploads.ts';
 
 /** A registry over a bucket: the domain, without HTTP and without a particular store. Its errors are RegistryError. */
 export interface Registry {

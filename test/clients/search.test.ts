@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import { fillStore } from '../search/bucket-ground.ts';
 import { dockerd, type Dockerd } from '../servers/dockerd.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';

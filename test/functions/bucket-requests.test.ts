@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { startServer, type StreamingServer } from '../../infra/server.ts';
-import { loadConfig } from '../../lib/config.ts';
+import { startServer, type StreamingServer } from '../../lib/server/server.ts';
+import { loadConfig } from '../../lib/config/config.ts';
 import { parseDigest } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { startServer, type StreamingServer } from '../../infra/server.ts';
-import { loadConfig } from '../../lib/config.ts';
+import { startServer, type StreamingServer } from '../../lib/server/server.ts';
+import { loadConfig } from '../../lib/config/config.ts';
 import { s3Kinds, type S3Kind } from '../servers/buckets.ts';
 import { freePort } from '../servers/ports.ts';
 import { requires } from '../servers/requires.ts';

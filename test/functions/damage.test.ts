@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, it, mock } from 'node:test';
-import { namingDamage } from '../../functions/damage.ts';
+import { namingDamage } from '../../lib/damage-log.ts';
 import { tagLink } from '../../lib/registry/layout.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { parseTag } from '../../lib/protocol/tags.ts';

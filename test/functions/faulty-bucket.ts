@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { startServer } from '../../infra/server.ts';
-import { loadConfig } from '../../lib/config.ts';
+import { startServer } from '../../lib/server/server.ts';
+import { loadConfig } from '../../lib/config/config.ts';
 import { bucketProxy, type BucketProxy, type Fate } from '../servers/bucket-proxy.ts';
 import { proxied, type BucketKind, type Buckets } from '../servers/buckets.ts';
 import { freePort } from '../servers/ports.ts';

@@ -1,8 +1,8 @@
 /** Processes that are killed between any two requests to their bucket, in the middle of every operation that writes. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { startServer, type StreamingServer } from '../../infra/server.ts';
-import { loadConfig } from '../../lib/config.ts';
+import { startServer, type StreamingServer } from '../../lib/server/server.ts';
+import { loadConfig } from '../../lib/config/config.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { bucketProxy, type BucketProxy } from '../servers/bucket-proxy.ts';
 import { proxied, type BucketKind, type Buckets } from '../servers/buckets.ts';

@@ -1,5 +1,5 @@
-import { startServer, type StreamingServer } from '../../infra/server.ts';
-import { loadConfig } from '../../lib/config.ts';
+import { startServer, type StreamingServer } from '../../lib/server/server.ts';
+import { loadConfig } from '../../lib/config/config.ts';
 import { keepSecrets } from '../logs/kept.ts';
 import { startGateway } from '../servers/gateway.ts';
 import { handlers } from '../servers/handlers.ts';

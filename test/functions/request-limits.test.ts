@@ -5,9 +5,9 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { usualLimits } from '../../functions/limits.ts';
-import { startServer, type StreamingServer } from '../../infra/server.ts';
-import { loadConfig } from '../../lib/config.ts';
+import { usualLimits } from '../../lib/http/limits.ts';
+import { startServer, type StreamingServer } from '../../lib/server/server.ts';
+import { loadConfig } from '../../lib/config/config.ts';
 import { dial, head } from '../infra/raw-http.ts';
 import { freePort } from '../servers/ports.ts';
 import { Client, digestOf } from './client.ts';

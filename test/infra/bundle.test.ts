@@ -5,14 +5,14 @@ import { describe, it } from 'node:test';
 import { describeAllFunctions, functionNames, thirdPartyFile } from '../../infra/gateway.ts';
 import { thirdPartyLicenses } from '../../infra/third-party.ts';
 import { temporaryFolder } from '../servers/folder.ts';
-import { runToEnd } from './run-node.ts';
+import { runBuild } from './run-node.ts';
 
 const root = join(import.meta.dirname, '../..');
 const dist = join(root, 'dist');
 
 it('a build takes nothing away from those who run another one, and leaves nothing else', async () => {
   const build = async () => {
-    const { code, output } = await runToEnd(['bundle.ts'], {});
+    const { code, output } = await runBuild();
     assert.equal(code, 0, output);
   };
   await build();

@@ -7,7 +7,7 @@ import { before, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { functionNames } from '../../infra/gateway.ts';
 import { nodeFault } from '../../lib/node-version.ts';
-import { runNode, runToEnd } from './run-node.ts';
+import { runNode, runBuild } from './run-node.ts';
 
 const dist = join(import.meta.dirname, '../../dist');
 
@@ -33,7 +33,7 @@ describe(
     const run = async (...args: readonly string[]) => await runNode(args, {}, old);
 
     before(async () => {
-      const { code, output } = await runToEnd(['bundle.ts'], {});
+      const { code, output } = await runBuild();
       assert.equal(code, 0, output);
     });
 

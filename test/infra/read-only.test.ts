@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { parseDigest } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
-import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import { Client } from '../functions/client.ts';
 import { temporaryFolder } from '../servers/folder.ts';
 import { makeReadOnly, mountFolder, mountMemory, requiresMounts } from '../servers/mounts.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, beforeEach, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { describeAllFunctions, describeFunctions, functionNames } from '../../infra/gateway.ts';
-import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import { Client, someName } from '../functions/client.ts';
 import { fillStore } from '../search/bucket-ground.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';

@@ -38,13 +38,20 @@ const pathOf = (path: string) => fileURLToPath(new URL(`../../${path}`, import.m
 
 /** `npm run serve`, which is to end. */
 export const runServer = async (settings: Readonly<Record<string, string>>) =>
-  await runNode([pathOf('infra/serve.ts')], { REGISTRY_HTTP_ADDR: '127.0.0.1:0', ...settings });
+  await runNode([pathOf('lib/commands/serve.ts')], { REGISTRY_HTTP_ADDR: '127.0.0.1:0', ...settings });
 
-/** Runs one of the programs until it ends by itself. @param args its name below infra/, and its arguments */
+/** Runs one of the programs until it ends by itself. @param args its name below lib/commands/, and its arguments */
 export async function runToEnd(
   [program = '', ...args]: readonly string[],
   env: NodeJS.ProcessEnv,
 ): Promise<{ code: number | null; output: string }> {
-  const { code, output, errors } = await runNode([pathOf(`infra/${program}`), ...args], env);
+  return await runFile(`lib/commands/${program}`, args, env);
+}
+
+/** `npm run build` */
+export const runBuild = async () => await runFile('infra/bundle.ts', [], {});
+
+async function runFile(path: string, args: readonly string[], env: NodeJS.ProcessEnv) {
+  const { code, output, errors } = await runNode([pathOf(path), ...args], env);
   return { code, output: output + errors };
 }

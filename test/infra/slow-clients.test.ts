@@ -7,9 +7,9 @@ import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { queryObjects } from 'node:v8';
-import { usualLimits, type Limits } from '../../functions/limits.ts';
-import { startServer, type StreamingServer } from '../../infra/server.ts';
-import { loadConfig } from '../../lib/config.ts';
+import { usualLimits, type Limits } from '../../lib/http/limits.ts';
+import { startServer, type StreamingServer } from '../../lib/server/server.ts';
+import { loadConfig } from '../../lib/config/config.ts';
 import {
   Client,
   descriptor,

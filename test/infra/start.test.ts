@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { after, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import { Client } from '../functions/client.ts';
 import { fillStore } from '../search/bucket-ground.ts';
 import { temporaryFolder } from '../servers/folder.ts';

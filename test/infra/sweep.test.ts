@@ -10,7 +10,7 @@ import { digestFrom } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { blobData, uploadSession, uploadsPrefix } from '../../lib/registry/layout.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
-import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { cleanEnvironment, command } from '../servers/process.ts';
 import { runToEnd } from './run-node.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { BufferPool, type Claim } from '../../lib/registry/buffer-pool.ts';
+import { BufferPool, type Claim } from '../../lib/registry/uploads/buffer-pool.ts';
 
 describe('a pool of memory', () => {
   it('grants claims in their order, a small one no sooner than a large one before it', async () => {

@@ -9,7 +9,7 @@ import {
   resumableHash,
   streamHash,
   type ContentHash,
-} from '../../lib/registry/content-hash.ts';
+} from '../../lib/registry/uploads/content-hash.ts';
 
 interface Known {
   /** Bytes. */

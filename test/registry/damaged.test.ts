@@ -4,7 +4,7 @@ import fs from 'node:fs/promises';
 import { execFileSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it, mock } from 'node:test';
-import { digestOf } from '../../lib/registry/content-hash.ts';
+import { digestOf } from '../../lib/registry/uploads/content-hash.ts';
 import { parseDigest, type Digest } from '../../lib/protocol/digests.ts';
 import { RegistryError } from '../../lib/protocol/errors.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
@@ -21,10 +21,10 @@ import {
   uploadSession,
 } from '../../lib/registry/layout.ts';
 import { createRegistry, type Registry } from '../../lib/registry/registry.ts';
-import { repairReferrers } from '../../lib/registry/repair.ts';
-import { sweep, type Swept } from '../../lib/registry/sweep.ts';
+import { repairReferrers } from '../../lib/registry/manifests/repair.ts';
+import { sweep, type Swept } from '../../lib/registry/uploads/sweep.ts';
 import { BucketSearch } from '../../lib/search/bucket-search.ts';
-import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import { StoreUnavailable } from '../../lib/storage/store.ts';
 import { indexType, manifest } from '../functions/client.ts';
 import { memoryFolder, type Folder } from '../servers/folder.ts';

@@ -7,7 +7,7 @@ import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { parseReference } from '../../lib/protocol/references.ts';
 import { revisionLink } from '../../lib/registry/layout.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
-import type { S3Store } from '../../lib/storage/s3.ts';
+import type { S3Store } from '../../lib/storage/s3/store.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { onBuckets } from '../clients/on-buckets.ts';
 import { onMinio, onVersitygw } from '../servers/buckets.ts';

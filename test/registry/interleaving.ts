@@ -6,7 +6,7 @@ import { RegistryError } from '../../lib/protocol/errors.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { blobData } from '../../lib/registry/layout.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
-import type { Chunk, Uploads } from '../../lib/registry/uploads.ts';
+import type { Chunk, Uploads } from '../../lib/registry/uploads/uploads.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import type { BucketProxy } from '../servers/bucket-proxy.ts';
 import { interrupted } from './interrupted.ts';

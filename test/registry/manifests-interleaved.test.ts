@@ -3,7 +3,7 @@ import { after, describe, it } from 'node:test';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { parseReference, type Reference } from '../../lib/protocol/references.ts';
 import { createRegistry, type Registry } from '../../lib/registry/registry.ts';
-import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import { digestOf, indexType, manifest } from '../functions/client.ts';
 import { temporaryFolder } from '../servers/folder.ts';
 import { interrupted } from './interrupted.ts';

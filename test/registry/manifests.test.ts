@@ -17,7 +17,7 @@ import {
   tagsPrefix,
 } from '../../lib/registry/layout.ts';
 import { createRegistry, type Registry } from '../../lib/registry/registry.ts';
-import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 

@@ -1,5 +1,5 @@
 import { after, before, describe } from 'node:test';
-import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { onScs, s3Kinds, type Buckets } from '../servers/buckets.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';

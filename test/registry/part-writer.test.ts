@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BufferPool } from '../../lib/registry/buffer-pool.ts';
-import { PartWriter, unclaimedBytes } from '../../lib/registry/part-writer.ts';
+import { BufferPool } from '../../lib/registry/uploads/buffer-pool.ts';
+import { PartWriter, unclaimedBytes } from '../../lib/registry/uploads/part-writer.ts';
 import type { ObjectStore, StoreLimits, UploadedPart } from '../../lib/storage/store.ts';
 import { MemoryStore } from './memory-store.ts';
 

@@ -14,7 +14,7 @@ import {
   tagLink,
 } from '../../lib/registry/layout.ts';
 import { createRegistry, type Registry } from '../../lib/registry/registry.ts';
-import { repairReferrers } from '../../lib/registry/repair.ts';
+import { repairReferrers } from '../../lib/registry/manifests/repair.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { descriptor, digestOf, indexType, manifest } from '../functions/client.ts';
 import { intercepted, interrupted } from './interrupted.ts';

@@ -5,7 +5,7 @@ import { RegistryError } from '../../lib/protocol/errors.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { parseReference } from '../../lib/protocol/references.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
-import { isRequired, type RequiredPlatforms } from '../../lib/registry/required-platforms.ts';
+import { isRequired, type RequiredPlatforms } from '../../lib/registry/manifests/required-platforms.ts';
 import { digestOf, indexType, manifest } from '../functions/client.ts';
 import { MemoryStore } from './memory-store.ts';
 

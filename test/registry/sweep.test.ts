@@ -6,7 +6,7 @@ import { after, beforeEach, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { digestFrom } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
-import { streamHash } from '../../lib/registry/content-hash.ts';
+import { streamHash } from '../../lib/registry/uploads/content-hash.ts';
 import {
   blobData,
   isBlobData,
@@ -16,9 +16,9 @@ import {
   uploadSession,
 } from '../../lib/registry/layout.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
-import { Sessions } from '../../lib/registry/sessions.ts';
-import { sweep, SweepTotals, type Swept } from '../../lib/registry/sweep.ts';
-import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { Sessions } from '../../lib/registry/uploads/sessions.ts';
+import { sweep, SweepTotals, type Swept } from '../../lib/registry/uploads/sweep.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import {
   StoreUnavailable,
   type Listing,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { FilesystemStore } from '../../lib/storage/filesystem.ts';
-import type { S3Store } from '../../lib/storage/s3.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
+import type { S3Store } from '../../lib/storage/s3/store.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { requires } from '../servers/requires.ts';
 import type { S3Server } from '../servers/s3.ts';

@@ -9,8 +9,8 @@ import { parseRepositoryName, type RepositoryName } from '../../lib/protocol/nam
 import { blobData, uploadData, uploadSession } from '../../lib/registry/layout.ts';
 import { Origins } from '../../lib/registry/origins.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
-import { OffsetMismatch, type Chunk, type Uploads } from '../../lib/registry/uploads.ts';
-import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { OffsetMismatch, type Chunk, type Uploads } from '../../lib/registry/uploads/uploads.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 

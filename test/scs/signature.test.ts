@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { encodeQuery, escapeKey, escapeValue, pathOf } from '../../lib/scs/escape.ts';
-import { authorization, dateHeader, signedQuery, type Signable } from '../../lib/scs/signature.ts';
+import { encodeQuery, escapeKey, escapeValue, pathOf } from '../../lib/storage/scs/client/escape.ts';
+import {
+  authorization,
+  dateHeader,
+  signedQuery,
+  type Signable,
+} from '../../lib/storage/scs/client/signature.ts';
 import { vectors, type KnownRequest } from './vectors.ts';
 
 const { accessKey, secretKey, bucket } = vectors;

@@ -4,7 +4,7 @@ import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, afterEach, before, describe, it, mock } from 'node:test';
 import { text } from 'node:stream/consumers';
-import { ScsBucket } from '../../lib/scs/bucket.ts';
+import { ScsBucket } from '../../lib/storage/scs/client/bucket.ts';
 import { knownRequest, vectors } from './vectors.ts';
 
 /** A request as it came. */

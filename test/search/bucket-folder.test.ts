@@ -5,7 +5,7 @@ import { it } from 'node:test';
 import { Catalog } from '../../lib/registry/catalog.ts';
 import { repositoriesPrefix } from '../../lib/registry/layout.ts';
 import { BucketSearch } from '../../lib/search/bucket-search.ts';
-import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import { memoryFolder } from '../servers/folder.ts';
 import { assertPages, backendSuite, manyNames } from './backend-suite.ts';
 import { onFolder } from './bucket-ground.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { loadConfig } from '../../lib/config.ts';
-import { openStore } from '../../functions/services.ts';
+import { loadConfig } from '../../lib/config/config.ts';
+import { openStore } from '../../lib/compose.ts';
 import { Catalog } from '../../lib/registry/catalog.ts';
 import { BucketSearch } from '../../lib/search/bucket-search.ts';
 import { bucketProxy, type BucketProxy } from '../servers/bucket-proxy.ts';

@@ -3,8 +3,8 @@
  * is in the list, in two loops without a pause, and says `busy` once both run. Until it is stopped, or for two minutes.
  */
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
-import { FileLock } from '../../lib/search/file-lock.ts';
-import { LocalFile } from '../../lib/search/local-file.ts';
+import { FileLock } from '../../lib/search/file/lock.ts';
+import { LocalFile } from '../../lib/search/file/local-file.ts';
 
 const [what = '', path = '', name = ''] = process.argv.slice(2);
 const use = what === 'lock' ? usesOfLock() : await records();

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 
-import { FileLock, LockError } from '../../lib/search/file-lock.ts';
+import { FileLock, LockError } from '../../lib/search/file/lock.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { whileBusy } from './busy.ts';
 

@@ -2,7 +2,7 @@
  * `node local-file-process.ts <list> <bucket> <name> <rounds>`: pushes repositories to the bucket and records them,
  * deletes every second one again, and reindexes now and then; as one of several that do so at once.
  */
-import { LocalFile } from '../../lib/search/local-file.ts';
+import { LocalFile } from '../../lib/search/file/local-file.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { FolderBucket } from './folder-bucket.ts';
 

@@ -11,8 +11,8 @@ import fc from 'fast-check';
 
 import { RegistryError } from '../../lib/protocol/errors.ts';
 import { isRepositoryName, parseRepositoryName } from '../../lib/protocol/names.ts';
-import { FileLock } from '../../lib/search/file-lock.ts';
-import { LocalFile } from '../../lib/search/local-file.ts';
+import { FileLock } from '../../lib/search/file/lock.ts';
+import { LocalFile } from '../../lib/search/file/local-file.ts';
 import type { BucketNames } from '../../lib/search/search-backend.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import type { Requirement } from '../servers/requires.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
-import type { MysqlSearch } from '../../lib/search/mysql-search.ts';
+import type { MysqlSearch } from '../../lib/search/mysql/search.ts';
 import { mariadb, type Database, type MariaDb } from '../servers/mariadb.ts';
 import { requires } from '../servers/requires.ts';
 import { awkwardNames, backendSuite, manyNames, modelPage, pageThrough } from './backend-suite.ts';

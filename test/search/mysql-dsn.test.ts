@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { parseMysqlDsn, type MysqlConfig } from '../../lib/search/mysql-dsn.ts';
+import { parseMysqlDsn, type MysqlConfig } from '../../lib/search/mysql/dsn.ts';
 import { secretsIn } from '../logs/secrets.ts';
 
 const here = { host: '127.0.0.1', port: 3306 };

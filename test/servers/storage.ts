@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { loadConfig } from '../../lib/config.ts';
-import { openStore } from '../../functions/services.ts';
-import { S3Store } from '../../lib/storage/s3.ts';
+import { loadConfig } from '../../lib/config/config.ts';
+import { openStore } from '../../lib/compose.ts';
+import { S3Store } from '../../lib/storage/s3/store.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { keepSecrets } from '../logs/kept.ts';
 import { temporaryFolder } from './folder.ts';

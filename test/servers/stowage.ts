@@ -30,7 +30,7 @@ export async function serve(place: Place, env: NodeJS.ProcessEnv = {}): Promise<
   const ready = async () => await serves(address);
   return registry(
     address,
-    await run(programFile('infra/serve.ts'), place, { ...env, REGISTRY_HTTP_ADDR: address }, ready),
+    await run(programFile('lib/commands/serve.ts'), place, { ...env, REGISTRY_HTTP_ADDR: address }, ready),
   );
 }
 
@@ -39,7 +39,7 @@ export async function start(place: Place, env: NodeJS.ProcessEnv = {}): Promise<
   const port = await freePort(2);
   const address = `127.0.0.1:${port}`;
   const ready = async () => (await serves(address)) && (await listens(`127.0.0.1:${port + 1}`));
-  return registry(address, await run('infra/start.ts', place, { PORT: String(port), ...env }, ready));
+  return registry(address, await run('lib/commands/start.ts', place, { PORT: String(port), ...env }, ready));
 }
 
 /**
@@ -81,7 +81,7 @@ export async function functionsAndDataPlane(place: Place): Promise<Stowage> {
   const ready = async () => await listens(address);
   const dataPlane = registry(
     address,
-    await run(programFile('infra/serve.ts'), place, env, ready, 'data-plane'),
+    await run(programFile('lib/commands/serve.ts'), place, env, ready, 'data-plane'),
   );
   const behind = await functions(place, { ...common, REGISTRY_HTTP_DATAPLANE: url });
   upstreams.functions = behind.address;

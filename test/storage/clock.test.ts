@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it, mock } from 'node:test';
-import { startServer } from '../../infra/server.ts';
-import { loadConfig } from '../../lib/config.ts';
-import { S3Store } from '../../lib/storage/s3.ts';
-import type { S3Options } from '../../lib/storage/s3-bucket.ts';
+import { startServer } from '../../lib/server/server.ts';
+import { loadConfig } from '../../lib/config/config.ts';
+import { S3Store } from '../../lib/storage/s3/store.ts';
+import type { S3Options } from '../../lib/storage/s3/bucket.ts';
 import { Client } from '../functions/client.ts';
 import { s3Kinds, type Buckets } from '../servers/buckets.ts';
 import { freePort } from '../servers/ports.ts';

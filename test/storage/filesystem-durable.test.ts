@@ -3,7 +3,7 @@ import fs from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it, mock } from 'node:test';
 
-import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { mountMemory, requiresMounts } from '../servers/mounts.ts';
 

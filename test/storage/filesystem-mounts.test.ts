@@ -3,7 +3,7 @@ import fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it, mock } from 'node:test';
 
-import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import { InvalidKey, ObjectNotFound, StoreUnavailable } from '../../lib/storage/store.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { mountFolder, mountMemory, requiresMounts, unmount } from '../servers/mounts.ts';

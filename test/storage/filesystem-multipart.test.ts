@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it, mock } from 'node:test';
 
-import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import { InvalidKey, InvalidPart, MultipartNotFound, type UploadedPart } from '../../lib/storage/store.ts';
 import { rejects } from './place.ts';
 

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 
 import fc from 'fast-check';
 
-import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import { InvalidKey, ObjectNotFound, StoreUnavailable } from '../../lib/storage/store.ts';
 import { allPages, expectedEntries, listOptionsOf } from './contract-listing.ts';
 import { storeContract } from './contract.ts';

@@ -2,7 +2,7 @@
  * A process of the prune race: `node prune-race.ts <root> <name> <rounds>` puts, reads, moves and deletes objects whose
  * folders other processes make and prune at the same time. Fails with the first error.
  */
-import { FilesystemStore } from '../../lib/storage/filesystem.ts';
+import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 
 const [root = '', name = '', rounds = ''] = process.argv.slice(2);
 const store = await FilesystemStore.open(root);

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { S3Store } from '../../lib/storage/s3.ts';
-import type { CopyOptions, S3Options } from '../../lib/storage/s3-bucket.ts';
+import { S3Store } from '../../lib/storage/s3/store.ts';
+import type { CopyOptions, S3Options } from '../../lib/storage/s3/bucket.ts';
 import {
   InvalidKey,
   ObjectNotFound,

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { buffer } from 'node:stream/consumers';
 import { promisify } from 'node:util';
-import { ScsStore, type ScsOptions } from '../../lib/storage/scs.ts';
+import { ScsStore, type ScsOptions } from '../../lib/storage/scs/store.ts';
 import { MultipartNotFound, ObjectNotFound, StoreUnavailable } from '../../lib/storage/store.ts';
 import { requires } from '../servers/requires.ts';
 import { startScs, type ScsServer } from '../servers/scs.ts';

@@ -1,0 +1,80 @@
+/*
+ * `npm run reindex`: makes the list of repositories that of the storage, and puts the indexes of referrers right. Settings
+ * come from the environment, as for the registry.
+ */
+import './require-node.ts';
+import { SingleBar } from 'cli-progress';
+import type { Search } from '../search/search.ts';
+import { createSearch, openStore } from '../compose.ts';
+import { loadConfig, type Config } from '../config/config.ts';
+import { createRegistry } from '../registry/registry.ts';
+import { repairReferrers } from '../registry/manifests/repair.ts';
+import type { Reindexed } from '../search/search-backend.ts';
+import { describeStorage } from '../config/storage.ts';
+import { assertThere, count, onDamaged, runProgram, UsageError } from './program.ts';
+
+const usage = `Usage: npm run reindex
+
+Makes the list of repositories (SEARCH_BACKEND) that of the storage, and puts the indexes of referrers right. It takes no
+arguments.`;
+
+await runProgram('The reindex', usage, async () => {
+  const [argument] = process.argv.slice(2);
+  if (argument !== undefined)
+    throw new UsageError(`no argument is known, and so not ${argument}\n\n${usage}`);
+  await reindex(loadConfig('maintenance'));
+  return 0;
+});
+
+async function reindex({ storage, search }: Config): Promise<void> {
+  assertThere(storage);
+  const registry = createRegistry(await openStore(storage, { check: false, onDamaged }));
+  if (search.kind === 'bucket')
+    console.log('SEARCH_BACKEND is not set: the bucket itself is the list, and needs no reindex');
+  else {
+    console.log(`comparing the list with the repositories in ${describeStorage(storage)}`);
+    await reindexList(createSearch(search, registry));
+  }
+  const { repositories, added, removed } = await repairReferrers(registry, { full: true, onDamaged });
+  const names = count(repositories, 'repository', 'repositories');
+  console.log(`the referrers of ${names} are right: ${added} added, ${removed} removed`);
+}
+
+async function reindexList(search: Search): Promise<void> {
+  const started = performance.now();
+  const bar = progressBar();
+  try {
+    const reindexed = await search.reindex({ onProgress: bar.tell });
+    bar.stop();
+    if (reindexed !== undefined) console.log(summary(reindexed, (performance.now() - started) / 1000));
+  } finally {
+    bar.stop();
+    await search.close();
+  }
+}
+
+function summary({ names, added, removed }: Reindexed, seconds: number): string {
+  const changes = `${added} added, ${removed} removed`;
+  return `the list has ${count(names, 'repository', 'repositories')}: ${changes}, in ${seconds.toFixed(1)} s`;
+}
+
+/** Shown on a terminal and nowhere else. */
+function progressBar(): { tell: (done: number, total: number) => void; stop: () => void } {
+  const bar = new SingleBar({
+    format: 'changing the list [{bar}] {value}/{total}',
+    stream: process.stdout,
+    clearOnComplete: true,
+    hideCursor: true,
+  });
+  return {
+    tell: (done, total) => {
+      if (!process.stdout.isTTY || total === 0) return;
+      if (!bar.isActive) bar.start(total, done);
+      bar.setTotal(total);
+      bar.update(done);
+    },
+    stop: () => {
+      bar.stop();
+    },
+  };
+}

@@ -1,0 +1,30 @@
+import type { Platform, RequiredPlatforms } from '../registry/manifests/required-platforms.ts';
+import type { Settings } from './settings.ts';
+
+const setting = 'REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMS';
+const listSetting = 'REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMLIST';
+
+/** Which manifests of an index must be there, as distribution 3 names it; a list there is YAML, here `os/architecture,…`. */
+export function readPlatforms(settings: Settings): RequiredPlatforms {
+  const list = settings.text(listSetting);
+  const kind = settings.optionalChoice(setting, ['all', 'none', 'list']);
+  if (kind === undefined && settings.text(setting) !== undefined) return 'all';
+  if (kind !== 'list') {
+    if (list !== undefined)
+      settings.fault(`${listSetting}: means nothing without ${setting}=list; set that, or remove it`);
+    return kind ?? 'all';
+  }
+  if (list === undefined)
+    settings.fault(`${listSetting}: missing; ${setting}=list needs it, such as linux/amd64,linux/arm64`);
+  const platforms = (list ?? '').split(',').map(readPlatform);
+  if (list !== undefined && platforms.includes(undefined))
+    settings.fault(
+      `${listSetting}: not a list of systems and architectures; write it such as linux/amd64,linux/arm64`,
+    );
+  return platforms.filter((platform) => platform !== undefined);
+}
+
+function readPlatform(text: string): Platform | undefined {
+  const [, os, architecture] = /^([a-z0-9]+)\/([a-z0-9]+)$/.exec(text.trim()) ?? [];
+  return os === undefined || architecture === undefined ? undefined : { os, architecture };
+}

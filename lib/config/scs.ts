@@ -1,0 +1,58 @@
+import { readBucket, readEndpoint, readRoot, type Endpoint } from './bucket.ts';
+import { regionHost, regions } from '../storage/scs/client/regions.ts';
+import type { Settings } from './settings.ts';
+import type { ScsOptions } from '../storage/scs/store.ts';
+
+export interface ScsConfig extends ScsOptions {
+  readonly kind: 'scs';
+}
+
+const MiB = 1024 ** 2;
+
+export const scsPrefix = 'REGISTRY_STORAGE_SCS_';
+
+/** A bucket of SCS, with the settings that the original registry had, and `_REGIONENDPOINT`, `_SECURE`, `_SKIPVERIFY`. */
+export function readScs(settings: Settings): ScsConfig {
+  const name = (key: string) => scsPrefix + key;
+  const endpoint = readEndpoint(settings, scsPrefix, false);
+  const skipVerify = settings.flag(name('SKIPVERIFY'), false);
+  return {
+    kind: 'scs',
+    // SCS knows buckets in lower case, and so did the original write them.
+    bucket: readBucket(settings, name('BUCKET')).toLowerCase(),
+    accessKey: readKey(settings, name('ACCESSKEY')),
+    secretKey: readKey(settings, name('SECRETKEY')),
+    ...readPlace(settings, endpoint),
+    rootDirectory: readRoot(settings, name('ROOTDIRECTORY')),
+    partSize: settings.number(name('CHUNKSIZE'), 'bytes', {
+      min: 5 * MiB,
+      max: 1024 * MiB,
+      fallback: 10 * MiB,
+    }),
+    skipVerify,
+  };
+}
+
+function readKey(settings: Settings, setting: string): string {
+  const key = settings.text(setting);
+  if (key === undefined) settings.fault(`${setting}: missing; both keys are on the account's page of SCS`);
+  // The value itself is not told.
+  else if (!/^[\x21-\x7e]+$/.test(key)) settings.fault(`${setting}: must be ASCII without spaces`);
+  return key ?? '';
+}
+
+/** An endpoint that is named itself wins over the region's. */
+function readPlace(
+  settings: Settings,
+  { endpoint, secure }: Endpoint,
+): Pick<ScsConfig, 'region' | 'endpoint'> {
+  const setting = `${scsPrefix}REGION`;
+  const region = settings.text(setting)?.toLowerCase();
+  if (endpoint !== undefined) return { region: undefined, endpoint };
+  const host = region === undefined ? undefined : regionHost(region);
+  if (region === undefined)
+    settings.fault(`${setting}: missing; name the bucket's region, one of ${regions.join(', ')}`);
+  else if (host === undefined)
+    settings.fault(`${setting}: ${JSON.stringify(region)} is none of ${regions.join(', ')}`);
+  return { region, endpoint: `${secure ? 'https' : 'http'}://${host ?? ''}` };
+}

@@ -1,0 +1,13 @@
+import type { Groups } from './app.ts';
+import { base } from './base.ts';
+import { blobs } from './blobs.ts';
+import { catalog } from './catalog.ts';
+import { extensions } from './extensions.ts';
+import { manifests } from './manifests.ts';
+import { referrers } from './referrers.ts';
+import { search } from './search.ts';
+import { tags } from './tags.ts';
+import { uploads } from './uploads.ts';
+
+/** The whole registry: what the streaming server serves, and the function for paths the gateway has no route for. */
+export const all: Groups = { base, extensions, catalog, search, tags, manifests, referrers, blobs, uploads };

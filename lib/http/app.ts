@@ -1,0 +1,207 @@
+import Koa, { type Context, type Middleware } from 'koa';
+import { assertUntagged, type Conditions } from '../protocol/conditions.ts';
+import { RegistryError } from '../protocol/errors.ts';
+import { parseTarget, type Group, type Target } from '../protocol/routes.ts';
+import { Deadline } from '../storage/deadline.ts';
+import { StoreUnavailable } from '../storage/store.ts';
+import { contentLength } from './body.ts';
+import { inTime } from './in-time.ts';
+import { limitLargeAnswers } from './large-answers.ts';
+import { logRequests } from '../logging.ts';
+import { requestTarget } from './request-target.ts';
+import type { Services } from './services.ts';
+
+/** A request as an operation sees it: parsed and validated. */
+export interface Call<G extends Group> extends Services {
+  readonly ctx: Context;
+  readonly target: Extract<Target, { group: G }>;
+  readonly query: URLSearchParams;
+}
+
+export type Operation<G extends Group> = (call: Call<G>) => Promise<void> | void;
+
+export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+/** What a group does for each method. A HEAD without an operation of its own is a GET without its body. */
+export type Operations<G extends Group> = Readonly<Partial<Record<Method, Operation<G>>>>;
+
+/** The groups a program serves. Any other is 404. */
+export type Groups = { readonly [G in Group]?: Operations<G> };
+
+/** The HTTP application of some groups: the same in Lambda, in the streaming server and in tests. */
+export function createApp(groups: Groups, services: Services): Koa {
+  const app = new Koa();
+  // Errors of a stream under way, after the status was sent. Koa's own ways end in standard error.
+  app.silent = true;
+  app.on('error', (error: Error) => {
+    if (!isHangUp(error)) services.log.error({ err: error }, 'an answer broke off');
+  });
+  app.use(logRequests(services.log));
+  app.use(commonHeaders);
+  app.use(errorAnswers(services));
+  // A function's answer is collected whole anyway.
+  if (services.streams)
+    app.use(limitLargeAnswers(services.answerMemory, services.limits.contendedPace.within));
+  app.use(dispatch(groups, services));
+  return app;
+}
+
+const commonHeaders: Middleware = async (ctx, next) => {
+  ctx.set('Docker-Distribution-Api-Version', 'registry/2.0');
+  ctx.set('X-Content-Type-Options', 'nosniff');
+  await next();
+};
+
+/** What a request asks of what is there (RFC 9110, section 13.1). */
+export function conditionsOf(ctx: Context): Conditions {
+  return { ifMatch: ctx.get('If-Match'), ifNoneMatch: ctx.get('If-None-Match') };
+}
+
+/** An answer without a body, where Koa would send the status's name. */
+export function sendEmpty(ctx: Context, status: number): void {
+  ctx.body = null;
+  ctx.status = status;
+  ctx.length = 0;
+}
+
+/** The one place where an error becomes an answer (OCI Distribution Spec, "Error Codes"). */
+function errorAnswers({ log, limits, warnOfForeign }: Services): Middleware {
+  return async (ctx, next) => {
+    try {
+      await next();
+    } catch (error) {
+      const answer = toRegistryError(error);
+      const { path } = requestTarget(ctx.req);
+      if (isHangUp(error)) log.info({ path }, 'the client hung up');
+      else if (answer.failure === 'BUSY') log.warn({ path }, answer.message);
+      else if (answer.failure === 'UPLOAD_STATE_FOREIGN') warnOfForeign({ path });
+      else if (answer.status >= 500) log.error({ err: error, path }, 'a request failed');
+      ctx.status = answer.status;
+      if (answer.status === 503) ctx.set('Retry-After', retryAfter);
+      ctx.body = { errors: answer.errors };
+      // Exactly this: clients compare it, some without expecting a parameter.
+      ctx.set('Content-Type', 'application/json');
+    }
+    dropUnread(ctx, limits.farewell);
+  };
+}
+
+/** Seconds. */
+const retryAfter = '5';
+
+/** An outage of the store is 503: worth another try, and never to be taken for a missing image. */
+function toRegistryError(error: unknown): RegistryError {
+  if (error instanceof RegistryError) return error;
+  return error instanceof StoreUnavailable ? new RegistryError('UNAVAILABLE') : new RegistryError('UNKNOWN');
+}
+
+/**
+ * A client may be sending gigabytes to a request that has failed, or that was done before. Closing at once would lose it the answer (RFC 9112,
+ * section 9.6), so what comes is dropped for a while, in which it can read that and stop.
+ */
+export function dropUnread({ req, res }: Pick<Context, 'req' | 'res'>, patience: number): void {
+  if (req.complete) return;
+  // Also for a client that asked to close: Node would do so with its bytes unread, which resets the connection.
+  const staysOpen = res.shouldKeepAlive;
+  res.shouldKeepAlive = true;
+  req.resume();
+  res.once('finish', () => {
+    const close = () => {
+      req.socket.destroySoon();
+    };
+    if (!staysOpen) {
+      if (req.complete) close();
+      else req.once('end', close);
+    }
+    setTimeout(() => {
+      if (!req.complete) req.destroy();
+    }, patience).unref();
+  });
+}
+
+function isHangUp(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code ?? '';
+  // HPE_…: what followed was no HTTP.
+  return ['ECONNRESET', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE'].includes(code) || code.startsWith('HPE_');
+}
+
+function dispatch(groups: Groups, services: Services): Middleware {
+  return async (ctx) => {
+    const { path, query: text } = requestTarget(ctx.req);
+    const [target, query] = [parseTarget(path), new URLSearchParams(text)];
+    if ('name' in target) tellNamespace(ctx, query);
+    await callOperation(groups, target, { ...services, ctx, query });
+  };
+}
+
+/**
+ * Answers a pull that says at which host its client looks for the repository ("Registry Proxying"): all names are of this
+ * registry here, whatever the host.
+ */
+function tellNamespace(ctx: Context, query: URLSearchParams): void {
+  const [host = '', ...others] = query.getAll('ns');
+  const isPull = ctx.method === 'GET' || ctx.method === 'HEAD';
+  const isHost = /^(?:[a-z0-9](?:[a-z0-9.-]{0,252})|\[[0-9a-f:.]{2,45}\])(?::\d{1,5})?$/i.test(host);
+  if (isPull && isHost && others.length === 0) ctx.set('OCI-Namespace', host);
+}
+
+async function callOperation<G extends Group>(
+  groups: { readonly [K in G]?: Operations<K> },
+  target: Extract<Target, { group: G }>,
+  call: Omit<Call<G>, 'target'>,
+): Promise<void> {
+  const operations: Operations<G> | undefined = groups[target.group];
+  if (operations === undefined) throw new RegistryError('ROUTE_UNKNOWN');
+  const { ctx, limits } = call;
+  const operation = find(operations, ctx.method);
+  if (operation === undefined) throw methodNotAllowed(ctx, methodsOf(operations));
+  const hasTag = target.group === 'blobs' || target.group === 'manifests';
+  if (!hasTag) assertUntagged(conditionsOf(ctx), ctx.method);
+  const work = async () => {
+    await call.requests.run(target.group, ctx, async () => {
+      await operation({ ...call, target });
+    });
+  };
+  // The bytes of an upload are worth waiting for: what is finished too late for the gateway is found by a repetition.
+  if (limits.answer === undefined || (target.group === 'uploads' && hasBytes(ctx))) await work();
+  else await answered(work, limits.answer);
+}
+
+/**
+ * Does work for which there is so much time. What is under way of it when it is over, or has failed, is ended.
+ * @throws RegistryError UNAVAILABLE
+ */
+async function answered(work: () => Promise<void>, milliseconds: number): Promise<void> {
+  const deadline = new Deadline(milliseconds);
+  await inTime(deadline.during(work), milliseconds, () => {
+    deadline.end();
+    return tooSlow();
+  });
+}
+
+/** Whether a request brings bytes of a blob, or makes one of those that came before. */
+function hasBytes({ method, req }: Context): boolean {
+  return method === 'PATCH' || method === 'PUT' || (contentLength(req) ?? 0) > 0;
+}
+
+const tooSlow = () => new RegistryError('UNAVAILABLE', 'the storage answers too slowly; try again');
+
+function find<G extends Group>(operations: Operations<G>, method: string): Operation<G> | undefined {
+  const own = Object.hasOwn(operations, method) ? operations[method as Method] : undefined;
+  return own ?? (method === 'HEAD' ? operations.GET : undefined);
+}
+
+function methodsOf(operations: object): string[] {
+  const own = Object.keys(operations);
+  return own.includes('GET') ? [...new Set(['GET', 'HEAD', ...own])] : own;
+}
+
+function methodNotAllowed(ctx: Context, methods: readonly string[]): RegistryError {
+  return notTaken(ctx, `this endpoint takes ${methods.join(', ')}`, methods);
+}
+
+/** The error for a method that is not for this target (RFC 9110, section 15.5.6). @param methods that are */
+export function notTaken(ctx: Context, message: string, methods: readonly string[]): RegistryError {
+  ctx.set('Allow', methods.join(', '));
+  return new RegistryError('UNSUPPORTED', message);
+}

@@ -1,0 +1,103 @@
+import { assertConditions, entityTag, hasContent } from '../protocol/conditions.ts';
+import { requestedSpan } from '../protocol/ranges.ts';
+import type { BlobInfo } from '../registry/blobs.ts';
+import { conditionsOf, notTaken, sendEmpty, type Call, type Operations } from './app.ts';
+
+/** `/v2/<name>/blobs/<digest>` (end-2, end-10). */
+export const blobs: Operations<'blobs'> = {
+  async GET(call) {
+    const { ctx, target, registry } = call;
+    const blob = await registry.blobs.stat(target.name, target.digest);
+    if (hasIt(call, blob)) return;
+    // Of no bytes there is nothing to fetch elsewhere, where a bucket refuses a range of the last bytes (RFC 9110, 14.1.2).
+    const elsewhere = blob.size === 0 ? undefined : await locate(call, blob);
+    if (elsewhere === undefined) {
+      await streamBlob(call, blob);
+      return;
+    }
+    sendEmpty(ctx, 307);
+    ctx.set('Docker-Content-Digest', blob.digest);
+    ctx.set('Location', elsewhere);
+  },
+
+  // Answered here, never redirected: a URL signed for GET is refused for HEAD.
+  async HEAD(call) {
+    const { ctx, target, registry } = call;
+    const blob = await registry.blobs.stat(target.name, target.digest);
+    if (hasIt(call, blob)) return;
+    ctx.status = 200;
+    describe(ctx, blob);
+    ctx.length = blob.size;
+  },
+
+  async DELETE({ ctx, target: { name, digest }, registry, deleteEnabled }) {
+    if (!deleteEnabled) throw notTaken(ctx, 'deleting is disabled in this registry', ['GET', 'HEAD']);
+    await registry.blobs.delete(name, digest, conditionsOf(ctx));
+    sendEmpty(ctx, 202);
+  },
+};
+
+type BlobCall = Call<'blobs'>;
+
+/** Where the bytes are to be had, if not from this answer: functions cannot carry a layer. */
+async function locate(call: BlobCall, blob: BlobInfo): Promise<string | undefined> {
+  const { target, registry, capabilities, urls, redirectEnabled, streams } = call;
+  const url = redirectEnabled ? await registry.blobs.url(blob) : undefined;
+  if (url !== undefined) return url.href;
+  if (streams) return undefined;
+  const streamed = urls.streamedBlob(
+    target.name,
+    target.digest,
+    capabilities.signBlob(target.name, target.digest),
+  );
+  if (streamed === undefined) throw new Error('functions need a store that signs URLs, or a data plane');
+  return streamed;
+}
+
+/** Sends the blob, or the part of it that was asked for. */
+export async function streamBlob(call: BlobCall, blob: BlobInfo): Promise<void> {
+  if (hasIt(call, blob)) return;
+  const { ctx, registry } = call;
+  const span = wantedSpan(ctx, blob);
+  ctx.body = blob.size === 0 ? Buffer.alloc(0) : await registry.blobs.open(blob, span);
+  // Not before: an error is not to be kept for a year.
+  describe(ctx, blob);
+  ctx.set('Content-Type', 'application/octet-stream');
+  ctx.length = span === undefined ? blob.size : span.end - span.start + 1;
+  if (span === undefined) return;
+  ctx.status = 206;
+  ctx.set('Content-Range', `bytes ${span.start}-${span.end}/${blob.size}`);
+}
+
+/**
+ * Answers a client that has the blob already. The digest is a strong validator (RFC 9110, section 13.1.2).
+ * @returns whether it does
+ * @throws RegistryError PRECONDITION_FAILED when it wants another one, by its If-Match (section 13.1.1)
+ */
+function hasIt({ ctx }: BlobCall, blob: BlobInfo): boolean {
+  assertConditions({ ...conditionsOf(ctx), ifNoneMatch: '' }, blob.digest);
+  if (!hasContent(ctx.get('If-None-Match'), blob.digest)) return false;
+  describe(ctx, blob);
+  ctx.status = 304;
+  return true;
+}
+
+function wantedSpan(ctx: BlobCall['ctx'], { digest, size }: BlobInfo): ReturnType<typeof requestedSpan> {
+  const condition = ctx.get('If-Range');
+  // Only a strong tag will do (RFC 9110, section 13.1.5).
+  if (condition !== '' && condition !== entityTag(digest)) return undefined;
+  try {
+    return requestedSpan(ctx.get('Range'), size);
+  } catch (error) {
+    ctx.set('Content-Range', `bytes */${size}`);
+    throw error;
+  }
+}
+
+function describe(ctx: BlobCall['ctx'], { digest }: BlobInfo): void {
+  ctx.set('Docker-Content-Digest', digest);
+  ctx.set('Content-Type', 'application/octet-stream');
+  ctx.set('Accept-Ranges', 'bytes');
+  ctx.set('ETag', entityTag(digest));
+  ctx.set('Cache-Control', 'max-age=31536000');
+}

@@ -1,0 +1,13 @@
+import { maxPage, nextPageLink, parsePage } from '../protocol/pages.ts';
+import type { Operations } from './app.ts';
+
+/** `/v2/<name>/tags/list`: the tags of a repository (end-8). */
+export const tags: Operations<'tags'> = {
+  async GET({ ctx, target: { name }, registry, query }) {
+    const page = parsePage(query, maxPage);
+    const { names, more } = await registry.tags.list(name, page);
+    if (more) ctx.set('Link', nextPageLink(`/v2/${name}/tags/list`, { n: page.n, last: names.at(-1) ?? '' }));
+    ctx.body = { name, tags: names };
+    ctx.set('Content-Type', 'application/json');
+  },
+};

@@ -1,0 +1,43 @@
+import type { Config, Program } from '../config/config.ts';
+import type { Digest } from '../protocol/digests.ts';
+import type { RepositoryName } from '../protocol/names.ts';
+
+/**
+ * The URLs answers point at. Relative by default, since behind a gateway the host a client used is not told reliably;
+ * absolute where `REGISTRY_HTTP_HOST` says it, and from one plane to the other.
+ */
+export class Urls {
+  readonly #registry: string;
+  readonly #uploads: string;
+  readonly #dataPlane: string | undefined;
+
+  constructor(
+    program: Program,
+    { host, relativeUrls, dataPlane }: Pick<Config, 'host' | 'relativeUrls' | 'dataPlane'>,
+  ) {
+    const absolute = host !== undefined && (!relativeUrls || program === 'data-plane');
+    this.#registry = absolute ? host : '';
+    this.#dataPlane = dataPlane;
+    // An upload that has reached the data plane stays there.
+    this.#uploads = program === 'data-plane' ? '' : (dataPlane ?? this.#registry);
+  }
+
+  manifest(name: RepositoryName, reference: string): string {
+    return `${this.#registry}/v2/${name}/manifests/${reference}`;
+  }
+
+  blob(name: RepositoryName, digest: Digest): string {
+    return `${this.#registry}/v2/${name}/blobs/${digest}`;
+  }
+
+  /** Where the next request of an upload goes. */
+  upload(name: RepositoryName, id: string, state: string): string {
+    return `${this.#uploads}/v2/${name}/blobs/uploads/${id}?${new URLSearchParams({ _state: state }).toString()}`;
+  }
+
+  /** Where the streaming server sends a blob, if there is one beside this program. */
+  streamedBlob(name: RepositoryName, digest: Digest, signature: URLSearchParams): string | undefined {
+    if (this.#dataPlane === undefined) return undefined;
+    return `${this.#dataPlane}/v2/${name}/blobs/${digest}?${signature.toString()}`;
+  }
+}

@@ -1,0 +1,62 @@
+import './require-node.ts';
+import middy from '@middy/core';
+import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
+import serverless from 'serverless-http';
+import { ConfigError, loadConfig } from '../config/config.ts';
+import { RegistryError } from '../protocol/errors.ts';
+import { Deadline } from '../storage/deadline.ts';
+import { createApp, type Groups } from '../http/app.ts';
+import { createLogger } from '../logging.ts';
+import { createServices } from '../compose.ts';
+
+type Result = APIGatewayProxyStructuredResultV2;
+export type Handler = (event: APIGatewayProxyEventV2, context: Context) => Promise<Result>;
+
+/**
+ * The Lambda handler of some groups, for an HTTP API with payload format 2.0. Settings are read and parts made at the
+ * first request of an instance; while that fails, every answer is a 503 and the log says why.
+ */
+export function lambdaHandler(groups: Groups): Handler {
+  let app: Promise<Handler> | undefined;
+  return middy<APIGatewayProxyEventV2, Result>({ timeoutEarlyResponse: timeIsUp })
+    .onError((request) => {
+      // A start that failed may succeed next time, such as when the storage was out of reach.
+      app = undefined;
+      request.response = unavailable(request.error);
+    })
+    .handler(async (event, context, { signal }) => {
+      const handle = await (app ??= start(groups));
+      const deadline = new Deadline(context.getRemainingTimeInMillis());
+      signal.addEventListener('abort', () => {
+        deadline.end();
+      });
+      return await deadline.during(async () => await handle(event, context));
+    });
+}
+
+async function start(groups: Groups): Promise<Handler> {
+  const app = createApp(groups, await createServices('functions', loadConfig('functions')));
+  // Blobs leave by redirect, so no answer is binary; a manifest is JSON.
+  return serverless(app.callback(), { provider: 'aws' });
+}
+
+function unavailable(error: Error | null | undefined): Result {
+  const log = createLogger('error');
+  if (error instanceof ConfigError) log.error({ faults: error.faults }, 'the settings are not right');
+  else log.error({ err: error }, 'a function failed');
+  return answer(new RegistryError('UNAVAILABLE', 'the registry is not set up right; its log says why'));
+}
+
+/** Just before Lambda ends the instance. */
+function timeIsUp(): Result {
+  createLogger('error').error('a request took longer than the function may');
+  return answer(new RegistryError('UNAVAILABLE', 'the storage answers too slowly; try again'));
+}
+
+function answer({ status, errors }: RegistryError): Result {
+  return {
+    statusCode: status,
+    headers: { 'content-type': 'application/json', 'x-content-type-options': 'nosniff' },
+    body: JSON.stringify({ errors }),
+  };
+}

@@ -1,0 +1,270 @@
+import {
+  assertConditions,
+  isConditional,
+  unconditional,
+  type Conditions,
+} from '../../protocol/conditions.ts';
+import { canonicalAlgorithm, digestParts, type Algorithm, type Digest } from '../../protocol/digests.ts';
+import { RegistryError } from '../../protocol/errors.ts';
+import { signedManifestType } from '../../protocol/signed-manifests.ts';
+import { parseManifest, unsignedManifestType, type Child, type Manifest } from '../../protocol/manifests.ts';
+import type { RepositoryName } from '../../protocol/names.ts';
+import { anything, type Accept } from '../../protocol/negotiation.ts';
+import type { Reference } from '../../protocol/references.ts';
+import type { ObjectStore } from '../../storage/store.ts';
+import type { Blobs } from '../blobs.ts';
+import { digestOf } from '../uploads/content-hash.ts';
+import { blobData, revisionLink } from '../layout.ts';
+import { ConcurrencyLimit } from '../concurrency-limit.ts';
+import { inParallel } from '../in-parallel.ts';
+import { exists, writeLink } from '../links.ts';
+import { loadManifest, ManifestCache, StoredManifest } from './cache.ts';
+import type { Referrers } from './referrers.ts';
+import { isRequired, type RequiredPlatforms } from './required-platforms.ts';
+import { readSigned } from './signatures.ts';
+import { SingleFlight } from '../single-flight.ts';
+import type { Tags } from '../tags.ts';
+import type { Tag } from '../../protocol/tags.ts';
+
+export interface ManifestInfo {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  /** Bytes. */
+  readonly size: number;
+}
+
+export interface FoundManifest {
+  readonly info: ManifestInfo;
+  readonly bytes: Buffer;
+}
+
+/** What manifests work with. */
+export interface ManifestsOptions {
+  readonly blobs: Blobs;
+  readonly tags: Tags;
+  readonly referrers: Referrers;
+  readonly requiredPlatforms: RequiredPlatforms;
+}
+
+export interface PushOptions {
+  /** Tags that are to point at a manifest which is pushed by its digest (end-7b). */
+  readonly tags?: readonly Tag[];
+  /** On what is there under the reference. */
+  readonly conditions?: Conditions;
+}
+
+/** Manifests read at once: how large one is shows only then. */
+const parallelLoads = 32;
+
+/** Existence checks under way at once for one manifest. */
+const parallelChecks = 32;
+
+/** The manifests of repositories, by tag and digest. */
+export class Manifests {
+  readonly #store: ObjectStore;
+  readonly #blobs: Blobs;
+  readonly #tags: Tags;
+  readonly #referrers: Referrers;
+  readonly #requiredPlatforms: RequiredPlatforms;
+  readonly #cache = new ManifestCache();
+  /** Many requests for one manifest at once read it once: each could have megabytes. */
+  readonly #reads = new SingleFlight<Digest, StoredManifest | undefined>();
+  readonly #loads = new ConcurrencyLimit(parallelLoads);
+
+  constructor(store: ObjectStore, { blobs, tags, referrers, requiredPlatforms }: ManifestsOptions) {
+    this.#store = store;
+    this.#blobs = blobs;
+    this.#tags = tags;
+    this.#referrers = referrers;
+    this.#requiredPlatforms = requiredPlatforms;
+  }
+
+  /**
+   * The bytes as they were pushed (end-3); but of an index, by its tag, the image for linux/amd64 to a client that takes images
+   * and no such index, as the registries before this one gave it (content-negotiation.md of the spec).
+   * @throws RegistryError MANIFEST_UNKNOWN, and UNKNOWN where its bytes are damaged: it is there, and who mirrors this
+   *   repository is not to take it for deleted
+   */
+  async get(name: RepositoryName, reference: Reference, accept = anything): Promise<FoundManifest> {
+    return await this.#suited(name, reference, await this.#resolve(name, reference), accept);
+  }
+
+  /**
+   * Stores a manifest and moves tags to it (end-7).
+   * @param contentType as sent, if any
+   * @throws RegistryError MANIFEST_INVALID, MANIFEST_TOO_LARGE, DIGEST_INVALID, PRECONDITION_FAILED, and
+   *   MANIFEST_BLOB_UNKNOWN with an entry for each digest that is not in the repository
+   */
+  async put(
+    name: RepositoryName,
+    reference: Reference,
+    bytes: Uint8Array,
+    contentType: string | undefined,
+    { tags: named = [], conditions = unconditional }: PushOptions = {},
+  ): Promise<{ info: ManifestInfo; manifest: Manifest }> {
+    const manifest = parseManifest(bytes, contentType);
+    const digest = digestOf(bytes, algorithmOf(reference));
+    if (reference.kind === 'digest' && reference.digest !== digest)
+      throw new RegistryError('DIGEST_INVALID', `the manifest has the digest ${digest}`, [reference]);
+    if (isConditional(conditions)) assertConditions(conditions, await this.#current(name, reference));
+    await this.#assertComplete(name, manifest);
+    const info = { digest, mediaType: manifest.mediaType, size: bytes.byteLength };
+    const tags = reference.kind === 'tag' ? [reference.tag] : [...new Set(named)];
+    await Promise.all([
+      // The same bytes may have been pushed as a blob, and are one still.
+      this.#store.put(blobData(digest), bytes, { metadata: this.#blobs.origin(name) }),
+      writeLink(this.#store, revisionLink(name, digest), digest),
+      ...tags.map(async (tag) => {
+        await this.#tags.record(name, tag, digest);
+      }),
+    ]);
+    const { subject, reference: about } = manifest;
+    await Promise.all([
+      // Not before the link: see Referrers.
+      subject && this.#referrers.add(name, { subject, descriptor: { ...info, ...about } }),
+      ...tags.map(async (tag) => {
+        await this.#point(name, tag, digest, reference.kind === 'tag' ? conditions : unconditional);
+      }),
+    ]);
+    return { info, manifest };
+  }
+
+  /**
+   * Removes a tag, or a manifest with all tags that point at it (end-9).
+   * @param conditions on what is there under the reference, looked at just before: few stores delete on a condition
+   * @throws RegistryError MANIFEST_UNKNOWN, PRECONDITION_FAILED
+   */
+  async delete(name: RepositoryName, reference: Reference, conditions = unconditional): Promise<void> {
+    if (reference.kind === 'tag') {
+      const tag = await this.#tags.find(name, reference.tag);
+      if (tag === undefined) throw unknown(reference);
+      if (isConditional(conditions)) assertConditions(conditions, await this.#current(name, reference));
+      await this.#tags.delete([tag]);
+      return;
+    }
+    const [known, pointing] = await Promise.all([
+      this.has(name, reference.digest),
+      this.#tags.pointingAt(name, reference.digest),
+    ]);
+    if (!known) throw unknown(reference);
+    assertConditions(conditions, reference.digest);
+    // The tags go first: one that points nowhere would outlive an interruption.
+    await this.#tags.delete(pointing, [revisionLink(name, reference.digest)]);
+    // And again, for a tag that a push has moved there meanwhile.
+    await this.#tags.delete(await this.#tags.pointingAt(name, reference.digest));
+  }
+
+  /** Whether a repository has the manifest. */
+  async has(name: RepositoryName, digest: Digest): Promise<boolean> {
+    return await exists(this.#store, revisionLink(name, digest));
+  }
+
+  /**
+   * Moves a tag, last of all, so that it never points at what is not there. A delete of the same manifest may have come
+   * between: the one of the two that is second to look sees what the other did, here or in {@link delete}.
+   */
+  async #point(name: RepositoryName, tag: Tag, digest: Digest, conditions: Conditions): Promise<void> {
+    await this.#tags.point(name, tag, digest, conditions);
+    if (await this.has(name, digest)) return;
+    await writeLink(this.#store, revisionLink(name, digest), digest);
+  }
+
+  /** What is there under a reference now. */
+  async #current(name: RepositoryName, reference: Reference): Promise<Digest | undefined> {
+    if (reference.kind === 'tag') return await this.#tags.current(name, reference.tag);
+    return (await this.has(name, reference.digest)) ? reference.digest : undefined;
+  }
+
+  async #resolve(name: RepositoryName, reference: Reference): Promise<Digest> {
+    if (reference.kind === 'digest') return reference.digest;
+    const link = await this.#tags.resolve(name, reference.tag);
+    if (link === undefined) throw unknown(reference);
+    return link.digest;
+  }
+
+  /** What a reference stands for, or that of an index which the client takes. */
+  async #suited(
+    name: RepositoryName,
+    reference: Reference,
+    digest: Digest,
+    accept: Accept,
+  ): Promise<FoundManifest> {
+    const found = await this.#read(name, digest);
+    if (reference.kind === 'digest' || accept.takes(found.info.mediaType)) return found;
+    const child = (await this.#stored(digest))?.defaultChild;
+    if (child === undefined) return found;
+    const image = await this.#readIfAny(name, child);
+    return image !== undefined && accept.names(image.info.mediaType) ? image : found;
+  }
+
+  async #read(name: RepositoryName, digest: Digest): Promise<FoundManifest> {
+    const found = await this.#readIfAny(name, digest);
+    if (found === undefined) throw unknown({ kind: 'digest', digest });
+    return found;
+  }
+
+  async #readIfAny(name: RepositoryName, digest: Digest): Promise<FoundManifest | undefined> {
+    const [linked, stored] = await Promise.all([this.has(name, digest), this.#stored(digest)]);
+    if (!linked || stored === undefined) return undefined;
+    const { bytes, mediaType } = stored;
+    const signed =
+      mediaType === unsignedManifestType ? await readSigned(this.#store, name, digest, bytes) : undefined;
+    return signed === undefined
+      ? { info: { digest, mediaType, size: bytes.byteLength }, bytes }
+      : { info: { digest, mediaType: signedManifestType, size: signed.byteLength }, bytes: signed };
+  }
+
+  async #stored(digest: Digest): Promise<StoredManifest | undefined> {
+    const load = async () => await this.#loads.run(async () => await this.#load(digest));
+    return this.#cache.get(digest) ?? (await this.#reads.run(digest, load));
+  }
+
+  async #load(digest: Digest): Promise<StoredManifest | undefined> {
+    const bytes = await loadManifest(this.#store, digest);
+    if (bytes === undefined) return undefined;
+    const stored = new StoredManifest(bytes);
+    this.#cache.set(digest, stored);
+    return stored;
+  }
+
+  async #assertComplete(name: RepositoryName, { blobs, manifests }: Manifest): Promise<void> {
+    const required = manifests.filter((child) => isRequired(child, this.#requiredPlatforms));
+    const children = new Map(required.map((child) => [`${child.digest} ${child.isManifest}`, child]));
+    const missingChildren = await without(
+      [...children.values()],
+      async (child) => await this.#hasChild(name, child),
+    );
+    const missing = [
+      ...(await without(blobs, async (digest) => await this.#blobs.has(name, digest))),
+      ...missingChildren.map(({ digest }) => digest),
+    ];
+    if (missing.length > 0)
+      throw new RegistryError(
+        'MANIFEST_BLOB_UNKNOWN',
+        undefined,
+        [...new Set(missing)].map((digest) => ({ digest })),
+      );
+  }
+
+  /** An entry of a type that is no manifest's is mostly a blob; it may be a manifest that its client calls something else. */
+  async #hasChild(name: RepositoryName, { digest, isManifest }: Child): Promise<boolean> {
+    if (!isManifest && (await this.#blobs.has(name, digest))) return true;
+    return await this.has(name, digest);
+  }
+}
+
+/** Those for which a check says no, in order. */
+async function without<T>(all: readonly T[], has: (one: T) => Promise<boolean>): Promise<T[]> {
+  const found = await inParallel(all, parallelChecks, has);
+  return all.filter((_, i) => found[i] !== true);
+}
+
+/** A push by digest keeps its algorithm, for its tags as well; a push by tag gets the canonical one. */
+function algorithmOf(reference: Reference): Algorithm {
+  return reference.kind === 'digest' ? digestParts(reference.digest).algorithm : canonicalAlgorithm;
+}
+
+function unknown(reference: Reference): RegistryError {
+  const detail = reference.kind === 'tag' ? { tag: reference.tag } : { digest: reference.digest };
+  return new RegistryError('MANIFEST_UNKNOWN', undefined, [detail]);
+}

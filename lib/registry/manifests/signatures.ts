@@ -1,0 +1,46 @@
+import { digestParts, type Digest } from '../../protocol/digests.ts';
+import type { RepositoryName } from '../../protocol/names.ts';
+import { withSignatures } from '../../protocol/signed-manifests.ts';
+import type { ObjectStore } from '../../storage/store.ts';
+import { digestOf } from '../uploads/content-hash.ts';
+import { blobData, signaturesPrefix } from '../layout.ts';
+import { readable, readLink } from '../links.ts';
+
+/** Bytes of a signature; one with a chain of certificates has some thousand, and each token of it is laid out anew. */
+const maxSignature = 32 * 1024;
+
+/** Signatures of a manifest. Docker made one. */
+const maxSignatures = 16;
+
+/**
+ * A schema 1 manifest with its signatures, of which distribution 2.3 kept each as a blob beside the manifest's link.
+ * @param payload the manifest as it is stored
+ * @returns undefined where it has none, or none that go with it
+ */
+export async function readSigned(
+  store: ObjectStore,
+  name: RepositoryName,
+  digest: Digest,
+  payload: Buffer,
+): Promise<Buffer | undefined> {
+  const { objects } = await store.list({
+    prefix: signaturesPrefix(name, digest),
+    limit: maxSignatures,
+    passOver: true,
+  });
+  const signatures = await Promise.all(objects.map(async ({ key }) => await readSignature(store, key)));
+  return withSignatures(
+    payload,
+    signatures.filter((signature) => signature !== undefined),
+  );
+}
+
+/** @returns undefined where it is gone or damaged: the others are as good without it */
+async function readSignature(store: ObjectStore, key: string): Promise<Buffer | undefined> {
+  const link = await readable(store, key, readLink(store, key));
+  if (link === undefined) return undefined;
+  const data = blobData(link.digest);
+  const blob = await readable(store, data, store.read(data, maxSignature));
+  const isWhole = blob && digestOf(blob.bytes, digestParts(link.digest).algorithm) === link.digest;
+  return isWhole === true ? blob.bytes : undefined;
+}
