@@ -21,17 +21,37 @@ export interface Stowage extends Registry {
 /** Where images are: a folder, or the settings of any store. */
 export type Place = string | Readonly<Record<string, string>>;
 
+/** What to start, as node takes it: a file with its arguments. */
+export type Program = readonly [file: string, ...args: string[]];
+
+/** The programs of one version of this project. */
+export interface Version {
+  /** The streaming server. */
+  readonly server: Program;
+  /** The functions behind a gateway. */
+  readonly functions: Program;
+}
+
+/** The version that is checked out. */
+export function thisVersion(): Version {
+  return {
+    server: [programFile('lib/commands/serve.ts')],
+    functions: [programFile('test/servers/functions.ts')],
+  };
+}
+
 /**
  * `npm run serve`: the streaming server alone.
  * @param env what the registry reads beside its place, and its address where that is not to be a free port
  */
-export async function serve(place: Place, env: NodeJS.ProcessEnv = {}): Promise<Stowage> {
+export async function serve(
+  place: Place,
+  env: NodeJS.ProcessEnv = {},
+  { server }: Version = thisVersion(),
+): Promise<Stowage> {
   const address = env['REGISTRY_HTTP_ADDR'] ?? `127.0.0.1:${await freePort()}`;
   const ready = async () => await serves(address);
-  return registry(
-    address,
-    await run(programFile('lib/commands/serve.ts'), place, { ...env, REGISTRY_HTTP_ADDR: address }, ready),
-  );
+  return registry(address, await run(server, place, { ...env, REGISTRY_HTTP_ADDR: address }, ready));
 }
 
 /** `npm start`: the functions behind a local gateway, and the data plane on the port above. */
@@ -39,23 +59,25 @@ export async function start(place: Place, env: NodeJS.ProcessEnv = {}): Promise<
   const port = await freePort(2);
   const address = `127.0.0.1:${port}`;
   const ready = async () => (await serves(address)) && (await listens(`127.0.0.1:${port + 1}`));
-  return registry(address, await run('lib/commands/start.ts', place, { PORT: String(port), ...env }, ready));
+  return registry(
+    address,
+    await run(['lib/commands/start.ts'], place, { PORT: String(port), ...env }, ready),
+  );
 }
 
 /**
  * The functions behind a gateway with API Gateway's limits, as one process. It has no tidy end: a signal ends it, as Lambda
  * ends an instance.
  */
-export async function functions(place: Place, env: NodeJS.ProcessEnv = {}): Promise<Stowage> {
+export async function functions(
+  place: Place,
+  env: NodeJS.ProcessEnv = {},
+  version: Version = thisVersion(),
+): Promise<Stowage> {
   const port = await freePort();
   const address = `127.0.0.1:${port}`;
   const ready = async () => await serves(address);
-  const server = await run(
-    programFile('test/servers/functions.ts'),
-    place,
-    { PORT: String(port), ...env },
-    ready,
-  );
+  const server = await run(version.functions, place, { PORT: String(port), ...env }, ready);
   const kill = async () => {
     process.kill(server.pid, 'SIGKILL');
     await server.stop();
@@ -66,8 +88,12 @@ export async function functions(place: Place, env: NodeJS.ProcessEnv = {}): Prom
 /**
  * The functions, and the data plane beside them, at the one address of a proxy. That gives the data plane what belongs to an
  * upload that has begun, and the blobs of a folder, whose URLs it signs itself.
+ * @param versions of the functions, and of the data plane
  */
-export async function functionsAndDataPlane(place: Place): Promise<Stowage> {
+export async function functionsAndDataPlane(
+  place: Place,
+  [ofFunctions, ofDataPlane]: readonly [Version, Version] = [thisVersion(), thisVersion()],
+): Promise<Stowage> {
   const upstreams = { functions: '', dataPlane: `127.0.0.1:${await freePort()}` };
   const proxy = await startProxy(({ url = '' }) =>
     /^\/v2\/.+\/blobs\/uploads\/[^/?]|^\/v2\/[^?]+\/blobs\/[^?]+\?.*signature=/.test(url)
@@ -79,11 +105,8 @@ export async function functionsAndDataPlane(place: Place): Promise<Stowage> {
   const address = upstreams.dataPlane;
   const env = { ...common, REGISTRY_HTTP_ADDR: address };
   const ready = async () => await listens(address);
-  const dataPlane = registry(
-    address,
-    await run(programFile('lib/commands/serve.ts'), place, env, ready, 'data-plane'),
-  );
-  const behind = await functions(place, { ...common, REGISTRY_HTTP_DATAPLANE: url });
+  const dataPlane = registry(address, await run([...ofDataPlane.server, 'data-plane'], place, env, ready));
+  const behind = await functions(place, { ...common, REGISTRY_HTTP_DATAPLANE: url }, ofFunctions);
   upstreams.functions = behind.address;
   const stop = async () => {
     await proxy.stop();
@@ -106,17 +129,11 @@ const allocation = {
   MALLOC_TRIM_THRESHOLD_: '4194304',
 };
 
-async function run(
-  file: string,
-  place: Place,
-  env: NodeJS.ProcessEnv,
-  ready: () => Promise<boolean>,
-  ...args: readonly string[]
-) {
+async function run(program: Program, place: Place, env: NodeJS.ProcessEnv, ready: () => Promise<boolean>) {
   const settings = { ...placeSettings(place), ...allocation, ...env };
   keepSecrets(settings);
   const options = { cwd: PROJECT, env: cleanEnvironment(settings), logged: keepLog() };
-  return await launch(process.execPath, [...flags, file, ...args], ready, options);
+  return await launch(process.execPath, [...flags, ...program], ready, options);
 }
 
 function registry(address: string, server: Server): Stowage {
