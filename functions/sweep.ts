@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { abandonedAfter, sweep, SweepTotals, type Swept } from '../lib/registry/uploads/sweep.ts';
+import { abandonedAfter, sweep, SweepTotals, type Swept } from '../lib/registry/uploads/purge.ts';
 import type { ObjectStore } from '../lib/storage/store.ts';
 import { scheduled } from '../lib/lambda/scheduled.ts';
 import { openStore } from '../lib/compose.ts';

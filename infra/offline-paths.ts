@@ -15,7 +15,7 @@ Server.prototype.emit = function (this: Server, event: string, ...args: unknown[
   const refusal = event === 'request' ? refusalOf(request) : undefined;
   if (refusal === undefined) return Reflect.apply(emit, this, [event, ...args]) as boolean;
   response.writeHead(refusal.status, { 'content-type': 'application/json', connection: 'close' });
-  response.end(JSON.stringify({ errors: refusal.errors }));
+  response.end(refusal.body);
   return true;
 };
 

@@ -1,8 +1,9 @@
 import type { Config, Program } from './config/config.ts';
 import type { Services } from './http/services.ts';
 import { BufferPool } from './registry/uploads/buffer-pool.ts';
-import { Capabilities } from './registry/capabilities.ts';
+import { UrlSigner } from './registry/url-signer.ts';
 import { ConcurrencyLimit } from './registry/concurrency-limit.ts';
+import { probeKey } from './registry/layout.ts';
 import { createRegistry, type Registry } from './registry/registry.ts';
 import type { BucketConfig, StorageConfig } from './config/storage.ts';
 import { FilesystemStore } from './storage/filesystem/store.ts';
@@ -38,7 +39,7 @@ export async function createServices(
   return {
     registry,
     search: createSearch(config.search, registry),
-    capabilities: new Capabilities(config.secrets),
+    urlSigner: new UrlSigner(config.secrets),
     urls: new Urls(program, config),
     log,
     warnOfForeign: rareWarning(log, foreignSignature),
@@ -101,7 +102,8 @@ async function openBucket(
   storage: BucketConfig,
   warn: OpenOptions['warn'],
 ): Promise<ObjectStore & { check(): Promise<void> }> {
-  if (storage.kind === 's3') return new (await import('./storage/s3/store.ts')).S3Store(storage, warn);
+  if (storage.kind === 's3')
+    return new (await import('./storage/s3/store.ts')).S3Store(storage, warn, probeKey);
   return new (await import('./storage/scs/store.ts')).ScsStore(storage);
 }
 

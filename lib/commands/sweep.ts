@@ -13,7 +13,7 @@ import {
   SweepTotals,
   type NotSwept,
   type Removed,
-} from '../registry/uploads/sweep.ts';
+} from '../registry/uploads/purge.ts';
 import { describeStorage } from '../config/storage.ts';
 import { assertThere, count, onDamaged, runProgram, UsageError } from './program.ts';
 

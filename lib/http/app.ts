@@ -78,7 +78,7 @@ function errorAnswers({ log, limits, warnOfForeign }: Services): Middleware {
       else if (answer.status >= 500) log.error({ err: error, path }, 'a request failed');
       ctx.status = answer.status;
       if (answer.status === 503) ctx.set('Retry-After', retryAfter);
-      ctx.body = { errors: answer.errors };
+      ctx.body = answer.body;
       // Exactly this: clients compare it, some without expecting a parameter.
       ctx.set('Content-Type', 'application/json');
     }

@@ -41,14 +41,14 @@ type BlobCall = Call<'blobs'>;
 
 /** Where the bytes are to be had, if not from this answer: functions cannot carry a layer. */
 async function locate(call: BlobCall, blob: BlobInfo): Promise<string | undefined> {
-  const { target, registry, capabilities, urls, redirectEnabled, streams } = call;
+  const { target, registry, urlSigner, urls, redirectEnabled, streams } = call;
   const url = redirectEnabled ? await registry.blobs.url(blob) : undefined;
   if (url !== undefined) return url.href;
   if (streams) return undefined;
   const streamed = urls.streamedBlob(
     target.name,
     target.digest,
-    capabilities.signBlob(target.name, target.digest),
+    urlSigner.signBlob(target.name, target.digest),
   );
   if (streamed === undefined) throw new Error('functions need a store that signs URLs, or a data plane');
   return streamed;

@@ -33,11 +33,11 @@ function assertSigned({
   ctx,
   target: { name, digest },
   query,
-  capabilities,
+  urlSigner,
   warnOfForeign,
 }: Parameters<Operation<'blobs'>>[0]): void {
-  if (capabilities.mayReadBlob(name, digest, query)) return;
+  if (urlSigner.mayReadBlob(name, digest, query)) return;
   const { path } = requestTarget(ctx.req);
-  if (capabilities.isForeign(name, digest, query)) warnOfForeign({ path });
+  if (urlSigner.isForeign(name, digest, query)) warnOfForeign({ path });
   throw new RegistryError('ROUTE_UNKNOWN');
 }

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { Capabilities } from '../registry/capabilities.ts';
+import type { UrlSigner } from '../registry/url-signer.ts';
 import type { ConcurrencyLimit } from '../registry/concurrency-limit.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { BufferPool } from '../registry/uploads/buffer-pool.ts';
@@ -13,7 +13,7 @@ import type { Urls } from './urls.ts';
 export interface Services {
   readonly registry: Registry;
   readonly search: Search;
-  readonly capabilities: Capabilities;
+  readonly urlSigner: UrlSigner;
   readonly urls: Urls;
   readonly log: Logger;
   /** Tells of a URL with a signature that is not of this process's secrets. */

@@ -114,12 +114,12 @@ async function putWhole(call: UploadCall): Promise<boolean> {
 const nothing = new Uint8Array();
 
 /** The id of the upload and the offset its Location was made at; nothing else is believed before its signature. */
-function readState({ ctx, target: { name, id }, query, capabilities }: UploadCall): {
+function readState({ ctx, target: { name, id }, query, urlSigner }: UploadCall): {
   id: string;
   offset: number;
 } {
   if (id === undefined) throw notTaken(ctx, 'start an upload with POST', ['POST']);
-  return { id, ...capabilities.readUpload(name, id, readOnce(query, '_state', 'BLOB_UPLOAD_INVALID')) };
+  return { id, ...urlSigner.readUpload(name, id, readOnce(query, '_state', 'BLOB_UPLOAD_INVALID')) };
 }
 
 function assertNoId({ ctx, target: { id } }: UploadCall): void {
@@ -179,12 +179,8 @@ async function orTellOffset<T>(call: UploadCall, id: string, result: Promise<T>)
 }
 
 /** Every answer renews the state, so an upload expires a day after its last request, not after its first. */
-function tellState(
-  { ctx, target: { name }, capabilities, urls }: UploadCall,
-  id: string,
-  offset: number,
-): void {
-  ctx.set('Location', urls.upload(name, id, capabilities.signUpload(name, id, { offset })));
+function tellState({ ctx, target: { name }, urlSigner, urls }: UploadCall, id: string, offset: number): void {
+  ctx.set('Location', urls.upload(name, id, urlSigner.signUpload(name, id, { offset })));
   ctx.set('Range', uploadRange(offset));
   ctx.set('Docker-Upload-UUID', id);
 }

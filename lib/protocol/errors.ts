@@ -115,4 +115,9 @@ export class RegistryError extends Error {
         ? [{ code: row.code, message: text }]
         : details.map((detail) => ({ code: row.code, message: text, detail }));
   }
+
+  /** The body of the response, of type `application/json`. */
+  get body(): string {
+    return JSON.stringify({ errors: this.errors });
+  }
 }

@@ -4,10 +4,10 @@ import type { Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import { ObjectNotFound, type ByteRange, type ObjectStore } from '../storage/store.ts';
-import { blobUrlLifetime } from './capabilities.ts';
+import { blobUrlLifetime } from './url-signer.ts';
 import { blobData, layerLink } from './layout.ts';
 import { exists, orUndefined, writeLink } from './links.ts';
-import type { Origins } from './origins.ts';
+import type { MountHints } from './mount-hints.ts';
 
 export interface BlobInfo {
   readonly digest: Digest;
@@ -21,11 +21,11 @@ export interface BlobInfo {
  */
 export class Blobs {
   readonly #store: ObjectStore;
-  readonly #origins: Origins;
+  readonly #mountHints: MountHints;
 
-  constructor(store: ObjectStore, origins: Origins) {
+  constructor(store: ObjectStore, mountHints: MountHints) {
     this.#store = store;
-    this.#origins = origins;
+    this.#mountHints = mountHints;
   }
 
   /** @throws RegistryError BLOB_UNKNOWN */
@@ -93,13 +93,13 @@ export class Blobs {
     ]);
     if (data === undefined) return false;
     if (isLinked) return true;
-    const origin = this.#origins.read(data.metadata);
+    const origin = this.#mountHints.read(data.metadata);
     return origin !== undefined && (await this.mount(name, digest, origin));
   }
 
   /** Metadata for the bytes of a blob that is pushed to a repository. */
-  origin(name: RepositoryName): Readonly<Record<string, string>> {
-    return this.#origins.note(name);
+  mountHint(name: RepositoryName): Readonly<Record<string, string>> {
+    return this.#mountHints.note(name);
   }
 
   /**

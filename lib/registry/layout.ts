@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { digestOrUndefined, digestParts, type Digest } from '../protocol/digests.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import type { Tag } from '../protocol/tags.ts';
@@ -130,6 +131,12 @@ export function uploadSession(id: string): string {
  */
 export function uploadData(id: string, attempt: string): string {
   return `${root}/uploads/${id}/data-${attempt}`;
+}
+
+/** The key of an object, or of a multipart upload, with which a store finds out what its server can do. */
+export function probeKey(kind: 'object' | 'multipart'): string {
+  const id = randomUUID();
+  return kind === 'object' ? uploadSession(id) : uploadData(id, 'probe');
 }
 
 /** What a key below {@link uploadsPrefix} is: of which upload, its session or its bytes. */

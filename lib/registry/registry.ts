@@ -2,7 +2,7 @@ import type { ObjectStore } from '../storage/store.ts';
 import { Blobs } from './blobs.ts';
 import { Catalog } from './catalog.ts';
 import { Manifests } from './manifests/manifests.ts';
-import { Origins } from './origins.ts';
+import { MountHints } from './mount-hints.ts';
 import type { RequiredPlatforms } from './manifests/required-platforms.ts';
 import { Referrers } from './manifests/referrers.ts';
 import { Tags } from './tags.ts';
@@ -19,7 +19,7 @@ export interface Registry {
 }
 
 export interface RegistryOptions {
-  /** With which the origins of blobs are sealed; see {@link Origins}. */
+  /** With which the origins of blobs are sealed; see {@link MountHints}. */
   readonly secrets?: readonly string[];
   readonly requiredPlatforms?: RequiredPlatforms;
 }
@@ -29,7 +29,7 @@ export function createRegistry(
   store: ObjectStore,
   { secrets = [], requiredPlatforms = 'all' }: RegistryOptions = {},
 ): Registry {
-  const blobs = new Blobs(store, new Origins(secrets));
+  const blobs = new Blobs(store, new MountHints(secrets));
   const tags = new Tags(store);
   const referrers = new Referrers(store, tags);
   const manifests = new Manifests(store, { blobs, tags, referrers, requiredPlatforms });

@@ -50,12 +50,12 @@ export class RequestCheck {
     response.shouldKeepAlive = false;
   }
 
-  #refuse(response: ServerResponse, { status, errors }: RegistryError): void {
+  #refuse(response: ServerResponse, { status, body }: RegistryError): void {
     this.#endAfter(response);
     if (bringsBody(response.req)) dropUnread({ req: response.req, res: response }, this.#farewell);
     response.statusCode = status;
     response.setHeader('Content-Type', 'application/json');
-    response.end(JSON.stringify({ errors }));
+    response.end(body);
   }
 
   /** Node's own answers to what is no HTTP are not in a form that clients read. */
@@ -120,8 +120,7 @@ function unreadable(code: string): RegistryError {
   return new RegistryError(code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'REQUEST_LATE' : 'REQUEST_INVALID');
 }
 
-function rawAnswer({ status, errors }: RegistryError): string {
-  const body = JSON.stringify({ errors });
+function rawAnswer({ status, body }: RegistryError): string {
   return [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
     'Content-Type: application/json',

@@ -12,7 +12,7 @@ import { startServer, type StreamingServer } from '../../lib/server/server.ts';
 import { loadConfig } from '../../lib/config/config.ts';
 import { parseDigest } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
-import { Capabilities } from '../../lib/registry/capabilities.ts';
+import { UrlSigner } from '../../lib/registry/url-signer.ts';
 import { secretsIn } from '../logs/secrets.ts';
 import { freePort } from '../servers/ports.ts';
 import { serve, type Stowage } from '../servers/stowage.ts';
@@ -87,7 +87,7 @@ describe('a secret that is changed over two instances, one after the other at ea
   /** Whether each instance takes the URLs of blobs that the other has signed. */
   function takeEachOther(secrets: readonly Secrets[]): boolean {
     const digest = parseDigest(digestOf(Buffer.from('blob')));
-    const all = secrets.map((own) => new Capabilities(own.filter((secret) => secret !== undefined)));
+    const all = secrets.map((own) => new UrlSigner(own.filter((secret) => secret !== undefined)));
     return all.every((one) =>
       all.every((other) => one.mayReadBlob(name, digest, other.signBlob(name, digest))),
     );
@@ -149,8 +149,7 @@ describe('a signature of a secret that an instance does not know', () => {
     const bytes = randomBytes(10);
     const digest = parseDigest(await new Client(`http://${here.address}`).pushBlob(name, bytes));
     const path = `/v2/${name}/blobs/${digest}`;
-    const signed = (secret: string) =>
-      `${path}?${new Capabilities([secret]).signBlob(name, digest).toString()}`;
+    const signed = (secret: string) => `${path}?${new UrlSigner([secret]).signBlob(name, digest).toString()}`;
     await client.must(200, { method: 'GET', path: signed(old) });
     await client.must(404, { method: 'GET', path });
     assert.deepEqual(warned, []);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { sweep } from '../../lib/registry/uploads/sweep.ts';
+import { sweep } from '../../lib/registry/uploads/purge.ts';
 import type { ObjectInfo, ObjectStore } from '../../lib/storage/store.ts';
 
 /*

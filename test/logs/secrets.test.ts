@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Capabilities } from '../../lib/registry/capabilities.ts';
+import { UrlSigner } from '../../lib/registry/url-signer.ts';
 import { parseDigest } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { secretsIn, secretsOf } from './secrets.ts';
 
-const capabilities = new Capabilities(['the secret of a test']);
+const urlSigner = new UrlSigner(['the secret of a test']);
 const name = parseRepositoryName('team/app');
 
 const leaks: Readonly<Record<string, string>> = {
-  'the state of an upload': capabilities.signUpload(name, 'id', { offset: 12 }),
+  'the state of an upload': urlSigner.signUpload(name, 'id', { offset: 12 }),
   'the Location of an upload': '{"path":"/v2/a/blobs/uploads/x?_state=1"}',
-  'a signed URL of ours': `GET /v2/a/blobs/b?${capabilities.signBlob(name, parseDigest(`sha256:${'a'.repeat(64)}`)).toString()}`,
+  'a signed URL of ours': `GET /v2/a/blobs/b?${urlSigner.signBlob(name, parseDigest(`sha256:${'a'.repeat(64)}`)).toString()}`,
   'a signed URL of S3': 'https://s3/bucket/key?X-Amz-Date=1&X-Amz-Signature=12ab',
   'a signed URL of SCS': 'http://scs/bucket/key?Expires=1&SOHUCSAccessKeyId=A&x=1',
   'a signed request to S3': 'authorization: AWS4-HMAC-SHA256 Credential=AKIA/2026/s3, Signature=12',

@@ -22,7 +22,7 @@ import {
 } from '../../lib/registry/layout.ts';
 import { createRegistry, type Registry } from '../../lib/registry/registry.ts';
 import { repairReferrers } from '../../lib/registry/manifests/repair.ts';
-import { sweep, type Swept } from '../../lib/registry/uploads/sweep.ts';
+import { sweep, type Swept } from '../../lib/registry/uploads/purge.ts';
 import { BucketSearch } from '../../lib/search/bucket-search.ts';
 import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import { StoreUnavailable } from '../../lib/storage/store.ts';

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { inParallel } from '../../lib/registry/in-parallel.ts';
 import { uploadData, uploadsPrefix } from '../../lib/registry/layout.ts';
-import { sweep, type Swept } from '../../lib/registry/uploads/sweep.ts';
+import { sweep, type Swept } from '../../lib/registry/uploads/purge.ts';
 import type { S3Store } from '../../lib/storage/s3/store.ts';
 import { onMinio, onVersitygw, s3Kinds, type Buckets } from '../servers/buckets.ts';
 import { requires } from '../servers/requires.ts';

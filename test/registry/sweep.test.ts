@@ -17,7 +17,7 @@ import {
 } from '../../lib/registry/layout.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
 import { Sessions } from '../../lib/registry/uploads/sessions.ts';
-import { sweep, SweepTotals, type Swept } from '../../lib/registry/uploads/sweep.ts';
+import { sweep, SweepTotals, type Swept } from '../../lib/registry/uploads/purge.ts';
 import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import {
   StoreUnavailable,

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { digestFrom, digestParts, type Algorithm, type Digest } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName, type RepositoryName } from '../../lib/protocol/names.ts';
 import { blobData, uploadData, uploadSession } from '../../lib/registry/layout.ts';
-import { Origins } from '../../lib/registry/origins.ts';
+import { MountHints } from '../../lib/registry/mount-hints.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
 import { OffsetMismatch, type Chunk, type Uploads } from '../../lib/registry/uploads/uploads.ts';
 import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
@@ -699,7 +699,7 @@ describe('the origin of a blob', () => {
 
   /** What is noted with the bytes, as another process reads it. */
   async function originOf(digest: Digest): Promise<RepositoryName | undefined> {
-    return new Origins(secrets).read((await store.head(blobData(digest))).metadata);
+    return new MountHints(secrets).read((await store.head(blobData(digest))).metadata);
   }
 
   const ways: Readonly<

@@ -112,7 +112,7 @@ export class Manifests {
     const tags = reference.kind === 'tag' ? [reference.tag] : [...new Set(named)];
     await Promise.all([
       // The same bytes may have been pushed as a blob, and are one still.
-      this.#store.put(blobData(digest), bytes, { metadata: this.#blobs.origin(name) }),
+      this.#store.put(blobData(digest), bytes, { metadata: this.#blobs.mountHint(name) }),
       writeLink(this.#store, revisionLink(name, digest), digest),
       ...tags.map(async (tag) => {
         await this.#tags.record(name, tag, digest);

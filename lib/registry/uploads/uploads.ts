@@ -13,13 +13,14 @@ import { PartWriter, unclaimedBytes } from './part-writer.ts';
 import {
   assertDigest,
   keysOf,
-  publish,
-  publishOnceRead,
+  commitBlob,
+  commitOnceRead,
   reread,
   UploadGone,
-  type Publishing,
-} from './publish.ts';
-import { Sessions, type Session } from './sessions.ts';
+  type BlobCommit,
+} from './commit-blob.ts';
+import type { Session } from './session-object.ts';
+import { Sessions } from './sessions.ts';
 
 /** Bytes of a request that belong to a blob. */
 export interface Chunk {
@@ -239,7 +240,7 @@ export class Uploads {
   /** Straight to the blob's own key, where nothing shows until the digest has turned out right. */
   async #receiveWhole(name: RepositoryName, digest: Digest, chunk: Chunk): Promise<void> {
     const { length } = chunk;
-    const metadata = this.#blobs.origin(name);
+    const metadata = this.#blobs.mountHint(name);
     const writer = new PartWriter(this.#store, blobData(digest), {
       pool: this.#pool,
       newKey: newKeys(randomUUID()),
@@ -286,25 +287,25 @@ export class Uploads {
     const writeBlob = async (body: Chunk['body'], length: number): Promise<void> => {
       await this.#receiveWhole(session.repository, digest, { body, start: 0, length, partial: false });
     };
-    const publishing = { store: this.#store, digest, writeBlob };
+    const commit = { store: this.#store, digest, writeBlob };
     if (last === undefined) {
       const known = await digestOf(session);
-      const whole = { ...publishing, ...this.#whole(session) };
+      const whole = { ...commit, ...this.#whole(session) };
       // What was computed while the bytes passed says nothing of a digest in another algorithm.
       if (algorithm !== algorithmOf(session.hash))
-        return { moved: await publishOnceRead(whole, known), stale: [] };
+        return { moved: await commitOnceRead(whole, known), stale: [] };
       assertDigest(known, digest);
-      return { moved: await publish(whole), stale: [] };
+      return { moved: await commitBlob(whole), stale: [] };
     }
     if (last.start !== session.offset) throw new OffsetMismatch(session.offset);
     const { writer, hash, stale } = await this.#receive(session, last, algorithm);
     if (hash.digest() !== digest) await writer.discard();
     assertDigest(hash.digest(), digest);
-    return { moved: await publish({ ...publishing, writer }), stale };
+    return { moved: await commitBlob({ ...commit, writer }), stale };
   }
 
   /** All that there is of a session, whose tail need not be kept in memory: it can be read again. */
-  #whole(session: OpenSession): Pick<Publishing, 'writer' | 'reopen'> {
+  #whole(session: OpenSession): Pick<BlobCommit, 'writer' | 'reopen'> {
     const reopen = async (): Promise<PartWriter> => {
       const now = await this.#open(session.repository, session.id);
       const writer = now && this.#writer(now);
@@ -402,7 +403,7 @@ export class Uploads {
     const writer = new PartWriter(this.#store, newKey(), {
       pool: this.#pool,
       newKey,
-      metadata: this.#blobs.origin(repository),
+      metadata: this.#blobs.mountHint(repository),
       resume: { multipart, tail, claim },
     });
     writers.push(writer);

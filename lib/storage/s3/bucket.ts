@@ -70,6 +70,9 @@ const attempts = 5;
 
 export type RequestOptions = Readonly<{ requestTimeout: number; abortSignal: AbortSignal }>;
 
+/** A new key for a write that finds out what a server can do. Should one stay there, a purge of uploads removes it. */
+export type ProbeKey = (kind: 'object' | 'multipart') => string;
+
 /** A bucket's client and what every request to it has in common. */
 export class S3Bucket {
   readonly client: S3Client;
@@ -83,9 +86,11 @@ export class S3Bucket {
   countsRolledUpKeys = false;
   /** Whether the server lists multipart uploads by the beginning of their keys; undefined until that is known. */
   listsUploadsByPrefix: boolean | undefined;
+  readonly probeKey: ProbeKey;
 
   /** @param warn is told of what is wrong and does not keep requests from succeeding */
-  constructor(options: S3Options, warn: (message: string) => void) {
+  constructor(options: S3Options, warn: (message: string) => void, probeKey: ProbeKey) {
+    this.probeKey = probeKey;
     this.options = options;
     this.clock = new ServerClock(warn);
     this.#root = new RootDirectory(options.rootDirectory);

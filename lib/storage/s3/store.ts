@@ -13,7 +13,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { BodyLimit } from '../body-limit.ts';
 import { openSteadily, readWhole, startOf, type OpenObject, type SentObject } from '../bodies.ts';
 import { detached } from '../deadline.ts';
-import { S3Bucket, type S3Options } from './bucket.ts';
+import { S3Bucket, type ProbeKey, type S3Options } from './bucket.ts';
 import { concatenateObjects, copyObject } from './copy.ts';
 import { failureOf } from './errors.ts';
 import { notAsS3, listObjects, unquote } from './listing.ts';
@@ -59,8 +59,12 @@ export class S3Store implements ObjectStore {
   readonly #warn: (message: string) => void;
 
   /** @param warn is told of what is wrong and does not keep requests from succeeding */
-  constructor(options: S3Options, warn: (message: string) => void = () => undefined) {
-    this.#bucket = new S3Bucket(options, warn);
+  constructor(
+    options: S3Options,
+    warn: (message: string) => void = () => undefined,
+    probeKey: ProbeKey = () => `probe-${randomUUID()}/data`,
+  ) {
+    this.#bucket = new S3Bucket(options, warn, probeKey);
     this.#warn = warn;
     this.#knownConditionalWrites = options.conditionalWrites ?? false;
     if (options.conditionalWrites !== undefined)
@@ -319,8 +323,7 @@ export class S3Store implements ObjectStore {
    * the condition that a missing object has a certain ETag.
    */
   async #tryConditionalWrite(): Promise<boolean> {
-    // Should it stay, a sweep takes it for an upload.
-    const key = `docker/registry/v2/uploads/${randomUUID()}/session`;
+    const key = this.#bucket.probeKey('object');
     const input = {
       Bucket: this.#bucket.name,
       Key: this.#bucket.fullKey(key),

@@ -1,5 +1,5 @@
 import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
-import { randomUUID } from 'node:crypto';
+import { dirname } from 'node:path/posix';
 import { standstill } from '../listing-page.ts';
 import type { S3Bucket } from './bucket.ts';
 import { failureOf } from './errors.ts';
@@ -39,11 +39,10 @@ async function listsUploadsByPrefix(bucket: S3Bucket): Promise<boolean> {
 
 /** Begins an upload, and looks for it by a part of its key. Nobody else sees it, and should it stay, a sweep finds it. */
 async function tryListing(bucket: S3Bucket): Promise<boolean> {
-  const folder = `docker/registry/v2/uploads/${randomUUID()}/`;
-  const key = `${folder}data-probe`;
+  const key = bucket.probeKey('multipart');
   const uploadId = await createMultipart(bucket, key);
   try {
-    const { found } = await uploadsAfter(bucket, bucket.prefix(folder), undefined);
+    const { found } = await uploadsAfter(bucket, bucket.prefix(`${dirname(key)}/`), undefined);
     return found.length > 0;
   } finally {
     await abortMultipart(bucket, key, uploadId);

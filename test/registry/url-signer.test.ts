@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { digestFrom } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
-import { blobUrlLifetime, Capabilities, uploadLifetime } from '../../lib/registry/capabilities.ts';
+import { blobUrlLifetime, UrlSigner, uploadLifetime } from '../../lib/registry/url-signer.ts';
 
 const name = parseRepositoryName('library/alpine');
 const other = parseRepositoryName('library/alpine2');
@@ -27,19 +27,19 @@ const foreign = { failure: 'UPLOAD_STATE_FOREIGN', status: 400, message: /REGIST
 const unknown = { failure: 'BLOB_UPLOAD_UNKNOWN', status: 404 };
 
 describe('the state of an upload', () => {
-  const capabilities = new Capabilities(['secret']);
+  const urlSigner = new UrlSigner(['secret']);
 
   it('tells the offset it was made with', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 219 * 2 ** 30 }), fc.string(), (offset, secret) => {
-        const one = new Capabilities([secret]);
+        const one = new UrlSigner([secret]);
         assert.deepEqual(one.readUpload(name, id, one.signUpload(name, id, { offset })), { offset });
       }),
     );
   });
 
   it('stands in a URL as it is, and is short enough for every gateway', () => {
-    const state = capabilities.signUpload(name, id, { offset: 219 * 2 ** 30 });
+    const state = urlSigner.signUpload(name, id, { offset: 219 * 2 ** 30 });
     assert.equal(encodeURIComponent(state), state);
     assert.ok(state.length < 100);
   });
@@ -71,47 +71,44 @@ describe('the state of an upload', () => {
     ['the end, by a line feed', (fields: string[]) => [...fields.slice(0, 3), `${fields[3]}\n`]],
   ] as const)
     it(`is refused by who alters ${field}`, () => {
-      const state = capabilities.signUpload(name, id, { offset: 5 });
+      const state = urlSigner.signUpload(name, id, { offset: 5 });
       const forged = change(state.split('.')).join('.');
       assert.notEqual(forged, state);
-      assert.throws(() => capabilities.readUpload(name, id, forged), altered);
+      assert.throws(() => urlSigner.readUpload(name, id, forged), altered);
     });
 
   it('is refused with any one character changed', () => {
-    const state = capabilities.signUpload(name, id, { offset: 5 });
+    const state = urlSigner.signUpload(name, id, { offset: 5 });
     for (let i = 0; i < state.length; i += 1)
       for (const character of '0A._'.replace(state[i] ?? '', '')) {
         const forged = state.slice(0, i) + character + state.slice(i + 1);
-        assert.throws(() => capabilities.readUpload(name, id, forged), altered, forged);
+        assert.throws(() => urlSigner.readUpload(name, id, forged), altered, forged);
       }
   });
 
   it('is refused for another upload, another repository, and where name and id run into each other', () => {
-    const state = capabilities.signUpload(name, id, { offset: 5 });
-    assert.throws(() => capabilities.readUpload(name, randomUUID(), state), altered);
-    assert.throws(() => capabilities.readUpload(other, id, state), altered);
-    assert.throws(
-      () => capabilities.readUpload(parseRepositoryName('library/alpin'), `e${id}`, state),
-      altered,
-    );
+    const state = urlSigner.signUpload(name, id, { offset: 5 });
+    assert.throws(() => urlSigner.readUpload(name, randomUUID(), state), altered);
+    assert.throws(() => urlSigner.readUpload(other, id, state), altered);
+    assert.throws(() => urlSigner.readUpload(parseRepositoryName('library/alpin'), `e${id}`, state), altered);
   });
 
   it('is refused as altered when it is anything else', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
-        assert.throws(() => capabilities.readUpload(name, id, text), altered);
+        assert.throws(() => urlSigner.readUpload(name, id, text), altered);
       }),
     );
-    assert.throws(() => capabilities.readUpload(name, id, '1.'.repeat(1_000_000)), altered);
+    assert.throws(() => urlSigner.readUpload(name, id, '1.'.repeat(1_000_000)), altered);
   });
 
   it('is an unknown upload when there is none', () => {
-    assert.throws(() => capabilities.readUpload(name, id, null), unknown);
+    assert.throws(() => urlSigner.readUpload(name, id, null), unknown);
   });
 
   it('holds for a day and not a second more, and what is altered is not told that it expired', () => {
     const time = clock();
-    const timed = new Capabilities(['secret'], time.now);
+    const timed = new UrlSigner(['secret'], time.now);
     const state = timed.signUpload(name, id, { offset: 5 });
     time.forward(uploadLifetime - 1);
     assert.deepEqual(timed.readUpload(name, id, state), { offset: 5 });
@@ -122,18 +119,18 @@ describe('the state of an upload', () => {
   });
 
   it('is accepted when the secret was made the previous one, and no longer when it is gone', () => {
-    const before = new Capabilities(['old']);
+    const before = new UrlSigner(['old']);
     const state = before.signUpload(name, id, { offset: 5 });
-    const rotated = new Capabilities(['new', 'old']);
+    const rotated = new UrlSigner(['new', 'old']);
     assert.deepEqual(rotated.readUpload(name, id, state), { offset: 5 });
-    assert.throws(() => new Capabilities(['new']).readUpload(name, id, state), foreign);
+    assert.throws(() => new UrlSigner(['new']).readUpload(name, id, state), foreign);
     assert.throws(() => before.readUpload(name, id, rotated.signUpload(name, id, { offset: 5 })), foreign);
   });
 });
 
 describe('a signed blob URL', () => {
-  const capabilities = new Capabilities(['secret']);
-  const query = () => capabilities.signBlob(name, digest);
+  const urlSigner = new UrlSigner(['secret']);
+  const query = () => urlSigner.signBlob(name, digest);
   const withField = (field: string, value: string) => {
     const changed = query();
     changed.set(field, value);
@@ -141,22 +138,22 @@ describe('a signed blob URL', () => {
   };
 
   it('entitles to this blob of this repository', () => {
-    assert.equal(capabilities.mayReadBlob(name, digest, query()), true);
-    assert.equal(capabilities.mayReadBlob(name, digest, new URLSearchParams(query().toString())), true);
+    assert.equal(urlSigner.mayReadBlob(name, digest, query()), true);
+    assert.equal(urlSigner.mayReadBlob(name, digest, new URLSearchParams(query().toString())), true);
   });
 
   for (const [what, may] of [
-    ['another blob', () => capabilities.mayReadBlob(name, digestFrom('sha256', 'b'.repeat(64)), query())],
-    ['another repository', () => capabilities.mayReadBlob(other, digest, query())],
-    ['a later time', () => capabilities.mayReadBlob(name, digest, withField('expires', '99999999999'))],
-    ['an endless time', () => capabilities.mayReadBlob(name, digest, withField('expires', 'Infinity'))],
-    ['no time', () => capabilities.mayReadBlob(name, digest, withField('expires', ''))],
+    ['another blob', () => urlSigner.mayReadBlob(name, digestFrom('sha256', 'b'.repeat(64)), query())],
+    ['another repository', () => urlSigner.mayReadBlob(other, digest, query())],
+    ['a later time', () => urlSigner.mayReadBlob(name, digest, withField('expires', '99999999999'))],
+    ['an endless time', () => urlSigner.mayReadBlob(name, digest, withField('expires', 'Infinity'))],
+    ['no time', () => urlSigner.mayReadBlob(name, digest, withField('expires', ''))],
     [
       'an altered signature',
-      () => capabilities.mayReadBlob(name, digest, withField('signature', 'A'.repeat(43))),
+      () => urlSigner.mayReadBlob(name, digest, withField('signature', 'A'.repeat(43))),
     ],
-    ['an empty signature', () => capabilities.mayReadBlob(name, digest, withField('signature', ''))],
-    ['no query', () => capabilities.mayReadBlob(name, digest, new URLSearchParams())],
+    ['an empty signature', () => urlSigner.mayReadBlob(name, digest, withField('signature', ''))],
+    ['no query', () => urlSigner.mayReadBlob(name, digest, new URLSearchParams())],
   ] as const)
     it(`does not entitle to ${what}`, () => {
       assert.equal(may(), false);
@@ -164,7 +161,7 @@ describe('a signed blob URL', () => {
 
   it('holds for twenty minutes and not a second more', () => {
     const time = clock();
-    const timed = new Capabilities(['secret'], time.now);
+    const timed = new UrlSigner(['secret'], time.now);
     const signed = timed.signBlob(name, digest);
     time.forward(blobUrlLifetime - 1);
     assert.equal(timed.mayReadBlob(name, digest, signed), true);
@@ -174,18 +171,18 @@ describe('a signed blob URL', () => {
   });
 
   it('is accepted with the previous secret and not with another', () => {
-    assert.equal(new Capabilities(['new', 'secret']).mayReadBlob(name, digest, query()), true);
-    assert.equal(new Capabilities(['new']).mayReadBlob(name, digest, query()), false);
+    assert.equal(new UrlSigner(['new', 'secret']).mayReadBlob(name, digest, query()), true);
+    assert.equal(new UrlSigner(['new']).mayReadBlob(name, digest, query()), false);
   });
 
   it('is foreign when it has a signature that was not made here for this, be it too old or not', () => {
     const time = clock();
-    const timed = new Capabilities(['secret'], time.now);
+    const timed = new UrlSigner(['secret'], time.now);
     const signed = timed.signBlob(name, digest);
     time.forward(blobUrlLifetime + 1);
     const isForeign = (query: URLSearchParams) => timed.isForeign(name, digest, query);
     assert.equal(isForeign(signed), false);
-    assert.equal(isForeign(new Capabilities(['new']).signBlob(name, digest)), true);
+    assert.equal(isForeign(new UrlSigner(['new']).signBlob(name, digest)), true);
     assert.equal(isForeign(withField('expires', '99999999999')), true);
     for (const none of ['', 'short', 'A'.repeat(44)])
       assert.equal(isForeign(withField('signature', none)), false);
@@ -195,18 +192,18 @@ describe('a signed blob URL', () => {
 
 describe('the two purposes', () => {
   const time = clock();
-  const capabilities = new Capabilities(['secret'], time.now);
+  const urlSigner = new UrlSigner(['secret'], time.now);
 
   it('do not take what was signed for the other, also where the fields signed are the same', () => {
     // An upload whose id is a digest, and a blob whose expiry is an upload's claim, are signed over the same text.
-    const state = capabilities.signUpload(name, digest, { offset: 5 });
+    const state = urlSigner.signUpload(name, digest, { offset: 5 });
     const [, claim = '', signature = ''] = /^(.*)\.(.*)$/.exec(state) ?? [];
     const signedClaim = new URLSearchParams({ expires: claim, signature });
-    assert.equal(capabilities.mayReadBlob(name, digest, signedClaim), false);
+    assert.equal(urlSigner.mayReadBlob(name, digest, signedClaim), false);
 
-    const query = capabilities.signBlob(name, digest);
+    const query = urlSigner.signBlob(name, digest);
     const forged = `1.5.${query.get('expires')}.${query.get('signature')}`;
-    assert.throws(() => capabilities.readUpload(name, digest, forged), altered);
+    assert.throws(() => urlSigner.readUpload(name, digest, forged), altered);
   });
 
   it('sign with a key of their own each, which another version of the registry derives alike', () => {
@@ -216,9 +213,9 @@ describe('the two purposes', () => {
         .digest('base64url');
     const claim = `1.5.${time.now() / 1000 + uploadLifetime}`;
     const expected = `${claim}.${expectedOf('stowage upload state', [claim, name, id])}`;
-    assert.equal(capabilities.signUpload(name, id, { offset: 5 }), expected);
+    assert.equal(urlSigner.signUpload(name, id, { offset: 5 }), expected);
     const expires = String(time.now() / 1000 + blobUrlLifetime);
-    assert.deepEqual(Object.fromEntries(capabilities.signBlob(name, digest)), {
+    assert.deepEqual(Object.fromEntries(urlSigner.signBlob(name, digest)), {
       expires,
       signature: expectedOf('stowage signed blob url', [expires, name, digest]),
     });

@@ -22,7 +22,7 @@ export interface UploadState {
 }
 
 /** Makes and checks signatures with keys derived from the registry's secrets, one key for each purpose. */
-export class Capabilities {
+export class UrlSigner {
   readonly #uploadKeys: readonly Buffer[];
   readonly #blobKeys: readonly Buffer[];
   readonly #now: () => number;

@@ -1,5 +1,5 @@
 import { buffer } from 'node:stream/consumers';
-import { isRepositoryName, type RepositoryName } from '../../protocol/names.ts';
+import type { RepositoryName } from '../../protocol/names.ts';
 import {
   ObjectNotFound,
   RangeNotSatisfiable,
@@ -10,6 +10,7 @@ import {
 import { blobsPrefix, isBlobData, parseUploadKey, uploadSession, uploadsPrefix } from '../layout.ts';
 import { inParallel } from '../in-parallel.ts';
 import { objectsBelow } from '../objects-below.ts';
+import { maxDescription, parseDescription, type Description } from './session-object.ts';
 
 const hour = 60 * 60 * 1000;
 
@@ -103,7 +104,7 @@ const batchSize = 400;
 const parallel = 16;
 
 /** Bytes of a session object that hold the description of an upload of some gigabytes, and of any. */
-const descriptionSizes = [64 * 1024, 4 * 1024 * 1024];
+const descriptionSizes = [64 * 1024, maxDescription];
 
 /** The objects of one upload, as they were listed. */
 interface UploadObjects {
@@ -124,12 +125,6 @@ interface Plan {
 interface SessionRecord {
   readonly lastModified: Date;
   readonly description: Description | undefined;
-}
-
-interface Description {
-  readonly repository: RepositoryName;
-  readonly received: number;
-  readonly multipart: Pick<MultipartUpload, 'key' | 'uploadId'> | undefined;
 }
 
 class Sweeper {
@@ -268,7 +263,7 @@ async function readSession(store: ObjectStore, id: string): Promise<SessionRecor
   const key = uploadSession(id);
   try {
     const { lastModified, line } = await readFirstLine(store, key);
-    return { lastModified, description: line === undefined ? undefined : describe(id, line) };
+    return { lastModified, description: line === undefined ? undefined : parseDescription(id, line) };
   } catch (error) {
     if (error instanceof ObjectNotFound) return undefined;
     if (error instanceof RangeNotSatisfiable)
@@ -294,33 +289,12 @@ async function readFirstLine(
   return { lastModified, line: undefined };
 }
 
-/** Reads a description as far as a sweep needs it; undefined when it is damaged. */
-function describe(id: string, line: string): Description | undefined {
-  try {
-    const { repository, offset, multipart } = JSON.parse(line) as Readonly<Record<string, unknown>>;
-    if (typeof repository !== 'string' || !isRepositoryName(repository) || typeof offset !== 'number')
-      return undefined;
-    if (multipart === undefined) return { repository, received: offset, multipart };
-    return isOwnMultipart(id, multipart) ? { repository, received: offset, multipart } : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Whatever is written in a session, nothing but the upload's own bytes goes with it. */
-function isOwnMultipart(id: string, value: unknown): value is Pick<MultipartUpload, 'key' | 'uploadId'> {
-  const { key, uploadId } = value as Readonly<Record<string, unknown>>;
-  if (typeof key !== 'string' || typeof uploadId !== 'string') return false;
-  const parsed = parseUploadKey(key);
-  return parsed?.id === id && parsed.kind === 'data';
-}
-
 function sweptUpload(id: string, { lastModified, description }: SessionRecord): SweptUpload {
   return {
     kind: 'upload',
     id,
     repository: description?.repository,
-    received: description?.received,
+    received: description?.offset,
     lastWritten: lastModified,
     multipart: description?.multipart?.key,
   };

@@ -14,7 +14,7 @@ const field = 'origin';
  * that has it. It is a hint, to be held against the repository's link. Sealed: who pulls by a signed URL sees the metadata,
  * and need not know the names of other repositories.
  */
-export class Origins {
+export class MountHints {
   readonly #keys: readonly Buffer[];
 
   /** @param secrets the first seals, all are tried; without any nothing is noted */

@@ -19,7 +19,7 @@ import type { Multipart, PartWriter } from './part-writer.ts';
 export type WriteBlob = (body: AsyncIterable<Uint8Array>, length: number) => Promise<void>;
 
 /** What bytes are given their final key with. */
-export interface Publishing {
+export interface BlobCommit {
   readonly store: ObjectStore;
   /** Has all of the bytes, and no part of them is on its way. */
   readonly writer: PartWriter;
@@ -40,13 +40,13 @@ export class UploadGone extends Error {
 /**
  * Gives received bytes their final key. Every step may be repeated after a lost answer or a kill: where something is
  * gone already, the target tells whether that was because the step was done.
- * @param publishing its bytes have the digest: the caller has computed it while they passed
+ * @param commit its bytes have the digest: the caller has computed it while they passed
  * @returns keys that the caller deletes once it needs no repetition: where the bytes came from
  * @throws UploadGone
  * @throws RegistryError BLOB_UPLOAD_INVALID when another writer has put other bytes in their place
  */
-export async function publish(publishing: Publishing): Promise<readonly string[]> {
-  const { store, writer, digest } = publishing;
+export async function commitBlob(commit: BlobCommit): Promise<readonly string[]> {
+  const { store, writer, digest } = commit;
   const { multipart, tail, metadata } = writer;
   if (multipart === undefined) {
     await store.put(blobData(digest), tail, { metadata });
@@ -54,37 +54,37 @@ export async function publish(publishing: Publishing): Promise<readonly string[]
   }
   const size = sizeOf({ sizes: multipart.parts.map((part) => part.size) }) + tail.byteLength;
   try {
-    if (isApart(multipart)) return await concatenate(publishing, multipart);
-    await store.move(multipart.key, blobData(digest), await complete(publishing));
+    if (isApart(multipart)) return await concatenate(commit, multipart);
+    await store.move(multipart.key, blobData(digest), await complete(commit));
     return keysOf(multipart);
   } catch (error) {
     if (!isByAnother(error)) throw error;
-    return await resume(publishing, multipart, size, error);
+    return await resume(commit, multipart, size, error);
   }
 }
 
 /**
- * As {@link publish}, of bytes of which nobody has computed a digest in this algorithm yet: they are read once more. Comes of
+ * As {@link commitBlob}, of bytes of which nobody has computed a digest in this algorithm yet: they are read once more. Comes of
  * a client that did not say at the start which one it would use, as the spec asks it to (end-4c).
  * @param known their digest in another algorithm
  * @throws RegistryError DIGEST_INVALID when theirs is another; they can still be published under the right one
  */
-export async function publishOnceRead(publishing: Publishing, known: Digest): Promise<readonly string[]> {
-  const { store, writer, digest } = publishing;
+export async function commitOnceRead(commit: BlobCommit, known: Digest): Promise<readonly string[]> {
+  const { store, writer, digest } = commit;
   const { multipart, tail } = writer;
   if (multipart === undefined) {
     assertDigest(digestOf(tail, digestParts(digest).algorithm), digest);
-    return await publish(publishing);
+    return await commitBlob(commit);
   }
   const size = sizeOf({ sizes: multipart.parts.map((part) => part.size) }) + tail.byteLength;
   try {
     if (!isApart(multipart)) {
-      await complete(publishing).catch((error: unknown) => {
+      await complete(commit).catch((error: unknown) => {
         if (!isByAnother(error)) throw error;
       });
-      if (await moveIfRight(publishing, multipart, size, known)) return keysOf(multipart);
+      if (await moveIfRight(commit, multipart, size, known)) return keysOf(multipart);
     }
-    return await writeAgain(publishing);
+    return await writeAgain(commit);
   } catch (error) {
     // That there is a blob proves nothing, until it is known to be of these bytes.
     if (!isByAnother(error) || (await digestAt(store, blobData(digest), known)) !== known) throw gone(error);
@@ -92,7 +92,7 @@ export async function publishOnceRead(publishing: Publishing, known: Digest): Pr
   }
 }
 
-async function complete({ writer, reopen }: Publishing): Promise<ObjectInfo & MoveSource> {
+async function complete({ writer, reopen }: BlobCommit): Promise<ObjectInfo & MoveSource> {
   return await writer.complete({ keepsTail: reopen === undefined });
 }
 
@@ -146,20 +146,20 @@ function isByAnother(error: unknown): boolean {
  * Another request was quicker. Nothing but bytes that have the digest is ever put at a blob's own key; else they may lie
  * where the multipart upload was completed, with the last bytes of that request after them.
  * @param size of all bytes
- * @returns as {@link publish}
+ * @returns as {@link commitBlob}
  */
 async function resume(
-  publishing: Publishing,
+  commit: BlobCommit,
   multipart: Multipart,
   size: number,
   cause: unknown,
 ): Promise<readonly string[]> {
-  const { store, digest } = publishing;
+  const { store, digest } = commit;
   const isThere = async (): Promise<boolean> => await exists(store, blobData(digest));
   if (await isThere()) return keysOf(multipart);
   try {
-    if (!isApart(multipart) && (await moveIfRight(publishing, multipart, size))) return keysOf(multipart);
-    return await writeAgain(publishing);
+    if (!isApart(multipart) && (await moveIfRight(commit, multipart, size))) return keysOf(multipart);
+    return await writeAgain(commit);
   } catch (error) {
     if (error instanceof RegistryError && error.failure === 'DIGEST_INVALID')
       throw new RegistryError('BLOB_UPLOAD_INVALID', mixed, [], { cause });
@@ -168,8 +168,8 @@ async function resume(
   }
 }
 
-/** Reads the bytes and writes them to the blob's own key. @returns as {@link publish} */
-async function writeAgain({ store, writer, reopen, writeBlob }: Publishing): Promise<readonly string[]> {
+/** Reads the bytes and writes them to the blob's own key. @returns as {@link commitBlob} */
+async function writeAgain({ store, writer, reopen, writeBlob }: BlobCommit): Promise<readonly string[]> {
   // Nobody waits for memory while holding some.
   if (reopen !== undefined) writer.close();
   const source = reopen === undefined ? writer : await reopen();
@@ -191,7 +191,7 @@ async function writeAgain({ store, writer, reopen, writeBlob }: Publishing): Pro
  * @throws RegistryError DIGEST_INVALID when it is these bytes, and they have another digest
  */
 async function moveIfRight(
-  { store, digest }: Publishing,
+  { store, digest }: BlobCommit,
   { key }: Multipart,
   size: number,
   known = digest,
@@ -235,13 +235,13 @@ async function digestsOfStream(
   return [hash.digest(), like === alsoLike ? hash.digest() : other.digest()];
 }
 
-/** Puts parts together that lie apart, on the store where that can. @returns as {@link publish} */
-async function concatenate(publishing: Publishing, multipart: Multipart): Promise<readonly string[]> {
-  const { store, writer, digest } = publishing;
+/** Puts parts together that lie apart, on the store where that can. @returns as {@link commitBlob} */
+async function concatenate(commit: BlobCommit, multipart: Multipart): Promise<readonly string[]> {
+  const { store, writer, digest } = commit;
   const { tail, metadata } = writer;
   const pieces = await piecesOf(store, multipart);
   if (await store.concatenate(blobData(digest), pieces, { tail, metadata })) return keysOf(multipart);
-  return await writeAgain(publishing);
+  return await writeAgain(commit);
 }
 
 /**

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { isRepositoryName, parseRepositoryName, type RepositoryName } from '../../lib/protocol/names.ts';
-import { Origins } from '../../lib/registry/origins.ts';
+import { MountHints } from '../../lib/registry/mount-hints.ts';
 
 const name = parseRepositoryName('secret-team/secret-app');
 const longest = parseRepositoryName('a'.repeat(255));
@@ -14,14 +14,14 @@ const names = fc
   .filter(isRepositoryName);
 
 /** The one value there is. */
-function sealedBy(origins: Origins, of: RepositoryName): string {
+function sealedBy(origins: MountHints, of: RepositoryName): string {
   const values = Object.values(origins.note(of));
   assert.equal(values.length, 1);
   return values[0] ?? '';
 }
 
 /** What was noted, with its value changed. */
-function changed(origins: Origins, change: (value: string) => string): Readonly<Record<string, string>> {
+function changed(origins: MountHints, change: (value: string) => string): Readonly<Record<string, string>> {
   return Object.fromEntries(
     Object.entries(origins.note(name)).map(([field, value]) => [field, change(value)]),
   );
@@ -29,28 +29,28 @@ function changed(origins: Origins, change: (value: string) => string): Readonly<
 
 describe('the origin of a blob', () => {
   it('is read by every process with the secret, whatever the name', () => {
-    const origins = new Origins(['hunter2']);
+    const origins = new MountHints(['hunter2']);
     fc.assert(
       fc.property(names, (each) => {
-        assert.equal(new Origins(['hunter2']).read(origins.note(each)), each);
+        assert.equal(new MountHints(['hunter2']).read(origins.note(each)), each);
       }),
     );
     assert.equal(origins.read(origins.note(longest)), longest);
   });
 
   it('is read beside other metadata', () => {
-    const origins = new Origins(['hunter2']);
+    const origins = new MountHints(['hunter2']);
     assert.equal(origins.read({ ...origins.note(name), 'manifest-size': '5' }), name);
   });
 
   it('is none with another secret', () => {
-    const noted = new Origins(['hunter2']).note(name);
+    const noted = new MountHints(['hunter2']).note(name);
     for (const secrets of [['hunter3'], ['Hunter2'], ['hunter2 '], ['a', 'b'], []])
-      assert.equal(new Origins(secrets).read(noted), undefined, secrets.join());
+      assert.equal(new MountHints(secrets).read(noted), undefined, secrets.join());
   });
 
   it('is still read with the secret before, and noted with the new one', () => {
-    const [before, now, after] = [['old'], ['new', 'old'], ['new']].map((each) => new Origins(each));
+    const [before, now, after] = [['old'], ['new', 'old'], ['new']].map((each) => new MountHints(each));
     assert.ok(before && now && after);
     assert.equal(now.read(before.note(name)), name);
     assert.equal(after.read(now.note(name)), name);
@@ -58,7 +58,7 @@ describe('the origin of a blob', () => {
   });
 
   it('is none once any bit of it was changed', () => {
-    const origins = new Origins(['hunter2']);
+    const origins = new MountHints(['hunter2']);
     const size = Buffer.from(sealedBy(origins, name), 'base64url').length;
     for (let bit = 0; bit < size * 8; bit += 1) {
       const flipped = changed(origins, (value) => {
@@ -71,7 +71,7 @@ describe('the origin of a blob', () => {
   });
 
   it('is none once it was cut or filled up', () => {
-    const origins = new Origins(['hunter2']);
+    const origins = new MountHints(['hunter2']);
     const { length } = sealedBy(origins, name);
     for (let end = 0; end < length; end += 1)
       assert.equal(origins.read(changed(origins, (value) => value.slice(0, end))), undefined, `${end}`);
@@ -80,7 +80,7 @@ describe('the origin of a blob', () => {
   });
 
   it('is none in what others may have written there', () => {
-    const origins = new Origins(['hunter2']);
+    const origins = new MountHints(['hunter2']);
     const [field = ''] = Object.keys(origins.note(name));
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.base64String({ maxLength: 400 })), (value) => {
@@ -93,7 +93,7 @@ describe('the origin of a blob', () => {
   });
 
   it('differs each time, so that blobs of one repository cannot be told by it', () => {
-    const origins = new Origins(['hunter2']);
+    const origins = new MountHints(['hunter2']);
     const values = Array.from({ length: 100 }, () => sealedBy(origins, name));
     assert.equal(new Set(values).size, values.length);
     // Nor by its beginning or its end.
@@ -102,7 +102,7 @@ describe('the origin of a blob', () => {
   });
 
   it('does not show the name', () => {
-    const origins = new Origins(['hunter2']);
+    const origins = new MountHints(['hunter2']);
     for (let i = 0; i < 50; i += 1) {
       const value = sealedBy(origins, name);
       const bytes = Buffer.from(value, 'base64url');
@@ -117,11 +117,11 @@ describe('the origin of a blob', () => {
   });
 
   it('is noted nowhere without a secret', () => {
-    assert.deepEqual(new Origins([]).note(name), {});
+    assert.deepEqual(new MountHints([]).note(name), {});
   });
 
   it('is metadata that every bucket takes: small, in ASCII, with a name in lower case', () => {
-    for (const [field, value] of Object.entries(new Origins(['hunter2']).note(longest))) {
+    for (const [field, value] of Object.entries(new MountHints(['hunter2']).note(longest))) {
       assert.match(field, /^[a-z][a-z0-9-]*$/);
       assert.match(value, /^[\x21-\x7e]+$/);
       // S3 takes 2 KiB of all metadata of an object.

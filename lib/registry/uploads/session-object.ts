@@ -1,0 +1,87 @@
+import { RegistryError } from '../../protocol/errors.ts';
+import { isRepositoryName, type RepositoryName } from '../../protocol/names.ts';
+import { parseUploadKey } from '../layout.ts';
+import type { HashState } from './content-hash.ts';
+import type { Multipart } from './part-writer.ts';
+
+/*
+ * The session object of an upload: a line of JSON, the description, and then the bytes of the tail.
+ */
+
+/** Bytes of a description at most: 10,000 parts of some 200 bytes. */
+export const maxDescription = 4 * 1024 * 1024;
+
+/**
+ * An upload under way: all there is to know to go on with it, in one object, so that state and bytes never disagree and
+ * any process can take the next request.
+ */
+export interface Session {
+  readonly id: string;
+  readonly repository: RepositoryName;
+  readonly startedAt: Date;
+  /** Bytes received. */
+  readonly offset: number;
+  readonly hash: HashState;
+  /** Where the bytes are that fill a part; undefined while all of them are in the tail. */
+  readonly multipart: Multipart | undefined;
+  /** The bytes after the last part, fewer than a store's smallest part. */
+  readonly tail: Buffer;
+  /** Of the session object when it was loaded. */
+  readonly etag: string | undefined;
+}
+
+/** A session without what its object holds beside the description. */
+export interface Description extends Omit<Session, 'id' | 'tail' | 'etag'> {
+  readonly version: number;
+}
+
+/** @returns the bytes of the session object */
+export function encodeSession({ repository, startedAt, offset, hash, multipart, tail }: Session): Buffer {
+  // Who knows of no parts that are apart would leave them out.
+  const version = multipart?.parts.some(({ key }) => key !== undefined) === true ? 2 : 1;
+  const description = { version, repository, startedAt, offset, hash, multipart };
+  return Buffer.concat([Buffer.from(`${JSON.stringify(description)}\n`), tail]);
+}
+
+/**
+ * @throws RegistryError BLOB_UPLOAD_UNKNOWN for one of a later version
+ * @throws Error for one that is damaged
+ */
+export function decodeSession(id: string, bytes: Buffer, etag: string): Session {
+  const end = bytes.indexOf('\n');
+  const description = parseDescription(id, bytes.toString('utf8', 0, end));
+  if (description === undefined) throw new Error(`the session of the upload ${id} is damaged`);
+  const { version, ...session } = description;
+  if (version !== 1 && version !== 2) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
+  return { id, ...session, tail: bytes.subarray(end + 1), etag };
+}
+
+/**
+ * Reads the description of a session, of any version.
+ * @param line of the session object, the first
+ * @returns undefined where it is damaged
+ */
+export function parseDescription(id: string, line: string): Description | undefined {
+  try {
+    const description = JSON.parse(line) as Readonly<Record<string, unknown>>;
+    const { repository, offset, startedAt, multipart } = description;
+    if (typeof repository !== 'string' || !isRepositoryName(repository) || typeof offset !== 'number')
+      return undefined;
+    if (multipart !== undefined && !isOfUpload(id, multipart)) return undefined;
+    return {
+      ...(description as unknown as Description),
+      startedAt: new Date(startedAt as string),
+      multipart,
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whatever is written in a session, nothing but the upload's own bytes goes with it. */
+function isOfUpload(id: string, value: unknown): value is Multipart {
+  const { key, uploadId } = value as Readonly<Record<string, unknown>>;
+  if (typeof key !== 'string' || typeof uploadId !== 'string') return false;
+  const parsed = parseUploadKey(key);
+  return parsed?.id === id && parsed.kind === 'data';
+}
