@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { sweep } from '../../lib/registry/uploads/sweep.ts';
+import { sweep } from '../../lib/registry/uploads/purge.ts';
 import {
   Client,
   contentRange,
