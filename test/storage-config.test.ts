@@ -447,10 +447,10 @@ describe('the store', () => {
     ['REGISTRY_STORAGE_S3_OBJECTACL', /bucket policy, and remove it$/],
     ['REGISTRY_STORAGE_S3_USERAGENT', /not supported; remove it$/],
     ['REGISTRY_STORAGE_S3_LOGLEVEL', /not supported; remove it$/],
-    ['REGISTRY_STORAGE_S3_BUCKETS', /no such setting; the README lists all of them$/],
-    ['REGISTRY_STORAGE_S3_', /no such setting; the README lists all of them$/],
-    ['REGISTRY_STORAGE_S3_SECRET_KEY', /no such setting; the README lists all of them$/],
-    ['REGISTRY_STORAGE_GCS_BUCKET', /no such setting; the README lists all of them$/],
+    ['REGISTRY_STORAGE_S3_BUCKETS', /no such setting; docs\/configuration\.md lists all of them$/],
+    ['REGISTRY_STORAGE_S3_', /no such setting; docs\/configuration\.md lists all of them$/],
+    ['REGISTRY_STORAGE_S3_SECRET_KEY', /no such setting; docs\/configuration\.md lists all of them$/],
+    ['REGISTRY_STORAGE_GCS_BUCKET', /no such setting; docs\/configuration\.md lists all of them$/],
   ] as const)
     it(`refuses ${name} and says why`, () => {
       const [fault = '', ...others] = faultsOf({ ...onAws, [name]: 'the value' });

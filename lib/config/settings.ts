@@ -139,7 +139,9 @@ export class Settings {
     for (const name of Object.keys(this.#environment)) {
       if (!ours.test(name) || this.#known.has(name) || this.#isServiceLink(name)) continue;
       if (this.text(name) === undefined) continue;
-      this.fault(`${name}: ${reasonAgainst(name) ?? 'no such setting; the README lists all of them'}`);
+      this.fault(
+        `${name}: ${reasonAgainst(name) ?? 'no such setting; docs/configuration.md lists all of them'}`,
+      );
     }
     if (this.#faults.length > 0) throw new ConfigError(this.#faults);
   }

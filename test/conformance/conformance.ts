@@ -1,6 +1,6 @@
 /**
  * `npm run conformance -- [--only folder|swift|scs|start]… [--write]`: runs the official OCI distribution conformance suite
- * against the registry in all its forms, and compares what it finds with the README, or writes it there.
+ * against the registry in all its forms, and compares what it finds with docs/conformance.md, or writes it there.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -10,13 +10,14 @@ import { parsed } from './command-line.ts';
 import { messageOf } from './messages.ts';
 import { readOptions, usage, type Options } from './options.ts';
 import { problemsText, type NamedRun } from './problems.ts';
-import { withResults } from './readme.ts';
 import { registryKinds, type RegistryKind } from './registries.ts';
 import { ReportsFolder } from './reports.ts';
+import { withResults } from './results-page.ts';
 import { installSuite, specVersions, type Suite } from './suite.ts';
 import { allConform, hasAllRuns, textTable, type Column, type Run } from './table.ts';
 
-const readmeFile = resolve(import.meta.dirname, '../../README.md');
+const pageName = 'docs/conformance.md';
+const pageFile = resolve(import.meta.dirname, '../..', pageName);
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -54,7 +55,7 @@ async function conformance(suite: Suite, { only, write }: Options): Promise<bool
   }
   if (only !== undefined) return conform;
   const isWhole = columns.length === registryKinds.length && columns.every(hasAllRuns);
-  const isRight = isWhole ? intoReadme(columns, write) : leaveReadme(write);
+  const isRight = isWhole ? intoPage(columns, write) : leavePage(write);
   return conform && isRight;
 }
 
@@ -90,24 +91,24 @@ function namedRuns({ kind, runs }: Column): NamedRun[] {
   return runs.map(({ version, results }) => ({ name: `${kind.title} ${version}`, results }));
 }
 
-/** Writes the results, or compares them. Returns whether the README has them now. */
-function intoReadme(columns: readonly Column[], write: boolean): boolean {
-  const readme = readFileSync(readmeFile, 'utf8');
-  const wanted = withResults(readme, columns);
-  if (wanted === readme) return true;
+/** Writes the results, or compares them. Returns whether the page has them now. */
+function intoPage(columns: readonly Column[], write: boolean): boolean {
+  const page = readFileSync(pageFile, 'utf8');
+  const wanted = withResults(page, columns);
+  if (wanted === page) return true;
   if (!write) {
-    console.error('README.md has other results; npm run conformance -- --write puts these there');
+    console.error(`${pageName} has other results; npm run conformance -- --write puts these there`);
     return false;
   }
-  writeFileSync(readmeFile, wanted);
-  console.log('The results are in README.md.');
+  writeFileSync(pageFile, wanted);
+  console.log(`The results are in ${pageName}.`);
   return true;
 }
 
 /** Returns whether that is what was asked for. */
-function leaveReadme(write: boolean): boolean {
+function leavePage(write: boolean): boolean {
   console.log(
-    `README.md was not ${write ? 'written' : 'compared'}: that takes the results of all registries.`,
+    `${pageName} was not ${write ? 'written' : 'compared'}: that takes the results of all registries.`,
   );
   return !write;
 }

@@ -6,17 +6,17 @@ import { registryNames, type RegistryName } from './registries.ts';
 export interface Options {
   /** The registries to run against; all of them when none is named. */
   readonly only: readonly RegistryName[] | undefined;
-  /** Whether the results go into README.md, and are not just compared with it. */
+  /** Whether the results go into docs/conformance.md, and are not just compared with it. */
   readonly write: boolean;
 }
 
 export const usage = `Usage: npm run conformance -- [--only ${registryNames.join('|')}]… [--write]
 
 Runs the official OCI distribution conformance suite, versions 1.1 and dev, against npm run serve on a folder,
-on Swift's S3 API and on the SCS of the tests, and against npm start. The results must be those in README.md.
+on Swift's S3 API and on the SCS of the tests, and against npm start. The results must be those in docs/conformance.md.
 
-  --only name  runs against this registry only (repeatable), and leaves README.md alone
-  --write      puts the results into README.md
+  --only name  runs against this registry only (repeatable), and leaves docs/conformance.md alone
+  --write      puts the results into docs/conformance.md
   --help       prints this`;
 
 /** Reads the command line. Throws with what is wrong with it. */

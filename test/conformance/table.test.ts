@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { problemsText } from './problems.ts';
-import { withResults } from './readme.ts';
+import { withResults } from './results-page.ts';
 import type { Counts, Results, Verdict } from './results.ts';
 import { suiteVersion } from './suite.ts';
 import { allConform, markdownTable, textTable, type Column } from './table.ts';
@@ -81,19 +81,19 @@ describe('the tests that did not pass', () => {
   });
 });
 
-describe('the results in the README', () => {
+describe('the page of results', () => {
   const begin = '<!-- conformance:begin -->';
   const end = '<!-- conformance:end -->';
 
   it('are between the markers, and stay when they are the same', () => {
-    const readme = withResults(`# Title\n\n${begin}\nformer\n\nformer\n${end}\n\nmore\n`, good);
-    assert.ok(readme.startsWith(`# Title\n\n${begin}\n![OCI conformance](`));
-    assert.ok(readme.endsWith(`\n${end}\n\nmore\n`));
-    assert.ok(!readme.includes('former'));
-    assert.ok(readme.includes(`\n\n${markdownTable(good)}\n\n`));
-    assert.ok(readme.includes(suiteVersion));
-    assert.equal(withResults(readme, good), readme);
-    assert.notEqual(withResults(readme, bad), readme);
+    const page = withResults(`# Title\n\n${begin}\nformer\n\nformer\n${end}\n\nmore\n`, good);
+    assert.ok(page.startsWith(`# Title\n\n${begin}\n![OCI conformance](`));
+    assert.ok(page.endsWith(`\n${end}\n\nmore\n`));
+    assert.ok(!page.includes('former'));
+    assert.ok(page.includes(`\n\n${markdownTable(good)}\n\n`));
+    assert.ok(page.includes(suiteVersion));
+    assert.equal(withResults(page, good), page);
+    assert.notEqual(withResults(page, bad), page);
     assert.equal(withResults(`${begin}\n${end}`, good), withResults(`${begin}\nformer\n${end}`, good));
   });
 

@@ -5,12 +5,12 @@ import { allConform, countsText, markdownTable, type Column } from './table.ts';
 const BEGIN = '<!-- conformance:begin -->';
 const END = '<!-- conformance:end -->';
 
-/** The README with these results in the place for them. Throws where it has none. */
-export function withResults(readme: string, columns: readonly Column[]): string {
-  const begin = markerLine(readme, BEGIN);
-  const end = markerLine(readme, END);
-  if (end < begin) throw new Error(`README.md has ${END} before ${BEGIN}`);
-  return `${readme.slice(0, begin + BEGIN.length)}\n${resultsMarkdown(columns)}\n${readme.slice(end)}`;
+/** The page with these results in the place for them. Throws where it has none. */
+export function withResults(page: string, columns: readonly Column[]): string {
+  const begin = markerLine(page, BEGIN);
+  const end = markerLine(page, END);
+  if (end < begin) throw new Error(`the page has ${END} before ${BEGIN}`);
+  return `${page.slice(0, begin + BEGIN.length)}\n${resultsMarkdown(columns)}\n${page.slice(end)}`;
 }
 
 /** A badge, the table, and what was run. */
@@ -41,9 +41,9 @@ function badgePart(text: string): string {
 }
 
 /** Where the one line begins that is this marker. */
-function markerLine(readme: string, marker: string): number {
-  const [line, ...more] = readme.matchAll(new RegExp(`^${marker}$`, 'gm'));
-  if (line === undefined) throw new Error(`README.md has no line ${marker}, where the results go`);
-  if (more.length > 0) throw new Error(`README.md has several lines ${marker}, so the results have no place`);
+function markerLine(page: string, marker: string): number {
+  const [line, ...more] = page.matchAll(new RegExp(`^${marker}$`, 'gm'));
+  if (line === undefined) throw new Error(`the page has no line ${marker}, where the results go`);
+  if (more.length > 0) throw new Error(`the page has several lines ${marker}, so the results have no place`);
   return line.index;
 }
