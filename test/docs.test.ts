@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { describe, it } from 'node:test';
+import { ConfigError, loadConfig } from '../lib/config/config.ts';
+import { anchorsOf, linksIn, settingsIn, withoutCode } from './docs.ts';
+
+const root = resolve(import.meta.dirname, '..');
+const pages = globSync('{*.md,.github/**/*.md,docs/**/*.md,test/fixtures/*.md}', { cwd: root }).sort();
+const textOf = (page: string) => readFileSync(join(root, page), 'utf8');
+
+const settingsPage = 'docs/configuration.md';
+const migrationPage = 'docs/migrating.md';
+
+describe('the documentation', () => {
+  it('has a README of at most 150 lines', () => {
+    assert.ok(textOf('README.md').trimEnd().split('\n').length <= 150);
+  });
+
+  it('has no link to a file or heading that does not exist', () => {
+    const dead = pages.flatMap((page) =>
+      linksIn(textOf(page))
+        .filter((link) => !leadsSomewhere(page, link))
+        .map((link) => `${page}: ${link}`),
+    );
+    assert.deepEqual(dead, []);
+  });
+
+  it('has no page in docs/ that no other page links to', () => {
+    const linked = new Set(
+      pages.flatMap((page) => linksIn(textOf(page)).map((link) => targetOf(page, link).path)),
+    );
+    const orphans = pages.filter((page) => page.startsWith('docs/') && !linked.has(join(root, page)));
+    assert.deepEqual(orphans, []);
+  });
+
+  it('names no source file or folder that does not exist', () => {
+    const named = pages.flatMap((page) =>
+      [...textOf(page).matchAll(/`((?:functions|lib|infra|test|docs)\/[\w./-]*)`/g)].map(
+        ([, path = '']) => `${page}: ${path}`,
+      ),
+    );
+    assert.ok(named.length > 10);
+    // The changelog tells of what was.
+    const missing = named.filter((one) => !existsSync(join(root, one.split(': ')[1] ?? '')));
+    assert.deepEqual(
+      missing.filter((one) => !one.startsWith('CHANGELOG.md')),
+      [],
+    );
+  });
+
+  it('names no npm script that does not exist', () => {
+    const { scripts } = JSON.parse(textOf('package.json')) as { scripts: Record<string, string> };
+    const named = pages.flatMap((page) => [...textOf(page).matchAll(/\bnpm run ([a-z][\w:-]*)/g)]);
+    const unknown = named.map(([, script = '']) => script).filter((script) => !(script in scripts));
+    assert.deepEqual(unknown, []);
+  });
+});
+
+describe('the settings in the documentation', () => {
+  const known = knownSettings();
+  const rows = tableOf(textOf(settingsPage), '## All settings');
+
+  it('have a row for each that the code reads, and no other', () => {
+    assert.ok(known.size > 40);
+    // PORT is npm start's own.
+    assert.deepEqual([...rows].sort(), [...known, 'PORT'].sort());
+  });
+
+  it('are known to the code, or refused by it where that is said', () => {
+    const said = new Set(tableOf(textOf(settingsPage), '## Settings of distribution that are refused'));
+    for (const name of settingsIn(sectionOf(textOf(migrationPage), '### Variables of the original')))
+      said.add(name);
+    const invented = pages.flatMap((page) =>
+      settingsIn(textOf(page))
+        .filter((name) => !isKnown(known, name) && !said.has(name))
+        .map((name) => `${page}: ${name}`),
+    );
+    assert.deepEqual(invented, []);
+    for (const name of said)
+      assert.throws(
+        () => {
+          load({ [name.replace(/_$/, '_X')]: 'value' });
+        },
+        ConfigError,
+        name,
+      );
+  });
+});
+
+describe('what reads the documentation', () => {
+  it('finds the links of a page, and none in code', () => {
+    const page =
+      'A [link](a.md#b) and `[no](c.md)`.\n\n```sh\n[no](d.md)\n```\n[site](https://example.com) [e]( f.md )';
+    assert.deepEqual(linksIn(page), ['a.md#b', 'f.md']);
+  });
+
+  it('names headings as GitHub does', () => {
+    const page = '# `A b`, c!\n## Two  words\n## A-b_c\n## Same\n## Same\n```\n# no heading\n```\n';
+    assert.deepEqual(anchorsOf(page), ['a-b-c', 'two--words', 'a-b_c', 'same', 'same-1']);
+  });
+
+  it('finds names of settings, and the beginnings of such', () => {
+    const text = '`REGISTRY_HTTP_ADDR=:5000` `REGISTRY_STORAGE_S3_…` `REGISTRY_*` SEARCH_BACKEND*';
+    assert.deepEqual(settingsIn(text), ['REGISTRY_HTTP_ADDR', 'REGISTRY_STORAGE_S3_', 'SEARCH_BACKEND']);
+  });
+});
+
+/** Absolute path of a link's file, and its anchor. */
+function targetOf(page: string, link: string): { path: string; anchor: string | undefined } {
+  const [file = '', anchor] = link.split('#');
+  return { path: file === '' ? join(root, page) : resolve(root, dirname(page), file), anchor };
+}
+
+function leadsSomewhere(page: string, link: string): boolean {
+  const { path, anchor } = targetOf(page, link);
+  if (!existsSync(path) || relative(root, path).startsWith('..')) return false;
+  return anchor === undefined || anchorsOf(readFileSync(path, 'utf8')).includes(anchor);
+}
+
+/** All names that the code asks an environment for, with every store and list configured. */
+function knownSettings(): Set<string> {
+  const names = new Set<string>();
+  const load = (environment: Record<string, string>) => {
+    const recording = new Proxy(environment, {
+      get: (target, name) => {
+        if (typeof name === 'string' && /^(REGISTRY|SEARCH_BACKEND)/.test(name)) names.add(name);
+        return Reflect.get(target, name) as unknown;
+      },
+    });
+    try {
+      loadConfig('server', recording);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+    }
+  };
+  load({ REGISTRY_STORAGE_S3_BUCKET: 'images', REGISTRY_STORAGE_SCS_BUCKET: 'images' });
+  return names;
+}
+
+function load(environment: Record<string, string>): void {
+  loadConfig('server', environment);
+}
+
+/** A name that ends with an underscore is the beginning of several. */
+function isKnown(known: ReadonlySet<string>, name: string): boolean {
+  return known.has(name) || (name.endsWith('_') && [...known].some((one) => one.startsWith(name)));
+}
+
+/** What follows a heading, up to the next one. */
+function sectionOf(page: string, heading: string): string {
+  const start = page.indexOf(`\n${heading}`);
+  assert.ok(start >= 0, `there is no heading ${heading}`);
+  const rest = page.slice(start + 1 + heading.length);
+  const end = withoutCode(rest).search(/\n#/);
+  return end < 0 ? rest : rest.slice(0, end);
+}
+
+/** The names in the first column of the table below a heading. */
+function tableOf(page: string, heading: string): string[] {
+  return [...sectionOf(page, heading).matchAll(/^\| `([A-Z][A-Z0-9_]*)/gm)].map(([, name = '']) => name);
+}
