@@ -2,7 +2,7 @@ import type { Config, Program } from './config/config.ts';
 import type { Services } from './http/services.ts';
 import { BufferPool } from './registry/uploads/buffer-pool.ts';
 import { UrlSigner } from './registry/url-signer.ts';
-import { ConcurrencyLimit } from './registry/concurrency-limit.ts';
+import { ConcurrencyLimit } from './concurrency/concurrency-limit.ts';
 import { probeKey } from './registry/layout.ts';
 import { createRegistry, type Registry } from './registry/registry.ts';
 import type { BucketConfig, StorageConfig } from './config/storage.ts';

@@ -5,7 +5,7 @@ import { parseTarget, type Group, type Target } from '../protocol/routes.ts';
 import { Deadline } from '../storage/deadline.ts';
 import { StoreUnavailable } from '../storage/store.ts';
 import { contentLength } from './body.ts';
-import { inTime } from './in-time.ts';
+import { withTimeout } from '../concurrency/with-timeout.ts';
 import { limitLargeAnswers } from './large-answers.ts';
 import { logRequests } from '../logging.ts';
 import { requestTarget } from './request-target.ts';
@@ -173,7 +173,7 @@ async function callOperation<G extends Group>(
  */
 async function answered(work: () => Promise<void>, milliseconds: number): Promise<void> {
   const deadline = new Deadline(milliseconds);
-  await inTime(deadline.during(work), milliseconds, () => {
+  await withTimeout(deadline.during(work), milliseconds, () => {
     deadline.end();
     return tooSlow();
   });

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { once } from 'node:events';
 import { RegistryError } from '../protocol/errors.ts';
-import { inTime } from './in-time.ts';
+import { withTimeout } from '../concurrency/with-timeout.ts';
 import type { Limits } from './limits.ts';
 
 /** Bytes a request announces for its body, if it does. Koa's own reading of it ends at 2 GiB. */
@@ -20,7 +20,8 @@ export async function hasBody(request: IncomingMessage, { within }: Limits['pace
   if (request.headers['transfer-encoding'] === undefined) return false;
   if (request.readableLength > 0) return true;
   // One that is all there and empty never becomes readable, it only ends.
-  if (!request.complete && !request.readableEnded) await inTime(once(request, 'readable'), within, tooSlow);
+  if (!request.complete && !request.readableEnded)
+    await withTimeout(once(request, 'readable'), within, tooSlow);
   return request.readableLength > 0;
 }
 
@@ -67,7 +68,7 @@ async function nextInTime<T>(coming: Promise<T>, paces: readonly Pace[]): Promis
   for (;;) {
     const left = Math.min(lookAgain, ...paces.map((pace) => pace.left));
     const began = performance.now();
-    const next = await inTime(coming, left, () => new Waited()).catch((error: unknown) => {
+    const next = await withTimeout(coming, left, () => new Waited()).catch((error: unknown) => {
       if (error instanceof Waited) return error;
       throw error;
     });

@@ -1,5 +1,5 @@
 import type { RepositoryName } from '../protocol/names.ts';
-import { inTime } from './in-time.ts';
+import { withTimeout } from '../concurrency/with-timeout.ts';
 import type { Services } from './services.ts';
 
 /**
@@ -15,7 +15,7 @@ export async function recordPush(
   });
   const late = () => new Error(`it did not answer within ${limits.record / 1000} s`);
   try {
-    await inTime(record, limits.record, late);
+    await withTimeout(record, limits.record, late);
   } catch (error) {
     log.warn(
       { err: error, name },

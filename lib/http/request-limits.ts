@@ -1,6 +1,6 @@
 import type { Context } from 'koa';
 import type { Group } from '../protocol/routes.ts';
-import { ConcurrencyLimit } from '../registry/concurrency-limit.ts';
+import { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
 import type { Limits, RequestKind } from './limits.ts';
 
 /** None for what asks for nothing, and for uploads, which see to it themselves. */

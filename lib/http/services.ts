@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { UrlSigner } from '../registry/url-signer.ts';
-import type { ConcurrencyLimit } from '../registry/concurrency-limit.ts';
+import type { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { BufferPool } from '../registry/uploads/buffer-pool.ts';
 import type { Search } from '../search/search.ts';

@@ -20,7 +20,7 @@ import {
   tagLinkSuffix,
   tagsPrefix,
 } from './layout.ts';
-import { inParallel } from './in-parallel.ts';
+import { inParallel } from '../concurrency/in-parallel.ts';
 import { exists, isDamage, readable, readablyExists, readLink, writeLink, type Link } from './links.ts';
 import { objectsBelow } from './objects-below.ts';
 import { namesInOrder, type NamePage } from './name-order.ts';

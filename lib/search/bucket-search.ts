@@ -4,7 +4,7 @@ import type { Catalog } from '../registry/catalog.ts';
 import type { NamePage } from '../registry/name-order.ts';
 import { pageOfMatches } from './matches.ts';
 import type { BucketNames, SearchBackend, SearchPage, SearchResults } from './search-backend.ts';
-import { SharedRead } from './shared-read.ts';
+import { SharedRead } from '../concurrency/shared-read.ts';
 
 /** The bucket itself as the list: nothing to set up, and never behind. A search reads all names, 1000 a request. */
 export class BucketSearch implements SearchBackend {

@@ -1,4 +1,4 @@
-import { Semaphore } from './semaphore.ts';
+import { Semaphore } from '../concurrency/semaphore.ts';
 import { StoreUnavailable } from './store.ts';
 
 /** Bodies of large objects that come from a bucket at once, below the connections there may be: other requests need some. */

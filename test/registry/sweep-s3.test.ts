@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { inParallel } from '../../lib/registry/in-parallel.ts';
+import { inParallel } from '../../lib/concurrency/in-parallel.ts';
 import { uploadData, uploadsPrefix } from '../../lib/registry/layout.ts';
 import { sweep, type Swept } from '../../lib/registry/uploads/purge.ts';
 import type { S3Store } from '../../lib/storage/s3/store.ts';

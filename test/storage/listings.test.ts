@@ -6,7 +6,7 @@ import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { parseTag } from '../../lib/protocol/tags.ts';
 import type { Page } from '../../lib/protocol/pages.ts';
 import { Catalog } from '../../lib/registry/catalog.ts';
-import { inParallel } from '../../lib/registry/in-parallel.ts';
+import { inParallel } from '../../lib/concurrency/in-parallel.ts';
 import {
   layerLink,
   repositoriesPrefix,

@@ -15,14 +15,14 @@ import type { ObjectStore } from '../../storage/store.ts';
 import type { Blobs } from '../blobs.ts';
 import { digestOf } from '../uploads/content-hash.ts';
 import { blobData, revisionLink } from '../layout.ts';
-import { ConcurrencyLimit } from '../concurrency-limit.ts';
-import { inParallel } from '../in-parallel.ts';
+import { ConcurrencyLimit } from '../../concurrency/concurrency-limit.ts';
+import { inParallel } from '../../concurrency/in-parallel.ts';
 import { exists, writeLink } from '../links.ts';
 import { loadManifest, ManifestCache, StoredManifest } from './cache.ts';
 import type { Referrers } from './referrers.ts';
 import { isRequired, type RequiredPlatforms } from './required-platforms.ts';
 import { readSigned } from './signatures.ts';
-import { SingleFlight } from '../single-flight.ts';
+import { SingleFlight } from '../../concurrency/single-flight.ts';
 import type { Tags } from '../tags.ts';
 import type { Tag } from '../../protocol/tags.ts';
 

@@ -22,11 +22,11 @@ import {
   subjectPrefix,
   tagLink,
 } from '../layout.ts';
-import { inParallel } from '../in-parallel.ts';
+import { inParallel } from '../../concurrency/in-parallel.ts';
 import { isDamage, readable, readablyExists } from '../links.ts';
 import { loadManifest, maxStoredSize } from './cache.ts';
 import { objectsBelow } from '../objects-below.ts';
-import { SingleFlight } from '../single-flight.ts';
+import { SingleFlight } from '../../concurrency/single-flight.ts';
 import type { Tags } from '../tags.ts';
 import { UnsavedReferrers, type Scan } from './unsaved-referrers.ts';
 

@@ -1,6 +1,6 @@
 import type { RepositoryName } from '../../protocol/names.ts';
 import { InvalidKey, type OnDamaged } from '../../storage/store.ts';
-import { inParallel } from '../in-parallel.ts';
+import { inParallel } from '../../concurrency/in-parallel.ts';
 import { referrersPrefix } from '../layout.ts';
 import { isDamage } from '../links.ts';
 import type { Repaired } from './referrers.ts';

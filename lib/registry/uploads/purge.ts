@@ -8,7 +8,7 @@ import {
   type ObjectStore,
 } from '../../storage/store.ts';
 import { blobsPrefix, isBlobData, parseUploadKey, uploadSession, uploadsPrefix } from '../layout.ts';
-import { inParallel } from '../in-parallel.ts';
+import { inParallel } from '../../concurrency/in-parallel.ts';
 import { objectsBelow } from '../objects-below.ts';
 import { maxDescription, parseDescription, type Description } from './session-object.ts';
 

@@ -8,7 +8,7 @@ import { algorithmOf, resumableHash, streamHash, type ContentHash } from './cont
 import { blobData, uploadData } from '../layout.ts';
 import { exists } from '../links.ts';
 import { BufferPool, type Claim } from './buffer-pool.ts';
-import { ConcurrencyLimit } from '../concurrency-limit.ts';
+import { ConcurrencyLimit } from '../../concurrency/concurrency-limit.ts';
 import { PartWriter, unclaimedBytes } from './part-writer.ts';
 import {
   assertDigest,

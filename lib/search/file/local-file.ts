@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RegistryError } from '../../protocol/errors.ts';
 import { isRepositoryName, type RepositoryName } from '../../protocol/names.ts';
 import type { Page } from '../../protocol/pages.ts';
-import { inParallel } from '../../registry/in-parallel.ts';
+import { inParallel } from '../../concurrency/in-parallel.ts';
 import type { NamePage } from '../../registry/name-order.ts';
 import { assertInTime } from '../../storage/deadline.ts';
 import { hasCode, ignoring } from '../../storage/file-errors.ts';
@@ -14,7 +14,7 @@ import { FileLock, LockError } from './lock.ts';
 import { firstAfter, isSame, ListFile, ownerless, type NameList } from './list-file.ts';
 import { pageOfMatches } from '../matches.ts';
 import type { BucketNames, Reindexed, SearchBackend, SearchPage, SearchResults } from '../search-backend.ts';
-import { SharedRead } from '../shared-read.ts';
+import { SharedRead } from '../../concurrency/shared-read.ts';
 
 /** How many names the bucket is asked for at once. */
 const parallelQuestions = 16;

@@ -1,7 +1,7 @@
 import { RegistryError } from '../../protocol/errors.ts';
 import { isRepositoryName, type RepositoryName } from '../../protocol/names.ts';
 import type { Page } from '../../protocol/pages.ts';
-import { inParallel } from '../../registry/in-parallel.ts';
+import { inParallel } from '../../concurrency/in-parallel.ts';
 import type { NamePage } from '../../registry/name-order.ts';
 import { MysqlConnections, type Execute } from './connections.ts';
 import type { MysqlConfig } from './dsn.ts';

@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 
 import type { MemoryBudget } from '../memory-budget.ts';
-import { Semaphore } from '../semaphore.ts';
+import { Semaphore } from '../../concurrency/semaphore.ts';
 import { ReadSize } from '../read-ahead.ts';
 import { StoreUnavailable } from '../store.ts';
 

@@ -119,9 +119,12 @@ export class Connection {
     const end = began + (within === undefined ? answerInAll : within * attempts);
     for (let count = 1; ; count++) {
       try {
-        return await inTime(Math.min(within ?? answerWithin, end - performance.now()), async (signal) => {
-          return await attempt(this.#orGivenUp(signal));
-        });
+        return await withTimeout(
+          Math.min(within ?? answerWithin, end - performance.now()),
+          async (signal) => {
+            return await attempt(this.#orGivenUp(signal));
+          },
+        );
       } catch (cause) {
         const error = cause instanceof ScsError ? cause : unansweredError(cause);
         error.attempts = count;
@@ -189,7 +192,7 @@ export class Connection {
 }
 
 /** @param within milliseconds; what `attempt` has begun to read after it has resolved is not bound by them */
-async function inTime<T>(within: number, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
+async function withTimeout<T>(within: number, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const deadline = new AbortController();
   const timer = setTimeout(
     () => {

@@ -1,5 +1,5 @@
 import { RegistryError } from '../protocol/errors.ts';
-import { Semaphore } from '../storage/semaphore.ts';
+import { Semaphore } from './semaphore.ts';
 
 export interface QueueLimits {
   /** How many may wait. */

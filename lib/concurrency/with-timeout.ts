@@ -2,7 +2,11 @@
  * What is coming, unless it takes too long: then it goes on, and is not heard any more.
  * @param late the error that it is then
  */
-export async function inTime<T>(coming: Promise<T>, milliseconds: number, late: () => Error): Promise<T> {
+export async function withTimeout<T>(
+  coming: Promise<T>,
+  milliseconds: number,
+  late: () => Error,
+): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const end = new Promise<never>((_, reject) => {
     timer = setTimeout(
