@@ -10,7 +10,7 @@ import {
   type ManifestFields,
   type Platform,
 } from './manifest-fields.ts';
-import { signedManifestType } from './signed-manifests.ts';
+import { signedManifestType } from './schema1.ts';
 
 /** Bytes of the largest manifest taken (OCI Distribution Spec, "Pushing Manifests": support at least 4 megabytes). */
 export const maxManifestSize = 4 * 1024 * 1024;

@@ -7,7 +7,7 @@ import { parseDigest } from '../../lib/protocol/digests.ts';
 import { RegistryError } from '../../lib/protocol/errors.ts';
 import { defaultChild, parseManifest, storedMediaType } from '../../lib/protocol/manifests.ts';
 import { readDescriptor, readIndexed, readReferrer } from '../../lib/protocol/referrers.ts';
-import { withSignatures } from '../../lib/protocol/signed-manifests.ts';
+import { withSignatures } from '../../lib/protocol/schema1.ts';
 import { hostileManifests } from '../protocol/hostile-manifests.ts';
 
 const [megabytes = '4', ...chosen] = process.argv.slice(2);

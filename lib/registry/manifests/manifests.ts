@@ -6,7 +6,7 @@ import {
 } from '../../protocol/conditions.ts';
 import { canonicalAlgorithm, digestParts, type Algorithm, type Digest } from '../../protocol/digests.ts';
 import { RegistryError } from '../../protocol/errors.ts';
-import { signedManifestType } from '../../protocol/signed-manifests.ts';
+import { signedManifestType } from '../../protocol/schema1.ts';
 import { parseManifest, unsignedManifestType, type Child, type Manifest } from '../../protocol/manifests.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
 import { anything, type Accept } from '../../protocol/negotiation.ts';
@@ -21,7 +21,7 @@ import { exists, writeLink } from '../links.ts';
 import { loadManifest, ManifestCache, StoredManifest } from './cache.ts';
 import type { Referrers } from './referrers.ts';
 import { isRequired, type RequiredPlatforms } from './required-platforms.ts';
-import { readSigned } from './signatures.ts';
+import { readSigned } from './schema1-signatures.ts';
 import { SingleFlight } from '../../concurrency/single-flight.ts';
 import type { Tags } from '../tags.ts';
 import type { Tag } from '../../protocol/tags.ts';

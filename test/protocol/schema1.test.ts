@@ -4,7 +4,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { signedManifestType, withSignatures } from '../../lib/protocol/signed-manifests.ts';
+import { signedManifestType, withSignatures } from '../../lib/protocol/schema1.ts';
 import { temporaryFolder } from '../servers/folder.ts';
 
 const fixtures = join(import.meta.dirname, '../fixtures');

@@ -1,6 +1,6 @@
 import { digestParts, type Digest } from '../../protocol/digests.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
-import { withSignatures } from '../../protocol/signed-manifests.ts';
+import { withSignatures } from '../../protocol/schema1.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 import { digestOf } from '../uploads/content-hash.ts';
 import { blobData, signaturesPrefix } from '../layout.ts';
