@@ -13,11 +13,11 @@ const settingsPage = 'docs/configuration.md';
 const migrationPage = 'docs/migrating.md';
 
 describe('the documentation', () => {
-  it('has a README of at most 150 lines', () => {
+  it('keeps the README within 150 lines', () => {
     assert.ok(textOf('README.md').trimEnd().split('\n').length <= 150);
   });
 
-  it('has no link to a file or heading that does not exist', () => {
+  it('links to no file or heading that does not exist', () => {
     const dead = pages.flatMap((page) =>
       linksIn(textOf(page))
         .filter((link) => !leadsSomewhere(page, link))
@@ -26,7 +26,7 @@ describe('the documentation', () => {
     assert.deepEqual(dead, []);
   });
 
-  it('has no page in docs/ that no other page links to', () => {
+  it('links to each page in docs/', () => {
     const linked = new Set(
       pages.flatMap((page) => linksIn(textOf(page)).map((link) => targetOf(page, link).path)),
     );
@@ -57,17 +57,17 @@ describe('the documentation', () => {
   });
 });
 
-describe('the settings in the documentation', () => {
+describe('the documentation of settings', () => {
   const known = knownSettings();
   const rows = tableOf(textOf(settingsPage), '## All settings');
 
-  it('have a row for each that the code reads, and no other', () => {
+  it('has a row in docs/configuration.md for each setting that the code reads, and no other', () => {
     assert.ok(known.size > 40);
     // PORT is npm start's own.
     assert.deepEqual([...rows].sort(), [...known, 'PORT'].sort());
   });
 
-  it('are known to the code, or refused by it where that is said', () => {
+  it('names no setting that the code does not know, unless it says that the code refuses it', () => {
     const said = new Set(tableOf(textOf(settingsPage), '## Settings of distribution that are refused'));
     for (const name of settingsIn(sectionOf(textOf(migrationPage), '### Variables of the original')))
       said.add(name);
@@ -88,19 +88,19 @@ describe('the settings in the documentation', () => {
   });
 });
 
-describe('what reads the documentation', () => {
-  it('finds the links of a page, and none in code', () => {
+describe('a page of Markdown', () => {
+  it('has the links outside of its code', () => {
     const page =
       'A [link](a.md#b) and `[no](c.md)`.\n\n```sh\n[no](d.md)\n```\n[site](https://example.com) [e]( f.md )';
     assert.deepEqual(linksIn(page), ['a.md#b', 'f.md']);
   });
 
-  it('names headings as GitHub does', () => {
+  it('has the anchors of its headings that GitHub makes', () => {
     const page = '# `A b`, c!\n## Two  words\n## A-b_c\n## Same\n## Same\n```\n# no heading\n```\n';
     assert.deepEqual(anchorsOf(page), ['a-b-c', 'two--words', 'a-b_c', 'same', 'same-1']);
   });
 
-  it('finds names of settings, and the beginnings of such', () => {
+  it('has names of settings, and the beginnings of such', () => {
     const text = '`REGISTRY_HTTP_ADDR=:5000` `REGISTRY_STORAGE_S3_…` `REGISTRY_*` SEARCH_BACKEND*';
     assert.deepEqual(settingsIn(text), ['REGISTRY_HTTP_ADDR', 'REGISTRY_STORAGE_S3_', 'SEARCH_BACKEND']);
   });

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { problemsText } from './problems.ts';
 import { withResults } from './results-page.ts';
@@ -81,7 +83,7 @@ describe('the tests that did not pass', () => {
   });
 });
 
-describe('the page of results', () => {
+describe('the results on their page', () => {
   const begin = '<!-- conformance:begin -->';
   const end = '<!-- conformance:end -->';
 
@@ -95,6 +97,12 @@ describe('the page of results', () => {
     assert.equal(withResults(page, good), page);
     assert.notEqual(withResults(page, bad), page);
     assert.equal(withResults(`${begin}\n${end}`, good), withResults(`${begin}\nformer\n${end}`, good));
+  });
+
+  it('results have a place in docs/conformance.md, which names the suite that is run', () => {
+    const page = readFileSync(join(import.meta.dirname, '../../docs/conformance.md'), 'utf8');
+    assert.ok(withResults(page, good).includes(markdownTable(good)));
+    assert.ok(page.includes(suiteVersion));
   });
 
   it('have a badge with the counts of the worst run', () => {
