@@ -6,7 +6,7 @@ import { Deadline } from '../storage/deadline.ts';
 import { StoreUnavailable } from '../storage/store.ts';
 import { contentLength } from './body.ts';
 import { withTimeout } from '../concurrency/with-timeout.ts';
-import { limitLargeAnswers } from './large-answers.ts';
+import { limitLargeResponses } from './large-responses.ts';
 import { logRequests } from '../logging.ts';
 import { requestTarget } from './request-target.ts';
 import type { Services } from './services.ts';
@@ -41,7 +41,7 @@ export function createApp(groups: Groups, services: Services): Koa {
   app.use(errorAnswers(services));
   // A function's answer is collected whole anyway.
   if (services.streams)
-    app.use(limitLargeAnswers(services.answerMemory, services.limits.contendedPace.within));
+    app.use(limitLargeResponses(services.answerMemory, services.limits.contendedPace.within));
   app.use(dispatch(groups, services));
   return app;
 }

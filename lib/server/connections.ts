@@ -6,31 +6,31 @@ import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /*
- * What a server does with connections beside answering requests.
+ * How long connections live: silent and slow ones are closed, and a stop drains the rest.
  */
 
-/** Milliseconds that requests have to end after they were told to. */
+/** Milliseconds that requests have to finish after a stop begins. */
 const grace = 10 * 60_000;
 
-/** The answer of each connection that is being given, or was last. */
-export type LastAnswers = WeakMap<Duplex, ServerResponse>;
+/** The current or last response of each connection. */
+export type LastResponses = WeakMap<Duplex, ServerResponse>;
 
-export function lastAnswers(server: Server): LastAnswers {
-  const answers: LastAnswers = new WeakMap();
+export function lastResponses(server: Server): LastResponses {
+  const responses: LastResponses = new WeakMap();
   server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
-    answers.set(socket, response);
+    responses.set(socket, response);
   });
-  return answers;
+  return responses;
 }
 
 /**
- * Cuts connections that stay silent, but not while it is our turn, however long that takes: when the request is all there,
- * or bytes of it wait to be taken.
+ * Closes idle connections. A connection is not idle while the server works on its request: the request is complete, or
+ * bytes of it wait to be read.
  */
-export function cutSilent(server: Server, answers: LastAnswers, silence: number): void {
+export function cutSilent(server: Server, responses: LastResponses, silence: number): void {
   server.setTimeout(silence, (socket) => {
-    const answer = answers.get(socket);
-    if (answer === undefined || !isOurTurn(answer)) socket.destroy();
+    const response = responses.get(socket);
+    if (response === undefined || !isOurTurn(response)) socket.destroy();
   });
 }
 
@@ -39,8 +39,8 @@ function isOurTurn({ req, headersSent }: ServerResponse): boolean {
 }
 
 /**
- * Cuts connections whose clients take too little of the answers that are ready for them: those keep memory. Only time in
- * which something waits for the client counts, and none in which this process was busy.
+ * Closes connections whose clients read responses too slowly, since unread bytes stay in memory. Only time in which bytes wait
+ * for the client counts, and no time in which this process was busy.
  * @param pace the least in so many milliseconds
  */
 export function cutSlowReaders(server: Server, { bytes, within }: Limits['answerPace']): void {
@@ -68,7 +68,7 @@ export function cutSlowReaders(server: Server, { bytes, within }: Limits['answer
   });
 }
 
-/** What is being done for requests, some of whose clients have hung up: their uploads must be finished, or thrown away. */
+/** Work on requests. It goes on after a client hangs up: an upload is finished or discarded. */
 export class Works {
   readonly #underWay = new Set<Promise<void>>();
 
@@ -83,8 +83,8 @@ export class Works {
 }
 
 /**
- * Takes no new requests, on new connections or on old ones, and lets those under way finish. Node by itself would leave
- * connections open that have not sent a whole request, and answer the next request of one that has.
+ * Drains the server: it accepts no new requests on any connection and lets those in progress finish. Node alone would keep
+ * connections open that have sent part of a request, and would serve the next request of the others.
  */
 export function drainOnStop(server: Server, works: Works): () => Promise<void> {
   const underWay = new Map<Socket, number>();
@@ -99,7 +99,7 @@ export function drainOnStop(server: Server, works: Works): () => Promise<void> {
   server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
     const add = (count: number) => {
       const now = underWay.get(socket);
-      // The answer to a client that has hung up closes after its connection, of which nothing is to be kept then.
+      // A response closes after the connection of a client that hung up. Adding that again would leak it.
       if (now !== undefined) underWay.set(socket, now + count);
     };
     add(1);

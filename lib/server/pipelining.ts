@@ -3,7 +3,7 @@ import { Socket } from 'node:net';
 import { BodyEnd } from './body-end.ts';
 
 /*
- * Pipelining (RFC 9112, section 9.3.2): a client may send requests without waiting for answers. Node's parser begins with
+ * Pipelining (RFC 9112, section 9.3.2): a client may send requests without waiting for responses. Node's parser begins with
  * every request in the bytes it is given and keeps all of them in memory, and a paused socket does not hold it back. So a
  * connection's bytes are handed to it one request at a time, as long as few are unanswered.
  */
@@ -61,7 +61,7 @@ class PipelinedConnection {
   /** Node's parser. */
   readonly #parse: BytesListener;
   readonly #pause: () => Socket;
-  /** Requests that have begun and whose answers have not been handed to the network yet. */
+  /** Requests that have begun and whose responses have not been handed to the network yet. */
   #unanswered = 0;
   #last: IncomingMessage | undefined;
   /** Of the last one, whose headers end what the parser was given when it began. */
@@ -69,7 +69,7 @@ class PipelinedConnection {
   #held = nothing;
   /** What the parser was given last of headers that are not all there, as far as their end may have begun in it. */
   #before = nothing;
-  /** Whether the HTTP server wants no bytes: a body is not read, or too many answers wait for the client. */
+  /** Whether the HTTP server wants no bytes: a body is not read, or too many responses wait for the client. */
   #isPaused = false;
   #isParsing = false;
   #isDetached = false;

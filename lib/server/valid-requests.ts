@@ -2,23 +2,23 @@ import { STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } 
 import type { Duplex } from 'node:stream';
 import { dropUnread } from '../http/app.ts';
 import { RegistryError } from '../protocol/errors.ts';
-import type { LastAnswers } from './connections.ts';
+import type { LastResponses } from './connections.ts';
 
 /*
- * Which requests are valid HTTP, and the answers to those that are not, in the form of the spec. A request that two servers
- * in a row could read in two ways (request smuggling) is refused, and its connection ends with that.
+ * Rejects requests that are not valid HTTP, with errors in the form of the spec. A request that two servers in a row could
+ * read differently (request smuggling) is rejected and its connection closed.
  */
 
-/** A server's check of what comes in, before anything is done for it. */
+/** Checks each request before any work is done for it. */
 export class RequestCheck {
-  readonly #answers: LastAnswers;
+  readonly #responses: LastResponses;
   readonly #farewell: number;
-  /** Connections that end with an answer that is on its way: what follows on them is not worked on. */
+  /** Connections that close after the response in progress. Later requests on them are ignored. */
   readonly #ending = new WeakSet<Duplex>();
 
-  /** @param farewell milliseconds for a client that still sends to notice that it has been answered */
-  constructor(server: Server, answers: LastAnswers, farewell: number) {
-    this.#answers = answers;
+  /** @param farewell milliseconds in which a client that is still sending can read the response */
+  constructor(server: Server, responses: LastResponses, farewell: number) {
+    this.#responses = responses;
     this.#farewell = farewell;
     server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
       this.#refuseUnreadable(error, socket);
@@ -27,13 +27,13 @@ export class RequestCheck {
     server.on('connect', (_, socket) => {
       this.#refuseConnect(socket);
     });
-    // It would be answered without a body.
+    // Node's own response has no body.
     server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
       if (!this.#ending.has(request.socket)) this.#refuse(response, new RegistryError('EXPECTATION_UNKNOWN'));
     });
   }
 
-  /** @returns whether a request is to be worked on; else it is answered, or its connection is about to end */
+  /** @returns whether the request is to be handled; otherwise it was answered here, or its connection is closing */
   admits(request: IncomingMessage, response: ServerResponse): boolean {
     const { socket, headers } = request;
     if (this.#ending.has(socket)) return false;
@@ -58,34 +58,35 @@ export class RequestCheck {
     response.end(body);
   }
 
-  /** Node's own answers to what is no HTTP are not in a form that clients read. */
+  /** Node's own responses to invalid HTTP are not in the form that clients expect. */
   #refuseUnreadable({ code = '' }: NodeJS.ErrnoException, socket: Duplex): void {
-    const answer = this.#answers.get(socket);
+    const response = this.#responses.get(socket);
     // Each packet is unreadable from here on, so an end that waits for one is now.
-    if (!socket.writable || (this.#ending.has(socket) && answer?.writableFinished === true)) socket.destroy();
+    if (!socket.writable || (this.#ending.has(socket) && response?.writableFinished === true))
+      socket.destroy();
     else if (this.#ending.has(socket)) return;
-    else if (answer === undefined || answer.writableFinished || answer.req.complete)
-      this.#answerLast(socket, unreadable(code));
+    else if (response === undefined || response.writableFinished || response.req.complete)
+      this.#sendLast(socket, unreadable(code));
     // It has begun, or others come before it.
-    else if (answer.headersSent || answer.socket === null) socket.destroy();
-    else socket.end(rawAnswer(unreadable(code)));
+    else if (response.headersSent || response.socket === null) socket.destroy();
+    else socket.end(rawResponse(unreadable(code)));
     this.#ending.add(socket);
   }
 
   #refuseConnect(socket: Duplex): void {
     socket.on('error', () => undefined);
-    if (!this.#ending.has(socket)) this.#answerLast(socket, new RegistryError('REQUEST_INVALID'));
+    if (!this.#ending.has(socket)) this.#sendLast(socket, new RegistryError('REQUEST_INVALID'));
     this.#ending.add(socket);
-    // Bytes that nobody reads would make the end a reset, which takes the answer away.
+    // Unread bytes would turn the close into a reset, and the client would lose the response.
     socket.resume();
     setTimeout(() => socket.destroy(), this.#farewell).unref();
   }
 
-  /** Ends a connection with an answer, after those to what was asked before: it would be taken for one of them. */
-  #answerLast(socket: Duplex, error: RegistryError): void {
-    const before = this.#answers.get(socket);
+  /** Sends a response after those to earlier requests, so that it is not taken for one of them, and closes the connection. */
+  #sendLast(socket: Duplex, error: RegistryError): void {
+    const before = this.#responses.get(socket);
     const send = () => {
-      if (!socket.writableEnded) socket.end(rawAnswer(error));
+      if (!socket.writableEnded) socket.end(rawResponse(error));
     };
     if (before === undefined || before.writableFinished) send();
     else before.once('finish', send);
@@ -120,7 +121,7 @@ function unreadable(code: string): RegistryError {
   return new RegistryError(code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'REQUEST_LATE' : 'REQUEST_INVALID');
 }
 
-function rawAnswer({ status, body }: RegistryError): string {
+function rawResponse({ status, body }: RegistryError): string {
   return [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
     'Content-Type: application/json',

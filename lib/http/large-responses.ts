@@ -4,22 +4,22 @@ import type { Middleware } from 'koa';
 import { RegistryError } from '../protocol/errors.ts';
 import type { MemoryBudget } from '../storage/memory-budget.ts';
 
-/** Bytes of an answer that need no claim. Nearly all manifests and lists are smaller. */
+/** Bytes of a response that need no claim. Nearly all manifests and lists are smaller. */
 const small = 64 * 1024;
 
-/** Bytes of one write, so that it can be seen how much of an answer a slow client takes. */
+/** Bytes of one write, so that it can be seen how much of a response a slow client takes. */
 const sliceSize = 64 * 1024;
 
 /**
- * Limits what answers that are whole in memory take there while their clients read them.
+ * Limits what responses that are whole in memory take there while their clients read them.
  * @param within milliseconds a client has for one while others find no memory; then it is cut
- * @throws RegistryError BUSY when all such answers together have what they may
+ * @throws RegistryError BUSY when all such responses together have what they may
  */
-export function limitLargeAnswers(memory: MemoryBudget, within: number): Middleware {
+export function limitLargeResponses(memory: MemoryBudget, within: number): Middleware {
   /** When they began, in that order. */
-  const answers = new Map<ServerResponse, number>();
+  const responses = new Map<ServerResponse, number>();
   const cutLate = () => {
-    for (const [answer, since] of answers) if (performance.now() - since >= within) answer.destroy();
+    for (const [response, since] of responses) if (performance.now() - since >= within) response.destroy();
   };
   return async (ctx, next) => {
     await next();
@@ -31,11 +31,11 @@ export function limitLargeAnswers(memory: MemoryBudget, within: number): Middlew
       cutLate();
       throw new RegistryError('BUSY', 'the registry is sending as many large answers as it can; try again');
     }
-    answers.set(ctx.res, performance.now());
+    responses.set(ctx.res, performance.now());
     // With those of a stream that is piped to it they are one more than Node warns of.
     ctx.res.setMaxListeners(ctx.res.getMaxListeners() + 1);
     ctx.res.once('close', () => {
-      answers.delete(ctx.res);
+      responses.delete(ctx.res);
       memory.give(bytes.byteLength);
     });
     ctx.body = Readable.from(slices(bytes), { objectMode: false, highWaterMark: 1 });
