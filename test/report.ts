@@ -3,8 +3,6 @@ import type { TestEvent } from 'node:test/reporters';
 import { inspect } from 'node:util';
 
 type Result = Extract<TestEvent, { type: 'test:pass' | 'test:fail' }>['data'];
-type Summary = Extract<TestEvent, { type: 'test:summary' }>['data'];
-type Start = Extract<TestEvent, { type: 'test:start' }>['data'];
 /** Why node:test counts a test as failed. */
 interface TestError extends Error {
   readonly failureType?: string;
@@ -12,187 +10,130 @@ interface TestError extends Error {
   readonly exitCode?: number;
 }
 
-/** What is known of a file while its tests report, in the order they are declared. */
-interface FileState {
-  /** Names of the suites and tests that are open, outermost first. */
-  readonly names: string[];
-  /** How many of these names are printed; -1 before the file's own is. */
-  printed: number;
-  /** By nesting: whether a test there has had tests within it. */
-  readonly parents: boolean[];
-  /** What it wrote, which is shown if it fails. */
-  output: string;
-  failed: boolean;
-}
-
+/** Characters kept of what a file writes, which is shown if it fails. */
 const OUTPUT_KEPT = 64 * 1024;
 
 /** Milliseconds from which a file is one of the slow ones. */
 const SLOW = 20_000;
 
-/** Prints test results as they come, and at the end what failed, what was skipped, and the counts. */
+/** Prints test results as they come, and at the end what failed, what was skipped and why, and the counts. */
 export class Report {
-  readonly #files = new Map<string, FileState>();
-  readonly #failures: { title: string; why: string }[] = [];
-  readonly #skipped = new Map<string, number>();
+  readonly #counts = { passed: 0, failed: 0, skipped: 0 };
+  readonly #failures: string[] = [];
+  /** How many tests were skipped, by the reason. */
+  readonly #reasons = new Map<string, number>();
   /** Files that have neither come to the end of their tests nor failed. */
   readonly #unfinished = new Set<string>();
+  readonly #failedFiles = new Set<string>();
+  #files = 0;
+  readonly #outputs = new Map<string, string>();
   /** Milliseconds by file. */
   readonly #durations = new Map<string, number>();
-  #passed = 0;
-  #failed = 0;
-  #skips = 0;
+  /** Names of the suites and tests that are open, outermost first: node:test reports one file after the other. */
+  readonly #open: string[] = [];
+  /** The file and suites that the last line was printed below. */
+  #printed: readonly string[] = [];
+  /** Nesting of the start or result before: when a result comes after a deeper one, that was within it. */
+  #before = 0;
 
   /** Has these files, by their absolute paths, come to the end of their tests. */
   expect(files: readonly string[]): void {
     for (const file of files) this.#unfinished.add(file);
+    this.#files += files.length;
   }
 
-  add(event: TestEvent): void {
-    if (event.type === 'test:start') this.#start(event.data);
-    if (event.type === 'test:pass') this.#result(event.data);
-    if (event.type === 'test:fail') this.#result(event.data, event.data.details.error);
-    if (event.type === 'test:stdout' || event.type === 'test:stderr') this.#output(event.data);
-    if (event.type === 'test:diagnostic') this.#diagnostic(event.data);
-    if (event.type === 'test:summary') this.#summary(event.data);
+  add({ type, data }: TestEvent): void {
+    if (type === 'test:start') {
+      this.#open.splice(data.nesting, Infinity, data.name);
+      this.#before = data.nesting;
+    }
+    if (type === 'test:pass') this.#result(data);
+    if (type === 'test:fail') this.#result(data, data.details.error);
+    if (type === 'test:stdout' || type === 'test:stderr') this.#keep(entryOf(data), data.message);
+    // Without a file, it is one of node:test's own counts.
+    if (type === 'test:diagnostic' && data.file) this.#keep(entryOf(data), `${data.message}\n`);
+    if (type === 'test:summary' && data.file) {
+      this.#unfinished.delete(entryOf(data));
+      this.#durations.set(entryOf(data), data.duration_ms);
+    }
   }
 
   /** Prints the end of the report. Returns the exit code: no test at all is a failure too. */
   finish(): number {
-    this.#failUnfinished();
-    this.#printOutputs();
-    this.#failures.forEach(({ title, why }, index) => {
-      console.log(`\n${index + 1}) ${title}\n${indent(why, 3)}`);
-    });
-    this.#printSkipped();
-    this.#printSlowest();
-    if (this.#passed + this.#failed + this.#skips === 0) console.log('\nno test was found');
-    const skipped = this.#skips > 0 ? `, ${this.#skips} skipped` : '';
-    console.log(`\n${this.#passed} passed, ${this.#failed} failed${skipped}`);
-    return this.#failed > 0 || this.#passed + this.#skips === 0 ? 1 : 0;
-  }
-
-  #summary(summary: Summary): void {
-    const file = entryOf(summary);
-    this.#unfinished.delete(file);
-    if (file !== '') this.#durations.set(file, summary.duration_ms);
-  }
-
-  #start(start: Start): void {
-    const state = this.#file(entryOf(start));
-    const { nesting, name } = start;
-    state.names.splice(nesting, Infinity, name);
-    state.printed = Math.min(state.printed, nesting);
+    // To node:test, a file that calls process.exit(0) in the middle of its tests has passed.
+    for (const file of this.#unfinished)
+      this.#fail(file, [], 'the file has no tests, or ended in the middle of them');
+    for (const [file, output] of this.#outputs)
+      if (output.trim() && (this.#failedFiles.has(file) || this.#files === 1))
+        console.log(`\noutput of ${relativePath(file)}:\n${indent(output.trim(), 3)}`);
+    for (const [index, failure] of this.#failures.entries()) console.log(`\n${index + 1}) ${failure}`);
+    printList(
+      'skipped',
+      [...this.#reasons].map(([reason, count]) => `${count} × ${reason}`),
+    );
+    const slow = [...this.#durations].filter(([, time]) => time > SLOW).sort(([, a], [, b]) => b - a);
+    printList(
+      'slow files',
+      slow.slice(0, 20).map(([file, time]) => `${Math.round(time / 1000)} s  ${relativePath(file)}`),
+    );
+    const { passed, failed, skipped } = this.#counts;
+    const none = passed + failed + skipped === 0;
+    if (none) console.log('\nno test was found');
+    console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
+    return failed > 0 || none ? 1 : 0;
   }
 
   #result(result: Result, error?: TestError): void {
-    const state = this.#file(entryOf(result));
-    const isParent = this.#close(state, result);
-    const isFile = result.nesting === 0 && result.name === result.file;
+    const { nesting, name, skip, todo, details } = result;
+    const isParent = this.#before > nesting;
+    this.#before = nesting;
+    const isFile = nesting === 0 && name === result.file;
     // The tests within have been counted.
     if (error?.failureType === 'subtestsFailed') return;
-    if (error && result.todo === undefined) {
-      this.#fail(state, result, isFile ? whyFileFailed(error) : whyTestFailed(error));
-      return;
+    if (error && todo === undefined) {
+      this.#print(result, 'FAILED');
+      this.#fail(
+        entryOf(result),
+        this.#open.slice(0, nesting + 1),
+        isFile ? whyFileFailed(error) : whyTestFailed(error),
+      );
+    } else if (isParent || isFile) {
+      // A suite passes when its tests do, and a file without a test passes as if it were one.
+    } else if (skip !== undefined || todo !== undefined) {
+      const why = typeof todo === 'string' ? `to do: ${todo}` : skip;
+      const reason = typeof why === 'string' ? why : 'no reason given';
+      this.#counts.skipped++;
+      this.#reasons.set(reason, (this.#reasons.get(reason) ?? 0) + 1);
+      this.#print(result, 'skipped', reason);
+    } else if (details.type !== 'suite') {
+      this.#counts.passed++;
+      this.#print(result, 'ok');
     }
-    // A suite passes when its tests do, and a file without a test passes as if it were one.
-    if (isParent || isFile) return;
-    if (result.skip !== undefined || result.todo !== undefined) this.#skip(state, result);
-    else if (result.details.type !== 'suite') this.#pass(state, result);
   }
 
-  /** Returns whether tests within the test or suite have reported. */
-  #close(state: FileState, { nesting, name }: Result): boolean {
-    state.names.splice(nesting, Infinity, name);
-    const isParent = state.parents[nesting] ?? false;
-    state.parents[nesting] = false;
-    if (nesting > 0) state.parents[nesting - 1] = true;
-    return isParent;
+  #fail(file: string, names: readonly string[], why: string): void {
+    this.#counts.failed++;
+    this.#failedFiles.add(file);
+    this.#unfinished.delete(file);
+    this.#failures.push(
+      `${[relativePath(file), names.join(' > ')].filter(Boolean).join(': ')}\n${indent(why, 3)}`,
+    );
   }
 
-  #pass(state: FileState, result: Result): void {
-    this.#passed++;
-    this.#print(state, result, `ok ${result.name} (${milliseconds(result)})`);
-  }
-
-  #skip(state: FileState, result: Result): void {
-    this.#skips++;
-    const { skip, todo } = result;
-    const reason =
-      typeof skip === 'string' ? skip : typeof todo === 'string' ? `to do: ${todo}` : 'no reason given';
-    this.#skipped.set(reason, (this.#skipped.get(reason) ?? 0) + 1);
-    this.#print(state, result, `skipped ${result.name} (${reason})`);
-  }
-
-  #fail(state: FileState, result: Result, why: string): void {
-    this.#failed++;
-    state.failed = true;
-    this.#unfinished.delete(entryOf(result));
-    this.#print(state, result, `FAILED ${result.name} (${milliseconds(result)})`);
-    const names = state.names.slice(0, result.nesting + 1).join(' > ');
-    this.#failures.push({ title: `${relativePath(entryOf(result))}: ${names}`, why });
-  }
-
-  /** To node:test, a file that calls process.exit(0) in the middle of its tests has passed. */
-  #failUnfinished(): void {
-    for (const file of this.#unfinished) {
-      this.#failed++;
-      this.#file(file).failed = true;
-      this.#failures.push({
-        title: relativePath(file),
-        why: 'the file has no tests, or ended in the middle of them',
+  /** Prints a line below the names of the file and the suites it stands in. */
+  #print(result: Result, outcome: string, note = `${Math.round(result.details.duration_ms)} ms`): void {
+    const above = [relativePath(entryOf(result)), ...this.#open.slice(0, result.nesting)];
+    const from = above.findIndex((name, depth) => name !== this.#printed[depth]);
+    if (from !== -1)
+      above.slice(from).forEach((name, i) => {
+        console.log(indent(name, 2 * (from + i)));
       });
-    }
+    this.#printed = above;
+    console.log(indent(`${outcome} ${result.name} (${note})`, 2 * above.length));
   }
 
-  /** What went wrong in a file outside of its tests. Without a file, it is one of node:test's own counts. */
-  #diagnostic(diagnostic: { file?: string; message: string }): void {
-    if (diagnostic.file) this.#output({ ...diagnostic, message: `${diagnostic.message}\n` });
-  }
-
-  /** Prints a line below the names of the suites it stands in. */
-  #print(state: FileState, result: Result, line: string): void {
-    const { nesting } = result;
-    if (state.printed < 0) console.log(relativePath(entryOf(result)));
-    state.printed = Math.max(state.printed, 0);
-    for (; state.printed < nesting; state.printed++) {
-      console.log(indent(state.names[state.printed] ?? '', 2 * state.printed + 2));
-    }
-    console.log(indent(line, 2 * nesting + 2));
-  }
-
-  #output(output: { file?: string; message: string }): void {
-    const state = this.#file(entryOf(output));
-    state.output = (state.output + output.message).slice(-OUTPUT_KEPT);
-  }
-
-  #printOutputs(): void {
-    for (const [file, { failed, output }] of this.#files) {
-      const shown = failed || this.#files.size === 1;
-      if (shown && output.trim())
-        console.log(`\noutput of ${relativePath(file)}:\n${indent(output.trim(), 3)}`);
-    }
-  }
-
-  /** What is worth a look when the whole takes too long. */
-  #printSlowest(): void {
-    const slowest = [...this.#durations].sort(([, a], [, b]) => b - a).filter(([, time]) => time > SLOW);
-    if (slowest.length > 0) console.log('\nslow files:');
-    for (const [file, time] of slowest.slice(0, 20))
-      console.log(`  ${Math.round(time / 1000)} s  ${relativePath(file)}`);
-  }
-
-  #printSkipped(): void {
-    if (this.#skips > 0) console.log('\nskipped:');
-    for (const [reason, count] of this.#skipped) console.log(`  ${count} × ${reason}`);
-  }
-
-  #file(file: string): FileState {
-    const known = this.#files.get(file);
-    if (known) return known;
-    const state = { names: [], printed: -1, parents: [], output: '', failed: false };
-    this.#files.set(file, state);
-    return state;
+  #keep(file: string, text: string): void {
+    this.#outputs.set(file, ((this.#outputs.get(file) ?? '') + text).slice(-OUTPUT_KEPT));
   }
 }
 
@@ -212,12 +153,12 @@ function whyFileFailed(error: TestError): string {
   return `the file ended with exit code ${String(error.exitCode)}; see its output`;
 }
 
-function relativePath(file: string): string {
-  return relative(process.cwd(), file);
+function printList(title: string, lines: readonly string[]): void {
+  if (lines.length > 0) console.log(`\n${title}:\n${indent(lines.join('\n'), 2)}`);
 }
 
-function milliseconds({ details }: Result): string {
-  return `${Math.round(details.duration_ms)} ms`;
+function relativePath(file: string): string {
+  return relative(process.cwd(), file);
 }
 
 function indent(text: string, spaces: number): string {

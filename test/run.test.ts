@@ -127,6 +127,20 @@ describe('npm test', () => {
     assert.equal((await finish(runner([file, '--grep', 'this']))).lines.at(-1), '1 passed, 0 failed');
   });
 
+  it('tells with --coverage what part of each source ran, in the test and in processes it starts, and which did not', async () => {
+    const [tags, names] = ['tags', 'names'].map(
+      (one) => new URL(`../lib/protocol/${one}.ts`, import.meta.url),
+    );
+    const start = `execFileSync(process.execPath, [${JSON.stringify(fileURLToPath(names ?? ''))}])`;
+    const source = `import { execFileSync } from 'node:child_process'; import '${tags?.href}'; it('a', () => { ${start}; });`;
+    const { lines } = await finish(runner([await writeTest('coverage', source), '--coverage']));
+    const output = lines.join('\n');
+    for (const one of ['tags', 'names'])
+      assert.match(output, new RegExp(`[1-9][0-9.]+ .*lib/protocol/${one}.ts`));
+    assert.match(output, /never loaded:\n(.*\n)*? +lib\/protocol\/referrers\.ts/);
+    assert.equal(lines.at(-1), '1 passed, 0 failed');
+  });
+
   it('fails when it finds no test at all', async () => {
     const { code } = await finish(runner(['no/such/folder']));
     assert.equal(code, 2);

@@ -1,13 +1,15 @@
 /**
  * `npm test [file, folder or part of a path …] [-- --grep pattern]`: runs the tests and reports on them.
+ * `npm run coverage` does so with the same arguments, and says how much of the sources the tests ran.
  * The last line is `N passed, N failed[, N skipped]`; only tests count, not the suites around them.
  */
 import { existsSync, globSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { run } from 'node:test';
+import { run, type RunOptions } from 'node:test';
 import type { TestEvent } from 'node:test/reporters';
 import { parseArgs } from 'node:util';
+import { coverageOptions, printCoverage } from './coverage.ts';
 import { keepIn, keepLog } from './logs/kept.ts';
 import { Report } from './report.ts';
 import { bundlePrograms } from './servers/programs.ts';
@@ -28,7 +30,7 @@ const allLogs = resolve(import.meta.dirname, 'logs/all-logs.ts');
 process.exitCode = await main();
 
 async function main(): Promise<number> {
-  const { positionals, patterns } = readArguments();
+  const { positionals, patterns, coverage } = readArguments();
   const files = chooseFiles(positionals);
   const report = new Report();
   const signal = AbortSignal.any([interruption(), AbortSignal.timeout(RUN_TIMEOUT)]);
@@ -37,8 +39,12 @@ async function main(): Promise<number> {
   keepIn(folder);
   // Hundreds of processes are started, each of which would compile the same files.
   process.env['NODE_COMPILE_CACHE'] ??= folder;
-  await bundlePrograms(join(folder, 'programs'));
-  await runFiles(files, report, signal, patterns);
+  // Coverage is told by source, and of a bundle that is not known.
+  if (!coverage) await bundlePrograms(join(folder, 'programs'));
+  await runFiles(files, report, signal, {
+    ...(patterns && { testNamePatterns: patterns }),
+    ...(coverage && coverageOptions),
+  });
   // Only a whole run has logged all there is.
   if (positionals.length === 0 && patterns === undefined) await runFiles([allLogs], report, signal);
   rmSync(folder, { recursive: true, force: true });
@@ -49,7 +55,7 @@ async function runFiles(
   files: readonly string[],
   report: Report,
   signal: AbortSignal,
-  patterns?: readonly RegExp[],
+  options: RunOptions = {},
 ): Promise<void> {
   if (files.length === 0) return;
   report.expect(files);
@@ -59,23 +65,28 @@ async function runFiles(
     concurrency: FILES_AT_ONCE,
     execArgv: [`--test-timeout=${TEST_TIMEOUT}`],
     signal,
-    ...(patterns && { testNamePatterns: [...patterns] }),
+    ...options,
   });
   // Registries within the files themselves write there.
   const keep = keepLog();
   for await (const event of events as AsyncIterable<TestEvent>) {
     report.add(event);
+    if (event.type === 'test:coverage') printCoverage(event.data.summary);
     if (event.type === 'test:stdout' || event.type === 'test:stderr') keep(event.data.message);
   }
 }
 
-function readArguments(): { positionals: string[]; patterns: RegExp[] | undefined } {
+function readArguments(): { positionals: string[]; patterns: RegExp[] | undefined; coverage: boolean } {
   try {
     const { values, positionals } = parseArgs({
       allowPositionals: true,
-      options: { grep: { type: 'string', short: 'g', multiple: true } },
+      options: {
+        grep: { type: 'string', short: 'g', multiple: true },
+        coverage: { type: 'boolean', default: false },
+      },
     });
-    return { positionals, patterns: values.grep?.map((pattern) => new RegExp(pattern)) };
+    const patterns = values.grep?.map((pattern) => new RegExp(pattern));
+    return { positionals, patterns, coverage: values.coverage };
   } catch (error) {
     return giveUp(`${error instanceof Error ? error.message : String(error)}\n${usage}`);
   }
