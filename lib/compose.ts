@@ -4,7 +4,9 @@ import { BufferPool } from './registry/uploads/buffer-pool.ts';
 import { UrlSigner } from './registry/url-signer.ts';
 import { ConcurrencyLimit } from './concurrency/concurrency-limit.ts';
 import { probeKey } from './registry/layout.ts';
-import { createRegistry, type Registry } from './registry/registry.ts';
+import type { Registry, RegistryLister } from './registry/interface.ts';
+import { createRegistry } from './registry/registry.ts';
+import { readOnly, withoutDeletes } from './registry/wrappers/read-only.ts';
 import type { BucketConfig, StorageConfig } from './config/storage.ts';
 import { FilesystemStore } from './storage/filesystem/store.ts';
 import { MemoryBudget } from './storage/memory-budget.ts';
@@ -35,7 +37,7 @@ export async function createServices(
   };
   const onDamaged = damageLog(log);
   const store = await openStore(config.storage, { check: program !== 'functions', warn, onDamaged });
-  const registry = createRegistry(store, config);
+  const registry = restrict(createRegistry(store, config), config);
   return {
     registry,
     search: createSearch(config.search, registry),
@@ -43,7 +45,6 @@ export async function createServices(
     urls: new Urls(program, config),
     log,
     warnOfForeign: rareWarning(log, foreignSignature),
-    deleteEnabled: config.deleteEnabled,
     redirectEnabled: config.redirectEnabled,
     streams: program !== 'functions',
     chunkSize: program === 'functions' && config.dataPlane === undefined ? functionChunk : undefined,
@@ -54,6 +55,12 @@ export async function createServices(
     manifestMemory: new BufferPool({ bytes: manifestBytes, waitMs: limits.queue }),
     answerMemory: new MemoryBudget(answerBytes),
   };
+}
+
+/** The wrappers that settings ask for. */
+function restrict(registry: Registry, config: Config): Registry {
+  if (config.readOnly) return readOnly(registry);
+  return config.deleteEnabled ? registry : withoutDeletes(registry);
 }
 
 const foreignSignature =
@@ -108,12 +115,12 @@ async function openBucket(
 }
 
 /** The list of repositories that is configured. Nothing is opened before it is asked for. */
-export function createSearch(config: SearchConfig, registry: Pick<Registry, 'catalog'>): Search {
+export function createSearch(config: SearchConfig, registry: Pick<RegistryLister, 'catalog'>): Search {
   return new Search(async () => await openSearch(config, registry.catalog), registry);
 }
 
 /** The client of MySQL is loaded only where it is used. */
-async function openSearch(config: SearchConfig, catalog: Registry['catalog']): Promise<SearchBackend> {
+async function openSearch(config: SearchConfig, catalog: RegistryLister['catalog']): Promise<SearchBackend> {
   switch (config.kind) {
     case 'bucket':
       return new BucketSearch(catalog);

@@ -34,6 +34,7 @@ describe('loadConfig', () => {
     assert.deepEqual(config, {
       storage: { kind: 'filesystem', rootDirectory: resolve('.registry') },
       search: { kind: 'bucket' },
+      readOnly: false,
       deleteEnabled: true,
       redirectEnabled: true,
       secretIsOwn: true,
@@ -69,6 +70,8 @@ describe('loadConfig', () => {
       'images/../data',
       { storage: { kind: 'filesystem', rootDirectory: resolve('data') } },
     ],
+    ['REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED', 'true', { readOnly: true }],
+    ['REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED', 'false', { readOnly: false }],
     ['REGISTRY_STORAGE_DELETE_ENABLED', 'false', { deleteEnabled: false }],
     ['REGISTRY_STORAGE_DELETE_ENABLED', 'TRUE', { deleteEnabled: true }],
     ['REGISTRY_STORAGE_REDIRECT_DISABLE', 'true', { redirectEnabled: false }],

@@ -441,7 +441,7 @@ describe('the store', () => {
     ['REGISTRY_HTTP_TLS_LETSENCRYPT_EMAIL', /end TLS at the gateway or a proxy/],
     ['REGISTRY_STORAGE_CACHE_BLOBDESCRIPTOR', /nothing is cached here.*; remove it$/],
     ['REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING_ENABLED', /npm run sweep; remove it$/],
-    ['REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED', /refuse all but GET and HEAD at the gateway/],
+    ['REGISTRY_STORAGE_MAINTENANCE_READONLY', /READONLY_ENABLED=true for a read-only registry/],
     ['REGISTRY_STORAGE_S3_ACCELERATE', /accelerated endpoint in \w+_REGIONENDPOINT, .*FORCEPATHSTYLE=false$/],
     ['REGISTRY_STORAGE_S3_USEDUALSTACK', /dual-stack endpoint in REGISTRY_STORAGE_S3_REGIONENDPOINT$/],
     ['REGISTRY_STORAGE_S3_OBJECTACL', /bucket policy, and remove it$/],

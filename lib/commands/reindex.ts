@@ -6,7 +6,7 @@ import './require-node.ts';
 import { SingleBar } from 'cli-progress';
 import type { Search } from '../search/search.ts';
 import { createSearch, openStore } from '../compose.ts';
-import { loadConfig, type Config } from '../config/config.ts';
+import { assertWritable, loadConfig, type Config } from '../config/config.ts';
 import { createRegistry } from '../registry/registry.ts';
 import { repairReferrers } from '../registry/manifests/repair.ts';
 import type { Reindexed } from '../search/search-backend.ts';
@@ -26,7 +26,9 @@ await runProgram('The reindex', usage, async () => {
   return 0;
 });
 
-async function reindex({ storage, search }: Config): Promise<void> {
+async function reindex(config: Config): Promise<void> {
+  const { storage, search } = config;
+  assertWritable(config);
   assertThere(storage);
   const registry = createRegistry(await openStore(storage, { check: false, onDamaged }));
   if (search.kind === 'bucket')

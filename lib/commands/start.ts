@@ -43,7 +43,7 @@ async function main(): Promise<void> {
     dataPlane: { ...common, REGISTRY_HTTP_HOST: functionsUrl, REGISTRY_HTTP_ADDR: `${host}:${port + 1}` },
   };
   // Each plane would say so itself, but the functions only at the first push.
-  const { storage, search } = loadConfig('functions', planes.functions);
+  const { storage, search, readOnly } = loadConfig('functions', planes.functions);
   loadConfig('data-plane', planes.dataPlane);
   for (const taken of [port, port + 1]) await assertFree(taken);
   console.log('Building the functions …');
@@ -63,7 +63,7 @@ async function main(): Promise<void> {
   spawnChild('functions', await offlineArguments(port), planes.functions, 'inherit');
   await Promise.all([answers(`${functionsUrl}/v2/`, 200), answers(`${dataPlaneUrl}/v2/`, 404)]);
   greet(port, describeStorage(storage));
-  if (search.kind !== 'bucket') reindex(planes.functions);
+  if (search.kind !== 'bucket' && !readOnly) reindex(planes.functions);
 }
 
 function readPort(text: string): number {

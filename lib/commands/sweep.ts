@@ -5,7 +5,7 @@
 import './require-node.ts';
 import { parseArgs } from 'node:util';
 import { openStore } from '../compose.ts';
-import { loadConfig } from '../config/config.ts';
+import { assertWritable, loadConfig } from '../config/config.ts';
 import {
   abandonedAfter,
   leastAbandonedAfter,
@@ -41,7 +41,9 @@ await runProgram('The sweep', usage, async () => await main(readOptions(process.
 /** @returns the exit code */
 async function main({ dryRun, age }: Options): Promise<number> {
   // Its check writes an object, and the listing soon shows what is wrong.
-  const { storage } = loadConfig('maintenance');
+  const config = loadConfig('maintenance');
+  const { storage } = config;
+  if (!dryRun) assertWritable(config);
   assertThere(storage);
   const store = await openStore(storage, { check: false, onDamaged });
   console.log(`looking for abandoned uploads in ${describeStorage(storage)}`);

@@ -11,6 +11,8 @@ export { ConfigError } from './settings.ts';
 export interface Config {
   readonly storage: StorageConfig;
   readonly search: SearchConfig;
+  /** Whether nothing is written: no push, no delete, no maintenance. */
+  readonly readOnly: boolean;
   /** Whether manifests, tags and blobs may be deleted. */
   readonly deleteEnabled: boolean;
   /** Whether pulls are sent to the store itself where it can sign URLs. */
@@ -56,6 +58,7 @@ export function loadConfig(program: Program, environment: Environment = process.
   const config: Config = {
     storage: readStorage(settings, fleeting),
     search: readSearch(settings, fleeting),
+    readOnly: settings.flag('REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED', false),
     deleteEnabled: settings.flag('REGISTRY_STORAGE_DELETE_ENABLED', true),
     redirectEnabled: !settings.flag('REGISTRY_STORAGE_REDIRECT_DISABLE', false),
     ...readSecrets(settings, program),
@@ -85,6 +88,15 @@ function readSecrets(settings: Settings, program: Program): Pick<Config, 'secret
     );
   const first = secret ?? randomBytes(32).toString('hex');
   return { secrets: previous === undefined ? [first] : [first, previous], secretIsOwn: secret === undefined };
+}
+
+/** Why nothing is written to the storage in read-only mode, and what to do about it. */
+export const readOnlyReason =
+  'the registry is read-only; remove REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED to change its storage';
+
+/** For what works on the storage itself, beneath the registry. @throws Error in read-only mode */
+export function assertWritable({ readOnly }: Config): void {
+  if (readOnly) throw new Error(readOnlyReason);
 }
 
 /** What a plane cannot do is said at its start, not at the first request that needs it. */

@@ -17,7 +17,7 @@ const unsupported: Readonly<Record<string, string>> = {
   REGISTRY_HTTP_TLS_: 'this server speaks plain HTTP; end TLS at the gateway or a proxy before it',
   REGISTRY_STORAGE_CACHE_: 'nothing is cached here that would need a cache of its own; remove it',
   REGISTRY_STORAGE_MAINTENANCE_READONLY:
-    'not supported; refuse all but GET and HEAD at the gateway or a proxy, and remove it',
+    'set REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED=true for a read-only registry, and remove it',
   REGISTRY_STORAGE_MAINTENANCE_: 'abandoned uploads are removed by npm run sweep; remove it',
   REGISTRY_STORAGE_S3_ACCELERATE:
     'not supported; name the accelerated endpoint in REGISTRY_STORAGE_S3_REGIONENDPOINT, with REGISTRY_STORAGE_S3_FORCEPATHSTYLE=false',

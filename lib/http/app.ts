@@ -2,6 +2,7 @@ import Koa, { type Context, type Middleware } from 'koa';
 import { assertUntagged, type Conditions } from '../protocol/conditions.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import { parseTarget, type Group, type Target } from '../protocol/routes.ts';
+import type { Role } from '../registry/interface.ts';
 import { Deadline } from '../storage/deadline.ts';
 import { StoreUnavailable } from '../storage/store.ts';
 import { contentLength } from './body.ts';
@@ -155,6 +156,7 @@ async function callOperation<G extends Group>(
   const { ctx, limits } = call;
   const operation = find(operations, ctx.method);
   if (operation === undefined) throw methodNotAllowed(ctx, methodsOf(operations));
+  assertNotRefused(call, target.group, methodsOf(operations));
   const hasTag = target.group === 'blobs' || target.group === 'manifests';
   if (!hasTag) assertUntagged(conditionsOf(ctx), ctx.method);
   const work = async () => {
@@ -165,6 +167,27 @@ async function callOperation<G extends Group>(
   // The bytes of an upload are worth waiting for: what is finished too late for the gateway is found by a repetition.
   if (limits.answer === undefined || (target.group === 'uploads' && hasBytes(ctx))) await work();
   else await answered(work, limits.answer);
+}
+
+/** Before a body comes. @param methods of the target */
+function assertNotRefused(
+  { ctx, registry: { refusal } }: Pick<Call<Group>, 'ctx' | 'registry'>,
+  group: Group,
+  methods: readonly string[],
+): void {
+  const isRefused = (method: string) => refusal?.roles.includes(roleOf(group, method)) === true;
+  if (refusal !== undefined && isRefused(ctx.method))
+    throw notTaken(
+      ctx,
+      refusal.message,
+      methods.filter((method) => !isRefused(method)),
+    );
+}
+
+function roleOf(group: Group, method: string): Role {
+  if (method === 'GET' || method === 'HEAD') return 'read';
+  // An upload is given up, and nothing that was in the registry goes.
+  return method === 'DELETE' && group !== 'uploads' ? 'delete' : 'write';
 }
 
 /**

@@ -1,7 +1,7 @@
 import { assertConditions, entityTag, hasContent } from '../protocol/conditions.ts';
 import { requestedSpan } from '../protocol/ranges.ts';
-import type { BlobInfo } from '../registry/blobs.ts';
-import { conditionsOf, notTaken, sendEmpty, type Call, type Operations } from './app.ts';
+import type { BlobInfo } from '../registry/interface.ts';
+import { conditionsOf, sendEmpty, type Call, type Operations } from './app.ts';
 
 /** `/v2/<name>/blobs/<digest>` (end-2, end-10). */
 export const blobs: Operations<'blobs'> = {
@@ -30,8 +30,7 @@ export const blobs: Operations<'blobs'> = {
     ctx.length = blob.size;
   },
 
-  async DELETE({ ctx, target: { name, digest }, registry, deleteEnabled }) {
-    if (!deleteEnabled) throw notTaken(ctx, 'deleting is disabled in this registry', ['GET', 'HEAD']);
+  async DELETE({ ctx, target: { name, digest }, registry }) {
     await registry.blobs.delete(name, digest, conditionsOf(ctx));
     sendEmpty(ctx, 202);
   },
@@ -42,7 +41,7 @@ type BlobCall = Call<'blobs'>;
 /** Where the bytes are to be had, if not from this answer: functions cannot carry a layer. */
 async function locate(call: BlobCall, blob: BlobInfo): Promise<string | undefined> {
   const { target, registry, urlSigner, urls, redirectEnabled, streams } = call;
-  const url = redirectEnabled ? await registry.blobs.url(blob) : undefined;
+  const url = redirectEnabled ? await registry.blobs.url(target.name, blob) : undefined;
   if (url !== undefined) return url.href;
   if (streams) return undefined;
   const streamed = urls.streamedBlob(
@@ -57,9 +56,9 @@ async function locate(call: BlobCall, blob: BlobInfo): Promise<string | undefine
 /** Sends the blob, or the part of it that was asked for. */
 export async function streamBlob(call: BlobCall, blob: BlobInfo): Promise<void> {
   if (hasIt(call, blob)) return;
-  const { ctx, registry } = call;
+  const { ctx, target, registry } = call;
   const span = wantedSpan(ctx, blob);
-  ctx.body = blob.size === 0 ? Buffer.alloc(0) : await registry.blobs.open(blob, span);
+  ctx.body = blob.size === 0 ? Buffer.alloc(0) : await registry.blobs.open(target.name, blob, span);
   // Not before: an error is not to be kept for a year.
   describe(ctx, blob);
   ctx.set('Content-Type', 'application/octet-stream');

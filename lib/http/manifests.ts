@@ -6,9 +6,9 @@ import { Accept } from '../protocol/negotiation.ts';
 import type { Reference } from '../protocol/references.ts';
 import { parseTag, type Tag } from '../protocol/tags.ts';
 import type { Claim } from '../registry/uploads/buffer-pool.ts';
-import type { ManifestInfo } from '../registry/manifests/manifests.ts';
+import type { ManifestInfo } from '../registry/interface.ts';
 import { unclaimedBytes } from '../registry/uploads/part-writer.ts';
-import { conditionsOf, notTaken, sendEmpty, type Call, type Operations } from './app.ts';
+import { conditionsOf, sendEmpty, type Call, type Operations } from './app.ts';
 import { bodyOf, contentLength } from './body.ts';
 import { recordPush } from './keep-in-step.ts';
 
@@ -46,8 +46,7 @@ export const manifests: Operations<'manifests'> = {
     if (manifest.subject !== undefined) ctx.set('OCI-Subject', manifest.subject);
   },
 
-  async DELETE({ ctx, target: { name, reference }, registry, deleteEnabled }) {
-    if (!deleteEnabled) throw notTaken(ctx, 'deleting is disabled in this registry', ['GET', 'HEAD', 'PUT']);
+  async DELETE({ ctx, target: { name, reference }, registry }) {
     await registry.manifests.delete(name, reference, conditionsOf(ctx));
     sendEmpty(ctx, 202);
   },

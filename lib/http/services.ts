@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { UrlSigner } from '../registry/url-signer.ts';
 import type { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
-import type { Registry } from '../registry/registry.ts';
+import type { Registry } from '../registry/interface.ts';
 import type { BufferPool } from '../registry/uploads/buffer-pool.ts';
 import type { Search } from '../search/search.ts';
 import type { MemoryBudget } from '../storage/memory-budget.ts';
@@ -18,7 +18,6 @@ export interface Services {
   readonly log: Logger;
   /** Tells of a URL with a signature that is not of this process's secrets. */
   readonly warnOfForeign: (request: { readonly path: string }) => void;
-  readonly deleteEnabled: boolean;
   /** Whether pulls are sent to the store's own URLs. */
   readonly redirectEnabled: boolean;
   /** Whether this program can answer with a body of any size. */

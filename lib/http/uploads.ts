@@ -12,7 +12,7 @@ import { isRepositoryName } from '../protocol/names.ts';
 import { readOnce } from '../protocol/queries.ts';
 import { parseContentRange, uploadRange } from '../protocol/ranges.ts';
 import { digestOf } from '../registry/uploads/content-hash.ts';
-import { OffsetMismatch, type Chunk } from '../registry/uploads/uploads.ts';
+import { OffsetMismatch, type Chunk } from '../registry/interface.ts';
 import { notTaken, sendEmpty, type Call, type Operations } from './app.ts';
 import { bodyOf, contentLength, hasBody } from './body.ts';
 

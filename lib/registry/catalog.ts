@@ -2,11 +2,14 @@ import { isRepositoryName, parseRepositoryName, type RepositoryName } from '../p
 import { maxPage, type Page } from '../protocol/pages.ts';
 import { ObjectUnreadable, type ListOptions, type ObjectStore } from '../storage/store.ts';
 import { repositoriesPrefix, repositoryDelimiter, repositoryPrefix } from './layout.ts';
+import type { NamePage, RegistryLister } from './interface.ts';
 import { readable } from './links.ts';
-import { namesInOrder, type NamePage } from './name-order.ts';
+import { namesInOrder } from './name-order.ts';
+
+type Lists = RegistryLister['catalog'];
 
 /** The repositories of a bucket. */
-export class Catalog {
+export class Catalog implements Lists {
   readonly #store: ObjectStore;
 
   constructor(store: ObjectStore) {
@@ -14,9 +17,8 @@ export class Catalog {
   }
 
   /**
-   * A page of repository names in byte order. Names of any depth come of one listing: what lies directly below a
-   * repository starts with an underscore, which rolls it up.
-   * @throws RegistryError NAME_INVALID when `last` is no name
+   * Names of any depth come of one listing: what lies directly below a repository starts with an underscore, which rolls it
+   * up.
    */
   async list(page: Page): Promise<NamePage> {
     if (page.last !== '') parseRepositoryName(page.last);
@@ -38,7 +40,6 @@ export class Catalog {
     );
   }
 
-  /** Every repository in byte order, page by page. Fails once the signal is aborted. */
   async *all(signal?: AbortSignal): AsyncGenerator<RepositoryName, void> {
     for (let last = '', more = true; more;) {
       signal?.throwIfAborted();
@@ -49,7 +50,6 @@ export class Catalog {
     }
   }
 
-  /** Whether anything lies below a repository; so it is taken to be where that cannot be read. */
   async has(name: RepositoryName): Promise<boolean> {
     const key = repositoryPrefix(name);
     try {

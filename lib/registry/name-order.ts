@@ -1,5 +1,6 @@
 import type { Page } from '../protocol/pages.ts';
 import { compareKeys, type Listing, type ObjectStore } from '../storage/store.ts';
+import type { NamePage } from './interface.ts';
 
 /** Names (of repositories or tags) that a bucket lists by keys `<prefix><name><suffix>`. */
 export interface NamedKeys {
@@ -16,13 +17,6 @@ export interface NamedKeys {
   readonly entries: (listing: Listing) => readonly string[];
   /** Whether a name exists; asked only of names a listing has not come to yet. */
   readonly exists: (name: string) => Promise<boolean>;
-}
-
-export interface NamePage {
-  /** In byte order. */
-  readonly names: readonly string[];
-  /** Whether names follow the last of these. */
-  readonly more: boolean;
 }
 
 /**

@@ -21,25 +21,24 @@ import {
   tagsPrefix,
 } from './layout.ts';
 import { inParallel } from '../concurrency/in-parallel.ts';
+import type { NamePage, RegistryLister } from './interface.ts';
 import { exists, isDamage, readable, readablyExists, readLink, writeLink, type Link } from './links.ts';
 import { objectsBelow } from './objects-below.ts';
-import { namesInOrder, type NamePage } from './name-order.ts';
+import { namesInOrder } from './name-order.ts';
 
 /** Tags whose links are read at once. */
 const parallelReads = 32;
 
+type Lists = RegistryLister['tags'];
+
 /** The tags of repositories. */
-export class Tags {
+export class Tags implements Lists {
   readonly #store: ObjectStore;
 
   constructor(store: ObjectStore) {
     this.#store = store;
   }
 
-  /**
-   * A page of a repository's tags in byte order (end-8).
-   * @throws RegistryError NAME_UNKNOWN when there is no such repository, TAG_INVALID when `last` is no tag
-   */
   async list(name: RepositoryName, page: Page): Promise<NamePage> {
     if (page.last !== '') parseTag(page.last);
     const prefix = tagsPrefix(name);

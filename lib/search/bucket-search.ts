@@ -1,18 +1,17 @@
 import type { Page } from '../protocol/pages.ts';
 import type { RepositoryName } from '../protocol/names.ts';
-import type { Catalog } from '../registry/catalog.ts';
-import type { NamePage } from '../registry/name-order.ts';
+import type { NamePage, RegistryLister } from '../registry/interface.ts';
 import { pageOfMatches } from './matches.ts';
 import type { BucketNames, SearchBackend, SearchPage, SearchResults } from './search-backend.ts';
 import { SharedRead } from '../concurrency/shared-read.ts';
 
 /** The bucket itself as the list: nothing to set up, and never behind. A search reads all names, 1000 a request. */
 export class BucketSearch implements SearchBackend {
-  readonly #catalog: Catalog;
+  readonly #catalog: RegistryLister['catalog'];
   /** Many searches at once cost what one does. */
   readonly #all = new SharedRead(async () => await Array.fromAsync(bucketNames(this.#catalog).all()));
 
-  constructor(catalog: Catalog) {
+  constructor(catalog: RegistryLister['catalog']) {
     this.#catalog = catalog;
   }
 
@@ -40,7 +39,7 @@ export class BucketSearch implements SearchBackend {
 }
 
 /** The names in a bucket, for a list to be made of them. Fails once the signal is aborted. */
-export function bucketNames(catalog: Catalog, signal?: AbortSignal): BucketNames {
+export function bucketNames(catalog: RegistryLister['catalog'], signal?: AbortSignal): BucketNames {
   return {
     all: () => catalog.all(signal),
     has: async (name: RepositoryName) => {

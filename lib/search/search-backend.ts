@@ -1,6 +1,6 @@
 import type { RepositoryName } from '../protocol/names.ts';
 import type { Page } from '../protocol/pages.ts';
-import type { NamePage } from '../registry/name-order.ts';
+import type { NamePage } from '../registry/interface.ts';
 
 /** Part of what a search finds. */
 export interface SearchPage {

@@ -2,7 +2,7 @@ import { RegistryError } from '../protocol/errors.ts';
 import { bucketNames } from './bucket-search.ts';
 import { detached } from '../storage/deadline.ts';
 import type { Reindexed, SearchBackend } from './search-backend.ts';
-import type { Registry } from '../registry/registry.ts';
+import type { RegistryLister } from '../registry/interface.ts';
 
 export interface ReindexOptions {
   /** Is told how many of how many changes are made. */
@@ -14,11 +14,11 @@ export interface ReindexOptions {
 /** The list of repositories, opened when it is first asked for: most functions never do. */
 export class Search {
   readonly #open: () => Promise<SearchBackend>;
-  readonly #catalog: Registry['catalog'];
+  readonly #catalog: RegistryLister['catalog'];
   #backend: Promise<SearchBackend> | undefined;
 
   /** @param open connects to the backend, or opens its file */
-  constructor(open: () => Promise<SearchBackend>, { catalog }: Pick<Registry, 'catalog'>) {
+  constructor(open: () => Promise<SearchBackend>, { catalog }: Pick<RegistryLister, 'catalog'>) {
     this.#catalog = catalog;
     this.#open = open;
   }

@@ -5,8 +5,8 @@ import { createApp } from '../http/app.ts';
 import { dataPlane } from '../http/data-plane.ts';
 import { createServices } from '../compose.ts';
 import { usualLimits, type Limits } from '../http/limits.ts';
-import type { Config } from '../config/config.ts';
 import { cutSilent, cutSlowReaders, drainOnStop, lastResponses, Works } from './connections.ts';
+import { readOnlyReason, type Config } from '../config/config.ts';
 import { limitPipelining } from './pipelining.ts';
 import { reindexInBackground } from './background-reindex.ts';
 import { RequestCheck } from './valid-requests.ts';
@@ -31,7 +31,8 @@ export async function startServer(
   limits: Limits = usualLimits,
 ): Promise<StreamingServer> {
   const services = await createServices(program, config, limits);
-  const { search } = services;
+  const { search, log } = services;
+  if (config.readOnly) log.warn(readOnlyReason);
   // A file that cannot be used is a wrong setting; a database may only be out of reach for a while.
   if (program === 'server' && config.search.kind === 'local') await search.backend();
   const handle = createApp(program === 'server' ? all : dataPlane, services).callback();
@@ -46,7 +47,7 @@ export async function startServer(
   cutSilent(server, responses, limits.silence);
   cutSlowReaders(server, limits.answerPace);
   await listen(server, config.address);
-  const giveUp = program === 'server' ? reindexInBackground(services) : undefined;
+  const giveUp = program === 'server' && !config.readOnly ? reindexInBackground(services) : undefined;
   return {
     url: urlOf(server),
     stop: async () => {

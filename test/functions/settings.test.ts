@@ -59,6 +59,8 @@ describe('with REGISTRY_STORAGE_DELETE_ENABLED=false', () => {
       ]) {
         const refusal = await client().must(405, { method: 'DELETE', path: `/v2/${name}/${path}` });
         assert.equal(refusal.headers.allow, allow);
+        const error = { code: 'UNSUPPORTED', message: 'deleting is disabled in this registry' };
+        assert.deepEqual(JSON.parse(refusal.body.toString()), { errors: [error] });
       }
       const reply = await client().must(200, { method: 'GET', path: `/v2/${name}/manifests/v1` });
       assert.ok(reply.body.equals(bytes));

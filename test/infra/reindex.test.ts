@@ -95,6 +95,29 @@ describe('npm run reindex', () => {
   });
 });
 
+const readOnly = { REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED: 'true' };
+
+it('a reindex of a read-only registry ends with the setting to change, and changes nothing', async () => {
+  await writeFile(list, 'gone\na\n');
+  const { code, output } = await runToEnd(['reindex.ts'], { ...settings(), ...readOnly });
+  assert.equal(code, 1);
+  assert.match(output, /the registry is read-only; remove REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED/);
+  assert.deepEqual(await listed(), ['gone', 'a']);
+});
+
+it('a server of a read-only registry leaves the list of repositories as it is', async () => {
+  await writeFile(list, 'gone\na\n');
+  const registry = await serve(root, { ...local(), ...readOnly });
+  const { body } = await new Client(`http://${registry.address}`).must(200, {
+    method: 'GET',
+    path: '/v2/_catalog',
+  });
+  assert.deepEqual(JSON.parse(body.toString()), { repositories: ['a', 'gone'] });
+  assert.match(registry.output(), /the registry is read-only/);
+  await registry.stop();
+  assert.deepEqual(await listed(), ['gone', 'a']);
+});
+
 describe('the function that reindexes', () => {
   const program = `
     const { handler } = await import(${JSON.stringify(pathToFileURL(join(import.meta.dirname, '../../functions/reindex.ts')).href)});
@@ -116,6 +139,17 @@ describe('the function that reindexes', () => {
     assert.deepEqual(second?.['reindexed'], { names: 3, added: 0, removed: 0 });
     assert.deepEqual(end, { outcome: ['resolved', 'resolved'] });
     assert.deepEqual(await listed(), ['a', 'a_b', 'ab']);
+  });
+
+  it('leaves a read-only registry as it is, and says so', async () => {
+    await writeFile(list, 'gone\na\n');
+    const lines = await invoked({ ...settings(), ...readOnly });
+    assert.match(
+      String(lines[0]?.['msg']),
+      /^no reindex: the registry is read-only; remove REGISTRY_STORAGE_/,
+    );
+    assert.deepEqual(lines.at(-1), { outcome: ['resolved', 'resolved'] });
+    assert.deepEqual(await listed(), ['gone', 'a']);
   });
 
   it('rejects when the list cannot be reached, and says why without the DSN', async () => {

@@ -191,6 +191,19 @@ describe('npm run sweep', () => {
   });
 });
 
+const readOnly = { REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED: 'true' };
+
+it('a purge of a read-only registry ends with the setting to change, and a dry run says what it would remove', async () => {
+  const id = await upload(8, 10);
+  const purge = async (...args: string[]) =>
+    await runToEnd(['sweep.ts', ...args], { ...settings(), ...readOnly });
+  const { code, output } = await purge();
+  assert.equal(code, 1);
+  assert.match(output, /the registry is read-only; remove REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED/);
+  assert.match((await purge('--dry-run')).output, new RegExp(`^would remove upload ${id}`, 'm'));
+  assert.deepEqual((await left()).sessions, [id]);
+});
+
 describe('the function that sweeps', () => {
   const program = `
     const { handler } = await import(${JSON.stringify(pathToFileURL(join(import.meta.dirname, '../../functions/sweep.ts')).href)});
@@ -219,6 +232,14 @@ describe('the function that sweeps', () => {
     assert.partialDeepStrictEqual(again?.['totals'], { uploads: 0 });
     assert.deepEqual(end, { outcome: ['resolved', 'resolved'] });
     assert.deepEqual((await left()).sessions, [living]);
+  });
+
+  it('leaves a read-only registry as it is, and says so', async () => {
+    const id = await upload(8, 10);
+    const lines = await invoked({ ...settings(), ...readOnly });
+    assert.match(String(lines[0]?.['msg']), /the registry is read-only; remove REGISTRY_STORAGE_/);
+    assert.deepEqual(lines.at(-1), { outcome: ['resolved', 'resolved'] });
+    assert.deepEqual((await left()).sessions, [id]);
   });
 
   it('rejects when it could not remove all, so that the call counts as failed', async () => {

@@ -20,7 +20,8 @@ import {
   tagLink,
   uploadSession,
 } from '../../lib/registry/layout.ts';
-import { createRegistry, type Registry } from '../../lib/registry/registry.ts';
+import type { Registry } from '../../lib/registry/interface.ts';
+import { createRegistry } from '../../lib/registry/registry.ts';
 import { repairReferrers } from '../../lib/registry/manifests/repair.ts';
 import { sweep, type Swept } from '../../lib/registry/uploads/purge.ts';
 import { BucketSearch } from '../../lib/search/bucket-search.ts';

@@ -6,7 +6,7 @@ import { RegistryError } from '../../lib/protocol/errors.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { blobData } from '../../lib/registry/layout.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
-import type { Chunk, Uploads } from '../../lib/registry/uploads/uploads.ts';
+import type { Chunk, Registry } from '../../lib/registry/interface.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import type { BucketProxy } from '../servers/bucket-proxy.ts';
 import { interrupted } from './interrupted.ts';
@@ -37,7 +37,7 @@ const chunk = (bytes: Uint8Array, start: number, how: How): Chunk => ({
 
 /** What a writer does to an upload that has `sent`. @returns the digest it has finished, if it has */
 export type Work = (
-  uploads: () => Uploads,
+  uploads: () => Registry['uploads'],
   id: string,
   sent: Buffer,
   bytes: Buffer,

@@ -16,7 +16,9 @@ import {
   tagLink,
   tagsPrefix,
 } from '../../lib/registry/layout.ts';
-import { createRegistry, type Registry } from '../../lib/registry/registry.ts';
+import type { Registry } from '../../lib/registry/interface.ts';
+import { createRegistry } from '../../lib/registry/registry.ts';
+import { Tags } from '../../lib/registry/tags.ts';
 import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
@@ -656,7 +658,7 @@ async function killedAnywhere(
 async function assertNoTagPointsNowhere(name: RepositoryName, tags: readonly string[]): Promise<void> {
   const listed = await tagsOf(name);
   for (const tag of tags) {
-    const link = await registry().tags.resolve(name, parseTag(tag));
+    const link = await new Tags(store).resolve(name, parseTag(tag));
     assert.equal(
       listed.includes(tag),
       link !== undefined,

@@ -7,7 +7,7 @@ import type { Page } from '../../lib/protocol/pages.ts';
 import { isTag, parseTag } from '../../lib/protocol/tags.ts';
 import { Catalog } from '../../lib/registry/catalog.ts';
 import { layerLink, revisionLink, tagIndexLink, tagLink } from '../../lib/registry/layout.ts';
-import type { NamePage } from '../../lib/registry/name-order.ts';
+import type { NamePage } from '../../lib/registry/interface.ts';
 import { Tags } from '../../lib/registry/tags.ts';
 import { ObjectNotFound, type Listing, type ListOptions, type ObjectStore } from '../../lib/storage/store.ts';
 

@@ -13,7 +13,9 @@ import {
   revisionLink,
   tagLink,
 } from '../../lib/registry/layout.ts';
-import { createRegistry, type Registry } from '../../lib/registry/registry.ts';
+import type { Registry } from '../../lib/registry/interface.ts';
+import { createRegistry } from '../../lib/registry/registry.ts';
+import { Tags } from '../../lib/registry/tags.ts';
 import { repairReferrers } from '../../lib/registry/manifests/repair.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { descriptor, digestOf, indexType, manifest } from '../functions/client.ts';
@@ -208,7 +210,7 @@ describe('manifests that distribution took', () => {
     const index = manifest({ manifests: [...bytes, descriptor(Buffer.from('none'))] }, indexType);
     await layManifest(store, index);
     const tag = referrersTag(subject);
-    await registry.tags.point(name, tag, parseDigest(digestOf(index)), { ifMatch: '', ifNoneMatch: '' });
+    await new Tags(store).point(name, tag, parseDigest(digestOf(index)), { ifMatch: '', ifNoneMatch: '' });
     assert.ok((await listed(registry)).includes(later));
     assert.equal((await listed(registry)).length, 2);
   });
@@ -230,7 +232,7 @@ describe('manifests that distribution took', () => {
     const index = manifest({ manifests }, indexType);
     await layManifest(store, index);
     const tag = referrersTag(subject);
-    await registry.tags.point(name, tag, parseDigest(digestOf(index)), { ifMatch: '', ifNoneMatch: '' });
+    await new Tags(store).point(name, tag, parseDigest(digestOf(index)), { ifMatch: '', ifNoneMatch: '' });
     reads.length = 0;
     await listed(registry);
     assert.ok(reads.length <= 510, `${reads.length} reads`);

@@ -7,7 +7,7 @@ import { parseDigest } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { blobData } from '../../lib/registry/layout.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
-import type { Chunk } from '../../lib/registry/uploads/uploads.ts';
+import type { Chunk } from '../../lib/registry/interface.ts';
 import { InvalidPart, MultipartNotFound, type ObjectStore } from '../../lib/storage/store.ts';
 import { digestOf as hexDigestOf } from '../functions/client.ts';
 import { intercepted } from './interrupted.ts';

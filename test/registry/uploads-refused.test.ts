@@ -9,7 +9,7 @@ import { parseDigest } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { blobData, uploadSession } from '../../lib/registry/layout.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
-import type { Chunk, Uploads } from '../../lib/registry/uploads/uploads.ts';
+import type { Chunk, Registry } from '../../lib/registry/interface.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { digestOf as hexDigestOf } from '../functions/client.ts';
 import { intercepted } from './interrupted.ts';
@@ -18,7 +18,7 @@ import { onStores } from './on-stores.ts';
 
 const name = parseRepositoryName('team/app');
 
-const uploadsOn = (store: ObjectStore): Uploads => createRegistry(store).uploads;
+const uploadsOn = (store: ObjectStore): Registry['uploads'] => createRegistry(store).uploads;
 
 const digestOf = (...bytes: readonly Uint8Array[]) => parseDigest(hexDigestOf(Buffer.concat(bytes)));
 

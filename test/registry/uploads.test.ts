@@ -9,7 +9,7 @@ import { parseRepositoryName, type RepositoryName } from '../../lib/protocol/nam
 import { blobData, uploadData, uploadSession } from '../../lib/registry/layout.ts';
 import { MountHints } from '../../lib/registry/mount-hints.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
-import { OffsetMismatch, type Chunk, type Uploads } from '../../lib/registry/uploads/uploads.ts';
+import { OffsetMismatch, type Chunk, type Registry } from '../../lib/registry/interface.ts';
 import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
@@ -29,7 +29,7 @@ after(() => {
 });
 
 /** Every request meets another process, which knows nothing of the last. */
-const uploads = (on: ObjectStore = store): Uploads => createRegistry(on).uploads;
+const uploads = (on: ObjectStore = store): Registry['uploads'] => createRegistry(on).uploads;
 
 let repositories = 0;
 const fresh = (): RepositoryName => parseRepositoryName(`team/app${(repositories += 1)}`);
@@ -695,7 +695,7 @@ describe('a session that the version before saved', () => {
 
 describe('the origin of a blob', () => {
   const secrets = ['hunter2'];
-  const process = (): Uploads => createRegistry(store, { secrets }).uploads;
+  const process = (): Registry['uploads'] => createRegistry(store, { secrets }).uploads;
 
   /** What is noted with the bytes, as another process reads it. */
   async function originOf(digest: Digest): Promise<RepositoryName | undefined> {
@@ -888,7 +888,7 @@ describe('a process killed at any change of the bucket', () => {
           ];
           const digest = digestIn(algorithm, ...all);
           const last = () => (more === undefined ? undefined : take(more, kind === 'whole' ? 0 : offset));
-          const send = async (on: Uploads): Promise<void> => {
+          const send = async (on: Registry['uploads']): Promise<void> => {
             if (kind === 'append' && more !== undefined) await on.append(name, id, take(more, offset));
             else await on.finish(name, id, digest, last());
           };

@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import type { Page } from '../../lib/protocol/pages.ts';
-import type { NamePage } from '../../lib/registry/name-order.ts';
+import type { NamePage } from '../../lib/registry/interface.ts';
 import type { Reindexed, SearchBackend } from '../../lib/search/search-backend.ts';
 import { Deadline } from '../../lib/storage/deadline.ts';
 import type { Requirement } from '../servers/requires.ts';

@@ -17,7 +17,7 @@ import {
   tagLink,
   tagsPrefix,
 } from '../../lib/registry/layout.ts';
-import type { NamePage } from '../../lib/registry/name-order.ts';
+import type { NamePage } from '../../lib/registry/interface.ts';
 import { objectsBelow } from '../../lib/registry/objects-below.ts';
 import { Tags } from '../../lib/registry/tags.ts';
 import { compareKeys, type ListOptions, type ObjectStore } from '../../lib/storage/store.ts';

@@ -17,6 +17,14 @@ import { digestOf } from '../uploads/content-hash.ts';
 import { blobData, revisionLink } from '../layout.ts';
 import { ConcurrencyLimit } from '../../concurrency/concurrency-limit.ts';
 import { inParallel } from '../../concurrency/in-parallel.ts';
+import type {
+  FoundManifest,
+  ManifestInfo,
+  PushOptions,
+  RegistryDeleter,
+  RegistryReader,
+  RegistryWriter,
+} from '../interface.ts';
 import { exists, writeLink } from '../links.ts';
 import { loadManifest, ManifestCache, StoredManifest } from './cache.ts';
 import type { Referrers } from './referrers.ts';
@@ -26,18 +34,6 @@ import { SingleFlight } from '../../concurrency/single-flight.ts';
 import type { Tags } from '../tags.ts';
 import type { Tag } from '../../protocol/tags.ts';
 
-export interface ManifestInfo {
-  readonly digest: Digest;
-  readonly mediaType: string;
-  /** Bytes. */
-  readonly size: number;
-}
-
-export interface FoundManifest {
-  readonly info: ManifestInfo;
-  readonly bytes: Buffer;
-}
-
 /** What manifests work with. */
 export interface ManifestsOptions {
   readonly blobs: Blobs;
@@ -46,21 +42,16 @@ export interface ManifestsOptions {
   readonly requiredPlatforms: RequiredPlatforms;
 }
 
-export interface PushOptions {
-  /** Tags that are to point at a manifest which is pushed by its digest (end-7b). */
-  readonly tags?: readonly Tag[];
-  /** On what is there under the reference. */
-  readonly conditions?: Conditions;
-}
-
 /** Manifests read at once: how large one is shows only then. */
 const parallelLoads = 32;
 
 /** Existence checks under way at once for one manifest. */
 const parallelChecks = 32;
 
+type Roles = RegistryReader['manifests'] & RegistryWriter['manifests'] & RegistryDeleter['manifests'];
+
 /** The manifests of repositories, by tag and digest. */
-export class Manifests {
+export class Manifests implements Roles {
   readonly #store: ObjectStore;
   readonly #blobs: Blobs;
   readonly #tags: Tags;
@@ -79,22 +70,10 @@ export class Manifests {
     this.#requiredPlatforms = requiredPlatforms;
   }
 
-  /**
-   * The bytes as they were pushed (end-3); but of an index, by its tag, the image for linux/amd64 to a client that takes images
-   * and no such index, as the registries before this one gave it (content-negotiation.md of the spec).
-   * @throws RegistryError MANIFEST_UNKNOWN, and UNKNOWN where its bytes are damaged: it is there, and who mirrors this
-   *   repository is not to take it for deleted
-   */
   async get(name: RepositoryName, reference: Reference, accept = anything): Promise<FoundManifest> {
     return await this.#suited(name, reference, await this.#resolve(name, reference), accept);
   }
 
-  /**
-   * Stores a manifest and moves tags to it (end-7).
-   * @param contentType as sent, if any
-   * @throws RegistryError MANIFEST_INVALID, MANIFEST_TOO_LARGE, DIGEST_INVALID, PRECONDITION_FAILED, and
-   *   MANIFEST_BLOB_UNKNOWN with an entry for each digest that is not in the repository
-   */
   async put(
     name: RepositoryName,
     reference: Reference,
@@ -129,11 +108,6 @@ export class Manifests {
     return { info, manifest };
   }
 
-  /**
-   * Removes a tag, or a manifest with all tags that point at it (end-9).
-   * @param conditions on what is there under the reference, looked at just before: few stores delete on a condition
-   * @throws RegistryError MANIFEST_UNKNOWN, PRECONDITION_FAILED
-   */
   async delete(name: RepositoryName, reference: Reference, conditions = unconditional): Promise<void> {
     if (reference.kind === 'tag') {
       const tag = await this.#tags.find(name, reference.tag);
@@ -154,7 +128,6 @@ export class Manifests {
     await this.#tags.delete(await this.#tags.pointingAt(name, reference.digest));
   }
 
-  /** Whether a repository has the manifest. */
   async has(name: RepositoryName, digest: Digest): Promise<boolean> {
     return await exists(this.#store, revisionLink(name, digest));
   }

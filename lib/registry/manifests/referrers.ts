@@ -23,6 +23,7 @@ import {
   tagLink,
 } from '../layout.ts';
 import { inParallel } from '../../concurrency/in-parallel.ts';
+import type { ReferrersPage, RegistryLister, RegistryRepairer, Repaired } from '../interface.ts';
 import { isDamage, readable, readablyExists } from '../links.ts';
 import { loadManifest, maxStoredSize } from './cache.ts';
 import { objectsBelow } from '../objects-below.ts';
@@ -57,23 +58,13 @@ const maxScanned = 2000;
 /** Milliseconds before the last scan from which manifests are looked at again: their clock may be another, the list may lag. */
 const slack = 15 * 60_000;
 
-export interface ReferrersPage {
-  readonly descriptors: readonly ReferrerDescriptor[];
-  /** After which entry the next page begins; undefined when there is none. */
-  readonly next: Digest | undefined;
-}
-
-/** What a repair has changed. */
-export interface Repaired {
-  readonly added: number;
-  readonly removed: number;
-}
-
 /** What keeps an entry, and how far manifests were looked at. */
 interface Keep {
   readonly entry: (name: RepositoryName, referrer: Referrer) => Promise<void>;
   readonly scan: (name: RepositoryName, scan: Scan) => Promise<void>;
 }
+
+type Roles = RegistryLister['referrers'] & RegistryRepairer['referrers'];
 
 const unscanned: Scan = { at: undefined, after: undefined };
 
@@ -84,9 +75,10 @@ const unscanned: Scan = { at: undefined, after: undefined };
  * Manifests that another registry took have no entry. They are looked for at a repository's first query, by the tags that
  * clients kept the list at, and in {@link repair}.
  */
-export class Referrers {
+export class Referrers implements Roles {
   readonly #store: ObjectStore;
   readonly #tags: Tags;
+  readonly #readOnly: boolean;
   /** First scans under way: many queries at once share one. */
   readonly #scans = new SingleFlight<RepositoryName, unknown>();
   /** By repository and subject, the list at the tag that was looked at last. */
@@ -104,16 +96,27 @@ export class Referrers {
   /** What a query keeps: it does not fail where that cannot be stored. */
   readonly #remembering: Keep = {
     entry: async (name, referrer) => {
-      if (!(await this.#isStored(this.#storing.entry(name, referrer)))) this.#remember(name, referrer);
+      if (
+        !(await this.#isStored(async () => {
+          await this.#storing.entry(name, referrer);
+        }))
+      )
+        this.#remember(name, referrer);
     },
     // Stored only where all that was found is.
     scan: async (name, scan) => {
-      const isStored = !this.#unsaved.hasAny(name) && (await this.#isStored(this.#storing.scan(name, scan)));
+      const isStored =
+        !this.#unsaved.hasAny(name) &&
+        (await this.#isStored(async () => {
+          await this.#storing.scan(name, scan);
+        }));
       if (!isStored) this.#unsaved.setScan(name, scan);
     },
   };
 
-  constructor(store: ObjectStore, tags: Tags) {
+  /** @param readOnly whether a query stores nothing of what it finds */
+  constructor(store: ObjectStore, tags: Tags, { readOnly = false }: { readonly readOnly?: boolean } = {}) {
+    this.#readOnly = readOnly;
     this.#store = store;
     this.#tags = tags;
   }
@@ -129,12 +132,6 @@ export class Referrers {
     );
   }
 
-  /**
-   * A page of the referrers of a manifest, which need not exist, in the order of their digests (end-12).
-   * @param page `last` is a digest
-   * @param artifactType which all on the page have, if given
-   * @returns perhaps fewer than `n`, or none, and yet a next page: the work is bounded
-   */
   async list(
     name: RepositoryName,
     subject: Digest,
@@ -165,12 +162,6 @@ export class Referrers {
     return { descriptors, next: undefined };
   }
 
-  /**
-   * Puts a repository's index right: adds manifests that others have pushed since they were last looked for, and takes away
-   * entries whose manifests are gone. Does nothing where nobody has asked yet, as the first query does it then; a first scan that was cut off begins anew.
-   * @param full whether all manifests are read again
-   * @returns undefined where there is no index
-   */
   async repair(name: RepositoryName, full = false): Promise<Repaired | undefined> {
     const scan = await this.#scanned(name);
     if (scan === undefined) return undefined;
@@ -190,9 +181,10 @@ export class Referrers {
     return { added, removed: stale.length };
   }
 
-  async #isStored(storing: Promise<void>): Promise<boolean> {
+  async #isStored(store: () => Promise<void>): Promise<boolean> {
+    if (this.#readOnly) return false;
     try {
-      await storing;
+      await store();
       return true;
     } catch (error) {
       if (error instanceof StoreError) return false;

@@ -1,10 +1,9 @@
 import type { RepositoryName } from '../../protocol/names.ts';
 import { InvalidKey, type OnDamaged } from '../../storage/store.ts';
 import { inParallel } from '../../concurrency/in-parallel.ts';
+import type { RegistryLister, RegistryRepairer, Repaired } from '../interface.ts';
 import { referrersPrefix } from '../layout.ts';
 import { isDamage } from '../links.ts';
-import type { Repaired } from './referrers.ts';
-import type { Registry } from '../registry.ts';
 
 /** Repositories whose referrers are repaired at once. */
 const parallelRepairs = 8;
@@ -22,7 +21,7 @@ export interface RepairedReferrers {
  * @param full whether all their manifests are read again, instead of those that were linked since the last time
  */
 export async function repairReferrers(
-  { catalog, referrers }: Pick<Registry, 'catalog' | 'referrers'>,
+  { catalog, referrers }: RegistryRepairer & Pick<RegistryLister, 'catalog'>,
   { full = false, onDamaged }: { readonly full?: boolean; readonly onDamaged?: OnDamaged | undefined } = {},
 ): Promise<RepairedReferrers> {
   const repair = async (name: RepositoryName): Promise<Repaired | undefined> => {

@@ -6,6 +6,7 @@ import { MultipartNotFound, PreconditionFailed, type ObjectStore } from '../../s
 import type { Blobs } from '../blobs.ts';
 import { algorithmOf, resumableHash, streamHash, type ContentHash } from './content-hash.ts';
 import { blobData, uploadData } from '../layout.ts';
+import { OffsetMismatch, type Chunk, type RegistryReader, type RegistryWriter } from '../interface.ts';
 import { exists } from '../links.ts';
 import { BufferPool, type Claim } from './buffer-pool.ts';
 import { ConcurrencyLimit } from '../../concurrency/concurrency-limit.ts';
@@ -22,27 +23,6 @@ import {
 import type { Session } from './session-object.ts';
 import { Sessions } from './sessions.ts';
 
-/** Bytes of a request that belong to a blob. */
-export interface Chunk {
-  readonly body: AsyncIterable<Uint8Array>;
-  /** Where in the blob they start. */
-  readonly start: number;
-  /** How many there must be, if the request said so. */
-  readonly length: number | undefined;
-  /** Whether the client sends the blob in several requests, so that another process must be able to go on. */
-  readonly partial: boolean;
-}
-
-/** The chunk does not start where the upload stands. Nothing was changed. */
-export class OffsetMismatch extends RegistryError {
-  /** Bytes the upload has. */
-  readonly offset: number;
-  constructor(offset: number) {
-    super('RANGE_INVALID', `the upload has ${offset} bytes; the next chunk must start at ${offset}`);
-    this.offset = offset;
-  }
-}
-
 /** A session in memory. */
 interface OpenSession extends Session {
   tail: Buffer;
@@ -51,6 +31,8 @@ interface OpenSession extends Session {
   /** What holds memory for this request. */
   readonly writers: PartWriter[];
 }
+
+type Roles = RegistryReader['uploads'] & RegistryWriter['uploads'];
 
 /** Sessions read at once: each may have a tail of megabytes, for which memory is claimed once its size is known. */
 const parallelLoads = 8;
@@ -70,7 +52,7 @@ interface Received {
  * process: all there is between two requests is the session object and the parts it names. A request that fails leaves
  * the session as it was.
  */
-export class Uploads {
+export class Uploads implements Roles {
   readonly #store: ObjectStore;
   readonly #blobs: Blobs;
   readonly #sessions: Sessions;
@@ -85,10 +67,6 @@ export class Uploads {
     this.#sessions = new Sessions(store);
   }
 
-  /**
-   * Begins an upload and returns its id (end-4a).
-   * @param algorithm that the client will finish it in (end-4c): in another one, its bytes must be read once more
-   */
   async start(name: RepositoryName, algorithm: Algorithm = canonicalAlgorithm): Promise<string> {
     const id = randomUUID();
     await this.#sessions.save({
@@ -104,19 +82,10 @@ export class Uploads {
     return id;
   }
 
-  /**
-   * Bytes received so far (end-13).
-   * @throws RegistryError BLOB_UPLOAD_UNKNOWN
-   */
   async status(name: RepositoryName, id: string): Promise<number> {
     return await this.#inSession(name, id, ({ offset }) => offset);
   }
 
-  /**
-   * Takes a chunk (end-5) and returns the bytes received so far.
-   * @throws OffsetMismatch when the chunk starts elsewhere
-   * @throws RegistryError BLOB_UPLOAD_UNKNOWN, SIZE_INVALID
-   */
   async append(name: RepositoryName, id: string, chunk: Chunk): Promise<number> {
     return await this.#inSession(name, id, async (session) => {
       if (chunk.start !== session.offset) throw new OffsetMismatch(session.offset);
@@ -130,13 +99,6 @@ export class Uploads {
     });
   }
 
-  /**
-   * Finishes an upload (end-6): the blob is there, and linked to the repository, when this resolves. May be repeated
-   * after a lost answer.
-   * @param last the bytes that came with the request, if any. Some that start at 0 are the whole blob: they replace what
-   *   an attempt before left, since containerd repeats a PUT at the same Location after 408, 429 and 5xx.
-   * @throws OffsetMismatch, RegistryError BLOB_UPLOAD_UNKNOWN, SIZE_INVALID, DIGEST_INVALID
-   */
   async finish(name: RepositoryName, id: string, digest: Digest, last: Chunk | undefined): Promise<void> {
     const session = await this.#open(name, id);
     if (session === undefined) await this.#assertFinished(name, digest);
@@ -172,19 +134,11 @@ export class Uploads {
     }
   }
 
-  /**
-   * Takes a whole blob in one request (end-4b).
-   * @throws RegistryError SIZE_INVALID, DIGEST_INVALID
-   */
   async put(name: RepositoryName, digest: Digest, blob: Omit<Chunk, 'start' | 'partial'>): Promise<void> {
     await this.#receiveWhole(name, digest, { ...blob, start: 0, partial: false });
     await this.#blobs.link(name, digest);
   }
 
-  /**
-   * Throws an upload away (end-14).
-   * @throws RegistryError BLOB_UPLOAD_UNKNOWN
-   */
   async cancel(name: RepositoryName, id: string): Promise<void> {
     await this.#inSession(name, id, async (session) => {
       release(session);

@@ -6,7 +6,7 @@ import { RegistryError } from '../../protocol/errors.ts';
 import { isRepositoryName, type RepositoryName } from '../../protocol/names.ts';
 import type { Page } from '../../protocol/pages.ts';
 import { inParallel } from '../../concurrency/in-parallel.ts';
-import type { NamePage } from '../../registry/name-order.ts';
+import type { NamePage } from '../../registry/interface.ts';
 import { assertInTime } from '../../storage/deadline.ts';
 import { hasCode, ignoring } from '../../storage/file-errors.ts';
 import { compareKeys } from '../../storage/store.ts';

@@ -2,7 +2,7 @@ import { RegistryError } from '../../protocol/errors.ts';
 import { isRepositoryName, type RepositoryName } from '../../protocol/names.ts';
 import type { Page } from '../../protocol/pages.ts';
 import { inParallel } from '../../concurrency/in-parallel.ts';
-import type { NamePage } from '../../registry/name-order.ts';
+import type { NamePage } from '../../registry/interface.ts';
 import { MysqlConnections, type Execute } from './connections.ts';
 import type { MysqlConfig } from './dsn.ts';
 import { MysqlError } from './errors.ts';

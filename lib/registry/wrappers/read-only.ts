@@ -1,0 +1,27 @@
+import { RegistryError } from '../../protocol/errors.ts';
+import { methodRoles, type Part, type Refusal, type Registry } from '../interface.ts';
+import { wrap, type Methods } from './wrap.ts';
+
+/** A registry that takes nothing in and removes nothing. */
+export function readOnly(registry: Registry): Registry {
+  return refuse(registry, {
+    roles: ['write', 'delete', 'repair'],
+    message: 'this registry is read-only',
+  });
+}
+
+/** A registry from which nothing is removed. */
+export function withoutDeletes(registry: Registry): Registry {
+  return refuse(registry, { roles: ['delete'], message: 'deleting is disabled in this registry' });
+}
+
+function refuse(registry: Registry, refusal: Refusal): Registry {
+  const refused = async () => await Promise.reject(new RegistryError('UNSUPPORTED', refusal.message));
+  const parts = (Object.keys(methodRoles) as Part[]).map((part) => {
+    const names = Object.entries(methodRoles[part])
+      .filter(([, role]) => refusal.roles.includes(role))
+      .map(([name]) => name);
+    return [part, Object.fromEntries(names.map((name) => [name, refused]))];
+  });
+  return wrap(registry, Object.fromEntries(parts) as Methods, refusal);
+}

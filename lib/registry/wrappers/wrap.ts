@@ -1,0 +1,24 @@
+import { methodRoles, type Part, type Registry } from '../interface.ts';
+
+/** Methods that a wrapper has of its own. */
+export type Methods = { readonly [P in Part]?: Partial<Registry[P]> };
+
+/**
+ * A registry with other methods in the place of some. It has the methods that {@link methodRoles} names and no other: one
+ * that nobody has given a role is not passed on.
+ */
+export function wrap(registry: Registry, own: Methods, refusal = registry.refusal): Registry {
+  const parts = Object.keys(methodRoles) as Part[];
+  const wrapped = parts.map((part) => [part, wrapPart(part, registry[part], own[part] ?? {})] as const);
+  return { ...(Object.fromEntries(wrapped) as unknown as Registry), refusal };
+}
+
+type Method = (...parameters: readonly unknown[]) => unknown;
+type AnyPart = Readonly<Record<string, Method | undefined>>;
+
+function wrapPart(part: Part, inner: object, own: object): AnyPart {
+  const names = Object.keys(methodRoles[part]);
+  const method = (name: string): Method =>
+    (own as AnyPart)[name] ?? ((...parameters) => (inner as AnyPart)[name]?.(...parameters));
+  return Object.fromEntries(names.map((name) => [name, method(name)]));
+}

@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { beforeEach, describe, it } from 'node:test';
+import { parseDigest } from '../../lib/protocol/digests.ts';
+import { parseRepositoryName } from '../../lib/protocol/names.ts';
+import { parseReference } from '../../lib/protocol/references.ts';
+import { methodRoles, type Part, type Registry, type Role } from '../../lib/registry/interface.ts';
+import { createRegistry } from '../../lib/registry/registry.ts';
+import { readOnly, withoutDeletes } from '../../lib/registry/wrappers/read-only.ts';
+import { descriptor, digestOf, imageType, manifest } from '../functions/client.ts';
+import { MemoryStore } from './memory-store.ts';
+
+const name = parseRepositoryName('team/app');
+const other = parseRepositoryName('team/other');
+const tag = parseReference('v1');
+const layer = randomBytes(20);
+const digest = parseDigest(digestOf(layer));
+const image = manifest({ config: descriptor(layer), layers: [descriptor(layer)] });
+
+async function* body(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {
+  yield await Promise.resolve(bytes);
+}
+
+/** Each wrapper with the roles that it refuses. */
+const wrappers: readonly (readonly [string, (registry: Registry) => Registry, readonly Role[]])[] = [
+  ['read-only', readOnly, ['write', 'delete', 'repair']],
+  ['without deletes', withoutDeletes, ['delete']],
+];
+
+let store: MemoryStore;
+let registry: Registry;
+let upload: string;
+
+beforeEach(async () => {
+  store = new MemoryStore();
+  registry = createRegistry(store);
+  await registry.uploads.put(name, digest, { body: body(layer), length: layer.byteLength });
+  await registry.manifests.put(name, tag, image, imageType);
+  upload = await registry.uploads.start(name);
+});
+
+/** A call of each method that succeeds on a registry without a wrapper. */
+const calls: Readonly<Record<string, (registry: Registry) => unknown>> = {
+  'blobs.stat': async ({ blobs }) => await blobs.stat(name, digest),
+  'blobs.has': async ({ blobs }) => await blobs.has(name, digest),
+  'blobs.url': async ({ blobs }) => await blobs.url(name, { digest, size: 20 }),
+  'blobs.open': async ({ blobs }) => await blobs.open(name, { digest, size: 20 }),
+  'blobs.mount': async ({ blobs }) => await blobs.mount(other, digest, name),
+  'blobs.mountFromAnywhere': async ({ blobs }) => await blobs.mountFromAnywhere(name, digest),
+  'blobs.delete': async ({ blobs }) => {
+    await blobs.delete(name, digest);
+  },
+  'manifests.get': async ({ manifests }) => await manifests.get(name, tag),
+  'manifests.has': async ({ manifests }) => await manifests.has(name, parseDigest(digestOf(image))),
+  'manifests.put': async ({ manifests }) => await manifests.put(name, parseReference('v2'), image, imageType),
+  'manifests.delete': async ({ manifests }) => {
+    await manifests.delete(name, tag);
+  },
+  'uploads.status': async ({ uploads }) => await uploads.status(name, upload),
+  'uploads.start': async ({ uploads }) => await uploads.start(name),
+  'uploads.append': async ({ uploads }) =>
+    await uploads.append(name, upload, { body: body(layer), start: 0, length: 20, partial: true }),
+  'uploads.finish': async ({ uploads }) => {
+    await uploads.finish(name, upload, digest, { body: body(layer), start: 0, length: 20, partial: false });
+  },
+  'uploads.put': async ({ uploads }) => {
+    await uploads.put(name, digest, { body: body(layer), length: 20 });
+  },
+  'uploads.cancel': async ({ uploads }) => {
+    await uploads.cancel(name, upload);
+  },
+  'tags.list': async ({ tags }) => await tags.list(name, { n: 10, last: '' }),
+  'referrers.list': async ({ referrers }) =>
+    await referrers.list(name, digest, { n: 10, last: undefined }, undefined),
+  'referrers.repair': async ({ referrers }) => await referrers.repair(name),
+  'catalog.list': async ({ catalog }) => await catalog.list({ n: 10, last: '' }),
+  'catalog.all': async ({ catalog }) => await Array.fromAsync(catalog.all()),
+  'catalog.has': async ({ catalog }) => await catalog.has(name),
+};
+
+const methods = Object.entries(methodRoles).flatMap(([part, roles]) =>
+  Object.entries(roles).map(([method, role]) => [`${part}.${method}`, role] as const),
+);
+
+for (const [what, wrap, refused] of wrappers)
+  describe(`a registry ${what}`, () => {
+    for (const [method, role] of methods)
+      if (refused.includes(role))
+        it(`refuses ${method}, and changes nothing`, async () => {
+          const before = [...store.objects.keys()];
+          await assert.rejects(async () => await calls[method]?.(wrap(registry)), {
+            failure: 'UNSUPPORTED',
+            message: wrap(registry).refusal?.message,
+          });
+          assert.deepEqual([...store.objects.keys()], before);
+        });
+      else
+        it(`takes ${method} as the registry itself does`, async () => {
+          await calls[method]?.(wrap(registry));
+        });
+
+    it('has no method that nobody has given a role, of whatever name', () => {
+      Object.assign(registry.blobs, { erase: () => 'erased' });
+      Object.assign(registry, { trash: { empty: () => 'emptied' } });
+      const wrapped: object = wrap(registry);
+      assert.equal('trash' in wrapped, false);
+      for (const part of Object.keys(methodRoles) as Part[]) {
+        const its: object = wrap(registry)[part];
+        assert.deepEqual(Object.keys(its).sort(), Object.keys(methodRoles[part]).sort());
+      }
+      // What the classes have for one another.
+      const { blobs } = wrap(registry) as unknown as { blobs: { link(): void; erase(): void } };
+      assert.throws(() => {
+        blobs.link();
+      }, TypeError);
+      assert.throws(() => {
+        blobs.erase();
+      }, TypeError);
+    });
+  });
+
+it('a test calls every method that a wrapper can pass on', () => {
+  assert.deepEqual(Object.keys(calls).sort(), methods.map(([method]) => method).sort());
+});
+
+it('a read-only registry stores nothing of what a query for referrers finds', async () => {
+  const before = [...store.objects.keys()];
+  const reader = readOnly(createRegistry(store, { readOnly: true }));
+  await reader.referrers.list(name, digest, { n: 10, last: undefined }, undefined);
+  assert.deepEqual([...store.objects.keys()], before);
+  await registry.referrers.list(name, digest, { n: 10, last: undefined }, undefined);
+  assert.notDeepEqual([...store.objects.keys()], before);
+});
