@@ -1,7 +1,7 @@
 /*
  * Builds what is deployed into dist/: a bundle for each function and chunks that they share or load when they need them,
- * the streaming server, the sweep and the reindex as programs of one file each, the description of the functions with
- * their routes that serverless.yml reads, and the licences of the packages that are in all that.
+ * the command `stowage` with chunks of its own, the description of the functions with their routes that serverless.yml
+ * reads, and the licences of the packages that are in all that.
  */
 import '../lib/commands/require-node.ts';
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
@@ -13,6 +13,9 @@ import { thirdPartyLicenses } from './third-party.ts';
 
 const root = join(import.meta.dirname, '..');
 const output = join(root, 'dist');
+
+/** The command, which `bin` of package.json names. */
+const program = join(output, 'stowage.mjs');
 
 /** Bytes that a function may load at each cold start, before it knows its settings. */
 const maxStart = 600 * 1024;
@@ -39,19 +42,20 @@ const { metafile, outputFiles: functionFiles } = await build({
   minify: true,
   keepNames: true,
 });
-const programs = ['serve', 'sweep', 'reindex'];
-const { metafile: programMetafile, outputFiles: programFiles } = await build({
+const { metafile: commandMetafile, outputFiles: commandFiles } = await build({
   ...common,
-  entryPoints: programs.map((name) => join(root, `lib/commands/${name}.ts`)),
+  entryPoints: [join(root, 'lib/commands/stowage.ts')],
+  splitting: true,
+  chunkNames: 'stowage/[name]-[hash]',
 });
 for (const name of functionNames) assertSmall(`dist/functions/${name}.mjs`);
 const description = `${JSON.stringify(describeAllFunctions(), null, 2)}\n`;
 await replaceAll([
-  ...[...functionFiles, ...programFiles].map(({ path, contents }) => ({ path, contents })),
+  ...[...functionFiles, ...commandFiles].map(({ path, contents }) => ({ path, contents })),
   { path: join(output, 'functions.json'), contents: description },
   {
     path: join(root, thirdPartyFile),
-    contents: await thirdPartyLicenses(root, [metafile, programMetafile]),
+    contents: await thirdPartyLicenses(root, [metafile, commandMetafile]),
   },
 ]);
 
@@ -63,7 +67,7 @@ async function replaceAll(files: readonly { path: string; contents: string | Uin
   for (const { path, contents } of files) {
     const temporary = `${path}.${process.pid}`;
     await mkdir(dirname(path), { recursive: true });
-    await writeFile(temporary, contents);
+    await writeFile(temporary, contents, { mode: path === program ? 0o755 : 0o644 });
     await rename(temporary, path);
   }
   const built = new Set(files.map(({ path }) => path));

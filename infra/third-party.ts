@@ -51,9 +51,9 @@ function packageFolder(input: string): string | undefined {
   return /^.*node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(input)?.[0];
 }
 
-/** All functions have the same chunks beside them. */
+/** `functions` or `stowage`: what is in one of these has the same chunks beside it. */
 function bundleName(output: string): string {
-  const [, name = ''] = /^dist\/([^/]+)/.exec(output) ?? [];
+  const [, name = ''] = /^dist\/([^/.]+)/.exec(output) ?? [];
   return name;
 }
 

@@ -440,16 +440,16 @@ describe('the store', () => {
     ['REGISTRY_HTTP_TLS_CERTIFICATE', /end TLS at the gateway or a proxy/],
     ['REGISTRY_HTTP_TLS_LETSENCRYPT_EMAIL', /end TLS at the gateway or a proxy/],
     ['REGISTRY_STORAGE_CACHE_BLOBDESCRIPTOR', /nothing is cached here.*; remove it$/],
-    ['REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING_ENABLED', /npm run sweep; remove it$/],
+    ['REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING_ENABLED', /stowage purge-uploads; remove it$/],
     ['REGISTRY_STORAGE_MAINTENANCE_READONLY', /READONLY_ENABLED=true for a read-only registry/],
     ['REGISTRY_STORAGE_S3_ACCELERATE', /accelerated endpoint in \w+_REGIONENDPOINT, .*FORCEPATHSTYLE=false$/],
     ['REGISTRY_STORAGE_S3_USEDUALSTACK', /dual-stack endpoint in REGISTRY_STORAGE_S3_REGIONENDPOINT$/],
     ['REGISTRY_STORAGE_S3_OBJECTACL', /bucket policy, and remove it$/],
     ['REGISTRY_STORAGE_S3_USERAGENT', /not supported; remove it$/],
     ['REGISTRY_STORAGE_S3_LOGLEVEL', /not supported; remove it$/],
-    ['REGISTRY_STORAGE_S3_BUCKETS', /no such setting; docs\/configuration\.md lists all of them$/],
+    ['REGISTRY_STORAGE_S3_BUCKETS', /no such setting; did you mean REGISTRY_STORAGE_S3_BUCKET\?$/],
     ['REGISTRY_STORAGE_S3_', /no such setting; docs\/configuration\.md lists all of them$/],
-    ['REGISTRY_STORAGE_S3_SECRET_KEY', /no such setting; docs\/configuration\.md lists all of them$/],
+    ['REGISTRY_STORAGE_S3_SECRET_KEY', /no such setting; did you mean REGISTRY_STORAGE_S3_SECRETKEY\?$/],
     ['REGISTRY_STORAGE_GCS_BUCKET', /no such setting; docs\/configuration\.md lists all of them$/],
   ] as const)
     it(`refuses ${name} and says why`, () => {
@@ -475,7 +475,7 @@ describe('functions on S3', () => {
     const [fault = '', ...others] = faultsOf(environment, 'functions');
     assert.match(
       fault,
-      /^REGISTRY_HTTP_DATAPLANE: missing; .*REGISTRY_STORAGE_REDIRECT_DISABLE.*npm run serve/,
+      /^REGISTRY_HTTP_DATAPLANE: missing; .*REGISTRY_STORAGE_REDIRECT_DISABLE.*stowage serve data-plane/,
     );
     assert.deepEqual(others, []);
     assert.deepEqual(faultsOf({ ...environment, REGISTRY_HTTP_DATAPLANE: 'http://a:5001' }, 'functions'), []);

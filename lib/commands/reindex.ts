@@ -1,8 +1,3 @@
-/*
- * `npm run reindex`: makes the list of repositories that of the storage, and puts the indexes of referrers right. Settings
- * come from the environment, as for the registry.
- */
-import './require-node.ts';
 import { SingleBar } from 'cli-progress';
 import type { Search } from '../search/search.ts';
 import { createSearch, openStore } from '../compose.ts';
@@ -11,20 +6,21 @@ import { createRegistry } from '../registry/registry.ts';
 import { repairReferrers } from '../registry/manifests/repair.ts';
 import type { Reindexed } from '../search/search-backend.ts';
 import { describeStorage } from '../config/storage.ts';
-import { assertThere, count, onDamaged, runProgram, UsageError } from './program.ts';
+import { assertThere, count, onDamaged, readArguments, type Command } from './command.ts';
 
-const usage = `Usage: npm run reindex
+/** Makes the list of repositories that of the storage, and puts the indexes of referrers right. */
+export const command: Command = {
+  summary: 'make the list of repositories that of the storage',
+  usage: `Usage: stowage reindex
 
 Makes the list of repositories (SEARCH_BACKEND) that of the storage, and puts the indexes of referrers right. It takes no
-arguments.`;
-
-await runProgram('The reindex', usage, async () => {
-  const [argument] = process.argv.slice(2);
-  if (argument !== undefined)
-    throw new UsageError(`no argument is known, and so not ${argument}\n\n${usage}`);
-  await reindex(loadConfig('maintenance'));
-  return 0;
-});
+arguments.`,
+  run: async (args) => {
+    readArguments(args, {});
+    await reindex(loadConfig('maintenance'));
+    return 0;
+  },
+};
 
 async function reindex(config: Config): Promise<void> {
   const { storage, search } = config;

@@ -1,4 +1,4 @@
-/* The first import of every program: an older Node lacks what it uses, and would end with a stack trace or go wrong later. */
+/* The first import of what a person runs: an older Node lacks what it uses, and would end with a stack trace or go wrong later. */
 import { nodeFault } from '../node-version.ts';
 
 const fault = nodeFault();

@@ -1,39 +1,44 @@
-/*
- * The streaming server as a program: `npm run serve` is the whole registry; with the argument `data-plane` it serves
- * beside functions. Settings come from the environment.
- *
- * Run it with --max-semi-space-size=2: the pieces of a body that pass are small objects to V8 with much memory outside of
- * its heap, so it should look for dead ones often. It takes 40 to 60 MB less. With --heap-growing-percent=20 V8 does not let
- * its heap grow to a multiple of what is alive there under load: some 200 MB. With MALLOC_ARENA_MAX=1,
- * MALLOC_MMAP_THRESHOLD_=65536 and MALLOC_TRIM_THRESHOLD_=4194304 in the environment glibc gives the memory of buffers back when they are freed.
- */
-import './require-node.ts';
 import { ConfigError, loadConfig, type Config } from '../config/config.ts';
 import { describeStorage } from '../config/storage.ts';
-import { collectWhenIdle } from '../server/idle-collection.ts';
-import { reasonOf } from './program.ts';
-import { startServer, type StreamingServer } from '../server/server.ts';
+import type { StreamingServer } from '../server/server.ts';
+import { readArguments, reasonOf, type Command } from './command.ts';
+import { keepMemoryLow } from './low-memory.ts';
 
-let stopping = false;
+/** The streaming server: the whole registry, or with the argument `data-plane` what serves beside functions. */
+export const command: Command = {
+  summary: 'serve a registry, or the data plane beside functions, until SIGTERM or Ctrl-C',
+  usage: `Usage: stowage serve [data-plane]
 
-try {
-  const program = readProgram(process.argv.slice(2));
+Serves a registry at REGISTRY_HTTP_ADDR (127.0.0.1:5000) until SIGTERM or Ctrl-C; requests under way are finished first.
+
+  data-plane  serve uploads and downloads of layers beside functions, on the same storage`,
+  run: async (args) => {
+    const { word } = readArguments(args, {}, ['data-plane']);
+    keepMemoryLow();
+    return await serve(word === undefined ? 'server' : 'data-plane');
+  },
+};
+
+/** Resolves once it listens, or cannot. @throws ConfigError */
+async function serve(program: 'server' | 'data-plane'): Promise<number> {
   const config = loadConfig(program);
-  const server = await startServer(program, config);
-  collectWhenIdle();
-  if (program === 'server') greet(server.url, config);
-  else
-    console.error(`The data plane listens at ${server.url}, beside the functions at ${config.host ?? ''}.`);
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(server));
-} catch (error) {
-  console.error(explain(error));
-  process.exitCode = 1;
-}
-
-function readProgram(args: readonly string[]): 'server' | 'data-plane' {
-  if (args.length === 0) return 'server';
-  if (args.length === 1 && args[0] === 'data-plane') return 'data-plane';
-  throw new Error(`it takes no argument, or data-plane, but not ${JSON.stringify(args.join(' '))}`);
+  const [{ startServer }, { collectWhenIdle }] = await Promise.all([
+    import('../server/server.ts'),
+    import('../server/idle-collection.ts'),
+  ]);
+  try {
+    const server = await startServer(program, config);
+    collectWhenIdle();
+    if (program === 'server') greet(server.url, config);
+    else
+      console.error(`The data plane listens at ${server.url}, beside the functions at ${config.host ?? ''}.`);
+    stopAtSignals(server);
+    return 0;
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    console.error(explain(error));
+    return 1;
+  }
 }
 
 function greet(url: string, { storage, secretIsOwn }: Config): void {
@@ -45,17 +50,20 @@ function greet(url: string, { storage, secretIsOwn }: Config): void {
     );
 }
 
-async function stop(server: StreamingServer): Promise<void> {
-  // A signal to the whole group comes twice: from the terminal and through npm.
-  if (stopping) return;
-  stopping = true;
-  console.error('Stopping: waiting for requests under way.');
-  await server.stop();
-  process.exit(0);
+function stopAtSignals(server: StreamingServer): void {
+  let stopping = false;
+  const stop = async () => {
+    // A signal to the whole group comes twice: from the terminal and through npm.
+    if (stopping) return;
+    stopping = true;
+    console.error('Stopping: waiting for requests under way.');
+    await server.stop();
+    process.exit(0);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop());
 }
 
 function explain(error: unknown): string {
-  if (error instanceof ConfigError) return error.message;
   if (!(error instanceof Error)) return String(error);
   const code = (error as NodeJS.ErrnoException).code;
   if (code === 'EADDRINUSE')

@@ -1,19 +1,35 @@
-/*
- * `npm start`: the whole registry on this machine as it runs in the cloud. The functions run under serverless-offline at
- * PORT (5000), the data plane at the port above, and one secret is made for both.
- */
-import './require-node.ts';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { loadConfig } from '../config/config.ts';
 import { Settings } from '../config/settings.ts';
 import { configuresBucket, describeStorage } from '../config/storage.ts';
+import { readArguments, type Command } from './command.ts';
+import { memoryEnvironment, memoryFlags } from './low-memory.ts';
 
+/**
+ * The whole registry on this machine as it runs in the cloud. The functions run under serverless-offline at PORT (5000), the
+ * data plane at the port above, and one secret is made for both.
+ */
+export const command: Command = {
+  summary: 'run the functions and their data plane on this machine, from a checkout of the project',
+  usage: `Usage: stowage start
+
+Runs a registry on this machine as it runs in the cloud: the functions at 127.0.0.1, port PORT (5000), and their data plane
+at the port above. It builds them first, which needs a checkout of the project; without one, there is stowage serve.`,
+  run: async (args) => {
+    readArguments(args, {});
+    return await start();
+  },
+};
+
+/** The folder of the project, as far from the bundle in dist/stowage/ as from here. */
 const root = join(import.meta.dirname, '../..');
+const bundle = 'dist/stowage.mjs';
 const host = '127.0.0.1';
 
 /** Milliseconds both planes have to answer for the first time. */
@@ -25,14 +41,22 @@ const grace = 10_000;
 const children = new Map<string, ChildProcess>();
 let stopping = false;
 
-try {
-  await main();
-} catch (error) {
-  console.error(error instanceof Error ? error.message : error);
-  await stop(1);
+/** Resolves once both planes answer; a signal, or the end of either, ends them and the process. */
+async function start(): Promise<number> {
+  if (!existsSync(join(root, 'infra/bundle.ts')))
+    throw new Error(
+      'the functions are built from a checkout of the project, and this is none; stowage serve runs a registry without',
+    );
+  try {
+    await startPlanes();
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    await stop(1);
+  }
+  return 0;
 }
 
-async function main(): Promise<void> {
+async function startPlanes(): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void stop(0));
   const given = process.env['PORT'] ?? '';
   const port = readPort(given === '' ? '5000' : given);
@@ -50,14 +74,8 @@ async function main(): Promise<void> {
   await run('build', ['infra/bundle.ts'], process.env);
   spawnChild(
     'data plane',
-    [
-      '--enable-source-maps',
-      '--max-semi-space-size=2',
-      '--heap-growing-percent=20',
-      'dist/serve.mjs',
-      'data-plane',
-    ],
-    planes.dataPlane,
+    ['--enable-source-maps', ...memoryFlags, bundle, 'serve', 'data-plane'],
+    { ...memoryEnvironment, ...planes.dataPlane },
     'inherit',
   );
   spawnChild('functions', await offlineArguments(port), planes.functions, 'inherit');
@@ -143,7 +161,7 @@ function spawnChild(
 /** Once, in the background: the schedule of the function comes only at midnight. */
 function reindex(env: NodeJS.ProcessEnv): void {
   if (stopping) return;
-  const args = ['--enable-source-maps', 'dist/reindex.mjs'];
+  const args = ['--enable-source-maps', bundle, 'reindex'];
   const child = spawn(process.execPath, args, { cwd: root, env, stdio: 'inherit' });
   children.set('reindex', child);
   child.once('exit', (code) => {

@@ -113,7 +113,7 @@ function checkPlanes(settings: Settings, program: Program, config: Config): void
         storage.kind !== 'filesystem'
           ? 'REGISTRY_STORAGE_REDIRECT_DISABLE keeps pulls from the bucket'
           : 'a folder cannot sign URLs'
-      }, so name the base URL of the streaming server (npm run serve -- data-plane, on the same storage)`,
+      }, so name the base URL of the streaming server (stowage serve data-plane, on the same storage)`,
     );
   if (program === 'server' && dataPlane !== undefined)
     settings.fault(

@@ -1,3 +1,5 @@
+import { didYouMean } from './did-you-mean.ts';
+
 /** The settings are wrong. The message lists every fault with what would be right. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
@@ -18,7 +20,7 @@ const unsupported: Readonly<Record<string, string>> = {
   REGISTRY_STORAGE_CACHE_: 'nothing is cached here that would need a cache of its own; remove it',
   REGISTRY_STORAGE_MAINTENANCE_READONLY:
     'set REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED=true for a read-only registry, and remove it',
-  REGISTRY_STORAGE_MAINTENANCE_: 'abandoned uploads are removed by npm run sweep; remove it',
+  REGISTRY_STORAGE_MAINTENANCE_: 'abandoned uploads are removed by stowage purge-uploads; remove it',
   REGISTRY_STORAGE_S3_ACCELERATE:
     'not supported; name the accelerated endpoint in REGISTRY_STORAGE_S3_REGIONENDPOINT, with REGISTRY_STORAGE_S3_FORCEPATHSTYLE=false',
   REGISTRY_STORAGE_S3_USEDUALSTACK:
@@ -136,12 +138,13 @@ export class Settings {
 
   /** @throws ConfigError when anything was wrong, or a setting is not known here */
   finish(): void {
-    for (const name of Object.keys(this.#environment)) {
-      if (!ours.test(name) || this.#known.has(name) || this.#isServiceLink(name)) continue;
-      if (this.text(name) === undefined) continue;
-      this.fault(
-        `${name}: ${reasonAgainst(name) ?? 'no such setting; docs/configuration.md lists all of them'}`,
-      );
+    for (const [name, value = ''] of Object.entries(this.#environment)) {
+      if (value.trim() === '' || this.#known.has(name) || this.#isServiceLink(name)) continue;
+      const hint = didYouMean(name, this.#known);
+      if (ours.test(name) || (hint !== undefined && name.startsWith('SEARCH_')))
+        this.fault(
+          `${name}: ${reasonAgainst(name) ?? `no such setting; ${hint ?? 'docs/configuration.md lists all of them'}`}`,
+        );
     }
     if (this.#faults.length > 0) throw new ConfigError(this.#faults);
   }

@@ -51,10 +51,10 @@ describe('what is damaged', () => {
     await fs.writeFile(join(folder.path, multipart, 'upload'), 'rubbish');
     await fs.symlink('/nowhere', join(folder.path, 'docker/registry/v2/repositories/away'));
     const env = { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder.path };
-    const sweep = await runToEnd(['sweep.ts'], env);
+    const sweep = await runToEnd(['purge-uploads'], env);
     assert.equal(sweep.code, 0);
     assert.ok(sweep.output.includes(`passed over ${multipart}, which is damaged`), sweep.output);
-    const reindex = await runToEnd(['reindex.ts'], env);
+    const reindex = await runToEnd(['reindex'], env);
     assert.equal(reindex.code, 0);
     assert.match(
       reindex.output,

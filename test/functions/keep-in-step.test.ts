@@ -120,7 +120,7 @@ describe('a list of repositories in MariaDB', requires('mariadbd'), () => {
       }
       const before = repositories(await client.must(200, { method: 'GET', path: '/v2/_catalog?n=1000' }));
       assert.ok(before.includes(source) && !before.includes(lost));
-      const { code, output } = await runToEnd(['reindex.ts'], {
+      const { code, output } = await runToEnd(['reindex'], {
         REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder.path,
         ...mysql(database.dsn),
       });

@@ -18,7 +18,7 @@ it('a build takes nothing away from those who run another one, and leaves nothin
   await build();
   const needed = [
     ...functionNames.map((name) => join(dist, 'functions', `${name}.mjs`)),
-    join(dist, 'serve.mjs'),
+    join(dist, 'stowage.mjs'),
   ];
   const stale = join(dist, 'functions', 'of-an-older-build.mjs');
   writeFileSync(stale, '');
@@ -47,7 +47,7 @@ describe('the licences of third parties', () => {
       rows.flatMap((row, i) => (rows[i - 1] === '-'.repeat(80) ? row.split(', ') : [])),
     );
     const maps = globSync('**/*.mjs.map', { cwd: dist });
-    for (const bundle of ['functions', 'serve.mjs', 'sweep.mjs', 'reindex.mjs']) {
+    for (const bundle of ['functions', 'stowage']) {
       const packages = maps
         .filter((map) => map.startsWith(bundle))
         .flatMap((map) => [...packagesIn(join(dist, map))]);
@@ -84,7 +84,7 @@ describe('the licences of third parties', () => {
     for (const [name, text] of Object.entries(files)) writeFileSync(join(one, name), text);
     const input = relative(folder.path, join(one, 'lib/index.js'));
     const output = { inputs: { [input]: { bytesInOutput: 1 } } };
-    const outputs = { 'dist/serve.mjs': output } as unknown as Parameters<
+    const outputs = { 'dist/stowage/chunk.mjs': output } as unknown as Parameters<
       typeof thirdPartyLicenses
     >[1][number]['outputs'];
     try {
@@ -99,7 +99,7 @@ describe('the licences of third parties', () => {
       { license: 'MIT' },
       { 'LICENSE-MIT.txt': 'one\r\ntwo\n', NOTICE: 'Of us.' },
     );
-    assert.match(text, /\n@some\/one 1\.0\.0 \(MIT\), in serve\.mjs\n/);
+    assert.match(text, /\n@some\/one 1\.0\.0 \(MIT\), in stowage\n/);
     assert.match(text, /-\n@some\/one 1\.0\.0\n\none\ntwo\n\nOf us\.\n$/);
   });
 

@@ -37,9 +37,9 @@ describe(
       assert.equal(code, 0, output);
     });
 
-    for (const program of ['serve', 'sweep', 'reindex'])
-      it(`is told so in one line by ${program}, which ends with 1`, async () => {
-        const { code, output, errors } = await run(join(dist, `${program}.mjs`));
+    for (const args of [['--help'], ['serve'], ['purge-uploads'], ['reindex']])
+      it(`is told so in one line by stowage ${args.join(' ')}, which ends with 1`, async () => {
+        const { code, output, errors } = await run(join(dist, 'stowage.mjs'), ...args);
         assert.match(
           errors,
           /^Stowage needs Node 24 or newer, and \/.+ is \d+\.\d+\.\d+: run it with a newer one\.\n$/,

@@ -32,9 +32,9 @@ after(() => {
 const local = () => ({ SEARCH_BACKEND: 'LOCAL', SEARCH_BACKEND_LOCAL: list });
 const settings = () => ({ REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: root, ...local() });
 const listed = async () => (await readFile(list, 'utf8')).split('\n').filter(Boolean);
-const reindexed = async (...args: string[]) => await runToEnd(['reindex.ts', ...args], settings());
+const reindexed = async (...args: string[]) => await runToEnd(['reindex', ...args], settings());
 
-describe('npm run reindex', () => {
+describe('stowage reindex', () => {
   it('makes the list that of the storage, and sums up what it has changed, in plain lines', async () => {
     await writeFile(list, 'gone\na\n');
     const { code, output } = await reindexed();
@@ -46,7 +46,7 @@ describe('npm run reindex', () => {
   });
 
   it('says that there is nothing to do where the bucket is the list', async () => {
-    const { code, output } = await runToEnd(['reindex.ts'], {
+    const { code, output } = await runToEnd(['reindex'], {
       REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: root,
     });
     assert.equal(code, 0);
@@ -57,14 +57,14 @@ describe('npm run reindex', () => {
     it(`refuses ${args.join(' ')}`, async () => {
       const { code, output } = await reindexed(...args);
       assert.equal(code, 2);
-      assert.match(output, /Usage: npm run reindex/);
+      assert.match(output, /Usage: stowage reindex/);
       assert.ok(!existsSync(list));
     });
 
   it('says how it is used, and makes no list', async () => {
     const { code, output } = await reindexed('--help');
     assert.equal(code, 0);
-    assert.match(output, /^Usage: npm run reindex/);
+    assert.match(output, /^Usage: stowage reindex/);
     assert.ok(!existsSync(list));
   });
 
@@ -84,7 +84,7 @@ describe('npm run reindex', () => {
       ],
       [{ ...local(), REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: '/no/such/folder' }, /there is no folder/],
     ] as const) {
-      const { code, output } = await runToEnd(['reindex.ts'], {
+      const { code, output } = await runToEnd(['reindex'], {
         REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: root,
         ...env,
       });
@@ -99,7 +99,7 @@ const readOnly = { REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED: 'true' };
 
 it('a reindex of a read-only registry ends with the setting to change, and changes nothing', async () => {
   await writeFile(list, 'gone\na\n');
-  const { code, output } = await runToEnd(['reindex.ts'], { ...settings(), ...readOnly });
+  const { code, output } = await runToEnd(['reindex'], { ...settings(), ...readOnly });
   assert.equal(code, 1);
   assert.match(output, /the registry is read-only; remove REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED/);
   assert.deepEqual(await listed(), ['gone', 'a']);
@@ -186,7 +186,7 @@ describe('the function that reindexes', () => {
   });
 });
 
-describe('npm run serve with a local file', () => {
+describe('stowage serve with a local file', () => {
   it('fills it from the storage at its start, and adds what is pushed', async () => {
     const registry = await serve(root, local());
     const client = new Client(`http://${registry.address}`);
@@ -201,7 +201,7 @@ describe('npm run serve with a local file', () => {
   });
 
   it('does not start when the file cannot be used', async () => {
-    const { code, output } = await runToEnd(['serve.ts'], {
+    const { code, output } = await runToEnd(['serve'], {
       REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: root,
       REGISTRY_HTTP_ADDR: '127.0.0.1:0',
       SEARCH_BACKEND: 'LOCAL',

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { memoryEnvironment, memoryFlags } from '../../lib/commands/low-memory.ts';
 import { keepLog, keepSecrets } from '../logs/kept.ts';
 import { cleanEnvironment } from '../servers/process.ts';
 
@@ -38,20 +39,22 @@ const pathOf = (path: string) => fileURLToPath(new URL(`../../${path}`, import.m
 
 /** `npm run serve`, which is to end. */
 export const runServer = async (settings: Readonly<Record<string, string>>) =>
-  await runNode([pathOf('lib/commands/serve.ts')], { REGISTRY_HTTP_ADDR: '127.0.0.1:0', ...settings });
+  await runStowage(['serve'], { REGISTRY_HTTP_ADDR: '127.0.0.1:0', ...settings });
 
-/** Runs one of the programs until it ends by itself. @param args its name below lib/commands/, and its arguments */
-export async function runToEnd(
-  [program = '', ...args]: readonly string[],
-  env: NodeJS.ProcessEnv,
-): Promise<{ code: number | null; output: string }> {
-  return await runFile(`lib/commands/${program}`, args, env);
+/** Runs the command `stowage` until it ends by itself, with what the scripts of package.json give it. */
+export async function runStowage(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
+  const program = [...memoryFlags, pathOf('lib/commands/stowage.ts')];
+  return await runNode([...program, ...args], { ...memoryEnvironment, ...env });
+}
+
+/** The same, with all that it wrote as one text. */
+export async function runToEnd(args: readonly string[], env: NodeJS.ProcessEnv): Promise<Result> {
+  return resultOf(await runStowage(args, env));
 }
 
 /** `npm run build` */
-export const runBuild = async () => await runFile('infra/bundle.ts', [], {});
+export const runBuild = async () => resultOf(await runNode([pathOf('infra/bundle.ts')], {}));
 
-async function runFile(path: string, args: readonly string[], env: NodeJS.ProcessEnv) {
-  const { code, output, errors } = await runNode([pathOf(path), ...args], env);
-  return { code, output: output + errors };
-}
+type Result = Pick<Ended, 'code' | 'output'>;
+
+const resultOf = ({ code, output, errors }: Ended): Result => ({ code, output: output + errors });

@@ -20,7 +20,7 @@ after(() => {
   folder.remove();
 });
 
-const run = async (env: NodeJS.ProcessEnv) => await runToEnd(['start.ts'], env);
+const run = async (env: NodeJS.ProcessEnv) => await runToEnd(['start'], env);
 
 /** Waits until a text was printed. */
 async function said({ output }: Stowage, text: string): Promise<void> {
@@ -49,7 +49,7 @@ async function assertOneSpelling(client: Client): Promise<void> {
   await client.must(200, { method: 'GET', path: `/v2/team/app/manifests/${encodeURIComponent(digest)}` });
 }
 
-describe('npm start', () => {
+describe('stowage start', () => {
   it('says how to push once both planes answer, knows one spelling of each path, and leaves nothing behind on SIGTERM', async () => {
     const registry = await start(folder.path);
     const port = Number(registry.address.split(':')[1]);

@@ -34,7 +34,7 @@ after(() => {
 });
 
 const settings = () => ({ REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: root });
-const swept = async (...args: string[]) => await runToEnd(['sweep.ts', ...args], settings());
+const swept = async (...args: string[]) => await runToEnd(['purge-uploads', ...args], settings());
 
 /** An upload made by the registry with this many bytes, last written some days ago. */
 async function upload(days: number, size: number): Promise<string> {
@@ -78,7 +78,7 @@ async function left(): Promise<{ sessions: string[]; multiparts: number }> {
   };
 }
 
-describe('npm run sweep', () => {
+describe('stowage purge-uploads', () => {
   it('says what it removes, line by line, and sums it up', async () => {
     const [large, small, living] = [
       await upload(8, 12_300_000),
@@ -119,13 +119,13 @@ describe('npm run sweep', () => {
 
   it('makes no folder where there is none, but says so', async () => {
     const REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY = join(root, 'mistyped');
-    const { code, output } = await runToEnd(['sweep.ts', '--dry-run'], {
+    const { code, output } = await runToEnd(['purge-uploads', '--dry-run'], {
       REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY,
     });
     assert.equal(code, 1);
     assert.match(
       output,
-      /^The sweep ended early: there is no folder .*mistyped; check REGISTRY_STORAGE_FILESYSTEM_ROOT/,
+      /^purge-uploads ended early: there is no folder .*mistyped; check REGISTRY_STORAGE_FILESYSTEM_ROOT/,
     );
     assert.ok(!existsSync(REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY));
   });
@@ -146,7 +146,7 @@ describe('npm run sweep', () => {
     [['--older-than', '7w'], /"7w" is not an age/],
     [['--older-than', '-7d'], /Usage/],
     [['--older-than'], /Usage/],
-    [['--dryrun'], /--dryrun[^]*Usage/],
+    [['--dryrun'], /"--dryrun" is not a known option; did you mean --dry-run\?[^]*Usage/],
     [['now'], /now[^]*Usage/],
   ] as const)
     it(`refuses ${args.join(' ')}`, async () => {
@@ -162,13 +162,13 @@ describe('npm run sweep', () => {
     const id = await upload(100, 10);
     const { code, output } = await swept('--help');
     assert.equal(code, 0);
-    assert.match(output, /^Usage: npm run sweep/);
+    assert.match(output, /^Usage: stowage purge-uploads/);
     assert.deepEqual((await left()).sessions, [id]);
   });
 
   it('goes on after a failure, names it at the end, and exits with 1', async () => {
     const [fine, kept] = [await upload(8, 10), await upload(8, 10)];
-    const { code, output } = await runToEnd(['sweep.ts'], stuck(kept));
+    const { code, output } = await runToEnd(['purge-uploads'], stuck(kept));
     assert.equal(code, 1);
     assert.match(output, new RegExp(`removed upload ${fine}`));
     assert.match(output, new RegExp(`^could not remove ${uploadSession(kept)}: .*\\n1 failure`, 'm'));
@@ -178,15 +178,18 @@ describe('npm run sweep', () => {
   });
 
   it('prints what is wrong with its settings, or its storage', async () => {
-    const wrong = await runToEnd(['sweep.ts'], { REGISTRY_STORAGE: 'tape', REGISTRY_X: 'y' });
+    const wrong = await runToEnd(['purge-uploads'], { REGISTRY_STORAGE: 'tape', REGISTRY_X: 'y' });
     assert.equal(wrong.code, 1);
     for (const name of ['REGISTRY_STORAGE', 'REGISTRY_X'])
       assert.match(wrong.output, new RegExp(`- ${name}: `));
-    const away = await runToEnd(['sweep.ts'], {
+    const away = await runToEnd(['purge-uploads'], {
       REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: import.meta.filename,
     });
     assert.equal(away.code, 1);
-    assert.match(away.output, /The sweep ended early: .*check REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY\./);
+    assert.match(
+      away.output,
+      /purge-uploads ended early: .*check REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY\./,
+    );
     for (const { output } of [wrong, away]) assert.doesNotMatch(output, /\n\s+at /);
   });
 });
@@ -196,7 +199,7 @@ const readOnly = { REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED: 'true' };
 it('a purge of a read-only registry ends with the setting to change, and a dry run says what it would remove', async () => {
   const id = await upload(8, 10);
   const purge = async (...args: string[]) =>
-    await runToEnd(['sweep.ts', ...args], { ...settings(), ...readOnly });
+    await runToEnd(['purge-uploads', ...args], { ...settings(), ...readOnly });
   const { code, output } = await purge();
   assert.equal(code, 1);
   assert.match(output, /the registry is read-only; remove REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED/);

@@ -56,7 +56,7 @@ describe('a MariaDB that speaks TLS', requires('mariadbd'), () => {
 
   /** In a process of its own: only at its start does Node read whom to trust. */
   const reindex = async (dsn: string, trusted: string) =>
-    await runToEnd(['reindex.ts'], {
+    await runToEnd(['reindex'], {
       REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder.path,
       SEARCH_BACKEND: 'MYSQL',
       SEARCH_BACKEND_MYSQL: dsn,

@@ -5,7 +5,7 @@ import { bundling } from '../../infra/bundling.ts';
 const root = join(import.meta.dirname, '../..');
 
 /** What tests start again and again as processes of their own, by where it is in this project. */
-const programs = ['lib/commands/serve.ts', 'test/servers/functions.ts'] as const;
+const programs = ['lib/commands/stowage.ts', 'test/servers/functions.ts'] as const;
 
 /** Tells the processes of a run where the bundles are. */
 const variable = 'STOWAGE_TEST_PROGRAMS';

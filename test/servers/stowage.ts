@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
+import { memoryEnvironment, memoryFlags } from '../../lib/commands/low-memory.ts';
 import { keepLog, keepSecrets } from '../logs/kept.ts';
 import { freePort } from './ports.ts';
 import { cleanEnvironment, launch, type Server } from './process.ts';
@@ -35,7 +36,7 @@ export interface Version {
 /** The version that is checked out. */
 export function thisVersion(): Version {
   return {
-    server: [programFile('lib/commands/serve.ts')],
+    server: [programFile('lib/commands/stowage.ts'), 'serve'],
     functions: [programFile('test/servers/functions.ts')],
   };
 }
@@ -61,7 +62,7 @@ export async function start(place: Place, env: NodeJS.ProcessEnv = {}): Promise<
   const ready = async () => (await serves(address)) && (await listens(`127.0.0.1:${port + 1}`));
   return registry(
     address,
-    await run(['lib/commands/start.ts'], place, { PORT: String(port), ...env }, ready),
+    await run(['lib/commands/stowage.ts', 'start'], place, { PORT: String(port), ...env }, ready),
   );
 }
 
@@ -121,19 +122,11 @@ export function placeSettings(place: Place): Readonly<Record<string, string>> {
   return typeof place === 'string' ? { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: place } : place;
 }
 
-/** As in the scripts of package.json. */
-const flags = ['--max-semi-space-size=2', '--heap-growing-percent=20'];
-const allocation = {
-  MALLOC_ARENA_MAX: '1',
-  MALLOC_MMAP_THRESHOLD_: '65536',
-  MALLOC_TRIM_THRESHOLD_: '4194304',
-};
-
 async function run(program: Program, place: Place, env: NodeJS.ProcessEnv, ready: () => Promise<boolean>) {
-  const settings = { ...placeSettings(place), ...allocation, ...env };
+  const settings = { ...placeSettings(place), ...memoryEnvironment, ...env };
   keepSecrets(settings);
   const options = { cwd: PROJECT, env: cleanEnvironment(settings), logged: keepLog() };
-  return await launch(process.execPath, [...flags, ...program], ready, options);
+  return await launch(process.execPath, [...memoryFlags, ...program], ready, options);
 }
 
 function registry(address: string, server: Server): Stowage {

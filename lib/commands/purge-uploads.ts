@@ -1,9 +1,3 @@
-/*
- * `npm run sweep`: removes uploads that were given up from the storage, and says what it removed. Settings come from the
- * environment, as for the registry.
- */
-import './require-node.ts';
-import { parseArgs } from 'node:util';
 import { openStore } from '../compose.ts';
 import { assertWritable, loadConfig } from '../config/config.ts';
 import {
@@ -15,14 +9,19 @@ import {
   type Removed,
 } from '../registry/uploads/purge.ts';
 import { describeStorage } from '../config/storage.ts';
-import { assertThere, count, onDamaged, runProgram, UsageError } from './program.ts';
+import { assertThere, count, onDamaged, readArguments, UsageError, type Command } from './command.ts';
 
-const usage = `Usage: npm run sweep -- [--dry-run] [--older-than AGE]
+/** Removes uploads that were given up from the storage, and says what it removed. */
+export const command: Command = {
+  summary: 'remove uploads that were given up from the storage',
+  usage: `Usage: stowage purge-uploads [--dry-run] [--older-than AGE]
 
 Removes uploads that nobody has gone on with, and what they left in the storage.
 
   --dry-run         say what would be removed, and remove nothing
-  --older-than AGE  for how long nothing may have come, such as 30d or 72h (default 7d, at least 2d)`;
+  --older-than AGE  for how long nothing may have come, such as 30d or 72h (default 7d, at least 2d)`,
+  run: async (args) => await purge(readOptions(args)),
+};
 
 /** Failures that are told of one by one. */
 const mostFailures = 100;
@@ -36,10 +35,8 @@ interface Options {
   readonly age: number;
 }
 
-await runProgram('The sweep', usage, async () => await main(readOptions(process.argv.slice(2))));
-
 /** @returns the exit code */
-async function main({ dryRun, age }: Options): Promise<number> {
+async function purge({ dryRun, age }: Options): Promise<number> {
   // Its check writes an object, and the listing soon shows what is wrong.
   const config = loadConfig('maintenance');
   const { storage } = config;
@@ -62,29 +59,18 @@ async function main({ dryRun, age }: Options): Promise<number> {
 }
 
 function readOptions(args: readonly string[]): Options {
-  const { 'dry-run': dryRun, 'older-than': age } = parse(args);
+  const { 'dry-run': dryRun = false, 'older-than': age } = readArguments(args, {
+    'dry-run': { type: 'boolean' },
+    'older-than': { type: 'string' },
+  }).values;
   return { dryRun, age: age === undefined ? abandonedAfter : readAge(age) };
-}
-
-function parse(args: readonly string[]) {
-  try {
-    const options = {
-      'dry-run': { type: 'boolean', default: false },
-      'older-than': { type: 'string' },
-    } as const;
-    return parseArgs({ args: [...args], options, allowPositionals: false }).values;
-  } catch (error) {
-    throw new UsageError(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
-  }
 }
 
 function readAge(text: string): number {
   const [, number, unit = ''] = /^(\d{1,5})([hd])$/.exec(text) ?? [];
   const age = Number(number) * (units[unit] ?? Number.NaN);
   if (Number.isNaN(age))
-    throw new UsageError(
-      `--older-than: ${JSON.stringify(text)} is not an age such as 30d or 72h\n\n${usage}`,
-    );
+    throw new UsageError(`--older-than: ${JSON.stringify(text)} is not an age such as 30d or 72h`);
   if (age < leastAbandonedAfter)
     throw new UsageError(
       `--older-than: ${text} is too short: a client may go on with an upload for 24 hours after each answer, ` +

@@ -1,0 +1,88 @@
+import manifest from '../../package.json' with { type: 'json' };
+import { ConfigError } from '../config/config.ts';
+import { didYouMean } from '../config/did-you-mean.ts';
+import { reasonOf, UsageError, type Command } from './command.ts';
+
+/** Each is loaded when it is needed: what one imports is no other's cost. In the order of the help. */
+const commands: Readonly<Record<string, () => Promise<{ readonly command: Command }>>> = {
+  serve: async () => await import('./serve.ts'),
+  start: async () => await import('./start.ts'),
+  'purge-uploads': async () => await import('./purge-uploads.ts'),
+  reindex: async () => await import('./reindex.ts'),
+};
+
+const aliases: Readonly<Record<string, string>> = { sweep: 'purge-uploads' };
+
+/**
+ * Runs `stowage` with these arguments. What goes wrong is printed on standard error.
+ * @returns the exit code: 0, 1 for a failure, wrong settings included, and 2 for wrong arguments
+ */
+export async function main([first, ...rest]: readonly string[]): Promise<number> {
+  switch (first) {
+    case undefined:
+      console.error(await help());
+      return 2;
+    case '--version':
+      console.log(`stowage ${manifest.version}`);
+      return 0;
+    case '--help':
+    case '-h':
+      console.log(await help());
+      return 0;
+    case 'help':
+      return await main([...rest, '--help']);
+    default:
+      return await runCommand(first, rest);
+  }
+}
+
+async function runCommand(given: string, args: readonly string[]): Promise<number> {
+  const name = aliases[given] ?? given;
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (load === undefined) {
+    const what = given.startsWith('-') ? 'option' : 'command';
+    const known = [...Object.keys(commands), ...Object.keys(aliases), '--help', '--version'];
+    const hint = didYouMean(given, known) ?? 'stowage --help lists all of them';
+    console.error(`${JSON.stringify(given)} is not a known ${what}; ${hint}`);
+    return 2;
+  }
+  const { command } = await load();
+  if (args.includes('--help') || args.includes('-h')) {
+    console.log(command.usage);
+    return 0;
+  }
+  try {
+    return await command.run(args);
+  } catch (error) {
+    console.error(explain(name, error));
+    if (!(error instanceof UsageError)) return 1;
+    console.error(`\n${command.usage}`);
+    return 2;
+  }
+}
+
+async function help(): Promise<string> {
+  const rows = Object.entries(commands).map(async ([name, load]) => {
+    const names = [name, ...Object.keys(aliases).filter((alias) => aliases[alias] === name)];
+    return `  ${names.join(', ').padEnd(22)}${(await load()).command.summary}`;
+  });
+  return `Usage: stowage COMMAND [OPTION]…
+
+${manifest.description}.
+
+Commands:
+${(await Promise.all(rows)).join('\n')}
+
+Options:
+  --help                of a command as well: what it takes
+  --version             which release this is
+
+Settings come from the environment; docs/configuration.md lists all of them.`;
+}
+
+/** What went wrong and what to do about it, in one line. */
+function explain(name: string, error: unknown): string {
+  if (error instanceof ConfigError || error instanceof UsageError) return error.message;
+  if (!(error instanceof Error)) return String(error);
+  return `${name} ended early: ${reasonOf(error)}`;
+}

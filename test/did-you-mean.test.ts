@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { didYouMean } from '../lib/config/did-you-mean.ts';
+
+describe('a name that is not known', () => {
+  const known = ['serve', 'start', 'purge-uploads', 'REGISTRY_HTTP_SECRET', 'REGISTRY_HTTP_SECRET_PREVIOUS'];
+
+  for (const [given, meant] of [
+    ['serv', 'serve'],
+    ['sevre', 'serve'],
+    ['stat', 'start'],
+    ['purge', 'purge-uploads'],
+    ['purge_upload', 'purge-uploads'],
+    ['REGISTRY_HTTP_SERCET', 'REGISTRY_HTTP_SECRET'],
+    ['REGISTRY_HTTP_SECRETS', 'REGISTRY_HTTP_SECRET'],
+    ['REGISTRY_HTTP_SECRET_PREV', 'REGISTRY_HTTP_SECRET_PREVIOUS'],
+  ] as const)
+    it(`${given} was meant to be ${meant}`, () => {
+      assert.equal(didYouMean(given, known), `did you mean ${meant}?`);
+    });
+
+  for (const given of ['', 's', 'gc', 'REGISTRY_', 'REGISTRY_HTTP_TIMEOUT', 'x'.repeat(100_000)])
+    it(`${given.slice(0, 30)} is like no other, or like several`, () => {
+      assert.equal(didYouMean(given, known), undefined);
+    });
+});
