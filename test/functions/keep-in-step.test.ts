@@ -58,7 +58,8 @@ describe('a list of repositories in MariaDB', requires('mariadbd'), () => {
 
   it('has a repository and the second of its push, once a tag was pushed', async () => {
     const registry = await serve(folder.path, env());
-    // Until then a row says that it is not whole.
+    // Until then there is no table.
+    // Until then there is no table.
     await said(registry, 'the list of repositories is that of the bucket');
     const [client, one, two] = [clientOf(registry), someName(), someName()];
     for (const [name, tag] of [

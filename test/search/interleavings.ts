@@ -55,10 +55,7 @@ export function interleavings(
         await delay(random() < 0.5 ? 0 : Math.floor(random() * 4));
       };
       const pick = <T>(of: readonly T[]): T => of[Math.floor(random() * of.length)] as T;
-      for (const name of steady) {
-        bucket.names.add(name);
-        await backends[0]?.record(parseRepositoryName(name));
-      }
+      for (const name of steady) bucket.names.add(name);
       await backends[0]?.reindex(bucket);
       const listed = async () => new Set((await pick(backends).list({ n: 1000, last: '' })).names);
       const push = async (name: string) => {

@@ -1,8 +1,6 @@
-/** Tables whose keys are sorted otherwise than those of the registry before this one, or that are changed beneath us. */
+/** Tables whose keys are sorted otherwise than those of the registry before this one. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
-import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import type { MysqlSearch } from '../../lib/search/mysql/search.ts';
 import { mariadb, type Database, type MariaDb } from '../servers/mariadb.ts';
 import { requires } from '../servers/requires.ts';
@@ -38,7 +36,10 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     return backend;
   };
 
-  const some = [...new Set([...awkwardNames, ...manyNames(60)])];
+  /** The last ones are the same to some collations, which take `i` for `y` or `j`, or `m` for `n`. */
+  const some = [...new Set([...awkwardNames, ...manyNames(60), 'li', 'ly', 'lj', 'om', 'on'])];
+  const notApart =
+    /does not keep names as they are and apart, such as .* run ALTER TABLE .* and then npm run reindex$/;
 
   const assertAllPages = async (backend: MysqlSearch, names = some) => {
     for (const n of [1, 7, 100]) {
@@ -73,20 +74,11 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
       await database.sql(`DROP TABLE IF EXISTS repositories; ${tableIn(collation)}`);
       const backend = mysqlSearch(database.dsn);
       try {
-        if (/_(?:lithuanian|roman)_|^macce_general_/.test(collation)) {
-          await assertUnavailable(
-            backend.reindex(new NamesBucket(...some)),
-            /different names are the same; run ALTER TABLE/,
-            server,
-          );
+        if (/_(?:lithuanian|roman)_(?!as_cs)|^macce_general_/.test(collation)) {
+          await assertUnavailable(backend.reindex(new NamesBucket(...some)), notApart, server);
           continue;
         }
         await backend.reindex(new NamesBucket(...some));
-        if (/^swe7_.*bin$/.test(collation)) {
-          const told = /a character set that has not all characters of names; run ALTER TABLE/;
-          await assertUnavailable(backend.list({ n: 1, last: '' }), told, server);
-          continue;
-        }
         await assertAllPages(backend);
         assert.equal((await backend.search('team', { size: 5, number: 1 })).names.length, 5, collation);
         tried += 1;
@@ -121,23 +113,14 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     await assertAllPages(backend);
   });
 
-  it('in whose collation different names are the same is 503 until it has another one', async () => {
+  it('in whose collation different names are the same is refused by a reindex until it has another one', async () => {
     const database = await server.newDatabase();
     await database.sql(tableIn('utf8_lithuanian_ci'));
     const bucket = new NamesBucket('li', 'ly');
     const backend = connect(database);
-    const told =
-      /to the collation utf8(?:mb3)?_lithuanian_ci .* run ALTER TABLE .* and then npm run reindex$/;
     await database.sql("INSERT INTO repositories (name) VALUES ('li')");
-    for (const ask of [
-      async () => await backend.list({ n: 10, last: '' }),
-      async () => await backend.search('l', { size: 1, number: 1 }),
-      async () => {
-        await backend.record(parseRepositoryName('ly'));
-      },
-      async () => await backend.reindex(bucket),
-    ])
-      await assertUnavailable(ask(), told, server);
+    for (let times = 0; times < 2; times++)
+      await assertUnavailable(backend.reindex(bucket), notApart, server);
     assert.equal(await database.sql('SELECT name FROM repositories'), 'li');
     await database.sql('ALTER TABLE repositories CONVERT TO CHARACTER SET utf8 COLLATE utf8_general_ci');
     await backend.reindex(bucket);
@@ -156,8 +139,8 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     const before = await executed();
     assert.deepEqual(await backend.list({ n: 1, last: '' }), { names: ['a'], more: true });
     const statements = (await executed()) - before;
-    // 2, 4, … 512 rows, and then 1000 at once, once for the key's order and once for what it has later.
-    assert.ok(statements > 20 && statements < 70, `${statements} statements`);
+    // 2 rows, and then 1000 at once.
+    assert.ok(statements > 20 && statements < 25, `${statements} statements`);
   });
 
   it('with rows that are no ASCII has its pages all the same', async () => {
@@ -211,174 +194,10 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     await database.sql(`SET GLOBAL sql_mode = ''; ${tableIn('utf8_general_ci', 20)}`);
     try {
       const bucket = new NamesBucket('team/application-of-many', 'team/b');
-      await assertUnavailable(
-        connect(database).reindex(bucket),
-        /does not keep names as they are, such as/,
-        server,
-      );
-      assert.equal(await database.sql("SELECT COUNT(*) FROM repositories WHERE name NOT LIKE '#%'"), '0');
+      await assertUnavailable(connect(database).reindex(bucket), notApart, server);
+      assert.equal(await database.sql('SELECT COUNT(*) FROM repositories'), '0');
     } finally {
       await database.sql('SET GLOBAL sql_mode = DEFAULT');
     }
   });
-
-  describe('that somebody empties beneath a running registry', () => {
-    const notMade = /not made from the bucket yet/;
-
-    for (const [how, statement] of [
-      ['TRUNCATE', 'TRUNCATE repositories'],
-      ['DELETE', 'DELETE FROM repositories'],
-    ] as const)
-      it(`by ${how} is no list, also after pushes, until a reindex`, async () => {
-        const database = await server.newDatabase();
-        const [one, other] = [connect(database), connect(database)];
-        const bucket = new NamesBucket('a', 'b', 'c');
-        await one.reindex(bucket);
-        for (const backend of [one, other]) {
-          await backend.record(parseRepositoryName('a'));
-          assert.deepEqual((await backend.list({ n: 1, last: 'a' })).names, ['b']);
-          assert.equal((await backend.search('b', { size: 1, number: 1 })).total, 1);
-        }
-        const assertNone = async () => {
-          for (const backend of [one, other, connect(database)])
-            for (const ask of [
-              async () => await backend.list({ n: 0, last: '' }),
-              async () => await backend.list({ n: 10, last: '' }),
-              async () => await backend.list({ n: 10, last: 'a' }),
-              async () => await backend.list({ n: 10, last: 'z' }),
-              async () => await backend.search('b', { size: 1, number: 1 }),
-              async () => await backend.search('none', { size: 1, number: 1 }),
-            ])
-              await assertUnavailable(ask(), notMade, server);
-        };
-        await database.sql(statement);
-        await assertNone();
-        // Of those that have recorded before, and have seen the table whole.
-        await other.record(parseRepositoryName('b'));
-        await assertNone();
-        await one.record(parseRepositoryName('c'));
-        await assertNone();
-        assert.deepEqual(await other.reindex(bucket), { names: 3, added: 1, removed: 0 });
-        for (const backend of [one, other])
-          assert.deepEqual((await backend.list({ n: 10, last: '' })).names, ['a', 'b', 'c']);
-      });
-
-    it('while a push is on its way is no list', async () => {
-      for (const isolation of ['REPEATABLE READ', 'READ COMMITTED']) {
-        const database = await server.newDatabase();
-        const backend = connect(database);
-        const bucket = new NamesBucket('a', 'b', 'c');
-        await backend.reindex(bucket);
-        const emptying = database.sql(
-          `SET SESSION TRANSACTION ISOLATION LEVEL ${isolation}; BEGIN; DELETE FROM repositories; SELECT SLEEP(1); COMMIT`,
-        );
-        await delay(300);
-        await Promise.all([
-          backend.record(parseRepositoryName('a')),
-          backend.record(parseRepositoryName('new')),
-          backend.record(parseRepositoryName('0')),
-        ]);
-        await emptying;
-        await assertUnavailable(backend.list({ n: 10, last: '' }), notMade, server);
-        assert.deepEqual(await backend.reindex(bucket), { names: 5, added: 2, removed: 0 });
-      }
-    });
-
-    it('while a reindex is on its way has all that is in the bucket, or is no list', async () => {
-      for (const added of [[], ['new']]) {
-        const database = await server.newDatabase();
-        const backend = connect(database);
-        const bucket = new NamesBucket('a', 'b', 'c', 'gone');
-        await backend.reindex(bucket);
-        await database.sql('UPDATE repositories SET createTime = 0');
-        bucket.names.delete('gone');
-        for (const one of added) bucket.names.add(one);
-        const emptying = database.sql('BEGIN; DELETE FROM repositories; SELECT SLEEP(1); COMMIT');
-        await delay(300);
-        await backend.reindex(bucket);
-        await emptying;
-        const { names } = await backend.list({ n: 10, last: '' });
-        assert.deepEqual(names, [...bucket.names].sort());
-      }
-    });
-
-    it('between the steps of a reindex has all that is in the bucket', async () => {
-      const database = await server.newDatabase();
-      const backend = connect(database);
-      const gone = Array.from({ length: 450 }, (_, i) => `gone-${i}`);
-      const bucket = new NamesBucket('a', 'b', 'c', ...gone);
-      await backend.reindex(bucket);
-      await database.sql('UPDATE repositories SET createTime = 0');
-      for (const one of gone) bucket.names.delete(one);
-      let asked = 0;
-      let emptying: Promise<unknown> | undefined;
-      const slow = {
-        all: () => bucket.all(),
-        has: async (one: string) => {
-          // Within the first step: it waits for that, and comes before the second.
-          if ((asked += 1) === 460) emptying = database.sql('TRUNCATE repositories');
-          await delay(asked > 450 && asked < 480 ? 20 : 0);
-          return await bucket.has(one);
-        },
-      };
-      await backend.reindex(slow);
-      await emptying;
-      assert.ok(asked >= 460);
-      assert.deepEqual((await backend.list({ n: 10, last: '' })).names, ['a', 'b', 'c']);
-    });
-
-    it('beside searches gives none that is empty', async () => {
-      const database = await server.newDatabase();
-      const [backend, other] = [connect(database), connect(database)];
-      const bucket = new NamesBucket(...some);
-      const counts = { right: 0, unavailable: 0 };
-      const all = some.filter((one) => one.includes('app')).length;
-      for (let round = 0; round < 20; round++) {
-        await backend.reindex(bucket);
-        const stop = new AbortController();
-        const searches = (async () => {
-          while (!isStopped(stop))
-            try {
-              const { names, total } = await other.search('app', { size: 5, number: 1 });
-              assert.deepEqual([names.length, total], [5, all]);
-              counts.right += 1;
-            } catch (error) {
-              assert.equal((error as { failure?: string }).failure, 'SEARCH_UNAVAILABLE', String(error));
-              counts.unavailable += 1;
-            }
-        })();
-        await delay(20);
-        await database.sql('TRUNCATE repositories');
-        stop.abort();
-        await searches;
-      }
-      assert.ok(counts.right > 20, JSON.stringify(counts));
-    });
-
-    it('in the middle of a reindex has all that is in the bucket after it', async () => {
-      const database = await server.newDatabase();
-      const backend = connect(database);
-      const bucket = new NamesBucket('a', 'b', 'gone');
-      await backend.reindex(bucket);
-      bucket.names.delete('gone');
-      await database.sql('UPDATE repositories SET createTime = 0');
-      let asked = 0;
-      const emptying = {
-        all: () => bucket.all(),
-        // Asked once the rows have been read.
-        has: async (name: string) => {
-          if ((asked += 1) === 1) await database.sql('TRUNCATE repositories');
-          return await bucket.has(name);
-        },
-      };
-      assert.deepEqual(await backend.reindex(emptying), { names: 2, added: 2, removed: 0 });
-      assert.equal(asked, 1);
-      assert.deepEqual((await backend.list({ n: 10, last: '' })).names, ['a', 'b']);
-    });
-  });
 });
-
-/** The compiler takes what it knew of it before an await for the truth. */
-function isStopped({ signal }: AbortController): boolean {
-  return signal.aborted;
-}

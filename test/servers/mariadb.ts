@@ -15,6 +15,7 @@ const PASSWORD = `p@:/${randomBytes(8).toString('hex')}`;
 /** A database of a test's own. */
 export interface Database {
   readonly name: string;
+  readonly user: string;
   /** As a user of the original registry wrote it. */
   readonly dsn: string;
   /** Runs statements in it as root. @returns the rows, columns apart by tabs */
@@ -59,6 +60,7 @@ export async function mariadb(options: readonly string[] = []): Promise<MariaDb>
         );
         return {
           name,
+          user,
           dsn: `${user}:${PASSWORD}@tcp(${HOST}:${port})/${name}?loc=Local&parseTime=true`,
           sql: async (statements) => await run(folder, statements, name),
         };

@@ -1,7 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { createPool, type Pool, type PoolConnection, type PoolOptions } from 'mysql2/promise';
 import type { RowDataPacket } from 'mysql2';
 import type { MysqlConfig } from './dsn.ts';
+import { withTimeout } from '../../concurrency/with-timeout.ts';
 import { assertInTime } from '../../storage/deadline.ts';
 import { MysqlError, noAnswer, noConnection } from './errors.ts';
 
@@ -38,8 +38,6 @@ export class MysqlConnections {
   readonly #plain: PoolOptions | undefined;
   /** When each connection was last used, by the clock on the wall: others may stand still while a function is frozen. */
   readonly #used = new WeakMap<object, number>();
-  /** Whether a transaction may read what others have committed meanwhile. */
-  #readCommitted = true;
 
   constructor(config: MysqlConfig) {
     this.#connectWithin = config.connectTimeout ?? connectWithin;
@@ -68,20 +66,20 @@ export class MysqlConnections {
     await this.#withConnection(async (connection) => await this.#answered(connection.query(sql)));
   }
 
-  /**
-   * Does statements in one transaction, which reads what others commit meanwhile, and does it all again where it met another
-   * one or lost its connection.
-   */
+  /** Does statements in one transaction, and does it all again where it met another one or lost its connection. */
   async transaction<T>(act: (execute: Execute) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
-      const committed = this.#readCommitted;
       try {
-        return await this.#transaction(act, committed);
+        // Whatever was begun ends with its connection.
+        return await this.#withConnection(async (connection) => {
+          await this.#answered(connection.beginTransaction());
+          const result = await act(async (sql, values) => await this.#on(connection, sql, values));
+          assertInTime();
+          await this.#answered(connection.commit());
+          return result;
+        });
       } catch (error) {
-        // A server whose binary log is made of statements takes none that reads what others commit.
-        const locksMore = committed && error instanceof MysqlError && error.isUnloggable;
-        if (locksMore) this.#readCommitted = false;
-        if (attempt === attempts || !(mayGoBetter(error) || locksMore)) throw error;
+        if (attempt === attempts || !mayGoBetter(error)) throw error;
       }
     }
   }
@@ -152,19 +150,6 @@ export class MysqlConnections {
   async #answered<T>(work: Promise<T>): Promise<T> {
     return await inTime(work, this.#answerWithin, noAnswer);
   }
-
-  async #transaction<T>(act: (execute: Execute) => Promise<T>, committed: boolean): Promise<T> {
-    // Whatever was begun ends with its connection.
-    return await this.#withConnection(async (connection) => {
-      // Gaps between rows are not locked then, in which pushes may want to write.
-      if (committed) await this.#answered(connection.query('SET TRANSACTION ISOLATION LEVEL READ COMMITTED'));
-      await this.#answered(connection.beginTransaction());
-      const result = await act(async (sql, values) => await this.#on(connection, sql, values));
-      assertInTime();
-      await this.#answered(connection.commit());
-      return result;
-    });
-  }
 }
 
 function mayGoBetter(error: unknown): boolean {
@@ -173,18 +158,12 @@ function mayGoBetter(error: unknown): boolean {
 
 /** @param within milliseconds @param code of the error after these @throws MysqlError */
 async function inTime<T>(work: Promise<T>, within: number, code: string): Promise<T> {
-  const timer = new AbortController();
-  // A longer timer of Node would end at once.
-  const late = delay(Math.min(within, 2 ** 31 - 1), undefined, { signal: timer.signal }).then(() => {
-    throw Object.assign(new Error(`nothing within ${within} ms`), { code });
-  });
+  const late = () => Object.assign(new Error(`nothing within ${within} ms`), { code });
   try {
-    return await Promise.race([work, late]);
+    // A longer timer of Node would end at once.
+    return await withTimeout(work, Math.min(within, 2 ** 31 - 1), late);
   } catch (error) {
     throw new MysqlError(error);
-  } finally {
-    timer.abort();
-    late.catch(() => undefined);
   }
 }
 

@@ -52,11 +52,6 @@ export class MysqlError extends Error {
     return this.code === 'ER_NO_SUCH_TABLE';
   }
 
-  /** Whether a binary log that is made of statements cannot have this one. */
-  get isUnloggable(): boolean {
-    return this.code === 'ER_BINLOG_STMT_MODE_AND_ROW_ENGINE';
-  }
-
   /** Whether a statement met another one that writes, and may be repeated. */
   get isMeeting(): boolean {
     return meetings.has(this.code);
@@ -85,7 +80,7 @@ const advice: Readonly<Record<string, string>> = {
   ETIMEDOUT: `the server of ${setting} does not answer; check the address and the network`,
   QUEUE_FULL: `too many requests wait for the server of ${setting}; look at its load`,
   [noConnection]: `no connection to the server of ${setting} was free or made in time; look at its load and at the network`,
-  [noAnswer]: `the server of ${setting} answers too slowly, or another reindex has locked what is asked for; look at its load, or give a longer readTimeout`,
+  [noAnswer]: `the server of ${setting} answers too slowly, or a reindex has locked what is asked for; look at its load, or give a longer readTimeout`,
   PROTOCOL_CONNECTION_LOST: `the server of ${setting} closed each connection at once; look at its log, and whether it is of MySQL`,
   ECONNRESET: `the server of ${setting} reset each connection; look at its log, and at what lies between`,
   ER_ACCESS_DENIED_ERROR: refused,
@@ -99,8 +94,6 @@ const advice: Readonly<Record<string, string>> = {
   ER_TRUNCATED_WRONG_VALUE: otherColumns,
   ER_NO_DEFAULT_FOR_FIELD: otherColumns,
   ER_TOO_LONG_KEY: `the server of ${setting} cannot make the table repositories, as its utf8 is utf8mb4; make it by hand, with name VARCHAR(255) CHARACTER SET utf8mb3 NOT NULL PRIMARY KEY, createTime BIGINT NOT NULL DEFAULT 0`,
-  ER_CANT_AGGREGATE_2COLLATIONS:
-    'the table repositories is in a character set that has not all characters of names; run ALTER TABLE repositories CONVERT TO CHARACTER SET utf8 COLLATE utf8_general_ci',
   ER_DATA_TOO_LONG:
     'the column name of the table repositories is too short for a name; run ALTER TABLE repositories MODIFY name VARCHAR(1024) CHARACTER SET utf8 COLLATE utf8_general_ci NOT NULL',
   ER_NO_SUCH_TABLE: `there is no table repositories in the database of ${setting} yet; a reindex makes it: npm run reindex, with which npm run serve begins`,

@@ -3,29 +3,19 @@ import { isRepositoryName, type RepositoryName } from '../../protocol/names.ts';
 import type { Page } from '../../protocol/pages.ts';
 import { inParallel } from '../../concurrency/in-parallel.ts';
 import type { NamePage } from '../../registry/interface.ts';
-import { MysqlConnections, type Execute } from './connections.ts';
+import { MysqlConnections, type Values } from './connections.ts';
 import type { MysqlConfig } from './dsn.ts';
 import { MysqlError } from './errors.ts';
-import { orderOf, type KeyOrder } from './order.ts';
-import { MysqlPages, TableChanged, type KeyCollation } from './pages.ts';
 import {
   clockStatement,
   countStatement,
   definition,
   deleteStatement,
-  empty,
-  holdStatement,
-  insertStatement,
-  lockStatement,
-  markStatement,
-  notWhole,
+  pageStatement,
   recordStatement,
   rowsStatement,
   searchStatement,
   soundStatement,
-  stateStatement,
-  storedStatement,
-  totalStatement,
 } from './statements.ts';
 import type { BucketNames, Reindexed, SearchBackend, SearchPage, SearchResults } from '../search-backend.ts';
 
@@ -41,131 +31,72 @@ const parallelProbes = 16;
  */
 const doubtless = 300;
 
-/** Names that are taken away in one transaction: pushes of them wait while the bucket is asked for them. */
-const goneAtOnce = 200;
+/** Comes before all names in byte order, and after `#`, with which the last release began rows such as `# empty`. */
+const beforeNames = '/';
 
-/** How often a page is tried while the table is changed beneath it. */
-const attempts = 3;
+/** Most rows of a further statement for a page, where rows of other programs are no names. */
+const furtherRows = 1000;
 
-type Lock = Parameters<typeof holdStatement>[0];
+type Progress = (done: number, total: number) => void;
 
-/** What the table is, while it has a row. */
-interface TableState extends KeyCollation {
-  /** Whether it was made from the bucket. */
-  readonly whole: boolean;
+/** What a reindex does to the table. */
+interface Changes {
+  readonly missing: readonly string[];
+  /** Names that the bucket does not have, to be taken away unless they were recorded since the cutoff. */
+  readonly gone: readonly string[];
+  /** Rows that are no names. */
+  readonly strays: readonly string[];
+  /** A time in seconds, by the server's clock. */
+  readonly cutoff: number;
 }
 
-/** The list in a table of MySQL or MariaDB, with prepared statements alone. */
+/**
+ * The list in a table of MySQL or MariaDB, with prepared statements alone. A table that is missing is not the list yet, so a
+ * push does not make it: the reindex does, and fills it.
+ */
 export class MysqlSearch implements SearchBackend {
   readonly #connections: MysqlConnections;
-  readonly #execute: Execute;
-  /** As it was last seen: each page finds out whether it still is. */
-  #pages: MysqlPages | undefined;
 
   /** Connects at the first statement. */
   constructor(config: MysqlConfig) {
     this.#connections = new MysqlConnections(config);
-    this.#execute = async (sql, values) => await this.#connections.execute(sql, values);
   }
 
-  /**
-   * Reads what the page has and little else, from the key alone: EXPLAIN says `Using index`, and nothing is sorted. In
-   * collations of another order all of the key is read, and sorted.
-   */
+  /** One statement, unless the table has rows of other programs that are no names. */
   async list({ n, last }: Page): Promise<NamePage> {
-    return await told(async () => {
-      if (n === 0) await this.#whole();
-      const names = n === 0 ? [] : await this.#namesAfter(last, n + 1);
-      return { names: names.slice(0, n), more: names.length > n };
-    });
-  }
-
-  async #namesAfter(last: string, count: number): Promise<string[]> {
-    for (let attempt = 1; ; attempt++) {
-      const pages = (this.#pages ??= await this.#pagesNow());
-      try {
-        const names = await pages.after(last, count);
-        // No row has told that the table was changed, or emptied.
-        if (names.length === 0) pages.assertOf(await this.#whole());
-        return names;
-      } catch (error) {
-        if (!(error instanceof TableChanged) || attempt === attempts) throw error;
-        this.#pages = undefined;
-      }
+    const names: string[] = [];
+    let [limit, after] = [n + 1, last === '' ? beforeNames : last];
+    for (;;) {
+      const rows = namesOf(await this.#execute(pageStatement, [after, String(limit)]));
+      names.push(...rows.filter(isRepositoryName));
+      if (names.length > n || rows.length < limit)
+        return { names: names.slice(0, n), more: n > 0 && names.length > n };
+      [limit, after] = [Math.max(limit, furtherRows), rows.at(-1) ?? after];
     }
   }
 
-  async #pagesNow(): Promise<MysqlPages> {
-    return new MysqlPages(this.#execute, await this.#whole());
-  }
-
   async search(term: string, { size, number }: SearchPage): Promise<SearchResults> {
-    return await told(async () => {
-      const [counted] = await this.#execute(countStatement, [term]);
-      const offset = Math.min((number - 1) * size, Number.MAX_SAFE_INTEGER);
-      const values = [term, term, term, String(size), String(offset)];
-      const names = namesOf(await this.#execute(searchStatement, values));
-      // Last, so that what was read was of a whole table.
-      await this.#whole();
-      return { names: names.filter(isRepositoryName), total: Number(counted?.['total'] ?? 0) };
-    });
+    const [counted] = await this.#execute(countStatement, [term]);
+    const offset = Math.min((number - 1) * size, Number.MAX_SAFE_INTEGER);
+    const rows = await this.#execute(searchStatement, [term, term, term, String(size), String(offset)]);
+    return { names: namesOf(rows).filter(isRepositoryName), total: Number(counted?.['total']) };
   }
 
   async record(name: RepositoryName): Promise<void> {
-    await told(async () => {
-      await this.#made(async () => {
-        if (!(await this.#recorded(name, 'LOCK IN SHARE MODE'))) await this.#recorded(name, 'FOR UPDATE');
-      });
-    });
+    await this.#execute(recordStatement(), [name]);
   }
 
-  /** @returns false, with nothing written, where its own row is the one that was locked: two who share that would wait for each other */
-  async #recorded(name: RepositoryName, lock: Lock): Promise<boolean> {
-    return await this.#connections.transaction(async (execute) => {
-      const first = await begin(execute, lock);
-      if (first === name && lock === 'LOCK IN SHARE MODE') return false;
-      await execute(recordStatement, [name]);
-      return true;
-    });
-  }
-
-  /**
-   * A row that is to go is locked before its repository is looked for in the bucket: a push has written there before it
-   * records, so it is found, or its record waits and comes after. All is one transaction, unless very many go: then the
-   * others follow in their own, each of which leaves all that the bucket has.
-   */
-  async reindex(
-    bucket: BucketNames,
-    onProgress: (done: number, total: number) => void = () => undefined,
-  ): Promise<Reindexed> {
+  async reindex(bucket: BucketNames, onProgress: Progress = () => undefined): Promise<Reindexed> {
     return await told(async () => {
-      await this.#made(async () => {
-        await this.#connections.transaction(async (execute) => {
-          await begin(execute, 'LOCK IN SHARE MODE');
-        });
-      });
-      await this.#assertSound();
-      const [clock] = await this.#execute(clockStatement, []);
-      const before = Number(clock?.['now']) - doubtless;
-      const inBucket = new Set(await Array.fromAsync(bucket.all()));
-      const rows = await this.#execute(rowsStatement, []);
-      const doubtful = rows
-        .filter(({ name, createTime }) => !inBucket.has(String(name)) && Number(createTime) < before)
-        .map(({ name }) => String(name));
-      const missingBefore = inBucket.difference(new Set(namesOf(rows))).size;
-      const changes = new Changes(missingBefore + doubtful.length, onProgress);
-      const gone = await withoutExisting(bucket, doubtful);
-      changes.add(doubtful.length - gone.length);
-      const first = await this.#change(bucket, inBucket, gone.slice(0, goneAtOnce), before);
-      let { names, removed } = first;
-      changes.add(missingBefore + Math.min(gone.length, goneAtOnce));
-      for (let at = goneAtOnce; at < gone.length; at += goneAtOnce) {
-        const going = gone.slice(at, at + goneAtOnce);
-        const step = await this.#change(bucket, inBucket, going, before);
-        changes.add(going.length);
-        [names, removed] = [step.names, removed + step.removed];
-      }
-      return { names, added: first.added, removed };
+      const changes = await this.#changes(bucket);
+      if (changes !== undefined) return await this.#apply(changes, onProgress);
+      // Listed before there is a table, as an empty one would pass for the list.
+      const missing = await Array.fromAsync(bucket.all());
+      await this.#connections.query(definition);
+      const { added } = await this.#apply({ missing, gone: [], strays: [], cutoff: 0 }, onProgress);
+      // No push was recorded until now.
+      const since = await this.reindex(bucket, onProgress);
+      return { ...since, added: added + since.added };
     });
   }
 
@@ -173,38 +104,65 @@ export class MysqlSearch implements SearchBackend {
     await this.#connections.close();
   }
 
+  /** @returns undefined where there is no table */
+  async #changes(bucket: BucketNames): Promise<Changes | undefined> {
+    const [clock] = await this.#execute(clockStatement, []);
+    const cutoff = Number(clock?.['now']) - doubtless;
+    const rows = await this.#rows();
+    if (rows === undefined) return undefined;
+    await this.#assertSound();
+    const listed = new Set(namesOf(rows));
+    const inBucket = new Set(await Array.fromAsync(bucket.all()));
+    const old = rows.filter(({ createTime }) => Number(createTime) < cutoff);
+    const doubtful = namesOf(old).filter((name) => isRepositoryName(name) && !inBucket.has(name));
+    const has = await inParallel(
+      doubtful as RepositoryName[],
+      parallelProbes,
+      async (name) => await bucket.has(name),
+    );
+    return {
+      missing: [...inBucket.difference(listed)],
+      gone: doubtful.filter((_, i) => has[i] === false),
+      strays: [...listed].filter((name) => !isRepositoryName(name)),
+      cutoff,
+    };
+  }
+
   /**
-   * Adds what is in the bucket and takes away what is still gone, in one transaction, and says then that the table is whole:
-   * who empties it waits for this, or came before.
+   * Makes all changes in one transaction. No lock is held while the bucket is asked: a push that comes in between has given its
+   * row a time after the cutoff, or makes it again.
    */
-  async #change(
-    bucket: BucketNames,
-    inBucket: ReadonlySet<string>,
-    going: readonly string[],
-    before: number,
-  ): Promise<Reindexed> {
+  async #apply({ missing, gone, strays, cutoff }: Changes, onProgress: Progress): Promise<Reindexed> {
     return await this.#connections.transaction(async (execute) => {
-      await begin(execute, 'LOCK IN SHARE MODE');
-      // Read again: meanwhile it may have been emptied.
-      const missing = [...inBucket.difference(new Set(namesOf(await execute(rowsStatement, []))))];
-      for (const some of slices(missing, batch)) {
-        await execute(insertStatement(some.length), some);
-        assertStored(some, namesOf(await execute(storedStatement(some.length), some)));
-      }
-      // Last, so that a push whose name is looked for does not wait for long.
-      const removed = await removeGone(execute, bucket, going, before);
-      return { names: await makeWhole(execute), added: missing.length, removed };
+      const total = missing.length + gone.length + strays.length;
+      let done = 0;
+      const inBatches = async (names: readonly string[], sql: (count: number) => string, more: Values) => {
+        for (let at = 0; at < names.length; at += batch) {
+          const some = names.slice(at, at + batch);
+          onProgress(done, total);
+          await execute(sql(some.length), [...some, ...more]);
+          done += some.length;
+        }
+      };
+      // Before the names that a collation takes for the same, such as those in capital letters.
+      await inBatches(strays, deleteStatement, [String(2n ** 63n - 1n)]);
+      await inBatches(gone, deleteStatement, [cutoff]);
+      await inBatches(missing, recordStatement, []);
+      const now = new Set(namesOf(await execute(rowsStatement, [])));
+      assertStored(missing, now);
+      onProgress(done, total);
+      const names = [...now].filter(isRepositoryName).length;
+      return { names, added: missing.length, removed: gone.filter((name) => !now.has(name)).length };
     });
   }
 
-  /** Does something with a table, which is made first where there is none. */
-  async #made(act: () => Promise<void>): Promise<void> {
+  /** @returns undefined where there is no table */
+  async #rows(): Promise<Readonly<Record<string, unknown>>[] | undefined> {
     try {
-      await act();
+      return await this.#connections.execute(rowsStatement, []);
     } catch (error) {
-      if (!(error instanceof MysqlError && error.isWithoutTable)) throw error;
-      await this.#connections.query(definition);
-      await act();
+      if (error instanceof MysqlError && error.isWithoutTable) return undefined;
+      throw error;
     }
   }
 
@@ -223,117 +181,23 @@ export class MysqlSearch implements SearchBackend {
       );
   }
 
-  /** Refuses a table that was not made from the bucket yet: one that is empty, or only has what was recorded since. */
-  async #whole(): Promise<TableState> {
-    const state = await this.#state();
-    if (state?.whole !== true)
-      throw unavailable(
-        'the table was not made from the bucket yet: a reindex does that, with which npm run serve begins',
-      );
-    return state;
-  }
-
-  /** @returns undefined where the table has no row @throws RegistryError where it cannot tell names apart */
-  async #state(): Promise<TableState | undefined> {
-    const [row] = await this.#execute(stateStatement, [notWhole]);
-    if (row === undefined) return undefined;
-    const collation = String(row['collation']);
-    return { collation, order: knownOrder(collation), whole: Number(row['marked']) === 0 };
+  async #execute(sql: string, values: Values): Promise<Readonly<Record<string, unknown>>[]> {
+    return await told(async () => await this.#connections.execute(sql, values));
   }
 }
 
-/**
- * Holds the first row, so that nobody empties the table until the transaction ends. An empty one is marked as not whole
- * first: the names that are put there would pass for the list.
- * @returns the first row in the order of the key, which is locked
- */
-async function begin(execute: Execute, lock: Lock): Promise<string> {
-  let [row] = await execute(holdStatement(lock), []);
-  if (row === undefined) {
-    await execute(markStatement, [notWhole]);
-    [row] = await execute(holdStatement(lock), []);
-  }
-  knownOrder(String(row?.['collation']));
-  return String(row?.['name']);
-}
-
-/** @throws RegistryError where different names are the same to a collation */
-function knownOrder(collation: string): KeyOrder {
-  const order = orderOf(collation);
-  if (order === undefined)
-    throw unavailable(
-      `to the collation ${collation} of the table repositories different names are the same; ` +
-        'run ALTER TABLE repositories CONVERT TO CHARACTER SET utf8 COLLATE utf8_general_ci, and then npm run reindex',
-    );
-  return order;
-}
-
-/** @throws RegistryError where a table has made others of some names */
-function assertStored(names: readonly string[], stored: readonly string[]): void {
-  const lost = new Set(names).difference(new Set(stored));
-  if (lost.size === 0) return;
+/** @throws RegistryError where a table has made others of some names, or takes different ones for the same */
+function assertStored(names: readonly string[], stored: ReadonlySet<string>): void {
+  const lost = names.find((name) => !stored.has(name));
+  if (lost === undefined) return;
   throw unavailable(
-    `the table repositories does not keep names as they are, such as ${JSON.stringify([...lost][0])}; ` +
-      'rename it, and run npm run reindex, which makes a new one',
+    `the table repositories does not keep names as they are and apart, such as ${JSON.stringify(lost)}; run ` +
+      'ALTER TABLE repositories MODIFY name VARCHAR(1024) CHARACTER SET utf8 COLLATE utf8_general_ci NOT NULL, and then npm run reindex',
   );
-}
-
-/** @returns how many have gone */
-async function removeGone(
-  execute: Execute,
-  bucket: BucketNames,
-  names: readonly string[],
-  before: number,
-): Promise<number> {
-  if (names.length === 0) return 0;
-  const locked = await execute(lockStatement(names.length), [...names, before]);
-  const gone = await withoutExisting(bucket, namesOf(locked));
-  if (gone.length > 0) await execute(deleteStatement(gone.length), gone);
-  return gone.length;
-}
-
-/** Says that a table has all that is in the bucket. @returns how many names it has */
-async function makeWhole(execute: Execute): Promise<number> {
-  const [counted] = await execute(totalStatement, []);
-  const names = Number(counted?.['total']);
-  await execute(deleteStatement(2), [notWhole, empty]);
-  if (names === 0) await execute(insertStatement(1), [empty]);
-  return names;
-}
-
-/** Names of the table that are none in a bucket, or of which it has nothing. */
-async function withoutExisting(bucket: BucketNames, names: readonly string[]): Promise<string[]> {
-  const isGone = async (name: string) => !isRepositoryName(name) || !(await bucket.has(name));
-  const gone = await inParallel(names, parallelProbes, isGone);
-  return names.filter((_, i) => gone[i]);
 }
 
 function namesOf(rows: readonly Readonly<Record<string, unknown>>[]): string[] {
   return rows.map(({ name }) => String(name));
-}
-
-function slices(names: readonly string[], size: number): string[][] {
-  return Array.from({ length: Math.ceil(names.length / size) }, (_, i) =>
-    names.slice(i * size, (i + 1) * size),
-  );
-}
-
-/** Tells how far a reindex is. */
-class Changes {
-  readonly #total: number;
-  readonly #tell: (done: number, total: number) => void;
-  #done = 0;
-
-  constructor(total: number, tell: (done: number, total: number) => void) {
-    this.#total = total;
-    this.#tell = tell;
-    tell(0, total);
-  }
-
-  add(count: number): void {
-    this.#done += count;
-    this.#tell(this.#done, this.#total);
-  }
 }
 
 /** What fails here is a list that cannot be had; a bucket that fails during a reindex says so itself. */
@@ -341,7 +205,7 @@ async function told<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    throw error instanceof MysqlError || error instanceof TableChanged ? unavailable(error.message) : error;
+    throw error instanceof MysqlError ? unavailable(error.message) : error;
   }
 }
 
