@@ -9,7 +9,9 @@ import { buildkitCases } from './buildkit.ts';
 import { registerCases, type Bench, type Case } from './case.ts';
 import { FaultyClient } from './faulty-client.ts';
 import { listCases } from './lists.ts';
-import { manifestCases, newerManifestCases, wireCases } from './manifests.ts';
+import { manifestCases } from './manifests.ts';
+import { wireCases } from './negotiated-manifests.ts';
+import { newerManifestCases } from './newer-manifests.ts';
 import { referrerCases } from './referrers.ts';
 import { uploadCases } from './uploads.ts';
 

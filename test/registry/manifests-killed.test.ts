@@ -1,0 +1,291 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { parseDigest } from '../../lib/protocol/digests.ts';
+import type { RepositoryName } from '../../lib/protocol/names.ts';
+import { parseTag } from '../../lib/protocol/tags.ts';
+import { blobData, layerLink, repositoryPrefix } from '../../lib/registry/layout.ts';
+import type { Registry } from '../../lib/registry/interface.ts';
+import { Tags } from '../../lib/registry/tags.ts';
+import type { ObjectStore } from '../../lib/storage/store.ts';
+import {
+  assertThere,
+  assertUnknown,
+  byDigest,
+  digestOf,
+  fresh,
+  image,
+  push,
+  registry,
+  store,
+  tagged,
+  tagsOf,
+} from './manifest-steps.ts';
+
+/** Thrown by every call of a store after a process was killed. */
+class Killed extends Error {}
+
+interface KillOptions {
+  /** After how many changes. */
+  readonly after: number;
+  /** Whether the next change is still made, and only its answer lost. */
+  readonly done: boolean;
+  /** Order in which a delete of several keys takes them; no store promises one. */
+  readonly order?: 'forward' | 'backward';
+}
+
+/**
+ * The store of a process that is killed between two changes of the bucket. One delete of several keys counts as that
+ * many: a store may be interrupted among them.
+ */
+function killed({ after, done, order = 'forward' }: KillOptions): {
+  store: ObjectStore;
+  wasKilled: () => boolean;
+} {
+  let left = after;
+  let dead = false;
+  const change = async (make: () => Promise<unknown>): Promise<unknown> => {
+    if (dead) throw new Killed();
+    left -= 1;
+    if (left >= 0) return await make();
+    dead = true;
+    if (done) await make();
+    throw new Killed();
+  };
+  const proxy = new Proxy<ObjectStore>(store, {
+    get(target, property) {
+      const value: unknown = Reflect.get(target, property);
+      if (typeof value !== 'function') return value;
+      const call = async (...args: unknown[]): Promise<unknown> =>
+        (await Reflect.apply(value, target, args)) as unknown;
+      if (property === 'delete')
+        return async (keys: readonly string[]) => {
+          for (const key of order === 'forward' ? keys : keys.toReversed())
+            await change(async () => await call([key]));
+        };
+      if (property === 'put')
+        return async (...args: unknown[]) => await change(async () => await call(...args));
+      return async (...args: unknown[]) => {
+        if (dead) throw new Killed();
+        return await call(...args);
+      };
+    },
+  });
+  return { store: proxy, wasKilled: () => dead };
+}
+
+/** Runs a request once for each change it makes, killed there; and its check after each. */
+async function killedAnywhere(
+  prepare: () => Promise<{ request: (registry: Registry) => Promise<unknown>; check: () => Promise<void> }>,
+  order?: KillOptions['order'],
+): Promise<number> {
+  let kills = 0;
+  for (const done of [false, true])
+    for (let after = 0; ; after += 1) {
+      const { request, check } = await prepare();
+      const process = killed({ after, done, ...(order && { order }) });
+      const outcome: unknown = await request(registry(process.store)).then(
+        () => 'done',
+        (error: unknown) => error,
+      );
+      if (process.wasKilled()) assert.ok(outcome instanceof Killed, String(outcome));
+      else assert.equal(outcome, 'done');
+      // What was sent off together with the killed change may still be on its way.
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      await check();
+      if (!process.wasKilled()) break;
+      kills += 1;
+    }
+  return kills;
+}
+
+/** Whatever tag is listed or answered for, its manifest is there. */
+async function assertNoTagPointsNowhere(name: RepositoryName, tags: readonly string[]): Promise<void> {
+  const listed = await tagsOf(name);
+  for (const tag of tags) {
+    const link = await new Tags(store).resolve(name, parseTag(tag));
+    assert.equal(
+      listed.includes(tag),
+      link !== undefined,
+      `${tag} is listed and does not resolve, or the other way round`,
+    );
+    if (link === undefined) continue;
+    const { bytes } = await registry().manifests.get(name, tagged(tag));
+    assert.equal(digestOf(bytes), link.digest);
+  }
+}
+
+describe('a process killed at any step', () => {
+  it('of a first push leaves no tag that points nowhere, and the push can be repeated', async () => {
+    const kills = await killedAnywhere(async () => {
+      const name = fresh();
+      const bytes = await image(name);
+      return {
+        request: async ({ manifests }) => await manifests.put(name, tagged('v1'), bytes, undefined),
+        check: async () => {
+          await assertNoTagPointsNowhere(name, ['v1']);
+          await push(name, bytes, 'v1');
+          await assertThere(name, tagged('v1'), bytes);
+        },
+      };
+    });
+    assert.ok(kills >= 8, `${kills} kills`);
+  });
+
+  it('of a push that moves a tag leaves the tag at the old manifest or the new', async () => {
+    await killedAnywhere(async () => {
+      const name = fresh();
+      const [old, next] = [await image(name), await image(name)];
+      await push(name, old, 'v1');
+      return {
+        request: async ({ manifests }) => await manifests.put(name, tagged('v1'), next, undefined),
+        check: async () => {
+          await assertNoTagPointsNowhere(name, ['v1']);
+          const { bytes } = await registry().manifests.get(name, tagged('v1'));
+          assert.ok(bytes.equals(old) || bytes.equals(next));
+        },
+      };
+    });
+  });
+
+  for (const order of ['forward', 'backward'] as const)
+    it(`of deleting a manifest leaves no tag that points nowhere, where the store deletes ${order}`, async () => {
+      const tags = ['a', 'b', 'moved', 'kept'];
+      const kills = await killedAnywhere(async () => {
+        const name = fresh();
+        const [doomed, kept] = [await image(name), await image(name)];
+        await push(name, doomed, 'a', 'b', 'moved');
+        await push(name, kept, 'moved', 'kept');
+        const reference = byDigest(digestOf(doomed));
+        return {
+          request: async ({ manifests }) => {
+            await manifests.delete(name, reference);
+          },
+          check: async () => {
+            await assertNoTagPointsNowhere(name, tags);
+            if (await registry().manifests.has(name, digestOf(doomed)))
+              await registry().manifests.delete(name, reference);
+            await assertNoTagPointsNowhere(name, tags);
+            assert.deepEqual(await tagsOf(name), ['kept', 'moved']);
+            await assertUnknown(name, reference);
+          },
+        };
+      }, order);
+      assert.ok(kills >= 6, `${kills} kills`);
+    });
+
+  for (const order of ['forward', 'backward'] as const)
+    it(`of deleting a tag leaves the tag whole or gone, where the store deletes ${order}`, async () => {
+      await killedAnywhere(async () => {
+        const name = fresh();
+        const [old, next] = [await image(name), await image(name)];
+        await push(name, old, 'v1', 'v1.0');
+        await push(name, next, 'v1');
+        return {
+          request: async ({ manifests }) => {
+            await manifests.delete(name, tagged('v1'));
+          },
+          check: async () => {
+            await assertNoTagPointsNowhere(name, ['v1', 'v1.0']);
+            await registry()
+              .manifests.delete(name, tagged('v1'))
+              .catch((error: unknown) => {
+                assert.equal((error as { failure?: unknown }).failure, 'MANIFEST_UNKNOWN', String(error));
+              });
+            assert.deepEqual(await tagsOf(name), ['v1.0']);
+            await assertThere(name, byDigest(digestOf(next)), next);
+          },
+        };
+      }, order);
+    });
+});
+
+describe('the order of writes and deletes', () => {
+  /** The keys changed, in order, those of one repository without its name. */
+  async function changes(
+    name: RepositoryName,
+    request: (registry: Registry) => Promise<unknown>,
+  ): Promise<string[][]> {
+    const rows: string[][] = [];
+    const short = (key: string): string =>
+      key.replace(repositoryPrefix(name), '_').replace(/sha256\/.*/, 'sha256');
+    const recording = new Proxy<ObjectStore>(store, {
+      get(target, property) {
+        const value: unknown = Reflect.get(target, property);
+        if (typeof value !== 'function') return value;
+        return async (...args: unknown[]) => {
+          if (property === 'put') rows.push([`put ${short(args[0] as string)}`]);
+          if (property === 'delete') rows.push((args[0] as string[]).map((key) => `delete ${short(key)}`));
+          return (await Reflect.apply(value, target, args)) as unknown;
+        };
+      },
+    });
+    await request(registry(recording));
+    return rows;
+  }
+
+  it('of a push: what the tag points at, and then the tag', async () => {
+    const name = fresh();
+    const bytes = await image(name);
+    const rows = await changes(
+      name,
+      async ({ manifests }) => await manifests.put(name, tagged('v1'), bytes, undefined),
+    );
+    assert.deepEqual(rows.slice(0, -1).flat().sort(), [
+      'put _manifests/revisions/sha256',
+      'put _manifests/tags/v1/index/sha256',
+      'put docker/registry/v2/blobs/sha256',
+    ]);
+    assert.deepEqual(rows.at(-1), ['put _manifests/tags/v1/current/link']);
+  });
+
+  it('of deleting a manifest: its tags, and then the manifest; its bytes never', async () => {
+    const name = fresh();
+    const bytes = await image(name);
+    await push(name, bytes, 'v1', 'v2');
+    const rows = await changes(name, async ({ manifests }) => {
+      await manifests.delete(name, byDigest(digestOf(bytes)));
+    });
+    assert.deepEqual(
+      rows.map((row) => row.toSorted()),
+      [
+        ['delete _manifests/tags/v1/current/link', 'delete _manifests/tags/v2/current/link'],
+        [
+          'delete _manifests/revisions/sha256',
+          'delete _manifests/tags/v1/index/sha256',
+          'delete _manifests/tags/v2/index/sha256',
+        ],
+      ],
+    );
+    await store.head(blobData(digestOf(bytes)));
+  });
+});
+
+describe('an outage of the store', () => {
+  it('is never told as a missing manifest or blob', async () => {
+    const name = fresh();
+    const bytes = await image(name);
+    const digest = await push(name, bytes, 'v1');
+    const outage = new Error('no route to host');
+    const down = new Proxy<ObjectStore>(store, {
+      get: (target, property) =>
+        property === 'limits' ? target.limits : async () => await Promise.reject(outage),
+    });
+    const { manifests, blobs, tags } = registry(down);
+    const layer = parseDigest(`sha256:${'1'.repeat(64)}`);
+    for (const request of [
+      manifests.get(name, tagged('v1')),
+      manifests.get(name, byDigest(digest)),
+      manifests.put(name, tagged('v1'), bytes, undefined),
+      manifests.delete(name, tagged('v1')),
+      manifests.delete(name, byDigest(digest)),
+      manifests.has(name, digest),
+      blobs.stat(name, layer),
+      blobs.has(name, layer),
+      blobs.mount(name, layer, fresh()),
+      blobs.delete(name, layer),
+      tags.list(name, { n: 1, last: '' }),
+    ])
+      await assert.rejects(request, outage);
+    assert.equal(await store.head(layerLink(name, layer)).catch(() => 'gone'), 'gone');
+  });
+});
