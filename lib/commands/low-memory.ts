@@ -24,12 +24,14 @@ export function keepMemoryLow(): void {
   const { argv, env, execArgv, execPath } = process;
   const lacksFlag = memoryFlags.some((flag) => !has(execArgv, flag));
   const lacksVariable = Object.keys(memoryEnvironment).some((name) => env[name] === undefined);
-  // Windows has no execve.
-  if (lacksFlag || lacksVariable)
-    process.execve?.(execPath, [execPath, ...memoryFlags, ...execArgv, ...argv.slice(1)], {
-      ...memoryEnvironment,
-      ...env,
-    });
+  if (!lacksFlag && !lacksVariable) return;
+  const args = [execPath, ...memoryFlags, ...execArgv, ...argv.slice(1)];
+  try {
+    // Windows has no execve.
+    process.execve?.(execPath, args, { ...memoryEnvironment, ...env });
+  } catch {
+    // Node's --permission forbids it: the server takes more memory then.
+  }
 }
 
 function has(args: readonly string[], flag: string): boolean {

@@ -111,7 +111,7 @@ function report(failures: readonly NotSwept[], total: number): void {
   for (const { key, error } of failures)
     console.error(`could not remove ${key}: ${error instanceof Error ? error.message : String(error)}`);
   if (total > failures.length) console.error(`and ${total - failures.length} more`);
-  console.error(`${count(total, 'failure')}; what is left goes with the next sweep`);
+  console.error(`${count(total, 'failure')}; the next purge tries them again`);
 }
 
 /** In decimal units, as clients show them. */

@@ -22,14 +22,18 @@ const nameOf: Readonly<Record<string, string>> = {
   sweep: 'purge-uploads',
 };
 
-/** Starts `stowage serve` with nothing that package.json adds, and ends it. @param during is given its process id */
-async function serveBare(program: string, folder: string, during: (pid: number) => void): Promise<void> {
+/** Runs `stowage serve` with nothing that package.json adds, and ends it. @param during is given its process id */
+async function serveBare(
+  [program, ...args]: readonly [string, ...string[]],
+  folder: string,
+  during: (pid: number) => void = () => undefined,
+): Promise<void> {
   const address = `127.0.0.1:${await freePort()}`;
   const env = cleanEnvironment({
     REGISTRY_HTTP_ADDR: address,
     REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder,
   });
-  const server = await launch(program, ['serve'], async () => await serves(address), { env });
+  const server = await launch(program, [...args, 'serve'], async () => await serves(address), { env });
   try {
     during(server.pid);
   } finally {
@@ -156,7 +160,7 @@ describe('the package of npm', () => {
   it('runs by itself where its file is called, as npx does', async () => {
     assert.equal((await command(program, ['--version'])).text, `stowage ${version}`);
     const images = join(folder.path, 'images');
-    await serveBare(program, images, () => undefined);
+    await serveBare([program], images);
     const { code, output } = await runNode([program, 'purge-uploads', '--dry-run'], {
       REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: images,
     });
@@ -164,12 +168,17 @@ describe('the package of npm', () => {
   });
 
   it('serves with what keeps memory low, though nobody gave it, as the process that was started', async () => {
-    await serveBare(program, join(folder.path, 'images'), (pid) => {
+    await serveBare([program], join(folder.path, 'images'), (pid) => {
       const words = (file: string) => readFileSync(`/proc/${pid}/${file}`, 'utf8').split('\0');
       assert.deepEqual(words('cmdline').slice(1, 5), [...memoryFlags, program, 'serve']);
       for (const [name, value] of Object.entries(memoryEnvironment))
         assert.ok(words('environ').includes(`${name}=${value}`), name);
     });
+  });
+
+  it('serves where Node may start no program, and so not itself again', async () => {
+    const permissions = ['--permission', '--allow-fs-read=*', '--allow-fs-write=*'];
+    await serveBare([process.execPath, ...permissions, program], join(folder.path, 'images'));
   });
 
   it('says that start needs a checkout', async () => {
