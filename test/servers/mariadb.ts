@@ -95,6 +95,8 @@ async function install(folder: Folder): Promise<void> {
   await command('mariadb-install-db', [
     '--no-defaults',
     `--datadir=${dataOf(folder)}`,
+    // Several at once would meet in /tmp.
+    `--tmpdir=${folder.path}`,
     '--auth-root-authentication-method=normal',
     '--skip-test-db',
     ...asRoot,
@@ -106,6 +108,7 @@ async function launchServer(folder: Folder, port: number, options: readonly stri
     '--no-defaults',
     ...asRoot,
     `--datadir=${dataOf(folder)}`,
+    `--tmpdir=${folder.path}`,
     `--socket=${socketOf(folder)}`,
     `--pid-file=${join(folder.path, 'pid')}`,
     `--bind-address=${HOST}`,
