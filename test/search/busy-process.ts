@@ -1,5 +1,5 @@
 /**
- * `node busy-process.ts lock <lock file>` or `… list <list file> <name>`: takes the lock shared, or records a name that
+ * `node busy-process.ts lock <lock file>` or `… list <list file> <name>`: takes the lock, or records a name that
  * is in the list, in two loops without a pause, and says `busy` once both run. Until it is stopped, or for two minutes.
  */
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
@@ -22,7 +22,7 @@ function usesOfLock(): () => Promise<void> {
   const lock = new FileLock(path);
   return async () => {
     // For as long as a read takes that has nothing to do.
-    await lock.shared(async () => {
+    await lock.during(async () => {
       await new Promise((resolve) => setImmediate(resolve));
     });
   };

@@ -27,18 +27,18 @@ describe('a lock of a file', () => {
   });
 
   /** Does something while the lock is held, in this process. */
-  async function whileHeld(kind: 'shared' | 'exclusive', act: () => Promise<unknown>): Promise<void> {
-    await new FileLock(path)[kind](async () => {
+  async function whileHeld(act: () => Promise<unknown>): Promise<void> {
+    await new FileLock(path).during(async () => {
       await act();
     });
   }
 
   /** A process that holds the lock until it is killed. */
-  async function holder(kind: 'shared' | 'exclusive'): Promise<ChildProcess> {
-    const module = pathToFileURL(join(import.meta.dirname, '../../lib/search/file-lock.ts')).href;
+  async function holder(): Promise<ChildProcess> {
+    const module = pathToFileURL(join(import.meta.dirname, '../../lib/search/file/lock.ts')).href;
     const program = `
       const { FileLock } = await import(${JSON.stringify(module)});
-      await new FileLock(${JSON.stringify(path)}).${kind}(async () => {
+      await new FileLock(${JSON.stringify(path)}).during(async () => {
         console.log('held');
         await new Promise((resolve) => setTimeout(resolve, 120_000));
       });`;
@@ -60,11 +60,10 @@ describe('a lock of a file', () => {
   const nothing = () => Promise.resolve();
 
   it('gives what is done under it', async () => {
-    assert.equal(await lock.shared(() => Promise.resolve(1)), 1);
-    assert.equal(await lock.exclusive(() => Promise.resolve(2)), 2);
+    assert.equal(await lock.during(() => Promise.resolve(1)), 1);
   });
 
-  it('lets one in at a time that wants it alone', async () => {
+  it('lets one in at a time', async () => {
     let inside = 0;
     let total = 0;
     const act = async () => {
@@ -76,102 +75,69 @@ describe('a lock of a file', () => {
     const others = Array.from({ length: 5 }, () => new FileLock(path, 60_000));
     await Promise.all(
       [lock, lock, lock, ...others].map(async (one) => {
-        await one.exclusive(act);
+        await one.during(act);
       }),
     );
     assert.equal(total, 8);
   });
 
-  it('is shared by those who want it shared', async () => {
-    const { promise: allInside, resolve: enter } = Promise.withResolvers<undefined>();
-    let inside = 0;
-    const act = async () => {
-      if (++inside === 3) enter(undefined);
-      await allInside;
-    };
-    await Promise.all([lock.shared(act), lock.shared(act), new FileLock(path).shared(act)]);
-    assert.equal(inside, 3);
-  });
-
-  it('keeps out for whom it is not', async () => {
-    await whileHeld('exclusive', async () => {
-      await assert.rejects(impatient().shared(nothing), isHeld);
-      await assert.rejects(impatient().exclusive(nothing), isHeld);
+  it('keeps others out', async () => {
+    await whileHeld(async () => {
+      await assert.rejects(impatient().during(nothing), isHeld);
     });
-    await whileHeld('shared', async () => {
-      await assert.rejects(impatient().exclusive(nothing), isHeld);
-      await impatient().shared(nothing);
-    });
-    await impatient().exclusive(nothing);
+    await impatient().during(nothing);
   });
 
   it('is let go when what is done under it fails', async () => {
-    for (const kind of ['shared', 'exclusive'] as const) {
-      await assert.rejects(
-        lock[kind](() => Promise.reject(new Error('of the act'))),
-        /of the act/,
-      );
-    }
-    await impatient().exclusive(nothing);
-  });
-
-  it('stays held when another use in the process ends', async () => {
-    await whileHeld('shared', async () => {
-      await lock.shared(nothing);
-      lock.make();
-      await assert.rejects(impatient().exclusive(nothing), isHeld);
-    });
+    await assert.rejects(
+      lock.during(() => Promise.reject(new Error('of the act'))),
+      /of the act/,
+    );
+    await impatient().during(nothing);
   });
 
   it('holds between processes, and is free at once when its holder is killed', async () => {
-    for (const kind of ['shared', 'exclusive'] as const) {
-      const child = await holder(kind);
-      try {
-        await assert.rejects(impatient().exclusive(nothing), isHeld);
-        if (kind === 'exclusive') await assert.rejects(impatient().shared(nothing), isHeld);
-        else await impatient().shared(nothing);
-      } finally {
-        await kill(child);
-      }
-      await new FileLock(path, 0).exclusive(nothing);
+    const child = await holder();
+    try {
+      await assert.rejects(impatient().during(nothing), isHeld);
+    } finally {
+      await kill(child);
     }
+    await new FileLock(path, 0).during(nothing);
   });
 
   it('is waited for with the event loop free', async () => {
-    const child = await holder('exclusive');
-    const waiting = lock.exclusive(nothing);
+    const child = await holder();
+    const waiting = lock.during(nothing);
     await delay(50);
     await kill(child);
     await waiting;
   });
 
   it('leaves no other file behind, also when its holder is killed', async () => {
-    await kill(await holder('exclusive'));
-    await lock.exclusive(async () => {
+    await kill(await holder());
+    await lock.during(async () => {
       assert.deepEqual(await fs.readdir(folder.path), ['list.lock']);
     });
     assert.equal((await fs.stat(path)).size, 0);
   });
 
   it('is made anew when its file is gone', async () => {
-    await lock.exclusive(nothing);
+    await lock.during(nothing);
     await fs.rm(path);
-    await lock.exclusive(nothing);
+    await lock.during(nothing);
     assert.deepEqual(await fs.readdir(folder.path), ['list.lock']);
   });
 
-  it('is had alone in time though processes, and loops of this one, share it without a pause', async () => {
+  it('is had in time though processes, and loops of this one, take it without a pause', async () => {
     await whileBusy(['lock', path], async () => {
       let done = false;
       const loops = [lock, lock, new FileLock(path)].map(async (one) => {
-        while (!done)
-          await one.shared(async () => {
-            await turn();
-          });
+        while (!done) await one.during(async () => { await turn(); });
       });
       try {
         for (let i = 0; i < 5; i++) {
-          await new FileLock(path, 3000).exclusive(nothing);
+          await new FileLock(path, 3000).during(nothing);
           await delay(20);
         }
       } finally {
@@ -181,74 +147,50 @@ describe('a lock of a file', () => {
     });
   });
 
-  it('leaves the event loop free, and is shared, while one waits in vain to have it alone', async () => {
-    const child = await holder('shared');
-    try {
-      const before = performance.eventLoopUtilization();
-      const waiting = Promise.allSettled(
-        Array.from({ length: 10 }, async () => {
-          await new FileLock(path, 1000).exclusive(nothing);
-        }),
-      );
-      await new FileLock(path, 900).shared(nothing);
-      const outcomes = await waiting;
-      assert.ok(outcomes.every(({ status }) => status === 'rejected'));
-      // Tries block it for a quarter of the time; without a queue of those who try, for all of it.
-      const { utilization } = performance.eventLoopUtilization(before);
-      assert.ok(utilization < 0.8, `${utilization}`);
-    } finally {
-      await kill(child);
-    }
-  });
-
   it('lets a thousand wait for it, and refuses more at once', async () => {
     let done = 0;
     let outcomes: Promise<unknown> = Promise.resolve();
-    await whileHeld('exclusive', async () => {
-      const waiting = Array.from({ length: 1_000 }, async () => {
-        await lock.exclusive(async () => {
+    await whileHeld(async () => {
+      // One tries, and the others wait for it.
+      const waiting = Array.from({ length: 1_001 }, async () => {
+        await lock.during(async () => {
           await nothing();
           done++;
         });
       });
-      await assert.rejects(lock.exclusive(nothing), /is waited for by 1000 others .* npm run reindex/);
-      await assert.rejects(lock.exclusive(nothing), LockError);
+      await assert.rejects(lock.during(nothing), /1000 of this process wait for it; .* npm run reindex/);
+      await assert.rejects(lock.during(nothing), LockError);
       outcomes = Promise.all(waiting);
     });
     await outcomes;
     // None of those that were let wait was lost.
-    assert.equal(done, 1_000);
+    assert.equal(done, 1_001);
   });
 
   const isUnusable = (what: RegExp) => (error: unknown) =>
     error instanceof LockError && error.message.includes(path) && what.test(error.message);
 
-  it('says what is wrong with its file, and what to do', async () => {
-    const both = async (what: RegExp) => {
-      await assert.rejects(lock.shared(nothing), isUnusable(what));
-      await assert.rejects(lock.exclusive(nothing), isUnusable(what));
-    };
+  it('says that its file cannot be used, and what to do', async () => {
+    const unusable = isUnusable(
+      /cannot be used; give the registry's user the right .* delete it while no registry runs/,
+    );
     for (const content of ['x\n', 'no database\n'.repeat(100)]) {
       await fs.writeFile(path, content);
-      await both(/is no lock: .* delete it while no registry runs/);
+      await assert.rejects(lock.during(nothing), unusable);
     }
     await fs.rm(path);
     await fs.mkdir(path);
-    await both(/cannot be opened .* give the registry's user the right/);
+    await assert.rejects(lock.during(nothing), unusable);
     await fs.rm(folder.path, { recursive: true });
-    await both(/cannot be opened .* give the registry's user the right/);
+    await assert.rejects(lock.during(nothing), unusable);
   });
 
-  it('is not had alone, with nothing said, by one who may only read its file', async () => {
+  it('is not had, with nothing said, by one who may only read its file', async () => {
     await fs.writeFile(path, '');
     await fs.chmod(path, 0o444);
     await fs.chmod(folder.path, 0o755);
     await asOrdinaryUser(async () => {
-      await lock.shared(nothing);
-      await assert.rejects(
-        lock.exclusive(nothing),
-        isUnusable(/cannot be opened .* give the registry's user/),
-      );
+      await assert.rejects(lock.during(nothing), isUnusable(/cannot be used; give the registry's user/));
     });
   });
 
@@ -264,10 +206,10 @@ describe('a lock of a file', () => {
   }
 
   it('ends what is under way before it is closed, and begins nothing more', async () => {
-    await lock.exclusive(async () => {
+    await lock.during(async () => {
       lock.close();
-      await assert.rejects(impatient().shared(nothing), isHeld);
+      await assert.rejects(impatient().during(nothing), isHeld);
     });
-    await assert.rejects(lock.shared(nothing), /was closed/);
+    await assert.rejects(lock.during(nothing), /was closed/);
   });
 });

@@ -1,20 +1,20 @@
+import type { BigIntStats, Stats } from 'node:fs';
 import fs, { constants } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { inParallel } from '../../concurrency/in-parallel.ts';
+import { SharedRead } from '../../concurrency/shared-read.ts';
 import { RegistryError } from '../../protocol/errors.ts';
 import { isRepositoryName, type RepositoryName } from '../../protocol/names.ts';
 import type { Page } from '../../protocol/pages.ts';
-import { inParallel } from '../../concurrency/in-parallel.ts';
 import type { NamePage } from '../../registry/interface.ts';
 import { assertInTime } from '../../storage/deadline.ts';
 import { hasCode, ignoring } from '../../storage/file-errors.ts';
 import { compareKeys } from '../../storage/store.ts';
-import { FileLock, LockError } from './lock.ts';
-import { firstAfter, isSame, ListFile, ownerless, type NameList } from './list-file.ts';
 import { pageOfMatches } from '../matches.ts';
 import type { BucketNames, Reindexed, SearchBackend, SearchPage, SearchResults } from '../search-backend.ts';
-import { SharedRead } from '../../concurrency/shared-read.ts';
+import { FileLock, LockError } from './lock.ts';
 
 /** How many names the bucket is asked for at once. */
 const parallelQuestions = 16;
@@ -25,49 +25,72 @@ const goneAtOnce = 200;
 /** Milliseconds for the others between two such steps. */
 const turnOfOthers = 50;
 
+/**
+ * Nanoseconds after a change in which another one can have the same times, as the clock of file systems ticks coarsely;
+ * some milliseconds on Linux.
+ */
+const tick = 100_000_000n;
+
 /** What names the file. */
 const setting = 'SEARCH_BACKEND_LOCAL';
 
 /** What a file system says that is read-only or full. */
 const withoutWrites: readonly string[] = ['EROFS', 'ENOSPC', 'EDQUOT'];
 
-type Progress = (done: number, total: number) => void;
+/** What it says where no file can be made beside the list or renamed to it, such as to the mount point of a container. */
+const irreplaceable: readonly string[] = ['EACCES', 'EPERM', 'EROFS', 'EBUSY', 'EXDEV'];
+
+/** What it says that knows no owners or modes, or has them of its own. */
+const ownerless: readonly string[] = ['EACCES', 'EPERM', 'EROFS', 'EINVAL', 'ENOSYS', 'ENOTSUP'];
+
+/** What the file has. */
+interface List {
+  /** In byte order, none twice. */
+  readonly names: readonly string[];
+  readonly stats: BigIntStats;
+}
 
 /**
  * The list in a text file, one name a line, as the registry before this one had it. Any number of processes may share
  * the file: they lock `<file>.lock` beside it. Nothing is kept but the names as last read, while the file is unchanged.
+ * A file that is missing or has no byte is not the list yet, so a push does not make it: the reindex does.
  */
 export class LocalFile implements SearchBackend {
   readonly readOnly: string | undefined;
-  readonly #file: ListFile;
-  /** None of a file that cannot be changed here: the lock is a file as well. */
-  readonly #lock: FileLock | undefined;
+  readonly #path: string;
+  readonly #lock: FileLock;
   /** Many readers meet a change at the same time, and many pushes are of names that are there. */
-  readonly #reading = new SharedRead(async () => await this.#locked('shared', () => this.#read()));
-  #cache: NameList | undefined;
+  readonly #reading = new SharedRead(async () => await this.#locked(async () => await this.#read()));
+  /** As last read, where other content of the file would have other stats. */
+  #cache: List | undefined;
 
-  private constructor(file: ListFile, lock: FileLock | undefined, readOnly?: string) {
-    this.#file = file;
+  private constructor(path: string, lock: FileLock, readOnly?: string) {
+    this.#path = path;
     this.#lock = lock;
     this.readOnly = readOnly;
   }
 
   /**
-   * Makes the file, its folder and its lock where they are missing. Waits while another process has the lock alone. On a file
-   * system that is read-only or full it is opened all the same, to be read.
+   * Makes the folder and the lock where they are missing. Waits while another process has the lock. On a file system that is
+   * read-only or full it is opened all the same, to be read.
    * @param patience milliseconds to wait for others that have the lock; also for a read that is under way, before the own
    * @throws Error saying what to do when the file or its lock cannot be used
    */
   static async open(path: string, patience?: number): Promise<LocalFile> {
+    let real = resolve(path);
     try {
-      const real = await makeFile(resolve(path));
+      await makeFolder(dirname(real));
+      // All who share the file have the same lock, and a link to it is not replaced.
+      real = (await ignoring(['ENOENT'], fs.realpath(real))) ?? real;
       const lock = new FileLock(`${real}.lock`, patience);
-      await makeLock(lock, `${real}.lock`, real);
-      return new LocalFile(new ListFile(real), lock);
+      await makeLock(`${real}.lock`, real);
+      await lock.during(async () => {
+        await Promise.resolve();
+      });
+      return new LocalFile(real, lock);
     } catch (cause) {
-      if (cause instanceof LockError) throw adviceOn(cause);
       if (hasCode(cause, withoutWrites))
-        return new LocalFile(new ListFile(resolve(path)), undefined, readOnlyBecause(path, cause));
+        return new LocalFile(real, new FileLock(`${real}.lock`), readOnlyBecause(path, cause));
       throw new Error(
         `${setting}: ${path} cannot be used (${String(cause)}): set it to a file that the registry may ` +
           'read and write, in a folder in which it may make others, or make it so.',
@@ -78,9 +101,8 @@ export class LocalFile implements SearchBackend {
 
   async list({ n, last }: Page): Promise<NamePage> {
     const names = await this.#names();
-    if (n === 0) return { names: [], more: false };
     const start = firstAfter(names, last);
-    return { names: names.slice(start, start + n), more: start + n < names.length };
+    return { names: names.slice(start, start + n), more: n > 0 && start + n < names.length };
   }
 
   async search(term: string, page: SearchPage): Promise<SearchResults> {
@@ -92,122 +114,110 @@ export class LocalFile implements SearchBackend {
    * must begin after the call, but may be that of others too.
    */
   async record(name: RepositoryName): Promise<void> {
-    if (has(await this.#reading.get(), name)) return;
-    await this.#locked('exclusive', async () => {
-      const list = await this.#read();
-      if (has(list, name)) return;
-      assertInTime();
-      this.#cache = await reached(this.#file.append(name, list));
+    if (has(made(await this.#reading.get()), name)) return;
+    await this.#locked(async () => {
+      const list = made(await this.#read());
+      if (!has(list, name)) await this.#replace([...list.names, name]);
     });
   }
 
   /**
-   * A name is taken away only if it was there before the bucket was listed and the bucket, asked for it alone, does not
-   * have it; asked once more under the lock, so that a push that comes meanwhile is recorded afterwards. Very many go in
-   * several steps, each of which leaves a list with all that the bucket has.
+   * A name is taken away only if it was there before the bucket was listed and the bucket, asked for it alone under the lock,
+   * does not have it: a push that comes meanwhile is recorded afterwards. Very many go in several steps, each of which leaves
+   * a list with all that the bucket has.
    */
-  async reindex(bucket: BucketNames, onProgress: Progress = () => undefined): Promise<Reindexed> {
-    if (this.#lock === undefined) throw unavailable(new Error(this.readOnly));
-    const before = (await this.#reading.get())?.names ?? [];
-    const listed = new Set<string>();
-    for await (const name of bucket.all()) if (isRepositoryName(name)) listed.add(name);
-    const doubtful = before.filter((name) => !listed.has(name));
-    const missingBefore = listed.difference(new Set(before)).size;
-    const progress = progressOf(doubtful.length + missingBefore, onProgress);
-    const gone = await missing(bucket, doubtful, (isMissing) => {
-      if (!isMissing) progress(1);
-    });
-    let { names, added, removed } = await this.#change(bucket, listed, gone.slice(0, goneAtOnce));
-    progress(missingBefore + Math.min(gone.length, goneAtOnce));
-    for (let at = goneAtOnce; at < gone.length; at += goneAtOnce) {
-      await sleep(turnOfOthers);
-      const some = gone.slice(at, at + goneAtOnce);
-      const step = await this.#change(bucket, new Set(), some);
-      progress(some.length);
+  async reindex(
+    bucket: BucketNames,
+    onProgress: (done: number, total: number) => void = () => undefined,
+  ): Promise<Reindexed> {
+    const before = new Set((await this.#reading.get())?.names);
+    let listed = new Set((await Array.fromAsync(bucket.all())).filter(isRepositoryName));
+    const doubtful = [...before.difference(listed)] as RepositoryName[];
+    const total = doubtful.length + listed.difference(before).size;
+    let [names, added, removed] = [0, 0, 0];
+    for (let at = 0; at === 0 || at < doubtful.length; at += goneAtOnce) {
+      onProgress(at, total);
+      if (at > 0) await sleep(turnOfOthers);
+      const step = await this.#change(bucket, listed, doubtful.slice(at, at + goneAtOnce));
       [names, added, removed] = [step.names, added + step.added, removed + step.removed];
+      listed = new Set();
     }
+    onProgress(total, total);
     return { names, added, removed };
   }
 
-  /** Adds what is listed and takes away what is still gone, and leaves a list that is whole. */
+  /** Adds what is listed and takes away what is gone. */
   async #change(
     bucket: BucketNames,
     listed: ReadonlySet<string>,
-    doubtful: readonly string[],
+    doubtful: readonly RepositoryName[],
   ): Promise<Reindexed> {
-    return await this.#locked('exclusive', async () => {
-      const now = await this.#read();
-      const gone = new Set(
-        await missing(
-          bucket,
-          doubtful.filter((name) => has(now, name)),
-        ),
-      );
-      const added = listed.difference(new Set(now?.names));
-      if (now?.whole !== true || gone.size + added.size > 0) await this.#replace(now, added, gone);
-      const names = (now?.names.length ?? 0) + added.size - gone.size;
-      return { names, added: added.size, removed: gone.size };
+    return await this.#locked(async () => {
+      const list = await this.#read();
+      const now = new Set(list?.names);
+      const there = await inParallel(doubtful, parallelQuestions, async (name) => await bucket.has(name));
+      const gone = new Set<string>(doubtful.filter((name, i) => now.has(name) && there[i] === false));
+      const added = listed.difference(now);
+      const names = [...now.union(added).difference(gone)];
+      if (list === undefined || gone.size + added.size > 0) await this.#replace(names);
+      return { names: names.length, added: added.size, removed: gone.size };
     });
   }
 
   async close(): Promise<void> {
-    this.#lock?.close();
+    this.#lock.close();
     await Promise.resolve();
-  }
-
-  async #replace(
-    now: NameList | undefined,
-    added: ReadonlySet<string>,
-    gone: ReadonlySet<string>,
-  ): Promise<void> {
-    const names = [...(now?.names ?? []), ...added].filter((name) => !gone.has(name)).sort(compareKeys);
-    await reached(this.#file.replace(names, now));
   }
 
   /** The names as they are now. An unchanged file needs no lock: whoever is changing it has changed its stats. */
   async #names(): Promise<readonly string[]> {
-    const stats = await reached(this.#file.stat());
+    const stats = await reached(ignoring(['ENOENT'], fs.stat(this.#path, { bigint: true })));
     const known = this.#cache;
     const isKnown = stats !== undefined && known !== undefined && isSame(known.stats, stats);
-    const list = isKnown ? known : await this.#reading.get();
-    if (list === undefined)
-      throw unavailable(new Error('the file of the list is missing: npm run reindex makes it'));
-    if (!list.whole)
-      throw unavailable(
-        new Error(
-          'the list was not made from the bucket yet: a reindex does that, with which npm run serve begins',
-        ),
-      );
-    return list.names;
+    return made(isKnown ? known : await this.#reading.get()).names;
   }
 
-  /** Undefined when the file is missing. Under the lock. */
-  async #read(): Promise<NameList | undefined> {
-    const list = await reached(this.#file.read(this.#cache));
-    this.#cache = list?.settled === true ? list : undefined;
-    return list;
-  }
-
-  async #locked<T>(kind: 'shared' | 'exclusive', act: () => Promise<T>): Promise<T> {
-    if (this.#lock === undefined) {
-      if (kind === 'shared') return await act();
-      throw unavailable(new Error(this.readOnly));
-    }
+  /** Undefined when the file is missing or has no byte. Opens it in any case, which on NFS is what asks the server. Under the lock. */
+  async #read(): Promise<List | undefined> {
+    const known = this.#cache;
+    this.#cache = undefined;
+    const handle = await reached(ignoring(['ENOENT'], fs.open(this.#path, 'r')));
+    if (handle === undefined) return undefined;
     try {
-      return await this.#lock[kind](act);
-    } catch (error) {
-      throw error instanceof LockError ? unavailable(adviceOn(error)) : error;
+      const stats = await handle.stat({ bigint: true });
+      if (known !== undefined && isSame(known.stats, stats)) return (this.#cache = known);
+      const begun = BigInt(Date.now()) * 1_000_000n;
+      const text = await reached(handle.readFile('utf8'));
+      const list = { names: namesIn(text), stats };
+      if (stats.ctimeNs < begun - tick) this.#cache = list;
+      return text === '' ? undefined : list;
+    } finally {
+      await handle.close();
     }
   }
-}
 
-/** @returns the path without links, so that all who share the file have the same lock, and a link is not replaced */
-async function makeFile(path: string): Promise<string> {
-  await makeFolder(dirname(path));
-  const stats = await ignoring(['ENOENT'], fs.stat(path));
-  if (stats?.isFile() === false) throw new Error('it is no regular file');
-  await (await fs.open(path, 'a+')).close();
-  return await fs.realpath(path);
+  /**
+   * Replaces all names: readers see the old file or the new one, even those that know nothing of the lock, wherever a
+   * file can be renamed to this one. Elsewhere it is rewritten. Under the lock.
+   */
+  async #replace(names: readonly string[]): Promise<void> {
+    if (this.readOnly !== undefined) throw unavailable(new Error(this.readOnly));
+    assertInTime();
+    // Without any there is an empty line. Names are ASCII, for which the order of strings is that of bytes.
+    await reached(replaceFile(this.#path, Buffer.from(`${names.toSorted().join('\n')}\n`)));
+  }
+
+  /** A file that can only be read here has no lock either. */
+  async #locked<T>(act: () => Promise<T>): Promise<T> {
+    if (this.readOnly !== undefined) return await act();
+    try {
+      return await this.#lock.during(act);
+    } catch (error) {
+      throw error instanceof LockError
+        ? unavailable(new Error(`${setting}: ${error.message}`, { cause: error.cause }))
+        : error;
+    }
+  }
 }
 
 /** Not by mkdir's `recursive`, which never ends where a parent is there and nothing can be made in it, as in /proc. */
@@ -217,45 +227,84 @@ async function makeFolder(path: string): Promise<void> {
   await ignoring(['EEXIST'], fs.mkdir(path));
 }
 
-/** Whoever owns the list owns its lock, also when root was the first to open it. Takes it once, to see that it is one. */
-async function makeLock(lock: FileLock, path: string, list: string): Promise<void> {
-  lock.make();
-  if (!(await fs.lstat(path)).isFile()) throw new Error(`${path} is no file`);
-  const { uid, gid, mode } = await fs.stat(list);
-  await ignoring(ownerless, fs.lchown(path, uid, gid));
-  await ignoring(ownerless, fs.chmod(path, mode & 0o777));
+/** Whoever owns the list owns its lock, also when root was the first to open it. */
+async function makeLock(path: string, list: string): Promise<void> {
+  const stats = await ignoring(['ENOENT'], fs.stat(list));
+  if (stats?.isFile() === false) throw new Error('it is no regular file');
+  // Not where it is there: who closes it lets go of all locks its process has on it.
+  await (await ignoring(['EEXIST'], fs.open(path, 'wx')))?.close();
+  if (stats !== undefined) {
+    await ignoring(ownerless, fs.lchown(path, stats.uid, stats.gid));
+    await ignoring(ownerless, fs.chmod(path, stats.mode & 0o777));
+  }
   await fs.access(path, constants.R_OK | constants.W_OK);
-  await lock.shared(async () => {
-    await Promise.resolve();
-  });
 }
 
-/** Those of the names that the bucket does not have. */
-async function missing(
-  bucket: BucketNames,
-  names: readonly string[],
-  onAnswer: (isMissing: boolean) => void = () => undefined,
-): Promise<string[]> {
-  const known = names.filter(isRepositoryName);
-  const gone = await inParallel(known, parallelQuestions, async (name) => {
-    const isMissing = !(await bucket.has(name));
-    onAnswer(isMissing);
-    return isMissing;
-  });
-  return known.filter((_, i) => gone[i]);
+async function replaceFile(path: string, bytes: Buffer): Promise<void> {
+  // Always the same name, so that what a killed process has left goes with the next.
+  const temporary = `${path}.reindexed`;
+  try {
+    await fs.rm(temporary, { force: true });
+    await write(temporary, 'wx', bytes, await ignoring(['ENOENT'], fs.stat(path)));
+    await fs.rename(temporary, path);
+  } catch (error) {
+    await ignoring(irreplaceable, fs.rm(temporary, { force: true }));
+    if (!hasCode(error, irreplaceable)) throw error;
+    await write(path, 'r+', bytes);
+  }
 }
 
-/** Tells at once that nothing is done yet, and then of each so many changes more. */
-function progressOf(total: number, onProgress: Progress): (more: number) => void {
-  let done = 0;
-  onProgress(done, total);
-  return (more) => {
-    onProgress((done += more), total);
-  };
+/** @param like whose owner and mode the file gets as far as we may; the mode last, so that it never lets in too many */
+async function write(path: string, flags: string, bytes: Buffer, like?: Stats): Promise<void> {
+  const handle = await fs.open(path, flags);
+  try {
+    await handle.writeFile(bytes);
+    await handle.truncate(bytes.length);
+    if (like !== undefined) {
+      // The group alone can be given by its members too.
+      await ignoring(ownerless, handle.chown(-1, like.gid));
+      await ignoring(ownerless, handle.chown(like.uid, like.gid));
+      await ignoring(ownerless, handle.chmod(like.mode & 0o777));
+    }
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }
 
-function has({ names }: Pick<NameList, 'names'> = { names: [] }, name: string): boolean {
+/** Valid names alone, whatever other programs have written: the last release began a file with `# not whole`. */
+function namesIn(text: string): string[] {
+  return [...new Set(text.split(/\r?\n/).filter(isRepositoryName))].sort();
+}
+
+/** Whether a file cannot have changed between the two. */
+function isSame(a: BigIntStats, b: BigIntStats): boolean {
+  return a.ino === b.ino && a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs;
+}
+
+/** Index of the first name after a text in byte order. */
+function firstAfter(names: readonly string[], last: string): number {
+  let [low, high] = [0, names.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (compareKeys(names[middle] ?? '', last) > 0) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+function has({ names }: List, name: string): boolean {
   return names[firstAfter(names, name) - 1] === name;
+}
+
+/** @throws RegistryError where the list was not made from the bucket yet */
+function made(list: List | undefined): List {
+  if (list !== undefined) return list;
+  throw unavailable(
+    new Error(
+      'the list was not made from the bucket yet: a reindex does that, with which npm run serve begins',
+    ),
+  );
 }
 
 /** Turns failures of the file into those of a list. */
@@ -265,11 +314,6 @@ async function reached<T>(work: Promise<T>): Promise<T> {
   } catch (error) {
     throw unavailable(error);
   }
-}
-
-/** What a lock says knows the file, but not how that came to be it. */
-function adviceOn(cause: LockError): Error {
-  return new Error(`${setting}: ${cause.message}`, { cause: cause.cause });
 }
 
 function readOnlyBecause(path: string, cause: unknown): string {
