@@ -133,7 +133,10 @@ describe('a lock of a file', () => {
     await whileBusy(['lock', path], async () => {
       let done = false;
       const loops = [lock, lock, new FileLock(path)].map(async (one) => {
-        while (!done) await one.during(async () => { await turn(); });
+        while (!done)
+          await one.during(async () => {
+            await turn();
+          });
       });
       try {
         for (let i = 0; i < 5; i++) {

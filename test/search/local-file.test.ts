@@ -188,7 +188,6 @@ describe('the list in a local file', () => {
     it('is none after a reindex that failed', async () => {
       await write('');
       const failing: BucketNames = {
-         
         async *all() {
           await Promise.reject(new Error('of the bucket'));
         },
