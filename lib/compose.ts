@@ -4,6 +4,7 @@ import { BufferPool } from './registry/uploads/buffer-pool.ts';
 import { UrlSigner } from './registry/url-signer.ts';
 import { ConcurrencyLimit } from './concurrency/concurrency-limit.ts';
 import { probeKey } from './registry/layout.ts';
+import { createPublisher } from './registry/events.ts';
 import type { Registry, RegistryLister } from './registry/interface.ts';
 import { createRegistry } from './registry/registry.ts';
 import { readOnly, withoutDeletes } from './registry/wrappers/read-only.ts';
@@ -16,6 +17,7 @@ import { functionLimits, usualLimits } from './http/limits.ts';
 import { createLogger, rareWarning } from './logging.ts';
 import { RequestLimits } from './http/request-limits.ts';
 import { Search } from './search/search.ts';
+import { recordPushes } from './search/record-pushes.ts';
 import { BucketSearch } from './search/bucket-search.ts';
 import type { SearchBackend } from './search/search-backend.ts';
 import type { SearchConfig } from './config/search.ts';
@@ -38,9 +40,23 @@ export async function createServices(
   const onDamaged = damageLog(log);
   const store = await openStore(config.storage, { check: program !== 'functions', warn, onDamaged });
   const registry = restrict(createRegistry(store, config), config);
+  const search = createSearch(config.search, registry);
   return {
     registry,
-    search: createSearch(config.search, registry),
+    search,
+    publish: createPublisher(
+      [
+        recordPushes(search, {
+          timeoutMs: limits.record,
+          warn: (fields, message) => {
+            log.warn(fields, message);
+          },
+        }),
+      ],
+      (error) => {
+        log.error({ err: error }, 'an event was not taken in');
+      },
+    ),
     urlSigner: new UrlSigner(config.secrets),
     urls: new Urls(program, config),
     log,

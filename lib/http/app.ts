@@ -2,7 +2,9 @@ import Koa, { type Context, type Middleware } from 'koa';
 import { assertUntagged, type Conditions } from '../protocol/conditions.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import { parseTarget, type Group, type Target } from '../protocol/routes.ts';
+import type { EventContext, RegistryEvent } from '../registry/events.ts';
 import type { Role } from '../registry/interface.ts';
+import { withEvents } from '../registry/wrappers/with-events.ts';
 import { Deadline } from '../storage/deadline.ts';
 import { StoreUnavailable } from '../storage/store.ts';
 import { contentLength } from './body.ts';
@@ -160,13 +162,27 @@ async function callOperation<G extends Group>(
   const hasTag = target.group === 'blobs' || target.group === 'manifests';
   if (!hasTag) assertUntagged(conditionsOf(ctx), ctx.method);
   const work = async () => {
+    const events: RegistryEvent[] = [];
+    const registry = withEvents(call.registry, eventContext(ctx), (event) => events.push(event));
     await call.requests.run(target.group, ctx, async () => {
-      await operation({ ...call, target });
+      await operation({ ...call, registry, target });
     });
+    // Not before: a subscriber may take its time, and others wait for what the request holds.
+    await call.publish(events);
   };
   // The bytes of an upload are worth waiting for: what is finished too late for the gateway is found by a repetition.
   if (limits.answer === undefined || (target.group === 'uploads' && hasBytes(ctx))) await work();
   else await answered(work, limits.answer);
+}
+
+/** Who asks, for events. */
+function eventContext({ req, method }: Context): EventContext {
+  const { host = '', 'user-agent': userAgent = '' } = req.headers;
+  const address = req.socket.remoteAddress;
+  return {
+    actor: undefined,
+    request: { method, path: requestTarget(req).path, host, userAgent, address },
+  };
 }
 
 /** Before a body comes. @param methods of the target */

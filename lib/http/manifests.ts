@@ -10,7 +10,6 @@ import type { ManifestInfo } from '../registry/interface.ts';
 import { unclaimedBytes } from '../registry/uploads/part-writer.ts';
 import { conditionsOf, sendEmpty, type Call, type Operations } from './app.ts';
 import { bodyOf, contentLength } from './body.ts';
-import { recordPush } from './keep-in-step.ts';
 
 /** `/v2/<name>/manifests/<reference>` (end-3, end-7, end-9). */
 export const manifests: Operations<'manifests'> = {
@@ -36,7 +35,6 @@ export const manifests: Operations<'manifests'> = {
     const { bytes, claim } = await bodies.run(async () => await readManifest(call));
     const push = async () => await registry.manifests.put(name, reference, bytes, type, options);
     const { info, manifest } = await manifestPushes.run(push).finally(() => claim?.release());
-    if (reference.kind === 'tag' || tags.length > 0) await recordPush(call, name);
     sendEmpty(ctx, 201);
     ctx.set('Location', urls.manifest(name, info.digest));
     ctx.set('Docker-Content-Digest', info.digest);

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { UrlSigner } from '../registry/url-signer.ts';
 import type { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
+import type { Publish } from '../registry/events.ts';
 import type { Registry } from '../registry/interface.ts';
 import type { BufferPool } from '../registry/uploads/buffer-pool.ts';
 import type { Search } from '../search/search.ts';
@@ -12,6 +13,8 @@ import type { Urls } from './urls.ts';
 /** What the operations work with. Made once per process and passed in. */
 export interface Services {
   readonly registry: Registry;
+  /** Tells of what a request has done, once it is done. */
+  readonly publish: Publish;
   readonly search: Search;
   readonly urlSigner: UrlSigner;
   readonly urls: Urls;

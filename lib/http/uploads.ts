@@ -81,11 +81,13 @@ async function mount(call: UploadCall): Promise<boolean> {
   const [from, ...others] = new Set(query.getAll('from'));
   if (digest === undefined || others.length > 0) return false;
   // Once there are users: only from repositories that this one may read.
-  const isMounted =
+  const mounted =
     from === undefined
       ? await registry.blobs.mountFromAnywhere(target.name, digest)
-      : isRepositoryName(from) && (await registry.blobs.mount(target.name, digest, from));
-  if (!isMounted) return false;
+      : isRepositoryName(from)
+        ? await registry.blobs.mount(target.name, digest, from)
+        : undefined;
+  if (mounted === undefined) return false;
   tellBlob(call, digest);
   return true;
 }

@@ -6,7 +6,7 @@ import type { RepositoryName } from '../protocol/names.ts';
 import { ObjectNotFound, type ByteRange, type ObjectStore } from '../storage/store.ts';
 import { blobUrlLifetime } from './url-signer.ts';
 import { blobData, layerLink } from './layout.ts';
-import type { BlobInfo, RegistryDeleter, RegistryReader, RegistryWriter } from './interface.ts';
+import type { BlobInfo, MountedBlob, RegistryDeleter, RegistryReader, RegistryWriter } from './interface.ts';
 import { exists, orUndefined, writeLink } from './links.ts';
 import type { MountHints } from './mount-hints.ts';
 
@@ -26,20 +26,23 @@ export class Blobs implements Roles {
   }
 
   async stat(name: RepositoryName, digest: Digest): Promise<BlobInfo> {
+    const blob = await this.find(name, digest);
+    if (blob === undefined) throw unknown(digest);
+    return blob;
+  }
+
+  /** What {@link stat} tells, or undefined when the repository does not have the blob. */
+  async find(name: RepositoryName, digest: Digest): Promise<BlobInfo | undefined> {
     const [linked, data] = await Promise.all([
       exists(this.#store, layerLink(name, digest)),
       orUndefined(this.#store.head(blobData(digest))),
     ]);
     // Both, since distribution's garbage collection removes bytes and leaves links.
-    if (!linked || data === undefined) throw unknown(digest);
-    return { digest, size: data.size };
+    return linked && data !== undefined ? { digest, size: data.size } : undefined;
   }
 
   async has(name: RepositoryName, digest: Digest): Promise<boolean> {
-    const found = await Promise.all(
-      [layerLink(name, digest), blobData(digest)].map((key) => exists(this.#store, key)),
-    );
-    return found.every(Boolean);
+    return (await this.find(name, digest)) !== undefined;
   }
 
   async url(_name: RepositoryName, { digest }: BlobInfo): Promise<URL | undefined> {
@@ -59,21 +62,22 @@ export class Blobs implements Roles {
     await writeLink(this.#store, layerLink(name, digest), digest);
   }
 
-  async mount(name: RepositoryName, digest: Digest, from: RepositoryName): Promise<boolean> {
-    if (!(await this.has(from, digest))) return false;
+  async mount(name: RepositoryName, digest: Digest, from: RepositoryName): Promise<MountedBlob | undefined> {
+    const blob = await this.find(from, digest);
+    if (blob === undefined) return undefined;
     await this.link(name, digest);
-    return true;
+    return { ...blob, from };
   }
 
-  async mountFromAnywhere(name: RepositoryName, digest: Digest): Promise<boolean> {
+  async mountFromAnywhere(name: RepositoryName, digest: Digest): Promise<MountedBlob | undefined> {
     const [isLinked, data] = await Promise.all([
       exists(this.#store, layerLink(name, digest)),
       orUndefined(this.#store.head(blobData(digest))),
     ]);
-    if (data === undefined) return false;
-    if (isLinked) return true;
+    if (data === undefined) return undefined;
+    if (isLinked) return { digest, size: data.size, from: undefined };
     const origin = this.#mountHints.read(data.metadata);
-    return origin !== undefined && (await this.mount(name, digest, origin));
+    return origin === undefined ? undefined : await this.mount(name, digest, origin);
   }
 
   /** Metadata for the bytes of a blob that is pushed to a repository. */

@@ -163,21 +163,34 @@ export interface PushOptions {
   readonly conditions?: Conditions;
 }
 
+/** A blob that was taken over. */
+export interface MountedBlob extends BlobInfo {
+  /** Undefined where the repository had it before. */
+  readonly from: RepositoryName | undefined;
+}
+
+export interface PushedManifest {
+  readonly info: ManifestInfo;
+  readonly manifest: Manifest;
+  /** Those that point at it now, by this push. */
+  readonly tags: readonly Tag[];
+}
+
 /** Takes content in. */
 export interface RegistryWriter {
   readonly blobs: {
     /**
      * Takes a blob over from another repository (end-11).
-     * @returns whether that has it
+     * @returns undefined where that does not have it
      */
-    mount(name: RepositoryName, digest: Digest, from: RepositoryName): Promise<boolean>;
+    mount(name: RepositoryName, digest: Digest, from: RepositoryName): Promise<MountedBlob | undefined>;
 
     /**
      * Takes a blob over from whichever repository has it, where one is known: that its bytes are in the bucket proves nothing
      * (CVE-2024-39897).
-     * @returns whether one has it
+     * @returns undefined where none is known to have it
      */
-    mountFromAnywhere(name: RepositoryName, digest: Digest): Promise<boolean>;
+    mountFromAnywhere(name: RepositoryName, digest: Digest): Promise<MountedBlob | undefined>;
   };
 
   readonly uploads: {
@@ -203,13 +216,13 @@ export interface RegistryWriter {
      * @throws RegistryError BLOB_UPLOAD_UNKNOWN, BLOB_UPLOAD_INVALID, SIZE_INVALID, DIGEST_INVALID, and UNAVAILABLE while
      *   another request is finishing it
      */
-    finish(name: RepositoryName, id: string, digest: Digest, last: Chunk | undefined): Promise<void>;
+    finish(name: RepositoryName, id: string, digest: Digest, last: Chunk | undefined): Promise<BlobInfo>;
 
     /**
      * Takes a whole blob in one request (end-4b).
      * @throws RegistryError SIZE_INVALID, DIGEST_INVALID, and UNAVAILABLE where the store has lost the bytes
      */
-    put(name: RepositoryName, digest: Digest, blob: Omit<Chunk, 'start' | 'partial'>): Promise<void>;
+    put(name: RepositoryName, digest: Digest, blob: Omit<Chunk, 'start' | 'partial'>): Promise<BlobInfo>;
 
     /**
      * Throws an upload away (end-14).
@@ -231,7 +244,7 @@ export interface RegistryWriter {
       bytes: Uint8Array,
       contentType: string | undefined,
       options?: PushOptions,
-    ): Promise<{ info: ManifestInfo; manifest: Manifest }>;
+    ): Promise<PushedManifest>;
   };
 }
 

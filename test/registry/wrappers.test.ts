@@ -7,6 +7,7 @@ import { parseReference } from '../../lib/protocol/references.ts';
 import { methodRoles, type Part, type Registry, type Role } from '../../lib/registry/interface.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
 import { readOnly, withoutDeletes } from '../../lib/registry/wrappers/read-only.ts';
+import { withEvents } from '../../lib/registry/wrappers/with-events.ts';
 import { descriptor, digestOf, imageType, manifest } from '../functions/client.ts';
 import { MemoryStore } from './memory-store.ts';
 
@@ -21,10 +22,16 @@ async function* body(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {
   yield await Promise.resolve(bytes);
 }
 
+const nobody = {
+  actor: undefined,
+  request: { method: 'GET', path: '/', host: '', userAgent: '', address: undefined },
+};
+
 /** Each wrapper with the roles that it refuses. */
 const wrappers: readonly (readonly [string, (registry: Registry) => Registry, readonly Role[]])[] = [
   ['read-only', readOnly, ['write', 'delete', 'repair']],
   ['without deletes', withoutDeletes, ['delete']],
+  ['with events', (registry) => withEvents(registry, nobody, () => undefined), []],
 ];
 
 let store: MemoryStore;

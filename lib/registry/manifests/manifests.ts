@@ -19,7 +19,7 @@ import { ConcurrencyLimit } from '../../concurrency/concurrency-limit.ts';
 import { inParallel } from '../../concurrency/in-parallel.ts';
 import type {
   FoundManifest,
-  ManifestInfo,
+  PushedManifest,
   PushOptions,
   RegistryDeleter,
   RegistryReader,
@@ -80,7 +80,7 @@ export class Manifests implements Roles {
     bytes: Uint8Array,
     contentType: string | undefined,
     { tags: named = [], conditions = unconditional }: PushOptions = {},
-  ): Promise<{ info: ManifestInfo; manifest: Manifest }> {
+  ): Promise<PushedManifest> {
     const manifest = parseManifest(bytes, contentType);
     const digest = digestOf(bytes, algorithmOf(reference));
     if (reference.kind === 'digest' && reference.digest !== digest)
@@ -105,7 +105,7 @@ export class Manifests implements Roles {
         await this.#point(name, tag, digest, reference.kind === 'tag' ? conditions : unconditional);
       }),
     ]);
-    return { info, manifest };
+    return { info, manifest, tags };
   }
 
   async delete(name: RepositoryName, reference: Reference, conditions = unconditional): Promise<void> {

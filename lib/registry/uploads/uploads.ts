@@ -6,7 +6,13 @@ import { MultipartNotFound, PreconditionFailed, type ObjectStore } from '../../s
 import type { Blobs } from '../blobs.ts';
 import { algorithmOf, resumableHash, streamHash, type ContentHash } from './content-hash.ts';
 import { blobData, uploadData } from '../layout.ts';
-import { OffsetMismatch, type Chunk, type RegistryReader, type RegistryWriter } from '../interface.ts';
+import {
+  OffsetMismatch,
+  type BlobInfo,
+  type Chunk,
+  type RegistryReader,
+  type RegistryWriter,
+} from '../interface.ts';
 import { exists } from '../links.ts';
 import { BufferPool, type Claim } from './buffer-pool.ts';
 import { ConcurrencyLimit } from '../../concurrency/concurrency-limit.ts';
@@ -99,44 +105,47 @@ export class Uploads implements Roles {
     });
   }
 
-  async finish(name: RepositoryName, id: string, digest: Digest, last: Chunk | undefined): Promise<void> {
+  async finish(name: RepositoryName, id: string, digest: Digest, last: Chunk | undefined): Promise<BlobInfo> {
     const session = await this.#open(name, id);
-    if (session === undefined) await this.#assertFinished(name, digest);
-    else
-      try {
-        await this.#finishSession(session, digest, last);
-      } finally {
-        close(session);
-      }
+    if (session === undefined) return await this.#finished(name, digest);
+    try {
+      return await this.#finishSession(session, digest, last);
+    } finally {
+      close(session);
+    }
   }
 
-  async #finishSession(session: OpenSession, digest: Digest, last: Chunk | undefined): Promise<void> {
+  async #finishSession(session: OpenSession, digest: Digest, last: Chunk | undefined): Promise<BlobInfo> {
     const { id, repository: name } = session;
     const whole = last?.start === 0 && (session.offset === 0 || !last.partial);
     if (whole) {
       release(session);
-      await this.#receiveWhole(name, digest, last);
+      const size = await this.#receiveWhole(name, digest, last);
       await this.#blobs.link(name, digest);
       await this.#remove(session);
-      return;
+      return { digest, size };
     }
     try {
-      const { moved, stale } = await this.#finishParts(session, digest, last);
+      const { moved, stale, size } = await this.#finishParts(session, digest, last);
       await this.#blobs.link(name, digest);
       await this.#sessions.delete(id, moved);
       // After the session: a repetition would read it once more.
       if (stale.length > 0) await this.#store.delete(stale);
+      return { digest, size };
     } catch (error) {
       if (!(error instanceof UploadGone)) throw error;
       const failure = await this.#goneFrom(session, error);
       // That of a session that is gone may be here.
-      if (failure.status !== 404 || !(await this.#blobs.has(name, digest))) throw failure;
+      const blob = failure.status === 404 ? await this.#blobs.find(name, digest) : undefined;
+      if (blob === undefined) throw failure;
+      return blob;
     }
   }
 
-  async put(name: RepositoryName, digest: Digest, blob: Omit<Chunk, 'start' | 'partial'>): Promise<void> {
-    await this.#receiveWhole(name, digest, { ...blob, start: 0, partial: false });
+  async put(name: RepositoryName, digest: Digest, blob: Omit<Chunk, 'start' | 'partial'>): Promise<BlobInfo> {
+    const size = await this.#receiveWhole(name, digest, { ...blob, start: 0, partial: false });
     await this.#blobs.link(name, digest);
+    return { digest, size };
   }
 
   async cancel(name: RepositoryName, id: string): Promise<void> {
@@ -187,12 +196,14 @@ export class Uploads implements Roles {
   }
 
   /** A session that is gone may have been finished by a request whose answer was lost. */
-  async #assertFinished(name: RepositoryName, digest: Digest): Promise<void> {
-    if (!(await this.#blobs.has(name, digest))) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
+  async #finished(name: RepositoryName, digest: Digest): Promise<BlobInfo> {
+    const blob = await this.#blobs.find(name, digest);
+    if (blob === undefined) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
+    return blob;
   }
 
-  /** Straight to the blob's own key, where nothing shows until the digest has turned out right. */
-  async #receiveWhole(name: RepositoryName, digest: Digest, chunk: Chunk): Promise<void> {
+  /** Straight to the blob's own key, where nothing shows until the digest has turned out right. @returns its bytes */
+  async #receiveWhole(name: RepositoryName, digest: Digest, chunk: Chunk): Promise<number> {
     const { length } = chunk;
     const metadata = this.#blobs.mountHint(name);
     const writer = new PartWriter(this.#store, blobData(digest), {
@@ -203,9 +214,10 @@ export class Uploads implements Roles {
     });
     const hash = streamHash(digestParts(digest).algorithm);
     try {
-      await receive(chunk, writer, hash);
+      const size = await receive(chunk, writer, hash);
       assertDigest(hash.digest(), digest);
       await this.#complete(writer, digest);
+      return size;
     } catch (error) {
       await writer.discard();
       throw error;
@@ -229,14 +241,15 @@ export class Uploads implements Roles {
   }
 
   /**
-   * @returns the keys of what has become the blob, and of what an earlier attempt kept; both can go
+   * @returns the keys of what has become the blob, and of what an earlier attempt kept; both can go. And
+   *   the bytes of the blob.
    * @throws UploadGone
    */
   async #finishParts(
     session: OpenSession,
     digest: Digest,
     last: Chunk | undefined,
-  ): Promise<{ moved: readonly string[]; stale: readonly string[] }> {
+  ): Promise<{ moved: readonly string[]; stale: readonly string[]; size: number }> {
     const { algorithm } = digestParts(digest);
     const writeBlob = async (body: Chunk['body'], length: number): Promise<void> => {
       await this.#receiveWhole(session.repository, digest, { body, start: 0, length, partial: false });
@@ -245,17 +258,18 @@ export class Uploads implements Roles {
     if (last === undefined) {
       const known = await digestOf(session);
       const whole = { ...commit, ...this.#whole(session) };
+      const rest = { stale: [], size: session.offset };
       // What was computed while the bytes passed says nothing of a digest in another algorithm.
       if (algorithm !== algorithmOf(session.hash))
-        return { moved: await commitOnceRead(whole, known), stale: [] };
+        return { moved: await commitOnceRead(whole, known), ...rest };
       assertDigest(known, digest);
-      return { moved: await commitBlob(whole), stale: [] };
+      return { moved: await commitBlob(whole), ...rest };
     }
     if (last.start !== session.offset) throw new OffsetMismatch(session.offset);
-    const { writer, hash, stale } = await this.#receive(session, last, algorithm);
+    const { writer, hash, stale, offset: size } = await this.#receive(session, last, algorithm);
     if (hash.digest() !== digest) await writer.discard();
     assertDigest(hash.digest(), digest);
-    return { moved: await commitBlob({ ...commit, writer }), stale };
+    return { moved: await commitBlob({ ...commit, writer }), stale, size };
   }
 
   /** All that there is of a session, whose tail need not be kept in memory: it can be read again. */

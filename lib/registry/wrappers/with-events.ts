@@ -1,0 +1,99 @@
+import type { Digest } from '../../protocol/digests.ts';
+import type { RepositoryName } from '../../protocol/names.ts';
+import type { Reference } from '../../protocol/references.ts';
+import type { EventContext, EventDescriptor, RegistryEvent } from '../events.ts';
+import type { BlobInfo, MountedBlob, Registry } from '../interface.ts';
+import { wrap } from './wrap.ts';
+
+/**
+ * A registry that tells what was done with it. What fails, or is refused, is no event.
+ * @param emit is called when an operation has succeeded, before that is known to its caller
+ */
+export function withEvents(
+  registry: Registry,
+  context: EventContext,
+  emit: (event: RegistryEvent) => void,
+): Registry {
+  const { blobs, manifests, uploads } = registry;
+
+  const aboutBlob = (repository: RepositoryName, blob: BlobInfo) =>
+    ({
+      ...context,
+      repository,
+      content: 'blob',
+      reference: byDigest(blob.digest),
+      descriptor: descriptorOf(blob),
+    }) as const;
+
+  const aboutManifest = (repository: RepositoryName, reference: Reference, descriptor: EventDescriptor) =>
+    ({ ...context, repository, content: 'manifest', reference, descriptor }) as const;
+
+  const pushedBlob = async (repository: RepositoryName, push: Promise<BlobInfo>): Promise<BlobInfo> => {
+    const blob = await push;
+    emit({ ...aboutBlob(repository, blob), action: 'pushed' });
+    return blob;
+  };
+
+  const mounted = async (
+    repository: RepositoryName,
+    mount: Promise<MountedBlob | undefined>,
+  ): Promise<MountedBlob | undefined> => {
+    const blob = await mount;
+    if (blob !== undefined) emit({ ...aboutBlob(repository, blob), action: 'mounted', from: blob.from });
+    return blob;
+  };
+
+  return wrap(registry, {
+    blobs: {
+      url: async (name, blob) => {
+        const url = await blobs.url(name, blob);
+        if (url !== undefined) emit({ ...aboutBlob(name, blob), action: 'pulled' });
+        return url;
+      },
+      open: async (name, blob, range) => {
+        const body = await blobs.open(name, blob, range);
+        emit({ ...aboutBlob(name, blob), action: 'pulled' });
+        return body;
+      },
+      mount: async (name, digest, from) => await mounted(name, blobs.mount(name, digest, from)),
+      mountFromAnywhere: async (name, digest) => await mounted(name, blobs.mountFromAnywhere(name, digest)),
+      delete: async (name, digest, conditions) => {
+        await blobs.delete(name, digest, conditions);
+        const about = { ...context, repository: name, content: 'blob', reference: byDigest(digest) } as const;
+        emit({ ...about, action: 'deleted' });
+      },
+    },
+    uploads: {
+      finish: async (name, ...rest) => await pushedBlob(name, uploads.finish(name, ...rest)),
+      put: async (name, ...rest) => await pushedBlob(name, uploads.put(name, ...rest)),
+    },
+    manifests: {
+      get: async (name, reference, accept) => {
+        const found = await manifests.get(name, reference, accept);
+        emit({ ...aboutManifest(name, reference, found.info), action: 'pulled' });
+        return found;
+      },
+      put: async (name, reference, bytes, contentType, options) => {
+        const pushed = await manifests.put(name, reference, bytes, contentType, options);
+        emit({ ...aboutManifest(name, reference, pushed.info), action: 'pushed' });
+        for (const tag of pushed.tags) {
+          const about = aboutManifest(name, reference, pushed.info);
+          emit({ ...about, action: 'tagged', reference: { kind: 'tag', tag } });
+        }
+        return pushed;
+      },
+      delete: async (name, reference, conditions) => {
+        await manifests.delete(name, reference, conditions);
+        emit({ ...context, repository: name, content: 'manifest', reference, action: 'deleted' });
+      },
+    },
+  });
+}
+
+function byDigest(digest: Digest): Reference {
+  return { kind: 'digest', digest };
+}
+
+function descriptorOf({ digest, size }: BlobInfo): EventDescriptor {
+  return { digest, mediaType: 'application/octet-stream', size };
+}

@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { after, before, it } from 'node:test';
+import { parseDigest } from '../../lib/protocol/digests.ts';
+import { parseRepositoryName } from '../../lib/protocol/names.ts';
+import { parseReference } from '../../lib/protocol/references.ts';
+import { parseTag } from '../../lib/protocol/tags.ts';
+import { createPublisher, type EventContext, type RegistryEvent } from '../../lib/registry/events.ts';
+import { createRegistry } from '../../lib/registry/registry.ts';
+import { readOnly } from '../../lib/registry/wrappers/read-only.ts';
+import { withEvents } from '../../lib/registry/wrappers/with-events.ts';
+import { LocalFile } from '../../lib/search/file/local-file.ts';
+import { recordPushes } from '../../lib/search/record-pushes.ts';
+import { Search } from '../../lib/search/search.ts';
+import { digestOf, indexType, manifest } from '../functions/client.ts';
+import { temporaryFolder, type Folder } from '../servers/folder.ts';
+import { MemoryStore } from './memory-store.ts';
+
+const name = parseRepositoryName('team/app');
+const bytes = manifest({ manifests: [] }, indexType);
+const byDigest = parseReference(digestOf(bytes));
+const context: EventContext = {
+  actor: 'somebody',
+  request: { method: 'PUT', path: '/', host: 'a', userAgent: 'b', address: undefined },
+};
+
+/** The events of pushes, each with these tags. */
+async function eventsOf(...tags: readonly string[]): Promise<RegistryEvent[]> {
+  const events: RegistryEvent[] = [];
+  const registry = withEvents(createRegistry(new MemoryStore()), context, (event) => events.push(event));
+  await registry.manifests.put(name, byDigest, bytes, indexType, { tags: tags.map(parseTag) });
+  return events;
+}
+
+let folder: Folder;
+
+before(async () => {
+  folder = await temporaryFolder('events');
+});
+
+after(() => {
+  folder.remove();
+});
+
+it('an event has the actor and the request of its context', async () => {
+  for (const { actor, request } of await eventsOf('v1')) assert.deepEqual({ actor, request }, context);
+});
+
+it('a pull that is sent to a URL of the store is an event, and one that is not is none', async () => {
+  const events: RegistryEvent[] = [];
+  const blob = { digest: parseDigest(digestOf(randomBytes(5))), size: 5 };
+  const store = new MemoryStore();
+  const registry = withEvents(createRegistry(store), context, (event) => events.push(event));
+  await registry.blobs.url(name, blob);
+  assert.equal(events.length, 0);
+  const signing = Object.assign(store, {
+    signedUrl: async () => await Promise.resolve(new URL('http://bucket/blob')),
+  });
+  await withEvents(createRegistry(signing), context, (event) => events.push(event)).blobs.url(name, blob);
+  assert.partialDeepStrictEqual(events, [{ action: 'pulled', content: 'blob', descriptor: blob }]);
+});
+
+it('a registry with events refuses what the one within refuses, and tells so beforehand', () => {
+  const within = readOnly(createRegistry(new MemoryStore()));
+  assert.deepEqual(withEvents(within, context, () => undefined).refusal, within.refusal);
+});
+
+it('a publisher waits for every subscriber, and fails for none', async () => {
+  const [done, failures]: [string[], unknown[]] = [[], []];
+  const publish = createPublisher(
+    [
+      () => {
+        throw new Error('at once');
+      },
+      async () => {
+        await Promise.reject(new Error('later'));
+      },
+      async (events) => {
+        await new Promise(setImmediate);
+        done.push(...events.map(({ action }) => action));
+      },
+    ],
+    (error) => failures.push(error),
+  );
+  await publish(await eventsOf('v1'));
+  assert.deepEqual(done, ['pushed', 'tagged']);
+  assert.deepEqual(
+    failures.map((error) => (error as Error).message),
+    ['at once', 'later'],
+  );
+});
+
+it('the list of repositories records a push of several tags once, and one without tags not at all', async () => {
+  const file = await LocalFile.open(join(folder.path, 'list'));
+  const recorded: string[] = [];
+  const record = file.record.bind(file);
+  file.record = async (repository) => {
+    recorded.push(repository);
+    await record(repository);
+  };
+  const search = new Search(async () => await Promise.resolve(file), createRegistry(new MemoryStore()));
+  await search.reindex();
+  const subscriber = recordPushes(search, {
+    timeoutMs: 60_000,
+    warn: (fields, message) => {
+      throw new Error(message, { cause: fields });
+    },
+  });
+  await subscriber(await eventsOf());
+  assert.deepEqual(recorded, []);
+  await subscriber(await eventsOf('v1', 'v2', 'v3'));
+  assert.deepEqual(recorded, [name]);
+  assert.deepEqual((await file.list({ n: 10, last: '' })).names, [name]);
+  await search.close();
+});
+
+it('a list of repositories that fails is a warning with its cause and the repository, and no failure', async () => {
+  const cause = new Error('it is down');
+  const search = new Search(async () => await Promise.reject(cause), createRegistry(new MemoryStore()));
+  const warnings: unknown[] = [];
+  const warn = (fields: object, message: string) => warnings.push({ ...fields, message });
+  await recordPushes(search, { timeoutMs: 60_000, warn })(await eventsOf('v1'));
+  assert.partialDeepStrictEqual(warnings, [
+    { name, message: 'the list of repositories is behind: a push is not in it until the next reindex' },
+  ]);
+  assert.equal((warnings[0] as { err: Error }).err.cause, cause);
+});
