@@ -34,7 +34,7 @@ const doubtless = 300;
 /** Comes before all names in byte order, and after `#`, with which the last release began rows such as `# empty`. */
 const beforeNames = '/';
 
-/** Most rows of a further statement for a page, where rows of other programs are no names. */
+/** Rows that a further statement for a page reads more, where rows of other programs are no names. */
 const furtherRows = 1000;
 
 type Progress = (done: number, total: number) => void;
@@ -64,14 +64,13 @@ export class MysqlSearch implements SearchBackend {
 
   /** One statement, unless the table has rows of other programs that are no names. */
   async list({ n, last }: Page): Promise<NamePage> {
-    const names: string[] = [];
-    let [limit, after] = [n + 1, last === '' ? beforeNames : last];
-    for (;;) {
-      const rows = namesOf(await this.#execute(pageStatement, [after, String(limit)]));
-      names.push(...rows.filter(isRepositoryName));
+    const above = last === '' ? beforeNames : last;
+    // Not from the last row on: what is not ASCII cannot be read back for certain.
+    for (let limit = n + 1; ; limit = 2 * limit + furtherRows) {
+      const rows = namesOf(await this.#execute(pageStatement, [above, String(limit)]));
+      const names = rows.filter(isRepositoryName);
       if (names.length > n || rows.length < limit)
         return { names: names.slice(0, n), more: n > 0 && names.length > n };
-      [limit, after] = [Math.max(limit, furtherRows), rows.at(-1) ?? after];
     }
   }
 

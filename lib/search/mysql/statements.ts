@@ -7,18 +7,16 @@ export const definition = `CREATE TABLE IF NOT EXISTS \`repositories\` (
 
 // A table may be in any collation and character set, such as UCS-2, whose bytes are others.
 const bytes = 'CAST(CONVERT(name USING utf8mb4) AS BINARY)';
-// Rows of other programs. What is not ASCII cannot be read back for certain, and so not gone on from.
-const isAscii = `CHAR_LENGTH(name) = LENGTH(${bytes})`;
 const position = `LOCATE(CAST(? AS BINARY), ${bytes})`;
-// The last release put rows such as `# empty` into the table.
-const isMatch = `${position} > 0 AND ${isAscii} AND name NOT LIKE '#%'`;
+// The last release put rows such as `# empty` into the table, and other programs may put some that are not ASCII.
+const isMatch = `${position} > 0 AND CHAR_LENGTH(name) = LENGTH(${bytes}) AND name NOT LIKE '#%'`;
 
 /**
  * Names in byte order, whatever the order of the key: all of the key is read, each row once. Values: the name above which to
  * begin, the limit.
  */
 export const pageStatement = `SELECT name FROM repositories
-  WHERE ${bytes} > CAST(? AS BINARY) AND ${isAscii} ORDER BY ${bytes} LIMIT ?`;
+  WHERE ${bytes} > CAST(? AS BINARY) ORDER BY ${bytes} LIMIT ?`;
 
 /** Value: the term. */
 export const countStatement = `SELECT COUNT(*) AS total FROM repositories WHERE ${isMatch}`;
