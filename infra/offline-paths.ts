@@ -5,7 +5,7 @@
 import { Server, type IncomingMessage, type ServerResponse } from 'node:http';
 import { requestTarget } from '../lib/http/request-target.ts';
 import { RegistryError } from '../lib/protocol/errors.ts';
-import { parseTarget } from '../lib/protocol/routes.ts';
+import { parseRoute } from '../lib/protocol/routes.ts';
 
 // eslint-disable-next-line @typescript-eslint/unbound-method -- it is called with its server below
 const { emit } = Server.prototype;
@@ -23,7 +23,7 @@ function refusalOf(request: IncomingMessage): RegistryError | undefined {
   const { path } = requestTarget(request);
   if (!/[%\\#]|\/\.{1,2}(?:\/|$)/.test(path)) return undefined;
   try {
-    parseTarget(path);
+    parseRoute(path);
     return undefined;
   } catch (error) {
     if (error instanceof RegistryError) return error;

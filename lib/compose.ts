@@ -47,7 +47,7 @@ export async function createServices(
     publish: createPublisher(
       [
         recordPushes(search, {
-          timeoutMs: limits.record,
+          timeoutMs: limits.recordTimeoutMs,
           warn: (fields, message) => {
             log.warn(fields, message);
           },
@@ -65,10 +65,13 @@ export async function createServices(
     streams: program !== 'functions',
     chunkSize: program === 'functions' && config.dataPlane === undefined ? functionChunk : undefined,
     limits,
-    bodies: new ConcurrencyLimit(config.maxUploads, { queueLimit: waitingBodies, timeoutMs: limits.queue }),
+    bodies: new ConcurrencyLimit(config.maxUploads, {
+      queueLimit: waitingBodies,
+      timeoutMs: limits.queueTimeoutMs,
+    }),
     requests: new RequestLimits(limits),
-    manifestPushes: new ConcurrencyLimit(parallelManifests, { timeoutMs: limits.queue }),
-    manifestMemory: new BufferPool({ bytes: manifestBytes, waitMs: limits.queue }),
+    manifestPushes: new ConcurrencyLimit(parallelManifests, { timeoutMs: limits.queueTimeoutMs }),
+    manifestMemory: new BufferPool({ bytes: manifestBytes, waitMs: limits.queueTimeoutMs }),
     answerMemory: new MemoryBudget(answerBytes),
   };
 }

@@ -1,7 +1,7 @@
 import Koa, { type Context, type Middleware } from 'koa';
 import { assertUntagged, type Conditions } from '../protocol/conditions.ts';
 import { RegistryError } from '../protocol/errors.ts';
-import { parseTarget, type Group, type Target } from '../protocol/routes.ts';
+import { parseRoute, type Group, type Route } from '../protocol/routes.ts';
 import type { EventContext, RegistryEvent } from '../registry/events.ts';
 import type { Role } from '../registry/interface.ts';
 import { withEvents } from '../registry/wrappers/with-events.ts';
@@ -15,13 +15,13 @@ import { requestTarget } from './request-target.ts';
 import type { Services } from './services.ts';
 
 /** A request as an operation sees it: parsed and validated. */
-export interface Call<G extends Group> extends Services {
+export interface RequestContext<G extends Group> extends Services {
   readonly ctx: Context;
-  readonly target: Extract<Target, { group: G }>;
+  readonly target: Extract<Route, { group: G }>;
   readonly query: URLSearchParams;
 }
 
-export type Operation<G extends Group> = (call: Call<G>) => Promise<void> | void;
+export type Operation<G extends Group> = (call: RequestContext<G>) => Promise<void> | void;
 
 export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
@@ -44,7 +44,7 @@ export function createApp(groups: Groups, services: Services): Koa {
   app.use(errorAnswers(services));
   // A function's answer is collected whole anyway.
   if (services.streams)
-    app.use(limitLargeResponses(services.answerMemory, services.limits.contendedPace.within));
+    app.use(limitLargeResponses(services.answerMemory, services.limits.contendedBodyRate.withinMs));
   app.use(dispatch(groups, services));
   return app;
 }
@@ -85,7 +85,7 @@ function errorAnswers({ log, limits, warnOfForeign }: Services): Middleware {
       // Exactly this: clients compare it, some without expecting a parameter.
       ctx.set('Content-Type', 'application/json');
     }
-    dropUnread(ctx, limits.farewell);
+    dropUnread(ctx, limits.lingerMs);
   };
 }
 
@@ -131,7 +131,7 @@ function isHangUp(error: unknown): boolean {
 function dispatch(groups: Groups, services: Services): Middleware {
   return async (ctx) => {
     const { path, query: text } = requestTarget(ctx.req);
-    const [target, query] = [parseTarget(path), new URLSearchParams(text)];
+    const [target, query] = [parseRoute(path), new URLSearchParams(text)];
     if ('name' in target) tellNamespace(ctx, query);
     await callOperation(groups, target, { ...services, ctx, query });
   };
@@ -150,8 +150,8 @@ function tellNamespace(ctx: Context, query: URLSearchParams): void {
 
 async function callOperation<G extends Group>(
   groups: { readonly [K in G]?: Operations<K> },
-  target: Extract<Target, { group: G }>,
-  call: Omit<Call<G>, 'target'>,
+  target: Extract<Route, { group: G }>,
+  call: Omit<RequestContext<G>, 'target'>,
 ): Promise<void> {
   const operations: Operations<G> | undefined = groups[target.group];
   if (operations === undefined) throw new RegistryError('ROUTE_UNKNOWN');
@@ -171,8 +171,8 @@ async function callOperation<G extends Group>(
     await call.publish(events);
   };
   // The bytes of an upload are worth waiting for: what is finished too late for the gateway is found by a repetition.
-  if (limits.answer === undefined || (target.group === 'uploads' && hasBytes(ctx))) await work();
-  else await answered(work, limits.answer);
+  if (limits.responseTimeoutMs === undefined || (target.group === 'uploads' && hasBytes(ctx))) await work();
+  else await answered(work, limits.responseTimeoutMs);
 }
 
 /** Who asks, for events. */
@@ -187,7 +187,7 @@ function eventContext({ req, method }: Context): EventContext {
 
 /** Before a body comes. @param methods of the target */
 function assertNotRefused(
-  { ctx, registry: { refusal } }: Pick<Call<Group>, 'ctx' | 'registry'>,
+  { ctx, registry: { refusal } }: Pick<RequestContext<Group>, 'ctx' | 'registry'>,
   group: Group,
   methods: readonly string[],
 ): void {

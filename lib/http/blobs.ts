@@ -1,7 +1,7 @@
 import { assertConditions, entityTag, hasContent } from '../protocol/conditions.ts';
 import { requestedSpan } from '../protocol/ranges.ts';
 import type { BlobInfo } from '../registry/interface.ts';
-import { conditionsOf, sendEmpty, type Call, type Operations } from './app.ts';
+import { conditionsOf, sendEmpty, type RequestContext, type Operations } from './app.ts';
 
 /** `/v2/<name>/blobs/<digest>` (end-2, end-10). */
 export const blobs: Operations<'blobs'> = {
@@ -36,10 +36,10 @@ export const blobs: Operations<'blobs'> = {
   },
 };
 
-type BlobCall = Call<'blobs'>;
+type BlobContext = RequestContext<'blobs'>;
 
 /** Where the bytes are to be had, if not from this answer: functions cannot carry a layer. */
-async function locate(call: BlobCall, blob: BlobInfo): Promise<string | undefined> {
+async function locate(call: BlobContext, blob: BlobInfo): Promise<string | undefined> {
   const { target, registry, urlSigner, urls, redirectEnabled, streams } = call;
   const url = redirectEnabled ? await registry.blobs.url(target.name, blob) : undefined;
   if (url !== undefined) return url.href;
@@ -54,7 +54,7 @@ async function locate(call: BlobCall, blob: BlobInfo): Promise<string | undefine
 }
 
 /** Sends the blob, or the part of it that was asked for. */
-export async function streamBlob(call: BlobCall, blob: BlobInfo): Promise<void> {
+export async function streamBlob(call: BlobContext, blob: BlobInfo): Promise<void> {
   if (hasIt(call, blob)) return;
   const { ctx, target, registry } = call;
   const span = wantedSpan(ctx, blob);
@@ -73,7 +73,7 @@ export async function streamBlob(call: BlobCall, blob: BlobInfo): Promise<void> 
  * @returns whether it does
  * @throws RegistryError PRECONDITION_FAILED when it wants another one, by its If-Match (section 13.1.1)
  */
-function hasIt({ ctx }: BlobCall, blob: BlobInfo): boolean {
+function hasIt({ ctx }: BlobContext, blob: BlobInfo): boolean {
   assertConditions({ ...conditionsOf(ctx), ifNoneMatch: '' }, blob.digest);
   if (!hasContent(ctx.get('If-None-Match'), blob.digest)) return false;
   describe(ctx, blob);
@@ -81,7 +81,7 @@ function hasIt({ ctx }: BlobCall, blob: BlobInfo): boolean {
   return true;
 }
 
-function wantedSpan(ctx: BlobCall['ctx'], { digest, size }: BlobInfo): ReturnType<typeof requestedSpan> {
+function wantedSpan(ctx: BlobContext['ctx'], { digest, size }: BlobInfo): ReturnType<typeof requestedSpan> {
   const condition = ctx.get('If-Range');
   // Only a strong tag will do (RFC 9110, section 13.1.5).
   if (condition !== '' && condition !== entityTag(digest)) return undefined;
@@ -93,7 +93,7 @@ function wantedSpan(ctx: BlobCall['ctx'], { digest, size }: BlobInfo): ReturnTyp
   }
 }
 
-function describe(ctx: BlobCall['ctx'], { digest }: BlobInfo): void {
+function describe(ctx: BlobContext['ctx'], { digest }: BlobInfo): void {
   ctx.set('Docker-Content-Digest', digest);
   ctx.set('Content-Type', 'application/octet-stream');
   ctx.set('Accept-Ranges', 'bytes');

@@ -14,20 +14,20 @@ export function contentLength({ headers }: IncomingMessage): number | undefined 
  * Whether a request has any bytes of a body, found out without taking them: a body of unknown length may be empty.
  * @throws RegistryError TOO_SLOW
  */
-export async function hasBody(request: IncomingMessage, { within }: Limits['pace']): Promise<boolean> {
+export async function hasBody(request: IncomingMessage, { withinMs }: Limits['bodyRate']): Promise<boolean> {
   const announced = contentLength(request);
   if (announced !== undefined) return announced > 0;
   if (request.headers['transfer-encoding'] === undefined) return false;
   if (request.readableLength > 0) return true;
   // One that is all there and empty never becomes readable, it only ends.
   if (!request.complete && !request.readableEnded)
-    await withTimeout(once(request, 'readable'), within, tooSlow);
+    await withTimeout(once(request, 'readable'), withinMs, tooSlow);
   return request.readableLength > 0;
 }
 
 /** What a body must bring while others wait for its place, and whether any do. */
 export interface Contention {
-  readonly pace: Limits['contendedPace'];
+  readonly pace: Limits['contendedBodyRate'];
   readonly isContended: () => boolean;
 }
 
@@ -41,7 +41,7 @@ const lookAgain = 2_000;
  */
 export async function* bodyOf(
   request: IncomingMessage,
-  pace: Limits['pace'],
+  pace: Limits['bodyRate'],
   contention?: Contention,
 ): AsyncGenerator<Uint8Array, void> {
   const pieces = request.iterator({ destroyOnReturn: false }) as AsyncGenerator<Buffer, void>;
@@ -91,9 +91,9 @@ class Pace {
   #received = 0;
 
   /** @param applies whether it is to be kept just now */
-  constructor({ bytes, within }: Limits['pace'], applies = () => true) {
+  constructor({ bytes, withinMs }: Limits['bodyRate'], applies = () => true) {
     this.#bytes = bytes;
-    this.#within = within;
+    this.#within = withinMs;
     this.#applies = applies;
   }
 

@@ -1,30 +1,24 @@
-/** What a client may cost a process: time, connections and memory. Tests have shorter ones. */
+/** Limits on what one client can cost a process in time, connections and memory. Tests use shorter ones. */
 export interface Limits {
-  /**
-   * The least of a body that must come in so many milliseconds of waiting for it. The time that the storage takes does
-   * not count.
-   */
-  readonly pace: { readonly bytes: number; readonly within: number };
-  /** The same while other requests wait for the place of a body. */
-  readonly contendedPace: { readonly bytes: number; readonly within: number };
-  /** The least of its answers that a client must take in so many milliseconds of waiting for it. */
-  readonly answerPace: { readonly bytes: number; readonly within: number };
-  /** Milliseconds a request waits until fewer bodies are being taken. */
-  readonly queue: number;
-  /** Milliseconds for the headers of a request. */
-  readonly headers: number;
-  /** Milliseconds a connection may stay silent while it is the client's turn. */
-  readonly silence: number;
-  /**
-   * Milliseconds within which a request is answered that is little work, whatever the storage does; undefined where nobody
-   * but the client waits.
-   */
-  readonly answer: number | undefined;
-  /** Milliseconds a push waits for the list of repositories to take it in. */
-  readonly record: number;
-  /** Milliseconds for a client that still sends to notice that it has been answered. */
-  readonly farewell: number;
-  /** Requests without bodies that are worked on at once, by what they ask for, and how many more wait. */
+  /** The minimum rate of a request body. Time that the storage takes does not count. */
+  readonly bodyRate: { readonly bytes: number; readonly withinMs: number };
+  /** The minimum rate while other requests wait for a body slot. */
+  readonly contendedBodyRate: { readonly bytes: number; readonly withinMs: number };
+  /** The minimum rate at which a client must read responses. */
+  readonly responseRate: { readonly bytes: number; readonly withinMs: number };
+  /** How long a request waits in the queue of a concurrency limit. */
+  readonly queueTimeoutMs: number;
+  /** How long the headers of a request may take. */
+  readonly headersTimeoutMs: number;
+  /** How long a connection may be idle while the server waits for the client. */
+  readonly idleTimeoutMs: number;
+  /** How long a request without a blob's bytes may take, whatever the storage does; undefined for no limit. */
+  readonly responseTimeoutMs: number | undefined;
+  /** How long a push waits for the list of repositories. */
+  readonly recordTimeoutMs: number;
+  /** How long a client that is still sending has to read the response before its connection closes. */
+  readonly lingerMs: number;
+  /** Concurrency limits of requests without bodies, and the limits of their queues. */
   readonly requests: Readonly<Record<RequestKind, { readonly atOnce: number; readonly waiting: number }>>;
 }
 
@@ -37,17 +31,17 @@ export type RequestKind = 'lookups' | 'lists' | 'referrers';
 
 export const usualLimits: Limits = {
   // 273 bytes a second: any modem does better.
-  pace: { bytes: 16 * 1024, within: 60_000 },
+  bodyRate: { bytes: 16 * 1024, withinMs: 60_000 },
   // 64 KiB a second.
-  contendedPace: { bytes: 640 * 1024, within: 10_000 },
-  answerPace: { bytes: 32 * 1024, within: 120_000 },
-  // Less than proxies usually wait for an answer.
-  queue: 30_000,
-  headers: 60_000,
-  silence: 120_000,
-  answer: undefined,
-  record: 2_000,
-  farewell: 5_000,
+  contendedBodyRate: { bytes: 640 * 1024, withinMs: 10_000 },
+  responseRate: { bytes: 32 * 1024, withinMs: 120_000 },
+  // Less than the usual timeout of proxies.
+  queueTimeoutMs: 30_000,
+  headersTimeoutMs: 60_000,
+  idleTimeoutMs: 120_000,
+  responseTimeoutMs: undefined,
+  recordTimeoutMs: 2_000,
+  lingerMs: 5_000,
   requests: {
     lookups: { atOnce: 256, waiting: 2_000 },
     lists: { atOnce: 64, waiting: 1_000 },
@@ -55,5 +49,5 @@ export const usualLimits: Limits = {
   },
 };
 
-/** A gateway gives up after 30 s, and its answer is none that clients read. */
-export const functionLimits: Limits = { ...usualLimits, answer: 26_000 };
+/** API Gateway times out after 30 s, with a response that clients cannot read. */
+export const functionLimits: Limits = { ...usualLimits, responseTimeoutMs: 26_000 };

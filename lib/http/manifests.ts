@@ -8,7 +8,7 @@ import { parseTag, type Tag } from '../protocol/tags.ts';
 import type { Claim } from '../registry/uploads/buffer-pool.ts';
 import type { ManifestInfo } from '../registry/interface.ts';
 import { unclaimedBytes } from '../registry/uploads/part-writer.ts';
-import { conditionsOf, sendEmpty, type Call, type Operations } from './app.ts';
+import { conditionsOf, sendEmpty, type RequestContext, type Operations } from './app.ts';
 import { bodyOf, contentLength } from './body.ts';
 
 /** `/v2/<name>/manifests/<reference>` (end-3, end-7, end-9). */
@@ -101,17 +101,17 @@ interface ManifestBody {
 }
 
 /** @throws RegistryError MANIFEST_TOO_LARGE as soon as there is too much, BUSY */
-async function readManifest(call: Call<'manifests'>): Promise<ManifestBody> {
+async function readManifest(call: RequestContext<'manifests'>): Promise<ManifestBody> {
   const { ctx, limits, bodies, manifestMemory } = call;
   const announced = contentLength(ctx.req);
   if ((announced ?? 0) > maxManifestSize) throw tooLarge();
   const isContended = () => bodies.isContended || manifestMemory.isContended;
-  const contention = { pace: limits.contendedPace, isContended };
+  const contention = { pace: limits.contendedBodyRate, isContended };
   const pieces: Uint8Array[] = [];
   let size = 0;
   let claim: Claim | undefined;
   try {
-    for await (const piece of bodyOf(ctx.req, limits.pace, contention)) {
+    for await (const piece of bodyOf(ctx.req, limits.bodyRate, contention)) {
       size += piece.byteLength;
       if (size > maxManifestSize) throw tooLarge();
       if (size > unclaimedBytes) claim ??= await manifestMemory.claim(announced ?? maxManifestSize);

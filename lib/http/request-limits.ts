@@ -21,7 +21,7 @@ const kinds: Readonly<Partial<Record<Group, RequestKind>>> = {
 export class RequestLimits {
   readonly #limits: Readonly<Record<RequestKind, ConcurrencyLimit>>;
 
-  constructor({ requests, queue: timeoutMs }: Pick<Limits, 'requests' | 'queue'>) {
+  constructor({ requests, queueTimeoutMs: timeoutMs }: Pick<Limits, 'requests' | 'queueTimeoutMs'>) {
     const limit = ({ atOnce, waiting }: Limits['requests'][RequestKind]) =>
       new ConcurrencyLimit(atOnce, { queueLimit: waiting, timeoutMs });
     this.#limits = {

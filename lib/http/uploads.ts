@@ -13,10 +13,10 @@ import { readOnce } from '../protocol/queries.ts';
 import { parseContentRange, uploadRange } from '../protocol/ranges.ts';
 import { digestOf } from '../registry/uploads/content-hash.ts';
 import { OffsetMismatch, type Chunk } from '../registry/interface.ts';
-import { notTaken, sendEmpty, type Call, type Operations } from './app.ts';
+import { notTaken, sendEmpty, type RequestContext, type Operations } from './app.ts';
 import { bodyOf, contentLength, hasBody } from './body.ts';
 
-type UploadCall = Call<'uploads'>;
+type UploadContext = RequestContext<'uploads'>;
 
 /** `/v2/<name>/blobs/uploads/` (end-4, end-11) and `/v2/<name>/blobs/uploads/<id>` (end-5, end-6, end-13, end-14). */
 export const uploads: Operations<'uploads'> = {
@@ -54,7 +54,7 @@ export const uploads: Operations<'uploads'> = {
   async PUT(call) {
     const { id, offset } = readState(call);
     const digest = readDigest(call.query);
-    const last = (await hasBody(call.ctx.req, call.limits.pace)) ? readChunk(call, offset) : undefined;
+    const last = (await hasBody(call.ctx.req, call.limits.bodyRate)) ? readChunk(call, offset) : undefined;
     const finish = async () => {
       await call.registry.uploads.finish(call.target.name, id, digest, last);
     };
@@ -75,7 +75,7 @@ export const uploads: Operations<'uploads'> = {
  * Where a blob is already in another repository, no byte need be sent (end-11). Whatever else is asked for, such as no digest
  * or one from two repositories, cannot be mounted: it is an ordinary upload, as the spec says.
  */
-async function mount(call: UploadCall): Promise<boolean> {
+async function mount(call: UploadContext): Promise<boolean> {
   const { target, query, registry } = call;
   const digest = readMounted(query);
   const [from, ...others] = new Set(query.getAll('from'));
@@ -99,11 +99,14 @@ function readMounted(query: URLSearchParams): Digest | undefined {
 }
 
 /** The whole blob in the one request (end-4b). With nothing but the announcement of a digest, an upload begins. */
-async function putWhole(call: UploadCall): Promise<boolean> {
+async function putWhole(call: UploadContext): Promise<boolean> {
   const { ctx, target, query, registry, bodies, limits } = call;
   if (!query.has('digest')) return false;
   const digest = readDigest(query);
-  if (!(await hasBody(ctx.req, limits.pace)) && digest !== digestOf(nothing, digestParts(digest).algorithm))
+  if (
+    !(await hasBody(ctx.req, limits.bodyRate)) &&
+    digest !== digestOf(nothing, digestParts(digest).algorithm)
+  )
     return false;
   await bodies.run(async () => {
     const body = blobBody(call);
@@ -116,7 +119,7 @@ async function putWhole(call: UploadCall): Promise<boolean> {
 const nothing = new Uint8Array();
 
 /** The id of the upload and the offset its Location was made at; nothing else is believed before its signature. */
-function readState({ ctx, target: { name, id }, query, urlSigner }: UploadCall): {
+function readState({ ctx, target: { name, id }, query, urlSigner }: UploadContext): {
   id: string;
   offset: number;
 } {
@@ -124,7 +127,7 @@ function readState({ ctx, target: { name, id }, query, urlSigner }: UploadCall):
   return { id, ...urlSigner.readUpload(name, id, readOnce(query, '_state', 'BLOB_UPLOAD_INVALID')) };
 }
 
-function assertNoId({ ctx, target: { id } }: UploadCall): void {
+function assertNoId({ ctx, target: { id } }: UploadContext): void {
   if (id !== undefined)
     throw notTaken(ctx, 'an upload takes GET, PATCH, PUT and DELETE', ['GET', 'PATCH', 'PUT', 'DELETE']);
 }
@@ -147,7 +150,7 @@ function readAlgorithm(query: URLSearchParams): Algorithm {
 }
 
 /** A body starts at its Content-Range, or where the upload stood when its Location was made (docker sends neither range nor length). */
-function readChunk(call: UploadCall, offset: number): Chunk {
+function readChunk(call: UploadContext, offset: number): Chunk {
   const { ctx } = call;
   const header = ctx.get('Content-Range');
   const length = contentLength(ctx.req);
@@ -163,15 +166,15 @@ function readChunk(call: UploadCall, offset: number): Chunk {
   return { body, start: span.start, length: spanned, partial: true };
 }
 
-function blobBody({ ctx, limits, bodies }: UploadCall): AsyncIterable<Uint8Array> {
-  return bodyOf(ctx.req, limits.pace, {
-    pace: limits.contendedPace,
+function blobBody({ ctx, limits, bodies }: UploadContext): AsyncIterable<Uint8Array> {
+  return bodyOf(ctx.req, limits.bodyRate, {
+    pace: limits.contendedBodyRate,
     isContended: () => bodies.isContended,
   });
 }
 
 /** A client that is told where the upload stands can go on from there (regctl does). */
-async function orTellOffset<T>(call: UploadCall, id: string, result: Promise<T>): Promise<T> {
+async function orTellOffset<T>(call: UploadContext, id: string, result: Promise<T>): Promise<T> {
   try {
     return await result;
   } catch (error) {
@@ -181,13 +184,17 @@ async function orTellOffset<T>(call: UploadCall, id: string, result: Promise<T>)
 }
 
 /** Every answer renews the state, so an upload expires a day after its last request, not after its first. */
-function tellState({ ctx, target: { name }, urlSigner, urls }: UploadCall, id: string, offset: number): void {
+function tellState(
+  { ctx, target: { name }, urlSigner, urls }: UploadContext,
+  id: string,
+  offset: number,
+): void {
   ctx.set('Location', urls.upload(name, id, urlSigner.signUpload(name, id, { offset })));
   ctx.set('Range', uploadRange(offset));
   ctx.set('Docker-Upload-UUID', id);
 }
 
-function tellBlob({ ctx, target: { name }, urls }: UploadCall, digest: Digest): void {
+function tellBlob({ ctx, target: { name }, urls }: UploadContext, digest: Digest): void {
   sendEmpty(ctx, 201);
   ctx.set('Location', urls.blob(name, digest));
   ctx.set('Docker-Content-Digest', digest);

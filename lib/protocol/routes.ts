@@ -19,7 +19,7 @@ export const groups = [
 export type Group = (typeof groups)[number];
 
 /** What a request is about, read from its path; beside each the endpoints of the OCI Distribution Spec. */
-export type Target =
+export type Route =
   /** end-1 */
   | { readonly group: 'base' }
   /** OCI Distribution Spec, extensions/_oci.md, "discover": of the registry, or of a repository */
@@ -40,7 +40,7 @@ export type Target =
   | { readonly group: 'uploads'; readonly name: RepositoryName; readonly id: string | undefined };
 
 /** A path below `/v2/` or `/v1/`, told apart but not yet validated. */
-export interface RawTarget {
+export interface RawRoute {
   readonly group: Group;
   /** Path segments of the repository name; none for groups without a repository. */
   readonly name: readonly string[];
@@ -83,7 +83,7 @@ const patterns: readonly Pattern[] = [
  * Tells which group a path belongs to, or undefined for none.
  * @param path as it was sent, without query
  */
-export function matchPath(path: string): RawTarget | undefined {
+export function matchPath(path: string): RawRoute | undefined {
   const [root, version, ...segments] = path.replaceAll(/%3a/gi, ':').split('/');
   if (root !== '') return undefined;
   const slash = segments.at(-1) === '';
@@ -113,9 +113,9 @@ function fits({ named, tail }: Pattern, segments: readonly string[]): boolean {
  * another spelling of the others.
  * @throws RegistryError ROUTE_UNKNOWN, NAME_INVALID, TAG_INVALID or DIGEST_INVALID
  */
-export function parseTarget(path: string): Target {
+export function parseRoute(path: string): Route {
   try {
-    return readTarget(path);
+    return readRoute(path);
   } catch (error) {
     throw error instanceof RegistryError && path.includes('%') ? withAdvice(error) : error;
   }
@@ -131,7 +131,7 @@ function withAdvice({ failure, message, errors }: RegistryError): RegistryError 
   );
 }
 
-function readTarget(path: string): Target {
+function readRoute(path: string): Route {
   const raw = matchPath(path);
   if (raw === undefined) throw new RegistryError('ROUTE_UNKNOWN');
   const { group, leaf = '' } = raw;

@@ -27,7 +27,7 @@ export function lastResponses(server: Server): LastResponses {
  * Closes idle connections. A connection is not idle while the server works on its request: the request is complete, or
  * bytes of it wait to be read.
  */
-export function cutSilent(server: Server, responses: LastResponses, silence: number): void {
+export function closeIdleConnections(server: Server, responses: LastResponses, silence: number): void {
   server.setTimeout(silence, (socket) => {
     const response = responses.get(socket);
     if (response === undefined || !isOurTurn(response)) socket.destroy();
@@ -43,7 +43,7 @@ function isOurTurn({ req, headersSent }: ServerResponse): boolean {
  * for the client counts, and no time in which this process was busy.
  * @param pace the least in so many milliseconds
  */
-export function cutSlowReaders(server: Server, { bytes, within }: Limits['answerPace']): void {
+export function closeSlowReaders(server: Server, { bytes, withinMs: within }: Limits['responseRate']): void {
   const connections = new Map<Socket, { taken: number; waited: number }>();
   const interval = within / 8;
   let looked = performance.now();
@@ -69,7 +69,7 @@ export function cutSlowReaders(server: Server, { bytes, within }: Limits['answer
 }
 
 /** Work on requests. It goes on after a client hangs up: an upload is finished or discarded. */
-export class Works {
+export class RequestWork {
   readonly #underWay = new Set<Promise<void>>();
 
   add(work: Promise<void>): void {
@@ -86,7 +86,7 @@ export class Works {
  * Drains the server: it accepts no new requests on any connection and lets those in progress finish. Node alone would keep
  * connections open that have sent part of a request, and would serve the next request of the others.
  */
-export function drainOnStop(server: Server, works: Works): () => Promise<void> {
+export function drainOnStop(server: Server, works: RequestWork): () => Promise<void> {
   const underWay = new Map<Socket, number>();
   let stopping = false;
   const closeIfIdle = (socket: Socket) => {

@@ -5,7 +5,13 @@ import { createApp } from '../http/app.ts';
 import { dataPlane } from '../http/data-plane.ts';
 import { createServices } from '../compose.ts';
 import { usualLimits, type Limits } from '../http/limits.ts';
-import { cutSilent, cutSlowReaders, drainOnStop, lastResponses, Works } from './connections.ts';
+import {
+  closeIdleConnections,
+  closeSlowReaders,
+  drainOnStop,
+  lastResponses,
+  RequestWork,
+} from './connections.ts';
 import { readOnlyReason, type Config } from '../config/config.ts';
 import { limitPipelining } from './pipelining.ts';
 import { reindexInBackground } from './background-reindex.ts';
@@ -36,16 +42,16 @@ export async function startServer(
   // A file that cannot be used is a wrong setting; a database may only be out of reach for a while.
   if (program === 'server' && config.search.kind === 'local') await search.backend();
   const handle = createApp(program === 'server' ? all : dataPlane, services).callback();
-  const works = new Works();
+  const works = new RequestWork();
   const server = createServer(timeLimits(limits), (request, response) => {
     if (check.admits(request, response)) works.add(handle(request, response));
   });
   limitPipelining(server);
   const stop = drainOnStop(server, works);
   const responses = lastResponses(server);
-  const check = new RequestCheck(server, responses, limits.farewell);
-  cutSilent(server, responses, limits.silence);
-  cutSlowReaders(server, limits.answerPace);
+  const check = new RequestCheck(server, responses, limits.lingerMs);
+  closeIdleConnections(server, responses, limits.idleTimeoutMs);
+  closeSlowReaders(server, limits.responseRate);
   await listen(server, config.address);
   const giveUp = program === 'server' && !config.readOnly ? reindexInBackground(services) : undefined;
   return {
@@ -57,15 +63,15 @@ export async function startServer(
   };
 }
 
-function timeLimits({ headers, silence }: Limits): ServerOptions {
+function timeLimits({ headersTimeoutMs, idleTimeoutMs }: Limits): ServerOptions {
   return {
-    headersTimeout: headers,
+    headersTimeout: headersTimeoutMs,
     // What is written to a client that reads slowly stays in memory.
     highWaterMark: 16 * 1024,
-    connectionsCheckingInterval: Math.min(30_000, headers),
+    connectionsCheckingInterval: Math.min(30_000, headersTimeoutMs),
     // A layer may take hours: what counts is that bytes flow. Node would cut every request after five minutes.
     requestTimeout: 0,
-    keepAliveTimeout: silence,
+    keepAliveTimeout: idleTimeoutMs,
     // Node would refuse what has none in a form that clients do not read.
     requireHostHeader: false,
   };

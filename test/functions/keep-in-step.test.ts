@@ -160,7 +160,7 @@ it('a list that says nothing holds up a push for no longer than its limit', asyn
     REGISTRY_HTTP_ADDR: '127.0.0.1:0',
     REGISTRY_LOG_LEVEL: 'error',
   });
-  const server = await startServer('server', config, { ...usualLimits, record: 500 });
+  const server = await startServer('server', config, { ...usualLimits, recordTimeoutMs: 500 });
   const client = new Client(server.url);
   const name = someName();
   const { bytes } = await client.pushImage(name, 'v0');

@@ -42,7 +42,7 @@ export function hangUps(openStorage: () => Promise<TestStorage>): void {
         REGISTRY_LOG_LEVEL: 'error',
         REGISTRY_STORAGE_REDIRECT_DISABLE: 'true',
       });
-      server = await startServer('server', config, { ...usualLimits, farewell: 100 });
+      server = await startServer('server', config, { ...usualLimits, lingerMs: 100 });
       client = new Client(server.url);
     };
 

@@ -44,7 +44,7 @@ describe('the streaming server', () => {
       REGISTRY_LOG_LEVEL: 'error',
       ...settings,
     });
-    const server = await startServer('server', config, { ...usualLimits, farewell: 100, ...limits });
+    const server = await startServer('server', config, { ...usualLimits, lingerMs: 100, ...limits });
     servers.push(server);
     return new Client(server.url);
   }
@@ -68,7 +68,7 @@ describe('the streaming server', () => {
     let location: string;
 
     before(async () => {
-      client = await start({ pace: { bytes: 1000, within: 300 } });
+      client = await start({ bodyRate: { bytes: 1000, withinMs: 300 } });
       location = await client.startUpload('slow/app');
     });
 
@@ -113,7 +113,7 @@ describe('the streaming server', () => {
   });
 
   it('takes a body that is slow in all and keeps the pace', async () => {
-    const client = await start({ pace: { bytes: 10, within: 1000 } });
+    const client = await start({ bodyRate: { bytes: 10, withinMs: 1000 } });
     const location = await client.startUpload('slow/app');
     const socket = await dial(client.base);
     socket.write(head('PATCH', pathOf(location), 'Content-Length: 300'));
@@ -127,7 +127,7 @@ describe('the streaming server', () => {
   });
 
   it('answers 408 to headers that never end', async () => {
-    const client = await start({ headers: 300 });
+    const client = await start({ headersTimeoutMs: 300 });
     const socket = await dial(client.base);
     const answer = rest(socket);
     socket.write('GET /v2/ HTTP/1.1\r\nHost: registry\r\nX-Slow: ');
@@ -151,7 +151,7 @@ describe('the streaming server', () => {
   });
 
   it('cuts a connection that says nothing', async () => {
-    const client = await start({ silence: 200, headers: 60_000 });
+    const client = await start({ idleTimeoutMs: 200, headersTimeoutMs: 60_000 });
     assert.equal(await rest(await dial(client.base)), '');
   });
 
@@ -186,7 +186,7 @@ describe('the streaming server', () => {
   });
 
   it('lets an upload wait for its turn, answers 503 when that is too long, and takes the next', async () => {
-    const client = await start({ queue: 3000 }, { REGISTRY_HTTP_MAXUPLOADS: '2' });
+    const client = await start({ queueTimeoutMs: 3000 }, { REGISTRY_HTTP_MAXUPLOADS: '2' });
     const bytes = randomBytes(1000);
     const begin = async () => {
       const location = await client.startUpload(someName());
@@ -226,7 +226,7 @@ describe('the streaming server', () => {
 
   it('ends a body that comes slowly while others wait for its place, and takes theirs', async () => {
     const client = await start(
-      { contendedPace: { bytes: 1_000_000, within: 300 } },
+      { contendedBodyRate: { bytes: 1_000_000, withinMs: 300 } },
       { REGISTRY_HTTP_MAXUPLOADS: '2' },
     );
     const slow = await Promise.all(
@@ -255,7 +255,7 @@ describe('the streaming server', () => {
     const blob = randomBytes(24 * 1024 * 1024);
 
     before(async () => {
-      client = await start({ answerPace: { bytes: 1_000_000, within: 800 } });
+      client = await start({ responseRate: { bytes: 1_000_000, withinMs: 800 } });
       path = `/v2/slow/reader/blobs/${await client.pushBlob('slow/reader', blob)}`;
     });
 
@@ -311,7 +311,10 @@ describe('the streaming server', () => {
   });
 
   it('ends large manifests that come slowly while others wait for their memory', async () => {
-    const client = await start({ contendedPace: { bytes: 1_000_000, within: 300 }, queue: 5000 });
+    const client = await start({
+      contendedBodyRate: { bytes: 1_000_000, withinMs: 300 },
+      queueTimeoutMs: 5000,
+    });
     const config = randomBytes(10);
     await client.pushBlob('slow/pushes', config);
     const slow = await Promise.all(
@@ -331,7 +334,7 @@ describe('the streaming server', () => {
   });
 
   it('cuts clients that take large answers slowly while others find no memory for theirs', async () => {
-    const client = await start({ contendedPace: { bytes: 1_000_000, within: 300 } });
+    const client = await start({ contendedBodyRate: { bytes: 1_000_000, withinMs: 300 } });
     const config = randomBytes(10);
     await client.pushBlob('slow/pulls', config);
     const body = manifest({ config: descriptor(config), annotations: { text: 'a'.repeat(3_900_000) } });

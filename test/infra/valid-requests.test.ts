@@ -33,7 +33,7 @@ describe('the streaming server', () => {
     storage = await folderStorage();
     const address = { REGISTRY_HTTP_ADDR: `127.0.0.1:${await freePort()}`, REGISTRY_LOG_LEVEL: 'error' };
     const config = loadConfig('server', { ...storage.settings, ...address });
-    server = await startServer('server', config, { ...usualLimits, farewell: 300 });
+    server = await startServer('server', config, { ...usualLimits, lingerMs: 300 });
     client = new Client(server.url);
   });
 

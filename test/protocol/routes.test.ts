@@ -5,7 +5,7 @@ import {
   gatewayRoutes,
   groups,
   matchPath,
-  parseTarget,
+  parseRoute,
   routedSegments,
   type Group,
 } from '../../lib/protocol/routes.ts';
@@ -282,22 +282,22 @@ describe('matchPath', () => {
     it(`knows no endpoint at ${JSON.stringify(path)}`, () => {
       const found = matchPath(path);
       // What an empty segment makes of a path is refused as a name, if not as a path.
-      if (found !== undefined) assert.throws(() => parseTarget(path));
+      if (found !== undefined) assert.throws(() => parseRoute(path));
       if (!path.includes('//')) assert.equal(found, undefined);
-      assert.throws(() => parseTarget(path), { status: found === undefined ? 404 : 400 });
+      assert.throws(() => parseRoute(path), { status: found === undefined ? 404 : 400 });
     });
 
   it('knows the endpoints without a repository, the first with and without its slash', () => {
-    assert.deepEqual(parseTarget('/v2'), { group: 'base' });
-    assert.deepEqual(parseTarget('/v2/'), { group: 'base' });
-    assert.deepEqual(parseTarget('/v2/_catalog'), { group: 'catalog' });
-    assert.deepEqual(parseTarget('/v1/_ping'), { group: 'search', resource: 'ping' });
-    assert.deepEqual(parseTarget('/v1/search'), { group: 'search', resource: 'results' });
+    assert.deepEqual(parseRoute('/v2'), { group: 'base' });
+    assert.deepEqual(parseRoute('/v2/'), { group: 'base' });
+    assert.deepEqual(parseRoute('/v2/_catalog'), { group: 'catalog' });
+    assert.deepEqual(parseRoute('/v1/_ping'), { group: 'search', resource: 'ping' });
+    assert.deepEqual(parseRoute('/v1/search'), { group: 'search', resource: 'results' });
   });
 
   it('takes a colon that is percent-encoded, as jib sends it', () => {
     for (const sent of [encodeURIComponent(digest), digest.replace(':', '%3a')])
-      assert.deepEqual(parseTarget(`/v2/a/manifests/${sent}`), {
+      assert.deepEqual(parseRoute(`/v2/a/manifests/${sent}`), {
         group: 'manifests',
         name: 'a',
         reference: { kind: 'digest', digest },
@@ -366,16 +366,16 @@ describe('parseTarget', () => {
     ['/v2/x/../_catalog', 'ROUTE_UNKNOWN'],
   ] as const)
     it(`refuses ${path.slice(0, 50)} with ${failure}`, () => {
-      assert.throws(() => parseTarget(path), { failure });
+      assert.throws(() => parseRoute(path), { failure });
     });
 
   it('says of what is percent-encoded that it must not be, with what was sent', () => {
     const message = 'invalid repository name; in a path nothing but a colon may be percent-encoded';
-    assert.throws(() => parseTarget('/v2/priv%2Fapp/tags/list'), {
+    assert.throws(() => parseRoute('/v2/priv%2Fapp/tags/list'), {
       errors: [{ code: 'NAME_INVALID', message, detail: { name: 'priv%2Fapp' } }],
     });
-    assert.throws(() => parseTarget('/%76%32/'), { message: /percent-encoded/ });
-    assert.throws(() => parseTarget('/v2/A/tags/list'), { message: 'invalid repository name' });
+    assert.throws(() => parseRoute('/%76%32/'), { message: /percent-encoded/ });
+    assert.throws(() => parseRoute('/v2/A/tags/list'), { message: 'invalid repository name' });
   });
 
   it('lets escapes, of whatever they are, lead to a valid name or an error and nothing else', () => {
@@ -401,7 +401,7 @@ describe('parseTarget', () => {
       fc.property(fc.string({ unit, maxLength: 12 }), (text) => {
         let target;
         try {
-          target = parseTarget(`/v2/${text}`);
+          target = parseRoute(`/v2/${text}`);
         } catch (error) {
           assert.equal((error as Error).name, 'RegistryError', String(error));
           return;
