@@ -80,6 +80,7 @@ function errorAnswers({ log, limits, warnOfForeign }: Services): Middleware {
       else if (answer.failure === 'UPLOAD_STATE_FOREIGN') warnOfForeign({ path });
       else if (answer.status >= 500) log.error({ err: error, path }, 'a request failed');
       ctx.status = answer.status;
+      ctx.set(answer.headers);
       if (answer.status === 503) ctx.set('Retry-After', retryAfter);
       ctx.body = answer.body;
       // Exactly this: clients compare it, some without expecting a parameter.
@@ -157,7 +158,7 @@ async function callOperation<G extends Group>(
   if (operations === undefined) throw new RegistryError('ROUTE_UNKNOWN');
   const { ctx, limits } = call;
   const operation = find(operations, ctx.method);
-  if (operation === undefined) throw methodNotAllowed(ctx, methodsOf(operations));
+  if (operation === undefined) throw methodNotAllowed(methodsOf(operations));
   assertNotRefused(call, target.group, methodsOf(operations));
   const hasTag = target.group === 'blobs' || target.group === 'manifests';
   if (!hasTag) assertUntagged(conditionsOf(ctx), ctx.method);
@@ -194,7 +195,6 @@ function assertNotRefused(
   const isRefused = (method: string) => refusal?.roles.includes(roleOf(group, method)) === true;
   if (refusal !== undefined && isRefused(ctx.method))
     throw notTaken(
-      ctx,
       refusal.message,
       methods.filter((method) => !isRefused(method)),
     );
@@ -235,12 +235,11 @@ function methodsOf(operations: object): string[] {
   return own.includes('GET') ? [...new Set(['GET', 'HEAD', ...own])] : own;
 }
 
-function methodNotAllowed(ctx: Context, methods: readonly string[]): RegistryError {
-  return notTaken(ctx, `this endpoint takes ${methods.join(', ')}`, methods);
+function methodNotAllowed(methods: readonly string[]): RegistryError {
+  return notTaken(`this endpoint takes ${methods.join(', ')}`, methods);
 }
 
 /** The error for a method that is not for this target (RFC 9110, section 15.5.6). @param methods that are */
-export function notTaken(ctx: Context, message: string, methods: readonly string[]): RegistryError {
-  ctx.set('Allow', methods.join(', '));
-  return new RegistryError('UNSUPPORTED', message);
+export function notTaken(message: string, methods: readonly string[]): RegistryError {
+  return new RegistryError('UNSUPPORTED', message, [], { headers: { Allow: methods.join(', ') } });
 }

@@ -119,17 +119,17 @@ async function putWhole(call: UploadContext): Promise<boolean> {
 const nothing = new Uint8Array();
 
 /** The id of the upload and the offset its Location was made at; nothing else is believed before its signature. */
-function readState({ ctx, target: { name, id }, query, urlSigner }: UploadContext): {
+function readState({ target: { name, id }, query, urlSigner }: UploadContext): {
   id: string;
   offset: number;
 } {
-  if (id === undefined) throw notTaken(ctx, 'start an upload with POST', ['POST']);
+  if (id === undefined) throw notTaken('start an upload with POST', ['POST']);
   return { id, ...urlSigner.readUpload(name, id, readOnce(query, '_state', 'BLOB_UPLOAD_INVALID')) };
 }
 
-function assertNoId({ ctx, target: { id } }: UploadContext): void {
+function assertNoId({ target: { id } }: UploadContext): void {
   if (id !== undefined)
-    throw notTaken(ctx, 'an upload takes GET, PATCH, PUT and DELETE', ['GET', 'PATCH', 'PUT', 'DELETE']);
+    throw notTaken('an upload takes GET, PATCH, PUT and DELETE', ['GET', 'PATCH', 'PUT', 'DELETE']);
 }
 
 /** Some clients send the digest twice: containerd adds it to a Location that has it. */

@@ -92,6 +92,10 @@ export interface ErrorEntry {
   readonly detail?: unknown;
 }
 
+export interface RegistryErrorOptions extends ErrorOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 /** A request that cannot be served, in the terms of the protocol. The edge turns it into an answer. */
 export class RegistryError extends Error {
   override readonly name = 'RegistryError';
@@ -99,17 +103,25 @@ export class RegistryError extends Error {
   readonly status: number;
   /** What the answer's body says; never anything internal. */
   readonly errors: readonly ErrorEntry[];
+  /** Of the response, beside those that every error has: `Allow` and `Content-Range`. */
+  readonly headers: Readonly<Record<string, string>>;
 
   /**
    * @param message instead of the table's, saying what is wrong and what would be right
    * @param details each makes an entry of its own
    */
-  constructor(failure: Failure, message?: string, details: readonly unknown[] = [], options?: ErrorOptions) {
+  constructor(
+    failure: Failure,
+    message?: string,
+    details: readonly unknown[] = [],
+    options: RegistryErrorOptions = {},
+  ) {
     const row = failures[failure];
     const text = message ?? row.message;
     super(text, options);
     this.failure = failure;
     this.status = row.status;
+    this.headers = options.headers ?? {};
     this.errors =
       details.length === 0
         ? [{ code: row.code, message: text }]

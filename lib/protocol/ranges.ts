@@ -12,7 +12,7 @@ export interface Span {
  * are all of it (section 14.1.2), which no `Content-Range` can say.
  * @param size of the whole body in bytes
  * @returns undefined for the whole body
- * @throws RegistryError RANGE_INVALID when no byte of it exists
+ * @throws RegistryError RANGE_INVALID when no byte of it exists, with the size in `Content-Range` (section 15.5.17)
  */
 export function requestedSpan(header: string | undefined, size: number): Span | undefined {
   const [, from, to] = /^bytes=(\d*)-(\d*)$/.exec(header?.replaceAll(' ', '') ?? '') ?? [];
@@ -24,9 +24,13 @@ export function requestedSpan(header: string | undefined, size: number): Span | 
       : { start: Number(from), end: to === '' ? size - 1 : Math.min(Number(to), size - 1) };
   if (from !== '' && to !== '' && Number(to) < Number(from))
     // Invalid, and so rejected (RFC 9110, section 15.5.17): a whole blob is not what was meant.
-    throw new RegistryError('RANGE_INVALID', 'the last byte of the range is before its first');
-  if (span.start >= size) throw new RegistryError('RANGE_INVALID', `the blob has ${size} bytes`);
+    throw notSatisfiable('the last byte of the range is before its first', size);
+  if (span.start >= size) throw notSatisfiable(`the blob has ${size} bytes`, size);
   return span;
+}
+
+function notSatisfiable(message: string, size: number): RegistryError {
+  return new RegistryError('RANGE_INVALID', message, [], { headers: { 'Content-Range': `bytes */${size}` } });
 }
 
 /**
