@@ -130,7 +130,10 @@ class PipelinedConnection {
     this.#go();
     if (this.#held.byteLength === 0) return;
     this.#pause();
-    if (this.#total.heldBytes > this.#total.limits.heldBytes) this.#socket.destroy();
+    if (this.#total.heldBytes <= this.#total.limits.heldBytes) return;
+    // At once: thousands may be closed before the first of them says so.
+    this.drop();
+    this.#socket.destroy();
   }
 
   /** Hands on what may be, one request at a time. */
