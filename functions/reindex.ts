@@ -1,15 +1,11 @@
-import { createRegistry } from '../lib/registry/registry.ts';
 import { repairReferrers } from '../lib/registry/manifests/repair.ts';
 import { scheduled } from '../lib/lambda/scheduled.ts';
-import { createSearch, openStore } from '../lib/compose.ts';
+import { createMaintenance } from '../lib/compose.ts';
 
 /** Makes the list of repositories that of the bucket, and puts the indexes of referrers right. */
 export const handler = scheduled({
   name: 'reindex',
-  start: async ({ storage, search }, onDamaged) => {
-    const registry = createRegistry(await openStore(storage, { check: false, onDamaged }));
-    return { registry, search: createSearch(search, registry), onDamaged };
-  },
+  start: async (config, onDamaged) => ({ ...(await createMaintenance(config, onDamaged)), onDamaged }),
   run: async ({ registry, search, onDamaged }, log) => {
     const reindexed = await search.reindex();
     if (reindexed === undefined) log.info('the bucket is the list: there is nothing to reindex');

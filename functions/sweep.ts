@@ -1,17 +1,16 @@
 import type { Logger } from 'pino';
 import { abandonedAfter, sweep, SweepTotals, type Swept } from '../lib/registry/uploads/purge.ts';
-import type { ObjectStore } from '../lib/storage/store.ts';
 import { scheduled } from '../lib/lambda/scheduled.ts';
-import { openStore } from '../lib/compose.ts';
+import { createMaintenance, type Maintenance } from '../lib/compose.ts';
 
 /** Removes uploads that were given up. */
 export const handler = scheduled({
   name: 'sweep',
-  start: async ({ storage }, onDamaged) => await openStore(storage, { check: false, onDamaged }),
+  start: createMaintenance,
   run,
 });
 
-async function run(store: ObjectStore, log: Logger): Promise<void> {
+async function run({ store }: Maintenance, log: Logger): Promise<void> {
   const totals = new SweepTotals();
   for await (const swept of sweep(store, { olderThan: new Date(Date.now() - abandonedAfter) })) {
     totals.add(swept);

@@ -133,8 +133,25 @@ async function openBucket(
   return new (await import('./storage/scs/store.ts')).ScsStore(storage);
 }
 
+/** What the jobs work with that run by a schedule or by hand: a purge of uploads, a reindex. */
+export interface Maintenance {
+  readonly store: ObjectStore;
+  readonly registry: Registry;
+  readonly search: Search;
+}
+
+/** The wiring of jobs. Whether the storage is right they soon see themselves. */
+export async function createMaintenance(
+  { storage, search }: Pick<Config, 'storage' | 'search'>,
+  onDamaged: OnDamaged,
+): Promise<Maintenance> {
+  const store = await openStore(storage, { check: false, onDamaged });
+  const registry = createRegistry(store);
+  return { store, registry, search: createSearch(search, registry) };
+}
+
 /** The list of repositories that is configured. Nothing is opened before it is asked for. */
-export function createSearch(config: SearchConfig, registry: Pick<RegistryLister, 'catalog'>): Search {
+function createSearch(config: SearchConfig, registry: Pick<RegistryLister, 'catalog'>): Search {
   return new Search(async () => await openSearch(config, registry.catalog), registry);
 }
 

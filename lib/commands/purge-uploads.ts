@@ -1,4 +1,4 @@
-import { openStore } from '../compose.ts';
+import { createMaintenance } from '../compose.ts';
 import { assertWritable, loadConfig } from '../config/config.ts';
 import {
   abandonedAfter,
@@ -42,7 +42,7 @@ async function purge({ dryRun, age }: Options): Promise<number> {
   const { storage } = config;
   if (!dryRun) assertWritable(config);
   assertThere(storage);
-  const store = await openStore(storage, { check: false, onDamaged });
+  const { store } = await createMaintenance(config, onDamaged);
   console.log(`looking for abandoned uploads in ${describeStorage(storage)}`);
   const totals = new SweepTotals();
   const failures: NotSwept[] = [];

@@ -1,8 +1,7 @@
 import { SingleBar } from 'cli-progress';
 import type { Search } from '../search/search.ts';
-import { createSearch, openStore } from '../compose.ts';
+import { createMaintenance } from '../compose.ts';
 import { assertWritable, loadConfig, type Config } from '../config/config.ts';
-import { createRegistry } from '../registry/registry.ts';
 import { repairReferrers } from '../registry/manifests/repair.ts';
 import type { Reindexed } from '../search/search-backend.ts';
 import { describeStorage } from '../config/storage.ts';
@@ -23,15 +22,15 @@ arguments.`,
 };
 
 async function reindex(config: Config): Promise<void> {
-  const { storage, search } = config;
+  const { storage } = config;
   assertWritable(config);
   assertThere(storage);
-  const registry = createRegistry(await openStore(storage, { check: false, onDamaged }));
-  if (search.kind === 'bucket')
+  const { registry, search } = await createMaintenance(config, onDamaged);
+  if (config.search.kind === 'bucket')
     console.log('SEARCH_BACKEND is not set: the bucket itself is the list, and needs no reindex');
   else {
     console.log(`comparing the list with the repositories in ${describeStorage(storage)}`);
-    await reindexList(createSearch(search, registry));
+    await reindexList(search);
   }
   const { repositories, added, removed } = await repairReferrers(registry, { full: true, onDamaged });
   const names = count(repositories, 'repository', 'repositories');

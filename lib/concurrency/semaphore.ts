@@ -39,6 +39,16 @@ export class Semaphore {
     }
   }
 
+  /** Runs a task when there is a place for it. @throws what `busy` makes, as {@link acquire} does */
+  async run<T>(task: () => Promise<T>): Promise<T> {
+    await this.acquire();
+    try {
+      return await task();
+    } finally {
+      this.release();
+    }
+  }
+
   async #wait(): Promise<void> {
     const { queueLimit, timeoutMs, busy } = this.#options;
     if (this.#waiting.size >= queueLimit) throw busy();

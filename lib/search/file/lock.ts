@@ -50,17 +50,14 @@ export class FileLock {
     const deadline = performance.now() + this.#patience;
     if (this.#closed)
       throw this.#error('was closed, as its process ends; the next reindex makes up for what it missed');
-    await this.#turns.acquire();
-    try {
+    return await this.#turns.run(async () => {
       const lock = await this.#acquire(deadline);
       try {
         return await act();
       } finally {
         lock.close();
       }
-    } finally {
-      this.#turns.release();
-    }
+    });
   }
 
   /** What is under way goes on to its end, also what waits; nothing begins any more. */

@@ -47,12 +47,7 @@ export class FileBody extends Readable {
 
   async #next(): Promise<Buffer | null> {
     if (this.#position >= this.#end) return null;
-    await reads.acquire();
-    try {
-      return await this.#read();
-    } finally {
-      reads.release();
-    }
+    return await reads.run(async () => await this.#read());
   }
 
   async #read(): Promise<Buffer> {
