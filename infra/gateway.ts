@@ -8,18 +8,9 @@ const httpFunctionNames = [...groups, 'all'] as const;
 
 /** The functions that run by themselves, with their descriptions. */
 const scheduledFunctions = {
-  sweep: {
-    ...packageOf('sweep'),
-    // The most Lambda allows. A sweep that is cut off goes on where it was the next day.
-    timeout: 900,
-    events: [{ schedule: 'rate(1 day)' }],
-  },
-  reindex: {
-    ...packageOf('reindex'),
-    timeout: 900,
-    events: [{ schedule: 'rate(1 day)' }],
-  },
-} as const;
+  'purge-uploads': daily('purge-uploads'),
+  reindex: daily('reindex'),
+};
 
 /** All functions, each bundled from the file of its name. */
 export const functionNames = [...httpFunctionNames, ...Object.keys(scheduledFunctions)];
@@ -57,6 +48,11 @@ export function describeFunctions(): Record<string, HttpFunctionDescription> {
 /** The `functions` section of serverless.yml. */
 export function describeAllFunctions(): Record<string, FunctionDescription> {
   return { ...describeFunctions(), ...scheduledFunctions };
+}
+
+/** The timeout is Lambda's maximum. The next run continues what a timeout ends. */
+function daily(name: string) {
+  return { ...packageOf(name), timeout: 900, events: [{ schedule: 'rate(1 day)' }] };
 }
 
 function packageOf(name: string): FunctionDescription {

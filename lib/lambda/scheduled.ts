@@ -7,7 +7,7 @@ import { createLogger } from '../logging.ts';
 
 /** What is run by a schedule, without a request. */
 export interface Job<Parts extends object> {
-  /** For the log: `sweep`. */
+  /** For the log, such as `purge-uploads`. */
   readonly name: string;
   /** Makes what the work is done with. */
   readonly start: (config: Config, onDamaged: OnDamaged) => Promise<Parts>;
@@ -36,7 +36,7 @@ export function scheduled<Parts extends object>({ name, start, run }: Job<Parts>
   return async () => {
     try {
       const { parts, log } = await (made ??= make());
-      if (parts === undefined) log.warn(`no ${name}: ${readOnlyReason}`);
+      if (parts === undefined) log.warn(`${name} does not run: ${readOnlyReason}`);
       else await run(parts, log);
     } catch (error) {
       logFailure(name, error);
@@ -48,5 +48,5 @@ export function scheduled<Parts extends object>({ name, start, run }: Job<Parts>
 function logFailure(name: string, error: unknown): void {
   const log = createLogger('error');
   if (error instanceof ConfigError) log.error({ faults: error.faults }, 'the settings are not right');
-  else log.error({ err: error }, `the ${name} failed`);
+  else log.error({ err: error }, `${name} failed`);
 }

@@ -146,7 +146,7 @@ describe('the function that reindexes', () => {
     const lines = await invoked({ ...settings(), ...readOnly });
     assert.match(
       String(lines[0]?.['msg']),
-      /^no reindex: the registry is read-only; remove REGISTRY_STORAGE_/,
+      /^reindex does not run: the registry is read-only; remove REGISTRY_STORAGE_/,
     );
     assert.deepEqual(lines.at(-1), { outcome: ['resolved', 'resolved'] });
     assert.deepEqual(await listed(), ['gone', 'a']);

@@ -154,7 +154,7 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
 const nothing = { objects: [], multiparts: [] };
 const kinds = (swept: readonly Swept[]): string[] => swept.map(({ kind }) => kind).sort();
 
-describe('a sweep', () => {
+describe('a purge of uploads', () => {
   it('removes an old session with its multipart upload and its data, and says what these were', async () => {
     const { id, multipart } = await begin(8, 9);
     const data = await put(8, uploadData(id, '0badcafe'), 'bytes');
@@ -369,7 +369,7 @@ describe('a sweep', () => {
   });
 });
 
-describe('a sweep while uploads go on', () => {
+describe('a purge while uploads go on', () => {
   it('leaves a session that was written after it was listed, and the data of one that was not listed', async () => {
     const written = await begin(1, 9);
     const missing = await begin(1, 9);
@@ -420,7 +420,7 @@ describe('a sweep while uploads go on', () => {
   });
 });
 
-describe('a sweep of a store that fails', () => {
+describe('a purge of a store that fails', () => {
   const outage = (key: string) => new StoreUnavailable(key, 'out of order');
 
   for (const operation of ['open', 'abort', 'delete'])
@@ -462,7 +462,7 @@ describe('a sweep of a store that fails', () => {
     });
 });
 
-describe('the totals of a sweep', () => {
+describe('the totals of a purge', () => {
   it('count data of an upload with it, and failures apart', async () => {
     const { id } = await begin(8);
     await put(8, uploadData(id, '0badcafe'));
@@ -481,12 +481,12 @@ describe('the totals of a sweep', () => {
   });
 });
 
-describe('a sweep of a folder', () => {
+describe('a purge of a folder', () => {
   const MiB = 1024 * 1024;
   const old = daysAgo(8);
 
   it('removes real uploads by the dates of their files', async () => {
-    const folder = await temporaryFolder('sweep');
+    const folder = await temporaryFolder('purge');
     after(() => {
       folder.remove();
     });

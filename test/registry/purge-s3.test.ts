@@ -13,7 +13,7 @@ import { poll } from '../storage/place.ts';
 const olderThan = new Date(Date.now() + 24 * 60 * 60 * 1000);
 
 for (const kind of s3Kinds)
-  describe(`a sweep on ${kind.name}`, requires(...kind.needs), () => {
+  describe(`a purge on ${kind.name}`, requires(...kind.needs), () => {
     let buckets: Buckets;
     let store: S3Store;
 

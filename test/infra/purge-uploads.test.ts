@@ -23,7 +23,7 @@ let root: string;
 let store: FilesystemStore;
 
 beforeEach(async () => {
-  const folder = await temporaryFolder('infra-sweep');
+  const folder = await temporaryFolder('infra-purge');
   folders.push(folder);
   root = folder.path;
   store = await FilesystemStore.open(root);
@@ -207,9 +207,9 @@ it('a purge of a read-only registry ends with the setting to change, and a dry r
   assert.deepEqual((await left()).sessions, [id]);
 });
 
-describe('the function that sweeps', () => {
+describe('the function purge-uploads', () => {
   const program = `
-    const { handler } = await import(${JSON.stringify(pathToFileURL(join(import.meta.dirname, '../../functions/sweep.ts')).href)});
+    const { handler } = await import(${JSON.stringify(pathToFileURL(join(import.meta.dirname, '../../functions/purge-uploads.ts')).href)});
     const call = async () => await handler({}).then(() => 'resolved', () => 'rejected');
     console.log(JSON.stringify({ outcome: [await call(), await call()] }));`;
 
@@ -261,10 +261,10 @@ describe('the function that sweeps', () => {
   });
 
   it('is deployed with a schedule and without a route', () => {
-    assert.ok(functionNames.includes('sweep'));
-    assert.equal(describeFunctions()['sweep'], undefined);
-    assert.partialDeepStrictEqual(describeAllFunctions()['sweep'], {
-      handler: 'dist/functions/sweep.handler',
+    assert.ok(functionNames.includes('purge-uploads'));
+    assert.equal(describeFunctions()['purge-uploads'], undefined);
+    assert.partialDeepStrictEqual(describeAllFunctions()['purge-uploads'], {
+      handler: 'dist/functions/purge-uploads.handler',
       events: [{ schedule: 'rate(1 day)' }],
     });
     assert.deepEqual(Object.keys(describeAllFunctions()).sort(), [...functionNames].sort());
