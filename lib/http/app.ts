@@ -212,7 +212,7 @@ function roleOf(group: Group, method: string): Role {
  */
 async function answered(work: () => Promise<void>, milliseconds: number): Promise<void> {
   const deadline = new Deadline(milliseconds);
-  await withTimeout(deadline.during(work), milliseconds, () => {
+  await withTimeout(deadline.run(work), milliseconds, () => {
     deadline.end();
     return tooSlow();
   });

@@ -30,7 +30,7 @@ export function lambdaHandler(groups: Groups): Handler {
       signal.addEventListener('abort', () => {
         deadline.end();
       });
-      return await deadline.during(async () => await handle(event, context));
+      return await deadline.run(async () => await handle(event, context));
     });
 }
 

@@ -33,7 +33,7 @@ export class Catalog implements Lists {
         entries: ({ prefixes }) => prefixes,
         exists: async (name) => {
           const key = repositoryPrefix(name as RepositoryName);
-          return (await readable(this.#store, key, this.#any(key, { passOver: true }))) ?? false;
+          return (await readable(this.#store, key, this.#any(key, { skipUnreadable: true }))) ?? false;
         },
       },
       page,
@@ -61,7 +61,7 @@ export class Catalog implements Lists {
     }
   }
 
-  async #any(prefix: string, options: Pick<ListOptions, 'passOver'> = {}): Promise<boolean> {
+  async #any(prefix: string, options: Pick<ListOptions, 'skipUnreadable'> = {}): Promise<boolean> {
     return (await this.#store.list({ prefix, limit: 1, ...options })).objects.length > 0;
   }
 }

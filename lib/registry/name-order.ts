@@ -51,7 +51,7 @@ async function list(store: ObjectStore, keys: NamedKeys, startAfter: string, n: 
   const { prefix, delimiter, entriesPerName } = keys;
   // One name more than asked, to know whether any follow, and one for `last` itself, which its own keys come after.
   const limit = Math.min(1000, (n + 2) * entriesPerName);
-  return await store.list({ prefix, delimiter, startAfter, limit, passOver: true });
+  return await store.list({ prefix, delimiter, startAfter, limit, skipUnreadable: true });
 }
 
 function names({ prefix, suffix, isName, entries }: NamedKeys, listing: Listing): string[] {

@@ -7,10 +7,10 @@ import type { ListOptions, ObjectInfo, ObjectStore } from '../storage/store.ts';
 export async function* objectsBelow(
   store: ObjectStore,
   prefix: string,
-  { startAfter = '', passOver = false }: Pick<ListOptions, 'startAfter' | 'passOver'> = {},
+  { startAfter = '', skipUnreadable = false }: Pick<ListOptions, 'startAfter' | 'skipUnreadable'> = {},
 ): AsyncGenerator<ObjectInfo, void> {
   for (let next: string | undefined = startAfter; next !== undefined;) {
-    const listing = await store.list({ prefix, startAfter: next, passOver });
+    const listing = await store.list({ prefix, startAfter: next, skipUnreadable });
     yield* listing.objects;
     next = listing.next;
   }

@@ -119,7 +119,7 @@ export class Tags implements Lists {
   /** All that there is of a tag, or undefined when there is none. What lies in the place of its link is of it as well. */
   async find(name: RepositoryName, tag: Tag): Promise<StoredTag | undefined> {
     const link = tagLink(name, tag);
-    const below = objectsBelow(this.#store, `${tagsPrefix(name)}${tag}/`, { passOver: true });
+    const below = objectsBelow(this.#store, `${tagsPrefix(name)}${tag}/`, { skipUnreadable: true });
     const [known, objects] = await Promise.all([exists(this.#store, link), Array.fromAsync(below)]);
     const keys = objects.map(({ key }) => key);
     if (!known && !keys.some((key) => key.startsWith(`${link}/`))) return undefined;
@@ -158,7 +158,7 @@ export class Tags implements Lists {
   /** Every tag of a repository that has a link, from one listing. */
   async #all(name: RepositoryName): Promise<ListedTag[]> {
     const prefix = tagsPrefix(name);
-    const objects = await Array.fromAsync(objectsBelow(this.#store, prefix, { passOver: true }));
+    const objects = await Array.fromAsync(objectsBelow(this.#store, prefix, { skipUnreadable: true }));
     const past = new Map<string, string[]>();
     for (const { key } of objects) {
       const [tag = ''] = key.slice(prefix.length).split('/', 1);
@@ -176,7 +176,11 @@ export class Tags implements Lists {
 
   /** A repository is known once anything lies below it, and stays so after its last tag goes. */
   async #assertRepository(name: RepositoryName): Promise<void> {
-    const { objects } = await this.#store.list({ prefix: repositoryPrefix(name), limit: 1, passOver: true });
+    const { objects } = await this.#store.list({
+      prefix: repositoryPrefix(name),
+      limit: 1,
+      skipUnreadable: true,
+    });
     if (objects.length === 0) throw new RegistryError('NAME_UNKNOWN', undefined, [{ name }]);
   }
 }

@@ -1,6 +1,6 @@
 import { RegistryError } from '../protocol/errors.ts';
 import { bucketNames } from './bucket-search.ts';
-import { detached } from '../storage/deadline.ts';
+import { withoutDeadline } from '../storage/deadline.ts';
 import type { Reindexed, SearchBackend } from './search-backend.ts';
 import type { RegistryLister } from '../registry/interface.ts';
 
@@ -25,7 +25,7 @@ export class Search {
 
   /** @throws RegistryError SEARCH_UNAVAILABLE, whose cause names the setting to look at */
   async backend(): Promise<SearchBackend> {
-    const opening = (this.#backend ??= detached(this.#open));
+    const opening = (this.#backend ??= withoutDeadline(this.#open));
     try {
       return await opening;
     } catch (cause) {

@@ -1,7 +1,7 @@
 import { addAbortSignal, type Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import type { BodyLimit } from './body-limit.ts';
-import { SteadyBody } from './steady-body.ts';
+import { ReconnectingBody } from './reconnecting-body.ts';
 import {
   ObjectTooLarge,
   RangeNotSatisfiable,
@@ -41,7 +41,7 @@ export async function readWhole(
 }
 
 /** An object, or a part of it, as a server has sent it. */
-export interface SentObject extends OpenObject {
+export interface FetchedObject extends OpenObject {
   /** The first byte of it, as the answer says. */
   readonly start: number;
 }
@@ -52,8 +52,8 @@ export interface SentObject extends OpenObject {
  * @param limit to the connections of such bodies; none for a small one
  * @throws RangeNotSatisfiable, StoreUnavailable when the server does not heed ranges
  */
-export async function openSteadily(
-  get: (range?: ByteRange) => Promise<SentObject>,
+export async function openReconnecting(
+  get: (range?: ByteRange) => Promise<FetchedObject>,
   range: ByteRange | undefined,
   limit?: BodyLimit,
 ): Promise<OpenObject> {
@@ -71,7 +71,7 @@ export async function openSteadily(
   };
   return {
     ...object,
-    body: new SteadyBody(object.body, {
+    body: new ReconnectingBody(object.body, {
       key,
       length,
       reopen,
@@ -83,8 +83,8 @@ export async function openSteadily(
 /** The connection is the body's until that is closed. */
 async function withConnection(
   limit: BodyLimit | undefined,
-  get: () => Promise<SentObject>,
-): Promise<SentObject> {
+  get: () => Promise<FetchedObject>,
+): Promise<FetchedObject> {
   const release = await limit?.acquire();
   try {
     const object = await get();
@@ -97,7 +97,7 @@ async function withConnection(
 }
 
 /** Some servers answer a range of an empty object with all of it. */
-function assertInRange(object: SentObject, range: ByteRange | undefined): SentObject {
+function assertInRange(object: FetchedObject, range: ByteRange | undefined): FetchedObject {
   if (range === undefined) return object;
   const isBeyond = range.start >= object.size;
   if (!isBeyond && object.start === range.start) return object;
@@ -108,6 +108,6 @@ function assertInRange(object: SentObject, range: ByteRange | undefined): SentOb
 }
 
 /** The first byte of a body, by its `Content-Range`. */
-export function startOf(contentRange: string | undefined): number {
+export function contentStart(contentRange: string | undefined): number {
   return Number(/^bytes (\d+)-/.exec(contentRange ?? '')?.[1] ?? 0);
 }

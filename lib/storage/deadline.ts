@@ -37,7 +37,7 @@ export class Deadline {
   }
 
   /** Does the work under this deadline, which ends with it. */
-  async during<T>(work: () => Promise<T>): Promise<T> {
+  async run<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await current.run(this, work);
     } finally {
@@ -52,12 +52,12 @@ export function deadlineSignal(): AbortSignal | undefined {
 }
 
 /** @throws Error when the time for the work that this is part of is over */
-export function assertInTime(): void {
+export function assertNotExpired(): void {
   if (deadlineSignal()?.aborted === true)
     throw new Error('the request was answered before this could be done');
 }
 
 /** Does what others wait for as well, so that it must not end with the work that has begun it. */
-export async function detached<T>(work: () => Promise<T>): Promise<T> {
+export async function withoutDeadline<T>(work: () => Promise<T>): Promise<T> {
   return await current.exit(work);
 }

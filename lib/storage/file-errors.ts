@@ -14,10 +14,10 @@ export async function ignoring<T>(codes: readonly string[], promise: Promise<T>)
 }
 
 /** What a call says when no regular file is at a path. `ELOOP` and `ENXIO` come of opening links and sockets. */
-export const absence: readonly string[] = ['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP', 'ENXIO'];
+export const notFoundCodes: readonly string[] = ['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP', 'ENXIO'];
 
 /** What a file or folder says that is there and cannot be read, for want of a right or for a fault of its place on the disk. */
-export const unreadable: readonly string[] = [
+export const unreadableCodes: readonly string[] = [
   'EACCES',
   'EPERM',
   'EIO',
@@ -26,4 +26,4 @@ export const unreadable: readonly string[] = [
 ];
 
 /** What a call says that could not write, where what is there can be read all the same. */
-export const unwritable: readonly string[] = ['EROFS', 'EACCES', 'EPERM', 'ENOSPC', 'EDQUOT'];
+export const unwritableCodes: readonly string[] = ['EROFS', 'EACCES', 'EPERM', 'ENOSPC', 'EDQUOT'];

@@ -19,7 +19,7 @@ export interface PageRequest {
 }
 
 /** What a bucket has answered. */
-export interface PageAnswer {
+export interface PageResponse {
   readonly objects: readonly ObjectInfo[];
   readonly prefixes: readonly string[];
   readonly isTruncated: boolean;
@@ -29,8 +29,8 @@ export interface PageAnswer {
 export interface PagedBucket {
   readonly name: string;
   /** Most entries that it has in an answer; 1000 unless given. */
-  readonly largestPage?: number;
-  readonly request: (request: PageRequest) => Promise<PageAnswer>;
+  readonly maxPageSize?: number;
+  readonly request: (request: PageRequest) => Promise<PageResponse>;
   /**
    * Whether what it lists after a key is known to be complete also where the key lies in a folder below the prefix. On
    * MinIO it is not: it reads that folder's neighbours that sort before it, of `app/x` the keys in `app-web/`, stops
@@ -50,7 +50,7 @@ interface Entry {
  * @throws StoreUnavailable when it would go on for ever
  */
 export async function listPage(bucket: PagedBucket, options: ListOptions): Promise<Listing> {
-  const limit = Math.min(options.limit ?? largestPage, bucket.largestPage ?? largestPage);
+  const limit = Math.min(options.limit ?? largestPage, bucket.maxPageSize ?? largestPage);
   const entries = new Map<string, Entry>();
   let more = false;
   for await (const answer of answers(bucket, options, () => limit - entries.size)) {
@@ -75,7 +75,7 @@ async function* answers(
   bucket: PagedBucket,
   { prefix = '', delimiter, startAfter = '' }: ListOptions,
   room: () => number,
-): AsyncGenerator<PageAnswer, void> {
+): AsyncGenerator<PageResponse, void> {
   const ask = async (folder: string, after: string, more = 0) =>
     await bucket.request({
       prefix: folder.length > prefix.length ? folder : prefix,
@@ -100,7 +100,7 @@ async function* answers(
 }
 
 /** The object that has just this key, if there is one: a listing that starts after it leaves it out. */
-async function only(bucket: PagedBucket, key: string): Promise<PageAnswer> {
+async function only(bucket: PagedBucket, key: string): Promise<PageResponse> {
   const { objects } = await bucket.request({ prefix: key, after: '', maxKeys: 1 });
   return { objects: objects.filter((object) => object.key === key), prefixes: [], isTruncated: false };
 }
@@ -128,7 +128,7 @@ function rolledUp(prefix: string, delimiter: string | undefined, key: string): s
  * so what it has not rolled up, or not at the first place, is so here.
  */
 function entriesOf(
-  { objects, prefixes }: PageAnswer,
+  { objects, prefixes }: PageResponse,
   { prefix = '', delimiter, startAfter = '' }: ListOptions,
 ): Entry[] {
   const found: Entry[] = [
@@ -154,11 +154,11 @@ function endOf(
   { prefix = '', startAfter = '' }: ListOptions,
 ): string {
   const end = page.at(-1)?.key;
-  if (end === undefined || compareKeys(end, startAfter) <= 0) throw standstill(prefix, bucket);
+  if (end === undefined || compareKeys(end, startAfter) <= 0) throw stalledListing(prefix, bucket);
   return end;
 }
 
 /** Whoever asks for page after page would never come to an end. */
-export function standstill(prefix: string, bucket: string): StoreUnavailable {
+export function stalledListing(prefix: string, bucket: string): StoreUnavailable {
   return new StoreUnavailable(prefix, `the bucket ${bucket} says that its listing goes on, and not where`);
 }

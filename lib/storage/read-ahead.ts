@@ -1,7 +1,7 @@
 import { MemoryBudget } from './memory-budget.ts';
 
 /** Bytes of a read for a reader of which nothing is known: many slow ones must fit into memory. */
-export const smallestRead = 16 * 1024;
+export const minReadSize = 16 * 1024;
 
 /** And for one that takes them at once: enough for the speed of a disk. */
 const largestRead = 512 * 1024;
@@ -28,7 +28,7 @@ export function readAheadBudget(): MemoryBudget {
 export class ReadSize {
   readonly #shared: MemoryBudget;
   /** Of the last read, which is on its way to the reader while the next one is made. */
-  #last = smallestRead;
+  #last = minReadSize;
   #claimed = 0;
   #passed = 0;
   #readAt = -Infinity;
@@ -39,8 +39,8 @@ export class ReadSize {
 
   /** Bytes of the read that begins now. */
   next(): number {
-    const size = [this.#wanted(), this.#last].find((bytes) => this.#claim(bytes)) ?? smallestRead;
-    if (size === smallestRead) this.#claim(size);
+    const size = [this.#wanted(), this.#last].find((bytes) => this.#claim(bytes)) ?? minReadSize;
+    if (size === minReadSize) this.#claim(size);
     this.#last = size;
     this.#passed += size;
     return size;
@@ -56,13 +56,13 @@ export class ReadSize {
     const now = performance.now();
     const taken = now - this.#readAt;
     this.#readAt = now;
-    if (taken > slowMs) return smallestRead;
+    if (taken > slowMs) return minReadSize;
     return taken < fastMs && this.#passed > growsAfter ? Math.min(2 * this.#last, largestRead) : this.#last;
   }
 
   /** @returns whether there is memory for a read of so many bytes beside the last one */
   #claim(bytes: number): boolean {
-    const more = this.#last + bytes - 2 * smallestRead - this.#claimed;
+    const more = this.#last + bytes - 2 * minReadSize - this.#claimed;
     if (more > 0 && !this.#shared.take(more)) return false;
     if (more < 0) this.#shared.give(-more);
     this.#claimed += more;

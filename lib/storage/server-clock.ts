@@ -4,7 +4,7 @@ const tolerance = 60_000;
 /** The clock of a server, as its answers tell it: what is signed by this machine's would not hold where that is wrong. */
 export class ServerClock {
   /** Milliseconds that the server's clock is ahead of this machine's; 0 where they agree. */
-  offset = 0;
+  offsetMs = 0;
   readonly #warn: (message: string) => void;
   #hasWarned = false;
 
@@ -14,13 +14,13 @@ export class ServerClock {
   }
 
   /** Takes the headers of an answer, names in lower case, when they have just come. */
-  heard({ date, age }: Readonly<Record<string, string | undefined>>): void {
+  observe({ date, age }: Readonly<Record<string, string | undefined>>): void {
     const time = Date.parse(date ?? '');
     // A cache's answer is older than it is.
     if (Number.isNaN(time) || age !== undefined) return;
     const offset = time - Date.now();
-    this.offset = Math.abs(offset) < tolerance ? 0 : offset;
-    if (this.offset === 0 || this.#hasWarned) return;
+    this.offsetMs = Math.abs(offset) < tolerance ? 0 : offset;
+    if (this.offsetMs === 0 || this.#hasWarned) return;
     this.#hasWarned = true;
     const minutes = Math.round(Math.abs(offset) / 60_000);
     const side = offset > 0 ? 'behind' : 'ahead of';
@@ -31,6 +31,6 @@ export class ServerClock {
   }
 
   now(): Date {
-    return new Date(Date.now() + this.offset);
+    return new Date(Date.now() + this.offsetMs);
   }
 }

@@ -16,7 +16,7 @@ import type { Readable } from 'node:stream';
 export interface ObjectStore extends ObjectReader, ObjectWriter, ObjectLister, MultipartWriter {
   readonly limits: StoreLimits;
   /** Milliseconds that the clock which dates objects is ahead of this machine's, as far as answers have told. */
-  readonly clockOffset?: number;
+  readonly clockOffsetMs?: number;
   /** Is told of what those pass over that walk many objects. Set by who opens the store. */
   onDamaged?: OnDamaged;
 }
@@ -171,7 +171,7 @@ export interface ListOptions {
    * Whether folders are passed over, and {@link ObjectStore.onDamaged} told, that cannot be read, below the one the prefix
    * names. Otherwise the listing fails. For who shows what is there; never for who removes what is not listed.
    */
-  readonly passOver?: boolean;
+  readonly skipUnreadable?: boolean;
 }
 
 export interface Listing {
@@ -317,7 +317,7 @@ export function compareKeys(a: string, b: string): number {
 }
 
 /** Whether keys may begin so: the folders it names are ones that a key may have. */
-export function canBeginKeys(prefix: string): boolean {
+export function isValidPrefix(prefix: string): boolean {
   const folders = prefix.split('/').slice(0, -1);
   return folders.every((folder) => !isNoSegment(folder));
 }

@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { ScsBucket, type ScsBucketOptions } from '../../lib/storage/scs/client/bucket.ts';
-import type { Patience } from '../../lib/storage/scs/client/connection.ts';
+import type { RetryPolicy } from '../../lib/storage/scs/client/connection.ts';
 import { ScsError } from '../../lib/storage/scs/client/errors.ts';
 import type { Answer, Fate } from '../servers/bucket-proxy.ts';
 import { freePort } from '../servers/ports.ts';
@@ -36,7 +36,7 @@ const KEYS = [
 ];
 
 /** Fast, but otherwise as SCS's own SDK. */
-const quick: Patience = { attempts: 5, total: 0, pause: 5 };
+const quick: RetryPolicy = { attempts: 5, totalMs: 0, pauseMs: 5 };
 
 describe('a bucket of SCS', () => {
   let server: ScsServer;
@@ -45,7 +45,7 @@ describe('a bucket of SCS', () => {
   const open = (more: Partial<ScsBucketOptions> = {}): ScsBucket => {
     const { endpoint, accessKey, secretKey } = server;
     const keys = { accessKey, secretKey };
-    const bucket = new ScsBucket({ bucket: BUCKET, endpoint, keys, patience: quick, ...more });
+    const bucket = new ScsBucket({ bucket: BUCKET, endpoint, keys, retryPolicy: quick, ...more });
     opened.push(bucket);
     return bucket;
   };
@@ -196,7 +196,7 @@ describe('a bucket of SCS', () => {
 
     it('has a date and a signature of its own each time', async () => {
       failing({ status: 500, code: 'InternalError' }, 5);
-      await open({ patience: { attempts: 6, total: 0, pause: 300 } }).list({ maxKeys: 1 });
+      await open({ retryPolicy: { attempts: 6, totalMs: 0, pauseMs: 300 } }).list({ maxKeys: 1 });
       const signed = new Set(
         server.requests.map(({ headers }) => `${headers.date ?? ''} ${headers.authorization ?? ''}`),
       );

@@ -221,7 +221,7 @@ export function backendSuite(
     it('does not take in what was pushed by a request that has been answered', async () => {
       await withList(['a'], async ({ backend }) => {
         const deadline = new Deadline(60_000);
-        const recorded = deadline.during(async () => {
+        const recorded = deadline.run(async () => {
           deadline.end();
           await backend.record(parseRepositoryName('late'));
         });

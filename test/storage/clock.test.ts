@@ -55,7 +55,7 @@ for (const kind of s3Kinds)
         }
         assert.equal(warnings.length, 1);
         assert.match(warnings[0] ?? '', words);
-        assert.ok(Math.abs(store.clockOffset + minutes * minute) < minute);
+        assert.ok(Math.abs(store.clockOffsetMs + minutes * minute) < minute);
         store.close();
       });
 
@@ -80,7 +80,7 @@ for (const kind of s3Kinds)
     it('that is right is not told', async () => {
       const { store, warnings } = openAt(0);
       await store.check();
-      assert.deepEqual([warnings, store.clockOffset], [[], 0]);
+      assert.deepEqual([warnings, store.clockOffsetMs], [[], 0]);
       store.close();
     });
   });

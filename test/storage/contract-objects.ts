@@ -75,9 +75,9 @@ export function objectContract(place: Place): void {
         },
       ];
       for (const late of work) {
-        await rejects(new Deadline(0).during(late), StoreUnavailable);
+        await rejects(new Deadline(0).run(late), StoreUnavailable);
         const deadline = new Deadline(60_000);
-        const ended = deadline.during(async () => {
+        const ended = deadline.run(async () => {
           deadline.end();
           await late();
         });
@@ -85,7 +85,7 @@ export function objectContract(place: Place): void {
       }
       assert.equal(await contentOf(place.other, key), 'before');
       assert.equal(await isThere(place.other, other), false);
-      await new Deadline(60_000).during(async () => await place.store.put(key, text('in time')));
+      await new Deadline(60_000).run(async () => await place.store.put(key, text('in time')));
       assert.equal(await contentOf(place.other, key), 'in time');
     });
 

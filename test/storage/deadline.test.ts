@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { assertInTime, Deadline, deadlineSignal, detached } from '../../lib/storage/deadline.ts';
+import { assertNotExpired, Deadline, deadlineSignal, withoutDeadline } from '../../lib/storage/deadline.ts';
 
 const isOver = (): boolean => deadlineSignal()?.aborted === true;
 
@@ -9,19 +9,19 @@ describe('a deadline', () => {
     let now = 500;
     t.mock.method(performance, 'now', () => now);
     const deadline = new Deadline(60_000);
-    await deadline.during(async () => {
+    await deadline.run(async () => {
       await Promise.resolve();
       now = 60_499;
       assert.equal(isOver(), false);
       now = 60_500;
       assert.equal(isOver(), true);
-      assert.throws(assertInTime, /was answered/);
+      assert.throws(assertNotExpired, /was answered/);
     });
   });
 
   it('is over by the clock on the wall, which goes on where the other stands still', async (t) => {
     t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
-    await new Deadline(26_000).during(async () => {
+    await new Deadline(26_000).run(async () => {
       t.mock.timers.setTime(1_025_999);
       assert.equal(isOver(), false);
       t.mock.timers.setTime(1_026_000);
@@ -34,7 +34,7 @@ describe('a deadline', () => {
     for (const failure of [undefined, new Error('one of two failed')]) {
       let left: Promise<boolean> | undefined;
       const deadline = new Deadline(60_000);
-      const work = deadline.during(async () => {
+      const work = deadline.run(async () => {
         left = new Promise((resolve) => setTimeout(() => resolve(isOver()), 5));
         await Promise.resolve();
         if (failure !== undefined) throw failure;
@@ -46,13 +46,13 @@ describe('a deadline', () => {
 
   it('ends with the one around it, and not the other way round', async () => {
     const outer = new Deadline(60_000);
-    await outer.during(async () => {
-      await new Deadline(0).during(async () => {
+    await outer.run(async () => {
+      await new Deadline(0).run(async () => {
         assert.equal(isOver(), true);
         await Promise.resolve();
       });
       assert.equal(isOver(), false);
-      await new Deadline(60_000).during(async () => {
+      await new Deadline(60_000).run(async () => {
         const signal = deadlineSignal();
         outer.end();
         assert.equal(signal?.aborted, true);
@@ -63,8 +63,8 @@ describe('a deadline', () => {
 
   it('does not hold for what others wait for as well, nor outside', async () => {
     assert.equal(deadlineSignal(), undefined);
-    await new Deadline(0).during(async () => {
-      assert.equal(await detached(async () => await Promise.resolve(isOver())), false);
+    await new Deadline(0).run(async () => {
+      assert.equal(await withoutDeadline(async () => await Promise.resolve(isOver())), false);
       assert.equal(isOver(), true);
     });
   });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { MemoryBudget } from '../../lib/storage/memory-budget.ts';
-import { ReadSize, smallestRead } from '../../lib/storage/read-ahead.ts';
+import { ReadSize, minReadSize } from '../../lib/storage/read-ahead.ts';
 
 describe('the size of reads', () => {
   const MiB = 1024 * 1024;
@@ -16,7 +16,7 @@ describe('the size of reads', () => {
 
   it('stays small for what the buffers of a system take, and grows for a reader that takes more', () => {
     const size = new ReadSize(new MemoryBudget(10 * MiB));
-    assert.deepEqual(new Set(read(size, 12 * MiB)), new Set([smallestRead]));
+    assert.deepEqual(new Set(read(size, 12 * MiB)), new Set([minReadSize]));
     assert.equal(Math.max(...read(size, 8 * MiB)), 512 * 1024);
   });
 
@@ -24,7 +24,7 @@ describe('the size of reads', () => {
     const size = new ReadSize(new MemoryBudget(10 * MiB));
     read(size, 20 * MiB);
     await delay(1100);
-    assert.equal(size.next(), smallestRead);
+    assert.equal(size.next(), minReadSize);
   });
 
   it('does not grow beyond what all readers share, which comes back when they end', () => {
@@ -32,7 +32,7 @@ describe('the size of reads', () => {
     const sizes = Array.from({ length: 10 }, () => new ReadSize(shared));
     const largest = sizes.map((size) => Math.max(...read(size, 20 * MiB)));
     assert.equal(largest[0], 512 * 1024);
-    assert.equal(largest.at(-1), smallestRead);
+    assert.equal(largest.at(-1), minReadSize);
     assert.equal(shared.take(MiB), false);
     for (const size of sizes) size.end();
     assert.equal(shared.take(MiB), true);

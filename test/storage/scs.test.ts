@@ -33,7 +33,7 @@ describe('SCS store', () => {
     secretKey: server.secretKey,
     rootDirectory: '',
     partSize: 5 * 1024 ** 2,
-    patience: { attempts: 5, total: 0, pause: 20 },
+    retryPolicy: { attempts: 5, totalMs: 0, pauseMs: 20 },
     ...more,
   });
 

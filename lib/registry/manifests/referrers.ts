@@ -201,7 +201,10 @@ export class Referrers implements Roles {
   /** What there is about a manifest, after one of it, where that is given. */
   #entriesAbout(name: RepositoryName, subject: Digest, after: Digest | undefined): AsyncIterable<ObjectInfo> {
     const startAfter = after === undefined ? '' : referrerKey(name, subject, after);
-    const stored = objectsBelow(this.#store, subjectPrefix(name, subject), { startAfter, passOver: true });
+    const stored = objectsBelow(this.#store, subjectPrefix(name, subject), {
+      startAfter,
+      skipUnreadable: true,
+    });
     return this.#unsaved.mergedInto(stored, name, subject, startAfter);
   }
 
@@ -219,7 +222,7 @@ export class Referrers implements Roles {
   }
 
   async #entries(name: RepositoryName): Promise<string[]> {
-    const below = objectsBelow(this.#store, referrersPrefix(name), { passOver: true });
+    const below = objectsBelow(this.#store, referrersPrefix(name), { skipUnreadable: true });
     return await Array.fromAsync(below, ({ key }) => key);
   }
 
@@ -296,7 +299,7 @@ export class Referrers implements Roles {
   ): Promise<number> {
     const isFresh = ({ lastModified }: ObjectInfo) =>
       full || at === undefined || lastModified.getTime() > at - slack;
-    const options = { startAfter: after ?? '', passOver: true };
+    const options = { startAfter: after ?? '', skipUnreadable: true };
     const links = objectsBelow(this.#store, revisionsPrefix(name), options);
     let [added, found] = [0, 0];
     for await (const some of batches(links)) {

@@ -26,7 +26,7 @@ export async function readSigned(
   const { objects } = await store.list({
     prefix: signaturesPrefix(name, digest),
     limit: maxSignatures,
-    passOver: true,
+    skipUnreadable: true,
   });
   const signatures = await Promise.all(objects.map(async ({ key }) => await readSignature(store, key)));
   return withSignatures(

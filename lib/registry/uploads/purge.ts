@@ -175,7 +175,7 @@ class Sweeper {
 
   /** By the clock that dates objects: this machine's may be wrong. */
   #isOld({ lastModified }: Pick<ObjectInfo, 'lastModified'>): boolean {
-    return lastModified.getTime() - (this.#store.clockOffset ?? 0) < this.#olderThan.getTime();
+    return lastModified.getTime() - (this.#store.clockOffsetMs ?? 0) < this.#olderThan.getTime();
   }
 
   /**
@@ -244,7 +244,7 @@ class Sweeper {
 /** The uploads in a bucket with their objects, which lie side by side in a listing. */
 async function* uploadsOf(store: ObjectStore): AsyncGenerator<UploadObjects, void> {
   let upload: UploadObjects | undefined;
-  for await (const object of objectsBelow(store, uploadsPrefix, { passOver: true })) {
+  for await (const object of objectsBelow(store, uploadsPrefix, { skipUnreadable: true })) {
     const key = parseUploadKey(object.key);
     if (key === undefined) continue;
     if (upload !== undefined && upload.id !== key.id) yield upload;

@@ -9,7 +9,7 @@ import { RegistryError } from '../../protocol/errors.ts';
 import { isRepositoryName, type RepositoryName } from '../../protocol/names.ts';
 import type { Page } from '../../protocol/pages.ts';
 import type { NamePage } from '../../registry/interface.ts';
-import { assertInTime } from '../../storage/deadline.ts';
+import { assertNotExpired } from '../../storage/deadline.ts';
 import { hasCode, ignoring } from '../../storage/file-errors.ts';
 import { compareKeys } from '../../storage/store.ts';
 import { pageOfMatches } from '../matches.ts';
@@ -202,7 +202,7 @@ export class LocalFile implements SearchBackend {
    */
   async #replace(names: readonly string[]): Promise<void> {
     if (this.readOnly !== undefined) throw unavailable(new Error(this.readOnly));
-    assertInTime();
+    assertNotExpired();
     // Without any there is an empty line. Names are ASCII, for which the order of strings is that of bytes.
     await reached(replaceFile(this.#path, Buffer.from(`${names.toSorted().join('\n')}\n`)));
   }

@@ -2,7 +2,7 @@ import { createPool, type Pool, type PoolConnection, type PoolOptions } from 'my
 import type { RowDataPacket } from 'mysql2';
 import type { MysqlConfig } from './dsn.ts';
 import { withTimeout } from '../../concurrency/with-timeout.ts';
-import { assertInTime } from '../../storage/deadline.ts';
+import { assertNotExpired } from '../../storage/deadline.ts';
 import { MysqlError, noAnswer, noConnection } from './errors.ts';
 
 /** Connections of a process, which stay open between requests. */
@@ -74,7 +74,7 @@ export class MysqlConnections {
         return await this.#withConnection(async (connection) => {
           await this.#answered(connection.beginTransaction());
           const result = await act(async (sql, values) => await this.#on(connection, sql, values));
-          assertInTime();
+          assertNotExpired();
           await this.#answered(connection.commit());
           return result;
         });
@@ -141,7 +141,7 @@ export class MysqlConnections {
   }
 
   async #on(connection: PoolConnection, sql: string, values: Values): Promise<RowDataPacket[]> {
-    assertInTime();
+    assertNotExpired();
     const [rows] = await this.#answered(connection.execute<RowDataPacket[]>(sql, [...values]));
     return rows;
   }

@@ -3,8 +3,8 @@ import type { BigIntStats } from 'node:fs';
 import fs, { type FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
-import { absence, hasCode, ignoring, unreadable } from '../file-errors.ts';
-import { assertInTime } from '../deadline.ts';
+import { notFoundCodes, hasCode, ignoring, unreadableCodes } from '../file-errors.ts';
+import { assertNotExpired } from '../deadline.ts';
 import { syncParents } from './durable-folders.ts';
 import { type Mount, Mounts, privateNames, temporaryName } from './mounts.ts';
 import { makeTemporary, openMount } from './temporary.ts';
@@ -68,7 +68,7 @@ export class Folder {
    * that is there, with something in it, need not be writable.
    * @returns for each mount that cannot be written to a sentence that says why
    */
-  async make(): Promise<string[]> {
+  async open(): Promise<string[]> {
     return await this.guard('', async () => {
       await this.mounts.findUpper();
       const refusals: string[] = [];
@@ -84,20 +84,20 @@ export class Folder {
   path(key: string): string {
     assertKey(key);
     const segments = key.split('/');
-    if (!areOwnSegments(segments)) {
+    if (!areValidSegments(segments)) {
       throw new InvalidKey(key, `object key ${JSON.stringify(key)} is one the filesystem store cannot have`);
     }
     return join(this.root, ...segments);
   }
 
   /** Makes a mount's temporary folder where it could not be made at the start, or is needed for the first time. */
-  async assureTemporary(mount: Mount): Promise<void> {
+  async ensureTemporary(mount: Mount): Promise<void> {
     if (!mount.made) await makeTemporary(this, mount);
   }
 
   /** A new path for a temporary file. */
-  async unused(mount: Mount): Promise<string> {
-    await this.assureTemporary(mount);
+  async temporaryPath(mount: Mount): Promise<string> {
+    await this.ensureTemporary(mount);
     return join(mount.temporary, randomUUID());
   }
 
@@ -126,10 +126,10 @@ export class Folder {
     if (hasCode(error, ['ENAMETOOLONG'])) {
       return new InvalidKey(key, `object key ${JSON.stringify(key)} is too long here`, { cause: error });
     }
-    const absent = Absent !== undefined && hasCode(error, absence);
-    if (absent && (await this.isThere(dirname(join(this.root, key)))))
+    const absent = Absent !== undefined && hasCode(error, notFoundCodes);
+    if (absent && (await this.isAvailable(dirname(join(this.root, key)))))
       return new Absent(key, { cause: error });
-    const isOfObject = Absent === ObjectNotFound && hasCode(error, unreadable);
+    const isOfObject = Absent === ObjectNotFound && hasCode(error, unreadableCodes);
     const Fault = isOfObject ? ObjectUnreadable : StoreUnavailable;
     return new Fault(key, `${this.root}: ${String(error)}; ${adviceOn(error)}`, { cause: error });
   }
@@ -138,11 +138,11 @@ export class Folder {
    * Whether the store is there at all, as far as what lies in a folder is concerned. An empty mount point of a disk that
    * went away is not taken for an empty store, nor is a link that leads to one.
    */
-  async isThere(folder: string): Promise<boolean> {
-    for (const { marker } of this.mounts.concerning(folder))
-      if ((await ignoring(absence, fs.lstat(marker))) === undefined) return false;
+  async isAvailable(folder: string): Promise<boolean> {
+    for (const { marker } of this.mounts.overlapping(folder))
+      if ((await ignoring(notFoundCodes, fs.lstat(marker))) === undefined) return false;
     for (let path = folder; path.length > this.root.length; path = dirname(path)) {
-      const stats = await ignoring(absence, fs.lstat(path));
+      const stats = await ignoring(notFoundCodes, fs.lstat(path));
       if (stats?.isSymbolicLink() === true) return !(await isBroken(path));
       if (stats !== undefined) return true;
     }
@@ -150,7 +150,7 @@ export class Folder {
   }
 
   async stat(key: string): Promise<BigIntStats> {
-    return regular(key, await fs.lstat(this.path(key), { bigint: true }));
+    return assertRegular(key, await fs.lstat(this.path(key), { bigint: true }));
   }
 
   /**
@@ -166,9 +166,9 @@ export class Folder {
     const path = this.path(key);
     let mount = this.mounts.of(path);
     for (let attempt = 1; ; attempt++) {
-      const file = await write(await this.unused(mount), fill);
+      const file = await write(await this.temporaryPath(mount), fill);
       try {
-        const info = describe(key, file.stats);
+        const info = objectInfo(key, file.stats);
         await prepare(info);
         await this.place(file.path, key);
         return info;
@@ -204,9 +204,9 @@ export class Folder {
         await fs.rmdir(folder);
       } catch (error) {
         if (hasCode(error, ['ENOTEMPTY', 'EEXIST', 'EBUSY'])) return folder;
-        if (!hasCode(error, absence)) throw error;
+        if (!hasCode(error, notFoundCodes)) throw error;
         // What it leads to has become empty, and stays.
-        if ((await ignoring(absence, fs.lstat(folder)))?.isSymbolicLink() === true) return folder;
+        if ((await ignoring(notFoundCodes, fs.lstat(folder)))?.isSymbolicLink() === true) return folder;
       }
     }
     return folder;
@@ -214,7 +214,7 @@ export class Folder {
 }
 
 /** Whether the segments of a key, or of the start of one, are names an object's path can be made of. */
-export function areOwnSegments(segments: readonly string[]): boolean {
+export function areValidSegments(segments: readonly string[]): boolean {
   return (
     !privateNames.has(segments[0] ?? '') &&
     segments.every(
@@ -229,12 +229,12 @@ export function areOwnSegments(segments: readonly string[]): boolean {
   );
 }
 
-export function regular(key: string, stats: BigIntStats): BigIntStats {
+export function assertRegular(key: string, stats: BigIntStats): BigIntStats {
   if (!stats.isFile()) throw new ObjectNotFound(key);
   return stats;
 }
 
-export function describe(key: string, stats: BigIntStats): ObjectInfo {
+export function objectInfo(key: string, stats: BigIntStats): ObjectInfo {
   const etag = [stats.ino, stats.mtimeNs, stats.size].map((part) => part.toString(36)).join('-');
   return { key, size: Number(stats.size), lastModified: new Date(Number(stats.mtimeNs / 1_000_000n)), etag };
 }
@@ -244,7 +244,7 @@ export function describe(key: string, stats: BigIntStats): ObjectInfo {
  * in which an inode can be freed and come back with other content of the same size. Two files of one millisecond differ
  * by the monotonic clock within it.
  */
-export async function stamp(handle: FileHandle): Promise<void> {
+export async function stampMtime(handle: FileHandle): Promise<void> {
   const seconds = (Date.now() + Number(process.hrtime.bigint() % 1_000_000n) / 1e6) / 1000;
   await handle.utimes(seconds, seconds);
 }
@@ -254,7 +254,7 @@ async function write(path: string, fill: (handle: FileHandle) => Promise<unknown
   const handle = await fs.open(path, 'wx');
   try {
     await fill(handle);
-    await stamp(handle);
+    await stampMtime(handle);
     // Not only datasync: the ETag is made of the mtime, and has to stay the same after a power cut.
     await handle.sync();
     return { path, stats: await handle.stat({ bigint: true }) };
@@ -268,7 +268,7 @@ async function write(path: string, fill: (handle: FileHandle) => Promise<unknown
 
 /** False when the folder above the path was missing or an empty one was in its place. */
 async function renamed(file: string, path: string, key: string): Promise<boolean> {
-  assertInTime();
+  assertNotExpired();
   try {
     await fs.rename(file, path);
     return true;

@@ -2,8 +2,8 @@ import type { Dirent } from 'node:fs';
 import fs from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-import { absence, hasCode, ignoring, unreadable } from '../file-errors.ts';
-import { areOwnSegments, describe, type Folder } from './folder.ts';
+import { notFoundCodes, hasCode, ignoring, unreadableCodes } from '../file-errors.ts';
+import { areValidSegments, objectInfo, type Folder } from './folder.ts';
 import { temporaryName } from './mounts.ts';
 import {
   compareKeys,
@@ -28,10 +28,10 @@ export async function listFolder(folder: Folder, options: ListOptions): Promise<
   const page = new Page(options);
   const top = page.prefix.slice(0, page.prefix.lastIndexOf('/') + 1);
   // A prefix no key can have; above all it must not lead out of the root.
-  if (top !== '' && !areOwnSegments(top.slice(0, -1).split('/'))) return page.listing([]);
+  if (top !== '' && !areValidSegments(top.slice(0, -1).split('/'))) return page.listing([]);
   await walk(folder, top, page);
   // Folders that are not there are empty; that all are gone is an outage.
-  if (!(await folder.isThere(join(folder.root, top.slice(0, -1)))))
+  if (!(await folder.isAvailable(join(folder.root, top.slice(0, -1)))))
     throw new StoreUnavailable(top, `${folder.root} is not there`);
   return page.listing(await describeAll(folder, page));
 }
@@ -40,7 +40,7 @@ export async function listFolder(folder: Folder, options: ListOptions): Promise<
 class Page {
   readonly prefix: string;
   readonly keys: string[] = [];
-  readonly passOver: boolean;
+  readonly skipUnreadable: boolean;
   readonly #prefixes: string[] = [];
   readonly #delimiter: string;
   readonly #after: string;
@@ -55,10 +55,10 @@ class Page {
     delimiter = '',
     startAfter = '',
     limit = largestPage,
-    passOver = false,
+    skipUnreadable = false,
   }: ListOptions) {
     this.prefix = prefix;
-    this.passOver = passOver;
+    this.skipUnreadable = skipUnreadable;
     this.#delimiter = delimiter;
     this.#after = startAfter;
     this.#limit = Math.max(1, Math.min(limit, largestPage));
@@ -119,7 +119,7 @@ async function childrenOf(folder: Folder, top: string, page: Page): Promise<stri
     return await fs.readdir(join(folder.root, top), { withFileTypes: true });
   });
   const children = (entries ?? [])
-    .filter(({ name }) => name !== temporaryName && (top !== '' || areOwnSegments([name])))
+    .filter(({ name }) => name !== temporaryName && (top !== '' || areValidSegments([name])))
     .map((entry) => ({ entry, path: `${top}${entry.name}${entry.isFile() ? '' : '/'}` }))
     .filter(({ path }) => page.wants(path) && Buffer.byteLength(path) <= longestKey);
   const paths: string[] = [];
@@ -140,17 +140,17 @@ async function readingOne<T>(
   read: () => Promise<T>,
 ): Promise<T | undefined> {
   try {
-    return await ignoring(absence, read());
+    return await ignoring(notFoundCodes, read());
   } catch (error) {
-    if (!hasCode(error, unreadable)) throw error;
-    passOver(folder, path, page, error);
+    if (!hasCode(error, unreadableCodes)) throw error;
+    reportSkipped(folder, path, page, error);
     return undefined;
   }
 }
 
-function passOver(folder: Folder, path: string, page: Page, cause: unknown): void {
+function reportSkipped(folder: Folder, path: string, page: Page, cause: unknown): void {
   // Of the folder that is asked for it is an outage.
-  if (!page.passOver || page.prefix.startsWith(path))
+  if (!page.skipUnreadable || page.prefix.startsWith(path))
     throw new ObjectUnreadable(path, `${join(folder.root, path)}: ${String(cause)}`, { cause });
   folder.onDamaged(path, cause);
 }
@@ -172,9 +172,9 @@ async function leadsToFolder(folder: Folder, entry: Dirent, path: string, page: 
     }
   } catch (error) {
     // What it leads to is away, or cannot be entered; unless the link itself is gone.
-    const isThere = (await ignoring(absence, fs.lstat(link))) !== undefined;
-    if (isThere && hasCode(error, ['ENOENT', ...unreadable])) passOver(folder, path, page, error);
-    else if (!hasCode(error, absence)) throw error;
+    const isThere = (await ignoring(notFoundCodes, fs.lstat(link))) !== undefined;
+    if (isThere && hasCode(error, ['ENOENT', ...unreadableCodes])) reportSkipped(folder, path, page, error);
+    else if (!hasCode(error, notFoundCodes)) throw error;
     return false;
   }
 }
@@ -194,5 +194,5 @@ async function describeOne(folder: Folder, key: string, page: Page): Promise<Obj
   const stats = await readingOne(folder, key, page, async () => {
     return await fs.lstat(join(folder.root, key), { bigint: true });
   });
-  return stats?.isFile() === true ? describe(key, stats) : undefined;
+  return stats?.isFile() === true ? objectInfo(key, stats) : undefined;
 }

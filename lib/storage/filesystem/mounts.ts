@@ -62,14 +62,14 @@ export class Mounts {
   }
 
   /** The mounts that each process knows: first the one of a path, then all others. */
-  common(path: string): readonly [Mount, ...Mount[]] {
+  shared(path: string): readonly [Mount, ...Mount[]] {
     const common = this.#mounts.filter(({ found }) => found === 'at the start');
     const own = this.of(path, common);
     return [own, ...common.filter((other) => other !== own)];
   }
 
   /** Those that it takes to know all that is in a folder. */
-  concerning(folder: string): readonly Mount[] {
+  overlapping(folder: string): readonly Mount[] {
     return this.#mounts.filter(({ top }) => contains(top, folder) || contains(folder, top));
   }
 

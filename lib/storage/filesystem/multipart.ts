@@ -4,8 +4,8 @@ import { basename, dirname, join, relative } from 'node:path';
 
 import { syncFolder } from './durable-folders.ts';
 import { copyBytes, writeAll } from './file-bytes.ts';
-import { absence, hasCode, ignoring } from '../file-errors.ts';
-import { describe, type Folder, type PendingFile, stamp } from './folder.ts';
+import { notFoundCodes, hasCode, ignoring } from '../file-errors.ts';
+import { objectInfo, type Folder, type PendingFile, stampMtime } from './folder.ts';
 import type { Sidecars } from './metadata.ts';
 import type { Mount } from './mounts.ts';
 import { Segments, type Slot } from './segments.ts';
@@ -84,8 +84,8 @@ export class Multiparts implements MultipartWriter {
     const id = randomUUID();
     const upload: Upload = { key, started: new Date().toISOString(), ...options };
     await this.#folder.guard(key, async () => {
-      const [mount] = this.#folder.mounts.common(path);
-      await this.#folder.assureTemporary(mount);
+      const [mount] = this.#folder.mounts.shared(path);
+      await this.#folder.ensureTemporary(mount);
       await create(multipartsOf(mount), id, upload);
     });
     return id;
@@ -137,9 +137,9 @@ export class Multiparts implements MultipartWriter {
   }
 
   async #idsOn(mount: Mount): Promise<string[]> {
-    const names = await ignoring(absence, fs.readdir(multipartsOf(mount)));
+    const names = await ignoring(notFoundCodes, fs.readdir(multipartsOf(mount)));
     // Where nothing was ever written there is no folder.
-    if (names === undefined && !(await this.#folder.isThere(mount.temporary)))
+    if (names === undefined && !(await this.#folder.isAvailable(mount.temporary)))
       throw new Error(`${mount.top} is not there`);
     return (names ?? []).filter((name) => uploadIdPattern.test(name));
   }
@@ -149,7 +149,7 @@ export class Multiparts implements MultipartWriter {
     let cause: unknown = new Error('what its file says is damaged');
     try {
       const read = await readUpload(upload);
-      if (read !== undefined || (await ignoring(absence, fs.lstat(upload))) === undefined) return read;
+      if (read !== undefined || (await ignoring(notFoundCodes, fs.lstat(upload))) === undefined) return read;
     } catch (error) {
       cause = error;
     }
@@ -159,14 +159,14 @@ export class Multiparts implements MultipartWriter {
 
   /** Does something with the folder of an upload: on the mount of its key, unless it was begun before that was one. */
   async #using<T>(key: string, uploadId: string, work: (upload: string) => Promise<T>): Promise<T> {
-    const [first, ...others] = this.#folder.mounts.common(this.#folder.path(key));
+    const [first, ...others] = this.#folder.mounts.shared(this.#folder.path(key));
     if (!uploadIdPattern.test(uploadId)) throw new MultipartNotFound(key);
     return await this.#folder.guard(
       key,
       async () => {
         const own = join(multipartsOf(first), uploadId);
         for (const folder of [own, ...others.map((mount) => join(multipartsOf(mount), uploadId))])
-          if ((await ignoring(absence, fs.lstat(folder))) !== undefined) return await work(folder);
+          if ((await ignoring(notFoundCodes, fs.lstat(folder))) !== undefined) return await work(folder);
         return await work(own);
       },
       MultipartNotFound,
@@ -200,7 +200,7 @@ export class Multiparts implements MultipartWriter {
     if (total === undefined) return undefined;
     const file = await seal(upload, records[0].segment);
     if (file?.stats.size !== BigInt(total)) return undefined;
-    const info = describe(key, file.stats);
+    const info = objectInfo(key, file.stats);
     await this.#sidecars.write(info, metadata);
     try {
       await this.#folder.place(file.path, key);
@@ -388,7 +388,7 @@ async function writeDurably(path: string, offset: number, bytes: Uint8Array): Pr
   const handle = await fs.open(path, 'r+');
   try {
     await writeAll(handle, bytes, offset);
-    await stamp(handle);
+    await stampMtime(handle);
     await handle.sync();
   } finally {
     await handle.close();

@@ -1,12 +1,12 @@
 import fs, { type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-import { assertInTime } from '../deadline.ts';
+import { assertNotExpired } from '../deadline.ts';
 import { syncFolder } from './durable-folders.ts';
 import { copyBytes, readBytes } from './file-bytes.ts';
-import { absence, hasCode, ignoring } from '../file-errors.ts';
+import { notFoundCodes, hasCode, ignoring } from '../file-errors.ts';
 import { FileBody } from './body.ts';
-import { describe, Folder, regular } from './folder.ts';
+import { objectInfo, Folder, assertRegular } from './folder.ts';
 import { listFolder } from './listing.ts';
 import { Sidecars } from './metadata.ts';
 import type { Mount } from './mounts.ts';
@@ -70,7 +70,7 @@ export class FilesystemStore implements ObjectStore {
    */
   static async open(root: string, { onDamaged, warn }: OpenOptions = {}): Promise<FilesystemStore> {
     const folder = new Folder(root, onDamaged ?? (() => undefined));
-    for (const refusal of await folder.make()) warn?.(refusal);
+    for (const refusal of await folder.open()) warn?.(refusal);
     return new FilesystemStore(folder);
   }
 
@@ -172,7 +172,7 @@ export class FilesystemStore implements ObjectStore {
   }
 
   async #info(key: string): Promise<ObjectInfo> {
-    return describe(key, await this.#folder.stat(key));
+    return objectInfo(key, await this.#folder.stat(key));
   }
 
   async #described(info: ObjectInfo): Promise<ObjectHead> {
@@ -184,8 +184,8 @@ export class FilesystemStore implements ObjectStore {
     return await this.#reading(key, async () => {
       const handle = await fs.open(path, readFlags);
       try {
-        const stats = regular(key, await handle.stat({ bigint: true }));
-        return { ...(await this.#described(describe(key, stats))), handle };
+        const stats = assertRegular(key, await handle.stat({ bigint: true }));
+        return { ...(await this.#described(objectInfo(key, stats))), handle };
       } catch (error) {
         await handle.close();
         throw error;
@@ -212,7 +212,7 @@ export class FilesystemStore implements ObjectStore {
   async #move(from: string, to: string, etag: string | undefined): Promise<void> {
     const file = await this.#secondName(this.#folder.path(from));
     try {
-      const info = describe(from, regular(from, await fs.lstat(file, { bigint: true })));
+      const info = objectInfo(from, assertRegular(from, await fs.lstat(file, { bigint: true })));
       assertUnchanged(info, etag);
       await this.#place(file, info, to);
       await this.#removeMoved(info);
@@ -240,7 +240,7 @@ export class FilesystemStore implements ObjectStore {
   }
 
   async #secondName(path: string, mount: Mount = this.#folder.mounts.of(path)): Promise<string> {
-    const name = await this.#folder.unused(mount);
+    const name = await this.#folder.temporaryPath(mount);
     try {
       await fs.link(path, name);
       return name;
@@ -255,8 +255,8 @@ export class FilesystemStore implements ObjectStore {
 
   /** Not synced: an object that a power cut brings back is one that was moved to its place all the same. */
   async #removeMoved({ key, etag }: ObjectInfo): Promise<void> {
-    const stats = await ignoring(absence, this.#folder.stat(key));
-    if (stats === undefined || describe(key, stats).etag === etag) await this.#remove(key);
+    const stats = await ignoring(notFoundCodes, this.#folder.stat(key));
+    if (stats === undefined || objectInfo(key, stats).etag === etag) await this.#remove(key);
   }
 
   /** @returns the folder that has to be synced */
@@ -264,12 +264,12 @@ export class FilesystemStore implements ObjectStore {
     const path = this.#folder.path(key);
     return await this.#folder.guard(key, async () => {
       await this.#sidecars.remove(key);
-      assertInTime();
+      assertNotExpired();
       const gone = await ignoring(
-        absence,
+        notFoundCodes,
         fs.unlink(path).then(() => true),
       );
-      if (gone === undefined && !(await this.#folder.isThere(dirname(path))))
+      if (gone === undefined && !(await this.#folder.isAvailable(dirname(path))))
         throw new Error('the folder is not there');
       // Also when there was nothing: a delete may have been killed before it came to this.
       return await this.#folder.prune(path);

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import fs from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { absence, hasCode, ignoring, unwritable } from '../file-errors.ts';
+import { notFoundCodes, hasCode, ignoring, unwritableCodes } from '../file-errors.ts';
 import { makeFolders, syncParents } from './durable-folders.ts';
 import type { Mount } from './mounts.ts';
 import { readUpload, uploadIdPattern } from './uploads.ts';
@@ -36,10 +36,10 @@ interface Store {
 export async function openMount(store: Store, mount: Mount): Promise<string | undefined> {
   try {
     if (mount.top === store.root) await makeTemporary(store, mount);
-    else if ((await ignoring(absence, fs.lstat(mount.temporary))) !== undefined) mount.made = true;
+    else if ((await ignoring(notFoundCodes, fs.lstat(mount.temporary))) !== undefined) mount.made = true;
     await fs.access(mount.made ? mount.temporary : mount.top, constants.W_OK | constants.X_OK);
   } catch (error) {
-    if (!hasCode(error, unwritable)) throw error;
+    if (!hasCode(error, unwritableCodes)) throw error;
     // Nothing to serve, and nothing can come.
     if (mount.top === store.root && (await firstIn(store.root)) === undefined) throw error;
     return `${mount.top} cannot be written to (${String(error)}): what is there is served, but pushes and deletes fail`;
@@ -89,11 +89,11 @@ async function clearOld(
   age: number,
   isLeft: (name: string) => boolean | Promise<boolean>,
 ): Promise<void> {
-  for (const name of (await ignoring(absence, fs.readdir(parent))) ?? []) {
+  for (const name of (await ignoring(notFoundCodes, fs.readdir(parent))) ?? []) {
     const path = join(parent, name);
     try {
       // Not the mtime: a file on its way from one key to another is as old as its content.
-      const stats = await ignoring(absence, fs.lstat(path));
+      const stats = await ignoring(notFoundCodes, fs.lstat(path));
       if (stats === undefined || stats.ctimeMs >= Date.now() - age || !(await isLeft(name))) continue;
       await fs.rm(path, { recursive: true, force: true });
     } catch (error) {

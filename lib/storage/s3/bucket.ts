@@ -7,7 +7,7 @@ import {
   type ServerSideEncryption,
   type StorageClass,
 } from '@aws-sdk/client-s3';
-import { assertInTime, deadlineSignal } from '../deadline.ts';
+import { assertNotExpired, deadlineSignal } from '../deadline.ts';
 import { isAws } from './aws-endpoints.ts';
 import { RootDirectory } from '../root-directory.ts';
 import { storeError } from './errors.ts';
@@ -60,7 +60,7 @@ const answerWithin = 10_000;
 const answerInAll = 25_000;
 
 /** The same where it has to copy or put together gigabytes before it answers. */
-export const workWithin = 15 * 60_000;
+export const copyTimeoutMs = 15 * 60_000;
 
 /** Milliseconds an open connection may be silent in the middle of a body. */
 const silence = 5 * 60_000;
@@ -81,7 +81,7 @@ export class S3Bucket {
   readonly #root: RootDirectory;
   #isSwift = false;
   /** Whether the server has not failed yet to compare the ETag of what it is to copy. */
-  guardsCopies = true;
+  supportsConditionalCopies = true;
   /** Whether the server has counted keys of one rolled-up prefix as entries of a page: then small pages are slow. */
   countsRolledUpKeys = false;
   /** Whether the server lists multipart uploads by the beginning of their keys; undefined until that is known. */
@@ -174,7 +174,7 @@ export class S3Bucket {
   #sendInTime(): void {
     this.client.middlewareStack.add(
       (next) => async (args) => {
-        assertInTime();
+        assertNotExpired();
         return await next(args);
       },
       { step: 'deserialize', priority: 'low', name: 'inTime' },
@@ -213,7 +213,7 @@ export class S3Bucket {
         };
         this.#isSwift ||= headers['x-openstack-request-id'] !== undefined;
         // A refusal may be of something in between.
-        if (statusCode < 300) this.clock.heard(headers);
+        if (statusCode < 300) this.clock.observe(headers);
         return result;
       },
       { step: 'deserialize', priority: 'low', name: 'readHeaders' },

@@ -1,6 +1,6 @@
 import { CopyObjectCommand, UploadPartCopyCommand } from '@aws-sdk/client-s3';
 import { buffer } from 'node:stream/consumers';
-import { workWithin, type CopyOptions, type S3Bucket } from './bucket.ts';
+import { copyTimeoutMs, type CopyOptions, type S3Bucket } from './bucket.ts';
 import { failureOf } from './errors.ts';
 import { unquote } from './listing.ts';
 import { abortMultipart, completeMultipart, createMultipart, uploadPart } from './multipart.ts';
@@ -38,7 +38,7 @@ interface Copy {
  */
 export async function copyObject(bucket: S3Bucket, reader: ObjectReader, copy: Copy): Promise<void> {
   const { threshold } = bucket.options.copy ?? defaultCopy;
-  const atOnce = copy.source.size <= threshold && bucket.guardsCopies;
+  const atOnce = copy.source.size <= threshold && bucket.supportsConditionalCopies;
   if (atOnce && (await guarded(bucket, reader, copy, async () => await copyAtOnce(bucket, copy)))) return;
   await copyInParts(bucket, reader, copy);
 }
@@ -53,7 +53,7 @@ async function copyAtOnce(bucket: S3Bucket, copy: Copy): Promise<true> {
   await bucket.send(
     copy.from,
     async (options) => await bucket.client.send(new CopyObjectCommand(input), options),
-    workWithin,
+    copyTimeoutMs,
   );
   return true;
 }
@@ -79,7 +79,7 @@ async function guarded<T>(
     return await copy();
   } catch (error) {
     if (!(error instanceof PreconditionFailed) || (await reader.head(from)).etag !== etag) throw error;
-    bucket.guardsCopies = false;
+    bucket.supportsConditionalCopies = false;
     return undefined;
   }
 }
@@ -192,7 +192,7 @@ async function copyParts(bucket: S3Bucket, reader: ObjectReader, copy: PartsCopy
       copyPart: async (number, range) => await copyThrough(bucket, reader, copy, number, range),
     },
   ];
-  const open = bucket.guardsCopies ? ways : ways.slice(1);
+  const open = bucket.supportsConditionalCopies ? ways : ways.slice(1);
   for (const { ranges, parallel: limit, copyPart } of open) {
     const copied = await inParallel(ranges, limit, async (range, i) => await copyPart(i + 1, range));
     if (copied !== undefined && copied.length > 0) return copied;
@@ -227,7 +227,7 @@ async function copyOnServer(
         throw error;
       }
     },
-    workWithin,
+    copyTimeoutMs,
   );
 }
 

@@ -1,5 +1,5 @@
 import { S3ServiceException } from '@aws-sdk/client-s3';
-import { connectionAdvice, maybeSecret } from '../connection-advice.ts';
+import { connectionHint, maybeSecret } from '../connection-hints.ts';
 import {
   InvalidPart,
   MultipartNotFound,
@@ -134,7 +134,7 @@ function adviceOn(
       return `${place} asks to slow down`;
     default:
       return (
-        connectionAdvice(code, { place, setting, skipVerify: 'REGISTRY_STORAGE_S3_SKIPVERIFY' }) ??
+        connectionHint(code, { place, setting, skipVerify: 'REGISTRY_STORAGE_S3_SKIPVERIFY' }) ??
         otherAdvice({ code, status }, error, { place, setting, region, bucket })
       );
   }

@@ -1,7 +1,7 @@
 import { ListObjectsV2Command } from '@aws-sdk/client-s3';
-import { listPage, type PageAnswer, type PageRequest } from '../listing-page.ts';
+import { listPage, type PageResponse, type PageRequest } from '../listing-page.ts';
 import type { S3Bucket } from './bucket.ts';
-import { canBeginKeys, StoreUnavailable, type Listing, type ListOptions } from '../store.ts';
+import { isValidPrefix, StoreUnavailable, type Listing, type ListOptions } from '../store.ts';
 
 /** Most entries of a page ("ListObjectsV2", MaxKeys). */
 const largestPage = 1000;
@@ -9,7 +9,7 @@ const largestPage = 1000;
 /** One page of a bucket's keys. See `ObjectLister.list`. */
 export async function listObjects(bucket: S3Bucket, options: ListOptions): Promise<Listing> {
   // MinIO refuses such.
-  if (!canBeginKeys(options.prefix ?? '')) return { objects: [], prefixes: [], next: undefined };
+  if (!isValidPrefix(options.prefix ?? '')) return { objects: [], prefixes: [], next: undefined };
   const request = async (page: PageRequest) => await requestPage(bucket, page);
   return await listPage({ name: bucket.name, request, startsInFolders: bucket.startsInFolders }, options);
 }
@@ -17,7 +17,7 @@ export async function listObjects(bucket: S3Bucket, options: ListOptions): Promi
 async function requestPage(
   bucket: S3Bucket,
   { prefix, delimiter, after, maxKeys }: PageRequest,
-): Promise<PageAnswer> {
+): Promise<PageResponse> {
   const input = {
     Bucket: bucket.name,
     Prefix: bucket.prefix(prefix),
@@ -32,7 +32,7 @@ async function requestPage(
     async (options) => await bucket.client.send(new ListObjectsV2Command(input), options),
   );
   const { IsTruncated: isTruncated, Contents = [], CommonPrefixes = [] } = page;
-  if (isTruncated === undefined) throw notAsS3(prefix, bucket);
+  if (isTruncated === undefined) throw notS3(prefix, bucket);
   // MinIO's pages end where they have so many keys, rolled up or not.
   if (isTruncated && delimiter !== undefined && Contents.length + CommonPrefixes.length < input.MaxKeys)
     bucket.countsRolledUpKeys = true;
@@ -50,7 +50,7 @@ async function requestPage(
 }
 
 /** What answers like a web site, with 200 to all it is asked, holds no images. */
-export function notAsS3(key: string, { options }: S3Bucket): StoreUnavailable {
+export function notS3(key: string, { options }: S3Bucket): StoreUnavailable {
   const place = options.endpoint ?? options.region;
   return new StoreUnavailable(
     key,

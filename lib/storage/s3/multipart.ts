@@ -5,7 +5,7 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { assertOrder } from '../part-order.ts';
-import { workWithin, type S3Bucket } from './bucket.ts';
+import { copyTimeoutMs, type S3Bucket } from './bucket.ts';
 import { failureOf } from './errors.ts';
 import { unquote } from './listing.ts';
 import { MultipartNotFound, type ObjectInfo, type PutOptions, type UploadedPart } from '../store.ts';
@@ -64,7 +64,7 @@ export async function completeMultipart(
     key,
     async (options) =>
       await bucket.client.send(new CompleteMultipartUploadCommand(input), options).catch(orNoSuchUpload(key)),
-    workWithin,
+    copyTimeoutMs,
   );
   const size = parts.reduce((sum, part) => sum + part.size, 0);
   return { key, size, lastModified: new Date(), etag: unquote(ETag) };

@@ -11,12 +11,12 @@ import { randomUUID } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BodyLimit } from '../body-limit.ts';
-import { openSteadily, readWhole, startOf, type OpenObject, type SentObject } from '../bodies.ts';
-import { detached } from '../deadline.ts';
+import { openReconnecting, readWhole, contentStart, type OpenObject, type FetchedObject } from '../bodies.ts';
+import { withoutDeadline } from '../deadline.ts';
 import { S3Bucket, type ProbeKey, type S3Options } from './bucket.ts';
 import { concatenateObjects, copyObject } from './copy.ts';
 import { failureOf } from './errors.ts';
-import { notAsS3, listObjects, unquote } from './listing.ts';
+import { notS3, listObjects, unquote } from './listing.ts';
 import { abortMultipart, completeMultipart, createMultipart, uploadPart } from './multipart.ts';
 import { listMultiparts, unlistedUploads } from './uploads.ts';
 import {
@@ -71,8 +71,8 @@ export class S3Store implements ObjectStore {
       this.#conditionalWrites = Promise.resolve(options.conditionalWrites);
   }
 
-  get clockOffset(): number {
-    return this.#bucket.clock.offset;
+  get clockOffsetMs(): number {
+    return this.#bucket.clock.offsetMs;
   }
 
   get limits(): StoreLimits {
@@ -133,10 +133,10 @@ export class S3Store implements ObjectStore {
   }
 
   async #open(key: string, range?: ByteRange, limit?: BodyLimit): Promise<OpenObject> {
-    return await openSteadily(async (part) => await this.#get(key, part), range, limit);
+    return await openReconnecting(async (part) => await this.#get(key, part), range, limit);
   }
 
-  async #get(key: string, range?: ByteRange): Promise<SentObject> {
+  async #get(key: string, range?: ByteRange): Promise<FetchedObject> {
     const input = {
       Bucket: this.#bucket.name,
       Key: this.#bucket.fullKey(key),
@@ -153,7 +153,7 @@ export class S3Store implements ObjectStore {
     );
     return {
       ...headOf(key, output, wholeSize(output), this.#bucket),
-      start: startOf(output.ContentRange),
+      start: contentStart(output.ContentRange),
       body: output.Body as Readable,
     };
   }
@@ -308,7 +308,7 @@ export class S3Store implements ObjectStore {
   }
 
   async #hasConditionalWrites(): Promise<boolean> {
-    this.#conditionalWrites ??= detached(async () => await this.#tryConditionalWrite());
+    this.#conditionalWrites ??= withoutDeadline(async () => await this.#tryConditionalWrite());
     try {
       this.#knownConditionalWrites = await this.#conditionalWrites;
     } catch (error) {
@@ -364,7 +364,7 @@ function headOf(
   size: number,
   bucket: S3Bucket,
 ): ObjectHead {
-  if (output.ETag === undefined) throw notAsS3(key, bucket);
+  if (output.ETag === undefined) throw notS3(key, bucket);
   return {
     key,
     size,

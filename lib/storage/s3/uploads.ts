@@ -1,6 +1,6 @@
 import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { dirname } from 'node:path/posix';
-import { standstill } from '../listing-page.ts';
+import { stalledListing } from '../listing-page.ts';
 import type { S3Bucket } from './bucket.ts';
 import { failureOf } from './errors.ts';
 import { decode } from './listing.ts';
@@ -57,7 +57,7 @@ async function* uploads(bucket: S3Bucket, prefix: string): AsyncGenerator<Multip
     if (!isTruncated) return;
     const last = found.at(-1);
     if (last === undefined || (last.key === from?.key && last.uploadId === from.uploadId))
-      throw standstill(prefix, bucket.name);
+      throw stalledListing(prefix, bucket.name);
     from = last;
   }
 }

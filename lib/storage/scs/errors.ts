@@ -1,5 +1,5 @@
 import { ScsError } from './client/errors.ts';
-import { connectionAdvice, maybeSecret } from '../connection-advice.ts';
+import { connectionHint, maybeSecret } from '../connection-hints.ts';
 import {
   InvalidPart,
   MultipartNotFound,
@@ -77,7 +77,7 @@ function adviceOn(error: ScsError, { bucket, region, endpoint }: ScsPlace): stri
       return `${endpoint} names another region, which cannot be followed; check ${setting}`;
   }
   const skipVerify = 'REGISTRY_STORAGE_SCS_SKIPVERIFY';
-  const advice = connectionAdvice(code, { place: endpoint, setting, skipVerify });
+  const advice = connectionHint(code, { place: endpoint, setting, skipVerify });
   if (advice !== undefined) return advice;
   const isForeign =
     code === 'NotScs' || (code.startsWith('HTTP') && type !== undefined && !type.includes('xml'));

@@ -1,11 +1,11 @@
 import { maxDeleted, ScsBucket, type ListUploadsOptions } from './client/bucket.ts';
-import type { Patience } from './client/connection.ts';
+import type { RetryPolicy } from './client/connection.ts';
 import { ScsError } from './client/errors.ts';
 import type { UploadListing } from './client/listings.ts';
 import { BodyLimit } from '../body-limit.ts';
-import { openSteadily, readWhole, startOf, type OpenObject, type SentObject } from '../bodies.ts';
+import { openReconnecting, readWhole, contentStart, type OpenObject, type FetchedObject } from '../bodies.ts';
 import { deadlineSignal } from '../deadline.ts';
-import { listPage, standstill, type PageAnswer, type PageRequest } from '../listing-page.ts';
+import { listPage, stalledListing, type PageResponse, type PageRequest } from '../listing-page.ts';
 import { assertOrder } from '../part-order.ts';
 import { RootDirectory } from '../root-directory.ts';
 import { onBucket } from './errors.ts';
@@ -44,7 +44,7 @@ export interface ScsOptions {
   /** Whether the server's certificate is not checked. */
   readonly skipVerify?: boolean;
   /** For how long a request is sent again; as SCS's own SDK does unless given. */
-  readonly patience?: Patience;
+  readonly retryPolicy?: RetryPolicy;
 }
 
 const MiB = 1024 ** 2;
@@ -107,10 +107,10 @@ export class ScsStore implements ObjectStore {
   }
 
   async #open(key: string, range?: ByteRange, limit?: BodyLimit): Promise<OpenObject> {
-    return await openSteadily(async (part) => await this.#get(key, part), range, limit);
+    return await openReconnecting(async (part) => await this.#get(key, part), range, limit);
   }
 
-  async #get(key: string, range?: ByteRange): Promise<SentObject> {
+  async #get(key: string, range?: ByteRange): Promise<FetchedObject> {
     const { body, ...headers } = await this.#do(key, async (full) => {
       try {
         return await this.#bucket.get(full, range);
@@ -119,7 +119,7 @@ export class ScsStore implements ObjectStore {
         throw new RangeNotSatisfiable(key, (await this.head(key)).size);
       }
     });
-    return { key, ...headers, start: startOf(body.headers['content-range']), body };
+    return { key, ...headers, start: contentStart(body.headers['content-range']), body };
   }
 
   async read(key: string, limit: number): Promise<ObjectHead & { readonly bytes: Buffer }> {
@@ -196,7 +196,7 @@ export class ScsStore implements ObjectStore {
     return await listPage(bucket, options);
   }
 
-  async #requestPage({ prefix, delimiter, after, maxKeys }: PageRequest): Promise<PageAnswer> {
+  async #requestPage({ prefix, delimiter, after, maxKeys }: PageRequest): Promise<PageResponse> {
     const query = {
       prefix: this.#root.prefix(prefix),
       marker: after === '' ? '' : this.#root.prefix(after),
@@ -254,7 +254,8 @@ export class ScsStore implements ObjectStore {
       for (const { key, ...upload } of page.uploads) yield { key: this.#root.ownKey(key), ...upload };
       const { nextKeyMarker: keyMarker, nextUploadIdMarker: uploadIdMarker } = page;
       const isStuck = keyMarker === markers.keyMarker && uploadIdMarker === markers.uploadIdMarker;
-      if (page.isTruncated && (isStuck || keyMarker === '')) throw standstill(prefix, this.#options.bucket);
+      if (page.isTruncated && (isStuck || keyMarker === ''))
+        throw stalledListing(prefix, this.#options.bucket);
       markers = page.isTruncated ? { keyMarker, uploadIdMarker } : undefined;
     }
   }

@@ -73,7 +73,7 @@ export class ScsBucket {
   /** Writes an object whole. @returns its ETag */
   async put(key: string, bytes: Uint8Array, options: WriteOptions = {}): Promise<string> {
     const request = { ...this.#on('PUT', key), headers: writeHeaders(options), body: bytes };
-    return etagOf((await this.#connection.exchange({ ...request, within: bodyWithin(bytes) })).answer);
+    return etagOf((await this.#connection.exchange({ ...request, timeoutMs: bodyWithin(bytes) })).answer);
   }
 
   /** Opens an object for streaming, from byte `start` to byte `end` and both included. */
@@ -125,7 +125,7 @@ export class ScsBucket {
   /** Copies an object, with its metadata, within the bucket. */
   async copy(from: string, to: string): Promise<void> {
     const headers = { 'x-scs-copy-source': pathOf(this.name, from) };
-    await this.#connection.exchange({ ...this.#on('PUT', to), headers, within: workWithin });
+    await this.#connection.exchange({ ...this.#on('PUT', to), headers, timeoutMs: workWithin });
   }
 
   /** Gives an object another key, replacing what had it. Nothing is copied. */
@@ -173,7 +173,10 @@ export class ScsBucket {
   /** Throws away an upload and its parts. */
   async abortMultipart(key: string, uploadId: string): Promise<void> {
     // An upload that is gone is what this is for, and worth no wait.
-    await this.#connection.exchange({ ...this.#on('DELETE', key, { uploadId }), final: ['NoSuchUpload'] });
+    await this.#connection.exchange({
+      ...this.#on('DELETE', key, { uploadId }),
+      finalCodes: ['NoSuchUpload'],
+    });
   }
 
   /** One page of the uploads in progress. */

@@ -3,25 +3,25 @@ import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
 import { encodeQuery } from './escape.ts';
-import { answeredError, ScsError, unansweredError } from './errors.ts';
+import { responseError, ScsError, connectionError } from './errors.ts';
 import { authorization, dateHeader, type Keys, type Signable } from './signature.ts';
 
 /** A request, without what is added each time it is sent. */
 export interface ScsRequest extends Signable {
   readonly body?: Uint8Array | undefined;
   /** Milliseconds until one attempt must be answered; 10 s unless given. */
-  readonly within?: number | undefined;
+  readonly timeoutMs?: number | undefined;
   /** Codes after which the request is not sent again, though others send it again after them. */
-  readonly final?: readonly string[] | undefined;
+  readonly finalCodes?: readonly string[] | undefined;
 }
 
 /** For how long a request is sent again that did not succeed: until it was often enough, and for long enough. */
-export interface Patience {
+export interface RetryPolicy {
   readonly attempts: number;
   /** Milliseconds. */
-  readonly total: number;
+  readonly totalMs: number;
   /** Milliseconds from one answer to the next attempt. */
-  readonly pause: number;
+  readonly pauseMs: number;
 }
 
 export interface ConnectionOptions {
@@ -29,7 +29,7 @@ export interface ConnectionOptions {
   readonly endpoint: string;
   readonly keys: Keys;
   /** At least 5 attempts over 5 s, 200 ms apart, unless given. */
-  readonly patience?: Patience | undefined;
+  readonly retryPolicy?: RetryPolicy | undefined;
   /** Whether the server's certificate is not checked. */
   readonly skipVerify?: boolean | undefined;
   /** Of whoever waits for the answer, asked before each attempt: one that is aborted ends it, and nothing more is sent. */
@@ -37,7 +37,7 @@ export interface ConnectionOptions {
 }
 
 /** As SCS's own SDK has it. */
-const usualPatience: Patience = { attempts: 5, total: 5_000, pause: 200 };
+const usualPatience: RetryPolicy = { attempts: 5, totalMs: 5_000, pauseMs: 200 };
 
 /** Milliseconds until one attempt at a request that is little work must be answered. */
 const answerWithin = 10_000;
@@ -88,7 +88,7 @@ export class Connection {
       const answer = await this.#send(request, signal);
       const body = await document(answer);
       // What takes long may have begun to answer before it failed.
-      if (/^\s*(<\?xml[^>]*>\s*)?<Error[\s>]/.test(body)) throw answeredError(answer, body);
+      if (/^\s*(<\?xml[^>]*>\s*)?<Error[\s>]/.test(body)) throw responseError(answer, body);
       return { answer, body };
     });
   }
@@ -113,28 +113,28 @@ export class Connection {
 
   /** Does it until it succeeds, is refused for good, or time is up. */
   async #again<T>(request: ScsRequest, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const { within } = request;
-    const { attempts, total, pause } = this.#options.patience ?? usualPatience;
+    const { timeoutMs } = request;
+    const { attempts, totalMs, pauseMs } = this.#options.retryPolicy ?? usualPatience;
     const began = performance.now();
-    const end = began + (within === undefined ? answerInAll : within * attempts);
+    const end = began + (timeoutMs === undefined ? answerInAll : timeoutMs * attempts);
     for (let count = 1; ; count++) {
       try {
         return await withTimeout(
-          Math.min(within ?? answerWithin, end - performance.now()),
+          Math.min(timeoutMs ?? answerWithin, end - performance.now()),
           async (signal) => {
             return await attempt(this.#orGivenUp(signal));
           },
         );
       } catch (cause) {
-        const error = cause instanceof ScsError ? cause : unansweredError(cause);
+        const error = cause instanceof ScsError ? cause : connectionError(cause);
         error.attempts = count;
         // What was found elsewhere may have moved back.
         if (error.status === undefined || error.code === 'NoSuchBucket')
           this.#origin = this.#options.endpoint;
-        const isEnough = count >= attempts && performance.now() - began >= total;
-        if (isEnough || !mayPass(error, request) || performance.now() + pause >= end) throw error;
+        const isEnough = count >= attempts && performance.now() - began >= totalMs;
+        if (isEnough || !mayPass(error, request) || performance.now() + pauseMs >= end) throw error;
       }
-      await delay(pause);
+      await delay(pauseMs);
     }
   }
 
@@ -158,7 +158,7 @@ export class Connection {
         origin = originOf(headers.location, origin);
         continue;
       }
-      if (![200, 204, 206].includes(statusCode)) throw answeredError(answer, await document(answer));
+      if (![200, 204, 206].includes(statusCode)) throw responseError(answer, await document(answer));
       this.#origin = origin;
       return answer;
     }
@@ -211,8 +211,8 @@ async function withTimeout<T>(within: number, attempt: (signal: AbortSignal) => 
 }
 
 /** Whether the same request may succeed a little later. */
-function mayPass({ code, status }: ScsError, { final = [] }: ScsRequest): boolean {
-  if (final.includes(code)) return false;
+function mayPass({ code, status }: ScsError, { finalCodes = [] }: ScsRequest): boolean {
+  if (finalCodes.includes(code)) return false;
   // A certificate does not get better.
   if (status === undefined) return !/CERT|SIGNATURE|TLS|SSL|^EPROTO$|^ERR_/.test(code);
   return passing.includes(code) || (status >= 500 && status !== 501);

@@ -36,7 +36,7 @@ export class ScsError extends Error {
 }
 
 /** The error of an answer that is none of success. */
-export function answeredError({ statusCode: status = 0, headers }: IncomingMessage, body: string): ScsError {
+export function responseError({ statusCode: status = 0, headers }: IncomingMessage, body: string): ScsError {
   const [type = ''] = (headers['content-type'] ?? '').split(';');
   const known = { status, ...(type !== '' && { type: type.trim() }) };
   const error = readXml(body)['Error'];
@@ -47,7 +47,7 @@ export function answeredError({ statusCode: status = 0, headers }: IncomingMessa
 }
 
 /** The error of a request that had no answer. */
-export function unansweredError(cause: unknown): ScsError {
+export function connectionError(cause: unknown): ScsError {
   const { name, code, message } = cause as NodeJS.ErrnoException;
   return new ScsError(code ?? name, message, { cause });
 }

@@ -4,7 +4,7 @@ import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { SteadyBody } from '../../lib/storage/steady-body.ts';
+import { ReconnectingBody } from '../../lib/storage/reconnecting-body.ts';
 import { StoreUnavailable } from '../../lib/storage/store.ts';
 
 const MiB = 1024 ** 2;
@@ -29,7 +29,7 @@ function steady(pieces: readonly number[], how: 'error' | 'end') {
     opened.push(passed);
     return torn(passed, Math.min(bytes.length, passed + (pieces[opened.length - 1] ?? Infinity)), how);
   };
-  const body = new SteadyBody(next(0), {
+  const body = new ReconnectingBody(next(0), {
     key: 'blob',
     length: bytes.length,
     reopen: async (passed) => await Promise.resolve(next(passed)),
@@ -37,7 +37,7 @@ function steady(pieces: readonly number[], how: 'error' | 'end') {
   return { body, opened };
 }
 
-describe('a steady body', () => {
+describe('a reconnecting body', () => {
   for (const how of ['error', 'end'] as const) {
     it(`goes on where its connection broke off with ${how === 'error' ? 'an error' : 'none'}`, async () => {
       const { body, opened } = steady([100_000, 0, MiB], how);
@@ -59,7 +59,7 @@ describe('a steady body', () => {
   });
 
   it('gives up when the rest cannot be opened', async () => {
-    const body = new SteadyBody(torn(0, 10, 'error'), {
+    const body = new ReconnectingBody(torn(0, 10, 'error'), {
       key: 'blob',
       length: 20,
       reopen: async () => await Promise.reject(new Error('it was replaced')),
@@ -68,7 +68,7 @@ describe('a steady body', () => {
   });
 
   it('passes on no byte more than it should have', async () => {
-    const body = new SteadyBody(Readable.from([bytes], { objectMode: false }), {
+    const body = new ReconnectingBody(Readable.from([bytes], { objectMode: false }), {
       key: 'blob',
       length: 10,
       reopen: async () => await Promise.reject(new Error('not needed')),
@@ -83,7 +83,7 @@ describe('a steady body', () => {
       sources.push(source);
       return source;
     };
-    const body = new SteadyBody(open(0), {
+    const body = new ReconnectingBody(open(0), {
       key: 'blob',
       length: bytes.length,
       reopen: async (passed) => await Promise.resolve(open(passed)),
@@ -102,7 +102,7 @@ describe('a steady body', () => {
 
   it('lets go of its connection once it has all, whatever its reader takes', async () => {
     const source = torn(0, 100_000, 'end');
-    const body = new SteadyBody(source, {
+    const body = new ReconnectingBody(source, {
       key: 'blob',
       length: 100_000,
       reopen: async () => await Promise.reject(new Error('not needed')),
@@ -116,7 +116,7 @@ describe('a steady body', () => {
   it('lets go of its connection when it is left early, also of one that is silent', async () => {
     const silent = new PassThrough();
     silent.write('a');
-    const body = new SteadyBody(silent, {
+    const body = new ReconnectingBody(silent, {
       key: 'blob',
       length: 10,
       reopen: async () => await Promise.reject(new Error('not needed')),
@@ -127,7 +127,7 @@ describe('a steady body', () => {
     }
     assert.ok(silent.destroyed);
     const never = new PassThrough();
-    const unread = new SteadyBody(never, {
+    const unread = new ReconnectingBody(never, {
       key: 'blob',
       length: 10,
       reopen: async () => await Promise.reject(new Error('not needed')),

@@ -28,7 +28,7 @@ const contendedIdleMs = 1_000;
  * The bytes of an object over connections that may break off: it is opened again where it did. Ends early only with an
  * error, and lets go of its connection when it is destroyed, as Node's own stream of an answer does not.
  */
-export class SteadyBody extends Readable {
+export class ReconnectingBody extends Readable {
   readonly #source: BodySource;
   /** Undefined while there is no connection. */
   #body: Readable | undefined;

@@ -6,7 +6,7 @@
  * @param skipVerify setting that leaves out the check of its certificate
  * @returns undefined when the code says nothing of a connection
  */
-export function connectionAdvice(
+export function connectionHint(
   code: string,
   { place, setting, skipVerify }: Readonly<Record<'place' | 'setting' | 'skipVerify', string>>,
 ): string | undefined {
