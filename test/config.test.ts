@@ -181,7 +181,7 @@ describe('loadConfig', () => {
     assert.deepEqual(faultsOf('server', { REGISTRY_TYPO: '', REGISTRY_HTTP_TLS_KEY: ' ' }), []);
     assert.match(
       faultsOf('server', { REGISTRY_HTTP_TLS_CERTIFICATE: '/cert' })[0] ?? '',
-      /end TLS at the gateway/,
+      /terminate TLS at a gateway/,
     );
   });
 

@@ -437,9 +437,15 @@ describe('the store', () => {
   });
 
   for (const [name, advice] of [
-    ['REGISTRY_HTTP_TLS_CERTIFICATE', /end TLS at the gateway or a proxy/],
-    ['REGISTRY_HTTP_TLS_LETSENCRYPT_EMAIL', /end TLS at the gateway or a proxy/],
-    ['REGISTRY_STORAGE_CACHE_BLOBDESCRIPTOR', /nothing is cached here.*; remove it$/],
+    ['REGISTRY_HTTP_TLS_CERTIFICATE', /terminate TLS at a gateway or proxy/],
+    ['REGISTRY_HTTP_TLS_LETSENCRYPT_EMAIL', /terminate TLS at a gateway or proxy/],
+    ['REGISTRY_STORAGE_CACHE_BLOBDESCRIPTOR', /no cache needs to be set up; remove it$/],
+    ['REGISTRY_HEALTH_STORAGEDRIVER_ENABLED', /health checks .*; probe GET \/v2\/, and remove it$/],
+    ['REGISTRY_LOG_FORMATTER', /always JSON lines; remove it$/],
+    ['REGISTRY_HTTP_DEBUG_ADDR', /no debug server.*; remove it$/],
+    ['REGISTRY_HTTP_DEBUG_PROMETHEUS_ENABLED', /no metrics yet; remove it$/],
+    ['REGISTRY_REDIS_ADDR', /nothing is stored in Redis; remove it$/],
+    ['REGISTRY_PROXY_REMOTEURL', /no pull-through cache; keep .*, and remove it$/],
     ['REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING_ENABLED', /stowage purge-uploads; remove it$/],
     ['REGISTRY_STORAGE_MAINTENANCE_READONLY', /READONLY_ENABLED=true for a read-only registry/],
     ['REGISTRY_STORAGE_S3_ACCELERATE', /accelerated endpoint in \w+_REGIONENDPOINT, .*FORCEPATHSTYLE=false$/],

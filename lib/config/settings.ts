@@ -16,8 +16,13 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 const unsupported: Readonly<Record<string, string>> = {
   REGISTRY_AUTH: 'there is no access control yet; do not expose this registry, and remove it',
   REGISTRY_NOTIFICATIONS: 'not supported yet; remove it',
-  REGISTRY_HTTP_TLS_: 'this server speaks plain HTTP; end TLS at the gateway or a proxy before it',
-  REGISTRY_STORAGE_CACHE_: 'nothing is cached here that would need a cache of its own; remove it',
+  REGISTRY_HTTP_TLS_: 'the server speaks plain HTTP; terminate TLS at a gateway or proxy, and remove it',
+  REGISTRY_HTTP_DEBUG_: 'there is no debug server and there are no metrics yet; remove it',
+  REGISTRY_HEALTH_: 'health checks are not configurable; probe GET /v2/, and remove it',
+  REGISTRY_LOG_FORMATTER: 'the log is always JSON lines; remove it',
+  REGISTRY_PROXY_: 'there is no pull-through cache; keep a registry of distribution for that, and remove it',
+  REGISTRY_REDIS_: 'nothing is stored in Redis; remove it',
+  REGISTRY_STORAGE_CACHE_: 'no cache needs to be set up; remove it',
   REGISTRY_STORAGE_MAINTENANCE_READONLY:
     'set REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED=true for a read-only registry, and remove it',
   REGISTRY_STORAGE_MAINTENANCE_: 'abandoned uploads are removed by stowage purge-uploads; remove it',
