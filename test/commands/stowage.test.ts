@@ -123,9 +123,15 @@ describe('the command stowage', () => {
   });
 });
 
+interface Manifest {
+  readonly bin: { readonly stowage: string };
+  readonly dependencies?: object;
+}
+
 describe('the package of npm', () => {
   let folder: Awaited<ReturnType<typeof temporaryFolder>>;
   let files: readonly string[];
+  let manifest: Manifest;
   /** The file that `bin` names, far from any package that it could import. */
   let program: string;
 
@@ -136,10 +142,8 @@ describe('the package of npm', () => {
     const tarball = join(folder.path, text.split('\n').at(-1) ?? '');
     const tar = await command('tar', ['--extract', '--verbose', '--file', tarball], { cwd: folder.path });
     files = tar.text.split('\n').map((file) => file.replace(/^package\//, ''));
-    const { bin } = JSON.parse(readFileSync(join(folder.path, 'package/package.json'), 'utf8')) as {
-      bin: { stowage: string };
-    };
-    program = join(folder.path, 'package', bin.stowage);
+    manifest = JSON.parse(readFileSync(join(folder.path, 'package/package.json'), 'utf8')) as Manifest;
+    program = join(folder.path, 'package', manifest.bin.stowage);
   });
 
   after(() => {
@@ -155,6 +159,10 @@ describe('the package of npm', () => {
       'dist/stowage.mjs',
       'package.json',
     ]);
+  });
+
+  it('has no dependencies, since the bundle contains them', () => {
+    assert.equal(manifest.dependencies, undefined);
   });
 
   it('runs by itself where its file is called, as npx does', async () => {
