@@ -7,10 +7,10 @@ type Coverage = Extract<TestEvent, { type: 'test:coverage' }>['data']['summary']
 
 const sources = ['lib/**/*.ts', 'functions/**/*.ts', 'infra/**/*.ts'];
 
-/** Has node:test tell which lines, branches and functions of the sources ran, in test files and in what they start. */
+/** Measures the lines, branches and functions of the sources that ran, in test files and their child processes. */
 export const coverageOptions: RunOptions = { coverage: true, coverageIncludeGlobs: sources };
 
-/** Prints a line for each source file, those that no test loaded, and the sum. */
+/** Prints a row for each source file, the totals, and the files that no test loaded. */
 export function printCoverage({ files, totals }: Coverage): void {
   console.log('\n lines branches functions');
   for (const file of files.toSorted((a, b) => (a.path < b.path ? -1 : 1)))

@@ -1,8 +1,9 @@
 import { relative } from 'node:path';
-import type { TestEvent } from 'node:test/reporters';
+import { spec as SpecReporter, type TestEvent } from 'node:test/reporters';
 import { inspect } from 'node:util';
 
 type Result = Extract<TestEvent, { type: 'test:pass' | 'test:fail' }>['data'];
+
 /** Why node:test counts a test as failed. */
 interface TestError extends Error {
   readonly failureType?: string;
@@ -10,157 +11,109 @@ interface TestError extends Error {
   readonly exitCode?: number;
 }
 
-/** Characters kept of what a file writes, which is shown if it fails. */
-const OUTPUT_KEPT = 64 * 1024;
+/** Characters kept of a file's output, which is shown if the file fails. */
+const OUTPUT_CHARS = 64 * 1024;
 
-/** Milliseconds from which a file is one of the slow ones. */
-const SLOW = 20_000;
-
-/** Prints test results as they come, and at the end what failed, what was skipped and why, and the counts. */
+/** Prints progress with the spec reporter of node:test, then failures, why tests were skipped, and the counts. */
 export class Report {
+  readonly #spec = new SpecReporter();
   readonly #counts = { passed: 0, failed: 0, skipped: 0 };
   readonly #failures: string[] = [];
-  /** How many tests were skipped, by the reason. */
-  readonly #reasons = new Map<string, number>();
-  /** Files that have neither come to the end of their tests nor failed. */
-  readonly #unfinished = new Set<string>();
-  readonly #failedFiles = new Set<string>();
-  #files = 0;
-  readonly #outputs = new Map<string, string>();
-  /** Milliseconds by file. */
-  readonly #durations = new Map<string, number>();
-  /** Names of the suites and tests that are open, outermost first: node:test reports one file after the other. */
+  /** Number of skipped tests by reason. */
+  readonly #skipped = new Map<string, number>();
+  /** Test files by absolute path. */
+  readonly #files = new Map<string, { output: string; state: 'unfinished' | 'finished' | 'failed' }>();
+  /** Names of the open suites and tests, outermost first: node:test reports one file after the other. */
   readonly #open: string[] = [];
-  /** The file and suites that the last line was printed below. */
-  #printed: readonly string[] = [];
-  /** Nesting of the start or result before: when a result comes after a deeper one, that was within it. */
-  #before = 0;
+  #printed = '';
 
-  /** Has these files, by their absolute paths, come to the end of their tests. */
+  /** Expects these files, given by absolute path, to run all their tests. */
   expect(files: readonly string[]): void {
-    for (const file of files) this.#unfinished.add(file);
-    this.#files += files.length;
+    for (const file of files) this.#files.set(file, { output: '', state: 'unfinished' });
   }
 
-  add({ type, data }: TestEvent): void {
-    if (type === 'test:start') {
-      this.#open.splice(data.nesting, Infinity, data.name);
-      this.#before = data.nesting;
-    }
-    if (type === 'test:pass') this.#result(data);
-    if (type === 'test:fail') this.#result(data, data.details.error);
-    if (type === 'test:stdout' || type === 'test:stderr') this.#keep(entryOf(data), data.message);
-    // Without a file, it is one of node:test's own counts.
-    if (type === 'test:diagnostic' && data.file) this.#keep(entryOf(data), `${data.message}\n`);
-    if (type === 'test:summary' && data.file) {
-      this.#unfinished.delete(entryOf(data));
-      this.#durations.set(entryOf(data), data.duration_ms);
+  add(event: TestEvent): void {
+    const { type, data } = event;
+    if (type === 'test:start') this.#open.splice(data.nesting, Infinity, data.name);
+    if (type === 'test:start' || type === 'test:pass' || type === 'test:fail')
+      this.#print(event, pathOf(data));
+    if (type === 'test:pass') this.#count(data);
+    if (type === 'test:fail') this.#count(data, data.details.error);
+    if (type === 'test:stdout' || type === 'test:stderr') this.#keep(pathOf(data), data.message);
+    if (type === 'test:diagnostic') this.#keep(pathOf(data), `${data.message}\n`);
+    if (type === 'test:summary') {
+      const file = this.#files.get(data.file ?? '');
+      if (file?.state === 'unfinished') file.state = 'finished';
     }
   }
 
-  /** Prints the end of the report. Returns the exit code: no test at all is a failure too. */
-  finish(): number {
-    // To node:test, a file that calls process.exit(0) in the middle of its tests has passed.
-    for (const file of this.#unfinished)
-      this.#fail(file, [], 'the file has no tests, or ended in the middle of them');
-    for (const [file, output] of this.#outputs)
-      if (output.trim() && (this.#failedFiles.has(file) || this.#files === 1))
-        console.log(`\noutput of ${relativePath(file)}:\n${indent(output.trim(), 3)}`);
+  /** Prints the end of the report. Returns the exit code; a run without a test fails. */
+  end(): number {
+    // node:test passes a file that calls process.exit(0) in the middle of its tests.
+    for (const [path, { state }] of this.#files)
+      if (state === 'unfinished') this.#fail(path, [], 'the file has no tests, or ended before all had run');
+    for (const [path, { output, state }] of this.#files)
+      if (output.trim() && (state === 'failed' || this.#files.size === 1))
+        console.log(`\noutput of ${relative('', path)}:\n${indent(output.trim())}`);
     for (const [index, failure] of this.#failures.entries()) console.log(`\n${index + 1}) ${failure}`);
-    printList(
-      'skipped',
-      [...this.#reasons].map(([reason, count]) => `${count} × ${reason}`),
-    );
-    const slow = [...this.#durations].filter(([, time]) => time > SLOW).sort(([, a], [, b]) => b - a);
-    printList(
-      'slow files',
-      slow.slice(0, 20).map(([file, time]) => `${Math.round(time / 1000)} s  ${relativePath(file)}`),
-    );
+    const reasons = [...this.#skipped].map(([reason, count]) => `${count} × ${reason}`);
+    if (reasons.length > 0) console.log(`\nskipped:\n${indent(reasons.join('\n'))}`);
     const { passed, failed, skipped } = this.#counts;
-    const none = passed + failed + skipped === 0;
-    if (none) console.log('\nno test was found');
     console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
-    return failed > 0 || none ? 1 : 0;
+    return failed > 0 || passed + skipped === 0 ? 1 : 0;
   }
 
-  #result(result: Result, error?: TestError): void {
-    const { nesting, name, skip, todo, details } = result;
-    const isParent = this.#before > nesting;
-    this.#before = nesting;
-    const isFile = nesting === 0 && name === result.file;
-    // The tests within have been counted.
-    if (error?.failureType === 'subtestsFailed') return;
-    if (error && todo === undefined) {
-      this.#print(result, 'FAILED');
-      this.#fail(
-        entryOf(result),
-        this.#open.slice(0, nesting + 1),
-        isFile ? whyFileFailed(error) : whyTestFailed(error),
-      );
-    } else if (isParent || isFile) {
-      // A suite passes when its tests do, and a file without a test passes as if it were one.
-    } else if (skip !== undefined || todo !== undefined) {
-      const why = typeof todo === 'string' ? `to do: ${todo}` : skip;
-      const reason = typeof why === 'string' ? why : 'no reason given';
+  #print(event: TestEvent, path: string): void {
+    if (path !== this.#printed) console.log(`\n${relative('', path)}`);
+    this.#printed = path;
+    this.#spec.write(event);
+    process.stdout.write((this.#spec.read() as string | null) ?? '');
+  }
+
+  #count(result: Result, error?: TestError): void {
+    const { nesting, name, file, details } = result;
+    const isFile = nesting === 0 && name === file;
+    const skip = result.skip ?? result.todo;
+    if (error) {
+      // The failed tests within have been counted.
+      if (error.failureType === 'subtestsFailed') return;
+      const names = isFile ? [] : [...this.#open.slice(0, nesting), name];
+      this.#fail(pathOf(result), names, whyFailed(error, isFile));
+    } else if (isFile || this.#open.length > nesting + 1) {
+      // node:test reports a file without a test as a test. Suites and tests with subtests count by their tests.
+    } else if (skip !== undefined) {
+      const reason = typeof skip === 'string' ? skip : 'no reason given';
       this.#counts.skipped++;
-      this.#reasons.set(reason, (this.#reasons.get(reason) ?? 0) + 1);
-      this.#print(result, 'skipped', reason);
-    } else if (details.type !== 'suite') {
-      this.#counts.passed++;
-      this.#print(result, 'ok');
-    }
+      this.#skipped.set(reason, (this.#skipped.get(reason) ?? 0) + 1);
+    } else if (details.type !== 'suite') this.#counts.passed++;
   }
 
-  #fail(file: string, names: readonly string[], why: string): void {
+  #keep(path: string, text: string): void {
+    const file = this.#files.get(path);
+    if (file) file.output = (file.output + text).slice(-OUTPUT_CHARS);
+  }
+
+  #fail(path: string, names: readonly string[], why: string): void {
+    const file = this.#files.get(path);
+    if (file) file.state = 'failed';
     this.#counts.failed++;
-    this.#failedFiles.add(file);
-    this.#unfinished.delete(file);
-    this.#failures.push(
-      `${[relativePath(file), names.join(' > ')].filter(Boolean).join(': ')}\n${indent(why, 3)}`,
-    );
-  }
-
-  /** Prints a line below the names of the file and the suites it stands in. */
-  #print(result: Result, outcome: string, note = `${Math.round(result.details.duration_ms)} ms`): void {
-    const above = [relativePath(entryOf(result)), ...this.#open.slice(0, result.nesting)];
-    const from = above.findIndex((name, depth) => name !== this.#printed[depth]);
-    if (from !== -1)
-      above.slice(from).forEach((name, i) => {
-        console.log(indent(name, 2 * (from + i)));
-      });
-    this.#printed = above;
-    console.log(indent(`${outcome} ${result.name} (${note})`, 2 * above.length));
-  }
-
-  #keep(file: string, text: string): void {
-    this.#outputs.set(file, ((this.#outputs.get(file) ?? '') + text).slice(-OUTPUT_KEPT));
+    this.#failures.push(`${[relative('', path), ...names].join(' > ')}\n${indent(why)}`);
   }
 }
 
-/** The test file that was run; `file` is where the test is declared, which may be a module that several files use. */
-function entryOf(data: { file?: string | undefined; entryFile?: string }): string {
+/** The test file that was run; `file` is the module that declares the test, which several test files may share. */
+function pathOf(data: { file?: string | undefined; entryFile?: string }): string {
   return data.entryFile ?? data.file ?? '';
 }
 
-/** What the test threw; node:test wraps it, unless the test did not even run. */
-function whyTestFailed(error: TestError): string {
+/** What the test threw. node:test wraps it, unless the test did not even run. */
+function whyFailed(error: TestError, isFile: boolean): string {
+  if (error.failureType === 'testAborted') return error.message;
+  if (isFile) return `the file ended with exit code ${String(error.exitCode)}; see its output`;
   const thrown = error.code === 'ERR_TEST_FAILURE' ? error.cause : error;
   return typeof thrown === 'string' ? thrown : inspect(thrown, { depth: 6 });
 }
 
-function whyFileFailed(error: TestError): string {
-  if (error.failureType === 'testAborted') return error.message;
-  return `the file ended with exit code ${String(error.exitCode)}; see its output`;
-}
-
-function printList(title: string, lines: readonly string[]): void {
-  if (lines.length > 0) console.log(`\n${title}:\n${indent(lines.join('\n'), 2)}`);
-}
-
-function relativePath(file: string): string {
-  return relative(process.cwd(), file);
-}
-
-function indent(text: string, spaces: number): string {
-  return text.replace(/^(?=.)/gm, ' '.repeat(spaces));
+function indent(text: string): string {
+  return text.replace(/^(?=.)/gm, '   ');
 }

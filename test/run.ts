@@ -1,7 +1,7 @@
 /**
- * `npm test [file, folder or part of a path …] [-- --grep pattern]`: runs the tests and reports on them.
- * `npm run coverage` does so with the same arguments, and says how much of the sources the tests ran.
- * The last line is `N passed, N failed[, N skipped]`; only tests count, not the suites around them.
+ * `npm test [file, folder or part of a path …] [-- --grep pattern]` runs tests.
+ * `npm run coverage` takes the same arguments and also prints the coverage of each source file.
+ * The last line is `N passed, N failed[, N skipped]`. Suites are not counted.
  */
 import { existsSync, globSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,16 +14,16 @@ import { keepIn, keepLog } from './logs/kept.ts';
 import { Report } from './report.ts';
 import { bundlePrograms } from './servers/programs.ts';
 
-/** For each test and hook, in milliseconds. A suite may take as long as its tests. */
-const TEST_TIMEOUT = 5 * 60_000;
+/** For each test and hook. A suite may take as long as its tests. */
+const TEST_TIMEOUT_MS = 5 * 60_000;
 
-/** For the whole run: a file that does not end, because it left something open, has no other limit. */
-const RUN_TIMEOUT = 45 * 60_000;
+/** For the whole run: the only limit for a file that leaves something open and so does not end. */
+const RUN_TIMEOUT_MS = 45 * 60_000;
 
 const usage = 'Usage: npm test [file, folder or part of a path …] [-- --grep regular-expression]';
 
-/** On two cores: tests of failures wait much of their time. */
-const FILES_AT_ONCE = 3;
+/** For two cores: tests of failures spend much of their time waiting. */
+const CONCURRENT_FILES = 3;
 
 const allLogs = resolve(import.meta.dirname, 'logs/all-logs.ts');
 
@@ -33,22 +33,22 @@ async function main(): Promise<number> {
   const { positionals, patterns, coverage } = readArguments();
   const files = chooseFiles(positionals);
   const report = new Report();
-  const signal = AbortSignal.any([interruption(), AbortSignal.timeout(RUN_TIMEOUT)]);
-  // Not a folder of servers/: that would end this process at the first signal, without a report.
+  const signal = AbortSignal.any([interruption(), AbortSignal.timeout(RUN_TIMEOUT_MS)]);
+  // Not a folder of servers/folder.ts, which would end this process at a signal before the report is printed.
   const folder = mkdtempSync(join(tmpdir(), 'stowage-run-'));
   keepIn(folder);
-  // Hundreds of processes are started, each of which would compile the same files.
+  // Spares the hundreds of child processes from compiling the same files.
   process.env['NODE_COMPILE_CACHE'] ??= folder;
-  // Coverage is told by source, and of a bundle that is not known.
+  // Coverage is measured by source file, so the programs must not run as bundles.
   if (!coverage) await bundlePrograms(join(folder, 'programs'));
   await runFiles(files, report, signal, {
     ...(patterns && { testNamePatterns: patterns }),
     ...(coverage && coverageOptions),
   });
-  // Only a whole run has logged all there is.
+  // The check of all logs needs a whole run.
   if (positionals.length === 0 && patterns === undefined) await runFiles([allLogs], report, signal);
   rmSync(folder, { recursive: true, force: true });
-  return report.finish();
+  return report.end();
 }
 
 async function runFiles(
@@ -62,12 +62,12 @@ async function runFiles(
   const events = run({
     files: [...files],
     isolation: 'process',
-    concurrency: FILES_AT_ONCE,
-    execArgv: [`--test-timeout=${TEST_TIMEOUT}`],
+    concurrency: CONCURRENT_FILES,
+    execArgv: [`--test-timeout=${TEST_TIMEOUT_MS}`],
     signal,
     ...options,
   });
-  // Registries within the files themselves write there.
+  // Registries that run inside test files log there.
   const keep = keepLog();
   for await (const event of events as AsyncIterable<TestEvent>) {
     report.add(event);
@@ -97,7 +97,7 @@ function giveUp(why: string): never {
   process.exit(2);
 }
 
-/** The test files below each folder, the files given, and those whose path has a part given; all without any. */
+/** The given files and those whose path contains a given part; all without arguments. */
 function chooseFiles(wanted: readonly string[]): string[] {
   const all = globSync('test/**/*.test.ts').sort();
   if (wanted.length === 0) return all.map((file) => resolve(file));
@@ -111,7 +111,7 @@ function chooseFiles(wanted: readonly string[]): string[] {
   return [...new Set([...given, ...chosen].map((file) => resolve(file)))];
 }
 
-/** Aborted by the first SIGINT or SIGTERM: the files under way are told to stop, and the report is still written. */
+/** Aborts at the first SIGINT or SIGTERM. Running files are stopped, and the report is still printed. */
 function interruption(): AbortSignal {
   const controller = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
