@@ -38,7 +38,8 @@ export async function createServices(
     log.warn(message);
   };
   const onDamaged = damageLog(log);
-  const store = await openStore(config.storage, { check: program !== 'functions', warn, onDamaged });
+  const check = program !== 'functions';
+  const store = await openStore(config.storage, { check, readOnly: config.readOnly, warn, onDamaged });
   const registry = restrict(createRegistry(store, config), config);
   const search = createSearch(config.search, registry);
   return {
@@ -102,6 +103,8 @@ const functionChunk = 4 * 1024 * 1024;
 interface OpenOptions {
   /** Whether it is asked at once if all is right. */
   readonly check: boolean;
+  /** Whether the check must not write. */
+  readonly readOnly?: boolean;
   /** Is told of what is wrong and does not keep the store from working. */
   readonly warn?: (message: string) => void;
   readonly onDamaged?: OnDamaged;
@@ -113,13 +116,13 @@ interface OpenOptions {
  */
 export async function openStore(
   storage: StorageConfig,
-  { check, warn, onDamaged }: OpenOptions,
+  { check, readOnly = false, warn, onDamaged }: OpenOptions,
 ): Promise<ObjectStore> {
   if (storage.kind === 'filesystem')
     return await FilesystemStore.open(storage.rootDirectory, { warn, onDamaged });
   const store = await openBucket(storage, warn);
   if (onDamaged !== undefined) store.onDamaged = onDamaged;
-  if (check) await store.check();
+  if (check) await store.check({ readOnly });
   return store;
 }
 
@@ -127,7 +130,7 @@ export async function openStore(
 async function openBucket(
   storage: BucketConfig,
   warn: OpenOptions['warn'],
-): Promise<ObjectStore & { check(): Promise<void> }> {
+): Promise<ObjectStore & { check(options: { readOnly: boolean }): Promise<void> }> {
   if (storage.kind === 's3')
     return new (await import('./storage/s3/store.ts')).S3Store(storage, warn, probeKey);
   return new (await import('./storage/scs/store.ts')).ScsStore(storage);

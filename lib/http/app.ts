@@ -158,8 +158,9 @@ async function callOperation<G extends Group>(
   if (operations === undefined) throw new RegistryError('ROUTE_UNKNOWN');
   const { ctx, limits } = call;
   const operation = find(operations, ctx.method);
-  if (operation === undefined) throw methodNotAllowed(methodsOf(operations));
-  assertNotRefused(call, target.group, methodsOf(operations));
+  const methods = methodsOf(operations, target);
+  if (operation === undefined) throw methodNotAllowed(`this endpoint takes ${methods.join(', ')}`, methods);
+  assertNotRefused(call, target.group, methods);
   const hasTag = target.group === 'blobs' || target.group === 'manifests';
   if (!hasTag) assertUntagged(conditionsOf(ctx), ctx.method);
   const work = async () => {
@@ -193,11 +194,9 @@ function assertNotRefused(
   methods: readonly string[],
 ): void {
   const isRefused = (method: string) => refusal?.roles.includes(roleOf(group, method)) === true;
-  if (refusal !== undefined && isRefused(ctx.method))
-    throw notTaken(
-      refusal.message,
-      methods.filter((method) => !isRefused(method)),
-    );
+  const allowed = methods.filter((method) => !isRefused(method));
+  if (refusal !== undefined && (isRefused(ctx.method) || allowed.length === 0))
+    throw methodNotAllowed(refusal.message, allowed);
 }
 
 function roleOf(group: Group, method: string): Role {
@@ -230,16 +229,15 @@ function find<G extends Group>(operations: Operations<G>, method: string): Opera
   return own ?? (method === 'HEAD' ? operations.GET : undefined);
 }
 
-function methodsOf(operations: object): string[] {
-  const own = Object.keys(operations);
+function methodsOf(operations: object, target: Route): string[] {
+  const starts = target.group === 'uploads' && target.id === undefined;
+  const own = Object.keys(operations).filter(
+    (method) => target.group !== 'uploads' || (method === 'POST') === starts,
+  );
   return own.includes('GET') ? [...new Set(['GET', 'HEAD', ...own])] : own;
 }
 
-function methodNotAllowed(methods: readonly string[]): RegistryError {
-  return notTaken(`this endpoint takes ${methods.join(', ')}`, methods);
-}
-
-/** The error for a method that is not for this target (RFC 9110, section 15.5.6). @param methods that are */
-export function notTaken(message: string, methods: readonly string[]): RegistryError {
+/** RFC 9110, section 15.5.6. @param methods that the target takes */
+export function methodNotAllowed(message: string, methods: readonly string[]): RegistryError {
   return new RegistryError('UNSUPPORTED', message, [], { headers: { Allow: methods.join(', ') } });
 }

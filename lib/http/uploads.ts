@@ -13,7 +13,7 @@ import { readOnce } from '../protocol/queries.ts';
 import { parseContentRange, uploadRange } from '../protocol/ranges.ts';
 import { digestOf } from '../registry/uploads/content-hash.ts';
 import { OffsetMismatch, type Chunk } from '../registry/interface.ts';
-import { notTaken, sendEmpty, type RequestContext, type Operations } from './app.ts';
+import { methodNotAllowed, sendEmpty, type RequestContext, type Operations } from './app.ts';
 import { bodyOf, contentLength, hasBody } from './body.ts';
 
 type UploadContext = RequestContext<'uploads'>;
@@ -123,13 +123,13 @@ function readState({ target: { name, id }, query, urlSigner }: UploadContext): {
   id: string;
   offset: number;
 } {
-  if (id === undefined) throw notTaken('start an upload with POST', ['POST']);
+  if (id === undefined) throw methodNotAllowed('start an upload with POST', ['POST']);
   return { id, ...urlSigner.readUpload(name, id, readOnce(query, '_state', 'BLOB_UPLOAD_INVALID')) };
 }
 
 function assertNoId({ target: { id } }: UploadContext): void {
   if (id !== undefined)
-    throw notTaken('an upload takes GET, PATCH, PUT and DELETE', ['GET', 'PATCH', 'PUT', 'DELETE']);
+    throw methodNotAllowed('an upload takes GET, PATCH, PUT and DELETE', ['GET', 'PATCH', 'PUT', 'DELETE']);
 }
 
 /** Some clients send the digest twice: containerd adds it to a Location that has it. */

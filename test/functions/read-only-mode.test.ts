@@ -117,7 +117,7 @@ describe('with REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED=true', () => {
         for (const ask of asks) {
           const { status, headers, body } = await new Client(planes[way]).send(ask);
           assert.equal(status, 405, ask.what);
-          assert.equal(headers.allow, 'GET, HEAD', ask.what);
+          assert.equal(headers.allow, ask.method === 'POST' ? '' : 'GET, HEAD', ask.what);
           assert.equal(headers['content-type'], 'application/json', ask.what);
           const error = { code: 'UNSUPPORTED', message: 'this registry is read-only' };
           assert.deepEqual(JSON.parse(body.toString()), { errors: [error] }, ask.what);
@@ -125,6 +125,12 @@ describe('with REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED=true', () => {
         assert.deepEqual(await files(), kept);
       });
   }
+
+  for (const way of ['gateway', 'server'] as const)
+    it(`the ${way} allows no method where uploads start`, async () => {
+      const ask = { method: 'GET', path: `/v2/${name}/blobs/uploads/` };
+      assert.equal((await new Client(planes[way]).must(405, ask)).headers.allow, '');
+    });
 
   for (const way of ['gateway', 'server'] as const)
     it(`the ${way} answers every read, and stores nothing for it`, async () => {

@@ -239,6 +239,12 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
         }
       });
 
+      it('are not probed in read-only mode', async () => {
+        proxy.reset();
+        await open().check({ readOnly: true });
+        assert.deepEqual(operations(), ['ListObjectsV2']);
+      });
+
       it('that are set, but the server has none, end a write with what to do', async () => {
         const store = open({ conditionalWrites: true });
         await assert.rejects(store.put('conditions/none', Buffer.from('a'), { onlyIfAbsent: true }), {

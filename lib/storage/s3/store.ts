@@ -90,11 +90,13 @@ export class S3Store implements ObjectStore {
   }
 
   /**
-   * Asks the bucket whether the settings are right, and what it can do where they do not say.
+   * Checks the settings, and probes for conditional writes if no setting says whether the server has them.
+   * @param readOnly whether to skip the probe, which writes
    * @throws StoreUnavailable with the cause and the setting to look at
    */
-  async check(): Promise<void> {
+  async check({ readOnly = false } = {}): Promise<void> {
     await this.#assertAnswers();
+    if (readOnly) return;
     try {
       await this.#hasConditionalWrites();
     } catch (error) {
