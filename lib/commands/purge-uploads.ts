@@ -1,12 +1,12 @@
 import { createMaintenance } from '../compose.ts';
 import { assertWritable, loadConfig } from '../config/config.ts';
 import {
-  abandonedAfter,
-  leastAbandonedAfter,
-  sweep,
-  SweepTotals,
-  type NotSwept,
-  type Removed,
+  abandonedAfterMs,
+  minAbandonedAfterMs,
+  purgeUploads,
+  PurgeTotals,
+  type PurgeFailure,
+  type Purged,
 } from '../registry/uploads/purge.ts';
 import { describeStorage } from '../config/storage.ts';
 import { assertThere, count, onDamaged, readArguments, UsageError, type Command } from './command.ts';
@@ -44,14 +44,14 @@ async function purge({ dryRun, age }: Options): Promise<number> {
   assertThere(storage);
   const { store } = await createMaintenance(config, onDamaged);
   console.log(`looking for abandoned uploads in ${describeStorage(storage)}`);
-  const totals = new SweepTotals();
-  const failures: NotSwept[] = [];
-  for await (const swept of sweep(store, { olderThan: new Date(Date.now() - age), dryRun })) {
-    totals.add(swept);
-    if (swept.kind === 'unlisted') console.log(`some multipart uploads cannot be found: ${swept.reason}`);
-    else if (swept.kind !== 'failure')
-      console.log(`${dryRun ? 'would remove' : 'removed'} ${describe(swept)}`);
-    else if (failures.length < mostFailures) failures.push(swept);
+  const totals = new PurgeTotals();
+  const failures: PurgeFailure[] = [];
+  for await (const result of purgeUploads(store, { olderThan: new Date(Date.now() - age), dryRun })) {
+    totals.add(result);
+    if (result.kind === 'unlisted') console.log(`some multipart uploads cannot be found: ${result.reason}`);
+    else if (result.kind !== 'failure')
+      console.log(`${dryRun ? 'would remove' : 'removed'} ${describe(result)}`);
+    else if (failures.length < mostFailures) failures.push(result);
   }
   console.log(summary(totals, dryRun));
   report(failures, totals.failures);
@@ -63,7 +63,7 @@ function readOptions(args: readonly string[]): Options {
     'dry-run': { type: 'boolean' },
     'older-than': { type: 'string' },
   }).values;
-  return { dryRun, age: age === undefined ? abandonedAfter : readAge(age) };
+  return { dryRun, age: age === undefined ? abandonedAfterMs : readAge(age) };
 }
 
 function readAge(text: string): number {
@@ -71,7 +71,7 @@ function readAge(text: string): number {
   const age = Number(number) * (units[unit] ?? Number.NaN);
   if (Number.isNaN(age))
     throw new UsageError(`--older-than: ${JSON.stringify(text)} is not an age such as 30d or 72h`);
-  if (age < leastAbandonedAfter)
+  if (age < minAbandonedAfterMs)
     throw new UsageError(
       `--older-than: ${text} is too short: a client may go on with an upload for 24 hours after each answer, ` +
         'so the least is 2d',
@@ -79,7 +79,7 @@ function readAge(text: string): number {
   return age;
 }
 
-function describe(removed: Removed): string {
+function describe(removed: Purged): string {
   switch (removed.kind) {
     case 'upload': {
       const { id, repository, received, lastWritten, multipart } = removed;
@@ -95,7 +95,7 @@ function describe(removed: Removed): string {
   }
 }
 
-function summary(totals: SweepTotals, dryRun: boolean): string {
+function summary(totals: PurgeTotals, dryRun: boolean): string {
   const { uploads, received, data, multiparts } = totals;
   const parts = [
     ...(uploads === 0 ? [] : [`${count(uploads, 'upload')} (${size(received)})`]),
@@ -106,7 +106,7 @@ function summary(totals: SweepTotals, dryRun: boolean): string {
   return `${dryRun ? 'would remove' : 'removed'} ${parts.join(', ')}`;
 }
 
-function report(failures: readonly NotSwept[], total: number): void {
+function report(failures: readonly PurgeFailure[], total: number): void {
   if (total === 0) return;
   for (const { key, error } of failures)
     console.error(`could not remove ${key}: ${error instanceof Error ? error.message : String(error)}`);

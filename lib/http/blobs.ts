@@ -1,4 +1,4 @@
-import { assertConditions, entityTag, hasContent } from '../protocol/conditions.ts';
+import { assertConditions, entityTag, matchesIfNoneMatch } from '../protocol/conditions.ts';
 import { requestedSpan } from '../protocol/ranges.ts';
 import type { BlobInfo } from '../registry/interface.ts';
 import { conditionsOf, sendEmpty, type RequestContext, type Operations } from './app.ts';
@@ -81,7 +81,7 @@ export async function streamBlob(call: BlobContext, blob: BlobInfo): Promise<voi
  */
 function hasIt({ ctx }: BlobContext, blob: BlobInfo): boolean {
   assertConditions({ ...conditionsOf(ctx), ifNoneMatch: '' }, blob.digest);
-  if (!hasContent(ctx.get('If-None-Match'), blob.digest)) return false;
+  if (!matchesIfNoneMatch(ctx.get('If-None-Match'), blob.digest)) return false;
   describe(ctx, blob);
   ctx.status = 304;
   return true;

@@ -1,5 +1,5 @@
 import type { Context } from 'koa';
-import { assertConditions, entityTag, hasContent } from '../protocol/conditions.ts';
+import { assertConditions, entityTag, matchesIfNoneMatch } from '../protocol/conditions.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import { maxManifestSize, tooLarge } from '../protocol/manifests.ts';
 import { Accept } from '../protocol/negotiation.ts';
@@ -68,7 +68,7 @@ function negotiate(ctx: Context, reference: Reference): Accept {
  */
 function hasIt(ctx: Context, info: ManifestInfo): boolean {
   assertConditions({ ...conditionsOf(ctx), ifNoneMatch: '' }, info.digest);
-  if (!hasContent(ctx.get('If-None-Match'), info.digest)) return false;
+  if (!matchesIfNoneMatch(ctx.get('If-None-Match'), info.digest)) return false;
   describe(ctx, info);
   ctx.status = 304;
   return true;

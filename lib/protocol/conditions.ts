@@ -16,8 +16,8 @@ export function entityTag(digest: Digest): string {
  * Whether a client has the content already, by its `If-None-Match` (section 13.1.2): a list of tags, weak ones among them,
  * or any content at all.
  */
-export function hasContent(condition: string, digest: Digest): boolean {
-  return lists(condition, digest, { weak: true });
+export function matchesIfNoneMatch(condition: string, digest: Digest): boolean {
+  return includesTag(condition, digest, { weak: true });
 }
 
 /** What a request asks of what is there, as its headers say it; empty where it asks nothing. */
@@ -40,8 +40,9 @@ export function isConditional({ ifMatch, ifNoneMatch }: Conditions): boolean {
  * @throws RegistryError PRECONDITION_FAILED
  */
 export function assertConditions({ ifMatch, ifNoneMatch }: Conditions, current: Digest | undefined): void {
-  const matches = ifMatch === '' || (current !== undefined && lists(ifMatch, current, { weak: false }));
-  const differs = ifNoneMatch === '' || current === undefined || !lists(ifNoneMatch, current, { weak: true });
+  const matches = ifMatch === '' || (current !== undefined && includesTag(ifMatch, current, { weak: false }));
+  const differs =
+    ifNoneMatch === '' || current === undefined || !includesTag(ifNoneMatch, current, { weak: true });
   if (!matches || !differs) throw preconditionFailed(current);
 }
 
@@ -62,7 +63,7 @@ export function preconditionFailed(current?: Digest): RegistryError {
 }
 
 /** Commas may stand within a tag (section 8.8.3), and `*` alone. */
-function lists(condition: string, digest: Digest, { weak }: { readonly weak: boolean }): boolean {
+function includesTag(condition: string, digest: Digest, { weak }: { readonly weak: boolean }): boolean {
   if (condition.trim() === '*') return true;
   const elements = condition.match(/(?:[^",]|"[^"]*")+/g) ?? [];
   return elements.some((element) => {

@@ -17,7 +17,7 @@ export class Accept {
   }
 
   /** Whether it takes a type: the most specific range that it has decides. What says nothing takes any. */
-  takes(mediaType: string): boolean {
+  accepts(mediaType: string): boolean {
     if (this.#ranges.size === 0) return true;
     const [main = ''] = mediaType.split('/', 1);
     const range = [mediaType, `${main}/*`, '*/*'].find((one) => this.#ranges.has(one));

@@ -41,7 +41,7 @@ export function readReferrer(bytes: Uint8Array, digest: Digest): Referrer | unde
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (!text.includes('"subject"') && !text.includes('\\u')) return undefined;
   const type = new StoredType();
-  const noted = new Noted();
+  const noted = new FieldReader();
   const found: { subject?: Digest | undefined; configType?: string | undefined } = {};
   const mediaType = orUndefined(() => {
     readStored(bytes, {
@@ -64,7 +64,7 @@ export function readReferrer(bytes: Uint8Array, digest: Digest): Referrer | unde
  * @returns undefined where it is damaged
  */
 export function readDescriptor(bytes: Uint8Array, digest: Digest): ReferrerDescriptor | undefined {
-  const noted = new Noted();
+  const noted = new FieldReader();
   const found: { mediaType?: string | undefined; digest?: string | undefined; size?: number } = {};
   const isRead = orUndefined(() => {
     readStored(bytes, {
@@ -100,7 +100,7 @@ export function readIndexed(bytes: Uint8Array): Digest[] {
 }
 
 /** What a list of referrers has of a manifest. */
-class Noted {
+class FieldReader {
   artifactType: string | undefined;
   annotations: Annotations | undefined;
 

@@ -4,10 +4,10 @@ import type { Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import { ObjectNotFound, type ByteRange, type ObjectStore } from '../storage/store.ts';
-import { blobUrlLifetime } from './url-signer.ts';
+import { blobUrlLifetimeSeconds } from './url-signer.ts';
 import { blobData, layerLink } from './layout.ts';
 import type { BlobInfo, MountedBlob, RegistryDeleter, RegistryReader, RegistryWriter } from './interface.ts';
-import { exists, orUndefined, writeLink } from './links.ts';
+import { exists, undefinedIfMissing, writeLink } from './links.ts';
 import type { MountHints } from './mount-hints.ts';
 
 /**
@@ -35,7 +35,7 @@ export class Blobs implements Roles {
   async find(name: RepositoryName, digest: Digest): Promise<BlobInfo | undefined> {
     const [linked, data] = await Promise.all([
       exists(this.#store, layerLink(name, digest)),
-      orUndefined(this.#store.head(blobData(digest))),
+      undefinedIfMissing(this.#store.head(blobData(digest))),
     ]);
     // Both, since distribution's garbage collection removes bytes and leaves links.
     return linked && data !== undefined ? { digest, size: data.size } : undefined;
@@ -46,7 +46,7 @@ export class Blobs implements Roles {
   }
 
   async url(_name: RepositoryName, { digest }: BlobInfo): Promise<URL | undefined> {
-    return await this.#store.signedUrl(blobData(digest), blobUrlLifetime);
+    return await this.#store.signedUrl(blobData(digest), blobUrlLifetimeSeconds);
   }
 
   async open(_name: RepositoryName, { digest }: BlobInfo, range?: ByteRange): Promise<Readable> {
@@ -72,7 +72,7 @@ export class Blobs implements Roles {
   async mountFromAnywhere(name: RepositoryName, digest: Digest): Promise<MountedBlob | undefined> {
     const [isLinked, data] = await Promise.all([
       exists(this.#store, layerLink(name, digest)),
-      orUndefined(this.#store.head(blobData(digest))),
+      undefinedIfMissing(this.#store.head(blobData(digest))),
     ]);
     if (data === undefined) return undefined;
     if (isLinked) return { digest, size: data.size, from: undefined };
@@ -82,7 +82,7 @@ export class Blobs implements Roles {
 
   /** Metadata for the bytes of a blob that is pushed to a repository. */
   mountHint(name: RepositoryName): Readonly<Record<string, string>> {
-    return this.#mountHints.note(name);
+    return this.#mountHints.metadataFor(name);
   }
 
   async delete(name: RepositoryName, digest: Digest, conditions = unconditional): Promise<void> {

@@ -3,7 +3,7 @@ import { maxPage, type Page } from '../protocol/pages.ts';
 import { ObjectUnreadable, type ListOptions, type ObjectStore } from '../storage/store.ts';
 import { repositoriesPrefix, repositoryDelimiter, repositoryPrefix } from './layout.ts';
 import type { NamePage, RegistryLister } from './interface.ts';
-import { readable } from './links.ts';
+import { undefinedIfDamaged } from './links.ts';
 import { namesInOrder } from './name-order.ts';
 
 type Lists = RegistryLister['catalog'];
@@ -33,7 +33,9 @@ export class Catalog implements Lists {
         entries: ({ prefixes }) => prefixes,
         exists: async (name) => {
           const key = repositoryPrefix(name as RepositoryName);
-          return (await readable(this.#store, key, this.#any(key, { skipUnreadable: true }))) ?? false;
+          return (
+            (await undefinedIfDamaged(this.#store, key, this.#any(key, { skipUnreadable: true }))) ?? false
+          );
         },
       },
       page,

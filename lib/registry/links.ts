@@ -19,12 +19,12 @@ export interface Link {
 
 /** Whether an object exists. An outage is an error, never a no. */
 export async function exists(store: ObjectStore, key: string): Promise<boolean> {
-  return (await orUndefined(store.head(key))) !== undefined;
+  return (await undefinedIfMissing(store.head(key))) !== undefined;
 }
 
 /** What a link points at, or undefined when there is none. */
 export async function readLink(store: ObjectStore, key: string): Promise<Link | undefined> {
-  const link = await orUndefined(readSmall(store, key));
+  const link = await undefinedIfMissing(readSmall(store, key));
   return link && { digest: linkedDigest(link.bytes, key), etag: link.etag };
 }
 
@@ -47,7 +47,7 @@ export async function writeLink(
 }
 
 /** The result of a read, or undefined when the object does not exist. */
-export async function orUndefined<T>(read: Promise<T>): Promise<T | undefined> {
+export async function undefinedIfMissing<T>(read: Promise<T>): Promise<T | undefined> {
   try {
     return await read;
   } catch (error) {
@@ -60,13 +60,13 @@ export async function orUndefined<T>(read: Promise<T>): Promise<T | undefined> {
  * The result of a read of one of many objects, which is not to hide the others: undefined where it does not exist, and where
  * it is damaged or cannot be read, which the store's `onDamaged` is told.
  */
-export async function readable<T>(
+export async function undefinedIfDamaged<T>(
   store: ObjectStore,
   key: string,
   reading: Promise<T>,
 ): Promise<T | undefined> {
   try {
-    return await orUndefined(reading);
+    return await undefinedIfMissing(reading);
   } catch (error) {
     if (!isDamage(error)) throw error;
     store.onDamaged?.(key, error);
@@ -75,8 +75,8 @@ export async function readable<T>(
 }
 
 /** The same of whether an object exists. */
-export async function readablyExists(store: ObjectStore, key: string): Promise<boolean> {
-  return (await readable(store, key, store.head(key))) !== undefined;
+export async function existsUndamaged(store: ObjectStore, key: string): Promise<boolean> {
+  return (await undefinedIfDamaged(store, key, store.head(key))) !== undefined;
 }
 
 /** Whether an error is about one object alone: it was altered, is larger than any of its kind, or cannot be read. */

@@ -23,7 +23,7 @@ export class MountHints {
   }
 
   /** Metadata for the bytes of a blob. */
-  note(name: RepositoryName): Readonly<Record<string, string>> {
+  metadataFor(name: RepositoryName): Readonly<Record<string, string>> {
     const [key] = this.#keys;
     if (key === undefined) return {};
     const nonce = randomBytes(nonceSize);

@@ -22,8 +22,16 @@ import {
 } from './layout.ts';
 import { inParallel } from '../concurrency/in-parallel.ts';
 import type { NamePage, RegistryLister } from './interface.ts';
-import { exists, isDamage, readable, readablyExists, readLink, writeLink, type Link } from './links.ts';
-import { objectsBelow } from './objects-below.ts';
+import {
+  exists,
+  isDamage,
+  undefinedIfDamaged,
+  existsUndamaged,
+  readLink,
+  writeLink,
+  type Link,
+} from './links.ts';
+import { listObjects } from './list-objects.ts';
 import { namesInOrder } from './name-order.ts';
 
 /** Tags whose links are read at once. */
@@ -52,7 +60,7 @@ export class Tags implements Lists {
         entriesPerName: 2,
         isName: isTag,
         entries: ({ objects }) => objects.map(({ key }) => key),
-        exists: async (tag) => await readablyExists(this.#store, `${prefix}${tag}${tagLinkSuffix}`),
+        exists: async (tag) => await existsUndamaged(this.#store, `${prefix}${tag}${tagLinkSuffix}`),
       },
       page,
     );
@@ -91,7 +99,7 @@ export class Tags implements Lists {
   }
 
   /** Notes that a tag is about to point at a manifest, as distribution does before it moves the tag. */
-  async record(name: RepositoryName, tag: Tag, digest: Digest): Promise<void> {
+  async recordHistory(name: RepositoryName, tag: Tag, digest: Digest): Promise<void> {
     await writeLink(this.#store, tagIndexLink(name, tag, digest), digest);
   }
 
@@ -100,7 +108,7 @@ export class Tags implements Lists {
    * @param conditions which hold when it moves; where the store has no conditional writes, when it is looked at just before
    * @throws RegistryError PRECONDITION_FAILED
    */
-  async point(name: RepositoryName, tag: Tag, digest: Digest, conditions: Conditions): Promise<void> {
+  async move(name: RepositoryName, tag: Tag, digest: Digest, conditions: Conditions): Promise<void> {
     const options = isConditional(conditions) ? await this.#guard(name, tag, conditions) : {};
     try {
       await writeLink(this.#store, tagLink(name, tag), digest, options);
@@ -119,11 +127,11 @@ export class Tags implements Lists {
   /** All that there is of a tag, or undefined when there is none. What lies in the place of its link is of it as well. */
   async find(name: RepositoryName, tag: Tag): Promise<StoredTag | undefined> {
     const link = tagLink(name, tag);
-    const below = objectsBelow(this.#store, `${tagsPrefix(name)}${tag}/`, { skipUnreadable: true });
+    const below = listObjects(this.#store, `${tagsPrefix(name)}${tag}/`, { skipUnreadable: true });
     const [known, objects] = await Promise.all([exists(this.#store, link), Array.fromAsync(below)]);
     const keys = objects.map(({ key }) => key);
     if (!known && !keys.some((key) => key.startsWith(`${link}/`))) return undefined;
-    return { link, past: keys.filter((key) => key !== link) };
+    return { link, history: keys.filter((key) => key !== link) };
   }
 
   /** The tags that point at a manifest now; not those that once did. */
@@ -139,7 +147,7 @@ export class Tags implements Lists {
    * @param afterwards keys that go once no tag is left
    */
   async delete(tags: readonly StoredTag[], afterwards: readonly string[] = []): Promise<void> {
-    const rest = [...tags.flatMap(({ past }) => past), ...afterwards];
+    const rest = [...tags.flatMap(({ history }) => history), ...afterwards];
     if (tags.length > 0) await this.#store.delete(tags.map(({ link }) => link));
     if (rest.length > 0) await this.#store.delete(rest);
   }
@@ -149,16 +157,16 @@ export class Tags implements Lists {
    * nothing, and the link is read. The past is but a help in that: a delete may have taken it from a tag that was pushed
    * meanwhile.
    */
-  async #pointsAt({ link, past, etag }: ListedTag, digest: Digest): Promise<boolean> {
+  async #pointsAt({ link, history, etag }: ListedTag, digest: Digest): Promise<boolean> {
     if (md5(digest) === etag) return true;
-    if (past.some((key) => md5(digestOfPast(key)) === etag)) return false;
-    return (await readable(this.#store, link, readLink(this.#store, link)))?.digest === digest;
+    if (history.some((key) => md5(digestOfPast(key)) === etag)) return false;
+    return (await undefinedIfDamaged(this.#store, link, readLink(this.#store, link)))?.digest === digest;
   }
 
   /** Every tag of a repository that has a link, from one listing. */
   async #all(name: RepositoryName): Promise<ListedTag[]> {
     const prefix = tagsPrefix(name);
-    const objects = await Array.fromAsync(objectsBelow(this.#store, prefix, { skipUnreadable: true }));
+    const objects = await Array.fromAsync(listObjects(this.#store, prefix, { skipUnreadable: true }));
     const past = new Map<string, string[]>();
     for (const { key } of objects) {
       const [tag = ''] = key.slice(prefix.length).split('/', 1);
@@ -170,7 +178,7 @@ export class Tags implements Lists {
     return objects.flatMap(({ key, etag }) => {
       const tag = key.slice(prefix.length, -tagLinkSuffix.length);
       const isLink = key.endsWith(tagLinkSuffix) && isTag(tag);
-      return isLink ? [{ link: key, past: past.get(tag) ?? [], etag }] : [];
+      return isLink ? [{ link: key, history: past.get(tag) ?? [], etag }] : [];
     });
   }
 
@@ -189,7 +197,7 @@ export class Tags implements Lists {
 export interface StoredTag {
   readonly link: string;
   /** Links to what it has ever pointed at. */
-  readonly past: readonly string[];
+  readonly history: readonly string[];
 }
 
 interface ListedTag extends StoredTag {

@@ -10,10 +10,10 @@ import { deriveKey } from './derived-keys.ts';
  */
 
 /** How long an upload may pause between two requests, in seconds. */
-export const uploadLifetime = 24 * 3600;
+export const uploadLifetimeSeconds = 24 * 3600;
 
 /** How long a pull may take to begin after its redirect, in seconds. */
-export const blobUrlLifetime = 20 * 60;
+export const blobUrlLifetimeSeconds = 20 * 60;
 
 /** What the `_state` of an upload's Location says. */
 export interface UploadState {
@@ -39,7 +39,7 @@ export class UrlSigner {
 
   /** The `_state` for a Location: version, offset, expiry and a MAC over these, the repository and the upload's id. */
   signUpload(name: RepositoryName, id: string, state: UploadState): string {
-    const claim = `1.${state.offset}.${this.#in(uploadLifetime)}`;
+    const claim = `1.${state.offset}.${this.#expiresIn(uploadLifetimeSeconds)}`;
     return `${claim}.${mac(this.#uploadKeys[0], [claim, name, id])}`;
   }
 
@@ -58,13 +58,13 @@ export class UrlSigner {
       );
     if (!isSigned(this.#uploadKeys, [claim, name, id], signature))
       throw new RegistryError('UPLOAD_STATE_FOREIGN');
-    if (this.#isOver(expiry)) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
+    if (this.#isExpired(expiry)) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
     return { offset: Number(offset) };
   }
 
-  /** The query that lets anyone read a blob for {@link blobUrlLifetime}. */
+  /** The query that lets anyone read a blob for {@link blobUrlLifetimeSeconds}. */
   signBlob(name: RepositoryName, digest: Digest): URLSearchParams {
-    const expiry = String(this.#in(blobUrlLifetime));
+    const expiry = String(this.#expiresIn(blobUrlLifetimeSeconds));
     return new URLSearchParams({
       expires: expiry,
       signature: mac(this.#blobKeys[0], [expiry, name, digest]),
@@ -73,7 +73,7 @@ export class UrlSigner {
 
   /** Whether a query entitles to read this blob of this repository now. */
   mayReadBlob(name: RepositoryName, digest: Digest, query: URLSearchParams): boolean {
-    return this.#isSignedBlob(name, digest, query) && !this.#isOver(query.get('expires') ?? '');
+    return this.#isSignedBlob(name, digest, query) && !this.#isExpired(query.get('expires') ?? '');
   }
 
   /** Whether a query has a signature that this process would not make: with another secret, or for something else. */
@@ -87,11 +87,11 @@ export class UrlSigner {
     return isSigned(this.#blobKeys, fields, query.get('signature') ?? '');
   }
 
-  #in(seconds: number): number {
+  #expiresIn(seconds: number): number {
     return Math.floor(this.#now() / 1000) + seconds;
   }
 
-  #isOver(expiry: string | undefined): boolean {
+  #isExpired(expiry: string | undefined): boolean {
     return !(Number(expiry) * 1000 > this.#now());
   }
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { sweep } from '../../lib/registry/uploads/purge.ts';
+import { purgeUploads } from '../../lib/registry/uploads/purge.ts';
 import type { ObjectInfo, ObjectStore } from '../../lib/storage/store.ts';
 
 /*
@@ -69,7 +69,7 @@ export async function assertSound(
  */
 export async function assertSwept(store: ObjectStore): Promise<number> {
   let uploads = 0;
-  for await (const swept of sweep(store, { olderThan: new Date(Date.now() + 3_600_000) })) {
+  for await (const swept of purgeUploads(store, { olderThan: new Date(Date.now() + 3_600_000) })) {
     assert.notEqual(swept.kind, 'failure', JSON.stringify(swept));
     if (swept.kind === 'upload') uploads++;
   }

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import {
   assertConditions,
   entityTag,
-  hasContent,
+  matchesIfNoneMatch,
   isConditional,
   preconditionFailed,
 } from '../../lib/protocol/conditions.ts';
@@ -62,7 +62,7 @@ describe('entityTag', () => {
 describe('hasContent', () => {
   for (const [list, { weakly }] of [...lists, ['', { weakly: false }] as const])
     it(`says ${weakly ? 'yes' : 'no'} to ${JSON.stringify(list)}`, () => {
-      assert.equal(hasContent(list, digest), weakly);
+      assert.equal(matchesIfNoneMatch(list, digest), weakly);
     });
 });
 
@@ -124,8 +124,8 @@ describe('the conditions of a write', () => {
         const without = others.join(comma);
         const within = others.toSpliced(at % (others.length + 1), 0, strong).join(comma);
         holds({ ifMatch: within, ifNoneMatch: without }, digest);
-        assert.equal(hasContent(without, digest), false);
-        assert.equal(hasContent(within, digest), true);
+        assert.equal(matchesIfNoneMatch(without, digest), false);
+        assert.equal(matchesIfNoneMatch(within, digest), true);
       }),
     );
   });

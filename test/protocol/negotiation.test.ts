@@ -51,8 +51,8 @@ describe('Accept', () => {
   for (const [header, takes, refuses] of taken)
     it(`reads ${JSON.stringify(header)}`, () => {
       const accept = new Accept(header);
-      for (const type of takes) assert.equal(accept.takes(type), true, `${type} is refused`);
-      for (const type of refuses) assert.equal(accept.takes(type), false, `${type} is taken`);
+      for (const type of takes) assert.equal(accept.accepts(type), true, `${type} is refused`);
+      for (const type of refuses) assert.equal(accept.accepts(type), false, `${type} is taken`);
     });
 
   it('names what is written there, and nothing that a wildcard stands for', () => {
@@ -64,7 +64,7 @@ describe('Accept', () => {
   });
 
   it('of a client which says nothing takes any and names none', () => {
-    assert.equal(anything.takes(index), true);
+    assert.equal(anything.accepts(index), true);
     assert.equal(anything.names(index), false);
   });
 
@@ -76,7 +76,7 @@ describe('Accept', () => {
         const accept = new Accept([...others.map((text) => `x${text}`), ...types, ...others].join(', '));
         for (const each of types) assert.equal(accept.names(each), true);
         for (const each of [image, index])
-          assert.equal(accept.takes(each), types.includes(each), `${each} beside ${others.join()}`);
+          assert.equal(accept.accepts(each), types.includes(each), `${each} beside ${others.join()}`);
       }),
     );
   });
@@ -93,7 +93,7 @@ describe('Accept', () => {
     it(`is read soon, also of ${what}`, () => {
       const start = performance.now();
       const accept = new Accept(header);
-      accept.takes(image);
+      accept.accepts(image);
       accept.names(index);
       const took = performance.now() - start;
       // Far above what it takes, for machines that do other work; below what backtracking would.

@@ -23,7 +23,7 @@ import {
 import type { Registry } from '../../lib/registry/interface.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
 import { repairReferrers } from '../../lib/registry/manifests/repair.ts';
-import { sweep, type Swept } from '../../lib/registry/uploads/purge.ts';
+import { purgeUploads, type PurgeResult } from '../../lib/registry/uploads/purge.ts';
 import { BucketSearch } from '../../lib/search/bucket-search.ts';
 import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import { StoreUnavailable } from '../../lib/storage/store.ts';
@@ -234,8 +234,8 @@ describe('a damaged object among others', () => {
       await damage(`.tmp/multipart/${firstOrphan}/upload`, how);
       await damage(uploadSession(firstUpload), how);
       const later = Date.now() + 8 * 24 * 60 * 60 * 1000;
-      const swept = await Array.fromAsync(sweep(store, { olderThan: new Date(later) }));
-      const ids = swept.flatMap((one: Swept) => (one.kind === 'upload' ? [one.id] : []));
+      const swept = await Array.fromAsync(purgeUploads(store, { olderThan: new Date(later) }));
+      const ids = swept.flatMap((one: PurgeResult) => (one.kind === 'upload' ? [one.id] : []));
       for (const id of moreUploads) assert.ok(ids.includes(id));
       assert.equal(swept.filter(({ kind }) => kind === 'multipart').length, 2);
       assert.ok(

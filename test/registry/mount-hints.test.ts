@@ -15,7 +15,7 @@ const names = fc
 
 /** The one value there is. */
 function sealedBy(origins: MountHints, of: RepositoryName): string {
-  const values = Object.values(origins.note(of));
+  const values = Object.values(origins.metadataFor(of));
   assert.equal(values.length, 1);
   return values[0] ?? '';
 }
@@ -23,7 +23,7 @@ function sealedBy(origins: MountHints, of: RepositoryName): string {
 /** What was noted, with its value changed. */
 function changed(origins: MountHints, change: (value: string) => string): Readonly<Record<string, string>> {
   return Object.fromEntries(
-    Object.entries(origins.note(name)).map(([field, value]) => [field, change(value)]),
+    Object.entries(origins.metadataFor(name)).map(([field, value]) => [field, change(value)]),
   );
 }
 
@@ -32,19 +32,19 @@ describe('the origin of a blob', () => {
     const origins = new MountHints(['hunter2']);
     fc.assert(
       fc.property(names, (each) => {
-        assert.equal(new MountHints(['hunter2']).read(origins.note(each)), each);
+        assert.equal(new MountHints(['hunter2']).read(origins.metadataFor(each)), each);
       }),
     );
-    assert.equal(origins.read(origins.note(longest)), longest);
+    assert.equal(origins.read(origins.metadataFor(longest)), longest);
   });
 
   it('is read beside other metadata', () => {
     const origins = new MountHints(['hunter2']);
-    assert.equal(origins.read({ ...origins.note(name), 'manifest-size': '5' }), name);
+    assert.equal(origins.read({ ...origins.metadataFor(name), 'manifest-size': '5' }), name);
   });
 
   it('is none with another secret', () => {
-    const noted = new MountHints(['hunter2']).note(name);
+    const noted = new MountHints(['hunter2']).metadataFor(name);
     for (const secrets of [['hunter3'], ['Hunter2'], ['hunter2 '], ['a', 'b'], []])
       assert.equal(new MountHints(secrets).read(noted), undefined, secrets.join());
   });
@@ -52,9 +52,9 @@ describe('the origin of a blob', () => {
   it('is still read with the secret before, and noted with the new one', () => {
     const [before, now, after] = [['old'], ['new', 'old'], ['new']].map((each) => new MountHints(each));
     assert.ok(before && now && after);
-    assert.equal(now.read(before.note(name)), name);
-    assert.equal(after.read(now.note(name)), name);
-    assert.equal(before.read(now.note(name)), undefined);
+    assert.equal(now.read(before.metadataFor(name)), name);
+    assert.equal(after.read(now.metadataFor(name)), name);
+    assert.equal(before.read(now.metadataFor(name)), undefined);
   });
 
   it('is none once any bit of it was changed', () => {
@@ -81,7 +81,7 @@ describe('the origin of a blob', () => {
 
   it('is none in what others may have written there', () => {
     const origins = new MountHints(['hunter2']);
-    const [field = ''] = Object.keys(origins.note(name));
+    const [field = ''] = Object.keys(origins.metadataFor(name));
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.base64String({ maxLength: 400 })), (value) => {
         assert.equal(origins.read({ [field]: value }), undefined);
@@ -117,11 +117,11 @@ describe('the origin of a blob', () => {
   });
 
   it('is noted nowhere without a secret', () => {
-    assert.deepEqual(new MountHints([]).note(name), {});
+    assert.deepEqual(new MountHints([]).metadataFor(name), {});
   });
 
   it('is metadata that every bucket takes: small, in ASCII, with a name in lower case', () => {
-    for (const [field, value] of Object.entries(new MountHints(['hunter2']).note(longest))) {
+    for (const [field, value] of Object.entries(new MountHints(['hunter2']).metadataFor(longest))) {
       assert.match(field, /^[a-z][a-z0-9-]*$/);
       assert.match(value, /^[\x21-\x7e]+$/);
       // S3 takes 2 KiB of all metadata of an object.

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { inParallel } from '../../lib/concurrency/in-parallel.ts';
 import { uploadData, uploadsPrefix } from '../../lib/registry/layout.ts';
-import { sweep, type Swept } from '../../lib/registry/uploads/purge.ts';
+import { purgeUploads, type PurgeResult } from '../../lib/registry/uploads/purge.ts';
 import type { S3Store } from '../../lib/storage/s3/store.ts';
 import { onMinio, onVersitygw, s3Kinds, type Buckets } from '../servers/buckets.ts';
 import { requires } from '../servers/requires.ts';
@@ -27,8 +27,8 @@ for (const kind of s3Kinds)
       await buckets.stop();
     });
 
-    const run = async (dryRun = false): Promise<Swept[]> =>
-      await Array.fromAsync(sweep(store, { olderThan, dryRun }));
+    const run = async (dryRun = false): Promise<PurgeResult[]> =>
+      await Array.fromAsync(purgeUploads(store, { olderThan, dryRun }));
     const keysUnder = async (prefix: string): Promise<string[]> =>
       await Array.fromAsync(store.listMultiparts(prefix), ({ key }) => key);
 

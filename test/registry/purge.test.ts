@@ -17,7 +17,7 @@ import {
 } from '../../lib/registry/layout.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
 import { Sessions } from '../../lib/registry/uploads/sessions.ts';
-import { sweep, SweepTotals, type Swept } from '../../lib/registry/uploads/purge.ts';
+import { purgeUploads, PurgeTotals, type PurgeResult } from '../../lib/registry/uploads/purge.ts';
 import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import {
   StoreUnavailable,
@@ -136,8 +136,8 @@ async function multipart(days: number, key: string): Promise<string> {
   return key;
 }
 
-const run = async (on: ObjectStore = store, dryRun = false): Promise<Swept[]> =>
-  await collect(sweep(on, { olderThan, dryRun }));
+const run = async (on: ObjectStore = store, dryRun = false): Promise<PurgeResult[]> =>
+  await collect(purgeUploads(on, { olderThan, dryRun }));
 
 /** All there is: keys, and those of multipart uploads. */
 async function contents(): Promise<{ objects: string[]; multiparts: string[] }> {
@@ -152,7 +152,7 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
 }
 
 const nothing = { objects: [], multiparts: [] };
-const kinds = (swept: readonly Swept[]): string[] => swept.map(({ kind }) => kind).sort();
+const kinds = (swept: readonly PurgeResult[]): string[] => swept.map(({ kind }) => kind).sort();
 
 describe('a purge of uploads', () => {
   it('removes an old session with its multipart upload and its data, and says what these were', async () => {
@@ -195,7 +195,7 @@ describe('a purge of uploads', () => {
     const gone = await begin(8);
     // Ten days ahead here, all of it looks old.
     const ahead = Object.assign(store, { clockOffset: -10 * day });
-    const swept = await collect(sweep(ahead, { olderThan: new Date(olderThan.getTime() + 10 * day) }));
+    const swept = await collect(purgeUploads(ahead, { olderThan: new Date(olderThan.getTime() + 10 * day) }));
     assert.deepEqual(
       swept.map((one) => one.kind === 'upload' && one.id),
       [gone.id],
@@ -207,7 +207,7 @@ describe('a purge of uploads', () => {
     const blind = Object.assign(store, { unlistedMultiparts: 'it is blind' });
     const { id } = await begin(8);
     assert.deepEqual(
-      (await collect(sweep(blind, { olderThan }))).map((one) => ('id' in one ? one.id : one)),
+      (await collect(purgeUploads(blind, { olderThan }))).map((one) => ('id' in one ? one.id : one)),
       [id, { kind: 'unlisted', reason: 'it is blind' }],
     );
   });
@@ -341,7 +341,7 @@ describe('a purge of uploads', () => {
   it('removes as it goes along, rather than hold all that is old', async () => {
     store.pageSize = 100;
     for (let i = 0; i < 1000; i++) await begin(8);
-    for await (const { kind } of sweep(store, { olderThan })) {
+    for await (const { kind } of purgeUploads(store, { olderThan })) {
       assert.equal(kind, 'upload');
       break;
     }
@@ -468,7 +468,7 @@ describe('the totals of a purge', () => {
     await put(8, uploadData(id, '0badcafe'));
     await put(8, uploadData(randomUUID(), '0badcafe'));
     await multipart(8, someBlob());
-    const totals = new SweepTotals();
+    const totals = new PurgeTotals();
     for (const swept of await run()) totals.add(swept);
     totals.add({ kind: 'failure', key: 'x', error: undefined });
     assert.deepEqual(Object.fromEntries(Object.entries(totals)), {

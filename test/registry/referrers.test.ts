@@ -210,7 +210,7 @@ describe('manifests that distribution took', () => {
     const index = manifest({ manifests: [...bytes, descriptor(Buffer.from('none'))] }, indexType);
     await layManifest(store, index);
     const tag = referrersTag(subject);
-    await new Tags(store).point(name, tag, parseDigest(digestOf(index)), { ifMatch: '', ifNoneMatch: '' });
+    await new Tags(store).move(name, tag, parseDigest(digestOf(index)), { ifMatch: '', ifNoneMatch: '' });
     assert.ok((await listed(registry)).includes(later));
     assert.equal((await listed(registry)).length, 2);
   });
@@ -232,7 +232,7 @@ describe('manifests that distribution took', () => {
     const index = manifest({ manifests }, indexType);
     await layManifest(store, index);
     const tag = referrersTag(subject);
-    await new Tags(store).point(name, tag, parseDigest(digestOf(index)), { ifMatch: '', ifNoneMatch: '' });
+    await new Tags(store).move(name, tag, parseDigest(digestOf(index)), { ifMatch: '', ifNoneMatch: '' });
     reads.length = 0;
     await listed(registry);
     assert.ok(reads.length <= 510, `${reads.length} reads`);

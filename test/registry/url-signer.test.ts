@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { digestFrom } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
-import { blobUrlLifetime, UrlSigner, uploadLifetime } from '../../lib/registry/url-signer.ts';
+import { blobUrlLifetimeSeconds, UrlSigner, uploadLifetimeSeconds } from '../../lib/registry/url-signer.ts';
 
 const name = parseRepositoryName('library/alpine');
 const other = parseRepositoryName('library/alpine2');
@@ -110,12 +110,12 @@ describe('the state of an upload', () => {
     const time = clock();
     const timed = new UrlSigner(['secret'], time.now);
     const state = timed.signUpload(name, id, { offset: 5 });
-    time.forward(uploadLifetime - 1);
+    time.forward(uploadLifetimeSeconds - 1);
     assert.deepEqual(timed.readUpload(name, id, state), { offset: 5 });
     time.forward(1);
     assert.throws(() => timed.readUpload(name, id, state), unknown);
     assert.throws(() => timed.readUpload(other, id, state), altered);
-    assert.equal(uploadLifetime, 24 * 3600);
+    assert.equal(uploadLifetimeSeconds, 24 * 3600);
   });
 
   it('is accepted when the secret was made the previous one, and no longer when it is gone', () => {
@@ -163,11 +163,11 @@ describe('a signed blob URL', () => {
     const time = clock();
     const timed = new UrlSigner(['secret'], time.now);
     const signed = timed.signBlob(name, digest);
-    time.forward(blobUrlLifetime - 1);
+    time.forward(blobUrlLifetimeSeconds - 1);
     assert.equal(timed.mayReadBlob(name, digest, signed), true);
     time.forward(1);
     assert.equal(timed.mayReadBlob(name, digest, signed), false);
-    assert.equal(blobUrlLifetime, 20 * 60);
+    assert.equal(blobUrlLifetimeSeconds, 20 * 60);
   });
 
   it('is accepted with the previous secret and not with another', () => {
@@ -179,7 +179,7 @@ describe('a signed blob URL', () => {
     const time = clock();
     const timed = new UrlSigner(['secret'], time.now);
     const signed = timed.signBlob(name, digest);
-    time.forward(blobUrlLifetime + 1);
+    time.forward(blobUrlLifetimeSeconds + 1);
     const isForeign = (query: URLSearchParams) => timed.isForeign(name, digest, query);
     assert.equal(isForeign(signed), false);
     assert.equal(isForeign(new UrlSigner(['new']).signBlob(name, digest)), true);
@@ -211,10 +211,10 @@ describe('the two purposes', () => {
       createHmac('sha256', Buffer.from(hkdfSync('sha256', 'secret', '', label, 32)))
         .update(fields.join('\n'))
         .digest('base64url');
-    const claim = `1.5.${time.now() / 1000 + uploadLifetime}`;
+    const claim = `1.5.${time.now() / 1000 + uploadLifetimeSeconds}`;
     const expected = `${claim}.${expectedOf('stowage upload state', [claim, name, id])}`;
     assert.equal(urlSigner.signUpload(name, id, { offset: 5 }), expected);
-    const expires = String(time.now() / 1000 + blobUrlLifetime);
+    const expires = String(time.now() / 1000 + blobUrlLifetimeSeconds);
     assert.deepEqual(Object.fromEntries(urlSigner.signBlob(name, digest)), {
       expires,
       signature: expectedOf('stowage signed blob url', [expires, name, digest]),

@@ -18,7 +18,7 @@ import {
   tagsPrefix,
 } from '../../lib/registry/layout.ts';
 import type { NamePage } from '../../lib/registry/interface.ts';
-import { objectsBelow } from '../../lib/registry/objects-below.ts';
+import { listObjects } from '../../lib/registry/list-objects.ts';
 import { Tags } from '../../lib/registry/tags.ts';
 import { compareKeys, type ListOptions, type ObjectStore } from '../../lib/storage/store.ts';
 import { MemoryStore } from '../registry/memory-store.ts';
@@ -171,7 +171,7 @@ function listingsOf(keys: readonly string[]): fc.Arbitrary<ListOptions> {
 async function fill(store: ObjectStore, keys: readonly string[]): Promise<void> {
   await inParallel(keys, 16, async (key) => await store.put(key, Buffer.from(key)));
   // A listing may lag behind.
-  const count = async () => (await Array.fromAsync(objectsBelow(store, ''))).length;
+  const count = async () => (await Array.fromAsync(listObjects(store, ''))).length;
   assert.equal(await poll(count, (found) => found === keys.length, 20_000), keys.length);
 }
 
@@ -246,7 +246,7 @@ for (const kind of kinds)
         assert.deepEqual(await names(async (page) => await new Catalog(store).list(page), n), repositories);
         assert.deepEqual(await names(async (page) => await new Tags(store).list(app, page), n), tags);
       }
-      const listed = await Array.fromAsync(objectsBelow(store, ''), ({ key }) => key);
+      const listed = await Array.fromAsync(listObjects(store, ''), ({ key }) => key);
       assert.deepEqual(listed, [...keys, ...foreign].sort(compareKeys));
     });
 
@@ -265,7 +265,7 @@ for (const kind of kinds)
       const links = ['v-1', 'v', 'w'].map((tag) => tagLink(app, parseTag(tag)));
       const tags = await poll(found, (tags) => tags.length === links.length, 20_000);
       assert.deepEqual(
-        tags.map(({ link, past }) => [link, past.length]),
+        tags.map(({ link, history }) => [link, history.length]),
         links.map((link, i) => [link, [30, 12, 0][i]]),
       );
     });

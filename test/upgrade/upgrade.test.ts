@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { sweep } from '../../lib/registry/uploads/purge.ts';
+import { purgeUploads } from '../../lib/registry/uploads/purge.ts';
 import {
   Client,
   contentRange,
@@ -231,7 +231,7 @@ function declareTests([first, second]: readonly [string, string], ground: () => 
     const id = new URL(location).pathname.split('/').at(-1);
     const swept = [];
     const olderThan = new Date(Date.now() + 60_000);
-    for await (const one of sweep(await ground().storage.open(), { olderThan, dryRun: true }))
+    for await (const one of purgeUploads(await ground().storage.open(), { olderThan, dryRun: true }))
       if (one.kind === 'upload' && one.id === id) swept.push([one.repository, one.received]);
     assert.deepEqual(swept, [[name, 300_000]]);
   });

@@ -3,7 +3,7 @@ import { damaged, defaultChild, maxManifestSize, storedMediaType } from '../../p
 import { ObjectTooLarge, type ObjectStore } from '../../storage/store.ts';
 import { digestOf } from '../uploads/content-hash.ts';
 import { blobData } from '../layout.ts';
-import { orUndefined } from '../links.ts';
+import { undefinedIfMissing } from '../links.ts';
 
 /** Bytes of the largest manifest that is served: distribution took larger ones than we do. */
 export const maxStoredSize = 4 * maxManifestSize;
@@ -13,7 +13,7 @@ export const maxStoredSize = 4 * maxManifestSize;
  * @throws RegistryError UNKNOWN when they were altered
  */
 export async function loadManifest(store: ObjectStore, digest: Digest): Promise<Buffer | undefined> {
-  const data = await orUndefined(readSmall(store, blobData(digest)));
+  const data = await undefinedIfMissing(readSmall(store, blobData(digest)));
   if (data === undefined) return undefined;
   // A hash of some kilobytes: what was altered in the bucket is not passed on under a digest it does not have.
   if (digestOf(data.bytes, digestParts(digest).algorithm) !== digest) throw damaged();

@@ -71,7 +71,7 @@ export class Manifests implements Roles {
   }
 
   async get(name: RepositoryName, reference: Reference, accept = anything): Promise<FoundManifest> {
-    return await this.#suited(name, reference, await this.#resolve(name, reference), accept);
+    return await this.#negotiate(name, reference, await this.#resolve(name, reference), accept);
   }
 
   async put(
@@ -94,7 +94,7 @@ export class Manifests implements Roles {
       this.#store.put(blobData(digest), bytes, { metadata: this.#blobs.mountHint(name) }),
       writeLink(this.#store, revisionLink(name, digest), digest),
       ...tags.map(async (tag) => {
-        await this.#tags.record(name, tag, digest);
+        await this.#tags.recordHistory(name, tag, digest);
       }),
     ]);
     const { subject, reference: about } = manifest;
@@ -137,7 +137,7 @@ export class Manifests implements Roles {
    * between: the one of the two that is second to look sees what the other did, here or in {@link delete}.
    */
   async #point(name: RepositoryName, tag: Tag, digest: Digest, conditions: Conditions): Promise<void> {
-    await this.#tags.point(name, tag, digest, conditions);
+    await this.#tags.move(name, tag, digest, conditions);
     if (await this.has(name, digest)) return;
     await writeLink(this.#store, revisionLink(name, digest), digest);
   }
@@ -156,27 +156,27 @@ export class Manifests implements Roles {
   }
 
   /** What a reference stands for, or that of an index which the client takes. */
-  async #suited(
+  async #negotiate(
     name: RepositoryName,
     reference: Reference,
     digest: Digest,
     accept: Accept,
   ): Promise<FoundManifest> {
     const found = await this.#read(name, digest);
-    if (reference.kind === 'digest' || accept.takes(found.info.mediaType)) return found;
+    if (reference.kind === 'digest' || accept.accepts(found.info.mediaType)) return found;
     const child = (await this.#stored(digest))?.defaultChild;
     if (child === undefined) return found;
-    const image = await this.#readIfAny(name, child);
+    const image = await this.#find(name, child);
     return image !== undefined && accept.names(image.info.mediaType) ? image : found;
   }
 
   async #read(name: RepositoryName, digest: Digest): Promise<FoundManifest> {
-    const found = await this.#readIfAny(name, digest);
+    const found = await this.#find(name, digest);
     if (found === undefined) throw unknown({ kind: 'digest', digest });
     return found;
   }
 
-  async #readIfAny(name: RepositoryName, digest: Digest): Promise<FoundManifest | undefined> {
+  async #find(name: RepositoryName, digest: Digest): Promise<FoundManifest | undefined> {
     const [linked, stored] = await Promise.all([this.has(name, digest), this.#stored(digest)]);
     if (!linked || stored === undefined) return undefined;
     const { bytes, mediaType } = stored;

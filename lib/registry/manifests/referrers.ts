@@ -24,9 +24,9 @@ import {
 } from '../layout.ts';
 import { inParallel } from '../../concurrency/in-parallel.ts';
 import type { ReferrersPage, RegistryLister, RegistryRepairer, Repaired } from '../interface.ts';
-import { isDamage, readable, readablyExists } from '../links.ts';
+import { isDamage, undefinedIfDamaged, existsUndamaged } from '../links.ts';
 import { loadManifest, maxStoredSize } from './cache.ts';
-import { objectsBelow } from '../objects-below.ts';
+import { listObjects } from '../list-objects.ts';
 import { SingleFlight } from '../../concurrency/single-flight.ts';
 import type { Tags } from '../tags.ts';
 import { UnsavedReferrers, type Scan } from './unsaved-referrers.ts';
@@ -50,16 +50,16 @@ const maxReadBytes = 64 * 1024 * 1024;
 const maxTagged = 500;
 
 /** Lists at tags that were looked at, so that this is not done at each query. */
-const rememberedTags = 10_000;
+const maxCachedTags = 10_000;
 
 /** Entries that one request looks at, and a batch more: with a filter, few of them may be on its page. */
-const maxScanned = 2000;
+const maxEntriesRead = 2000;
 
 /** Milliseconds before the last scan from which manifests are looked at again: their clock may be another, the list may lag. */
-const slack = 15 * 60_000;
+const rescanOverlapMs = 15 * 60_000;
 
 /** What keeps an entry, and how far manifests were looked at. */
-interface Keep {
+interface IndexWriter {
   readonly entry: (name: RepositoryName, referrer: Referrer) => Promise<void>;
   readonly scan: (name: RepositoryName, scan: Scan) => Promise<void>;
 }
@@ -85,7 +85,7 @@ export class Referrers implements Roles {
   readonly #tagged = new Map<string, Digest>();
   readonly #unsaved = new UnsavedReferrers();
   /** What fails where it cannot be stored. */
-  readonly #storing: Keep = {
+  readonly #strictWriter: IndexWriter = {
     entry: async (name, referrer) => {
       await this.add(name, referrer);
     },
@@ -94,11 +94,11 @@ export class Referrers implements Roles {
     },
   };
   /** What a query keeps: it does not fail where that cannot be stored. */
-  readonly #remembering: Keep = {
+  readonly #lenientWriter: IndexWriter = {
     entry: async (name, referrer) => {
       if (
         !(await this.#isStored(async () => {
-          await this.#storing.entry(name, referrer);
+          await this.#strictWriter.entry(name, referrer);
         }))
       )
         this.#remember(name, referrer);
@@ -108,7 +108,7 @@ export class Referrers implements Roles {
       const isStored =
         !this.#unsaved.hasAny(name) &&
         (await this.#isStored(async () => {
-          await this.#storing.scan(name, scan);
+          await this.#strictWriter.scan(name, scan);
         }));
       if (!isStored) this.#unsaved.setScan(name, scan);
     },
@@ -139,11 +139,12 @@ export class Referrers implements Roles {
     artifactType: string | undefined,
   ): Promise<ReferrersPage> {
     if (n === 0) return { descriptors: [], next: undefined };
-    if (last === undefined) await Promise.all([this.#assureScan(name), this.#addTagged(name, subject)]);
+    if (last === undefined)
+      await Promise.all([this.#ensureScanned(name), this.#addFromReferrersTag(name, subject)]);
     const descriptors: ReferrerDescriptor[] = [];
     let [bytes, read, scanned, next] = [0, 0, 0, last];
     for await (const some of batches(this.#entriesAbout(name, subject, next))) {
-      if (scanned >= maxScanned || read > maxReadBytes) return { descriptors, next };
+      if (scanned >= maxEntriesRead || read > maxReadBytes) return { descriptors, next };
       const entries = await Promise.all(some.map(async (entry) => await this.#read(name, entry)));
       for (const { descriptor, referrer, size } of entries) {
         const fits =
@@ -166,10 +167,10 @@ export class Referrers implements Roles {
     const scan = await this.#scanned(name);
     if (scan === undefined) return undefined;
     const before = await this.#entries(name);
-    const added = await this.#scan(name, { at: scan.at, after: undefined }, this.#storing, full);
+    const added = await this.#scan(name, { at: scan.at, after: undefined }, this.#strictWriter, full);
     const stale: string[] = [];
     const linked = new Set<Digest>();
-    for await (const { key } of objectsBelow(this.#store, revisionsPrefix(name))) {
+    for await (const { key } of listObjects(this.#store, revisionsPrefix(name))) {
       const digest = parseRevisionLink(name, key);
       if (digest !== undefined) linked.add(digest);
     }
@@ -201,7 +202,7 @@ export class Referrers implements Roles {
   /** What there is about a manifest, after one of it, where that is given. */
   #entriesAbout(name: RepositoryName, subject: Digest, after: Digest | undefined): AsyncIterable<ObjectInfo> {
     const startAfter = after === undefined ? '' : referrerKey(name, subject, after);
-    const stored = objectsBelow(this.#store, subjectPrefix(name, subject), {
+    const stored = listObjects(this.#store, subjectPrefix(name, subject), {
       startAfter,
       skipUnreadable: true,
     });
@@ -217,12 +218,12 @@ export class Referrers implements Roles {
     await inParallel(
       referrers,
       parallelReads,
-      async (digest) => await this.#addFrom(name, digest, this.#storing),
+      async (digest) => await this.#addFrom(name, digest, this.#strictWriter),
     );
   }
 
   async #entries(name: RepositoryName): Promise<string[]> {
-    const below = objectsBelow(this.#store, referrersPrefix(name), { skipUnreadable: true });
+    const below = listObjects(this.#store, referrersPrefix(name), { skipUnreadable: true });
     return await Array.fromAsync(below, ({ key }) => key);
   }
 
@@ -234,8 +235,8 @@ export class Referrers implements Roles {
     const { subject, referrer } = parseReferrerKey(name, key) ?? {};
     if (subject === undefined || referrer === undefined) return { descriptor: undefined, referrer, size };
     const [isLinked, entry] = await Promise.all([
-      readablyExists(this.#store, revisionLink(name, referrer)),
-      readable(this.#store, key, this.#store.read(key, 2 * maxStoredSize)),
+      existsUndamaged(this.#store, revisionLink(name, referrer)),
+      undefinedIfDamaged(this.#store, key, this.#store.read(key, 2 * maxStoredSize)),
     ]);
     if (!isLinked) return { descriptor: undefined, referrer, size };
     const descriptor = entry && readDescriptor(entry.bytes, referrer);
@@ -251,15 +252,15 @@ export class Referrers implements Roles {
   ): Promise<ReferrerDescriptor | undefined> {
     const referrer = await this.#referrerIn(digest);
     if (referrer?.subject !== subject) return undefined;
-    if (!this.#unsaved.has(name, subject, digest)) await this.#remembering.entry(name, referrer);
+    if (!this.#unsaved.has(name, subject, digest)) await this.#lenientWriter.entry(name, referrer);
     return referrer.descriptor;
   }
 
   /** Looks once at the manifests that were there before anybody asked. */
-  async #assureScan(name: RepositoryName): Promise<void> {
+  async #ensureScanned(name: RepositoryName): Promise<void> {
     const scan = this.#unsaved.scanOf(name) ?? (await this.#scanned(name));
     if (scan?.at !== undefined) return;
-    await this.#scans.run(name, async () => await this.#scan(name, scan ?? unscanned, this.#remembering));
+    await this.#scans.run(name, async () => await this.#scan(name, scan ?? unscanned, this.#lenientWriter));
   }
 
   /** @returns undefined where there is no index yet */
@@ -294,13 +295,13 @@ export class Referrers implements Roles {
   async #scan(
     name: RepositoryName,
     { at, after, began = Date.now() }: Scan,
-    keep: Keep,
+    keep: IndexWriter,
     full = false,
   ): Promise<number> {
     const isFresh = ({ lastModified }: ObjectInfo) =>
-      full || at === undefined || lastModified.getTime() > at - slack;
+      full || at === undefined || lastModified.getTime() > at - rescanOverlapMs;
     const options = { startAfter: after ?? '', skipUnreadable: true };
-    const links = objectsBelow(this.#store, revisionsPrefix(name), options);
+    const links = listObjects(this.#store, revisionsPrefix(name), options);
     let [added, found] = [0, 0];
     for await (const some of batches(links)) {
       const digests = some.filter(isFresh).flatMap(({ key }) => parseRevisionLink(name, key) ?? []);
@@ -318,7 +319,7 @@ export class Referrers implements Roles {
   }
 
   /** Includes what clients note at a tag while they push to another registry on the same bucket. */
-  async #addTagged(name: RepositoryName, subject: Digest): Promise<void> {
+  async #addFromReferrersTag(name: RepositoryName, subject: Digest): Promise<void> {
     const index = await this.#taggedIndex(name, subject);
     const known = `${name} ${subject}`;
     if (index === undefined || this.#tagged.get(known) === index) return;
@@ -327,18 +328,18 @@ export class Referrers implements Roles {
     for (let at = 0, read = 0; at < digests.length && read <= maxReadBytes; at += parallelUnknown) {
       const some = digests.slice(at, at + parallelUnknown);
       const sizes = await Promise.all(
-        some.map(async (digest) => await this.#addFrom(name, digest, this.#remembering, subject)),
+        some.map(async (digest) => await this.#addFrom(name, digest, this.#lenientWriter, subject)),
       );
       read += sizes.reduce((sum, size) => sum + size, 0);
     }
-    if (this.#tagged.size >= rememberedTags) this.#tagged.clear();
+    if (this.#tagged.size >= maxCachedTags) this.#tagged.clear();
     this.#tagged.set(known, index);
   }
 
   async #taggedIndex(name: RepositoryName, subject: Digest): Promise<Digest | undefined> {
     const tag = referrersTag(subject);
-    const link = await readable(this.#store, tagLink(name, tag), this.#tags.resolve(name, tag));
-    return link !== undefined && (await readablyExists(this.#store, revisionLink(name, link.digest)))
+    const link = await undefinedIfDamaged(this.#store, tagLink(name, tag), this.#tags.resolve(name, tag));
+    return link !== undefined && (await existsUndamaged(this.#store, revisionLink(name, link.digest)))
       ? link.digest
       : undefined;
   }
@@ -348,22 +349,27 @@ export class Referrers implements Roles {
    * @param subject which it must be about, if given
    * @returns the bytes of the manifest; 0 where there was nothing to read
    */
-  async #addFrom(name: RepositoryName, digest: Digest, keep: Keep, subject?: Digest): Promise<number> {
+  async #addFrom(name: RepositoryName, digest: Digest, keep: IndexWriter, subject?: Digest): Promise<number> {
     if (subject !== undefined && (await this.#isKnown(name, subject, digest))) return 0;
     const data = blobData(digest);
-    const head = await readable(this.#store, data, this.#store.head(data));
-    if (head === undefined || !(await readablyExists(this.#store, revisionLink(name, digest)))) return 0;
+    const head = await undefinedIfDamaged(this.#store, data, this.#store.head(data));
+    if (head === undefined || !(await existsUndamaged(this.#store, revisionLink(name, digest)))) return 0;
     await this.#addLinked(name, digest, keep, subject);
     return head.size;
   }
 
   async #isKnown(name: RepositoryName, subject: Digest, referrer: Digest): Promise<boolean> {
     if (this.#unsaved.has(name, subject, referrer)) return true;
-    return await readablyExists(this.#store, referrerKey(name, subject, referrer));
+    return await existsUndamaged(this.#store, referrerKey(name, subject, referrer));
   }
 
   /** Adds an entry for a manifest that the repository has. @returns whether there was none */
-  async #addLinked(name: RepositoryName, digest: Digest, keep: Keep, subject?: Digest): Promise<boolean> {
+  async #addLinked(
+    name: RepositoryName,
+    digest: Digest,
+    keep: IndexWriter,
+    subject?: Digest,
+  ): Promise<boolean> {
     const referrer = await this.#referrerIn(digest);
     if (referrer === undefined) return false;
     if (subject !== undefined && subject !== referrer.subject) return false;
@@ -378,7 +384,7 @@ export class Referrers implements Roles {
   }
 
   async #manifest(digest: Digest): Promise<Buffer | undefined> {
-    return await readable(this.#store, blobData(digest), loadManifest(this.#store, digest));
+    return await undefinedIfDamaged(this.#store, blobData(digest), loadManifest(this.#store, digest));
   }
 }
 

@@ -4,7 +4,7 @@ import { withSignatures } from '../../protocol/schema1.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 import { digestOf } from '../uploads/content-hash.ts';
 import { blobData, signaturesPrefix } from '../layout.ts';
-import { readable, readLink } from '../links.ts';
+import { undefinedIfDamaged, readLink } from '../links.ts';
 
 /** Bytes of a signature; one with a chain of certificates has some thousand, and each token of it is laid out anew. */
 const maxSignature = 32 * 1024;
@@ -37,10 +37,10 @@ export async function readSigned(
 
 /** @returns undefined where it is gone or damaged: the others are as good without it */
 async function readSignature(store: ObjectStore, key: string): Promise<Buffer | undefined> {
-  const link = await readable(store, key, readLink(store, key));
+  const link = await undefinedIfDamaged(store, key, readLink(store, key));
   if (link === undefined) return undefined;
   const data = blobData(link.digest);
-  const blob = await readable(store, data, store.read(data, maxSignature));
+  const blob = await undefinedIfDamaged(store, data, store.read(data, maxSignature));
   const isWhole = blob && digestOf(blob.bytes, digestParts(link.digest).algorithm) === link.digest;
   return isWhole === true ? blob.bytes : undefined;
 }

@@ -4,7 +4,7 @@ import { compareKeys, type ObjectInfo } from '../../storage/store.ts';
 import { referrerKey } from '../layout.ts';
 
 /** Referrers in all, of some 200 bytes each. */
-const maxRemembered = 100_000;
+const maxUnsaved = 100_000;
 
 /** How far the manifests of a repository were looked at. */
 export interface Scan {
@@ -16,7 +16,7 @@ export interface Scan {
   readonly began?: number | undefined;
 }
 
-interface Found {
+interface UnsavedRepository {
   scan: Scan | undefined;
   /** By subject, the referrers and the bytes of their manifests. */
   readonly subjects: Map<Digest, Map<Digest, number>>;
@@ -28,7 +28,7 @@ interface Found {
  * for that, nor is everything looked at again at each. In memory, where the repositories looked at first are forgotten first.
  */
 export class UnsavedReferrers {
-  readonly #repositories = new Map<RepositoryName, Found>();
+  readonly #repositories = new Map<RepositoryName, UnsavedRepository>();
   /** Of which a scan that is under way has lost what it found. */
   readonly #forgotten = new Set<RepositoryName>();
   #size = 0;
@@ -39,7 +39,7 @@ export class UnsavedReferrers {
     const referrers = found.subjects.get(subject) ?? new Map<Digest, number>();
     if (referrers.has(referrer)) return true;
     this.#forgetOthers(name);
-    if (this.#size >= maxRemembered) return false;
+    if (this.#size >= maxUnsaved) return false;
     found.subjects.set(subject, referrers.set(referrer, bytes));
     found.size += 1;
     this.#size += 1;
@@ -87,20 +87,20 @@ export class UnsavedReferrers {
     yield* unsaved;
   }
 
-  #of(name: RepositoryName): Found {
+  #of(name: RepositoryName): UnsavedRepository {
     const found = this.#repositories.get(name) ?? { scan: undefined, subjects: new Map(), size: 0 };
     this.#repositories.set(name, found);
-    if (this.#repositories.size > maxRemembered) this.#forgetOthers(name, 1);
+    if (this.#repositories.size > maxUnsaved) this.#forgetOthers(name, 1);
     return found;
   }
 
   #forgetOthers(name: RepositoryName, atLeast = 0): void {
     for (const [other, { size }] of this.#repositories) {
-      if (atLeast-- <= 0 && this.#size < maxRemembered) return;
+      if (atLeast-- <= 0 && this.#size < maxUnsaved) return;
       if (other === name) continue;
       this.#repositories.delete(other);
       this.#forgotten.add(other);
-      if (this.#forgotten.size > maxRemembered) this.#forgotten.clear();
+      if (this.#forgotten.size > maxUnsaved) this.#forgotten.clear();
       this.#size -= size;
     }
   }

@@ -12,7 +12,7 @@ import {
 } from '../../storage/store.ts';
 import { digestOf, streamHash } from './content-hash.ts';
 import { blobData } from '../layout.ts';
-import { exists, orUndefined } from '../links.ts';
+import { exists, undefinedIfMissing } from '../links.ts';
 import type { Multipart, PartWriter } from './part-writer.ts';
 
 /** Writes a blob's bytes to its own key, where they appear only if they have the digest. @throws RegistryError DIGEST_INVALID */
@@ -54,12 +54,12 @@ export async function commitBlob(commit: BlobCommit): Promise<readonly string[]>
   }
   const size = sizeOf({ sizes: multipart.parts.map((part) => part.size) }) + tail.byteLength;
   try {
-    if (isApart(multipart)) return await concatenate(commit, multipart);
+    if (hasPartObjects(multipart)) return await concatenate(commit, multipart);
     await store.move(multipart.key, blobData(digest), await complete(commit));
     return keysOf(multipart);
   } catch (error) {
-    if (!isByAnother(error)) throw error;
-    return await resume(commit, multipart, size, error);
+    if (!isConcurrentChange(error)) throw error;
+    return await recover(commit, multipart, size, error);
   }
 }
 
@@ -69,7 +69,7 @@ export async function commitBlob(commit: BlobCommit): Promise<readonly string[]>
  * @param known their digest in another algorithm
  * @throws RegistryError DIGEST_INVALID when theirs is another; they can still be published under the right one
  */
-export async function commitOnceRead(commit: BlobCommit, known: Digest): Promise<readonly string[]> {
+export async function commitUnverified(commit: BlobCommit, known: Digest): Promise<readonly string[]> {
   const { store, writer, digest } = commit;
   const { multipart, tail } = writer;
   if (multipart === undefined) {
@@ -78,16 +78,17 @@ export async function commitOnceRead(commit: BlobCommit, known: Digest): Promise
   }
   const size = sizeOf({ sizes: multipart.parts.map((part) => part.size) }) + tail.byteLength;
   try {
-    if (!isApart(multipart)) {
+    if (!hasPartObjects(multipart)) {
       await complete(commit).catch((error: unknown) => {
-        if (!isByAnother(error)) throw error;
+        if (!isConcurrentChange(error)) throw error;
       });
-      if (await moveIfRight(commit, multipart, size, known)) return keysOf(multipart);
+      if (await moveIfMatching(commit, multipart, size, known)) return keysOf(multipart);
     }
-    return await writeAgain(commit);
+    return await rewrite(commit);
   } catch (error) {
     // That there is a blob proves nothing, until it is known to be of these bytes.
-    if (!isByAnother(error) || (await digestAt(store, blobData(digest), known)) !== known) throw gone(error);
+    if (!isConcurrentChange(error) || (await digestAt(store, blobData(digest), known)) !== known)
+      throw asUploadGone(error);
     return keysOf(multipart);
   }
 }
@@ -119,7 +120,7 @@ export async function reread(
   readonly length: number;
   readonly keys: readonly string[];
 }> {
-  await writer.putTailAside();
+  await writer.storeTailAsObject();
   const { multipart } = writer;
   if (multipart === undefined) throw new Error('an upload without parts is read from its session');
   const pieces = await piecesOf(store, multipart);
@@ -127,17 +128,19 @@ export async function reread(
   return { body: bytesOf(store, pieces), length, keys: keysOf(multipart) };
 }
 
-function isApart({ parts }: Multipart): boolean {
+function hasPartObjects({ parts }: Multipart): boolean {
   return parts.some(({ key }) => key !== undefined);
 }
 
 /** What an error means to who has nothing else to look at. */
-function gone(error: unknown): unknown {
-  return isByAnother(error) ? new UploadGone('the bytes of the upload are gone', { cause: error }) : error;
+function asUploadGone(error: unknown): unknown {
+  return isConcurrentChange(error)
+    ? new UploadGone('the bytes of the upload are gone', { cause: error })
+    : error;
 }
 
 /** Whether a step failed because another request may have done it, by whichever of the errors that a store has for that. */
-function isByAnother(error: unknown): boolean {
+function isConcurrentChange(error: unknown): boolean {
   const types = [MultipartNotFound, InvalidPart, ObjectNotFound, PreconditionFailed, UploadGone];
   return types.some((Type) => error instanceof Type);
 }
@@ -148,7 +151,7 @@ function isByAnother(error: unknown): boolean {
  * @param size of all bytes
  * @returns as {@link commitBlob}
  */
-async function resume(
+async function recover(
   commit: BlobCommit,
   multipart: Multipart,
   size: number,
@@ -158,18 +161,19 @@ async function resume(
   const isThere = async (): Promise<boolean> => await exists(store, blobData(digest));
   if (await isThere()) return keysOf(multipart);
   try {
-    if (!isApart(multipart) && (await moveIfRight(commit, multipart, size))) return keysOf(multipart);
-    return await writeAgain(commit);
+    if (!hasPartObjects(multipart) && (await moveIfMatching(commit, multipart, size)))
+      return keysOf(multipart);
+    return await rewrite(commit);
   } catch (error) {
     if (error instanceof RegistryError && error.failure === 'DIGEST_INVALID')
       throw new RegistryError('BLOB_UPLOAD_INVALID', mixed, [], { cause });
-    if (!isByAnother(error) || !(await isThere())) throw error;
+    if (!isConcurrentChange(error) || !(await isThere())) throw error;
     return keysOf(multipart);
   }
 }
 
 /** Reads the bytes and writes them to the blob's own key. @returns as {@link commitBlob} */
-async function writeAgain({ store, writer, reopen, writeBlob }: BlobCommit): Promise<readonly string[]> {
+async function rewrite({ store, writer, reopen, writeBlob }: BlobCommit): Promise<readonly string[]> {
   // Nobody waits for memory while holding some.
   if (reopen !== undefined) writer.close();
   const source = reopen === undefined ? writer : await reopen();
@@ -190,13 +194,13 @@ async function writeAgain({ store, writer, reopen, writeBlob }: BlobCommit): Pro
  * @returns whether it is
  * @throws RegistryError DIGEST_INVALID when it is these bytes, and they have another digest
  */
-async function moveIfRight(
+async function moveIfMatching(
   { store, digest }: BlobCommit,
   { key }: Multipart,
   size: number,
   known = digest,
 ): Promise<boolean> {
-  const object = await orUndefined(store.open(key));
+  const object = await undefinedIfMissing(store.open(key));
   if (object === undefined) return false;
   if (object.size !== size) {
     object.body.destroy();
@@ -209,14 +213,14 @@ async function moveIfRight(
     await store.move(key, blobData(digest), object);
   } catch (error) {
     // The other request may be quicker once more.
-    if (!isByAnother(error) || !(await exists(store, blobData(digest)))) throw gone(error);
+    if (!isConcurrentChange(error) || !(await exists(store, blobData(digest)))) throw asUploadGone(error);
   }
   return true;
 }
 
 /** The digest of an object in the algorithm of another one, if it is there. */
 async function digestAt(store: ObjectStore, key: string, like: Digest): Promise<Digest | undefined> {
-  const object = await orUndefined(store.open(key));
+  const object = await undefinedIfMissing(store.open(key));
   return object && (await digestsOfStream(object.body, like, like))[0];
 }
 
@@ -241,7 +245,7 @@ async function concatenate(commit: BlobCommit, multipart: Multipart): Promise<re
   const { tail, metadata } = writer;
   const pieces = await piecesOf(store, multipart);
   if (await store.concatenate(blobData(digest), pieces, { tail, metadata })) return keysOf(multipart);
-  return await writeAgain(commit);
+  return await rewrite(commit);
 }
 
 /**
@@ -253,7 +257,7 @@ async function piecesOf(store: ObjectStore, { key, uploadId, parts }: Multipart)
   try {
     await store.completeMultipart(key, uploadId, own);
   } catch (error) {
-    if (!isByAnother(error) || !(await exists(store, key))) throw gone(error);
+    if (!isConcurrentChange(error) || !(await exists(store, key))) throw asUploadGone(error);
   }
   const apart = parts.flatMap((part) =>
     part.key === undefined ? [] : [{ key: part.key, sizes: [part.size] }],
@@ -272,7 +276,7 @@ async function* bytesOf(store: ObjectStore, pieces: readonly Piece[]): AsyncGene
       yield* body as AsyncIterable<Buffer>;
     }
   } catch (error) {
-    throw gone(error);
+    throw asUploadGone(error);
   }
 }
 

@@ -15,7 +15,7 @@ import type { BufferPool, Claim } from './buffer-pool.ts';
  */
 
 /** Most bytes of an upload that lie in its session for want of a part that large. */
-export const maxTail = 64 * 1024 * 1024;
+export const maxTailBytes = 64 * 1024 * 1024;
 
 /**
  * Bytes of the next part.
@@ -33,7 +33,7 @@ function smallestPart(limits: StoreLimits, parts: readonly UploadedPart[]): numb
   const { minPartSize, maxParts, equalParts } = limits;
   const next = partSize(limits, parts, undefined);
   if (equalParts) return next;
-  return parts.length < maxParts / 2 ? minPartSize : Math.min(next, maxTail);
+  return parts.length < maxParts / 2 ? minPartSize : Math.min(next, maxTailBytes);
 }
 
 /**
@@ -95,9 +95,9 @@ export class PartWriter {
   /** By number, from 1. Those on their way have no ETag yet. */
   readonly #parts: StoredPart[];
   /** Whether parts are objects of their own, and not those of the multipart upload. */
-  readonly #isApart: boolean;
+  readonly #partsAreObjects: boolean;
   /** Keys of such objects that this writer has made. */
-  readonly #made: string[] = [];
+  readonly #createdKeys: string[] = [];
   #upload: Promise<string> | undefined;
   #uploadId: string | undefined;
   #lost = false;
@@ -108,7 +108,7 @@ export class PartWriter {
   /** For the buffer, where it has more than {@link unclaimedBytes}. */
   #claim: Claim | undefined;
   #spills: Spill[] = [];
-  readonly #underWay = new Set<Promise<void>>();
+  readonly #pending = new Set<Promise<void>>();
   #failure: { readonly error: unknown } | undefined;
 
   /** @param key where the object will be, unless one is resumed */
@@ -122,7 +122,7 @@ export class PartWriter {
     this.#key = resume?.multipart?.key ?? key;
     this.#uploadId = resume?.multipart?.uploadId;
     this.#parts = [...(resume?.multipart?.parts ?? [])];
-    this.#isApart = this.#uploadId !== undefined && store.limits.replacesParts;
+    this.#partsAreObjects = this.#uploadId !== undefined && store.limits.replacesParts;
     this.#buffer = resume?.tail ?? Buffer.alloc(0);
     this.#filled = this.#buffer.byteLength;
     this.#claim = resume?.claim;
@@ -173,7 +173,7 @@ export class PartWriter {
   /** Waits for what is being stored. A tail that is large enough becomes a part, so that few bytes stay over. */
   async settle(): Promise<void> {
     if (this.#tailSize >= smallestPart(this.#store.limits, this.#parts)) await this.#startPart();
-    await this.#gather();
+    await this.#reloadSpills();
     this.#claim?.pin();
     await this.#allStored();
   }
@@ -186,7 +186,7 @@ export class PartWriter {
   async complete({ keepsTail = false } = {}): Promise<ObjectInfo & MoveSource> {
     await this.#allStored();
     if (this.#uploadId === undefined) {
-      await this.#gather();
+      await this.#reloadSpills();
       this.#claim?.pin();
       return await this.#store.put(this.#key, this.tail, { metadata: this.metadata });
     }
@@ -201,10 +201,10 @@ export class PartWriter {
   }
 
   /** Makes the tail a part that is apart, however small, and gives its memory back. */
-  async putTailAside(): Promise<void> {
-    await this.#gather();
+  async storeTailAsObject(): Promise<void> {
+    await this.#reloadSpills();
     this.#claim?.pin();
-    if (this.#filled > 0) await this.#storeApart(this.#parts.length + 1, this.tail);
+    if (this.#filled > 0) await this.#storeAsObject(this.#parts.length + 1, this.tail);
     this.close();
   }
 
@@ -219,9 +219,9 @@ export class PartWriter {
   /** Throws away what this writer itself began. Best effort: a sweep finds what stays. */
   async discard(): Promise<void> {
     this.close();
-    await Promise.all(this.#underWay);
+    await Promise.all(this.#pending);
     await this.#deleteSpills(this.#spills);
-    if (this.#made.length > 0) await this.#store.delete(this.#made).catch(() => undefined);
+    if (this.#createdKeys.length > 0) await this.#store.delete(this.#createdKeys).catch(() => undefined);
     if (this.#created && this.#uploadId !== undefined)
       await this.#store.abortMultipart(this.#key, this.#uploadId).catch(() => undefined);
   }
@@ -270,12 +270,12 @@ export class PartWriter {
     [this.#buffer, this.#filled, this.#claim] = [Buffer.alloc(0), 0, undefined];
     claim?.pin();
     const key = this.#newKey();
-    const stored = this.#following(this.#store.put(key, bytes), () => claim?.release(buffer));
+    const stored = this.#runInBackground(this.#store.put(key, bytes), () => claim?.release(buffer));
     this.#spills.push({ key, size: bytes.byteLength, stored });
   }
 
   /** Brings the tail together in the buffer, if some of it was put aside. Holds no memory while it waits for more. */
-  async #gather(): Promise<void> {
+  async #reloadSpills(): Promise<void> {
     if (this.#spills.length === 0) return;
     if (this.#claim !== undefined) this.#spill();
     const claim = await this.#pool.claim(this.#tailSize);
@@ -297,17 +297,17 @@ export class PartWriter {
   }
 
   /** Hands the buffer to the store, as soon as that takes another part, and goes on with a new one. */
-  async #startPart({ apart = this.#isApart } = {}): Promise<void> {
-    await this.#gather();
+  async #startPart({ apart = this.#partsAreObjects } = {}): Promise<void> {
+    await this.#reloadSpills();
     this.#claim?.pin();
-    while (this.#underWay.size >= this.#store.limits.parallelParts) await Promise.race(this.#underWay);
+    while (this.#pending.size >= this.#store.limits.parallelParts) await Promise.race(this.#pending);
     this.#throwFailure();
     const number = this.#nextNumber();
     const [buffer, bytes, claim] = [this.#buffer, this.tail, this.#claim];
     this.#parts.push({ number, etag: '', size: bytes.byteLength });
     [this.#buffer, this.#filled, this.#claim] = [Buffer.alloc(0), 0, undefined];
-    const stored = apart ? this.#storeApart(number, bytes) : this.#storeInMultipart(number, bytes);
-    void this.#following(stored, () => claim?.release(buffer));
+    const stored = apart ? this.#storeAsObject(number, bytes) : this.#storeInMultipart(number, bytes);
+    void this.#runInBackground(stored, () => claim?.release(buffer));
   }
 
   /** @throws RegistryError SIZE_INVALID when there are as many parts as there may be */
@@ -318,21 +318,21 @@ export class PartWriter {
   }
 
   /** Lets something go on beside what follows, which its failure ends. @param release what it has taken */
-  #following(work: Promise<unknown>, release: () => void): Promise<void> {
+  #runInBackground(work: Promise<unknown>, release: () => void): Promise<void> {
     const ended = work
       .catch((error: unknown) => {
         this.#failure ??= { error };
       })
       .then(() => {
         release();
-        this.#underWay.delete(ended);
+        this.#pending.delete(ended);
       });
-    this.#underWay.add(ended);
+    this.#pending.add(ended);
     return ended;
   }
 
   async #allStored(): Promise<void> {
-    await Promise.all(this.#underWay);
+    await Promise.all(this.#pending);
     this.#throwFailure();
   }
 
@@ -340,9 +340,9 @@ export class PartWriter {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
-  async #storeApart(number: number, bytes: Uint8Array): Promise<void> {
+  async #storeAsObject(number: number, bytes: Uint8Array): Promise<void> {
     const key = this.#newKey();
-    this.#made.push(key);
+    this.#createdKeys.push(key);
     const { etag, size } = await this.#store.put(key, bytes);
     this.#parts[number - 1] = { number, etag, size, key };
   }

@@ -9,19 +9,19 @@ import {
 } from '../../storage/store.ts';
 import { blobsPrefix, isBlobData, parseUploadKey, uploadSession, uploadsPrefix } from '../layout.ts';
 import { inParallel } from '../../concurrency/in-parallel.ts';
-import { objectsBelow } from '../objects-below.ts';
-import { maxDescription, parseDescription, type Description } from './session-object.ts';
+import { listObjects } from '../list-objects.ts';
+import { maxDescriptionBytes, parseDescription, type Description } from './session-object.ts';
 
 const hour = 60 * 60 * 1000;
 
 /** Milliseconds without activity after which an upload counts as abandoned. */
-export const abandonedAfter = 7 * 24 * hour;
+export const abandonedAfterMs = 7 * 24 * hour;
 
 /** The least there may be: an upload's state lives for 24 hours, and a request that uses it up to its end may be long. */
-export const leastAbandonedAfter = 2 * 24 * hour;
+export const minAbandonedAfterMs = 2 * 24 * hour;
 
 /** An upload that was given up: its session, and with it the multipart upload it recorded. */
-export interface SweptUpload {
+export interface PurgedUpload {
   readonly kind: 'upload';
   readonly id: string;
   /** Undefined, as the bytes are, when the session object was damaged. */
@@ -34,7 +34,7 @@ export interface SweptUpload {
 }
 
 /** An object with bytes of an upload. */
-export interface SweptData {
+export interface PurgedData {
   readonly kind: 'data';
   readonly key: string;
   readonly size: number;
@@ -44,14 +44,14 @@ export interface SweptData {
 }
 
 /** A multipart upload in progress which no session recorded. */
-export interface SweptMultipart {
+export interface PurgedMultipart {
   readonly kind: 'multipart';
   readonly key: string;
   readonly started: Date;
 }
 
 /** What could not be removed, and stays for the next sweep. */
-export interface NotSwept {
+export interface PurgeFailure {
   readonly kind: 'failure';
   /** Of the session, the data or the multipart upload. */
   readonly key: string;
@@ -59,16 +59,16 @@ export interface NotSwept {
 }
 
 /** Multipart uploads that the store does not show, and which so stay. */
-export interface NotListed {
+export interface UnlistedMultiparts {
   readonly kind: 'unlisted';
   /** Why, in words. */
   readonly reason: string;
 }
 
-export type Removed = SweptUpload | SweptData | SweptMultipart;
-export type Swept = Removed | NotSwept | NotListed;
+export type Purged = PurgedUpload | PurgedData | PurgedMultipart;
+export type PurgeResult = Purged | PurgeFailure | UnlistedMultiparts;
 
-export interface SweepOptions {
+export interface PurgeOptions {
   /** Only what was last written, or begun, before this. */
   readonly olderThan: Date;
   /** Tell what would be removed, and remove nothing. */
@@ -88,13 +88,13 @@ export interface SweepOptions {
  * Objects of blobs, distribution's uploads and keys of any other form are left alone.
  * @throws StoreUnavailable when the bucket cannot be listed
  */
-export async function* sweep(
+export async function* purgeUploads(
   store: ObjectStore,
-  { olderThan, dryRun = false }: SweepOptions,
-): AsyncGenerator<Swept, void> {
-  const sweeper = new Sweeper(store, olderThan, dryRun);
-  yield* sweeper.uploads();
-  yield* sweeper.multiparts();
+  { olderThan, dryRun = false }: PurgeOptions,
+): AsyncGenerator<PurgeResult, void> {
+  const purger = new Purger(store, olderThan, dryRun);
+  yield* purger.uploads();
+  yield* purger.multiparts();
 }
 
 /** Uploads looked at before their keys are deleted in one go. */
@@ -104,7 +104,7 @@ const batchSize = 400;
 const parallel = 16;
 
 /** Bytes of a session object that hold the description of an upload of some gigabytes, and of any. */
-const descriptionSizes = [64 * 1024, maxDescription];
+const descriptionSizes = [64 * 1024, maxDescriptionBytes];
 
 /** The objects of one upload, as they were listed. */
 interface UploadObjects {
@@ -118,7 +118,7 @@ interface Plan {
   /** Of the session, or of the first of the data without one. */
   readonly key: string;
   readonly keys: readonly string[];
-  readonly removed: readonly Removed[];
+  readonly removed: readonly Purged[];
 }
 
 /** What a sweep has to know of a session; a description only of one that is not damaged. */
@@ -127,7 +127,7 @@ interface SessionRecord {
   readonly description: Description | undefined;
 }
 
-class Sweeper {
+class Purger {
   readonly #store: ObjectStore;
   readonly #olderThan: Date;
   readonly #dryRun: boolean;
@@ -139,7 +139,7 @@ class Sweeper {
   }
 
   /** Sessions and data, a batch at a time. */
-  async *uploads(): AsyncGenerator<Swept, void> {
+  async *uploads(): AsyncGenerator<PurgeResult, void> {
     for await (const batch of batches(this.#oldUploads())) {
       const prepared = await inParallel(batch, parallel, async (upload) => await this.#prepare(upload));
       yield* prepared.filter((one) => one !== undefined && 'kind' in one);
@@ -148,10 +148,14 @@ class Sweeper {
   }
 
   /** After the uploads: on most stores those of sessions that went are no longer listed. */
-  async *multiparts(): AsyncGenerator<Swept, void> {
+  async *multiparts(): AsyncGenerator<PurgeResult, void> {
     for await (const batch of batches(this.#oldMultiparts())) {
-      const swept = await inParallel(batch, parallel, async (upload) => await this.#abortUnrecorded(upload));
-      yield* swept.filter((one) => one !== undefined);
+      const results = await inParallel(
+        batch,
+        parallel,
+        async (upload) => await this.#abortUnrecorded(upload),
+      );
+      yield* results.filter((one) => one !== undefined);
     }
     const { unlistedMultiparts: reason } = this.#store;
     if (reason !== undefined) yield { kind: 'unlisted', reason };
@@ -182,7 +186,7 @@ class Sweeper {
    * Looks at an upload once more, for a listing may lag and the session have been written since, and throws away its
    * multipart upload. Nothing else knows of that, so it goes before the session does.
    */
-  async #prepare(upload: UploadObjects): Promise<Plan | NotSwept | undefined> {
+  async #prepare(upload: UploadObjects): Promise<Plan | PurgeFailure | undefined> {
     const data = upload.data.filter((object) => this.#isOld(object));
     const key = upload.session?.key ?? data[0]?.key ?? '';
     try {
@@ -208,7 +212,7 @@ class Sweeper {
   }
 
   /** Deletes what was planned at once; one by one where that fails, to know which of it stays. */
-  async #delete(plans: readonly Plan[]): Promise<readonly Swept[]> {
+  async #delete(plans: readonly Plan[]): Promise<readonly PurgeResult[]> {
     const removed = plans.flatMap((plan) => plan.removed);
     if (this.#dryRun || removed.length === 0) return removed;
     try {
@@ -222,7 +226,7 @@ class Sweeper {
   }
 
   /** One that a session records lives with it: if that is old and still here, it could not be removed. */
-  async #abortUnrecorded({ key, uploadId, started }: MultipartUpload): Promise<Swept | undefined> {
+  async #abortUnrecorded({ key, uploadId, started }: MultipartUpload): Promise<PurgeResult | undefined> {
     const id = parseUploadKey(key)?.id;
     try {
       const session = id === undefined ? undefined : await readSession(this.#store, id);
@@ -244,7 +248,7 @@ class Sweeper {
 /** The uploads in a bucket with their objects, which lie side by side in a listing. */
 async function* uploadsOf(store: ObjectStore): AsyncGenerator<UploadObjects, void> {
   let upload: UploadObjects | undefined;
-  for await (const object of objectsBelow(store, uploadsPrefix, { skipUnreadable: true })) {
+  for await (const object of listObjects(store, uploadsPrefix, { skipUnreadable: true })) {
     const key = parseUploadKey(object.key);
     if (key === undefined) continue;
     if (upload !== undefined && upload.id !== key.id) yield upload;
@@ -289,7 +293,7 @@ async function readFirstLine(
   return { lastModified, line: undefined };
 }
 
-function sweptUpload(id: string, { lastModified, description }: SessionRecord): SweptUpload {
+function sweptUpload(id: string, { lastModified, description }: SessionRecord): PurgedUpload {
   return {
     kind: 'upload',
     id,
@@ -300,7 +304,7 @@ function sweptUpload(id: string, { lastModified, description }: SessionRecord): 
   };
 }
 
-function sweptData({ key, size, lastModified }: ObjectInfo, ofUpload: boolean): SweptData {
+function sweptData({ key, size, lastModified }: ObjectInfo, ofUpload: boolean): PurgedData {
   return { kind: 'data', key, size, lastWritten: lastModified, ofUpload };
 }
 
@@ -316,7 +320,7 @@ async function* batches<T>(items: AsyncIterable<T>): AsyncGenerator<readonly T[]
 }
 
 /** What a sweep came to, in numbers. */
-export class SweepTotals {
+export class PurgeTotals {
   uploads = 0;
   /** Bytes that the uploads had received. */
   received = 0;
@@ -325,7 +329,7 @@ export class SweepTotals {
   multiparts = 0;
   failures = 0;
 
-  add(swept: Swept): void {
+  add(swept: PurgeResult): void {
     if (swept.kind === 'failure') this.failures += 1;
     else if (swept.kind === 'unlisted') return;
     else if (swept.kind === 'multipart') this.multiparts += 1;

@@ -9,7 +9,7 @@ import type { Multipart } from './part-writer.ts';
  */
 
 /** Bytes of a description at most: 10,000 parts of some 200 bytes. */
-export const maxDescription = 4 * 1024 * 1024;
+export const maxDescriptionBytes = 4 * 1024 * 1024;
 
 /**
  * An upload under way: all there is to know to go on with it, in one object, so that state and bytes never disagree and

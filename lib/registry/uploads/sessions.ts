@@ -2,9 +2,9 @@ import type { RepositoryName } from '../../protocol/names.ts';
 import { RegistryError } from '../../protocol/errors.ts';
 import { PreconditionFailed, type ObjectStore } from '../../storage/store.ts';
 import { uploadSession } from '../layout.ts';
-import { orUndefined } from '../links.ts';
-import { maxTail } from './part-writer.ts';
-import { decodeSession, encodeSession, maxDescription, type Session } from './session-object.ts';
+import { undefinedIfMissing } from '../links.ts';
+import { maxTailBytes } from './part-writer.ts';
+import { decodeSession, encodeSession, maxDescriptionBytes, type Session } from './session-object.ts';
 
 /** The upload sessions of a store: `uploads/<id>/session`, a line of JSON and then the tail's bytes. */
 export class Sessions {
@@ -16,7 +16,7 @@ export class Sessions {
 
   /** @returns undefined when it was finished, cancelled or swept */
   async load(name: RepositoryName, id: string): Promise<Session | undefined> {
-    const object = await orUndefined(this.#store.read(uploadSession(id), this.#maxSize));
+    const object = await undefinedIfMissing(this.#store.read(uploadSession(id), this.#maxSize));
     if (object === undefined) return undefined;
     const session = decodeSession(id, object.bytes, object.etag);
     if (session.repository !== name) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
@@ -40,7 +40,7 @@ export class Sessions {
   async assertUnchanged({ id, etag }: Session): Promise<void> {
     if (this.#store.limits.conditionalWrites) return;
     const key = uploadSession(id);
-    const now = await orUndefined(this.#store.head(key));
+    const now = await undefinedIfMissing(this.#store.head(key));
     if (now?.etag !== etag) throw new PreconditionFailed(key);
   }
 
@@ -51,6 +51,6 @@ export class Sessions {
 
   /** A tail is less than a part. */
   get #maxSize(): number {
-    return maxDescription + Math.max(maxTail, this.#store.limits.partSize);
+    return maxDescriptionBytes + Math.max(maxTailBytes, this.#store.limits.partSize);
   }
 }

@@ -21,7 +21,7 @@ import {
   assertDigest,
   keysOf,
   commitBlob,
-  commitOnceRead,
+  commitUnverified,
   reread,
   UploadGone,
   type BlobCommit,
@@ -89,14 +89,14 @@ export class Uploads implements Roles {
   }
 
   async status(name: RepositoryName, id: string): Promise<number> {
-    return await this.#inSession(name, id, ({ offset }) => offset);
+    return await this.#withSession(name, id, ({ offset }) => offset);
   }
 
   async append(name: RepositoryName, id: string, chunk: Chunk): Promise<number> {
-    return await this.#inSession(name, id, async (session) => {
+    return await this.#withSession(name, id, async (session) => {
       if (chunk.start !== session.offset) throw new OffsetMismatch(session.offset);
       const received = await this.#receive(session, chunk).catch(async (error: unknown) => {
-        throw error instanceof UploadGone ? await this.#goneFrom(session, error) : error;
+        throw error instanceof UploadGone ? await this.#explainGone(session, error) : error;
       });
       if (received.writer.lost) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
       await this.#save(session, received);
@@ -134,7 +134,7 @@ export class Uploads implements Roles {
       return { digest, size };
     } catch (error) {
       if (!(error instanceof UploadGone)) throw error;
-      const failure = await this.#goneFrom(session, error);
+      const failure = await this.#explainGone(session, error);
       // That of a session that is gone may be here.
       const blob = failure.status === 404 ? await this.#blobs.find(name, digest) : undefined;
       if (blob === undefined) throw failure;
@@ -149,14 +149,14 @@ export class Uploads implements Roles {
   }
 
   async cancel(name: RepositoryName, id: string): Promise<void> {
-    await this.#inSession(name, id, async (session) => {
+    await this.#withSession(name, id, async (session) => {
       release(session);
       await this.#remove(session);
     });
   }
 
   /** @throws RegistryError BLOB_UPLOAD_UNKNOWN */
-  async #inSession<T>(
+  async #withSession<T>(
     name: RepositoryName,
     id: string,
     act: (session: OpenSession) => T | Promise<T>,
@@ -183,7 +183,7 @@ export class Uploads implements Roles {
   }
 
   /** What it means that the bytes of a session are gone: while it is there, another request may still be finishing it. */
-  async #goneFrom(session: OpenSession, cause: UploadGone): Promise<RegistryError> {
+  async #explainGone(session: OpenSession, cause: UploadGone): Promise<RegistryError> {
     const { repository, id, etag } = session;
     close(session);
     const now = await this.#open(repository, id);
@@ -257,11 +257,11 @@ export class Uploads implements Roles {
     const commit = { store: this.#store, digest, writeBlob };
     if (last === undefined) {
       const known = await digestOf(session);
-      const whole = { ...commit, ...this.#whole(session) };
+      const whole = { ...commit, ...this.#source(session) };
       const rest = { stale: [], size: session.offset };
       // What was computed while the bytes passed says nothing of a digest in another algorithm.
       if (algorithm !== algorithmOf(session.hash))
-        return { moved: await commitOnceRead(whole, known), ...rest };
+        return { moved: await commitUnverified(whole, known), ...rest };
       assertDigest(known, digest);
       return { moved: await commitBlob(whole), ...rest };
     }
@@ -273,7 +273,7 @@ export class Uploads implements Roles {
   }
 
   /** All that there is of a session, whose tail need not be kept in memory: it can be read again. */
-  #whole(session: OpenSession): Pick<BlobCommit, 'writer' | 'reopen'> {
+  #source(session: OpenSession): Pick<BlobCommit, 'writer' | 'reopen'> {
     const reopen = async (): Promise<PartWriter> => {
       const now = await this.#open(session.repository, session.id);
       const writer = now && this.#writer(now);

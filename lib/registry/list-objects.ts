@@ -4,7 +4,7 @@ import type { ListOptions, ObjectInfo, ObjectStore } from '../storage/store.ts';
  * Every object whose key begins so, in the order of keys, a request for each thousand.
  * @param options only those after a key; whether what cannot be read is passed over
  */
-export async function* objectsBelow(
+export async function* listObjects(
   store: ObjectStore,
   prefix: string,
   { startAfter = '', skipUnreadable = false }: Pick<ListOptions, 'startAfter' | 'skipUnreadable'> = {},
