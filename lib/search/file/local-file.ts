@@ -188,9 +188,10 @@ export class LocalFile implements SearchBackend {
       if (known !== undefined && isSame(known.stats, stats)) return (this.#cache = known);
       const begun = BigInt(Date.now()) * 1_000_000n;
       const text = await reached(handle.readFile('utf8'));
+      if (text === '') return undefined;
       const list = { names: namesIn(text), stats };
       if (stats.ctimeNs < begun - tick) this.#cache = list;
-      return text === '' ? undefined : list;
+      return list;
     } finally {
       await handle.close();
     }
