@@ -2,7 +2,7 @@ import { RegistryError } from '../../protocol/errors.ts';
 import { isRepositoryName, type RepositoryName } from '../../protocol/names.ts';
 import { parseUploadKey } from '../layout.ts';
 import type { HashState } from './content-hash.ts';
-import type { Multipart } from './part-writer.ts';
+import type { Multipart, StoredPart } from './part-writer.ts';
 
 /*
  * The session object of an upload: a line of JSON, the description, and then the bytes of the tail.
@@ -50,10 +50,16 @@ export function encodeSession({ repository, startedAt, offset, hash, multipart, 
 export function decodeSession(id: string, bytes: Buffer, etag: string): Session {
   const end = bytes.indexOf('\n');
   const description = parseDescription(id, bytes.toString('utf8', 0, end));
-  if (description === undefined) throw new Error(`the session of the upload ${id} is damaged`);
-  const { version, ...session } = description;
+  if (description === undefined) throw damaged(id);
+  const { version, ...rest } = description;
   if (version !== 1 && version !== 2) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
-  return { id, ...session, tail: bytes.subarray(end + 1), etag };
+  const session = { ...rest, id, tail: bytes.subarray(end + 1), etag };
+  if (!hasAllBytes(session)) throw damaged(id);
+  return session;
+}
+
+function damaged(id: string): Error {
+  return new Error(`the session of the upload ${id} is damaged`);
 }
 
 /**
@@ -64,13 +70,16 @@ export function decodeSession(id: string, bytes: Buffer, etag: string): Session 
 export function parseDescription(id: string, line: string): Description | undefined {
   try {
     const description = JSON.parse(line) as Readonly<Record<string, unknown>>;
-    const { repository, offset, startedAt, multipart } = description;
+    const { version, repository, offset, startedAt, hash, multipart } = description;
     if (typeof repository !== 'string' || !isRepositoryName(repository) || typeof offset !== 'number')
       return undefined;
     if (multipart !== undefined && !isOfUpload(id, multipart)) return undefined;
     return {
-      ...(description as unknown as Description),
+      version: version as number,
+      repository,
+      offset,
       startedAt: new Date(startedAt as string),
+      hash: hash as HashState,
       multipart,
     };
   } catch {
@@ -81,7 +90,20 @@ export function parseDescription(id: string, line: string): Description | undefi
 /** Whatever is written in a session, nothing but the upload's own bytes goes with it. */
 function isOfUpload(id: string, value: unknown): value is Multipart {
   const { key, uploadId } = value as Readonly<Record<string, unknown>>;
-  if (typeof key !== 'string' || typeof uploadId !== 'string') return false;
-  const parsed = parseUploadKey(key);
+  return typeof uploadId === 'string' && isDataKey(id, key);
+}
+
+function isDataKey(id: string, key: unknown): boolean {
+  const parsed = typeof key === 'string' ? parseUploadKey(key) : undefined;
   return parsed?.id === id && parsed.kind === 'data';
+}
+
+/** Whether the parts and the tail are as many bytes as were received, and the upload's own: what is not would become a blob. */
+function hasAllBytes({ id, offset, multipart, tail }: Session): boolean {
+  const parts: unknown = multipart === undefined ? [] : multipart.parts;
+  if (!Array.isArray(parts)) return false;
+  const sizes = (parts as readonly StoredPart[]).map(({ key, size }) =>
+    key === undefined || isDataKey(id, key) ? size : NaN,
+  );
+  return sizes.reduce((sum, size) => sum + size, tail.byteLength) === offset;
 }
