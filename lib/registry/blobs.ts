@@ -3,19 +3,19 @@ import { assertConditions, unconditional } from '../protocol/conditions.ts';
 import type { Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { RepositoryName } from '../protocol/names.ts';
-import { ObjectNotFound, type ByteRange, type ObjectStore } from '../storage/store.ts';
+import { ObjectNotFound, type ByteRange, type ObjectHead, type ObjectStore } from '../storage/store.ts';
 import { blobUrlLifetimeSeconds } from './url-signer.ts';
 import { blobData, layerLink } from './layout.ts';
 import type { BlobInfo, MountedBlob, RegistryDeleter, RegistryReader, RegistryWriter } from './interface.ts';
 import { exists, undefinedIfMissing, writeLink } from './links.ts';
 import type { MountHints } from './mount-hints.ts';
 
-/**
- * The blobs of repositories. The bytes are shared by all; what makes a blob one of a repository is its link, and
- * without it a blob is unknown there, whatever the bucket holds.
- */
 type Roles = RegistryReader['blobs'] & RegistryWriter['blobs'] & RegistryDeleter['blobs'];
 
+/**
+ * The blobs of repositories. All repositories share the bytes. A blob belongs to a repository if the repository has a
+ * link to it; without one it is unknown there.
+ */
 export class Blobs implements Roles {
   readonly #store: ObjectStore;
   readonly #mountHints: MountHints;
@@ -31,14 +31,11 @@ export class Blobs implements Roles {
     return blob;
   }
 
-  /** What {@link stat} tells, or undefined when the repository does not have the blob. */
+  /** As {@link stat}, but undefined if the repository does not have the blob. */
   async find(name: RepositoryName, digest: Digest): Promise<BlobInfo | undefined> {
-    const [linked, data] = await Promise.all([
-      exists(this.#store, layerLink(name, digest)),
-      undefinedIfMissing(this.#store.head(blobData(digest))),
-    ]);
-    // Both, since distribution's garbage collection removes bytes and leaves links.
-    return linked && data !== undefined ? { digest, size: data.size } : undefined;
+    const [isLinked, data] = await this.#lookUp(name, digest);
+    // Both are needed: distribution's garbage collection removes bytes and leaves links.
+    return isLinked && data !== undefined ? { digest, size: data.size } : undefined;
   }
 
   async has(name: RepositoryName, digest: Digest): Promise<boolean> {
@@ -57,7 +54,7 @@ export class Blobs implements Roles {
     }
   }
 
-  /** Makes a blob one of a repository's. Only for who has sent the bytes, or may read them elsewhere. */
+  /** Adds a blob to a repository. The caller has received its bytes or has verified access to them elsewhere. */
   async link(name: RepositoryName, digest: Digest): Promise<void> {
     await writeLink(this.#store, layerLink(name, digest), digest);
   }
@@ -70,17 +67,14 @@ export class Blobs implements Roles {
   }
 
   async mountFromAnywhere(name: RepositoryName, digest: Digest): Promise<MountedBlob | undefined> {
-    const [isLinked, data] = await Promise.all([
-      exists(this.#store, layerLink(name, digest)),
-      undefinedIfMissing(this.#store.head(blobData(digest))),
-    ]);
+    const [isLinked, data] = await this.#lookUp(name, digest);
     if (data === undefined) return undefined;
     if (isLinked) return { digest, size: data.size, from: undefined };
-    const origin = this.#mountHints.read(data.metadata);
-    return origin === undefined ? undefined : await this.mount(name, digest, origin);
+    const from = this.#mountHints.read(data.metadata);
+    return from === undefined ? undefined : await this.mount(name, digest, from);
   }
 
-  /** Metadata for the bytes of a blob that is pushed to a repository. */
+  /** Metadata for the object of a blob that is pushed to this repository. */
   mountHint(name: RepositoryName): Readonly<Record<string, string>> {
     return this.#mountHints.metadataFor(name);
   }
@@ -90,6 +84,13 @@ export class Blobs implements Roles {
     if (!(await exists(this.#store, link))) throw unknown(digest);
     assertConditions(conditions, digest);
     await this.#store.delete([link]);
+  }
+
+  async #lookUp(name: RepositoryName, digest: Digest): Promise<[boolean, ObjectHead | undefined]> {
+    return await Promise.all([
+      exists(this.#store, layerLink(name, digest)),
+      undefinedIfMissing(this.#store.head(blobData(digest))),
+    ]);
   }
 }
 

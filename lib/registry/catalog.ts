@@ -6,10 +6,10 @@ import type { NamePage, RegistryLister } from './interface.ts';
 import { undefinedIfDamaged } from './links.ts';
 import { namesInOrder } from './name-order.ts';
 
-type Lists = RegistryLister['catalog'];
+type CatalogLister = RegistryLister['catalog'];
 
-/** The repositories of a bucket. */
-export class Catalog implements Lists {
+/** The repositories in a bucket. */
+export class Catalog implements CatalogLister {
   readonly #store: ObjectStore;
 
   constructor(store: ObjectStore) {
@@ -17,8 +17,8 @@ export class Catalog implements Lists {
   }
 
   /**
-   * Names of any depth come of one listing: what lies directly below a repository starts with an underscore, which rolls it
-   * up.
+   * Uses a flat listing for names of any depth: the objects of a repository follow a component that starts with an
+   * underscore, at which the delimiter groups them.
    */
   async list(page: Page): Promise<NamePage> {
     if (page.last !== '') parseRepositoryName(page.last);

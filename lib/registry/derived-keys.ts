@@ -1,6 +1,6 @@
 import { hkdfSync } from 'node:crypto';
 
-/** The key that a secret gives for one purpose (HKDF-SHA256): 32 bytes, which say nothing of those for others. */
+/** Derives a key of 32 bytes for one purpose from a secret (HKDF-SHA256). Keys for different purposes are independent. */
 export function deriveKey(secret: string, purpose: string): Buffer {
   return Buffer.from(hkdfSync('sha256', secret, '', purpose, 32));
 }

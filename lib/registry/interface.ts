@@ -12,9 +12,9 @@ import type { Tag } from '../protocol/tags.ts';
 import type { ByteRange } from '../storage/store.ts';
 
 /*
- * A registry as those see it who use one: without HTTP, and without a particular store. Each role is an interface of its
- * own, so that a user asks for no more than it needs and a wrapper can stand in for any of them. Besides the errors that the
- * methods name, each may fail with StoreUnavailable, and with RegistryError BUSY where it waits for memory.
+ * The registry without HTTP and without a particular store. Each role is an interface, so that callers ask for no more than
+ * they need and wrappers can replace any of them. In addition to the errors documented here, every method may throw
+ * StoreUnavailable, and RegistryError BUSY if it waits for memory.
  */
 
 /** What a method does to a registry. */
@@ -26,11 +26,8 @@ export interface BlobInfo {
   readonly size: number;
 }
 
-export interface ManifestInfo {
-  readonly digest: Digest;
+export interface ManifestInfo extends BlobInfo {
   readonly mediaType: string;
-  /** Bytes. */
-  readonly size: number;
 }
 
 export interface FoundManifest {
@@ -38,7 +35,7 @@ export interface FoundManifest {
   readonly bytes: Buffer;
 }
 
-/** Gives out what is in repositories. */
+/** Reads the content of repositories. */
 export interface RegistryReader {
   readonly blobs: {
     /** @throws RegistryError BLOB_UNKNOWN */
@@ -48,14 +45,14 @@ export interface RegistryReader {
     has(name: RepositoryName, digest: Digest): Promise<boolean>;
 
     /**
-     * Where else the bytes can be had, or undefined when the store gives no URLs.
-     * @param blob the caller has seen that it is the repository's
+     * A URL for the bytes, or undefined if the store provides none.
+     * @param blob the caller has verified that it belongs to the repository
      */
     url(name: RepositoryName, blob: BlobInfo): Promise<URL | undefined>;
 
     /**
      * The bytes.
-     * @param blob the caller has seen that it is the repository's
+     * @param blob the caller has verified that it belongs to the repository
      * @param range within the blob
      * @throws RegistryError BLOB_UNKNOWN
      */
@@ -64,10 +61,10 @@ export interface RegistryReader {
 
   readonly manifests: {
     /**
-     * The bytes as they were pushed (end-3); but of an index, by its tag, the image for linux/amd64 to a client that takes images
-     * and no such index, as the registries before this one gave it (content-negotiation.md of the spec).
-     * @throws RegistryError MANIFEST_UNKNOWN, and UNKNOWN where its bytes are damaged: it is there, and who mirrors this
-     *   repository is not to take it for deleted
+     * The bytes as they were pushed (end-3). For an index requested by tag, clients that accept images but not indexes get
+     * its image for linux/amd64, as from earlier registries (content-negotiation.md of the spec).
+     * @throws RegistryError MANIFEST_UNKNOWN; UNKNOWN if the bytes are damaged, so that mirrors do not take the manifest for
+     *   deleted
      */
     get(name: RepositoryName, reference: Reference, accept?: Accept): Promise<FoundManifest>;
 
@@ -93,27 +90,26 @@ export interface NamePage {
 
 export interface ReferrersPage {
   readonly descriptors: readonly ReferrerDescriptor[];
-  /** After which entry the next page begins; undefined when there is none. */
+  /** The `last` of the next page; undefined if there is none. */
   readonly next: Digest | undefined;
 }
 
-/** Tells what there is. */
+/** Lists the content of the registry. */
 export interface RegistryLister {
   readonly tags: {
     /**
      * A page of a repository's tags (end-8).
-     * @throws RegistryError NAME_UNKNOWN when there is no such repository, TAG_INVALID when `last` is no tag
+     * @throws RegistryError NAME_UNKNOWN, or TAG_INVALID if `last` is not a tag
      */
     list(name: RepositoryName, page: Page): Promise<NamePage>;
   };
 
   readonly referrers: {
     /**
-     * A page of the referrers of a manifest, which need not exist, in the order of their digests (end-12). None is an empty page
-     * and no error.
-     * @param page `last` is a digest
-     * @param artifactType which all on the page have, if given
-     * @returns perhaps fewer than `n`, or none, and yet a next page: the work is bounded
+     * A page of the referrers of a manifest, ordered by digest (end-12). The manifest need not exist; without referrers the
+     * page is empty.
+     * @param artifactType filters the page
+     * @returns possibly fewer than `n`, or none, although more follow: the work of a request is bounded
      */
     list(
       name: RepositoryName,
@@ -124,13 +120,13 @@ export interface RegistryLister {
   };
 
   readonly catalog: {
-    /** A page of repositories. @throws RegistryError NAME_INVALID when `last` is no name */
+    /** A page of repositories. @throws RegistryError NAME_INVALID if `last` is not a name */
     list(page: Page): Promise<NamePage>;
 
-    /** Every repository, page by page. @throws the signal's reason once it is aborted */
+    /** All repositories, page by page. @throws the signal's reason if it is aborted */
     all(signal?: AbortSignal): AsyncGenerator<RepositoryName, void>;
 
-    /** Whether anything is in a repository; so it is taken to be where that cannot be read. */
+    /** Whether a repository has any content. One that cannot be read counts as present. */
     has(name: RepositoryName): Promise<boolean>;
   };
 }
@@ -138,17 +134,17 @@ export interface RegistryLister {
 /** Bytes of a request that belong to a blob. */
 export interface Chunk {
   readonly body: AsyncIterable<Uint8Array>;
-  /** Where in the blob they start. */
+  /** Offset in the blob. */
   readonly start: number;
-  /** How many there must be, if the request said so. */
+  /** The announced number of bytes, if any. */
   readonly length: number | undefined;
-  /** Whether the client sends the blob in several requests, so that another process must be able to go on. */
+  /** Whether the client sends the blob in several requests, so that another process must be able to continue. */
   readonly partial: boolean;
 }
 
-/** The chunk does not start where the upload stands. Nothing was changed. */
+/** The chunk does not start at the current offset. Nothing was changed. */
 export class OffsetMismatch extends RegistryError {
-  /** Bytes the upload has. */
+  /** Bytes received so far. */
   readonly offset: number;
   constructor(offset: number) {
     super('RANGE_INVALID', `the upload has ${offset} bytes; the next chunk must start at ${offset}`);
@@ -157,75 +153,73 @@ export class OffsetMismatch extends RegistryError {
 }
 
 export interface PushOptions {
-  /** Tags that are to point at a manifest which is pushed by its digest (end-7b). */
+  /** Tags for a manifest that is pushed by digest (end-7b). */
   readonly tags?: readonly Tag[];
-  /** On what is there under the reference. */
+  /** On the current content of the reference. */
   readonly conditions?: Conditions;
 }
 
-/** A blob that was taken over. */
 export interface MountedBlob extends BlobInfo {
-  /** Undefined where the repository had it before. */
+  /** Undefined if the repository already had it. */
   readonly from: RepositoryName | undefined;
 }
 
 export interface PushedManifest {
   readonly info: ManifestInfo;
   readonly manifest: Manifest;
-  /** Those that point at it now, by this push. */
+  /** Tags that this push pointed at it. */
   readonly tags: readonly Tag[];
 }
 
-/** Takes content in. */
+/** Adds content to repositories. */
 export interface RegistryWriter {
   readonly blobs: {
     /**
-     * Takes a blob over from another repository (end-11).
-     * @returns undefined where that does not have it
+     * Mounts a blob from another repository (end-11).
+     * @returns undefined if that repository does not have it
      */
     mount(name: RepositoryName, digest: Digest, from: RepositoryName): Promise<MountedBlob | undefined>;
 
     /**
-     * Takes a blob over from whichever repository has it, where one is known: that its bytes are in the bucket proves nothing
-     * (CVE-2024-39897).
-     * @returns undefined where none is known to have it
+     * Mounts a blob from any repository known to have it. That its bytes are in the bucket proves nothing (CVE-2024-39897).
+     * @returns undefined if none is known
      */
     mountFromAnywhere(name: RepositoryName, digest: Digest): Promise<MountedBlob | undefined>;
   };
 
   readonly uploads: {
     /**
-     * Begins an upload and returns its id (end-4a).
-     * @param algorithm that the client will finish it in (end-4c): in another one, its bytes must be read once more
+     * Starts an upload and returns its ID (end-4a).
+     * @param algorithm of the final digest (end-4c); if the client uses another one, the bytes must be read again
      */
     start(name: RepositoryName, algorithm?: Algorithm): Promise<string>;
 
     /**
-     * Takes a chunk (end-5) and returns the bytes received so far.
-     * @throws OffsetMismatch when the chunk starts elsewhere
+     * Appends a chunk (end-5) and returns the bytes received so far.
+     * @throws OffsetMismatch
      * @throws RegistryError BLOB_UPLOAD_UNKNOWN, SIZE_INVALID
      */
     append(name: RepositoryName, id: string, chunk: Chunk): Promise<number>;
 
     /**
-     * Finishes an upload (end-6): the blob is there, and linked to the repository, when this resolves. May be repeated
-     * after a lost answer.
-     * @param last the bytes that came with the request, if any. Some that start at 0 are the whole blob: they replace what
-     *   an attempt before left, since containerd repeats a PUT at the same Location after 408, 429 and 5xx.
-     * @throws OffsetMismatch when the last bytes start elsewhere
+     * Finishes an upload (end-6): when this resolves, the blob exists and is linked to the repository. Idempotent, so that
+     * clients can retry after a lost response.
+     * @param last the bytes of this request, if any. If they start at 0, they are the whole blob and replace the bytes of an
+     *   earlier attempt: containerd retries a PUT at the same Location after 408, 429 and 5xx.
+     * @throws OffsetMismatch
      * @throws RegistryError BLOB_UPLOAD_UNKNOWN, BLOB_UPLOAD_INVALID, SIZE_INVALID, DIGEST_INVALID, and UNAVAILABLE while
      *   another request is finishing it
      */
     finish(name: RepositoryName, id: string, digest: Digest, last: Chunk | undefined): Promise<BlobInfo>;
 
     /**
-     * Takes a whole blob in one request (end-4b).
-     * @throws RegistryError SIZE_INVALID, DIGEST_INVALID, and UNAVAILABLE where the store has lost the bytes
+     * Uploads a whole blob in one request (end-4b).
+     * @throws RegistryError SIZE_INVALID, DIGEST_INVALID, and UNAVAILABLE if the store lost the bytes
      */
     put(name: RepositoryName, digest: Digest, blob: Omit<Chunk, 'start' | 'partial'>): Promise<BlobInfo>;
 
     /**
-     * Throws an upload away (end-14).
+     * Cancels an upload (end-14).
      * @throws RegistryError BLOB_UPLOAD_UNKNOWN
      */
     cancel(name: RepositoryName, id: string): Promise<void>;
@@ -233,10 +227,10 @@ export interface RegistryWriter {
 
   readonly manifests: {
     /**
-     * Stores a manifest and moves tags to it (end-7).
+     * Stores a manifest and points tags at it (end-7).
      * @param contentType as sent, if any
      * @throws RegistryError MANIFEST_INVALID, MANIFEST_TOO_LARGE, DIGEST_INVALID, PRECONDITION_FAILED, and
-     *   MANIFEST_BLOB_UNKNOWN with an entry for each digest that is not in the repository
+     *   MANIFEST_BLOB_UNKNOWN with an entry for each digest that the repository lacks
      */
     put(
       name: RepositoryName,
@@ -248,11 +242,11 @@ export interface RegistryWriter {
   };
 }
 
-/** Removes content from repositories. Bytes stay: others may have them. */
+/** Deletes content from repositories. The bytes stay: other repositories may have them. */
 export interface RegistryDeleter {
   readonly blobs: {
     /**
-     * Removes a blob from a repository (end-10).
+     * Deletes a blob from a repository (end-10).
      * @param conditions on the blob
      * @throws RegistryError BLOB_UNKNOWN, PRECONDITION_FAILED
      */
@@ -261,36 +255,36 @@ export interface RegistryDeleter {
 
   readonly manifests: {
     /**
-     * Removes a tag, or a manifest with all tags that point at it (end-9).
-     * @param conditions on what is there under the reference, looked at just before: few stores delete on a condition
+     * Deletes a tag, or a manifest and all tags that point at it (end-9).
+     * @param conditions on the current content of the reference, checked just before: few stores have conditional deletes
      * @throws RegistryError MANIFEST_UNKNOWN, PRECONDITION_FAILED
      */
     delete(name: RepositoryName, reference: Reference, conditions?: Conditions): Promise<void>;
   };
 }
 
-/** What a repair of a repository's referrers has changed. */
+/** Changes that a repair made to an index of referrers. */
 export interface Repaired {
   readonly added: number;
   readonly removed: number;
 }
 
-/** Puts right what others have left behind in the storage. */
+/** Repairs what other registries left inconsistent in the storage. */
 export interface RegistryRepairer {
   readonly referrers: {
     /**
-     * Puts a repository's index right: adds manifests that others have pushed since they were last looked for, and takes away
-     * entries whose manifests are gone. Does nothing where nobody has asked yet, as the first query does it then; a first scan
-     * that was cut off begins anew.
-     * @param full whether all manifests are read again
-     * @returns undefined where there is no index
-     * @throws RegistryError UNKNOWN where what it reads is damaged
+     * Repairs a repository's index of referrers: adds manifests that other registries have pushed since the last scan, and
+     * removes entries whose manifests are gone. An interrupted first scan starts again. Without an index nothing is done:
+     * the first query creates it.
+     * @param full reads all manifests again
+     * @returns undefined if there is no index
+     * @throws RegistryError UNKNOWN if anything it reads is damaged
      */
     repair(name: RepositoryName, full?: boolean): Promise<Repaired | undefined>;
   };
 }
 
-/** What a wrapper refuses, whoever asks and whatever for. */
+/** What a wrapper always refuses. */
 export interface Refusal {
   readonly roles: readonly Role[];
   /** For clients. */
@@ -304,18 +298,16 @@ export type Registry = RegistryReader &
   RegistryDeleter &
   RegistryRepairer & {
     /**
-     * Known beforehand, so that a client is refused before it has sent a body. The methods themselves fail with RegistryError
-     * UNSUPPORTED.
+     * Declared, so that a client is refused before it sends a body. The methods themselves throw RegistryError UNSUPPORTED.
      */
     readonly refusal?: Refusal | undefined;
   };
 
-/** What a registry consists of. */
 export type Part = Exclude<keyof Registry, 'refusal'>;
 
 /**
- * Every method of a registry, with its role: all that a wrapper passes on. The compiler asks for a new method here; what is
- * not here has no way through a wrapper.
+ * Every method of a registry with its role. Wrappers pass on only these methods; the compiler requires an entry for each new
+ * one.
  */
 export const methodRoles = {
   blobs: {
@@ -328,7 +320,7 @@ export const methodRoles = {
     delete: 'delete',
   },
   manifests: { get: 'read', has: 'read', put: 'write', delete: 'delete' },
-  // Who may send an upload may also give it up.
+  // Whoever may write an upload may also cancel it.
   uploads: {
     status: 'read',
     start: 'write',

@@ -4,24 +4,24 @@ import type { RepositoryName } from '../protocol/names.ts';
 import type { Tag } from '../protocol/tags.ts';
 
 /*
- * Every key of the bucket is made here. The layout is distribution's, so that either registry can serve the bucket:
+ * All bucket keys are made here. The layout is distribution's, so that either registry can serve the bucket:
  *
  * docker/registry/v2/
  *   blobs/sha256/<first two>/<hex>/data                         the bytes of a layer, config or manifest
  *   repositories/<name>/
  *     _layers/sha256/<hex>/link                                 this repository has the blob
  *     _manifests/revisions/sha256/<hex>/link                    … the manifest
- *     _manifests/revisions/sha256/<hex>/signatures/…/link       distribution 2.3's: what a schema 1 manifest was signed with
+ *     _manifests/revisions/sha256/<hex>/signatures/…/link       distribution 2.3: the signatures of a schema 1 manifest
  *     _manifests/tags/<tag>/current/link                        what the tag points at
- *     _manifests/tags/<tag>/index/sha256/<hex>/link             what it has ever pointed at
+ *     _manifests/tags/<tag>/index/sha256/<hex>/link             all manifests it has pointed at
  *     _uploads/<uuid>/…                                         distribution's uploads: never touched
- *     _referrers/sha256/<hex of the subject>/sha256/<hex>       ours: the descriptor of a manifest about the subject
- *     _referrers/scanned                                        ours: up to where manifests of others were looked at
+ *     _referrers/sha256/<hex of the subject>/sha256/<hex>       ours: the descriptor of a referrer of the subject
+ *     _referrers/scanned                                        ours: progress of the scan for other registries' referrers
  *   uploads/<uuid>/session                                      ours: an upload session
  *   uploads/<uuid>/data-<random>                                ours: its bytes, until they are moved to their blob
  *
- * A link's content is the digest it points at. Our uploads lie outside repositories/, where distribution does not look:
- * one under way adds no name to the catalog, and a lifecycle rule can expire them.
+ * A link contains the digest it points at. Our uploads are outside repositories/, where distribution does not look: an
+ * upload in progress adds no name to the catalog, and a lifecycle rule can expire it.
  */
 const root = 'docker/registry/v2';
 
@@ -31,17 +31,17 @@ export const blobsPrefix = `${root}/blobs/`;
 
 export const uploadsPrefix = `${root}/uploads/`;
 
-/** The names directly below a repository start with an underscore, which a component of a name cannot. */
+/** The entries directly below a repository start with an underscore, which a component of a name cannot. */
 export const repositoryDelimiter = '/_';
 
-/** Everything of one repository, and nothing of those below it. */
+/** The prefix of all keys of one repository, without those of repositories below it. */
 export function repositoryPrefix(name: RepositoryName): string {
   return `${repositoriesPrefix}${name}${repositoryDelimiter}`;
 }
 
 export function blobData(digest: Digest): string {
   const { algorithm, hex } = digestParts(digest);
-  return `${root}/blobs/${algorithm}/${hex.slice(0, 2)}/${hex}/data`;
+  return `${blobsPrefix}${algorithm}/${hex.slice(0, 2)}/${hex}/data`;
 }
 
 export function layerLink(name: RepositoryName, digest: Digest): string {
@@ -49,27 +49,27 @@ export function layerLink(name: RepositoryName, digest: Digest): string {
 }
 
 export function revisionLink(name: RepositoryName, digest: Digest): string {
-  return `${repositoriesPrefix}${name}/_manifests/revisions/${digestPath(digest)}/link`;
+  return `${revisionsPrefix(name)}${digestPath(digest)}/link`;
 }
 
-/** Below it are the links of all manifests of a repository, and the signatures of some. */
+/** The prefix of the links to a repository's manifests, and of signatures of some. */
 export function revisionsPrefix(name: RepositoryName): string {
   return `${repositoriesPrefix}${name}/_manifests/revisions/`;
 }
 
-/** Below it are links to the signatures of a schema 1 manifest. */
+/** The prefix of links to the signatures of a schema 1 manifest. */
 export function signaturesPrefix(name: RepositoryName, digest: Digest): string {
   return `${revisionsPrefix(name)}${digestPath(digest)}/signatures/`;
 }
 
-/** The digest that a key is the {@link revisionLink} of; undefined for any other. */
+/** The digest in a {@link revisionLink}; undefined for any other key. */
 export function parseRevisionLink(name: RepositoryName, key: string): Digest | undefined {
   const prefix = revisionsPrefix(name);
   const [, algorithm = '', hex = ''] = /^([^/]+)\/([^/]+)\/link$/.exec(key.slice(prefix.length)) ?? [];
   return key.startsWith(prefix) ? digestOrUndefined(`${algorithm}:${hex}`) : undefined;
 }
 
-/** Where the index of a repository's referrers is. */
+/** The prefix of a repository's index of referrers. */
 export function referrersPrefix(name: RepositoryName): string {
   return `${repositoriesPrefix}${name}/_referrers/`;
 }
@@ -82,7 +82,7 @@ export function referrerKey(name: RepositoryName, subject: Digest, referrer: Dig
   return `${subjectPrefix(name, subject)}${digestPath(referrer)}`;
 }
 
-/** The digests that a key is the {@link referrerKey} of; undefined for any other. */
+/** The digests in a {@link referrerKey}; undefined for any other key. */
 export function parseReferrerKey(
   name: RepositoryName,
   key: string,
@@ -96,7 +96,7 @@ export function parseReferrerKey(
     : { subject, referrer };
 }
 
-/** How far the manifests of a repository were looked at for subjects. */
+/** The key of the scan's progress. */
 export function referrersScan(name: RepositoryName): string {
   return `${referrersPrefix(name)}scanned`;
 }
@@ -105,10 +105,10 @@ export function tagsPrefix(name: RepositoryName): string {
   return `${repositoriesPrefix}${name}/_manifests/tags/`;
 }
 
-/** What stands between a tag and its past: rolled up, a listing has one object and one prefix a tag, however old. */
+/** Separates a tag from its history: as a listing's delimiter it gives one object and one prefix for each tag. */
 export const tagIndexDelimiter = '/index/';
 
-/** The end of the key of each tag's link. */
+/** The suffix of the key of each tag's link. */
 export const tagLinkSuffix = '/current/link';
 
 export function tagLink(name: RepositoryName, tag: Tag): string {
@@ -119,33 +119,31 @@ export function tagIndexLink(name: RepositoryName, tag: Tag, digest: Digest): st
   return `${tagsPrefix(name)}${tag}${tagIndexDelimiter}${digestPath(digest)}/link`;
 }
 
-/** @param id of the upload */
 export function uploadSession(id: string): string {
-  return `${root}/uploads/${id}/session`;
+  return `${uploadsPrefix}${id}/session`;
 }
 
 /**
  * @param id of the upload
- * @param attempt a random word. Each multipart upload has a key of its own, so that what appears there can only have
- *   come of that one.
+ * @param attempt a random string. Each multipart upload has its own key, so that an object there can only come from it.
  */
 export function uploadData(id: string, attempt: string): string {
-  return `${root}/uploads/${id}/data-${attempt}`;
+  return `${uploadsPrefix}${id}/data-${attempt}`;
 }
 
-/** The key of an object, or of a multipart upload, with which a store finds out what its server can do. */
+/** A key for probing what a store's server supports. */
 export function probeKey(kind: 'object' | 'multipart'): string {
   const id = randomUUID();
   return kind === 'object' ? uploadSession(id) : uploadData(id, 'probe');
 }
 
-/** What a key below {@link uploadsPrefix} is: of which upload, its session or its bytes. */
+/** A parsed key below {@link uploadsPrefix}. */
 export interface UploadKey {
   readonly id: string;
   readonly kind: 'session' | 'data';
 }
 
-/** The reverse of {@link uploadSession} and {@link uploadData}; undefined for a key that neither makes. */
+/** The inverse of {@link uploadSession} and {@link uploadData}; undefined for any other key. */
 export function parseUploadKey(key: string): UploadKey | undefined {
   if (!key.startsWith(uploadsPrefix)) return undefined;
   const [, id, kind] = uploadKeyPattern.exec(key.slice(uploadsPrefix.length)) ?? [];
@@ -154,7 +152,7 @@ export function parseUploadKey(key: string): UploadKey | undefined {
 
 const uploadKeyPattern = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\/(session|data-[0-9A-Za-z]{1,64})$/;
 
-/** Whether {@link blobData} makes this key of some digest. */
+/** Whether a key is the {@link blobData} of some digest. */
 export function isBlobData(key: string): boolean {
   if (!key.startsWith(blobsPrefix)) return false;
   const [algorithm, , hex] = key.slice(blobsPrefix.length).split('/');

@@ -8,35 +8,36 @@ import {
   type PutOptions,
 } from '../storage/store.ts';
 
-/** A link is a digest in text; distribution's has no line end, but hands have edited buckets. */
+/** Bytes of a link. It holds a digest as text; the margin allows for line ends in links that were edited by hand. */
 const maxLinkSize = 1024;
 
 export interface Link {
   readonly digest: Digest;
-  /** Of the link itself. */
+  /** Of the link object. */
   readonly etag: string;
 }
 
-/** Whether an object exists. An outage is an error, never a no. */
+/** Whether an object exists. An outage is an error, never `false`. */
 export async function exists(store: ObjectStore, key: string): Promise<boolean> {
   return (await undefinedIfMissing(store.head(key))) !== undefined;
 }
 
-/** What a link points at, or undefined when there is none. */
+/**
+ * Reads a link; undefined if there is none.
+ * @throws RegistryError UNKNOWN if it is damaged
+ */
 export async function readLink(store: ObjectStore, key: string): Promise<Link | undefined> {
-  const link = await undefinedIfMissing(readSmall(store, key));
-  return link && { digest: linkedDigest(link.bytes, key), etag: link.etag };
-}
-
-async function readSmall(store: ObjectStore, key: string): ReturnType<ObjectStore['read']> {
   try {
-    return await store.read(key, maxLinkSize);
+    const link = await undefinedIfMissing(store.read(key, maxLinkSize));
+    return link && { digest: parseDigest(link.bytes.toString('latin1').trim()), etag: link.etag };
   } catch (error) {
-    throw error instanceof ObjectTooLarge ? damaged(key, error) : error;
+    if (!(error instanceof ObjectTooLarge) && !(error instanceof RegistryError)) throw error;
+    const cause = new Error(`the link ${key} holds no digest`, { cause: error });
+    throw new RegistryError('UNKNOWN', 'a link in the bucket is damaged', [], { cause });
   }
 }
 
-/** Writes a link, or the same link again. */
+/** Writes a link. Idempotent. */
 export async function writeLink(
   store: ObjectStore,
   key: string,
@@ -46,7 +47,7 @@ export async function writeLink(
   await store.put(key, Buffer.from(digest), options);
 }
 
-/** The result of a read, or undefined when the object does not exist. */
+/** The result of a read, or undefined if the object does not exist. */
 export async function undefinedIfMissing<T>(read: Promise<T>): Promise<T | undefined> {
   try {
     return await read;
@@ -57,16 +58,16 @@ export async function undefinedIfMissing<T>(read: Promise<T>): Promise<T | undef
 }
 
 /**
- * The result of a read of one of many objects, which is not to hide the others: undefined where it does not exist, and where
- * it is damaged or cannot be read, which the store's `onDamaged` is told.
+ * The result of a read; undefined if the object does not exist, is damaged or cannot be read. Damage is reported to the
+ * store's `onDamaged`. For reads of many objects, where one must not hide the others.
  */
 export async function undefinedIfDamaged<T>(
   store: ObjectStore,
   key: string,
-  reading: Promise<T>,
+  read: Promise<T>,
 ): Promise<T | undefined> {
   try {
-    return await undefinedIfMissing(reading);
+    return await undefinedIfMissing(read);
   } catch (error) {
     if (!isDamage(error)) throw error;
     store.onDamaged?.(key, error);
@@ -74,29 +75,16 @@ export async function undefinedIfDamaged<T>(
   }
 }
 
-/** The same of whether an object exists. */
+/** Whether an object exists and can be read; see {@link undefinedIfDamaged}. */
 export async function existsUndamaged(store: ObjectStore, key: string): Promise<boolean> {
   return (await undefinedIfDamaged(store, key, store.head(key))) !== undefined;
 }
 
-/** Whether an error is about one object alone: it was altered, is larger than any of its kind, or cannot be read. */
+/** Whether an error concerns a single object: it was altered, is too large for its kind, or cannot be read. */
 export function isDamage(error: unknown): boolean {
   return (
     (error instanceof RegistryError && error.failure === 'UNKNOWN') ||
     error instanceof ObjectTooLarge ||
     error instanceof ObjectUnreadable
   );
-}
-
-function linkedDigest(bytes: Buffer, key: string): Digest {
-  try {
-    return parseDigest(bytes.toString('latin1').trim());
-  } catch (cause) {
-    throw damaged(key, cause);
-  }
-}
-
-function damaged(key: string, cause: unknown): RegistryError {
-  const error = new Error(`the link ${key} holds no digest`, { cause });
-  return new RegistryError('UNKNOWN', 'a link in the bucket is damaged', [], { cause: error });
 }

@@ -1,16 +1,13 @@
 import type { ListOptions, ObjectInfo, ObjectStore } from '../storage/store.ts';
 
-/**
- * Every object whose key begins so, in the order of keys, a request for each thousand.
- * @param options only those after a key; whether what cannot be read is passed over
- */
+/** All objects with a prefix, in key order; one request per thousand. */
 export async function* listObjects(
   store: ObjectStore,
   prefix: string,
-  { startAfter = '', skipUnreadable = false }: Pick<ListOptions, 'startAfter' | 'skipUnreadable'> = {},
+  options: Pick<ListOptions, 'startAfter' | 'skipUnreadable'> = {},
 ): AsyncGenerator<ObjectInfo, void> {
-  for (let next: string | undefined = startAfter; next !== undefined;) {
-    const listing = await store.list({ prefix, startAfter: next, skipUnreadable });
+  for (let next: string | undefined = options.startAfter ?? ''; next !== undefined;) {
+    const listing = await store.list({ ...options, prefix, startAfter: next });
     yield* listing.objects;
     next = listing.next;
   }

@@ -6,23 +6,23 @@ const cipher = 'aes-256-gcm';
 const nonceSize = 12;
 const tagSize = 16;
 
-/** The name of the metadata. */
+/** The name of the metadata entry. */
 const field = 'origin';
 
 /**
- * Notes with the bytes of a blob which repository they were pushed to, so that it can be mounted by who does not know one
- * that has it. It is a hint, to be held against the repository's link. Sealed: who pulls by a signed URL sees the metadata,
- * and need not know the names of other repositories.
+ * Records, in the metadata of a blob's object, the repository it was pushed to, so that a client that knows no source
+ * repository can mount it. The hint is checked against the repository's link. It is encrypted because clients that pull
+ * through a signed URL see the metadata.
  */
 export class MountHints {
   readonly #keys: readonly Buffer[];
 
-  /** @param secrets the first seals, all are tried; without any nothing is noted */
+  /** @param secrets the first encrypts, all decrypt; without any, no hint is recorded */
   constructor(secrets: readonly string[]) {
     this.#keys = secrets.map((secret) => deriveKey(secret, 'stowage origin of a blob'));
   }
 
-  /** Metadata for the bytes of a blob. */
+  /** Metadata for a blob that is pushed to this repository. */
   metadataFor(name: RepositoryName): Readonly<Record<string, string>> {
     const [key] = this.#keys;
     if (key === undefined) return {};
@@ -32,26 +32,25 @@ export class MountHints {
     return { [field]: Buffer.concat(sealed).toString('base64url') };
   }
 
-  /** @returns undefined where nothing was noted, or with a secret that is not known any more */
+  /** @returns undefined without a hint, or if none of the secrets decrypts it */
   read(metadata: Readonly<Record<string, string>>): RepositoryName | undefined {
     const sealed = Buffer.from(metadata[field] ?? '', 'base64url');
     if (sealed.byteLength <= nonceSize + tagSize) return undefined;
     for (const key of this.#keys) {
-      const name = unseal(key, sealed);
+      const name = decrypt(key, sealed);
       if (name !== undefined) return parseRepositoryName(name);
     }
     return undefined;
   }
 }
 
-function unseal(key: Buffer, sealed: Buffer): string | undefined {
+function decrypt(key: Buffer, sealed: Buffer): string | undefined {
   const nonce = sealed.subarray(0, nonceSize);
   const text = sealed.subarray(nonceSize, -tagSize);
-  const seal = createDecipheriv(cipher, key, nonce, { authTagLength: tagSize }).setAuthTag(
-    sealed.subarray(-tagSize),
-  );
+  const decipher = createDecipheriv(cipher, key, nonce, { authTagLength: tagSize });
   try {
-    return Buffer.concat([seal.update(text), seal.final()]).toString('utf8');
+    decipher.setAuthTag(sealed.subarray(-tagSize));
+    return Buffer.concat([decipher.update(text), decipher.final()]).toString('utf8');
   } catch {
     return undefined;
   }

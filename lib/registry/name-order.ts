@@ -2,28 +2,27 @@ import type { Page } from '../protocol/pages.ts';
 import { compareKeys, type Listing, type ObjectStore } from '../storage/store.ts';
 import type { NamePage } from './interface.ts';
 
-/** Names (of repositories or tags) that a bucket lists by keys `<prefix><name><suffix>`. */
+/** How a bucket stores a list of names (of repositories or tags): as keys `<prefix><name><suffix>`. */
 export interface NamedKeys {
   readonly prefix: string;
-  /** What follows a name in its key, and sorts among what may follow it in a longer name. */
+  /** Follows each name in its keys and determines how they sort against those of longer names. */
   readonly suffix: string;
-  /** What a listing rolls up. */
+  /** Of the listing. */
   readonly delimiter: string;
-  /** Objects and prefixes that a listing has of each name. */
+  /** Objects and prefixes that a listing returns for each name. */
   readonly entriesPerName: number;
-  /** Whether a text could be a name. */
   readonly isName: (text: string) => boolean;
-  /** The keys and prefixes of a listing that stand for a name. */
+  /** The keys or prefixes of a listing that represent names. */
   readonly entries: (listing: Listing) => readonly string[];
-  /** Whether a name exists; asked only of names a listing has not come to yet. */
+  /** Whether a name exists; called only for names that the listing has not reached yet. */
   readonly exists: (name: string) => Promise<boolean>;
 }
 
 /**
- * One page of names in byte order, from listings in key order, which is another: `app-web/_…` comes before `app/_…`
- * since `-` sorts before `/`, and `a/0/_…` before `a/_…`. Only a name that is the beginning of a longer one can come
- * late so; such a one is looked up where its longer relatives appear without it. Names listed late are otherwise lost
- * by whoever continues after a name they belong before.
+ * One page of names in byte order, built from listings in key order. The two orders differ: `app-web/_…` sorts before
+ * `app/_…` because `-` sorts before `/`, and `a/0/_…` before `a/_…`. Only a name that is a prefix of a longer one can be
+ * listed late in this way, so when a longer name appears, its prefixes are probed. Otherwise a client that continues
+ * after the longer name would never see the shorter one.
  */
 export async function namesInOrder(store: ObjectStore, keys: NamedKeys, page: Page): Promise<NamePage> {
   const { n, last } = page;
@@ -49,7 +48,7 @@ export async function namesInOrder(store: ObjectStore, keys: NamedKeys, page: Pa
 
 async function list(store: ObjectStore, keys: NamedKeys, startAfter: string, n: number): Promise<Listing> {
   const { prefix, delimiter, entriesPerName } = keys;
-  // One name more than asked, to know whether any follow, and one for `last` itself, which its own keys come after.
+  // One more than requested, to know whether a page follows, and one for `last`, whose own keys sort after it.
   const limit = Math.min(1000, (n + 2) * entriesPerName);
   return await store.list({ prefix, delimiter, startAfter, limit, skipUnreadable: true });
 }
@@ -61,7 +60,7 @@ function names({ prefix, suffix, isName, entries }: NamedKeys, listing: Listing)
     .filter(isName);
 }
 
-/** Beginnings of a name that are names whose keys come after its own. */
+/** Prefixes of a name that are names themselves and whose keys sort after its key. */
 function lateNames({ suffix, isName }: NamedKeys, name: string): string[] {
   return Array.from(name, (_, end) => end)
     .filter((end) => compareKeys(name.slice(end) + suffix, suffix) < 0)

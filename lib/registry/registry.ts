@@ -10,14 +10,14 @@ import { Tags } from './tags.ts';
 import { Uploads } from './uploads/uploads.ts';
 
 export interface RegistryOptions {
-  /** With which the origins of blobs are sealed; see {@link MountHints}. */
+  /** Encrypt mount hints; see {@link MountHints}. */
   readonly secrets?: readonly string[];
   readonly requiredPlatforms?: RequiredPlatforms;
-  /** Whether nothing is stored, not even what a query finds out for the next one. */
+  /** Queries store nothing either, such as referrers they discover. */
   readonly readOnly?: boolean;
 }
 
-/** Puts a registry together. Holds no state of its own: any number may work on one store. */
+/** Creates a registry. It keeps no state outside the store, so any number of registries can share one. */
 export function createRegistry(
   store: ObjectStore,
   { secrets = [], requiredPlatforms = 'all', readOnly = false }: RegistryOptions = {},

@@ -34,13 +34,13 @@ import {
 import { listObjects } from './list-objects.ts';
 import { namesInOrder } from './name-order.ts';
 
-/** Tags whose links are read at once. */
+/** Concurrent reads of tag links. */
 const parallelReads = 32;
 
-type Lists = RegistryLister['tags'];
+type TagLister = RegistryLister['tags'];
 
 /** The tags of repositories. */
-export class Tags implements Lists {
+export class Tags implements TagLister {
   readonly #store: ObjectStore;
 
   constructor(store: ObjectStore) {
@@ -56,7 +56,7 @@ export class Tags implements Lists {
         prefix,
         suffix: tagLinkSuffix,
         delimiter: tagIndexDelimiter,
-        // Its link, and its past rolled up.
+        // The link and the prefix of the history.
         entriesPerName: 2,
         isName: isTag,
         entries: ({ objects }) => objects.map(({ key }) => key),
@@ -69,22 +69,22 @@ export class Tags implements Lists {
   }
 
   /**
-   * What a tag points at, or undefined when there is none.
-   * @throws RegistryError UNKNOWN where its link is damaged: there is a tag, and nobody knows of what
+   * What a tag points at; undefined if there is no such tag.
+   * @throws RegistryError UNKNOWN if its link is damaged
    */
   async resolve(name: RepositoryName, tag: Tag): Promise<Link | undefined> {
     return await readLink(this.#store, tagLink(name, tag));
   }
 
   /**
-   * The manifest that a tag has; undefined as well where it points at one that is gone, as distribution leaves it.
-   * @throws RegistryError PRECONDITION_FAILED where its link is damaged
+   * The manifest a tag points at; undefined also if that is gone, as distribution leaves it.
+   * @throws RegistryError PRECONDITION_FAILED if its link is damaged
    */
   async current(name: RepositoryName, tag: Tag): Promise<Digest | undefined> {
     return await this.#pointsTo(name, await this.#resolveConditionally(name, tag));
   }
 
-  /** No condition holds of a tag that is there with a damaged link; a push without any mends it. */
+  /** No condition holds for a tag whose link is damaged. An unconditional push repairs it. */
   async #resolveConditionally(name: RepositoryName, tag: Tag): Promise<Link | undefined> {
     try {
       return await this.resolve(name, tag);
@@ -98,14 +98,14 @@ export class Tags implements Lists {
     return link.digest;
   }
 
-  /** Notes that a tag is about to point at a manifest, as distribution does before it moves the tag. */
+  /** Records a manifest in the history of a tag. As in distribution, this precedes the move. */
   async recordHistory(name: RepositoryName, tag: Tag, digest: Digest): Promise<void> {
     await writeLink(this.#store, tagIndexLink(name, tag, digest), digest);
   }
 
   /**
-   * Moves a tag.
-   * @param conditions which hold when it moves; where the store has no conditional writes, when it is looked at just before
+   * Points a tag at a manifest.
+   * @param conditions must hold at the time of the write; without conditional writes, they are checked just before
    * @throws RegistryError PRECONDITION_FAILED
    */
   async move(name: RepositoryName, tag: Tag, digest: Digest, conditions: Conditions): Promise<void> {
@@ -117,24 +117,24 @@ export class Tags implements Lists {
     }
   }
 
-  /** @returns what the store is to hold against the link that the conditions were held against */
+  /** @returns the conditions under which the link is still the one that was checked */
   async #guard(name: RepositoryName, tag: Tag, conditions: Conditions): Promise<PutOptions> {
     const link = await this.#resolveConditionally(name, tag);
     assertConditions(conditions, await this.#pointsTo(name, link));
     return link === undefined ? { onlyIfAbsent: true } : { ifMatch: link.etag };
   }
 
-  /** All that there is of a tag, or undefined when there is none. What lies in the place of its link is of it as well. */
+  /** All keys of a tag; undefined if there is no such tag. Includes keys below that of its link, which do not belong there. */
   async find(name: RepositoryName, tag: Tag): Promise<StoredTag | undefined> {
     const link = tagLink(name, tag);
-    const below = listObjects(this.#store, `${tagsPrefix(name)}${tag}/`, { skipUnreadable: true });
-    const [known, objects] = await Promise.all([exists(this.#store, link), Array.fromAsync(below)]);
+    const listed = listObjects(this.#store, `${tagsPrefix(name)}${tag}/`, { skipUnreadable: true });
+    const [known, objects] = await Promise.all([exists(this.#store, link), Array.fromAsync(listed)]);
     const keys = objects.map(({ key }) => key);
     if (!known && !keys.some((key) => key.startsWith(`${link}/`))) return undefined;
     return { link, history: keys.filter((key) => key !== link) };
   }
 
-  /** The tags that point at a manifest now; not those that once did. */
+  /** The tags that currently point at a manifest. */
   async pointingAt(name: RepositoryName, digest: Digest): Promise<StoredTag[]> {
     const tags = await this.#all(name);
     const pointing = await inParallel(tags, parallelReads, async (tag) => await this.#pointsAt(tag, digest));
@@ -142,9 +142,10 @@ export class Tags implements Lists {
   }
 
   /**
-   * Deletes tags. Their links go first, so that what is interrupted leaves no tag without a past. A push may still point a tag
-   * anew before its past goes: it is found all the same, by {@link pointingAt}, and its past by its next push.
-   * @param afterwards keys that go once no tag is left
+   * Deletes tags. Links go first, so that an interruption leaves no tag without a history. A concurrent push may point a
+   * tag at a manifest again before its history is deleted; {@link pointingAt} does not depend on the history, and the next
+   * push restores it.
+   * @param afterwards keys to delete after the links
    */
   async delete(tags: readonly StoredTag[], afterwards: readonly string[] = []): Promise<void> {
     const rest = [...tags.flatMap(({ history }) => history), ...afterwards];
@@ -153,36 +154,34 @@ export class Tags implements Lists {
   }
 
   /**
-   * The ETag of what was written in one piece and without a key of KMS is the MD5 of its bytes. Where it is not, it says
-   * nothing, and the link is read. The past is but a help in that: a delete may have taken it from a tag that was pushed
-   * meanwhile.
+   * Saves reading most links: the ETag of an object that was written in one piece and without KMS is the MD5 of its bytes.
+   * Any other ETag proves nothing, so the link is read. So it is if the ETag matches no entry of the history, which a
+   * concurrent delete may have removed.
    */
   async #pointsAt({ link, history, etag }: ListedTag, digest: Digest): Promise<boolean> {
     if (md5(digest) === etag) return true;
-    if (history.some((key) => md5(digestOfPast(key)) === etag)) return false;
+    if (history.some((key) => md5(digestOfHistoryKey(key)) === etag)) return false;
     return (await undefinedIfDamaged(this.#store, link, readLink(this.#store, link)))?.digest === digest;
   }
 
-  /** Every tag of a repository that has a link, from one listing. */
+  /** All tags of a repository that have a link, from one listing. */
   async #all(name: RepositoryName): Promise<ListedTag[]> {
     const prefix = tagsPrefix(name);
     const objects = await Array.fromAsync(listObjects(this.#store, prefix, { skipUnreadable: true }));
-    const past = new Map<string, string[]>();
-    for (const { key } of objects) {
-      const [tag = ''] = key.slice(prefix.length).split('/', 1);
-      if (!key.startsWith(`${prefix}${tag}${tagIndexDelimiter}`)) continue;
-      const keys = past.get(tag) ?? [];
-      keys.push(key);
-      past.set(tag, keys);
-    }
+    const tagOf = (key: string) => key.slice(prefix.length).split('/', 1)[0] ?? '';
+    const keys = objects.map(({ key }) => key);
+    const history = Map.groupBy(
+      keys.filter((key) => key.startsWith(`${prefix}${tagOf(key)}${tagIndexDelimiter}`)),
+      tagOf,
+    );
     return objects.flatMap(({ key, etag }) => {
       const tag = key.slice(prefix.length, -tagLinkSuffix.length);
       const isLink = key.endsWith(tagLinkSuffix) && isTag(tag);
-      return isLink ? [{ link: key, history: past.get(tag) ?? [], etag }] : [];
+      return isLink ? [{ link: key, history: history.get(tag) ?? [], etag }] : [];
     });
   }
 
-  /** A repository is known once anything lies below it, and stays so after its last tag goes. */
+  /** A repository exists once it has any object, even after its last tag is deleted. */
   async #assertRepository(name: RepositoryName): Promise<void> {
     const { objects } = await this.#store.list({
       prefix: repositoryPrefix(name),
@@ -196,7 +195,7 @@ export class Tags implements Lists {
 /** The keys of a tag. */
 export interface StoredTag {
   readonly link: string;
-  /** Links to what it has ever pointed at. */
+  /** Links to all manifests it has pointed at. */
   readonly history: readonly string[];
 }
 
@@ -205,8 +204,8 @@ interface ListedTag extends StoredTag {
   readonly etag: string;
 }
 
-/** The digest that a link of a tag's past is named after. */
-function digestOfPast(key: string): string {
+/** The digest in the key of a history link. */
+function digestOfHistoryKey(key: string): string {
   return key.split('/').slice(-3, -1).join(':');
 }
 

@@ -5,23 +5,23 @@ import type { RepositoryName } from '../protocol/names.ts';
 import { deriveKey } from './derived-keys.ts';
 
 /*
- * What a URL itself entitles its holder to. Clients drop their credentials on another host (docker, containerd) or
- * carry them where they do not belong (podman, oras), so the URLs of the data plane are all the authority it asks for.
+ * Signed URLs of the data plane. The signature is the only authorization they need: some clients drop their credentials
+ * on another host (docker, containerd), and others send them where they do not belong (podman, oras).
  */
 
-/** How long an upload may pause between two requests, in seconds. */
+/** How long an upload may pause between two requests. */
 export const uploadLifetimeSeconds = 24 * 3600;
 
-/** How long a pull may take to begin after its redirect, in seconds. */
+/** How long after its redirect a pull may start. */
 export const blobUrlLifetimeSeconds = 20 * 60;
 
-/** What the `_state` of an upload's Location says. */
+/** The content of `_state` in an upload's Location. */
 export interface UploadState {
-  /** Bytes the upload had when the Location was made. */
+  /** Bytes received when the Location was created. */
   readonly offset: number;
 }
 
-/** Makes and checks signatures with keys derived from the registry's secrets, one key for each purpose. */
+/** Creates and checks signatures, with a key for each purpose derived from the registry's secrets. */
 export class UrlSigner {
   readonly #uploadKeys: readonly Buffer[];
   readonly #blobKeys: readonly Buffer[];
@@ -37,15 +37,15 @@ export class UrlSigner {
     this.#now = now;
   }
 
-  /** The `_state` for a Location: version, offset, expiry and a MAC over these, the repository and the upload's id. */
+  /** The `_state` for a Location: version, offset, expiry, and a MAC of these, the repository and the upload ID. */
   signUpload(name: RepositoryName, id: string, state: UploadState): string {
     const claim = `1.${state.offset}.${this.#expiresIn(uploadLifetimeSeconds)}`;
     return `${claim}.${mac(this.#uploadKeys[0], [claim, name, id])}`;
   }
 
   /**
-   * @throws RegistryError BLOB_UPLOAD_UNKNOWN when there is none or it has expired, UPLOAD_STATE_FOREIGN when it was signed
-   *   with another secret or for another upload or repository, or was altered; BLOB_UPLOAD_INVALID when it is no state
+   * @throws RegistryError BLOB_UPLOAD_UNKNOWN if it is missing or expired, BLOB_UPLOAD_INVALID if it is malformed,
+   *   UPLOAD_STATE_FOREIGN if it was signed with another secret or for another upload or repository, or altered
    */
   readUpload(name: RepositoryName, id: string, text: string | null): UploadState {
     if (text === null) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
@@ -62,7 +62,7 @@ export class UrlSigner {
     return { offset: Number(offset) };
   }
 
-  /** The query that lets anyone read a blob for {@link blobUrlLifetimeSeconds}. */
+  /** The query that allows anyone to read a blob for {@link blobUrlLifetimeSeconds}. */
   signBlob(name: RepositoryName, digest: Digest): URLSearchParams {
     const expiry = String(this.#expiresIn(blobUrlLifetimeSeconds));
     return new URLSearchParams({
@@ -71,12 +71,12 @@ export class UrlSigner {
     });
   }
 
-  /** Whether a query entitles to read this blob of this repository now. */
+  /** Whether a query has a valid signature for this blob of this repository. */
   mayReadBlob(name: RepositoryName, digest: Digest, query: URLSearchParams): boolean {
     return this.#isSignedBlob(name, digest, query) && !this.#isExpired(query.get('expires') ?? '');
   }
 
-  /** Whether a query has a signature that this process would not make: with another secret, or for something else. */
+  /** Whether a query has a signature with another secret or for something else. */
   isForeign(name: RepositoryName, digest: Digest, query: URLSearchParams): boolean {
     const isSignature = /^[\w-]{43}$/.test(query.get('signature') ?? '');
     return isSignature && !this.#isSignedBlob(name, digest, query);
@@ -96,7 +96,7 @@ export class UrlSigner {
   }
 }
 
-/** No field may contain a line feed; names, ids, digests and numbers do not. */
+/** Fields must not contain line feeds; names, IDs, digests and numbers do not. */
 function mac(key: Buffer | undefined, fields: readonly string[]): string {
   if (key === undefined) throw new Error('no secret to sign with');
   return createHmac('sha256', key).update(fields.join('\n')).digest('base64url');

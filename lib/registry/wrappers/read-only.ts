@@ -2,7 +2,7 @@ import { RegistryError } from '../../protocol/errors.ts';
 import { methodRoles, type Part, type Refusal, type Registry } from '../interface.ts';
 import { wrap, type Methods } from './wrap.ts';
 
-/** A registry that takes nothing in and removes nothing. */
+/** A registry that refuses all changes. */
 export function readOnly(registry: Registry): Registry {
   return refuse(registry, {
     roles: ['write', 'delete', 'repair'],
@@ -10,7 +10,7 @@ export function readOnly(registry: Registry): Registry {
   });
 }
 
-/** A registry from which nothing is removed. */
+/** A registry that refuses deletes. */
 export function withoutDeletes(registry: Registry): Registry {
   return refuse(registry, { roles: ['delete'], message: 'deleting is disabled in this registry' });
 }

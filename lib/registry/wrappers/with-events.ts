@@ -6,8 +6,8 @@ import type { BlobInfo, MountedBlob, Registry } from '../interface.ts';
 import { wrap } from './wrap.ts';
 
 /**
- * A registry that tells what was done with it. What fails, or is refused, is no event.
- * @param emit is called when an operation has succeeded, before that is known to its caller
+ * A registry that emits events for successful operations. Failed or refused ones emit none.
+ * @param emit called after the operation succeeds and before its caller learns of it
  */
 export function withEvents(
   registry: Registry,
@@ -22,7 +22,7 @@ export function withEvents(
       repository,
       content: 'blob',
       reference: byDigest(blob.digest),
-      descriptor: descriptorOf(blob),
+      descriptor: { digest: blob.digest, mediaType: 'application/octet-stream', size: blob.size },
     }) as const;
 
   const aboutManifest = (repository: RepositoryName, reference: Reference, descriptor: EventDescriptor) =>
@@ -75,11 +75,9 @@ export function withEvents(
       },
       put: async (name, reference, bytes, contentType, options) => {
         const pushed = await manifests.put(name, reference, bytes, contentType, options);
-        emit({ ...aboutManifest(name, reference, pushed.info), action: 'pushed' });
-        for (const tag of pushed.tags) {
-          const about = aboutManifest(name, reference, pushed.info);
-          emit({ ...about, action: 'tagged', reference: { kind: 'tag', tag } });
-        }
+        const about = aboutManifest(name, reference, pushed.info);
+        emit({ ...about, action: 'pushed' });
+        for (const tag of pushed.tags) emit({ ...about, action: 'tagged', reference: { kind: 'tag', tag } });
         return pushed;
       },
       delete: async (name, reference, conditions) => {
@@ -92,8 +90,4 @@ export function withEvents(
 
 function byDigest(digest: Digest): Reference {
   return { kind: 'digest', digest };
-}
-
-function descriptorOf({ digest, size }: BlobInfo): EventDescriptor {
-  return { digest, mediaType: 'application/octet-stream', size };
 }

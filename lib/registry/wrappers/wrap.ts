@@ -1,11 +1,11 @@
 import { methodRoles, type Part, type Registry } from '../interface.ts';
 
-/** Methods that a wrapper has of its own. */
+/** Methods that a wrapper replaces. */
 export type Methods = { readonly [P in Part]?: Partial<Registry[P]> };
 
 /**
- * A registry with other methods in the place of some. It has the methods that {@link methodRoles} names and no other: one
- * that nobody has given a role is not passed on.
+ * A registry with some methods replaced. It has only the methods in {@link methodRoles}: a method without a role is not
+ * passed on.
  */
 export function wrap(registry: Registry, own: Methods, refusal = registry.refusal): Registry {
   const parts = Object.keys(methodRoles) as Part[];
