@@ -40,7 +40,7 @@ export class Report {
     if (type === 'test:pass') this.#count(data);
     if (type === 'test:fail') this.#count(data, data.details.error);
     if (type === 'test:stdout' || type === 'test:stderr') this.#keep(pathOf(data), data.message);
-    if (type === 'test:diagnostic') this.#keep(pathOf(data), `${data.message}\n`);
+    if (type === 'test:diagnostic') this.#diagnose(pathOf(data), data.message);
     if (type === 'test:summary') {
       const file = this.#files.get(data.file ?? '');
       if (file?.state === 'unfinished') file.state = 'finished';
@@ -86,6 +86,11 @@ export class Report {
       this.#counts.skipped++;
       this.#skipped.set(reason, (this.#skipped.get(reason) ?? 0) + 1);
     } else if (details.type !== 'suite') this.#counts.passed++;
+  }
+
+  #diagnose(path: string, message: string): void {
+    if (path) this.#keep(path, `${message}\n`);
+    else if (message.startsWith('Warning')) this.#fail('', [], message);
   }
 
   #keep(path: string, text: string): void {

@@ -12,7 +12,7 @@ import { cleanEnvironment } from './servers/process.ts';
 const RUNNER = fileURLToPath(new URL('run.ts', import.meta.url));
 const REQUIRES = new URL('servers/requires.ts', import.meta.url).href;
 
-/** Test files by what they hold, with the last line and the exit code expected of a run of that file alone. */
+/** Test files, with the expected last line and exit code of a run of the file. */
 const CASES: { of: string; source: string; last: string; code: number; says?: RegExp }[] = [
   {
     of: 'tests that pass, but not their suites',
@@ -21,7 +21,7 @@ const CASES: { of: string; source: string; last: string; code: number; says?: Re
     code: 0,
   },
   {
-    of: 'a test that fails once, whatever it stands in',
+    of: 'a failed test once, however deep it is nested',
     source: `describe('a', () => { it('b', () => {}); it('c', (t) => t.test('d', () => { throw new Error('why'); })); });`,
     last: '1 passed, 1 failed',
     code: 1,
@@ -35,46 +35,46 @@ const CASES: { of: string; source: string; last: string; code: number; says?: Re
     says: /1 × needs c\n +1 × needs e/,
   },
   {
-    of: 'a hook that fails, and the tests it kept from running',
+    of: 'a failed hook and the tests that it prevents',
     source: `describe('a', () => { before(() => { throw new Error('why'); }); it('b', () => {}); });`,
     last: '0 passed, 2 failed',
     code: 1,
     says: /Error: why/,
   },
   {
-    of: 'an after hook that fails',
+    of: 'a failed after hook',
     source: `describe('a', () => { after(() => { throw new Error('why'); }); it('b', () => {}); });`,
     last: '1 passed, 1 failed',
     code: 1,
   },
   {
-    of: 'a test that takes too long',
+    of: 'a test that times out',
     source: `it('a', { timeout: 10 }, () => new Promise((done) => setTimeout(done, 1000)));`,
     last: '0 passed, 1 failed',
     code: 1,
     says: /timed out after 10ms/,
   },
   {
-    of: 'a file that does not load',
+    of: 'a test file that does not load',
     source: `import './missing.ts';`,
     last: '0 passed, 1 failed',
     code: 1,
     says: /Cannot find module/,
   },
   {
-    of: 'an error after the tests have passed',
+    of: 'an error that is thrown after the tests have passed',
     source: `it('a', () => { setTimeout(() => { throw new Error('late'); }, 50); });`,
     last: '1 passed, 1 failed',
     code: 1,
     says: /late/,
   },
   {
-    of: 'a file that exits in the middle of its tests',
+    of: 'a test file that exits before all its tests have run',
     source: `it('a', () => { process.exit(0); }); it('b', () => {});`,
     last: '0 passed, 1 failed',
     code: 1,
   },
-  { of: 'a file without a test', source: ``, last: '0 passed, 1 failed', code: 1, says: /has no tests/ },
+  { of: 'a test file without a test', source: ``, last: '0 passed, 1 failed', code: 1, says: /has no tests/ },
 ];
 
 describe('npm test', () => {
@@ -104,14 +104,14 @@ describe('npm test', () => {
     });
   }
 
-  it('adds up several files', async () => {
+  it('adds up the tests of several files', async () => {
     const files = await Promise.all(
       ['x', 'y'].map(async (name) => await writeTest(name, `it('a', () => {});`)),
     );
     assert.equal((await finish(runner(files))).lines.at(-1), '2 passed, 0 failed');
   });
 
-  it('keeps apart two files that declare their tests by the same module', async () => {
+  it('prints tests of a shared module below the test file that was run', async () => {
     await writeTest(
       'shared',
       `export const declare = (n) => describe(n, () => { it('a ' + n, () => {}); });`,
@@ -127,7 +127,7 @@ describe('npm test', () => {
     assert.equal((await finish(runner([file, '--grep', 'this']))).lines.at(-1), '1 passed, 0 failed');
   });
 
-  it('tells with --coverage what part of each source ran, in the test and in processes it starts, and which did not', async () => {
+  it('prints with --coverage how much of each source ran in tests and their child processes', async () => {
     const [tags, names] = ['tags', 'names'].map(
       (one) => new URL(`../lib/protocol/${one}.ts`, import.meta.url),
     );
@@ -141,12 +141,20 @@ describe('npm test', () => {
     assert.equal(lines.at(-1), '1 passed, 0 failed');
   });
 
-  it('fails when it finds no test at all', async () => {
+  it('reports coverage in spite of a truncated coverage file', async () => {
+    const write = `writeFileSync(process.env.NODE_V8_COVERAGE + '/coverage-1-1700000000000-0.json', '{"result":[')`;
+    const source = `import { writeFileSync } from 'node:fs'; it('a', () => { ${write}; });`;
+    const { lines } = await finish(runner([await writeTest('truncated', source), '--coverage']));
+    assert.match(lines.join('\n'), /never loaded:/);
+    assert.equal(lines.at(-1), '1 passed, 0 failed');
+  });
+
+  it('fails if no test file matches the arguments', async () => {
     const { code } = await finish(runner(['no/such/folder']));
     assert.equal(code, 2);
   });
 
-  it('skips what lacks a server, and fails it in CI', async () => {
+  it('skips tests whose server is missing, and fails them in CI', async () => {
     const file = await writeTest('ci', `describe('a', requires('skopeo'), () => { it('b', () => {}); });`);
     const skipped = await finish(runner([file], { PATH: '/nowhere' }));
     assert.equal(skipped.lines.at(-1), '0 passed, 0 failed, 1 skipped');
@@ -156,11 +164,9 @@ describe('npm test', () => {
     assert.match(failed.lines.join('\n'), /needs skopeo/);
   });
 
-  it('still reports when it is interrupted', async () => {
-    const file = await writeTest('slow', `it('a', () => new Promise((done) => setTimeout(done, 60_000)));`);
-    const child = runner([file]);
-    setTimeout(() => child.kill('SIGTERM'), 1000);
-    const { lines, code } = await finish(child);
+  it('reports when it is interrupted', async () => {
+    const source = `it('a', () => new Promise((done) => { process.kill(process.ppid, 'SIGTERM'); setTimeout(done, 60_000); }));`;
+    const { lines, code } = await finish(runner([await writeTest('slow', source)]));
     assert.equal(lines.at(-1), '0 passed, 1 failed');
     assert.equal(code, 1);
   });

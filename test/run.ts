@@ -9,7 +9,7 @@ import { join, resolve } from 'node:path';
 import { run, type RunOptions } from 'node:test';
 import type { TestEvent } from 'node:test/reporters';
 import { parseArgs } from 'node:util';
-import { coverageOptions, printCoverage } from './coverage.ts';
+import { coverageOptions, dropTruncatedCoverage, printCoverage } from './coverage.ts';
 import { keepIn, keepLog } from './logs/kept.ts';
 import { Report } from './report.ts';
 import { bundlePrograms } from './servers/programs.ts';
@@ -19,6 +19,7 @@ const TEST_TIMEOUT_MS = 5 * 60_000;
 
 /** For the whole run: the only limit for a file that leaves something open and so does not end. */
 const RUN_TIMEOUT_MS = 45 * 60_000;
+const COVERAGE_TIMEOUT_MS = 3 * RUN_TIMEOUT_MS;
 
 const usage = 'Usage: npm test [file, folder or part of a path …] [-- --grep regular-expression]';
 
@@ -33,7 +34,8 @@ async function main(): Promise<number> {
   const { positionals, patterns, coverage } = readArguments();
   const files = chooseFiles(positionals);
   const report = new Report();
-  const signal = AbortSignal.any([interruption(), AbortSignal.timeout(RUN_TIMEOUT_MS)]);
+  const timeoutMs = coverage ? COVERAGE_TIMEOUT_MS : RUN_TIMEOUT_MS;
+  const signal = AbortSignal.any([interruption(), AbortSignal.timeout(timeoutMs)]);
   // Not a folder of servers/folder.ts, which would end this process at a signal before the report is printed.
   const folder = mkdtempSync(join(tmpdir(), 'stowage-run-'));
   keepIn(folder);
@@ -67,6 +69,11 @@ async function runFiles(
     signal,
     ...options,
   });
+  // The plan of the whole run is emitted immediately before node:test reads the coverage files.
+  if (options.coverage)
+    events.on('test:plan', ({ file }) => {
+      if (file === undefined) dropTruncatedCoverage();
+    });
   // Registries that run inside test files log there.
   const keep = keepLog();
   for await (const event of events as AsyncIterable<TestEvent>) {
