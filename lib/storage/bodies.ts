@@ -10,84 +10,75 @@ import {
   type ObjectHead,
 } from './store.ts';
 
-/** Milliseconds and attempts for the body of a small object. */
-const smallBodyWithin = 10_000;
+/** Timeout for the body of a small object, and how often it is read before the read fails. */
+const smallBodyTimeoutMs = 10_000;
 const readAttempts = 3;
 
 export type OpenObject = ObjectHead & { readonly body: Readable };
 
+/** An object, or a range of it, as a server returned it. */
+export interface FetchedObject extends OpenObject {
+  /** Offset of the first byte of the body. */
+  readonly start: number;
+}
+
+/** Requests an object or a range of it. */
+type Fetch = (range?: ByteRange) => Promise<FetchedObject>;
+
 /**
- * Reads a small object whole. What has not begun to answer is tried again by the client, what falls silent or breaks off
- * for good is here.
+ * Reads a small object into memory. The client retries requests without a response; this retries bodies that stall or
+ * are cut off.
  * @throws ObjectTooLarge
  */
 export async function readWhole(
-  open: () => Promise<OpenObject>,
+  fetchObject: Fetch,
   limit: number,
 ): Promise<ObjectHead & { readonly bytes: Buffer }> {
   for (let attempt = 1; ; attempt++) {
-    const { body, ...head } = await open();
+    const { body, ...head } = await openReconnecting(fetchObject);
     if (head.size > limit) {
       body.destroy();
       throw new ObjectTooLarge(head.key, head.size, limit);
     }
     try {
-      return { ...head, bytes: await buffer(addAbortSignal(AbortSignal.timeout(smallBodyWithin), body)) };
+      return { ...head, bytes: await buffer(addAbortSignal(AbortSignal.timeout(smallBodyTimeoutMs), body)) };
     } catch (error) {
       if (attempt === readAttempts)
-        throw new StoreUnavailable(head.key, `${head.key} broke off`, { cause: error });
+        throw new StoreUnavailable(head.key, `the body of ${head.key} was cut off`, { cause: error });
     }
   }
 }
 
-/** An object, or a part of it, as a server has sent it. */
-export interface FetchedObject extends OpenObject {
-  /** The first byte of it, as the answer says. */
-  readonly start: number;
-}
-
 /**
- * Opens an object whose body goes on when its connection breaks off.
- * @param get sends a request for it
- * @param limit to the connections of such bodies; none for a small one
- * @throws RangeNotSatisfiable, StoreUnavailable when the server does not heed ranges
+ * Opens an object whose body reconnects if its connection fails.
+ * @param limit bounds the connections of large bodies; omit it for small objects
+ * @throws RangeNotSatisfiable; StoreUnavailable if the server ignores ranges
  */
 export async function openReconnecting(
-  get: (range?: ByteRange) => Promise<FetchedObject>,
-  range: ByteRange | undefined,
+  fetchObject: Fetch,
+  range?: ByteRange,
   limit?: BodyLimit,
 ): Promise<OpenObject> {
-  const limited = async (part: ByteRange | undefined) =>
-    await withConnection(limit, async () => await get(part));
-  const { start, ...object } = assertInRange(await limited(range), range);
+  const fetchRange = async (part: ByteRange | undefined) =>
+    assertInRange(await withConnection(limit, async () => await fetchObject(part)), part);
+  const { start, ...object } = await fetchRange(range);
   const { key, size, etag } = object;
   const length = Math.min(range?.end ?? Infinity, size - 1) + 1 - start;
-  const reopen = async (passed: number) => {
-    const rest = { start: start + passed, ...(range?.end !== undefined && { end: range.end }) };
-    const again = assertInRange(await limited(rest), rest);
-    if (again.etag === etag && again.size === size) return again.body;
-    again.body.destroy();
+  const reopen = async (received: number) => {
+    const rest = await fetchRange({ ...range, start: start + received });
+    if (rest.etag === etag && rest.size === size) return rest.body;
+    rest.body.destroy();
     throw new StoreUnavailable(key, `${key} was replaced while it was read`);
   };
-  return {
-    ...object,
-    body: new ReconnectingBody(object.body, {
-      key,
-      length,
-      reopen,
-      isContended: () => limit?.isContended === true,
-    }),
-  };
+  const isContended = () => limit?.isContended === true;
+  return { ...object, body: new ReconnectingBody(object.body, { key, length, reopen, isContended }) };
 }
 
-/** The connection is the body's until that is closed. */
-async function withConnection(
-  limit: BodyLimit | undefined,
-  get: () => Promise<FetchedObject>,
-): Promise<FetchedObject> {
+/** Holds a connection until the body closes. */
+async function withConnection(limit: BodyLimit | undefined, fetchObject: Fetch): Promise<FetchedObject> {
   const release = await limit?.acquire();
   try {
-    const object = await get();
+    const object = await fetchObject();
     if (release !== undefined) object.body.once('close', release);
     return object;
   } catch (error) {
@@ -96,7 +87,7 @@ async function withConnection(
   }
 }
 
-/** Some servers answer a range of an empty object with all of it. */
+/** Some servers return all of an empty object whatever the range. */
 function assertInRange(object: FetchedObject, range: ByteRange | undefined): FetchedObject {
   if (range === undefined) return object;
   const isBeyond = range.start >= object.size;
@@ -104,10 +95,10 @@ function assertInRange(object: FetchedObject, range: ByteRange | undefined): Fet
   object.body.destroy();
   throw isBeyond
     ? new RangeNotSatisfiable(object.key, object.size)
-    : new StoreUnavailable(object.key, 'the bucket does not heed ranges');
+    : new StoreUnavailable(object.key, 'the bucket ignores ranges');
 }
 
-/** The first byte of a body, by its `Content-Range`. */
+/** The offset of a body's first byte, from its `Content-Range`. */
 export function contentStart(contentRange: string | undefined): number {
   return Number(/^bytes (\d+)-/.exec(contentRange ?? '')?.[1] ?? 0);
 }

@@ -1,10 +1,9 @@
 import { Semaphore } from '../concurrency/semaphore.ts';
 import { StoreUnavailable } from './store.ts';
 
-/** Bodies of large objects that come from a bucket at once, below the connections there may be: other requests need some. */
+/** Concurrent large downloads from a bucket. Leaves connections of the pool to other requests. */
 const maxBodies = 192;
 
-/** Milliseconds a body waits for one of the others to end, and how many may. */
 const timeoutMs = 20_000;
 const queueLimit = 2_000;
 
@@ -13,19 +12,19 @@ export class BodyLimit {
   readonly #connections: Semaphore;
 
   constructor(count = maxBodies) {
-    const busy = () => new StoreUnavailable('', 'too many downloads come from the bucket at once');
+    const busy = () => new StoreUnavailable('', 'too many concurrent downloads from the bucket');
     this.#connections = new Semaphore(count, { queueLimit, timeoutMs, busy });
   }
 
-  /** Whether somebody waits. */
+  /** Whether any caller waits. */
   get isContended(): boolean {
     return this.#connections.isContended;
   }
 
   /**
    * Waits for a connection.
-   * @returns what ends its use
-   * @throws StoreUnavailable when all of them were taken for too long, or too many wait
+   * @returns a function that releases it; further calls do nothing
+   * @throws StoreUnavailable if the wait times out or the queue is full
    */
   async acquire(): Promise<() => void> {
     await this.#connections.acquire();

@@ -1,21 +1,20 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
 /*
- * A function that has answered is frozen, and goes on when the next request comes, which may be hours later. What it then
- * did of the request before would undo what others have done meanwhile. So whatever changes something asks just before
- * whether it still may.
+ * A function is frozen after it has responded and resumes with the next request, which may be hours later. Leftover work
+ * of the earlier request could then undo what others have done meanwhile. So every change checks its deadline first.
  */
 
 const current = new AsyncLocalStorage<Deadline>();
 
-/** The time for some work, all that it calls included: when that is over, or the work was answered for, it changes nothing. */
+/** Bounds work and all its calls. Once it has expired or the work has finished, that work changes nothing more. */
 export class Deadline {
   readonly #controller = new AbortController();
   readonly #outer = current.getStore();
-  /** By the clock on the wall and by the monotonic one: the one may be set back, the other stands still in a frozen machine. */
+  /** In wall-clock and in monotonic time: the wall clock may be set back, the monotonic one stops in a frozen machine. */
   readonly #ends: readonly [wall: number, monotonic: number];
 
-  /** @param milliseconds from now; also over when that of the work which this one is part of is */
+  /** @param milliseconds from now; an enclosing deadline applies as well */
   constructor(milliseconds: number) {
     this.#ends = [Date.now() + milliseconds, performance.now() + milliseconds];
     this.#outer?.signal.addEventListener('abort', () => {
@@ -23,7 +22,7 @@ export class Deadline {
     });
   }
 
-  /** Aborted when the time is over: by itself only when it is asked for, as timers are late where a process was stopped. */
+  /** Aborted after expiry. Checks the clocks when read, since timers fire late in a process that was suspended. */
   get signal(): AbortSignal {
     const [wall, monotonic] = this.#ends;
     const isOver =
@@ -36,7 +35,7 @@ export class Deadline {
     this.#controller.abort();
   }
 
-  /** Does the work under this deadline, which ends with it. */
+  /** Runs work under this deadline, which ends with the work. */
   async run<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await current.run(this, work);
@@ -46,18 +45,18 @@ export class Deadline {
   }
 }
 
-/** Of the work that this is part of, if that has a deadline: to be asked for just before each request and change. */
+/** The signal of the current deadline, if any. Read it just before each request or change. */
 export function deadlineSignal(): AbortSignal | undefined {
   return current.getStore()?.signal;
 }
 
-/** @throws Error when the time for the work that this is part of is over */
+/** @throws Error if the current deadline has expired */
 export function assertNotExpired(): void {
   if (deadlineSignal()?.aborted === true)
     throw new Error('the request was answered before this could be done');
 }
 
-/** Does what others wait for as well, so that it must not end with the work that has begun it. */
+/** Runs work that other requests share, so it must outlive the request that started it. */
 export async function withoutDeadline<T>(work: () => Promise<T>): Promise<T> {
   return await current.exit(work);
 }

@@ -3,7 +3,7 @@ export function hasCode(error: unknown, codes: readonly string[]): boolean {
   return error instanceof Error && 'code' in error && codes.includes(String(error.code));
 }
 
-/** What the promise resolves to, or undefined when it fails in one of these ways. */
+/** The result of a promise, or undefined if it rejects with one of these codes. */
 export async function ignoring<T>(codes: readonly string[], promise: Promise<T>): Promise<T | undefined> {
   try {
     return await promise;
@@ -13,10 +13,10 @@ export async function ignoring<T>(codes: readonly string[], promise: Promise<T>)
   }
 }
 
-/** What a call says when no regular file is at a path. `ELOOP` and `ENXIO` come of opening links and sockets. */
+/** No regular file at a path. `ELOOP` and `ENXIO` come from opening links and sockets. */
 export const notFoundCodes: readonly string[] = ['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP', 'ENXIO'];
 
-/** What a file or folder says that is there and cannot be read, for want of a right or for a fault of its place on the disk. */
+/** A file or folder that exists but cannot be read, for lack of permission or because of a disk fault. */
 export const unreadableCodes: readonly string[] = [
   'EACCES',
   'EPERM',
@@ -25,5 +25,5 @@ export const unreadableCodes: readonly string[] = [
   'Unknown system error -117',
 ];
 
-/** What a call says that could not write, where what is there can be read all the same. */
+/** A place that cannot be written to but may be readable. */
 export const unwritableCodes: readonly string[] = ['EROFS', 'EACCES', 'EPERM', 'ENOSPC', 'EDQUOT'];

@@ -1,4 +1,4 @@
-/** Memory for what can do without, or is refused where there is none: nobody waits for it. */
+/** A shared amount of memory. A request for more than is free fails at once; no caller waits. */
 export class MemoryBudget {
   #free: number;
 
@@ -7,7 +7,7 @@ export class MemoryBudget {
     this.#free = bytes;
   }
 
-  /** @returns whether so many bytes were free, and are taken now */
+  /** @returns false, with nothing taken, if fewer bytes are free */
   take(bytes: number): boolean {
     if (bytes > this.#free) return false;
     this.#free -= bytes;

@@ -1,33 +1,30 @@
 import { MemoryBudget } from './memory-budget.ts';
 
-/** Bytes of a read for a reader of which nothing is known: many slow ones must fit into memory. */
+/** Initial size of a read in bytes. Small, so that many slow readers fit into memory. */
 export const minReadSize = 16 * 1024;
 
-/** And for one that takes them at once: enough for the speed of a disk. */
-const largestRead = 512 * 1024;
+/** Size of a read in bytes for a fast reader: enough for the speed of a disk. */
+const maxReadSize = 512 * 1024;
 
-/** Milliseconds within which a reader has taken a piece that is fast, and after which it is slow. */
+/** A reader is fast below the first time per read and slow above the second. */
 const fastMs = 100;
 const slowMs = 1_000;
 
-/**
- * Bytes that a reader must have taken before its reads grow: more than a system's buffers take of a client that reads
- * nothing.
- */
-const growsAfter = 12 * 1024 * 1024;
+/** Bytes read before reads may grow: more than system buffers absorb for a client that reads nothing. */
+const growthThreshold = 12 * 1024 * 1024;
 
-/** Bytes that all readers of a process may have in memory beyond the smallest reads. */
+/** Bytes of a process for all reads beyond the minimum size. */
 const sharedBytes = 32 * 1024 * 1024;
 
-/** What the reads of a process share of memory. */
+/** The memory that all reads of a process share. */
 export function readAheadBudget(): MemoryBudget {
   return new MemoryBudget(sharedBytes);
 }
 
-/** The size of the reads for one reader, which follows how fast it takes them. */
+/** Adapts the size of reads to the speed of their reader. */
 export class ReadSize {
   readonly #shared: MemoryBudget;
-  /** Of the last read, which is on its way to the reader while the next one is made. */
+  /** Size of the last read, still in memory while the next one runs. */
   #last = minReadSize;
   #claimed = 0;
   #passed = 0;
@@ -37,7 +34,7 @@ export class ReadSize {
     this.#shared = shared;
   }
 
-  /** Bytes of the read that begins now. */
+  /** The size in bytes of the read that starts now. */
   next(): number {
     const size = [this.#wanted(), this.#last].find((bytes) => this.#claim(bytes)) ?? minReadSize;
     if (size === minReadSize) this.#claim(size);
@@ -46,7 +43,7 @@ export class ReadSize {
     return size;
   }
 
-  /** Gives back what it has of the shared memory. */
+  /** Returns its share of the memory. */
   end(): void {
     this.#shared.give(this.#claimed);
     this.#claimed = 0;
@@ -57,10 +54,12 @@ export class ReadSize {
     const taken = now - this.#readAt;
     this.#readAt = now;
     if (taken > slowMs) return minReadSize;
-    return taken < fastMs && this.#passed > growsAfter ? Math.min(2 * this.#last, largestRead) : this.#last;
+    return taken < fastMs && this.#passed > growthThreshold
+      ? Math.min(2 * this.#last, maxReadSize)
+      : this.#last;
   }
 
-  /** @returns whether there is memory for a read of so many bytes beside the last one */
+  /** @returns whether the memory suffices for a read of this size beside the last one */
   #claim(bytes: number): boolean {
     const more = this.#last + bytes - 2 * minReadSize - this.#claimed;
     if (more > 0 && !this.#shared.take(more)) return false;

@@ -1,15 +1,15 @@
 import { assertKey, InvalidKey } from './store.ts';
 
-/** The folder of a bucket that everything lies below. */
+/** Maps keys to those of the bucket, which are below its root directory. */
 export class RootDirectory {
   readonly #folder: string;
 
-  /** @param path without slashes at its ends; empty for the bucket itself */
+  /** @param path without leading or trailing slash; empty for the top of the bucket */
   constructor(path: string) {
     this.#folder = path === '' ? '' : `${path}/`;
   }
 
-  /** The key as the bucket has it. @throws InvalidKey */
+  /** The key in the bucket. @throws InvalidKey */
   fullKey(key: string): string {
     assertKey(key);
     const full = this.prefix(key);
@@ -21,12 +21,12 @@ export class RootDirectory {
     return full;
   }
 
-  /** The same for a beginning of keys, which may be anything. */
+  /** The prefix in the bucket, for any prefix. */
   prefix(prefix: string): string {
     return this.#folder + prefix;
   }
 
-  /** The key as the registry knows it. */
+  /** The registry's key for one of the bucket. */
   ownKey(fullKey: string): string {
     return fullKey.slice(this.#folder.length);
   }

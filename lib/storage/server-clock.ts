@@ -1,32 +1,32 @@
-/** Milliseconds from which on a clock counts as wrong: below, it is the time that answers take. */
-const tolerance = 60_000;
+/** Smaller differences count as the latency of responses. */
+const toleranceMs = 60_000;
 
-/** The clock of a server, as its answers tell it: what is signed by this machine's would not hold where that is wrong. */
+/** A server's clock, derived from its responses. A signature made with a wrong local clock would be refused. */
 export class ServerClock {
-  /** Milliseconds that the server's clock is ahead of this machine's; 0 where they agree. */
+  /** Milliseconds that the server's clock is ahead of the local one; 0 within the tolerance. */
   offsetMs = 0;
   readonly #warn: (message: string) => void;
   #hasWarned = false;
 
-  /** @param warn is told once how wrong this machine's clock is */
+  /** @param warn called once if the local clock is wrong */
   constructor(warn: (message: string) => void) {
     this.#warn = warn;
   }
 
-  /** Takes the headers of an answer, names in lower case, when they have just come. */
+  /** Reads the clock from the headers of a response that has just arrived; their names are in lower case. */
   observe({ date, age }: Readonly<Record<string, string | undefined>>): void {
     const time = Date.parse(date ?? '');
-    // A cache's answer is older than it is.
+    // A cached response is old.
     if (Number.isNaN(time) || age !== undefined) return;
     const offset = time - Date.now();
-    this.offsetMs = Math.abs(offset) < tolerance ? 0 : offset;
+    this.offsetMs = Math.abs(offset) < toleranceMs ? 0 : offset;
     if (this.offsetMs === 0 || this.#hasWarned) return;
     this.#hasWarned = true;
     const minutes = Math.round(Math.abs(offset) / 60_000);
     const side = offset > 0 ? 'behind' : 'ahead of';
     this.#warn(
-      `this machine's clock is ${minutes} minute${minutes === 1 ? '' : 's'} ${side} that of the bucket's server, ` +
-        'whose time is signed instead; set it',
+      `this machine's clock is ${minutes} minute${minutes === 1 ? '' : 's'} ${side} the clock of the bucket's server; ` +
+        "requests are signed with the server's time; set this machine's clock",
     );
   }
 

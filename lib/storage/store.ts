@@ -1,50 +1,56 @@
 import type { Readable } from 'node:stream';
 
 /**
- * What the registry needs of a bucket, and no more: the common ground of S3, SCS and a local folder.
+ * What the registry needs of a bucket: what S3, SCS and a local folder have in common.
  *
- * A store cannot be assumed to rename, append or lock. Writes are whole objects and appear atomically:
- * a reader sees the old object, the new one or none, never a part of one. What a store can do beyond
- * that is said in {@link StoreLimits}.
+ * A store need not support rename, append or locks. It writes whole objects, which appear atomically: a reader sees the
+ * old object, the new one or none, never a partial one. {@link StoreLimits} describes what else a store supports.
  *
  * Keys are Unicode strings of 1 to 1024 UTF-8 bytes without a leading slash, empty segments, `.` and `..`
- * segments or NUL; a key outside that is an {@link InvalidKey}. A key may not be the folder of another.
+ * segments or NUL; any other key is an {@link InvalidKey}. A key may not be the folder of another.
  *
- * Every method rejects with {@link StoreUnavailable} when the store could not answer. That an object does
- * not exist is only ever said by {@link ObjectNotFound}, so an outage never looks like a missing image.
+ * Every method rejects with {@link StoreUnavailable} if the store fails. Only {@link ObjectNotFound} means that an object
+ * does not exist, so an outage never looks like a missing image.
  */
 export interface ObjectStore extends ObjectReader, ObjectWriter, ObjectLister, MultipartWriter {
   readonly limits: StoreLimits;
-  /** Milliseconds that the clock which dates objects is ahead of this machine's, as far as answers have told. */
+  /** Milliseconds that the clock which dates objects is ahead of this machine's, as far as known. */
   readonly clockOffsetMs?: number;
-  /** Is told of what those pass over that walk many objects. Set by who opens the store. */
+  /** Called for each damaged object that a walk over many objects skips. Set by whoever opens the store. */
   onDamaged?: OnDamaged;
 }
 
 /**
- * An object, or a folder of some, that is damaged or cannot be read, and does not keep others from being read.
- * @param key of the object, or the beginning of keys
+ * Reports an object or folder that is damaged or unreadable and is skipped.
+ * @param key of the object, or a key prefix
  */
 export type OnDamaged = (key: string, error: unknown) => void;
 
 export interface StoreLimits {
-  /** Smallest size in bytes of every part of a multipart upload but the last. */
+  /** Smallest part of a multipart upload in bytes, except for the last part. */
   readonly minPartSize: number;
-  /** Size in bytes a part should have, unless the object needs larger ones to stay within `maxParts`. */
+  /** Recommended part size in bytes; larger if the object would need more than `maxParts`. */
   readonly partSize: number;
-  /** Largest size in bytes of a part. */
+  /** Largest part in bytes. */
   readonly maxPartSize: number;
-  /** Most parts a multipart upload may have. */
+  /** Most parts of a multipart upload. */
   readonly maxParts: number;
-  /** How many parts of one upload should be on their way at once. */
+  /** Recommended number of concurrent part uploads. */
   readonly parallelParts: number;
   /** Whether all parts of an upload but the last must have the same size. */
   readonly equalParts: boolean;
-  /** Whether a part that is written again replaces the earlier one; otherwise both stand, told apart by their ETags. */
+  /** Whether a part that is written again replaces the earlier one; otherwise both exist and differ in their ETags. */
   readonly replacesParts: boolean;
   /** Whether {@link PutOptions.onlyIfAbsent} and {@link PutOptions.ifMatch} are honoured; otherwise they are ignored. */
   readonly conditionalWrites: boolean;
 }
+
+/** S3's limits, which all stores apply: SCS documents only the smallest part, and what works in a folder must work on S3. */
+export const s3Limits = {
+  minPartSize: 5 * 1024 ** 2,
+  maxPartSize: 5 * 1024 ** 3,
+  maxParts: 10_000,
+};
 
 export interface ObjectInfo {
   readonly key: string;
@@ -55,11 +61,11 @@ export interface ObjectInfo {
   readonly etag: string;
 }
 
-/** What a read of one object tells beside its bytes. */
+/** What a read of one object returns beside its bytes. */
 export interface ObjectHead extends ObjectInfo {
   /**
-   * What was given to {@link ObjectWriter.put}, names in lower case. A hint: it may be missing, because the store keeps
-   * none or another program wrote the object, but it is never that of another content.
+   * The metadata given to {@link ObjectWriter.put}, names in lower case. A hint: it may be missing if the store keeps none
+   * or another program wrote the object, but it never belongs to other content.
    */
   readonly metadata: Readonly<Record<string, string>>;
 }
@@ -75,22 +81,22 @@ export interface ObjectReader {
   head(key: string): Promise<ObjectHead>;
 
   /**
-   * Opens an object for streaming. The caller must read the stream to its end or destroy it. `size` is that of the
-   * whole object; a stream that ends early ends with an error.
+   * Opens an object for streaming. The caller must read the stream to its end or destroy it; a stream that ends early ends
+   * with an error. `size` is the size of the whole object.
    * @throws ObjectNotFound
-   * @throws RangeNotSatisfiable when `range.start` is at or beyond the end (so for every range of an empty object)
+   * @throws RangeNotSatisfiable if `range.start` is at or beyond the end, as for every range of an empty object
    */
   open(key: string, range?: ByteRange): Promise<ObjectHead & { readonly body: Readable }>;
 
   /**
-   * Reads a small object whole.
+   * Reads a small object into memory.
    * @throws ObjectNotFound
-   * @throws ObjectTooLarge when it has more than `limit` bytes; nothing is read then
+   * @throws ObjectTooLarge if it has more than `limit` bytes; then nothing is read
    */
   read(key: string, limit: number): Promise<ObjectHead & { readonly bytes: Buffer }>;
 
   /**
-   * A URL anyone can GET the object at until it expires, or undefined when the store cannot make one.
+   * A URL that anyone can GET the object at until it expires, or undefined if the store does not support them.
    * @param expiresIn seconds
    */
   signedUrl(key: string, expiresIn: number): Promise<URL | undefined>;
@@ -105,71 +111,70 @@ export interface PutOptions {
   readonly ifMatch?: string;
 }
 
-/** What `head` or `completeMultipart` said of an object. */
+/** An object to move, as `head` or `completeMultipart` described it. */
 export interface MoveSource extends Pick<ObjectInfo, 'size' | 'etag'> {
-  /** The parts it was made of, where known. */
+  /** The parts it was made of, if known. */
   readonly parts?: readonly UploadedPart[];
 }
 
 /** Bytes from the start of an object, cut into parts. */
 export interface Piece {
   readonly key: string;
-  /** Bytes of each part, one after another. */
+  /** Bytes of each part, in order. */
   readonly sizes: readonly number[];
 }
 
 export interface ConcatenateOptions extends Pick<PutOptions, 'metadata'> {
-  /** Bytes that follow the pieces. */
+  /** Bytes after the pieces. */
   readonly tail: Uint8Array;
 }
 
 export interface ObjectWriter {
   /**
-   * Writes an object whole, replacing what was there; durable when it resolves.
-   * @throws PreconditionFailed when a condition was given, is honoured, and does not hold
+   * Writes a whole object, replacing any at the key; durable when it resolves.
+   * @throws PreconditionFailed if a given condition is honoured and does not hold
    */
   put(key: string, bytes: Uint8Array, options?: PutOptions): Promise<ObjectInfo>;
 
   /**
-   * Moves an object with its metadata, replacing what was at `to`, which only ever appears whole. A store that cannot
-   * rename copies, and leaves `from` to the caller to delete, together with what else it deletes then. Moving a key to
-   * itself changes nothing.
-   * @param source what is known of `from`: a store that copies needs its size, and makes sure that it copies just this
-   * @throws ObjectNotFound when `from` does not exist, as when an earlier call has moved it already
-   * @throws PreconditionFailed when `source.etag` is given and is not that of `from`
+   * Moves an object with its metadata, atomically replacing any at `to`. A store that cannot rename copies, and leaves it to
+   * the caller to delete `from` together with other objects. Moving a key to itself changes nothing.
+   * @param source what is known of `from`; a store that copies needs its size and copies only this object
+   * @throws ObjectNotFound if `from` does not exist, as after an earlier call has moved it
+   * @throws PreconditionFailed if `from` does not have the ETag `source.etag`
    */
   move(from: string, to: string, source?: MoveSource): Promise<void>;
 
   /**
-   * Makes an object of others, one after another, which stay. It only ever appears whole. Their parts are such as those of a
-   * multipart upload must be: only the last may be small.
-   * @returns false, with nothing done, where the store cannot do it by itself
-   * @throws ObjectNotFound when a piece does not exist
+   * Concatenates objects into a new one, which appears atomically; the sources stay. Their parts obey the limits of a
+   * multipart upload: only the last may be small.
+   * @returns false, with nothing done, if the store does not support it
+   * @throws ObjectNotFound if a source does not exist
    */
   concatenate(to: string, pieces: readonly Piece[], options: ConcatenateOptions): Promise<boolean>;
 
-  /** Deletes objects, any number. Keys that do not exist are no error. */
+  /** Deletes any number of objects. Ignores keys that do not exist. */
   delete(keys: readonly string[]): Promise<void>;
 }
 
 export interface ListOptions {
-  /** Keys must start with this; any string, it need not end at a slash. Default: all keys. */
+  /** Lists only keys with this prefix; any string, also one without a slash at its end. Default: all keys. */
   readonly prefix?: string;
   /**
-   * A string of any length. Keys that contain it after the prefix are rolled up: they are returned as one of `prefixes`,
-   * which ends with the first occurrence of the delimiter.
+   * A string of any length. Keys that contain it after the prefix are rolled up: returned as one of `prefixes`, which ends
+   * with the first occurrence of the delimiter.
    */
   readonly delimiter?: string;
   /**
-   * Only keys after this one in byte order. A rolled-up prefix is returned when one of the keys it stands for comes
-   * after it, except the prefix that `startAfter` itself starts with: that one counts as listed.
+   * Lists only keys after this one in byte order. A rolled-up prefix is returned if one of its keys comes after it, unless
+   * `startAfter` itself starts with that prefix, which then counts as listed.
    */
   readonly startAfter?: string;
   /** Most entries (objects and prefixes together) to return, from 1. Default and maximum: 1000. */
   readonly limit?: number;
   /**
-   * Whether folders are passed over, and {@link ObjectStore.onDamaged} told, that cannot be read, below the one the prefix
-   * names. Otherwise the listing fails. For who shows what is there; never for who removes what is not listed.
+   * Skips unreadable folders below the prefix's own and reports them to {@link ObjectStore.onDamaged}; by default the listing
+   * fails. For callers that show objects; never for those that delete what is not listed.
    */
   readonly skipUnreadable?: boolean;
 }
@@ -177,19 +182,19 @@ export interface ListOptions {
 export interface Listing {
   /** In byte order of their UTF-8 keys. */
   readonly objects: readonly ObjectInfo[];
-  /** Rolled-up prefixes in byte order, none twice. */
+  /** Rolled-up prefixes in byte order, without duplicates. */
   readonly prefixes: readonly string[];
   /**
-   * Give it as `startAfter` for what follows; undefined when this was the last of it. On some servers nothing follows a full
-   * page that ends with a rolled-up prefix, and it is told all the same.
+   * The `startAfter` of the next page; undefined on the last page. On some servers the page after a full one that ends with a
+   * rolled-up prefix may be empty.
    */
   readonly next: string | undefined;
 }
 
 export interface ObjectLister {
   /**
-   * One page of keys in byte order. A prefix under which nothing lies is an empty listing.
-   * A listing may lag behind writes on some stores: no push or pull may depend on one.
+   * Lists one page of keys in byte order; an unknown prefix gives an empty page. Listings of some stores lag behind writes,
+   * so no push or pull may depend on one.
    */
   list(options: ListOptions): Promise<Listing>;
 }
@@ -202,7 +207,7 @@ export interface UploadedPart {
   readonly size: number;
 }
 
-/** An upload in progress, as a sweep finds it. */
+/** An upload in progress. */
 export interface MultipartUpload {
   readonly key: string;
   readonly uploadId: string;
@@ -210,35 +215,35 @@ export interface MultipartUpload {
 }
 
 export interface MultipartWriter {
-  /** Begins a multipart upload, which any process may continue by its id. Nothing is visible under the key. */
+  /** Creates a multipart upload and returns its id; any process may continue it. No object appears yet. */
   createMultipart(key: string, options?: Pick<PutOptions, 'metadata'>): Promise<string>;
 
   /**
-   * Writes one part; durable when it resolves. Parts may be written in any order, several at a time, and again: see
+   * Writes one part; durable when it resolves. Parts may be written in any order, concurrently, and again: see
    * `limits.replacesParts`.
-   * @throws MultipartNotFound when the upload was completed or aborted, or never was
+   * @throws MultipartNotFound if the upload does not exist, or was completed or aborted
    */
   uploadPart(key: string, uploadId: string, number: number, bytes: Uint8Array): Promise<UploadedPart>;
 
   /**
-   * Makes the object of exactly these parts, in this order, at least one; atomically replaces what was there.
-   * @throws MultipartNotFound when the upload is gone; it may have been completed by a call whose answer was lost
-   * @throws InvalidPart when a part is not there, is not the one with that ETag, is out of order, or is below
-   *   `limits.minPartSize` without being the last. The upload stays as it was.
+   * Makes the object of exactly these parts in this order, at least one, and atomically replaces any at the key.
+   * @throws MultipartNotFound if the upload is gone; an earlier call whose response was lost may have completed it
+   * @throws InvalidPart if a part is missing, has another ETag, is out of order, or is below `limits.minPartSize` without
+   *   being the last. The upload is unchanged.
    */
   completeMultipart(key: string, uploadId: string, parts: readonly UploadedPart[]): Promise<ObjectInfo>;
 
-  /** Throws away an upload and its parts. One that is gone is no error. */
+  /** Deletes an upload and its parts. Ignores one that does not exist. */
   abortMultipart(key: string, uploadId: string): Promise<void>;
 
-  /** Uploads in progress whose key starts with the prefix, in no order. */
+  /** Uploads in progress with this key prefix, in no particular order. */
   listMultiparts(prefix: string): AsyncIterable<MultipartUpload>;
 
-  /** Why the last of these lists may not have had all, in words; undefined where they have. */
+  /** Why the last of these listings may have been incomplete, in words; undefined if it was complete. */
   readonly unlistedMultiparts?: string | undefined;
 }
 
-/** Any error of a store; `key` says of which object. */
+/** An error of a store about the object `key`. */
 export class StoreError extends Error {
   override readonly name: string = 'StoreError';
   readonly key: string;
@@ -294,17 +299,17 @@ export class InvalidKey extends StoreError {
   override readonly name = 'InvalidKey';
 }
 
-/** The store could not be reached, refused us, or failed; the cause says which. Worth another try. */
+/** The store is unreachable, refused access or failed; see the cause. A retry may succeed. */
 export class StoreUnavailable extends StoreError {
   override readonly name: string = 'StoreUnavailable';
 }
 
-/** The same of this object alone, as far as can be told: others may be read. */
+/** Only this object is known to be affected; others may be readable. */
 export class ObjectUnreadable extends StoreUnavailable {
   override readonly name = 'ObjectUnreadable';
 }
 
-/** Order of two keys by their UTF-8 bytes, as listings have it. */
+/** Compares two keys by their UTF-8 bytes, the order of listings. */
 export function compareKeys(a: string, b: string): number {
   // UTF-16 order equals UTF-8 order unless surrogates are involved.
   return /[\ud800-\udfff]/.test(a + b)
@@ -316,17 +321,16 @@ export function compareKeys(a: string, b: string): number {
         : 0;
 }
 
-/** Whether keys may begin so: the folders it names are ones that a key may have. */
+/** Whether the folders that a prefix names may occur in a key. */
 export function isValidPrefix(prefix: string): boolean {
-  const folders = prefix.split('/').slice(0, -1);
-  return folders.every((folder) => !isNoSegment(folder));
+  return !prefix.split('/').slice(0, -1).some(isInvalidSegment);
 }
 
-function isNoSegment(text: string): boolean {
+export function isInvalidSegment(text: string): boolean {
   return text === '' || text === '.' || text === '..';
 }
 
-/** @throws InvalidKey saying which rule of {@link ObjectStore} a key breaks */
+/** @throws InvalidKey if a key breaks a rule of {@link ObjectStore} */
 export function assertKey(key: string): void {
   const fault =
     key === '' || Buffer.byteLength(key) > 1024
@@ -335,7 +339,7 @@ export function assertKey(key: string): void {
         ? 'must be well-formed Unicode'
         : key.includes('\0')
           ? 'must not contain NUL'
-          : key.split('/').some(isNoSegment)
+          : key.split('/').some(isInvalidSegment)
             ? 'must not have empty, "." or ".." segments'
             : undefined;
   if (fault !== undefined) throw new InvalidKey(key, `object key ${JSON.stringify(key)} ${fault}`);

@@ -7,16 +7,16 @@ import { ReadSize } from '../read-ahead.ts';
 import { StoreUnavailable } from '../store.ts';
 
 /**
- * Reads of files under way in a process. More of them would be no faster, but all that end while it is busy are gone on with
- * at once, and a thousand downloads would keep it from anything else for that long. Each body has one that waits at most.
+ * Limits the concurrent reads of a process. More would be no faster, and the results of a thousand downloads at once would
+ * block the event loop. The queue needs no limit: each body has at most one read in it.
  */
 const reads = new Semaphore(8, {
   queueLimit: Infinity,
   timeoutMs: 60_000,
-  busy: () => new Error('other reads of files did not end in time'),
+  busy: () => new Error('the read of a file timed out'),
 });
 
-/** Streams bytes `start` up to, but without, `end` of a file, and closes it. */
+/** Streams a file from byte `start` up to but excluding `end`, then closes it. */
 export class FileBody extends Readable {
   readonly #key: string;
   readonly #handle: FileHandle;
@@ -24,9 +24,9 @@ export class FileBody extends Readable {
   readonly #size: ReadSize;
   #position: number;
 
-  /** @param readAhead what it shares with others */
+  /** @param readAhead memory shared with other bodies */
   constructor(key: string, handle: FileHandle, start: number, end: number, readAhead: MemoryBudget) {
-    // The next piece is read while one is on its way.
+    // Reads one chunk ahead.
     super({ highWaterMark: 1 });
     this.#size = new ReadSize(readAhead);
     this.#key = key;

@@ -4,21 +4,21 @@ import { dirname } from 'node:path';
 import { ignoring } from '../file-errors.ts';
 
 /**
- * Makes a folder and those above it; returns the first one that was missing. Not by mkdir's `recursive`, which never
- * ends where a parent is there and still nothing can be made in it, as in /proc.
+ * Creates a folder and its parents. mkdir's `recursive` would never end in a parent that cannot have folders, as in /proc.
+ * @returns the topmost folder that was missing
  */
 export async function makeFolders(path: string): Promise<string | undefined> {
   const missing = (await ignoring(['ENOENT'], fs.stat(path))) === undefined;
   const above = missing && dirname(path) !== path ? await makeFolders(dirname(path)) : undefined;
   if (!missing) return undefined;
-  // EEXIST: another process has just made it.
+  // EEXIST: another process has just created it.
   await ignoring(['EEXIST'], fs.mkdir(path));
   return above ?? path;
 }
 
 /**
- * Makes a path's entry durable, and those of the folders from `made` on that were made for it. A folder that another
- * writer has just made is in the journal before our entry in it, so it is not synced again.
+ * Makes the entry of a path durable, and those of the folders created for it, from `made` down. A folder that another writer
+ * has just created needs no sync: the journal has it before our entry in it.
  */
 export async function syncParents(path: string, made: string | undefined): Promise<void> {
   let folder = dirname(path);
@@ -29,7 +29,7 @@ export async function syncParents(path: string, made: string | undefined): Promi
   }
 }
 
-/** Makes the entries of a folder durable; where it is gone, that of the lowest one above it that is not. */
+/** Makes the entries of a folder durable, or those of its nearest existing parent. */
 export async function syncFolder(path: string): Promise<void> {
   const handle = await ignoring(['ENOENT', 'ENOTDIR'], fs.open(path, 'r'));
   if (handle === undefined) {
@@ -37,7 +37,7 @@ export async function syncFolder(path: string): Promise<void> {
     return;
   }
   try {
-    // EINVAL: a file system that knows no sync of folders.
+    // EINVAL: the file system cannot sync folders.
     await ignoring(['EINVAL'], handle.sync());
   } finally {
     await handle.close();

@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 
-/** Bytes copied at a time. */
+/** Bytes copied per read. */
 const chunkSize = 1024 * 1024;
 
 /** Reads the first bytes of a file. */
@@ -14,7 +14,7 @@ export async function readBytes(handle: FileHandle, size: number): Promise<Buffe
   return bytes;
 }
 
-/** Appends some bytes of a file to another one. */
+/** Appends a range of a file to another file. */
 export async function copyBytes(
   source: FileHandle,
   { offset, size }: { readonly offset: number; readonly size: number },
@@ -23,13 +23,13 @@ export async function copyBytes(
   const buffer = Buffer.allocUnsafe(Math.min(chunkSize, size));
   for (let left = size; left > 0;) {
     const { bytesRead } = await source.read(buffer, 0, Math.min(chunkSize, left), offset + size - left);
-    if (bytesRead === 0) throw new Error(`a file ends ${left} bytes before those that were to be copied`);
+    if (bytesRead === 0) throw new Error(`a file ends ${left} bytes before the end of the copied range`);
     await writeAll(target, buffer.subarray(0, bytesRead));
     left -= bytesRead;
   }
 }
 
-/** Writes on until all is written, as one call to the system need not take everything. */
+/** Writes all bytes; one system call may write fewer. */
 export async function writeAll(handle: FileHandle, bytes: Uint8Array, position?: number): Promise<void> {
   for (let done = 0; done < bytes.byteLength;) {
     const at = position === undefined ? null : position + done;

@@ -11,6 +11,7 @@ import { makeTemporary, openMount } from './temporary.ts';
 import {
   assertKey,
   InvalidKey,
+  isInvalidSegment,
   type MultipartNotFound,
   type ObjectInfo,
   ObjectNotFound,
@@ -20,35 +21,34 @@ import {
   StoreUnavailable,
 } from '../store.ts';
 
-/** Longest name in a folder, in bytes, on every file system in use. */
+/** Longest file name in bytes, on all common file systems. */
 const longestName = 255;
 
-/** How often a write makes its folders anew because others remove them as empty at that moment. */
+/** How often a write creates its folders, since concurrent deletes remove empty ones. */
 const maxAttempts = 100;
 
-/** Mounts in which a write is begun: where it is thought to belong, and where it does. */
+/** How many mounts a write tries: the expected one first. */
 const maxMounts = 3;
 
-/** A file that is not under its key yet. */
+/** A file not yet renamed to its key. */
 export interface PendingFile {
   readonly path: string;
   readonly stats: BigIntStats;
 }
 
 /**
- * The folder of a filesystem store: where a key lies, what an errno says, and files that appear whole.
+ * The folder of a filesystem store: maps keys to paths and system errors to a store's errors, and creates files atomically.
  *
  * ```
  * <root>/<key>                  an object
- * <root>/.tmp/<uuid>            a file being written, or what is being removed
- * <root>/.tmp/multipart/<id>/   a multipart upload, see filesystem-multipart.ts
- * <root>/.metadata/…            see filesystem-metadata.ts
- * <mount>/_stowage~tmp/…        the same as `.tmp`, for what is mounted or linked below the root: see {@link Mounts}
+ * <root>/.tmp/<uuid>            a file being written or removed
+ * <root>/.tmp/multipart/<id>/   a multipart upload, see multipart.ts
+ * <root>/.metadata/…            see metadata.ts
+ * <mount>/_stowage~tmp/…        like `.tmp`, for mounts and links below the root: see {@link Mounts}
  * ```
  *
- * A key never leads out of the root, as it has no `..` segment. A linked folder in its path is followed, and by listings
- * too, as distribution does: who can make one in the root could as well write the objects themselves. A link to a file is
- * no object.
+ * A key never leads out of the root, as it has no `..` segment. Linked folders are followed, as in distribution: whoever can
+ * create a link in the root could as well write the objects. A link to a file is not an object.
  */
 export class Folder {
   readonly root: string;
@@ -64,9 +64,9 @@ export class Folder {
   }
 
   /**
-   * Makes the root and the store's own folders where they are missing, and clears away what killed writers left. A root
-   * that is there, with something in it, need not be writable.
-   * @returns for each mount that cannot be written to a sentence that says why
+   * Creates the missing folders of the store and removes the files of killed writers. A root with content need not be
+   * writable.
+   * @returns a sentence for each mount that is not writable
    */
   async open(): Promise<string[]> {
     return await this.guard('', async () => {
@@ -85,78 +85,74 @@ export class Folder {
     assertKey(key);
     const segments = key.split('/');
     if (!areValidSegments(segments)) {
-      throw new InvalidKey(key, `object key ${JSON.stringify(key)} is one the filesystem store cannot have`);
+      throw new InvalidKey(
+        key,
+        `object key ${JSON.stringify(key)} is reserved or too long in the filesystem store`,
+      );
     }
     return join(this.root, ...segments);
   }
 
-  /** Makes a mount's temporary folder where it could not be made at the start, or is needed for the first time. */
+  /** Creates a mount's temporary folder if it does not exist yet. */
   async ensureTemporary(mount: Mount): Promise<void> {
     if (!mount.made) await makeTemporary(this, mount);
   }
 
-  /** A new path for a temporary file. */
+  /** A new, unused path for a temporary file. */
   async temporaryPath(mount: Mount): Promise<string> {
     await this.ensureTemporary(mount);
     return join(mount.temporary, randomUUID());
   }
 
   /**
-   * Runs one operation and turns its failures into a store's errors.
-   * @param Absent what a path that is not there means; without it that is a fault as any other
+   * Runs an operation and converts its errors to a store's errors.
+   * @param NotFound the error for a missing path; by default a missing path is a fault like any other
    */
   async guard<T>(
     key: string,
     work: () => Promise<T>,
-    Absent?: typeof ObjectNotFound | typeof MultipartNotFound,
+    NotFound?: typeof ObjectNotFound | typeof MultipartNotFound,
   ): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      throw await this.#fault(key, error, Absent);
+      if (error instanceof StoreError) throw error;
+      if (hasCode(error, ['ENAMETOOLONG']))
+        throw new InvalidKey(key, `object key ${JSON.stringify(key)} is too long here`, { cause: error });
+      const isMissing = NotFound !== undefined && hasCode(error, notFoundCodes);
+      if (isMissing && (await this.isAvailable(dirname(join(this.root, key)))))
+        throw new NotFound(key, { cause: error });
+      const isOfObject = NotFound === ObjectNotFound && hasCode(error, unreadableCodes);
+      const Fault = isOfObject ? ObjectUnreadable : StoreUnavailable;
+      throw new Fault(key, `${this.root}: ${String(error)}; ${hintFor(error)}`, { cause: error });
     }
-  }
-
-  async #fault(
-    key: string,
-    error: unknown,
-    Absent: typeof ObjectNotFound | typeof MultipartNotFound | undefined,
-  ): Promise<StoreError> {
-    if (error instanceof StoreError) return error;
-    if (hasCode(error, ['ENAMETOOLONG'])) {
-      return new InvalidKey(key, `object key ${JSON.stringify(key)} is too long here`, { cause: error });
-    }
-    const absent = Absent !== undefined && hasCode(error, notFoundCodes);
-    if (absent && (await this.isAvailable(dirname(join(this.root, key)))))
-      return new Absent(key, { cause: error });
-    const isOfObject = Absent === ObjectNotFound && hasCode(error, unreadableCodes);
-    const Fault = isOfObject ? ObjectUnreadable : StoreUnavailable;
-    return new Fault(key, `${this.root}: ${String(error)}; ${adviceOn(error)}`, { cause: error });
   }
 
   /**
-   * Whether the store is there at all, as far as what lies in a folder is concerned. An empty mount point of a disk that
-   * went away is not taken for an empty store, nor is a link that leads to one.
+   * Whether the mounts with a folder's content are present. An empty mount point of a missing disk, or a broken link to one,
+   * does not count as an empty store.
    */
   async isAvailable(folder: string): Promise<boolean> {
     for (const { marker } of this.mounts.overlapping(folder))
       if ((await ignoring(notFoundCodes, fs.lstat(marker))) === undefined) return false;
     for (let path = folder; path.length > this.root.length; path = dirname(path)) {
       const stats = await ignoring(notFoundCodes, fs.lstat(path));
-      if (stats?.isSymbolicLink() === true) return !(await isBroken(path));
+      // A link to itself is damaged but does not hide a mount.
+      if (stats?.isSymbolicLink() === true)
+        return !hasCode(await fs.stat(path).catch((error: unknown) => error), ['ENOENT']);
       if (stats !== undefined) return true;
     }
     return true;
   }
 
-  async stat(key: string): Promise<BigIntStats> {
-    return assertRegular(key, await fs.lstat(this.path(key), { bigint: true }));
+  async info(key: string): Promise<ObjectInfo> {
+    return objectInfo(key, await fs.lstat(this.path(key), { bigint: true }));
   }
 
   /**
-   * Makes an object: whole and durable when this resolves, nothing of it when it rejects.
-   * @param fill writes the content; perhaps twice, where the first file was on another mount than the key
-   * @param prepare is given the object before it appears
+   * Creates an object atomically; durable when it resolves.
+   * @param fill writes the content; called again if the key turns out to be on another mount
+   * @param prepare called before the object appears
    */
   async create(
     key: string,
@@ -180,22 +176,24 @@ export class Folder {
     }
   }
 
-  /** Renames a file to its key, making the folders above it; durable when it resolves. Fails with EXDEV on another mount. */
+  /** Renames a file to its key and creates the parents; durable when it resolves. Fails with EXDEV on another mount. */
   async place(file: string, key: string): Promise<void> {
     const path = this.path(key);
     let made: string | undefined;
-    for (let attempt = 1; !(await renamed(file, path, key)); attempt++) {
-      if (attempt === maxAttempts) throw new StoreUnavailable(key, `the folder of ${path} does not stay`);
-      // Fails when it is the file that is not there.
+    for (let attempt = 1; !(await tryRename(file, path, key)); attempt++) {
+      if (attempt === maxAttempts)
+        throw new StoreUnavailable(key, `the folder of ${path} is removed again and again`);
+      // Fails if the file itself is missing.
       await fs.lstat(file);
-      made = shorter(made, await makeParent(path, key));
+      const parent = await makeParent(path, key);
+      if (made === undefined || (parent !== undefined && parent.length < made.length)) made = parent;
     }
     await syncParents(path, made);
   }
 
   /**
-   * Removes the folders above a path as far as they are empty: distribution takes a folder for a tag or a repository.
-   * @returns the folder that stays, from which the removal has to be synced
+   * Removes the empty parents of a path, since distribution takes any folder for a tag or repository.
+   * @returns the nearest remaining parent, which must be synced
    */
   async prune(path: string): Promise<string> {
     let folder = dirname(path);
@@ -205,7 +203,7 @@ export class Folder {
       } catch (error) {
         if (hasCode(error, ['ENOTEMPTY', 'EEXIST', 'EBUSY'])) return folder;
         if (!hasCode(error, notFoundCodes)) throw error;
-        // What it leads to has become empty, and stays.
+        // The target of a link stays although it is empty.
         if ((await ignoring(notFoundCodes, fs.lstat(folder)))?.isSymbolicLink() === true) return folder;
       }
     }
@@ -213,15 +211,13 @@ export class Folder {
   }
 }
 
-/** Whether the segments of a key, or of the start of one, are names an object's path can be made of. */
+/** Whether an object's path may consist of these segments of a key or prefix. */
 export function areValidSegments(segments: readonly string[]): boolean {
   return (
     !privateNames.has(segments[0] ?? '') &&
     segments.every(
       (name) =>
-        name !== '' &&
-        name !== '.' &&
-        name !== '..' &&
+        !isInvalidSegment(name) &&
         name !== temporaryName &&
         !name.includes('\0') &&
         Buffer.byteLength(name) <= longestName,
@@ -229,33 +225,30 @@ export function areValidSegments(segments: readonly string[]): boolean {
   );
 }
 
-export function assertRegular(key: string, stats: BigIntStats): BigIntStats {
-  if (!stats.isFile()) throw new ObjectNotFound(key);
-  return stats;
-}
-
+/** @throws ObjectNotFound if it is not a regular file */
 export function objectInfo(key: string, stats: BigIntStats): ObjectInfo {
+  if (!stats.isFile()) throw new ObjectNotFound(key);
   const etag = [stats.ino, stats.mtimeNs, stats.size].map((part) => part.toString(36)).join('-');
   return { key, size: Number(stats.size), lastModified: new Date(Number(stats.mtimeNs / 1_000_000n)), etag };
 }
 
 /**
- * Gives a file an mtime no other content of its inode has. The kernel's own clock for it ticks every few milliseconds,
- * in which an inode can be freed and come back with other content of the same size. Two files of one millisecond differ
- * by the monotonic clock within it.
+ * Sets an mtime that is unique among all contents of the inode. The kernel's mtime has a resolution of some milliseconds,
+ * in which an inode can be reused for other content of the same size. The monotonic clock supplies the digits below the
+ * millisecond.
  */
 export async function stampMtime(handle: FileHandle): Promise<void> {
   const seconds = (Date.now() + Number(process.hrtime.bigint() % 1_000_000n) / 1e6) / 1000;
   await handle.utimes(seconds, seconds);
 }
 
-/** Writes a temporary file: whole and durable when this resolves, gone when it rejects. */
+/** Writes a temporary file: durable when this resolves, removed when it rejects. */
 async function write(path: string, fill: (handle: FileHandle) => Promise<unknown>): Promise<PendingFile> {
   const handle = await fs.open(path, 'wx');
   try {
     await fill(handle);
     await stampMtime(handle);
-    // Not only datasync: the ETag is made of the mtime, and has to stay the same after a power cut.
+    // Not datasync: the mtime is part of the ETag and must survive a power cut.
     await handle.sync();
     return { path, stats: await handle.stat({ bigint: true }) };
   } catch (error) {
@@ -266,15 +259,15 @@ async function write(path: string, fill: (handle: FileHandle) => Promise<unknown
   }
 }
 
-/** False when the folder above the path was missing or an empty one was in its place. */
-async function renamed(file: string, path: string, key: string): Promise<boolean> {
+/** Renames a file. @returns false if the parent was missing, or an empty folder was at the path */
+async function tryRename(file: string, path: string, key: string): Promise<boolean> {
   assertNotExpired();
   try {
     await fs.rename(file, path);
     return true;
   } catch (error) {
     if (hasCode(error, ['ENOENT'])) return false;
-    if (hasCode(error, ['ENOTDIR'])) throw below(key, error);
+    if (hasCode(error, ['ENOTDIR'])) throw belowObject(key, error);
     if (!hasCode(error, ['EISDIR', 'EEXIST', 'ENOTEMPTY'])) throw error;
   }
   try {
@@ -285,19 +278,19 @@ async function renamed(file: string, path: string, key: string): Promise<boolean
   }
 }
 
-/** Makes the folder above a path; returns the first one that was missing. */
+/** Creates the parents of a path. @returns the topmost that was missing */
 async function makeParent(path: string, key: string): Promise<string | undefined> {
   try {
     return await ignoring(['ENOENT'], fs.mkdir(dirname(path), { recursive: true }));
   } catch (error) {
     if (!hasCode(error, ['EEXIST', 'ENOTDIR'])) throw error;
-    // Node says ENOTDIR as well of a folder that it found there and that was pruned before it looked what it is.
-    if (await isBelowFile(path)) throw below(key, error);
+    // Node also reports ENOTDIR for a folder that is pruned while it checks its type.
+    if (await isBelowFile(path)) throw belowObject(key, error);
     return undefined;
   }
 }
 
-/** Whether the lowest thing above a path that is there is no folder. */
+/** Whether the nearest existing parent of a path is not a folder. */
 async function isBelowFile(path: string): Promise<boolean> {
   for (let folder = dirname(path); folder !== dirname(folder); folder = dirname(folder)) {
     const stats = await ignoring(['ENOENT', 'ENOTDIR'], fs.stat(folder));
@@ -306,27 +299,13 @@ async function isBelowFile(path: string): Promise<boolean> {
   return false;
 }
 
-function below(key: string, cause: unknown): InvalidKey {
-  return new InvalidKey(key, `object key ${JSON.stringify(key)} lies below another object`, { cause });
+function belowObject(key: string, cause: unknown): InvalidKey {
+  return new InvalidKey(key, `object key ${JSON.stringify(key)} is below another object`, { cause });
 }
 
-function shorter(a: string | undefined, b: string | undefined): string | undefined {
-  return a === undefined || (b !== undefined && b.length < a.length) ? b : a;
-}
-
-/** Whether a link leads to nothing; one that leads to itself is only wrong. */
-async function isBroken(link: string): Promise<boolean> {
-  try {
-    await fs.stat(link);
-    return false;
-  } catch (error) {
-    return hasCode(error, ['ENOENT']);
-  }
-}
-
-/** What to do about a failure. */
-function adviceOn(error: unknown): string {
-  if (hasCode(error, ['EROFS'])) return 'it is read-only: mount it to be written to, or push elsewhere';
+/** How to fix a failure. */
+function hintFor(error: unknown): string {
+  if (hasCode(error, ['EROFS'])) return 'it is read-only: mount it writable, or push elsewhere';
   if (hasCode(error, ['ENOSPC', 'EDQUOT'])) return 'make room there';
   if (hasCode(error, ['EACCES', 'EPERM'])) return "give the registry's user the right to it";
   return 'check REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY';

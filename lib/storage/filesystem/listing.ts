@@ -5,6 +5,8 @@ import { dirname, join } from 'node:path';
 import { notFoundCodes, hasCode, ignoring, unreadableCodes } from '../file-errors.ts';
 import { areValidSegments, objectInfo, type Folder } from './folder.ts';
 import { temporaryName } from './mounts.ts';
+import { inParallel } from '../../concurrency/in-parallel.ts';
+import { maxPageSize, rolledUp } from '../listing-page.ts';
 import {
   compareKeys,
   type Listing,
@@ -14,58 +16,58 @@ import {
   StoreUnavailable,
 } from '../store.ts';
 
-const largestPage = 1000;
 const longestKey = 1024;
 
-/** Files looked at at once. */
-const statsAtOnce = 32;
+/** Files described in parallel. */
+const parallelStats = 32;
 
 /**
- * One page of the keys in a folder. It reads the folders that may hold entries of the page, in order, and no others:
- * from the deepest one the prefix names, leaving out what lies before `startAfter` or in a prefix already rolled up.
+ * One page of the keys in a folder. Reads only folders that may contain entries of the page, in order: it starts at the
+ * deepest folder in the prefix and skips folders before `startAfter` or in a prefix already rolled up.
  */
 export async function listFolder(folder: Folder, options: ListOptions): Promise<Listing> {
   const page = new Page(options);
   const top = page.prefix.slice(0, page.prefix.lastIndexOf('/') + 1);
-  // A prefix no key can have; above all it must not lead out of the root.
+  // No key has such a prefix; most of all, it must not lead out of the root.
   if (top !== '' && !areValidSegments(top.slice(0, -1).split('/'))) return page.listing([]);
   await walk(folder, top, page);
-  // Folders that are not there are empty; that all are gone is an outage.
+  // A missing folder is empty, but a missing mount is an outage.
   if (!(await folder.isAvailable(join(folder.root, top.slice(0, -1)))))
     throw new StoreUnavailable(top, `${folder.root} is not there`);
-  return page.listing(await describeAll(folder, page));
+  const infos = await inParallel(page.keys, parallelStats, async (key) => await describe(folder, key, page));
+  return page.listing(infos.filter((info) => info !== undefined));
 }
 
-/** What a page takes of the keys it is shown in order. */
+/** Collects the entries of a page from keys in order. */
 class Page {
   readonly prefix: string;
   readonly keys: string[] = [];
   readonly skipUnreadable: boolean;
   readonly #prefixes: string[] = [];
-  readonly #delimiter: string;
+  readonly #delimiter: string | undefined;
   readonly #after: string;
   readonly #limit: number;
-  /** The prefix rolled up last: nothing in it matters any more. */
+  /** The prefix rolled up last: further keys in it are skipped. */
   #done: string | undefined;
   #last: string | undefined;
   #more = false;
 
   constructor({
     prefix = '',
-    delimiter = '',
+    delimiter,
     startAfter = '',
-    limit = largestPage,
+    limit = maxPageSize,
     skipUnreadable = false,
   }: ListOptions) {
     this.prefix = prefix;
     this.skipUnreadable = skipUnreadable;
     this.#delimiter = delimiter;
     this.#after = startAfter;
-    this.#limit = Math.max(1, Math.min(limit, largestPage));
-    this.#done = this.#rolledUp(startAfter);
+    this.#limit = Math.max(1, Math.min(limit, maxPageSize));
+    this.#done = rolledUp(prefix, delimiter, startAfter);
   }
 
-  /** Whether a key, or a folder written with its slash, may hold what is still to be listed. */
+  /** Whether a key, or a folder with its slash, may be or contain a further entry. */
   wants(path: string): boolean {
     const folder = path.endsWith('/');
     return (
@@ -75,19 +77,19 @@ class Page {
     );
   }
 
-  /** Takes a key that it wants, in order. */
+  /** Adds a wanted key, in order. */
   add(key: string): void {
     if (this.keys.length + this.#prefixes.length === this.#limit) {
       this.#more = true;
       return;
     }
-    this.#done = this.#rolledUp(key);
+    this.#done = rolledUp(this.prefix, this.#delimiter, key);
     if (this.#done === undefined) this.keys.push(key);
     else this.#prefixes.push(this.#done);
     this.#last = this.#done ?? key;
   }
 
-  /** Full is a page only with the first key that no longer fits: without it, it would be the last one. */
+  /** Full only after a key that no longer fits; without one, this is the last page. */
   get full(): boolean {
     return this.#more;
   }
@@ -95,27 +97,21 @@ class Page {
   listing(objects: readonly ObjectInfo[]): Listing {
     return { objects, prefixes: this.#prefixes, next: this.#more ? this.#last : undefined };
   }
-
-  #rolledUp(key: string): string | undefined {
-    if (this.#delimiter === '' || !key.startsWith(this.prefix)) return undefined;
-    const at = key.indexOf(this.#delimiter, this.prefix.length);
-    return at < 0 ? undefined : key.slice(0, at + this.#delimiter.length);
-  }
 }
 
 async function walk(folder: Folder, top: string, page: Page): Promise<void> {
   for (const path of await childrenOf(folder, top, page)) {
     if (page.full) return;
-    // Asked again, for the entry before may have rolled this one up.
+    // Checked again: the entry before may have rolled this one up.
     if (!page.wants(path)) continue;
     if (path.endsWith('/')) await walk(folder, path, page);
     else page.add(path);
   }
 }
 
-/** What the page wants of a folder, in the order of the keys: a folder sorts by its name with the slash. */
+/** The wanted children of a folder in key order: a folder sorts by its name with the slash. */
 async function childrenOf(folder: Folder, top: string, page: Page): Promise<string[]> {
-  const entries = await readingOne(folder, top, page, async () => {
+  const entries = await readOrSkip(folder, top, page, async () => {
     return await fs.readdir(join(folder.root, top), { withFileTypes: true });
   });
   const children = (entries ?? [])
@@ -128,12 +124,12 @@ async function childrenOf(folder: Folder, top: string, page: Page): Promise<stri
       entry.isFile() || entry.isDirectory() || (await leadsToFolder(folder, entry, path, page));
     if (isWanted) paths.push(path);
   }
-  // The plain order is UTF-16's, which is the same, and much quicker for a great folder, unless surrogates are involved.
+  // The default UTF-16 order is the same without surrogates, and much faster for a large folder.
   return paths.some((path) => /[\ud800-\udfff]/.test(path)) ? paths.sort(compareKeys) : paths.sort();
 }
 
-/** Reads one of many, which is passed over if it cannot be read and the page says so. */
-async function readingOne<T>(
+/** Reads a file or folder; skips it if it is gone, or unreadable where the page allows that. */
+async function readOrSkip<T>(
   folder: Folder,
   path: string,
   page: Page,
@@ -143,22 +139,19 @@ async function readingOne<T>(
     return await ignoring(notFoundCodes, read());
   } catch (error) {
     if (!hasCode(error, unreadableCodes)) throw error;
-    reportSkipped(folder, path, page, error);
+    skip(folder, path, page, error);
     return undefined;
   }
 }
 
-function reportSkipped(folder: Folder, path: string, page: Page, cause: unknown): void {
-  // Of the folder that is asked for it is an outage.
+function skip(folder: Folder, path: string, page: Page, cause: unknown): void {
+  // For the listed folder itself it is an outage.
   if (!page.skipUnreadable || page.prefix.startsWith(path))
     throw new ObjectUnreadable(path, `${join(folder.root, path)}: ${String(cause)}`, { cause });
   folder.onDamaged(path, cause);
 }
 
-/**
- * Whether a link is followed: one to a folder, unless the link itself lies below that, in which a listing would never come
- * to an end.
- */
+/** Whether a link is followed: if it leads to a folder that does not contain the link, which would loop forever. */
 async function leadsToFolder(folder: Folder, entry: Dirent, path: string, page: Page): Promise<boolean> {
   if (!entry.isSymbolicLink()) return false;
   const link = join(folder.root, path.slice(0, -1));
@@ -171,27 +164,17 @@ async function leadsToFolder(folder: Folder, entry: Dirent, path: string, page: 
       if (above === dirname(above)) return true;
     }
   } catch (error) {
-    // What it leads to is away, or cannot be entered; unless the link itself is gone.
+    // The target is missing or inaccessible, unless the link itself is gone.
     const isThere = (await ignoring(notFoundCodes, fs.lstat(link))) !== undefined;
-    if (isThere && hasCode(error, ['ENOENT', ...unreadableCodes])) reportSkipped(folder, path, page, error);
+    if (isThere && hasCode(error, ['ENOENT', ...unreadableCodes])) skip(folder, path, page, error);
     else if (!hasCode(error, notFoundCodes)) throw error;
     return false;
   }
 }
 
-/** Without those that are gone since their folder was read. */
-async function describeAll(folder: Folder, page: Page): Promise<ObjectInfo[]> {
-  const found: ObjectInfo[] = [];
-  for (let at = 0; at < page.keys.length; at += statsAtOnce) {
-    const keys = page.keys.slice(at, at + statsAtOnce);
-    const infos = await Promise.all(keys.map((key) => describeOne(folder, key, page)));
-    found.push(...infos.filter((info) => info !== undefined));
-  }
-  return found;
-}
-
-async function describeOne(folder: Folder, key: string, page: Page): Promise<ObjectInfo | undefined> {
-  const stats = await readingOne(folder, key, page, async () => {
+/** Undefined if the file is gone since its folder was read. */
+async function describe(folder: Folder, key: string, page: Page): Promise<ObjectInfo | undefined> {
+  const stats = await readOrSkip(folder, key, page, async () => {
     return await fs.lstat(join(folder.root, key), { bigint: true });
   });
   return stats?.isFile() === true ? objectInfo(key, stats) : undefined;

@@ -9,16 +9,15 @@ import type { ObjectHead, ObjectInfo } from '../store.ts';
 
 type Metadata = ObjectHead['metadata'];
 
-/** Bytes of a sidecar: a key, an ETag and 2 KiB of metadata. */
+/** Largest sidecar in bytes: a key, an ETag and 2 KiB of metadata. */
 const maxSize = 16 * 1024;
 
 /**
- * The metadata of objects, each in a sidecar `.metadata/<xx>/<SHA-256 of the key>`. Named by a hash and not by the key,
- * so that one left behind by another program's delete never stands where a folder is needed.
+ * The metadata of objects, each in a sidecar file `.metadata/<xx>/<SHA-256 of the key>`. Hashed names ensure that a stale
+ * sidecar, left by another program's delete, never blocks a folder.
  *
- * A sidecar names the ETag it belongs to and is written before the object appears. Whatever happens to either of
- * them, it then holds for that content or for none. It is a hint, so it is not synced: after a power cut it may be
- * missing. For the same reason nothing fails where one cannot be read, written or removed.
+ * A sidecar is written before its object appears and contains the object's ETag, so it is never used for other content. It
+ * is a hint: it is not synced and may be missing after a power cut, and failures to read, write or remove it are ignored.
  */
 export class Sidecars {
   readonly #folder: Folder;
@@ -35,7 +34,7 @@ export class Sidecars {
   async write({ key, etag }: ObjectInfo, metadata: Metadata = {}): Promise<void> {
     if (Object.keys(metadata).length === 0) return;
     const path = this.#path(key);
-    // Beside the sidecars, which may be a mount of their own.
+    // In the same folder, which may be a separate mount.
     const file = join(this.#folder.metadata, `${randomUUID()}.tmp`);
     try {
       await ignoring(['EEXIST'], fs.mkdir(dirname(path)));
@@ -59,17 +58,17 @@ export class Sidecars {
 function metadataOf(text: string, etag: string): Metadata {
   try {
     const sidecar = JSON.parse(text) as { etag: string; metadata: unknown };
-    return sidecar.etag === etag && areTexts(sidecar.metadata) ? sidecar.metadata : {};
+    return sidecar.etag === etag && areStrings(sidecar.metadata) ? sidecar.metadata : {};
   } catch {
-    // Torn by a power cut.
+    // Truncated by a power cut.
     return {};
   }
 }
 
-function areTexts(value: unknown): value is Metadata {
+function areStrings(value: unknown): value is Metadata {
   return (
     typeof value === 'object' &&
     value !== null &&
-    Object.values(value).every((text) => typeof text === 'string')
+    Object.values(value).every((one) => typeof one === 'string')
   );
 }

@@ -5,128 +5,127 @@ import { basename, dirname, join, sep } from 'node:path';
 import { hasCode, ignoring } from '../file-errors.ts';
 
 /**
- * Name of the folder for temporary files at the top of what is mounted or linked below the root. No component of a
- * repository's name and no tag can be called so, and what begins with an underscore distribution does not look into for
- * repositories.
+ * Folder for temporary files at the top of each mount or link below the root. The name is invalid for tags and for
+ * components of repository names, and distribution does not search folders with a leading underscore for repositories.
  */
 export const temporaryName = '_stowage~tmp';
 
-/** Folders of the store's own at the top of its root; no key lies in them. */
+/** The store's own folders at the top of its root; no key starts with them. */
 export const privateNames: ReadonlySet<string> = new Set(['.tmp', '.metadata']);
 
-/** Levels of folders in which mounts are looked for at the start: down to `docker/registry/v2/blobs/sha256`. */
-const levels = 5;
+/** Depth of the search for mounts at start: down to `docker/registry/v2/blobs/sha256`. */
+const maxDepth = 5;
 
-/** Folders in one folder that are looked at for that. Where there are more, a mount is found when it is first written to. */
-const mostFolders = 100;
+/** Larger folders are not searched; a mount in them is found when it is first written to. */
+const maxFolders = 100;
 
-/** Folders of one level, whatever is in the root beside images. */
-const mostOfLevel = 500;
+/** Folders searched per level, whatever else the root contains. */
+const maxFoldersPerLevel = 500;
 
-/** A part of the store between whose folders files can be renamed: the root, or what is mounted or linked below it. */
+/** The root, or a mount or link below it: files can be renamed within it. */
 export interface Mount {
   readonly top: string;
-  /** Its folder for files that are not under their keys yet. */
+  /** Its folder for files not yet renamed to their keys. */
   readonly temporary: string;
-  /** Whether it was found at the start, as other processes have found it. */
-  readonly found: 'at the start' | 'later';
-  /** What is there while the mount is; it cannot be told from its mount point otherwise. */
+  /** Whether it was found at start, as in all other processes. */
+  readonly isShared: boolean;
+  /** A path that exists while the mount is present; distinguishes it from its mount point. */
   marker: string;
-  /** Whether the temporary folder was made. */
+  /** Whether the temporary folder exists. */
   made: boolean;
 }
 
 /**
- * Where the files of a folder lie: on its own file system, and on others that are mounted or linked somewhere below it. A
- * file can be renamed within one of them only, so each has a folder for temporary files of its own.
+ * The file systems of a folder: its own, and any that are mounted or linked below it. Files can be renamed only within one,
+ * so each has its own folder for temporary files.
  */
 export class Mounts {
   readonly #root: string;
-  /** The root's comes first. */
+  /** The root's is the first. */
   #mounts: readonly Mount[];
 
   constructor(root: string) {
     this.#root = root;
-    this.#mounts = [mount(root, join(root, '.tmp'), 'at the start')];
+    this.#mounts = [mount(root, join(root, '.tmp'), true)];
   }
 
   get all(): readonly Mount[] {
     return this.#mounts;
   }
 
-  /** Where a path lies, as far as is known. */
+  /** The mount of a path, as far as known. */
   of(path: string, mounts = this.#mounts): Mount {
     const [first, ...rest] = mounts.filter(({ top }) => contains(top, path));
     if (first === undefined) throw new Error(`${path} is not below ${this.#root}`);
     return rest.reduce((best, next) => (next.top.length > best.top.length ? next : best), first);
   }
 
-  /** The mounts that each process knows: first the one of a path, then all others. */
+  /** The mounts that all processes know: first the one of the path, then all others. */
   shared(path: string): readonly [Mount, ...Mount[]] {
-    const common = this.#mounts.filter(({ found }) => found === 'at the start');
-    const own = this.of(path, common);
-    return [own, ...common.filter((other) => other !== own)];
+    const shared = this.#mounts.filter(({ isShared }) => isShared);
+    const own = this.of(path, shared);
+    return [own, ...shared.filter((other) => other !== own)];
   }
 
-  /** Those that it takes to know all that is in a folder. */
+  /** The mounts that contain a folder or are below it. */
   overlapping(folder: string): readonly Mount[] {
     return this.#mounts.filter(({ top }) => contains(top, folder) || contains(folder, top));
   }
 
-  /** Finds what is mounted in the upper levels. What cannot be read is passed over. */
+  /** Finds the mounts of the upper levels. Skips unreadable folders. */
   async findUpper(): Promise<void> {
-    if (await this.#isTemporaryElsewhere()) this.#replaceRoot('at the start');
+    if (await this.#isTemporaryElsewhere()) this.#replaceRoot(true);
     let folders = (await foldersIn(this.#root)).filter((path) => !privateNames.has(basename(path)));
-    for (let level = 1; level <= levels; level++) {
+    for (let level = 1; level <= maxDepth; level++) {
       for (const folder of folders)
-        if ((await areOne(dirname(folder), folder)) === false) this.#add(folder, 'at the start');
-      const below = level === levels ? [] : await Promise.all(folders.map(foldersIn));
+        if ((await canRenameBetween(dirname(folder), folder)) === false) this.#add(folder, true);
+      const below = level === maxDepth ? [] : await Promise.all(folders.map(foldersIn));
       folders = below
-        .filter((some) => some.length <= mostFolders)
+        .filter((some) => some.length <= maxFolders)
         .flat()
-        .slice(0, mostOfLevel);
+        .slice(0, maxFoldersPerLevel);
     }
   }
 
-  /** Finds where a path lies, after a rename has shown that it is not where it was thought to be. */
+  /** Finds the mount of a path, after a rename failed with EXDEV. */
   async find(path: string): Promise<Mount> {
     let top = dirname(path);
     while (top !== this.#root && (await ignoring(['ENOENT', 'ENOTDIR'], fs.stat(top))) === undefined)
       top = dirname(top);
-    while (top !== this.#root && (await areOne(dirname(top), top)) !== false) top = dirname(top);
+    while (top !== this.#root && (await canRenameBetween(dirname(top), top)) !== false) top = dirname(top);
     const known = this.#mounts.find((one) => one.top === top);
-    if (known === undefined) return this.#add(top, 'later');
-    return top === this.#root && (await this.#isTemporaryElsewhere()) ? this.#replaceRoot('later') : known;
+    if (known === undefined) return this.#add(top, false);
+    return top === this.#root && (await this.#isTemporaryElsewhere()) ? this.#replaceRoot(false) : known;
   }
 
-  /** `.tmp` may be a mount itself, from which nothing can be renamed to anywhere. */
+  /** `.tmp` may be a mount itself; nothing can be renamed out of it. */
   async #isTemporaryElsewhere(): Promise<boolean> {
-    return (await areOne(this.#root, join(this.#root, '.tmp'))) === false;
+    return (await canRenameBetween(this.#root, join(this.#root, '.tmp'))) === false;
   }
 
-  #replaceRoot(found: Mount['found']): Mount {
-    const root = mount(this.#root, join(this.#root, temporaryName), found);
+  #replaceRoot(isShared: boolean): Mount {
+    const root = mount(this.#root, join(this.#root, temporaryName), isShared);
     this.#mounts = [root, ...this.#mounts.slice(1)];
     return root;
   }
 
-  #add(top: string, found: Mount['found']): Mount {
-    const added = mount(top, join(top, temporaryName), found);
+  #add(top: string, isShared: boolean): Mount {
+    const added = mount(top, join(top, temporaryName), isShared);
     this.#mounts = [...this.#mounts, added];
     return added;
   }
 }
 
-function mount(top: string, temporary: string, found: Mount['found']): Mount {
-  return { top, temporary, found, marker: top, made: false };
+function mount(top: string, temporary: string, isShared: boolean): Mount {
+  return { top, temporary, isShared, marker: top, made: false };
 }
 
-/** Whether a path is this folder or lies in it. */
-export function contains(folder: string, path: string): boolean {
+/** Whether a path is the folder itself or below it. */
+function contains(folder: string, path: string): boolean {
   return path === folder || path.startsWith(folder.endsWith(sep) ? folder : `${folder}${sep}`);
 }
 
-/** Paths of the folders in a folder, linked ones too. */
+/** The folders and links in a folder. */
 async function foldersIn(path: string): Promise<string[]> {
   const entries = await fs.readdir(path, { withFileTypes: true }).catch(() => []);
   return entries
@@ -135,10 +134,10 @@ async function foldersIn(path: string): Promise<string[]> {
 }
 
 /**
- * Whether files can be renamed between two folders; undefined where one of them is not there. Of two mounts of one file
- * system (`mount --bind`) only a rename tells, and it does so before it looks for the file (rename(2), EXDEV).
+ * Whether files can be renamed between two folders; undefined if one does not exist. Two mounts of one file system
+ * (`mount --bind`) have the same device, so a rename probes them; EXDEV takes precedence over ENOENT (rename(2)).
  */
-async function areOne(a: string, b: string): Promise<boolean | undefined> {
+async function canRenameBetween(a: string, b: string): Promise<boolean | undefined> {
   const [one, other] = await Promise.all(
     [a, b].map(async (path) => await fs.stat(path).catch(() => undefined)),
   );

@@ -6,7 +6,7 @@ import { syncFolder } from './durable-folders.ts';
 import { copyBytes, writeAll } from './file-bytes.ts';
 import { notFoundCodes, hasCode, ignoring } from '../file-errors.ts';
 import { objectInfo, type Folder, type PendingFile, stampMtime } from './folder.ts';
-import type { Sidecars } from './metadata.ts';
+import { Sidecars } from './metadata.ts';
 import type { Mount } from './mounts.ts';
 import { Segments, type Slot } from './segments.ts';
 import { multipartsOf } from './temporary.ts';
@@ -18,23 +18,19 @@ import {
   type MultipartWriter,
   type ObjectInfo,
   type PutOptions,
+  s3Limits,
   type StoreLimits,
   type UploadedPart,
 } from '../store.ts';
 
-const MiB = 1024 * 1024;
-
-/** Those of S3, so that whatever works here works there. */
-export const limits: StoreLimits = {
-  minPartSize: 5 * MiB,
-  partSize: 8 * MiB,
-  maxPartSize: 5 * 1024 * MiB,
-  maxParts: 10_000,
+const limits: StoreLimits = {
+  ...s3Limits,
+  partSize: 8 * 1024 ** 2,
   equalParts: false,
-  // One after the other they lie in one file, and need not be copied.
+  // Sequential parts share a file and need no copy.
   parallelParts: 1,
   replacesParts: false,
-  // Between processes neither could be held without locks.
+  // Conditions would need locks between processes.
   conditionalWrites: false,
 };
 
@@ -47,54 +43,59 @@ interface PartRecord {
 }
 
 /**
- * Multipart uploads in a folder, made so that the usual one, written in order by one process, is never copied. They lie on
- * the mount of their key (see {@link Mounts}):
+ * Multipart uploads in a folder. The usual upload, written in order by one process, is never copied. Uploads are on the mount
+ * of their key (see {@link Mounts}):
  *
  * ```
- * .tmp/multipart/<id>/upload                                         its key, start and metadata
- *                     <segment>                                      bytes of parts, one after another
+ * .tmp/multipart/<id>/upload                                         key, start time and metadata
+ *                     <segment>                                      bytes of consecutive parts
  *                     <segment>.sealed                               the same, closed by a completion
  *                     <number>.<etag>.<segment>.<offset>.<size>          record of a part: an empty file
  *                     <number>.<etag>.<segment>.<offset>.<size>.writing  the same while its bytes are written
  * ```
  *
- * Completing takes no claim on the upload, for a claim outlives the process that is killed with it. It renames the
- * first part's segment to the key if that holds the parts and nothing else, or else a copy of the parts; then it throws
- * the upload away. Killed before the rename, the upload is whole and can be completed again. Killed after, a segment
- * that parts name is missing, or all are there and a repetition writes the same object again: a segment leaves its
- * upload only to become the object, so one that is missing means the object was put in place. Two completions at
- * once come to the same: one renames, the other finds the segment gone and says MultipartNotFound.
+ * Completion takes no lock, since a lock would outlive a killed process. It renames the first part's segment to the key if the
+ * segment consists of exactly these parts, or else a copy of the parts; then it deletes the upload. If it is killed before the
+ * rename, the upload is unchanged and can be completed again. If it is killed after the rename, either a segment is missing,
+ * which means that the object is in place, because a segment leaves its upload only to become the object; or all segments
+ * are there, and a retry writes the same object again. Of two concurrent completions, one renames, and the other finds the
+ * segment gone and throws MultipartNotFound.
  *
- * A renamed segment must never be written to again, by whichever process. So a writer makes its `.writing` file first
- * and then opens the segment by its name, and a completion takes that name away first (`.sealed`) and then looks for
- * `.writing` files: either the writer fails to open, or the completion sees it and makes a copy.
+ * No process may write to a segment after its rename. So a writer creates its `.writing` file before it opens the segment by
+ * name, and a completion renames the segment (`.sealed`) before it checks for `.writing` files: either the writer fails to
+ * open the segment, or the completion sees the writer and copies.
  */
-export class Multiparts implements MultipartWriter {
-  readonly #folder: Folder;
-  readonly #sidecars: Sidecars;
+export class FilesystemMultiparts implements MultipartWriter {
+  readonly limits = limits;
+  protected readonly folder: Folder;
+  protected readonly sidecars: Sidecars;
   readonly #segments = new Segments();
 
-  constructor(folder: Folder, sidecars: Sidecars) {
-    this.#folder = folder;
-    this.#sidecars = sidecars;
+  constructor(folder: Folder) {
+    this.folder = folder;
+    this.sidecars = new Sidecars(folder);
   }
 
   async createMultipart(key: string, options: Pick<PutOptions, 'metadata'> = {}): Promise<string> {
-    const path = this.#folder.path(key);
+    const path = this.folder.path(key);
     const id = randomUUID();
     const upload: Upload = { key, started: new Date().toISOString(), ...options };
-    await this.#folder.guard(key, async () => {
-      const [mount] = this.#folder.mounts.shared(path);
-      await this.#folder.ensureTemporary(mount);
-      await create(multipartsOf(mount), id, upload);
+    await this.folder.guard(key, async () => {
+      const [mount] = this.folder.mounts.shared(path);
+      await this.folder.ensureTemporary(mount);
+      await createUpload(multipartsOf(mount), id, upload);
     });
     return id;
   }
 
   async uploadPart(key: string, uploadId: string, number: number, bytes: Uint8Array): Promise<UploadedPart> {
-    this.#folder.path(key);
+    this.folder.path(key);
     assertPart(key, number, bytes.byteLength);
-    return await this.#using(key, uploadId, async (upload) => await this.#write(key, upload, number, bytes));
+    return await this.#withUpload(
+      key,
+      uploadId,
+      async (upload) => await this.#write(key, upload, number, bytes),
+    );
   }
 
   async completeMultipart(
@@ -102,9 +103,9 @@ export class Multiparts implements MultipartWriter {
     uploadId: string,
     parts: readonly UploadedPart[],
   ): Promise<ObjectInfo> {
-    return await this.#using(key, uploadId, async (upload) => {
-      const { metadata } = await find(key, upload);
-      const records = named(key, parts, await recordsOf(upload));
+    return await this.#withUpload(key, uploadId, async (upload) => {
+      const { metadata } = await readOwn(key, upload);
+      const records = select(key, parts, await recordsOf(upload));
       this.#segments.close(uploadId);
       const info =
         (await this.#moveSegment(key, upload, records, metadata)) ??
@@ -116,8 +117,8 @@ export class Multiparts implements MultipartWriter {
 
   async abortMultipart(key: string, uploadId: string): Promise<void> {
     try {
-      await this.#using(key, uploadId, async (upload) => {
-        await find(key, upload);
+      await this.#withUpload(key, uploadId, async (upload) => {
+        await readOwn(key, upload);
         this.#segments.close(uploadId);
         await discard(upload);
         await syncFolder(dirname(upload));
@@ -128,9 +129,9 @@ export class Multiparts implements MultipartWriter {
   }
 
   async *listMultiparts(prefix: string): AsyncIterable<MultipartUpload> {
-    for (const mount of this.#folder.mounts.all)
-      for (const uploadId of await this.#folder.guard(prefix, async () => await this.#idsOn(mount))) {
-        const upload = await this.#readOne(join(multipartsOf(mount), uploadId));
+    for (const mount of this.folder.mounts.all)
+      for (const uploadId of await this.folder.guard(prefix, async () => await this.#idsOn(mount))) {
+        const upload = await this.#readOrSkip(join(multipartsOf(mount), uploadId));
         if (upload?.key.startsWith(prefix) !== true) continue;
         yield { key: upload.key, uploadId, started: new Date(upload.started) };
       }
@@ -138,30 +139,30 @@ export class Multiparts implements MultipartWriter {
 
   async #idsOn(mount: Mount): Promise<string[]> {
     const names = await ignoring(notFoundCodes, fs.readdir(multipartsOf(mount)));
-    // Where nothing was ever written there is no folder.
-    if (names === undefined && !(await this.#folder.isAvailable(mount.temporary)))
+    // The folder does not exist before the first write.
+    if (names === undefined && !(await this.folder.isAvailable(mount.temporary)))
       throw new Error(`${mount.top} is not there`);
     return (names ?? []).filter((name) => uploadIdPattern.test(name));
   }
 
-  /** One of many uploads; undefined where it is gone, or damaged: such goes a week later, when the store is opened. */
-  async #readOne(upload: string): Promise<Upload | undefined> {
-    let cause: unknown = new Error('what its file says is damaged');
+  /** Undefined if the upload is gone or damaged. A damaged one is removed after a week, when a store is opened. */
+  async #readOrSkip(upload: string): Promise<Upload | undefined> {
+    let cause: unknown = new Error('its file is damaged');
     try {
       const read = await readUpload(upload);
       if (read !== undefined || (await ignoring(notFoundCodes, fs.lstat(upload))) === undefined) return read;
     } catch (error) {
       cause = error;
     }
-    this.#folder.onDamaged(relative(this.#folder.root, upload), cause);
+    this.folder.onDamaged(relative(this.folder.root, upload), cause);
     return undefined;
   }
 
-  /** Does something with the folder of an upload: on the mount of its key, unless it was begun before that was one. */
-  async #using<T>(key: string, uploadId: string, work: (upload: string) => Promise<T>): Promise<T> {
-    const [first, ...others] = this.#folder.mounts.shared(this.#folder.path(key));
+  /** Runs work on an upload's folder: on the mount of its key, or on another if the upload is older than that mount. */
+  async #withUpload<T>(key: string, uploadId: string, work: (upload: string) => Promise<T>): Promise<T> {
+    const [first, ...others] = this.folder.mounts.shared(this.folder.path(key));
     if (!uploadIdPattern.test(uploadId)) throw new MultipartNotFound(key);
-    return await this.#folder.guard(
+    return await this.folder.guard(
       key,
       async () => {
         const own = join(multipartsOf(first), uploadId);
@@ -176,20 +177,20 @@ export class Multiparts implements MultipartWriter {
   async #write(key: string, upload: string, number: number, bytes: Uint8Array): Promise<UploadedPart> {
     const uploadId = basename(upload);
     const slot = this.#segments.reserve(uploadId, key, number, bytes.byteLength, async (name) => {
-      await find(key, upload);
+      await readOwn(key, upload);
       await fs.writeFile(join(upload, name), '', { flag: 'wx' });
     });
     try {
       return await writeAt(upload, slot, number, bytes);
     } catch (error) {
       this.#segments.close(uploadId, slot.segment);
-      // The segment of earlier parts is gone. If the upload is still there, another process tried to complete it.
-      if (slot.fresh || !hasCode(error, ['ENOENT'])) throw error;
+      // The segment of earlier parts is gone; if the upload exists, another process tried to complete it.
+      if (slot.isNew || !hasCode(error, ['ENOENT'])) throw error;
       return await this.#write(key, upload, number, bytes);
     }
   }
 
-  /** Makes the first part's segment the object, if it holds these parts and nothing else, and lies on the key's mount. */
+  /** Renames the first part's segment to the key, if it has exactly these parts and is on the key's mount. */
   async #moveSegment(
     key: string,
     upload: string,
@@ -201,9 +202,9 @@ export class Multiparts implements MultipartWriter {
     const file = await seal(upload, records[0].segment);
     if (file?.stats.size !== BigInt(total)) return undefined;
     const info = objectInfo(key, file.stats);
-    await this.#sidecars.write(info, metadata);
+    await this.sidecars.write(info, metadata);
     try {
-      await this.#folder.place(file.path, key);
+      await this.folder.place(file.path, key);
       return info;
     } catch (error) {
       if (hasCode(error, ['EXDEV'])) return undefined;
@@ -220,16 +221,25 @@ export class Multiparts implements MultipartWriter {
     const fill = async (target: FileHandle) => {
       for (const record of records) await copyPart(upload, record, target);
     };
+    // It has its own guard: a missing copy does not mean a missing upload.
+    return await this.writeObject(key, fill, metadata);
+  }
+
+  /** Writes an object with its metadata. */
+  protected async writeObject(
+    key: string,
+    fill: (handle: FileHandle) => Promise<void>,
+    metadata: PutOptions['metadata'],
+  ): Promise<ObjectInfo> {
     const prepare = async (info: ObjectInfo) => {
-      await this.#sidecars.write(info, metadata);
+      await this.sidecars.write(info, metadata);
     };
-    // With a guard of its own: that the copy is gone would not mean that the upload is.
-    return await this.#folder.guard(key, async () => await this.#folder.create(key, fill, prepare));
+    return await this.folder.guard(key, async () => await this.folder.create(key, fill, prepare));
   }
 }
 
-/** Made aside, so that an upload is never found without its file. */
-async function create(multiparts: string, uploadId: string, upload: Upload): Promise<void> {
+/** Creates an upload under another name first, so that it never appears without its file. */
+async function createUpload(multiparts: string, uploadId: string, upload: Upload): Promise<void> {
   const made = join(multiparts, `${uploadId}.new`);
   try {
     await fs.mkdir(made);
@@ -243,23 +253,23 @@ async function create(multiparts: string, uploadId: string, upload: Upload): Pro
   await syncFolder(multiparts);
 }
 
-/** What an upload's file says, if it is of this key. Without it nobody can go on with the upload. */
-async function find(key: string, upload: string): Promise<Upload> {
+/** Reads an upload's file. @throws MultipartNotFound if it is unusable or of another key */
+async function readOwn(key: string, upload: string): Promise<Upload> {
   const found = await readUpload(upload);
-  // Unless the whole store is.
+  // Fails if the whole store is missing.
   if (found === undefined) await fs.lstat(dirname(upload));
   if (found?.key !== key) throw new MultipartNotFound(key);
   return found;
 }
 
-/** Writes a part's bytes, and its record when they are durable. */
+/** Writes a part's bytes, then its record. */
 async function writeAt(
   upload: string,
   { segment, offset }: Slot,
   number: number,
   bytes: Uint8Array,
 ): Promise<UploadedPart> {
-  await segment.begun;
+  await segment.created;
   const etag = randomUUID();
   const size = bytes.byteLength;
   const record = join(upload, `${number}.${etag}.${segment.name}.${offset}.${size}`);
@@ -275,7 +285,7 @@ async function writeAt(
   return { number, etag, size };
 }
 
-/** The records of an upload by number and ETag. */
+/** An upload's records by number and ETag. */
 async function recordsOf(upload: string): Promise<ReadonlyMap<string, PartRecord>> {
   const names = await fs.readdir(upload);
   return new Map(
@@ -289,13 +299,13 @@ async function recordsOf(upload: string): Promise<ReadonlyMap<string, PartRecord
   );
 }
 
-/** Closes a segment to writers; undefined when one is still at it. */
+/** Closes a segment to writers. @returns undefined if one is still writing */
 async function seal(upload: string, segment: string): Promise<PendingFile | undefined> {
   const path = join(upload, `${segment}.sealed`);
   await ignoring(['ENOENT'], fs.rename(join(upload, segment), path));
   const names = await fs.readdir(upload);
   if (names.some((name) => name.endsWith('.writing') && name.includes(segment))) return undefined;
-  // After the look for writers: one that had finished by then has written all it will.
+  // Read after the check for writers: those that were writing have finished.
   const stats = await ignoring(['ENOENT'], fs.lstat(path, { bigint: true }));
   return stats === undefined ? await completed(upload) : { path, stats };
 }
@@ -305,7 +315,11 @@ async function copyPart(
   { segment, offset, size }: PartRecord,
   target: FileHandle,
 ): Promise<void> {
-  const source = await openSegment(upload, segment);
+  const path = join(upload, segment);
+  const source =
+    (await ignoring(['ENOENT'], fs.open(path))) ??
+    (await ignoring(['ENOENT'], fs.open(`${path}.sealed`))) ??
+    (await completed(upload));
   try {
     await copyBytes(source, { offset, size }, target);
   } finally {
@@ -313,23 +327,14 @@ async function copyPart(
   }
 }
 
-async function openSegment(upload: string, segment: string): Promise<FileHandle> {
-  const path = join(upload, segment);
-  return (
-    (await ignoring(['ENOENT'], fs.open(path))) ??
-    (await ignoring(['ENOENT'], fs.open(`${path}.sealed`))) ??
-    (await completed(upload))
-  );
-}
-
-/** What it means that a segment is missing: the upload was completed, and what is left of it can go. */
+/** Deletes the rest of a completed upload, which a missing segment indicates. */
 async function completed(upload: string): Promise<never> {
   const { key } = (await readUpload(upload)) ?? { key: '' };
   await discard(upload);
   throw new MultipartNotFound(key);
 }
 
-/** Renamed first, so that an upload is there whole or not at all. */
+/** Deletes an upload atomically by a rename. */
 async function discard(upload: string): Promise<void> {
   const away = `${upload}.gone-${randomUUID()}`;
   await ignoring(['ENOENT'], fs.rename(upload, away));
@@ -345,11 +350,8 @@ function assertPart(key: string, number: number, size: number): void {
   }
 }
 
-/**
- * The records of the parts a completion names.
- * @throws InvalidPart
- */
-function named(
+/** The records of the given parts. @throws InvalidPart */
+function select(
   key: string,
   parts: readonly UploadedPart[],
   records: ReadonlyMap<string, PartRecord>,
@@ -358,7 +360,7 @@ function named(
     const record = records.get(`${number}.${etag}`);
     const fault =
       record === undefined
-        ? 'is not there'
+        ? 'is missing'
         : number <= (parts[index - 1]?.number ?? 0)
           ? 'is out of order'
           : record.size < limits.minPartSize && index < parts.length - 1
@@ -370,11 +372,12 @@ function named(
     return record;
   });
   const [first, ...rest] = found;
-  if (first === undefined) throw new InvalidPart(key, `no parts of ${key} are named`);
+  if (first === undefined)
+    throw new InvalidPart(key, `an upload of ${key} cannot be completed without parts`);
   return [first, ...rest];
 }
 
-/** Bytes of the parts if they lie one after another from the start of one segment. */
+/** The bytes of parts that are contiguous from the start of one segment; otherwise undefined. */
 function contiguousSize(records: readonly [PartRecord, ...PartRecord[]]): number | undefined {
   let end = 0;
   for (const { segment, offset, size } of records) {

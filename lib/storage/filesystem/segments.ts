@@ -1,65 +1,65 @@
 import { randomUUID } from 'node:crypto';
 
-/** Uploads whose segment is remembered; one forgotten goes on in a new segment. */
-const maxRemembered = 1000;
+/** Uploads with an open segment; after eviction, an upload continues in a new segment. */
+const maxOpen = 1000;
 
-/** A file that takes the parts one process writes one after another. */
-export interface Segment {
+/** A file to which one process appends consecutive parts. */
+interface Segment {
   readonly name: string;
   readonly key: string;
-  /** Resolves once its file is made. */
-  readonly begun: Promise<void>;
-  /** Where the next part goes. */
+  /** Resolves once its file exists. */
+  readonly created: Promise<void>;
+  /** Offset of the next part. */
   end: number;
   nextPart: number;
 }
 
-/** Where a part's bytes go. */
+/** The place for a part's bytes. */
 export interface Slot {
   readonly segment: Segment;
   readonly offset: number;
-  /** Whether the segment was begun for this part. */
-  readonly fresh: boolean;
+  /** Whether the segment was created for this part. */
+  readonly isNew: boolean;
 }
 
 /**
- * The segments this process writes to, by upload id. A part that follows the last one continues its segment; any other
- * begins a new one, so that no two parts ever share bytes. In memory only: another process begins its own.
+ * The segments that this process writes to, by upload id. A part that follows the last one continues its segment; any other
+ * part starts a new segment, so no two parts share bytes. In memory only: other processes have their own segments.
  */
 export class Segments {
   readonly #open = new Map<string, Segment>();
 
   /**
-   * Takes room for a part. Synchronous, so that parts get their places in the order of the calls.
-   * @param begin makes the file of a new segment
+   * Reserves space for a part. Synchronous, so that parts are placed in the order of the calls.
+   * @param create creates the file of a new segment
    */
   reserve(
     uploadId: string,
     key: string,
     number: number,
     size: number,
-    begin: (name: string) => Promise<void>,
+    create: (name: string) => Promise<void>,
   ): Slot {
     const open = this.#open.get(uploadId);
-    const fresh = open?.key !== key || open.nextPart !== number;
-    const segment = fresh ? this.#begin(uploadId, key, begin) : open;
+    const isNew = open?.key !== key || open.nextPart !== number;
+    const segment = isNew ? this.#startSegment(uploadId, key, create) : open;
     const offset = segment.end;
     segment.end += size;
     segment.nextPart = number + 1;
-    return { segment, offset, fresh };
+    return { segment, offset, isNew };
   }
 
-  #begin(uploadId: string, key: string, begin: (name: string) => Promise<void>): Segment {
+  #startSegment(uploadId: string, key: string, create: (name: string) => Promise<void>): Segment {
     const name = randomUUID();
-    const segment = { name, key, begun: begin(name), end: 0, nextPart: 1 };
+    const segment = { name, key, created: create(name), end: 0, nextPart: 1 };
     this.#open.delete(uploadId);
     this.#open.set(uploadId, segment);
-    const [eldest] = this.#open.keys();
-    if (this.#open.size > maxRemembered && eldest !== undefined) this.#open.delete(eldest);
+    const [oldest] = this.#open.keys();
+    if (this.#open.size > maxOpen && oldest !== undefined) this.#open.delete(oldest);
     return segment;
   }
 
-  /** No more parts into the segment of an upload; only if it is still this one, where given. */
+  /** Closes an upload's segment to further parts, unless it is no longer the given one. */
   close(uploadId: string, segment = this.#open.get(uploadId)): void {
     if (this.#open.get(uploadId) === segment) this.#open.delete(uploadId);
   }

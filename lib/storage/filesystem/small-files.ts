@@ -3,12 +3,12 @@ import fs from 'node:fs/promises';
 
 import { notFoundCodes, ignoring } from '../file-errors.ts';
 
-/** Neither following a link nor waiting at a pipe somebody has put in a file's place. */
+/** Does not follow a link, or block on a pipe, that replaces a file. */
 export const readFlags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /**
- * The text of a small file of the store's own.
- * @returns undefined where there is none; the empty text, which is none of ours, where there is something else or too much
+ * Reads a small text file of the store.
+ * @returns undefined if it does not exist; an empty string if it is too large or not a regular file
  */
 export async function readSmallFile(path: string, limit: number): Promise<string | undefined> {
   const handle = await ignoring(notFoundCodes, fs.open(path, readFlags));

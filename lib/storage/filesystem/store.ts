@@ -1,23 +1,22 @@
 import fs, { type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
+import { inParallel } from '../../concurrency/in-parallel.ts';
 import { assertNotExpired } from '../deadline.ts';
 import { syncFolder } from './durable-folders.ts';
 import { copyBytes, readBytes } from './file-bytes.ts';
 import { notFoundCodes, hasCode, ignoring } from '../file-errors.ts';
 import { FileBody } from './body.ts';
-import { objectInfo, Folder, assertRegular } from './folder.ts';
+import { Folder, objectInfo } from './folder.ts';
 import { listFolder } from './listing.ts';
-import { Sidecars } from './metadata.ts';
 import type { Mount } from './mounts.ts';
-import { limits, Multiparts } from './multipart.ts';
+import { FilesystemMultiparts } from './multipart.ts';
 import { readAheadBudget } from '../read-ahead.ts';
 import { readFlags } from './small-files.ts';
 import {
   type ByteRange,
   type Listing,
   type ListOptions,
-  type MultipartUpload,
   type MoveSource,
   type ObjectHead,
   type ObjectInfo,
@@ -28,44 +27,37 @@ import {
   PreconditionFailed,
   type PutOptions,
   RangeNotSatisfiable,
-  type UploadedPart,
 } from '../store.ts';
 
-/** What a file system without hard links says; of a folder, any does. `EXDEV`: of a file that is a mount itself. */
+/** Hard links are unsupported, by the file system or for a folder; EXDEV: the file is a mount itself. */
 const noLinks = ['EXDEV', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'];
 
-/** Objects deleted at once. */
+/** Objects deleted in parallel. */
 const parallelDeletes = 16;
 
 interface OpenOptions {
   readonly onDamaged?: OnDamaged | undefined;
-  /** Is told that nothing can be written. */
+  /** Called if nothing can be written. */
   readonly warn?: ((message: string) => void) | undefined;
 }
 
 type Opened = ObjectHead & { readonly handle: FileHandle };
 
 /**
- * Objects as plain files in a folder, the way distribution's filesystem driver has them, so that both can serve one
- * folder. Any number of processes and worker threads may do so at once. See {@link Folder} for what lies where.
+ * Objects as plain files in a folder, as distribution's filesystem driver stores them, so both can serve the same folder. Any
+ * number of processes and worker threads may do so concurrently. See {@link Folder} for the layout.
  */
-export class FilesystemStore implements ObjectStore {
-  readonly limits = limits;
+export class FilesystemStore extends FilesystemMultiparts implements ObjectStore {
   readonly onDamaged: OnDamaged;
-  readonly #folder: Folder;
-  readonly #sidecars: Sidecars;
-  readonly #multiparts: Multiparts;
   readonly #readAhead = readAheadBudget();
 
   private constructor(folder: Folder) {
+    super(folder);
     this.onDamaged = folder.onDamaged;
-    this.#folder = folder;
-    this.#sidecars = new Sidecars(folder);
-    this.#multiparts = new Multiparts(folder, this.#sidecars);
   }
 
   /**
-   * Opens the store in a folder, which is made if it is missing. One with images need not be writable.
+   * Opens the store in a folder, which is created if missing. One with images need not be writable.
    * @throws StoreUnavailable
    */
   static async open(root: string, { onDamaged, warn }: OpenOptions = {}): Promise<FilesystemStore> {
@@ -75,7 +67,7 @@ export class FilesystemStore implements ObjectStore {
   }
 
   async head(key: string): Promise<ObjectHead> {
-    return await this.#reading(key, async () => await this.#described(await this.#info(key)));
+    return await this.#reading(key, async () => await this.#withMetadata(await this.folder.info(key)));
   }
 
   async open(key: string, range?: ByteRange): Promise<ObjectHead & { readonly body: FileBody }> {
@@ -99,7 +91,7 @@ export class FilesystemStore implements ObjectStore {
     }
   }
 
-  /** None: it is the data plane that serves files. */
+  /** Unsupported: the data plane serves files. */
   signedUrl(): Promise<undefined> {
     return Promise.resolve(undefined);
   }
@@ -108,84 +100,50 @@ export class FilesystemStore implements ObjectStore {
     const fill = async (handle: FileHandle) => {
       await handle.writeFile(bytes);
     };
-    return await this.#create(key, fill, options.metadata);
+    return await this.writeObject(key, fill, options.metadata);
   }
 
   async move(from: string, to: string, source?: MoveSource): Promise<void> {
-    this.#folder.path(to);
+    this.folder.path(to);
     await this.#reading(from, async () => {
-      if (from === to) assertUnchanged(await this.#info(from), source?.etag);
+      if (from === to) assertUnchanged(await this.folder.info(from), source?.etag);
       else await this.#move(from, to, source?.etag);
     });
   }
 
-  /** Durable when it resolves, as what was deleted must not come back. */
-  /** Parts that follow one another lie in one file as they are. */
+  /** Unsupported, and not needed: consecutive parts share a file. */
   concatenate(): Promise<boolean> {
     return Promise.resolve(false);
   }
 
+  /** Durable when it resolves, so that deleted objects do not reappear. */
   async delete(keys: readonly string[]): Promise<void> {
-    for (const key of keys) this.#folder.path(key);
-    for (let at = 0; at < keys.length; at += parallelDeletes) {
-      const some = keys.slice(at, at + parallelDeletes);
-      const folders = new Set(await Promise.all(some.map((key) => this.#remove(key))));
-      await this.#folder.guard(some[0] ?? '', async () => {
-        await Promise.all([...folders].map((folder) => syncFolder(folder)));
-      });
-    }
+    for (const key of keys) this.folder.path(key);
+    const folders = new Set(await inParallel(keys, parallelDeletes, async (key) => await this.#remove(key)));
+    await this.folder.guard(keys[0] ?? '', async () => {
+      await inParallel([...folders], parallelDeletes, syncFolder);
+    });
   }
 
   async list(options: ListOptions): Promise<Listing> {
-    return await this.#folder.guard(
-      options.prefix ?? '',
-      async () => await listFolder(this.#folder, options),
-    );
-  }
-
-  async createMultipart(key: string, options?: Pick<PutOptions, 'metadata'>): Promise<string> {
-    return await this.#multiparts.createMultipart(key, options);
-  }
-
-  async uploadPart(key: string, uploadId: string, number: number, bytes: Uint8Array): Promise<UploadedPart> {
-    return await this.#multiparts.uploadPart(key, uploadId, number, bytes);
-  }
-
-  async completeMultipart(
-    key: string,
-    uploadId: string,
-    parts: readonly UploadedPart[],
-  ): Promise<ObjectInfo> {
-    return await this.#multiparts.completeMultipart(key, uploadId, parts);
-  }
-
-  async abortMultipart(key: string, uploadId: string): Promise<void> {
-    await this.#multiparts.abortMultipart(key, uploadId);
-  }
-
-  listMultiparts(prefix: string): AsyncIterable<MultipartUpload> {
-    return this.#multiparts.listMultiparts(prefix);
+    return await this.folder.guard(options.prefix ?? '', async () => await listFolder(this.folder, options));
   }
 
   async #reading<T>(key: string, work: () => Promise<T>): Promise<T> {
-    return await this.#folder.guard(key, work, ObjectNotFound);
+    return await this.folder.guard(key, work, ObjectNotFound);
   }
 
-  async #info(key: string): Promise<ObjectInfo> {
-    return objectInfo(key, await this.#folder.stat(key));
-  }
-
-  async #described(info: ObjectInfo): Promise<ObjectHead> {
-    return { ...info, metadata: await this.#sidecars.read(info) };
+  async #withMetadata(info: ObjectInfo): Promise<ObjectHead> {
+    return { ...info, metadata: await this.sidecars.read(info) };
   }
 
   async #open(key: string): Promise<Opened> {
-    const path = this.#folder.path(key);
+    const path = this.folder.path(key);
     return await this.#reading(key, async () => {
       const handle = await fs.open(path, readFlags);
       try {
-        const stats = assertRegular(key, await handle.stat({ bigint: true }));
-        return { ...(await this.#described(objectInfo(key, stats))), handle };
+        const info = objectInfo(key, await handle.stat({ bigint: true }));
+        return { ...(await this.#withMetadata(info)), handle };
       } catch (error) {
         await handle.close();
         throw error;
@@ -193,86 +151,74 @@ export class FilesystemStore implements ObjectStore {
     });
   }
 
-  async #create(
-    key: string,
-    fill: (handle: FileHandle) => Promise<void>,
-    metadata: PutOptions['metadata'],
-  ): Promise<ObjectInfo> {
-    this.#folder.path(key);
-    const prepare = async (info: ObjectInfo) => {
-      await this.#sidecars.write(info, metadata);
-    };
-    return await this.#folder.guard(key, async () => await this.#folder.create(key, fill, prepare));
-  }
-
   /**
-   * Takes a second name for the file and renames that, so that what gets the new key is what was checked, and an
-   * object another writer puts at `from` meanwhile stays where it is.
+   * Renames a second link to the file, so that exactly the checked file is moved, and an object that another writer puts at
+   * `from` meanwhile stays there.
    */
   async #move(from: string, to: string, etag: string | undefined): Promise<void> {
-    const file = await this.#secondName(this.#folder.path(from));
+    const file = await this.#link(this.folder.path(from));
     try {
-      const info = objectInfo(from, assertRegular(from, await fs.lstat(file, { bigint: true })));
+      const info = objectInfo(from, await fs.lstat(file, { bigint: true }));
       assertUnchanged(info, etag);
       await this.#place(file, info, to);
       await this.#removeMoved(info);
     } finally {
-      // Also after success: a rename between two names of one file does nothing, as when a killed move is repeated.
-      if (file !== this.#folder.path(from)) await fs.rm(file, { force: true });
+      // Also after success: a rename between two links to one file does nothing, as when a killed move is retried.
+      if (file !== this.folder.path(from)) await fs.rm(file, { force: true });
     }
   }
 
-  /** Renames a file to another key, or copies it there, where that lies on another mount. */
+  /** Renames a file to another key, or copies it if that is on another mount. */
   async #place(file: string, info: ObjectInfo, to: string): Promise<void> {
-    const { metadata } = await this.#described(info);
-    await this.#sidecars.write({ ...info, key: to }, metadata);
+    const { metadata } = await this.#withMetadata(info);
+    await this.sidecars.write({ ...info, key: to }, metadata);
     try {
-      await this.#folder.guard(to, async () => {
-        await this.#folder.place(file, to);
+      await this.folder.guard(to, async () => {
+        await this.folder.place(file, to);
       });
     } catch (error) {
       if (!(error instanceof Error && hasCode(error.cause, ['EXDEV']))) throw error;
       const fill = async (target: FileHandle) => {
         await copyFile(file, target);
       };
-      await this.#create(to, fill, metadata);
+      await this.writeObject(to, fill, metadata);
     }
   }
 
-  async #secondName(path: string, mount: Mount = this.#folder.mounts.of(path)): Promise<string> {
-    const name = await this.#folder.temporaryPath(mount);
+  async #link(path: string, mount: Mount = this.folder.mounts.of(path)): Promise<string> {
+    const name = await this.folder.temporaryPath(mount);
     try {
       await fs.link(path, name);
       return name;
     } catch (error) {
-      const found = hasCode(error, ['EXDEV']) ? await this.#folder.mounts.find(path) : mount;
-      if (found !== mount) return await this.#secondName(path, found);
-      // Renamed as it is then, unless something is put in its place just now.
+      const found = hasCode(error, ['EXDEV']) ? await this.folder.mounts.find(path) : mount;
+      if (found !== mount) return await this.#link(path, found);
+      // Then the file itself is renamed, which cannot rule out a concurrent replacement.
       if (hasCode(error, noLinks)) return path;
       throw error;
     }
   }
 
-  /** Not synced: an object that a power cut brings back is one that was moved to its place all the same. */
+  /** Not synced: if a power cut brings the object back, the moved one still exists. */
   async #removeMoved({ key, etag }: ObjectInfo): Promise<void> {
-    const stats = await ignoring(notFoundCodes, this.#folder.stat(key));
-    if (stats === undefined || objectInfo(key, stats).etag === etag) await this.#remove(key);
+    const info = await ignoring(notFoundCodes, this.folder.info(key));
+    if (info === undefined || info.etag === etag) await this.#remove(key);
   }
 
-  /** @returns the folder that has to be synced */
+  /** @returns the folder that must be synced */
   async #remove(key: string): Promise<string> {
-    const path = this.#folder.path(key);
-    return await this.#folder.guard(key, async () => {
-      await this.#sidecars.remove(key);
+    const path = this.folder.path(key);
+    return await this.folder.guard(key, async () => {
+      await this.sidecars.remove(key);
       assertNotExpired();
       const gone = await ignoring(
         notFoundCodes,
         fs.unlink(path).then(() => true),
       );
-      if (gone === undefined && !(await this.#folder.isAvailable(dirname(path))))
+      if (gone === undefined && !(await this.folder.isAvailable(dirname(path))))
         throw new Error('the folder is not there');
-      // Also when there was nothing: a delete may have been killed before it came to this.
-      return await this.#folder.prune(path);
+      // Also if nothing was deleted: an earlier delete may have been killed before this step.
+      return await this.folder.prune(path);
     });
   }
 }

@@ -10,18 +10,17 @@ import type { OnDamaged } from '../store.ts';
 
 const day = 24 * 60 * 60 * 1000;
 
-/** Age in milliseconds at which a temporary file has lost its writer. */
+/** Age in milliseconds at which a temporary file is abandoned. */
 const abandonedAfter = day;
 
-/** The same of what lies among multipart uploads and can be none. */
+/** Age in milliseconds at which a damaged multipart upload is removed. */
 const damagedAfter = 7 * day;
 
-/** Where the multipart uploads of a mount are. */
+/** The folder of a mount's multipart uploads. */
 export function multipartsOf({ temporary }: Pick<Mount, 'temporary'>): string {
   return join(temporary, 'multipart');
 }
 
-/** What is known of the whole store. */
 interface Store {
   readonly root: string;
   readonly metadata: string;
@@ -29,9 +28,9 @@ interface Store {
 }
 
 /**
- * Gets a mount ready at the start: makes the root's folders, and clears away what killed writers left in a mount's a day
- * ago. Elsewhere than at the root folders are made when they are needed, as other things than images may be mounted there.
- * @returns why nothing can be written there, in a sentence
+ * Prepares a mount at start: creates the root's own folders and removes abandoned files. Other mounts get folders only when
+ * needed, as they may contain other data than images.
+ * @returns a sentence that says why nothing can be written there, if so
  */
 export async function openMount(store: Store, mount: Mount): Promise<string | undefined> {
   try {
@@ -40,7 +39,7 @@ export async function openMount(store: Store, mount: Mount): Promise<string | un
     await fs.access(mount.made ? mount.temporary : mount.top, constants.W_OK | constants.X_OK);
   } catch (error) {
     if (!hasCode(error, unwritableCodes)) throw error;
-    // Nothing to serve, and nothing can come.
+    // Nothing to serve, and nothing can be added.
     if (mount.top === store.root && (await firstIn(store.root)) === undefined) throw error;
     return `${mount.top} cannot be written to (${String(error)}): what is there is served, but pushes and deletes fail`;
   } finally {
@@ -50,10 +49,10 @@ export async function openMount(store: Store, mount: Mount): Promise<string | un
   return undefined;
 }
 
-/** Makes a mount's folder for temporary files. */
+/** Creates a mount's folder for temporary files. */
 export async function makeTemporary(store: Store, mount: Mount): Promise<void> {
   await make(multipartsOf(mount));
-  // Only hints will be missing without it.
+  // Without it, only metadata is missing, which is a hint.
   if (mount.top === store.root) await make(store.metadata).catch(() => undefined);
   mount.made = true;
   mount.marker = mount.temporary;
@@ -82,19 +81,19 @@ async function clear(store: Store, mount: Mount): Promise<void> {
     await clearOld(store, store.metadata, abandonedAfter, (name) => name.endsWith('.tmp'));
 }
 
-/** Removes what nothing was done to for long. What cannot be removed is passed over. */
+/** Removes files older than `age`. Skips and reports those that cannot be removed. */
 async function clearOld(
   store: Store,
   parent: string,
   age: number,
-  isLeft: (name: string) => boolean | Promise<boolean>,
+  isRemovable: (name: string) => boolean | Promise<boolean>,
 ): Promise<void> {
   for (const name of (await ignoring(notFoundCodes, fs.readdir(parent))) ?? []) {
     const path = join(parent, name);
     try {
-      // Not the mtime: a file on its way from one key to another is as old as its content.
+      // Not the mtime, which a file keeps while it is moved.
       const stats = await ignoring(notFoundCodes, fs.lstat(path));
-      if (stats === undefined || stats.ctimeMs >= Date.now() - age || !(await isLeft(name))) continue;
+      if (stats === undefined || stats.ctimeMs >= Date.now() - age || !(await isRemovable(name))) continue;
       await fs.rm(path, { recursive: true, force: true });
     } catch (error) {
       store.onDamaged(path.slice(store.root.length + 1), error);

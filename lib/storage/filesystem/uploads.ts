@@ -4,10 +4,10 @@ import { readSmallFile } from './small-files.ts';
 
 export const uploadIdPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** Bytes of the file: a key and metadata. */
+/** Largest size in bytes of the file: a key and metadata. */
 const maxSize = 64 * 1024;
 
-/** Of a multipart upload, in its file `upload`. */
+/** The content of a multipart upload's file `upload`. */
 export interface Upload {
   readonly key: string;
   readonly started: string;
@@ -15,9 +15,9 @@ export interface Upload {
 }
 
 /**
- * What a multipart upload's file says of it.
+ * Reads a multipart upload's file.
  * @param folder of the upload
- * @returns undefined where the file is missing or damaged: nobody can go on with it then
+ * @returns undefined if the file is missing or damaged, which makes the upload unusable
  */
 export async function readUpload(folder: string): Promise<Upload | undefined> {
   const text = await readSmallFile(join(folder, 'upload'), maxSize);
@@ -27,8 +27,8 @@ export async function readUpload(folder: string): Promise<Upload | undefined> {
 function parse(text: string): Upload | undefined {
   try {
     const upload = JSON.parse(text) as Upload;
-    const isWhole = typeof upload.key === 'string' && !Number.isNaN(Date.parse(upload.started));
-    return isWhole ? upload : undefined;
+    const isValid = typeof upload.key === 'string' && !Number.isNaN(Date.parse(upload.started));
+    return isValid ? upload : undefined;
   } catch {
     return undefined;
   }

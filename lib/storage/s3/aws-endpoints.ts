@@ -1,4 +1,4 @@
-/** Whether an endpoint is AWS's own: none, or one of a region, for both versions of IP, or within a VPC. */
+/** Whether an endpoint is AWS's own: none, or one for a region, for both IP versions or within a VPC. */
 export function isAws(endpoint: string | undefined): boolean {
   return endpoint === undefined || /\.(amazonaws\.com(\.cn)?|api\.aws)$/.test(new URL(endpoint).hostname);
 }

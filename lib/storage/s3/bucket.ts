@@ -3,8 +3,12 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import {
   S3Client,
+  type $Command,
   type S3ClientConfig,
+  type S3ClientResolvedConfig,
   type ServerSideEncryption,
+  type ServiceInputTypes,
+  type ServiceOutputTypes,
   type StorageClass,
 } from '@aws-sdk/client-s3';
 import { assertNotExpired, deadlineSignal } from '../deadline.ts';
@@ -13,30 +17,29 @@ import { RootDirectory } from '../root-directory.ts';
 import { storeError } from './errors.ts';
 import { ServerClock } from '../server-clock.ts';
 
-/** Where a bucket is and how to work with it. */
+/** Where a bucket is and how to use it. */
 export interface S3Options {
   readonly bucket: string;
   readonly region: string;
-  /** Of a compatible server or a gateway endpoint, such as `https://minio.example.com`. Without it, AWS. */
+  /** URL of a compatible server or a gateway endpoint, such as `https://minio.example.com`. Default: AWS. */
   readonly endpoint?: string | undefined;
-  /** Without them the SDK's chain: environment, shared files, web identity, container, instance. */
+  /** Default: the SDK's chain of environment, shared files, web identity, container and instance. */
   readonly credentials?: S3Credentials | undefined;
-  /** Folder of the bucket that everything lies below, without slashes at its ends; empty for none. */
+  /** Folder of the bucket for all objects, without leading or trailing slash; empty for none. */
   readonly rootDirectory: string;
-  /** Whether the bucket stands in the URL's path and not in its host. */
+  /** Whether the bucket is in the URL's path rather than its host. */
   readonly forcePathStyle: boolean;
-  /** Whether objects are encrypted with the bucket's own keys (AES256) or with a key of KMS. */
+  /** Encrypts objects with a KMS key, or with the bucket's own keys (AES256) if `keyId` is undefined. */
   readonly encryption?: { readonly keyId: string | undefined } | undefined;
   readonly storageClass?: StorageClass | undefined;
-  /** Whether the server's certificate is not checked. */
+  /** Accepts any server certificate. */
   readonly skipVerify?: boolean;
-  /** Bytes of a part of a multipart upload, where nothing calls for larger ones. */
+  /** Default part size of a multipart upload in bytes. */
   readonly partSize: number;
-  /** Whether all parts of an upload but the last must have one size, as on R2. */
+  /** Whether all parts of an upload but the last must have the same size, as on R2. */
   readonly equalParts?: boolean;
-  /** Whether the server honours If-Match and If-None-Match on PUT; it is asked when that is not known. */
+  /** Whether the server honours If-Match and If-None-Match on PUT; probed if undefined. */
   readonly conditionalWrites?: boolean | undefined;
-  /** How large objects are copied; see {@link CopyOptions}. */
   readonly copy?: CopyOptions;
 }
 
@@ -53,50 +56,57 @@ export interface CopyOptions {
   readonly parallel: number;
 }
 
-/** Milliseconds until a server must have begun to answer one attempt at a request that is little work. */
-const answerWithin = 10_000;
+/** Timeout for the response to one attempt. */
+const attemptTimeoutMs = 10_000;
 
-/** And until it must have done so at all: a gateway gives up on us after 30 s. */
-const answerInAll = 25_000;
+/** Timeout for all attempts: a gateway gives up after 30 s. */
+const totalTimeoutMs = 25_000;
 
-/** The same where it has to copy or put together gigabytes before it answers. */
+/** Timeout for one attempt at a request that makes the server copy or assemble gigabytes. */
 export const copyTimeoutMs = 15 * 60_000;
 
-/** Milliseconds an open connection may be silent in the middle of a body. */
-const silence = 5 * 60_000;
+/** Timeout for a connection without traffic in the middle of a body. */
+const idleTimeoutMs = 5 * 60_000;
 
-/** Attempts at one request. Between them the SDK waits, longer each time and for a random part of that. */
-const attempts = 5;
+/** Attempts at one request, with the SDK's exponential backoff and jitter. */
+const maxAttempts = 5;
 
-export type RequestOptions = Readonly<{ requestTimeout: number; abortSignal: AbortSignal }>;
+type RequestOptions = Readonly<{ requestTimeout: number; abortSignal: AbortSignal }>;
 
-/** A new key for a write that finds out what a server can do. Should one stay there, a purge of uploads removes it. */
+interface SendOptions<R> {
+  /** Timeout for one attempt; for requests that keep the server busy. */
+  readonly timeoutMs?: number;
+  /** Handles an error of the SDK: resolves to another result, or throws. */
+  readonly recover?: (error: unknown) => R | Promise<R>;
+}
+
+/** Makes a key for a write that probes the server. Purge of uploads removes any that remain. */
 export type ProbeKey = (kind: 'object' | 'multipart') => string;
 
-/** A bucket's client and what every request to it has in common. */
+/** A bucket's client, and what all its requests share. */
 export class S3Bucket {
   readonly client: S3Client;
   readonly options: S3Options;
   readonly clock: ServerClock;
-  readonly #root: RootDirectory;
+  readonly root: RootDirectory;
   #isSwift = false;
-  /** Whether the server has not failed yet to compare the ETag of what it is to copy. */
+  /** Whether copies with an ETag condition work; true until one fails. */
   supportsConditionalCopies = true;
-  /** Whether the server has counted keys of one rolled-up prefix as entries of a page: then small pages are slow. */
+  /** Whether the server counts the keys of a rolled-up prefix as entries of a page, which makes small pages slow. */
   countsRolledUpKeys = false;
-  /** Whether the server lists multipart uploads by the beginning of their keys; undefined until that is known. */
+  /** Whether the server lists multipart uploads by a key prefix; undefined until known. */
   listsUploadsByPrefix: boolean | undefined;
   readonly probeKey: ProbeKey;
 
-  /** @param warn is told of what is wrong and does not keep requests from succeeding */
+  /** @param warn called with problems that do not fail requests */
   constructor(options: S3Options, warn: (message: string) => void, probeKey: ProbeKey) {
     this.probeKey = probeKey;
     this.options = options;
     this.clock = new ServerClock(warn);
-    this.#root = new RootDirectory(options.rootDirectory);
+    this.root = new RootDirectory(options.rootDirectory);
     this.client = new S3Client(clientConfig(options));
     this.#md5InsteadOfChecksums();
-    this.#sendInTime();
+    this.#checkDeadline();
     this.#readHeaders();
   }
 
@@ -104,33 +114,24 @@ export class S3Bucket {
     return this.options.bucket;
   }
 
-  /** Whether it is a bucket of AWS, which does as its documentation says. */
   get isAws(): boolean {
     return isAws(this.options.endpoint);
   }
 
-  /** Whether a listing may start in a folder: AWS says that it may, and on Swift it was tried. See `PagedBucket`. */
+  /** Whether a listing may start within a folder, as AWS documents and tests on Swift showed. See `PagedBucket`. */
   get startsInFolders(): boolean {
     return this.isAws || this.#isSwift;
   }
 
-  /** The key as the bucket has it. @throws InvalidKey */
-  fullKey(key: string): string {
-    return this.#root.fullKey(key);
+  /** An object, as requests name it. @throws InvalidKey */
+  object(key: string): { Bucket: string; Key: string } {
+    return { Bucket: this.name, Key: this.root.fullKey(key) };
   }
 
-  /** The same for a beginning of keys, which may be anything. */
-  prefix(prefix: string): string {
-    return this.#root.prefix(prefix);
-  }
-
-  /** The key as the registry knows it. */
-  ownKey(fullKey: string): string {
-    return this.#root.ownKey(fullKey);
-  }
-
-  /** What every request that makes an object says of it. */
-  get writeInput(): {
+  /** An object to be made. @throws InvalidKey */
+  newObject(key: string): {
+    Bucket: string;
+    Key: string;
     ServerSideEncryption?: ServerSideEncryption;
     SSEKMSKeyId?: string;
     StorageClass?: StorageClass;
@@ -138,52 +139,71 @@ export class S3Bucket {
   } {
     const { encryption, storageClass } = this.options;
     return {
+      ...this.object(key),
       ...(encryption && { ServerSideEncryption: encryption.keyId === undefined ? 'AES256' : 'aws:kms' }),
       ...(encryption?.keyId !== undefined && { SSEKMSKeyId: encryption.keyId }),
       ...(storageClass && { StorageClass: storageClass }),
-      // As distribution's; a bucket may make of none what a browser would show.
+      // As distribution does; without it, a bucket may choose a type that browsers display.
       ContentType: 'application/octet-stream',
     };
   }
 
+  /** Sends a command. @throws StoreError about `key` */
+  async send<I extends ServiceInputTypes, O extends ServiceOutputTypes, R = never>(
+    key: string,
+    command: $Command<I, O, S3ClientResolvedConfig, ServiceInputTypes, ServiceOutputTypes>,
+    { timeoutMs, recover }: SendOptions<R> = {},
+  ): Promise<O | R> {
+    const request = async (options: RequestOptions): Promise<O | R> => {
+      const response = this.client.send(command, options);
+      return await (recover === undefined ? response : response.catch(recover));
+    };
+    return await this.run(key, request, timeoutMs);
+  }
+
   /**
-   * Sends a request. Its failure becomes a StoreError about `key`, with nothing in it that the server has said of
-   * signatures.
-   * @param within milliseconds for one attempt, where that is much work for the server
+   * Runs a request that needs more than {@link send}.
+   * @param timeoutMs for one attempt; for requests that keep the server busy
+   * @throws StoreError about `key`, without anything the server said about signatures
    */
-  async send<T>(key: string, request: (options: RequestOptions) => Promise<T>, within?: number): Promise<T> {
-    const deadline = new AbortController();
-    const signals = [deadline.signal, deadlineSignal()].filter((signal) => signal !== undefined);
+  async run<T>(
+    key: string,
+    request: (options: RequestOptions) => Promise<T>,
+    timeoutMs?: number,
+  ): Promise<T> {
+    const total = new AbortController();
+    const signals = [total.signal, deadlineSignal()].filter((signal) => signal !== undefined);
     const timer = setTimeout(
       () => {
-        deadline.abort();
+        total.abort();
       },
-      within === undefined ? answerInAll : within * attempts,
+      timeoutMs === undefined ? totalTimeoutMs : timeoutMs * maxAttempts,
     );
     try {
-      return await request({ requestTimeout: within ?? answerWithin, abortSignal: AbortSignal.any(signals) });
+      const abortSignal = AbortSignal.any(signals);
+      return await request({ requestTimeout: timeoutMs ?? attemptTimeoutMs, abortSignal });
     } catch (error) {
       throw storeError(error, key, this.options);
     } finally {
-      // Before the body of the answer, which may take hours.
+      // The response's body may take hours.
       clearTimeout(timer);
     }
   }
 
-  /** Each attempt anew, which may be hours after the one before. */
-  #sendInTime(): void {
+  /** Checks the deadline before each attempt, which may come hours after the one before. */
+  #checkDeadline(): void {
     this.client.middlewareStack.add(
       (next) => async (args) => {
         assertNotExpired();
         return await next(args);
       },
-      { step: 'deserialize', priority: 'low', name: 'inTime' },
+      { step: 'deserialize', priority: 'low', name: 'checkDeadline' },
     );
   }
 
   /**
-   * DeleteObjects must carry a checksum. All servers know Content-MD5, not all the SDK's CRC32 (RFC 1864; "Checking
-   * object integrity" in the S3 User Guide).
+   * DeleteObjects must carry a checksum. All servers support Content-MD5, but not all support the SDK's CRC32 (RFC 1864;
+   * "Checking object integrity" in the S3 User Guide).
    */
   #md5InsteadOfChecksums(): void {
     this.client.middlewareStack.add(
@@ -202,7 +222,7 @@ export class S3Bucket {
     );
   }
 
-  /** The SDK corrects the time it signs, by answers that took long as well, but not that of signed URLs. */
+  /** The SDK corrects the time it signs, even by slow responses, but not the time of signed URLs. */
   #readHeaders(): void {
     this.client.middlewareStack.add(
       (next) => async (args) => {
@@ -212,7 +232,7 @@ export class S3Bucket {
           readonly headers?: Readonly<Record<string, string>>;
         };
         this.#isSwift ||= headers['x-openstack-request-id'] !== undefined;
-        // A refusal may be of something in between.
+        // A refusal may come from a proxy.
         if (statusCode < 300) this.clock.observe(headers);
         return result;
       },
@@ -222,8 +242,8 @@ export class S3Bucket {
 }
 
 /**
- * Bodies are not checksummed beside the signature, which covers their SHA-256: not every server knows the SDK's
- * checksums, and a multipart upload begun with them cannot be completed without all of them.
+ * Bodies have no checksum beside the signature, which covers their SHA-256: not every server supports the SDK's
+ * checksums, and a multipart upload created with them cannot be completed without all of them.
  */
 function clientConfig({
   region,
@@ -238,21 +258,21 @@ function clientConfig({
     ...(endpoint !== undefined && { endpoint }),
     ...(credentials && { credentials: withoutUndefined(credentials) }),
     forcePathStyle,
-    maxAttempts: attempts,
+    maxAttempts,
     retryMode: 'standard',
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    // It would take a connection of its own for each part.
+    // It would cost a separate connection for each part.
     expectContinueHeader: false,
-    // A wrong region is told at the start, with the right one, rather than paid for at each request.
+    // A wrong region is reported at start rather than redirected at each request.
     followRegionRedirects: false,
     requestHandler: {
       httpAgent: new HttpAgent(agent),
       httpsAgent: new HttpsAgent({ ...agent, rejectUnauthorized: !skipVerify }),
       connectionTimeout: 5_000,
-      requestTimeout: answerWithin,
+      requestTimeout: attemptTimeoutMs,
       throwOnRequestTimeout: true,
-      socketTimeout: silence,
+      socketTimeout: idleTimeoutMs,
     },
   };
 }

@@ -3,27 +3,28 @@ import { buffer } from 'node:stream/consumers';
 import { copyTimeoutMs, type CopyOptions, type S3Bucket } from './bucket.ts';
 import { failureOf } from './errors.ts';
 import { unquote } from './listing.ts';
-import { abortMultipart, completeMultipart, createMultipart, uploadPart } from './multipart.ts';
 import {
   PreconditionFailed,
+  s3Limits,
   StoreUnavailable,
   type ByteRange,
   type ConcatenateOptions,
   type MoveSource,
+  type MultipartWriter,
   type ObjectReader,
   type Piece,
   type UploadedPart,
 } from '../store.ts';
 
-/** One call copies about 100 MB a second, so that large objects are done sooner in parts. */
-export const defaultCopy: CopyOptions = { threshold: 1024 ** 3, partSize: 256 * 1024 ** 2, parallel: 16 };
+/** One call copies about 100 MB/s, so parallel parts are faster for large objects. */
+const defaultCopy: CopyOptions = { threshold: 1024 ** 3, partSize: 256 * 1024 ** 2, parallel: 16 };
 
-/** Most parts a multipart upload may have. */
-const maxParts = 10_000;
-
-/** Bytes of a part that goes through this process, and how many do at once. */
+/** Bytes of a part that this process reads and writes, and how many of them run in parallel. */
 const readPartSize = 8 * 1024 ** 2;
-const readsAtOnce = 2;
+const parallelReads = 2;
+
+/** What copies need of a store. */
+type Store = ObjectReader & MultipartWriter;
 
 interface Copy {
   readonly from: string;
@@ -32,44 +33,38 @@ interface Copy {
 }
 
 /**
- * Copies an object with its metadata, on the server where that can.
- * @param copy `source` is what lies at `from`: another object that has taken its place is not copied
+ * Copies an object with its metadata, on the server where possible.
+ * @param copy `source` describes the object at `from`; another object that replaces it is not copied
  * @throws ObjectNotFound, PreconditionFailed about `from`
  */
-export async function copyObject(bucket: S3Bucket, reader: ObjectReader, copy: Copy): Promise<void> {
+export async function copyObject(bucket: S3Bucket, store: Store, copy: Copy): Promise<void> {
+  const { from, to, source } = copy;
   const { threshold } = bucket.options.copy ?? defaultCopy;
-  const atOnce = copy.source.size <= threshold && bucket.supportsConditionalCopies;
-  if (atOnce && (await guarded(bucket, reader, copy, async () => await copyAtOnce(bucket, copy)))) return;
-  await copyInParts(bucket, reader, copy);
+  if (source.size <= threshold && bucket.supportsConditionalCopies) {
+    const input = { ...bucket.newObject(to), ...copySource(bucket, from, source.etag) };
+    const send = async () =>
+      await bucket.send(from, new CopyObjectCommand(input), { timeoutMs: copyTimeoutMs });
+    if ((await conditional(bucket, store, copy, send)) !== undefined) return;
+  }
+  const { metadata, etag } = await store.head(from);
+  if (etag !== source.etag) throw new PreconditionFailed(from);
+  await withMultipart(store, to, metadata, async (uploadId) => {
+    return await copyParts(bucket, store, { ...copy, uploadId });
+  });
 }
 
-async function copyAtOnce(bucket: S3Bucket, copy: Copy): Promise<true> {
-  const input = {
-    Bucket: bucket.name,
-    Key: bucket.fullKey(copy.to),
-    ...source(bucket, copy.from, copy.source.etag),
-    ...bucket.writeInput,
-  };
-  await bucket.send(
-    copy.from,
-    async (options) => await bucket.client.send(new CopyObjectCommand(input), options),
-    copyTimeoutMs,
-  );
-  return true;
-}
-
-/** @param etag that it must have, if that is to be looked at */
-function source(bucket: S3Bucket, from: string, etag?: string) {
-  const path = `${bucket.name}/${bucket.fullKey(from)}`.split('/').map(encodeURIComponent).join('/');
+/** @param etag the condition for the copy, if any */
+function copySource(bucket: S3Bucket, from: string, etag?: string) {
+  const path = `${bucket.name}/${bucket.root.fullKey(from)}`.split('/').map(encodeURIComponent).join('/');
   return { CopySource: path, ...(etag !== undefined && { CopySourceIfMatch: `"${etag}"` }) };
 }
 
 /**
- * Makes a copy that is guarded by the source's ETag. Swift does not know that of an object of several parts when it is to
- * copy it, although it tells it: then it is the guard that has failed, and is not tried again in this bucket.
+ * Makes a copy on condition of the source's ETag. Swift reports an ETag for objects of several parts but does not accept
+ * it as a condition. Then conditional copies are not tried again in this bucket.
  * @returns undefined if so
  */
-async function guarded<T>(
+async function conditional<T>(
   bucket: S3Bucket,
   reader: ObjectReader,
   { from, source: { etag } }: Copy,
@@ -84,55 +79,43 @@ async function guarded<T>(
   }
 }
 
-async function copyInParts(bucket: S3Bucket, reader: ObjectReader, copy: Copy): Promise<void> {
-  const { from, to, source } = copy;
-  const { metadata, etag } = await reader.head(from);
-  if (etag !== source.etag) throw new PreconditionFailed(from);
-  await inMultipart(bucket, to, metadata, async (uploadId) => {
-    return await copyParts(bucket, reader, { ...copy, uploadId });
-  });
-}
-
 /**
- * Makes an object of others on the server: see `concatenate` of ObjectStore. Nobody writes to their keys again, so what is
- * copied needs no guard.
+ * Concatenates objects on the server: see `ObjectWriter.concatenate`. Their keys are never written to again, so the copies
+ * need no condition.
  */
 export async function concatenateObjects(
   bucket: S3Bucket,
+  store: Store,
   to: string,
   pieces: readonly Piece[],
   { metadata = {}, tail }: ConcatenateOptions,
 ): Promise<boolean> {
-  const ranges = pieces.flatMap(({ key, sizes }) => rangesOfSizes(sizes).map((range) => ({ key, range })));
+  const ranges = pieces.flatMap(({ key, sizes }) => consecutive(sizes).map((range) => ({ key, range })));
   const { parallel } = bucket.options.copy ?? defaultCopy;
-  return await inMultipart(bucket, to, metadata, async (uploadId) => {
-    const copied = await inParallel(ranges, parallel, async ({ key, range }, i) => {
-      const copy = { from: key, to, uploadId };
-      return await copyOnServer(bucket, copy, i + 1, range);
+  return await withMultipart(store, to, metadata, async (uploadId) => {
+    const copied = await inParallel(ranges, parallel, async ({ key, range }, number) => {
+      return await copyOnServer(bucket, { from: key, to, uploadId }, number, range);
     });
     if (copied === undefined || tail.byteLength === 0) return copied;
-    return [...copied, await uploadPart(bucket, to, uploadId, ranges.length + 1, tail)];
+    return [...copied, await store.uploadPart(to, uploadId, ranges.length + 1, tail)];
   });
 }
 
-/** Makes an object of the parts that are written for it. @returns false, with nothing done, where there are none */
-async function inMultipart(
-  bucket: S3Bucket,
+/** Makes an object of the parts that `write` writes. @returns false, with nothing done, if that is undefined */
+async function withMultipart(
+  store: Store,
   key: string,
   metadata: Readonly<Record<string, string>>,
   write: (uploadId: string) => Promise<readonly UploadedPart[] | undefined>,
 ): Promise<boolean> {
-  const uploadId = await createMultipart(bucket, key, { metadata });
-  const abort = async () => {
-    await abortMultipart(bucket, key, uploadId);
-  };
+  const uploadId = await store.createMultipart(key, { metadata });
   try {
     const parts = await write(uploadId);
-    if (parts === undefined) await abort();
-    else await completeMultipart(bucket, key, uploadId, parts);
+    if (parts === undefined) await store.abortMultipart(key, uploadId);
+    else await store.completeMultipart(key, uploadId, parts);
     return parts !== undefined;
   } catch (error) {
-    await abort().catch(() => undefined);
+    await store.abortMultipart(key, uploadId).catch(() => undefined);
     throw error;
   }
 }
@@ -143,114 +126,100 @@ interface PartsCopy extends Copy {
 
 /** A range of the source that becomes a part. */
 interface CopiedRange extends Required<ByteRange> {
-  /** Of the part of the source that it is, if it is one. */
+  /** ETag of the source's part that it is, if known. */
   readonly etag?: string;
 }
 
-/** A way to copy parts. @returns undefined if the server cannot go that way */
-interface Way {
+/** A way to copy parts. */
+interface Method {
   readonly ranges: readonly CopiedRange[];
   readonly parallel: number;
-  readonly copyPart: (number: number, range: CopiedRange) => Promise<UploadedPart | undefined>;
+  /** Resolves to undefined if the server does not support it. */
+  readonly copyPart: (range: CopiedRange, number: number) => Promise<UploadedPart | undefined>;
 }
 
 /**
- * Copies a source's bytes to parts, in the first way the server can go. They differ in how they make sure that the bytes
- * are those of the right object:
+ * Copies an object to the parts of an upload, by the first method that the server supports. They differ in how they verify
+ * that the bytes are those of the expected object:
  * - the server compares the ETag of the whole;
- * - each part must get the ETag that it had in the source, which is the MD5 of its bytes unless they are encrypted with
- *   keys of KMS;
- * - the bytes are read and written by this process: a read tells what object it is of.
+ * - each part must get the ETag that it had in the source: the MD5 of its bytes, unless encrypted with a KMS key;
+ * - this process reads and writes the bytes, and each read returns the object's ETag.
  */
-async function copyParts(bucket: S3Bucket, reader: ObjectReader, copy: PartsCopy): Promise<UploadedPart[]> {
-  const { size, parts } = copy.source;
+async function copyParts(bucket: S3Bucket, store: Store, copy: PartsCopy): Promise<UploadedPart[]> {
+  const { from, to, uploadId, source } = copy;
   const { partSize, parallel } = bucket.options.copy ?? defaultCopy;
-  const even = rangesOf(size, Math.max(partSize, Math.ceil(size / maxParts)));
-  const ways: Way[] = [
+  const methods: Method[] = [
     {
-      ranges: even,
+      ranges: equalRanges(source.size, partSize),
       parallel,
-      copyPart: async (number, range) =>
-        await guarded(
+      copyPart: async (range, number) =>
+        await conditional(
           bucket,
-          reader,
+          store,
           copy,
-          async () => await copyOnServer(bucket, copy, number, range, copy.source.etag),
+          async () => await copyOnServer(bucket, copy, number, range, source.etag),
         ),
     },
     {
-      ranges: parts === undefined ? [] : partRanges(parts),
+      ranges: rangesOf(source.parts ?? []),
       parallel,
-      copyPart: async (number, range) => {
+      copyPart: async (range, number) => {
         const part = await copyOnServer(bucket, copy, number, range);
         return part?.etag === range.etag ? part : undefined;
       },
     },
     {
-      ranges: rangesOf(size, Math.max(readPartSize, Math.ceil(size / maxParts))),
-      parallel: readsAtOnce,
-      copyPart: async (number, range) => await copyThrough(bucket, reader, copy, number, range),
+      ranges: equalRanges(source.size, readPartSize),
+      parallel: parallelReads,
+      copyPart: async (range, number) => {
+        const { body, etag } = await store.open(from, range);
+        if (etag === source.etag) return await store.uploadPart(to, uploadId, number, await buffer(body));
+        body.destroy();
+        throw new PreconditionFailed(from);
+      },
     },
   ];
-  const open = bucket.supportsConditionalCopies ? ways : ways.slice(1);
-  for (const { ranges, parallel: limit, copyPart } of open) {
-    const copied = await inParallel(ranges, limit, async (range, i) => await copyPart(i + 1, range));
+  for (const { ranges, parallel: limit, copyPart } of bucket.supportsConditionalCopies
+    ? methods
+    : methods.slice(1)) {
+    const copied = await inParallel(ranges, limit, copyPart);
     if (copied !== undefined && copied.length > 0) return copied;
   }
-  throw new StoreUnavailable(copy.from, `the bucket has no way to copy ${copy.from}`);
+  throw new StoreUnavailable(from, `the bucket has no way to copy ${from}`);
 }
 
-/** @param etag as in {@link source} @returns undefined if the server cannot copy parts */
+/** @param etag as in {@link copySource} @returns undefined if the server cannot copy parts */
 async function copyOnServer(
   bucket: S3Bucket,
-  copy: Pick<PartsCopy, 'from' | 'to' | 'uploadId'>,
+  { from, to, uploadId }: Pick<PartsCopy, 'from' | 'to' | 'uploadId'>,
   number: number,
   { start, end }: CopiedRange,
   etag?: string,
 ): Promise<UploadedPart | undefined> {
-  const input = {
-    Bucket: bucket.name,
-    Key: bucket.fullKey(copy.to),
-    UploadId: copy.uploadId,
+  const command = new UploadPartCopyCommand({
+    ...bucket.object(to),
+    UploadId: uploadId,
     PartNumber: number,
     CopySourceRange: `bytes=${start}-${end}`,
-    ...source(bucket, copy.from, etag),
-  };
-  return await bucket.send(
-    copy.from,
-    async (options) => {
-      try {
-        const { CopyPartResult } = await bucket.client.send(new UploadPartCopyCommand(input), options);
-        return { number, etag: unquote(CopyPartResult?.ETag), size: end - start + 1 };
-      } catch (error) {
-        if (failureOf(error).status === 501) return undefined;
-        throw error;
-      }
+    ...copySource(bucket, from, etag),
+  });
+  const response = await bucket.send(from, command, {
+    timeoutMs: copyTimeoutMs,
+    recover: (error) => {
+      if (failureOf(error).status === 501) return undefined;
+      throw error;
     },
-    copyTimeoutMs,
-  );
-}
-
-async function copyThrough(
-  bucket: S3Bucket,
-  reader: ObjectReader,
-  { from, to, uploadId, source }: PartsCopy,
-  number: number,
-  range: CopiedRange,
-): Promise<UploadedPart> {
-  const { body, etag } = await reader.open(from, range);
-  if (etag === source.etag) return await uploadPart(bucket, to, uploadId, number, await buffer(body));
-  body.destroy();
-  throw new PreconditionFailed(from);
+  });
+  return response && { number, etag: unquote(response.CopyPartResult?.ETag), size: end - start + 1 };
 }
 
 /** The ranges of an object that its parts are. */
-function partRanges(parts: readonly UploadedPart[]): CopiedRange[] {
-  const ranges = rangesOfSizes(parts.map(({ size }) => size));
+function rangesOf(parts: readonly UploadedPart[]): CopiedRange[] {
+  const ranges = consecutive(parts.map(({ size }) => size));
   return parts.flatMap(({ etag }, i) => ranges.slice(i, i + 1).map((range) => ({ ...range, etag })));
 }
 
-function rangesOfSizes(sizes: readonly number[]): Required<ByteRange>[] {
+function consecutive(sizes: readonly number[]): Required<ByteRange>[] {
   let start = 0;
   return sizes.map((size) => {
     start += size;
@@ -258,39 +227,42 @@ function rangesOfSizes(sizes: readonly number[]): Required<ByteRange>[] {
   });
 }
 
-function rangesOf(size: number, partSize: number): Required<ByteRange>[] {
-  return Array.from({ length: Math.ceil(size / partSize) }, (_, i) => ({
-    start: i * partSize,
-    end: Math.min(size, (i + 1) * partSize) - 1,
+/** Ranges of `partSize` bytes, or larger ones where there would be too many parts. */
+function equalRanges(size: number, partSize: number): Required<ByteRange>[] {
+  const length = Math.max(partSize, Math.ceil(size / s3Limits.maxParts));
+  return Array.from({ length: Math.ceil(size / length) }, (_, i) => ({
+    start: i * length,
+    end: Math.min(size, (i + 1) * length) - 1,
   }));
 }
 
 /**
- * Results in the order of the items, or undefined as soon as one of them is. A failure ends it, once what is under way
+ * Runs work on all items, `parallel` at a time; stops at the first failure or undefined result, once the work in progress
  * has ended.
+ * @returns the results in order of the items, or undefined if one is undefined
  */
 async function inParallel<T, R>(
   items: readonly T[],
   parallel: number,
-  work: (item: T, index: number) => Promise<R | undefined>,
+  work: (item: T, number: number) => Promise<R | undefined>,
 ): Promise<R[] | undefined> {
   const results: R[] = [];
+  const state = { isStopped: false };
   const queue = items.entries();
-  const state = { goOn: true };
   const worker = async (): Promise<void> => {
-    for (let next = queue.next(); state.goOn && next.done !== true; next = queue.next()) {
-      const [index, item] = next.value;
+    for (const [index, item] of queue) {
       try {
-        const result = await work(item, index);
-        if (result === undefined) state.goOn = false;
+        const result = await work(item, index + 1);
+        if (result === undefined) state.isStopped = true;
         else results[index] = result;
       } catch (error) {
-        state.goOn = false;
+        state.isStopped = true;
         throw error;
       }
+      if (state.isStopped) return;
     }
   };
   const outcomes = await Promise.allSettled(Array.from({ length: parallel }, worker));
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
-  return state.goOn ? results : undefined;
+  return state.isStopped ? undefined : results;
 }

@@ -1,14 +1,11 @@
 import { ListObjectsV2Command } from '@aws-sdk/client-s3';
-import { listPage, type PageResponse, type PageRequest } from '../listing-page.ts';
+import { listPage, maxPageSize, type PageRequest, type PageResponse } from '../listing-page.ts';
 import type { S3Bucket } from './bucket.ts';
 import { isValidPrefix, StoreUnavailable, type Listing, type ListOptions } from '../store.ts';
 
-/** Most entries of a page ("ListObjectsV2", MaxKeys). */
-const largestPage = 1000;
-
 /** One page of a bucket's keys. See `ObjectLister.list`. */
 export async function listObjects(bucket: S3Bucket, options: ListOptions): Promise<Listing> {
-  // MinIO refuses such.
+  // MinIO refuses invalid prefixes.
   if (!isValidPrefix(options.prefix ?? '')) return { objects: [], prefixes: [], next: undefined };
   const request = async (page: PageRequest) => await requestPage(bucket, page);
   return await listPage({ name: bucket.name, request, startsInFolders: bucket.startsInFolders }, options);
@@ -20,23 +17,20 @@ async function requestPage(
 ): Promise<PageResponse> {
   const input = {
     Bucket: bucket.name,
-    Prefix: bucket.prefix(prefix),
+    Prefix: bucket.root.prefix(prefix),
     ...(delimiter !== undefined && { Delimiter: delimiter }),
-    ...(after !== '' && { StartAfter: bucket.prefix(after) }),
-    MaxKeys: delimiter !== undefined && bucket.countsRolledUpKeys ? largestPage : maxKeys,
-    // Keys may have characters that XML cannot.
+    ...(after !== '' && { StartAfter: bucket.root.prefix(after) }),
+    MaxKeys: delimiter !== undefined && bucket.countsRolledUpKeys ? maxPageSize : maxKeys,
+    // Keys may have characters that XML cannot represent.
     EncodingType: 'url' as const,
   };
-  const page = await bucket.send(
-    prefix,
-    async (options) => await bucket.client.send(new ListObjectsV2Command(input), options),
-  );
+  const page = await bucket.send(prefix, new ListObjectsV2Command(input));
   const { IsTruncated: isTruncated, Contents = [], CommonPrefixes = [] } = page;
   if (isTruncated === undefined) throw notS3(prefix, bucket);
-  // MinIO's pages end where they have so many keys, rolled up or not.
+  // MinIO counts keys before it rolls them up.
   if (isTruncated && delimiter !== undefined && Contents.length + CommonPrefixes.length < input.MaxKeys)
     bucket.countsRolledUpKeys = true;
-  const keyOf = (text: string | undefined) => bucket.ownKey(decode(page, text));
+  const keyOf = (text: string | undefined) => bucket.root.ownKey(decode(page, text));
   return {
     objects: Contents.map((entry) => ({
       key: keyOf(entry.Key),
@@ -49,7 +43,7 @@ async function requestPage(
   };
 }
 
-/** What answers like a web site, with 200 to all it is asked, holds no images. */
+/** The error for a server that answers 200 to any request, as web sites do. */
 export function notS3(key: string, { options }: S3Bucket): StoreUnavailable {
   const place = options.endpoint ?? options.region;
   return new StoreUnavailable(
@@ -59,8 +53,8 @@ export function notS3(key: string, { options }: S3Bucket): StoreUnavailable {
 }
 
 /**
- * A key as it stands in an answer, which says whether it is encoded: not all servers do as they are asked. Some encode a
- * space as in a form; a plus itself is always encoded. Bytes that are no UTF-8 become replacement characters.
+ * Decodes a key in a response, which says whether keys are encoded: not all servers do as requested. Some encode a space
+ * as `+`; all encode a plus itself. Bytes that are not UTF-8 become replacement characters.
  */
 export function decode({ EncodingType }: { readonly EncodingType?: string | undefined }, text = ''): string {
   if (EncodingType !== 'url') return text;
@@ -69,7 +63,7 @@ export function decode({ EncodingType }: { readonly EncodingType?: string | unde
     .replace(/(?:%[\da-f]{2})+/gi, (bytes) => Buffer.from(bytes.replaceAll('%', ''), 'hex').toString());
 }
 
-/** An ETag as the interface has it. */
+/** An ETag without quotes. */
 export function unquote(etag = ''): string {
   return etag.replace(/^"|"$/g, '');
 }

@@ -3,7 +3,7 @@ import type { RetryPolicy } from './client/connection.ts';
 import { ScsError } from './client/errors.ts';
 import type { UploadListing } from './client/listings.ts';
 import { BodyLimit } from '../body-limit.ts';
-import { openReconnecting, readWhole, contentStart, type OpenObject, type FetchedObject } from '../bodies.ts';
+import { contentStart, openReconnecting, readWhole, type FetchedObject, type OpenObject } from '../bodies.ts';
 import { deadlineSignal } from '../deadline.ts';
 import { listPage, stalledListing, type PageResponse, type PageRequest } from '../listing-page.ts';
 import { assertOrder } from '../part-order.ts';
@@ -14,6 +14,7 @@ import {
   ObjectNotFound,
   PreconditionFailed,
   RangeNotSatisfiable,
+  s3Limits,
   StoreUnavailable,
   type ByteRange,
   type Listing,
@@ -28,37 +29,35 @@ import {
   type UploadedPart,
 } from '../store.ts';
 
-/** Where a bucket of SCS is and how to work with it. */
+/** Where a bucket of SCS is and how to use it. */
 export interface ScsOptions {
   readonly bucket: string;
   readonly accessKey: string;
   readonly secretKey: string;
-  /** Undefined where the endpoint was named itself. */
+  /** Undefined if the endpoint was configured itself. */
   readonly region: string | undefined;
   /** Scheme, host and port. */
   readonly endpoint: string;
-  /** Folder of the bucket that everything lies below, without slashes at its ends; empty for none. */
+  /** Folder of the bucket for all objects, without leading or trailing slash; empty for none. */
   readonly rootDirectory: string;
-  /** Bytes of a part of a multipart upload, where nothing calls for larger ones. */
+  /** Default part size of a multipart upload in bytes. */
   readonly partSize: number;
-  /** Whether the server's certificate is not checked. */
+  /** Accepts any server certificate. */
   readonly skipVerify?: boolean;
-  /** For how long a request is sent again; as SCS's own SDK does unless given. */
+  /** Default: the policy of SCS's own SDK. */
   readonly retryPolicy?: RetryPolicy;
 }
 
-const MiB = 1024 ** 2;
+/** Keys of one list request, as in the original registry. */
+const maxPageSize = 100;
 
-/** Keys a listing asks for, as the registry before this one did. */
-const largestPage = 100;
-
-/** Objects in a bucket of SCS, which renames on the server and knows no conditions. */
+/** Objects in a bucket of SCS, which supports rename but no conditional requests. */
 export class ScsStore implements ObjectStore {
   readonly #options: ScsOptions;
   readonly #bucket: ScsBucket;
   readonly #bodies = new BodyLimit();
   readonly #root: RootDirectory;
-  #answers = false;
+  #isReachable = false;
 
   constructor(options: ScsOptions) {
     const { accessKey, secretKey } = options;
@@ -67,13 +66,10 @@ export class ScsStore implements ObjectStore {
     this.#root = new RootDirectory(options.rootDirectory);
   }
 
-  /** SCS says nothing of the size and number of parts but that 5 MiB are the least; the others are S3's. */
   get limits(): StoreLimits {
     return {
-      minPartSize: 5 * MiB,
+      ...s3Limits,
       partSize: this.#options.partSize,
-      maxPartSize: 5 * 1024 * MiB,
-      maxParts: 10_000,
       parallelParts: 4,
       equalParts: false,
       replacesParts: true,
@@ -82,36 +78,35 @@ export class ScsStore implements ObjectStore {
   }
 
   /**
-   * Lists one key, which a wrong key, region or bucket does not let through.
-   * @throws StoreUnavailable with the cause and the setting to look at
+   * Lists one key, which fails if the keys, region or bucket are wrong.
+   * @throws StoreUnavailable with the cause and the setting to check
    */
   async check(): Promise<void> {
     await this.list({ limit: 1 });
-    this.#answers = true;
+    this.#isReachable = true;
   }
 
   async head(key: string): Promise<ObjectHead> {
-    const headers = await this.#do(key, async (full) => await this.#bucket.head(full).catch(this.#gone));
+    const headers = await this.#onObject(
+      key,
+      async (full) => await this.#bucket.head(full).catch(this.#notFound),
+    );
     return { key, ...headers };
   }
 
-  /** An answer to HEAD has no body, and so no code: it does not tell a missing bucket from a missing object. */
-  readonly #gone = async (error: unknown): Promise<never> => {
+  /** A 404 to HEAD does not distinguish a missing bucket from a missing object. */
+  readonly #notFound = async (error: unknown): Promise<never> => {
     if (!(error instanceof ScsError) || error.code !== 'HTTP404') throw error;
-    if (!this.#answers) await this.check();
+    if (!this.#isReachable) await this.check();
     throw new ScsError('NoSuchKey', '', { status: 404 });
   };
 
   async open(key: string, range?: ByteRange): Promise<OpenObject> {
-    return await this.#open(key, range, this.#bodies);
-  }
-
-  async #open(key: string, range?: ByteRange, limit?: BodyLimit): Promise<OpenObject> {
-    return await openReconnecting(async (part) => await this.#get(key, part), range, limit);
+    return await openReconnecting(async (part) => await this.#get(key, part), range, this.#bodies);
   }
 
   async #get(key: string, range?: ByteRange): Promise<FetchedObject> {
-    const { body, ...headers } = await this.#do(key, async (full) => {
+    const { body, ...headers } = await this.#onObject(key, async (full) => {
       try {
         return await this.#bucket.get(full, range);
       } catch (error) {
@@ -123,16 +118,16 @@ export class ScsStore implements ObjectStore {
   }
 
   async read(key: string, limit: number): Promise<ObjectHead & { readonly bytes: Buffer }> {
-    return await readWhole(async () => await this.#open(key), limit);
+    return await readWhole(async (part) => await this.#get(key, part), limit);
   }
 
   async signedUrl(key: string, expiresIn: number): Promise<URL> {
     const expires = Math.floor(Date.now() / 1000) + expiresIn;
-    return await this.#do(key, (full) => Promise.resolve(this.#bucket.signedUrl(full, expires)));
+    return await this.#onObject(key, (full) => Promise.resolve(this.#bucket.signedUrl(full, expires)));
   }
 
   async put(key: string, bytes: Uint8Array, { metadata = {} }: PutOptions = {}): Promise<ObjectInfo> {
-    const etag = await this.#do(key, async (full) => await this.#bucket.put(full, bytes, { metadata }));
+    const etag = await this.#onObject(key, async (full) => await this.#bucket.put(full, bytes, { metadata }));
     return { key, size: bytes.byteLength, lastModified: new Date(), etag };
   }
 
@@ -142,7 +137,7 @@ export class ScsStore implements ObjectStore {
       if (source !== undefined && source.etag !== etag) throw new PreconditionFailed(from);
     }
     if (from === to) return;
-    await this.#do(from, async (full) => {
+    await this.#onObject(from, async (full) => {
       const target = this.#root.fullKey(to);
       try {
         await this.#bucket.rename(full, target);
@@ -152,47 +147,49 @@ export class ScsStore implements ObjectStore {
     });
   }
 
-  /** An attempt whose answer was lost may have done it; then the next one finds nothing to rename. */
+  /** Whether an earlier attempt, whose response was lost, has renamed the object. */
   async #wasRenamed(error: unknown, to: string, source: MoveSource | undefined): Promise<boolean> {
     if (!(error instanceof ScsError) || error.code !== 'NoSuchKey' || error.attempts === 1) return false;
     if (source === undefined) return false;
     try {
-      const there = await this.head(to);
-      return there.etag === source.etag && there.size === source.size;
+      const { etag, size } = await this.head(to);
+      return etag === source.etag && size === source.size;
     } catch (failure) {
       if (failure instanceof ObjectNotFound) return false;
       throw failure;
     }
   }
 
-  /** SCS copies whole objects only. */
+  /** Unsupported: SCS copies whole objects only. */
   concatenate(): Promise<boolean> {
     return Promise.resolve(false);
   }
 
   async delete(keys: readonly string[]): Promise<void> {
     const full = keys.map((key) => this.#root.fullKey(key));
-    for (let i = 0; i < full.length; i += maxDeleted) await this.#deleteSome(full.slice(i, i + maxDeleted));
+    for (let i = 0; i < full.length; i += maxDeleted) await this.#deleteBatch(full.slice(i, i + maxDeleted));
   }
 
-  async #deleteSome(keys: readonly string[]): Promise<void> {
+  async #deleteBatch(keys: readonly string[]): Promise<void> {
     const [first = ''] = keys;
     const failures = await onBucket(this.#options, this.#root.ownKey(first), async () => {
       if (keys.length > 1) return await this.#bucket.deleteMany(keys);
-      await this.#bucket.delete(first).catch(ignore('NoSuchKey'));
+      await this.#bucket.delete(first).catch((error: unknown) => {
+        if (!(error instanceof ScsError) || error.code !== 'NoSuchKey') throw error;
+      });
       return [];
     });
-    const wrong = failures.filter(({ code }) => code !== 'NoSuchKey');
-    if (wrong[0] !== undefined)
+    const failed = failures.filter(({ code }) => code !== 'NoSuchKey');
+    if (failed[0] !== undefined)
       throw new StoreUnavailable(
-        this.#root.ownKey(wrong[0].key),
-        `the bucket did not delete ${wrong.length} of ${keys.length} objects: ${wrong[0].code}`,
+        this.#root.ownKey(failed[0].key),
+        `the bucket did not delete ${failed.length} of ${keys.length} objects: ${failed[0].code}`,
       );
   }
 
   async list(options: ListOptions): Promise<Listing> {
     const request = async (page: PageRequest) => await this.#requestPage(page);
-    const bucket = { name: this.#options.bucket, largestPage, request, startsInFolders: true };
+    const bucket = { name: this.#options.bucket, maxPageSize, request, startsInFolders: true };
     return await listPage(bucket, options);
   }
 
@@ -212,11 +209,11 @@ export class ScsStore implements ObjectStore {
   }
 
   async createMultipart(key: string, { metadata = {} }: Pick<PutOptions, 'metadata'> = {}): Promise<string> {
-    return await this.#do(key, async (full) => await this.#bucket.createMultipart(full, { metadata }));
+    return await this.#onObject(key, async (full) => await this.#bucket.createMultipart(full, { metadata }));
   }
 
   async uploadPart(key: string, uploadId: string, number: number, bytes: Uint8Array): Promise<UploadedPart> {
-    const etag = await this.#do(
+    const etag = await this.#onObject(
       key,
       async (full) => await this.#bucket.uploadPart(full, uploadId, number, bytes),
     );
@@ -229,7 +226,7 @@ export class ScsStore implements ObjectStore {
     parts: readonly UploadedPart[],
   ): Promise<ObjectInfo> {
     assertOrder(key, parts);
-    const etag = await this.#do(
+    const etag = await this.#onObject(
       key,
       async (full) => await this.#bucket.completeMultipart(full, uploadId, parts),
     );
@@ -239,7 +236,7 @@ export class ScsStore implements ObjectStore {
 
   async abortMultipart(key: string, uploadId: string): Promise<void> {
     try {
-      await this.#do(key, async (full) => {
+      await this.#onObject(key, async (full) => {
         await this.#bucket.abortMultipart(full, uploadId);
       });
     } catch (error) {
@@ -250,19 +247,15 @@ export class ScsStore implements ObjectStore {
   async *listMultiparts(prefix: string): AsyncIterable<MultipartUpload> {
     let markers: ListUploadsOptions | undefined = {};
     while (markers !== undefined) {
-      const page = await this.#uploadsAfter(markers, prefix);
-      for (const { key, ...upload } of page.uploads) yield { key: this.#root.ownKey(key), ...upload };
-      const { nextKeyMarker: keyMarker, nextUploadIdMarker: uploadIdMarker } = page;
+      const query: ListUploadsOptions = { ...markers, prefix: this.#root.prefix(prefix) };
+      const list = async () => await this.#bucket.listMultiparts(query);
+      const { uploads, isTruncated, ...next }: UploadListing = await onBucket(this.#options, prefix, list);
+      for (const { key, ...upload } of uploads) yield { key: this.#root.ownKey(key), ...upload };
+      const { nextKeyMarker: keyMarker, nextUploadIdMarker: uploadIdMarker } = next;
       const isStuck = keyMarker === markers.keyMarker && uploadIdMarker === markers.uploadIdMarker;
-      if (page.isTruncated && (isStuck || keyMarker === ''))
-        throw stalledListing(prefix, this.#options.bucket);
-      markers = page.isTruncated ? { keyMarker, uploadIdMarker } : undefined;
+      if (isTruncated && (isStuck || keyMarker === '')) throw stalledListing(prefix, this.#options.bucket);
+      markers = isTruncated ? { keyMarker, uploadIdMarker } : undefined;
     }
-  }
-
-  async #uploadsAfter(markers: ListUploadsOptions, prefix: string): Promise<UploadListing> {
-    const query = { ...markers, prefix: this.#root.prefix(prefix) };
-    return await onBucket(this.#options, prefix, async () => await this.#bucket.listMultiparts(query));
   }
 
   /** Closes idle connections. */
@@ -270,15 +263,9 @@ export class ScsStore implements ObjectStore {
     this.#bucket.close();
   }
 
-  /** Does something with an object. Its failure becomes a StoreError. */
-  async #do<T>(key: string, work: (fullKey: string) => Promise<T>): Promise<T> {
+  /** Runs requests for an object. @throws StoreError */
+  async #onObject<T>(key: string, work: (fullKey: string) => Promise<T>): Promise<T> {
     const full = this.#root.fullKey(key);
     return await onBucket(this.#options, key, async () => await work(full));
   }
-}
-
-function ignore(code: string): (error: unknown) => void {
-  return (error) => {
-    if (!(error instanceof ScsError) || error.code !== code) throw error;
-  };
 }

@@ -6,37 +6,30 @@ import { encodeQuery, pathOf } from './escape.ts';
 import { readListing, readUploads, type ObjectListing, type UploadListing } from './listings.ts';
 import { signedQuery } from './signature.ts';
 import { childrenOf, escapeXml, readXml, textOf } from './xml.ts';
+import type { ByteRange, ObjectHead, UploadedPart } from '../../store.ts';
 
 export interface ScsBucketOptions extends ConnectionOptions {
-  /** In any case; SCS knows it in lower case. */
+  /** In any case; SCS uses lower case. */
   readonly bucket: string;
 }
 
-export interface WriteOptions {
-  /** `application/octet-stream` unless given. */
+interface WriteOptions {
+  /** Default: `application/octet-stream`. */
   readonly contentType?: string;
   /** Names `[a-z0-9-]+`, values printable ASCII. */
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
-/** What the headers of an object's answer say. */
-export interface ObjectHeaders {
-  /** Bytes of the whole object. */
-  readonly size: number;
-  readonly lastModified: Date;
-  /** Without quotes. */
-  readonly etag: string;
-  /** Names in lower case. */
-  readonly metadata: Readonly<Record<string, string>>;
-}
+/** The headers of an object's response. `size` is that of the whole object. */
+type ObjectHeaders = Omit<ObjectHead, 'key'>;
 
-export interface ListObjectsOptions {
+interface ListObjectsOptions {
   readonly prefix?: string;
   /** Of any length. */
   readonly delimiter?: string;
-  /** Only what comes after it. */
+  /** Lists only keys after this one. */
   readonly marker?: string;
-  /** SCS may give fewer. */
+  /** SCS may return fewer. */
   readonly maxKeys: number;
 }
 
@@ -46,19 +39,13 @@ export interface ListUploadsOptions {
   readonly uploadIdMarker?: string;
 }
 
-export interface Part {
-  readonly number: number;
-  /** Without quotes. */
-  readonly etag: string;
-}
+/** Timeout for a response that SCS sends only after it has copied or assembled gigabytes. */
+const copyTimeoutMs = 15 * 60_000;
 
-/** Milliseconds for SCS to put gigabytes together or copy them before it answers. */
-const workWithin = 15 * 60_000;
-
-/** Most keys SCS is asked to delete at once, as S3 takes no more. */
+/** Most keys of one delete request, as on S3. */
 export const maxDeleted = 1000;
 
-/** Every request of SCS that a registry needs, on one bucket. Each fails with an {@link ScsError}. */
+/** A client for one bucket. Every method rejects with {@link ScsError}. */
 export class ScsBucket {
   readonly name: string;
   readonly #options: ScsBucketOptions;
@@ -70,34 +57,31 @@ export class ScsBucket {
     this.#connection = new Connection(options);
   }
 
-  /** Writes an object whole. @returns its ETag */
+  /** Writes an object. @returns its ETag */
   async put(key: string, bytes: Uint8Array, options: WriteOptions = {}): Promise<string> {
     const request = { ...this.#on('PUT', key), headers: writeHeaders(options), body: bytes };
-    return etagOf((await this.#connection.exchange({ ...request, timeoutMs: bodyWithin(bytes) })).answer);
+    return etagOf((await this.#connection.exchange({ ...request, timeoutMs: timeoutFor(bytes) })).response);
   }
 
-  /** Opens an object for streaming, from byte `start` to byte `end` and both included. */
-  async get(
-    key: string,
-    range?: { readonly start: number; readonly end?: number },
-  ): Promise<ObjectHeaders & { readonly body: IncomingMessage }> {
+  /** Opens an object for streaming. */
+  async get(key: string, range?: ByteRange): Promise<ObjectHeaders & { readonly body: IncomingMessage }> {
     const headers = range && { range: `bytes=${range.start}-${range.end ?? ''}` };
-    const answer = await this.#connection.open({ ...this.#on('GET', key), ...(headers && { headers }) });
-    return { ...objectHeaders(answer), body: answer };
+    const body = await this.#connection.open({ ...this.#on('GET', key), ...(headers && { headers }) });
+    return { ...objectHeaders(body), body };
   }
 
   async head(key: string): Promise<ObjectHeaders> {
-    return objectHeaders((await this.#connection.exchange(this.#on('HEAD', key))).answer);
+    return objectHeaders((await this.#connection.exchange(this.#on('HEAD', key))).response);
   }
 
-  /** Deletes an object. One that is not there is no error. */
+  /** Deletes an object. Ignores one that does not exist. */
   async delete(key: string): Promise<void> {
     await this.#connection.exchange(this.#on('DELETE', key));
   }
 
   /**
    * Deletes up to {@link maxDeleted} objects.
-   * @returns those that were not deleted, and why
+   * @returns the objects that were not deleted, with error codes
    */
   async deleteMany(keys: readonly string[]): Promise<{ readonly key: string; readonly code: string }[]> {
     const objects = keys.map((key) => `<Object><Key>${escapeXml(key)}</Key></Object>`).join('');
@@ -122,18 +106,18 @@ export class ScsBucket {
     return readListing(this.#read(body, 'ListBucketResult'));
   }
 
-  /** Copies an object, with its metadata, within the bucket. */
+  /** Copies an object with its metadata within the bucket. */
   async copy(from: string, to: string): Promise<void> {
     const headers = { 'x-scs-copy-source': pathOf(this.name, from) };
-    await this.#connection.exchange({ ...this.#on('PUT', to), headers, timeoutMs: workWithin });
+    await this.#connection.exchange({ ...this.#on('PUT', to), headers, timeoutMs: copyTimeoutMs });
   }
 
-  /** Gives an object another key, replacing what had it. Nothing is copied. */
+  /** Renames an object on the server, replacing any at the new key. */
   async rename(from: string, to: string): Promise<void> {
     await this.#connection.exchange(this.#on('PUT', from, { newObjectName: to }));
   }
 
-  /** @returns the id of a new multipart upload */
+  /** Creates a multipart upload. @returns its id */
   async createMultipart(key: string, options: WriteOptions = {}): Promise<string> {
     const request = { ...this.#on('POST', key, { uploads: null }), headers: writeHeaders(options) };
     const { body } = await this.#connection.exchange(request);
@@ -142,20 +126,24 @@ export class ScsBucket {
     return id;
   }
 
-  /** Writes a part of at least 5 MiB, but for the last. @returns its ETag */
+  /** Writes a part of at least 5 MiB, unless it is the last. @returns its ETag */
   async uploadPart(key: string, uploadId: string, number: number, bytes: Uint8Array): Promise<string> {
     const request = {
       ...this.#on('PUT', key, { partNumber: String(number), uploadId }),
-      // Unlike S3's, in hexadecimal.
+      // Hexadecimal, unlike S3's.
       headers: { 'content-md5': createHash('md5').update(bytes).digest('hex') },
       body: bytes,
-      within: bodyWithin(bytes),
+      timeoutMs: timeoutFor(bytes),
     };
-    return etagOf((await this.#connection.exchange(request)).answer);
+    return etagOf((await this.#connection.exchange(request)).response);
   }
 
-  /** Makes the object of these parts. @returns its ETag */
-  async completeMultipart(key: string, uploadId: string, parts: readonly Part[]): Promise<string> {
+  /** Makes an object of these parts. @returns its ETag */
+  async completeMultipart(
+    key: string,
+    uploadId: string,
+    parts: readonly Pick<UploadedPart, 'number' | 'etag'>[],
+  ): Promise<string> {
     const list = parts.map(
       ({ number, etag }) =>
         `<Part><PartNumber>${number}</PartNumber><ETag>${escapeXml(`"${etag}"`)}</ETag></Part>`,
@@ -164,15 +152,15 @@ export class ScsBucket {
     const request = {
       ...this.#on('POST', key, { uploadId }),
       body: Buffer.from(document),
-      within: workWithin,
+      timeoutMs: copyTimeoutMs,
     };
     const { body } = await this.#connection.exchange(request);
     return unquote(textOf(this.#read(body, 'CompleteMultipartUploadResult'), 'ETag'));
   }
 
-  /** Throws away an upload and its parts. */
+  /** Deletes an upload and its parts. */
   async abortMultipart(key: string, uploadId: string): Promise<void> {
-    // An upload that is gone is what this is for, and worth no wait.
+    // No retry: the upload is gone, as desired.
     await this.#connection.exchange({
       ...this.#on('DELETE', key, { uploadId }),
       finalCodes: ['NoSuchUpload'],
@@ -197,16 +185,16 @@ export class ScsBucket {
     return readUploads(this.#read(body, 'ListMultipartUploadsResult'));
   }
 
-  /** @returns the host of the region the bucket is in */
+  /** The host of the bucket's region. */
   async location(): Promise<string> {
-    const { answer } = await this.#connection.exchange(this.#on('GET', '', { location: null }));
-    const host = answer.headers['x-scs-location'];
+    const { response } = await this.#connection.exchange(this.#on('GET', '', { location: null }));
+    const host = response.headers['x-scs-location'];
     if (typeof host !== 'string') throw notScs('no X-Scs-Location');
     return host;
   }
 
   /**
-   * A URL anyone can GET an object at.
+   * A URL that anyone can GET an object at.
    * @param expires seconds since 1970
    */
   signedUrl(key: string, expires: number): URL {
@@ -224,7 +212,7 @@ export class ScsBucket {
     return { method, path: pathOf(this.name, key), query, headers: {} };
   }
 
-  /** The root of an answer, which must be the one expected. */
+  /** The root element of a response. */
   #read(body: string, name: string) {
     const root = readXml(body)[name];
     if (root === undefined) throw notScs(`no ${name}`);
@@ -232,9 +220,9 @@ export class ScsBucket {
   }
 }
 
-/** What answers 200 to all it is asked, as a web site does, keeps no objects. */
+/** The error for a server that answers 200 to any request, as web sites do. */
 function notScs(what: string): ScsError {
-  return new ScsError('NotScs', `the answer had ${what}`, { status: 200 });
+  return new ScsError('NotScs', `the response had ${what}`, { status: 200 });
 }
 
 function writeHeaders({ contentType = 'application/octet-stream', metadata = {} }: WriteOptions) {
@@ -245,13 +233,13 @@ function writeHeaders({ contentType = 'application/octet-stream', metadata = {} 
   return { 'content-type': contentType, ...(Object.fromEntries(own) as Record<string, string>) };
 }
 
-/** Milliseconds for a body to be sent and answered, at 256 KiB a second and more. */
-function bodyWithin({ byteLength }: Uint8Array): number | undefined {
+/** Milliseconds to send a body and get the response, at 256 KiB/s or more; undefined for small bodies. */
+function timeoutFor({ byteLength }: Uint8Array): number | undefined {
   return byteLength < 1024 ** 2 ? undefined : 20_000 + byteLength / 256;
 }
 
-function objectHeaders(answer: IncomingMessage): ObjectHeaders {
-  const { headers } = answer;
+function objectHeaders(response: IncomingMessage): ObjectHeaders {
+  const { headers } = response;
   const [, total] = /\/(\d+)$/.exec(headers['content-range'] ?? '') ?? [];
   const own = Object.entries(headers).flatMap(([name, value]) =>
     name.startsWith('x-scs-meta-') ? [[name.slice('x-scs-meta-'.length), String(value)]] : [],
@@ -259,7 +247,7 @@ function objectHeaders(answer: IncomingMessage): ObjectHeaders {
   return {
     size: Number(total ?? headers['content-length'] ?? 0),
     lastModified: new Date(headers['last-modified'] ?? 0),
-    etag: etagOf(answer),
+    etag: etagOf(response),
     metadata: Object.fromEntries(own) as Record<string, string>,
   };
 }

@@ -1,20 +1,20 @@
 import type { IncomingMessage } from 'node:http';
 import { readXml, textOf } from './xml.ts';
 
-/** A request that did not succeed. */
+/** A failed request. */
 export class ScsError extends Error {
   override readonly name = 'ScsError';
   /**
-   * SCS's word for what is wrong, such as `NoSuchKey`; `HTTP404` where it gave none, as in the answer to a HEAD; the
-   * system's, such as `ECONNRESET`, or `ETIMEDOUT` where there was no answer.
+   * SCS's error code, such as `NoSuchKey`; `HTTP404` if the response has none, as for HEAD; without a response the system's
+   * code, such as `ECONNRESET`, or `ETIMEDOUT`.
    */
   readonly code: string;
-  /** HTTP status, or undefined where there was no answer. */
+  /** HTTP status, or undefined without a response. */
   readonly status: number | undefined;
-  /** Media type of the answer. */
+  /** Media type of the response. */
   readonly type: string | undefined;
   readonly requestId: string | undefined;
-  /** How many times the request was sent; each may have had its effect. */
+  /** How often the request was sent; each attempt may have taken effect. */
   attempts = 1;
 
   constructor(
@@ -35,7 +35,7 @@ export class ScsError extends Error {
   }
 }
 
-/** The error of an answer that is none of success. */
+/** The error in a response. */
 export function responseError({ statusCode: status = 0, headers }: IncomingMessage, body: string): ScsError {
   const [type = ''] = (headers['content-type'] ?? '').split(';');
   const known = { status, ...(type !== '' && { type: type.trim() }) };
@@ -46,7 +46,7 @@ export function responseError({ statusCode: status = 0, headers }: IncomingMessa
   return new ScsError(code, textOf(error, 'Message'), { ...known, ...(requestId !== '' && { requestId }) });
 }
 
-/** The error of a request that had no answer. */
+/** The error of a request without a response. */
 export function connectionError(cause: unknown): ScsError {
   const { name, code, message } = cause as NodeJS.ErrnoException;
   return new ScsError(code ?? name, message, { cause });

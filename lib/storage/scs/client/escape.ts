@@ -2,9 +2,9 @@
 export type Query = Readonly<Record<string, string | null>>;
 
 /**
- * A value as it stands in a query: of its UTF-8 bytes only `A-Z a-z 0-9 _ - ~ .` stay. A space is `%20`, which every
- * server reads as one, and a plus may be taken for one.
- * @throws URIError when it is not well-formed Unicode
+ * Escapes a value for a query: of its UTF-8 bytes, only `A-Z a-z 0-9 _ - ~ .` stay. A space becomes `%20`, which every
+ * server understands, unlike `+`.
+ * @throws URIError if it is not well-formed Unicode
  */
 export function escapeValue(value: string): string {
   return encodeURIComponent(value).replace(
@@ -14,14 +14,14 @@ export function escapeValue(value: string): string {
 }
 
 /**
- * A key as it stands in URLs and in what is signed: as a value, but `/` and `:` stay too.
- * @throws URIError when it is not well-formed Unicode
+ * Escapes a key for URLs and signatures: as a value, but `/` and `:` stay.
+ * @throws URIError if it is not well-formed Unicode
  */
 export function escapeKey(key: string): string {
   return escapeValue(key).replaceAll('%2F', '/').replaceAll('%3A', ':');
 }
 
-/** The query of a URL, parameters in the order of their names; empty, or with its question mark. */
+/** The query of a URL with its question mark, parameters sorted by name; empty without parameters. */
 export function encodeQuery(query: Query): string {
   const parameters = Object.keys(query)
     .sort()
@@ -32,7 +32,7 @@ export function encodeQuery(query: Query): string {
   return parameters.length === 0 ? '' : `?${parameters.join('&')}`;
 }
 
-/** The path of a bucket, of an object in it, or of all buckets. */
+/** The path of an object, of a bucket if the key is empty, or of all buckets if the bucket is. */
 export function pathOf(bucket: string, key = ''): string {
   return bucket === '' ? '/' : `/${bucket}/${escapeKey(key)}`;
 }

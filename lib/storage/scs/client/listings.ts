@@ -1,25 +1,15 @@
+import type { MultipartUpload, ObjectInfo } from '../../store.ts';
 import { childrenOf, textOf, type XmlNode } from './xml.ts';
 
 export interface ObjectListing {
-  readonly objects: readonly ListedObject[];
+  readonly objects: readonly ObjectInfo[];
   /** Rolled-up prefixes. */
   readonly prefixes: readonly string[];
   readonly isTruncated: boolean;
-  /** The marker of the next page, where SCS names one. */
-  readonly nextMarker: string;
-}
-
-export interface ListedObject {
-  readonly key: string;
-  /** Bytes. */
-  readonly size: number;
-  readonly lastModified: Date;
-  /** Without quotes. */
-  readonly etag: string;
 }
 
 export interface UploadListing {
-  readonly uploads: readonly { readonly key: string; readonly uploadId: string; readonly started: Date }[];
+  readonly uploads: readonly MultipartUpload[];
   readonly isTruncated: boolean;
   readonly nextKeyMarker: string;
   readonly nextUploadIdMarker: string;
@@ -36,7 +26,6 @@ export function readListing(result: XmlNode): ObjectListing {
     })),
     prefixes: childrenOf(result, 'CommonPrefixes').map((entry) => textOf(entry, 'Prefix')),
     isTruncated: textOf(result, 'IsTruncated') === 'true',
-    nextMarker: textOf(result, 'NextMarker'),
   };
 }
 

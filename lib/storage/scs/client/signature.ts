@@ -7,7 +7,7 @@ export interface Keys {
   readonly secretKey: string;
 }
 
-/** What of a request is signed, and a little more. */
+/** The parts of a request that a signature may cover. */
 export interface Signable {
   readonly method: string;
   /** Escaped: `/bucket/key`. */
@@ -17,12 +17,12 @@ export interface Signable {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Parameters that are part of what a URL names. All others are sent and not signed. */
+/** Query parameters that are signed; all others are not. */
 const signedParameters = ['acl', 'location'];
 
 /**
- * What is signed of a request.
- * @param date the Date header, or the Expires value of a signed URL; a request with `x-scs-date` has none
+ * The string to sign.
+ * @param date the Date header, or the Expires value of a signed URL; ignored if the request has `x-scs-date`
  */
 export function stringToSign({ method, path, query, headers }: Signable, date: string): string {
   const own = Object.keys(headers)
@@ -44,7 +44,7 @@ export function authorization(keys: Keys, request: Signable, date: string): stri
   return `${keys.accessKey}:${signature(keys, stringToSign(request, date))}`;
 }
 
-/** The query that lets anyone send this request until `expires`, in seconds since 1970. */
+/** The query of a signed URL, valid until `expires`, in seconds since 1970. */
 export function signedQuery(keys: Keys, request: Signable, expires: number): Query {
   return {
     ...request.query,

@@ -6,15 +6,15 @@ export type XmlNode = string | { readonly [name: string]: XmlNode | readonly Xml
 const parser = new XMLParser({
   ignoreAttributes: true,
   ignoreDeclaration: true,
-  // A key may look like a number, and begin or end with a space.
+  // Keys may look like numbers, and start or end with a space.
   parseTagValue: false,
   trimValues: false,
-  // References by number, which keys and ETags are full of; the bound on how many is for documents of strangers.
+  // Keys and ETags are full of numeric references; the parser's limit on them is for untrusted documents.
   htmlEntities: true,
   processEntities: { enabled: true, maxTotalExpansions: Infinity, maxExpandedLength: Infinity },
 });
 
-/** The root elements of a document by name; none when it is no XML. */
+/** The root elements of a document by name; empty if it is not XML. */
 export function readXml(text: string): Readonly<Record<string, XmlNode>> {
   try {
     return parser.parse(text) as Readonly<Record<string, XmlNode>>;
@@ -23,20 +23,19 @@ export function readXml(text: string): Readonly<Record<string, XmlNode>> {
   }
 }
 
-/** The children of that name, in their order. */
+/** The children of this name in document order. */
 export function childrenOf(node: XmlNode, name: string): readonly XmlNode[] {
-  if (typeof node !== 'object') return [];
-  const children = node[name];
+  const children = typeof node === 'object' ? node[name] : undefined;
   return children === undefined ? [] : isList(children) ? children : [children];
 }
 
-/** The text of the first child of that name, or nothing. */
+/** The text of the first child of this name, or an empty string. */
 export function textOf(node: XmlNode, name: string): string {
   const [child] = childrenOf(node, name);
   return typeof child === 'string' ? child : '';
 }
 
-/** Text as it stands in a document, with the references that SCS's own SDK writes. */
+/** Escapes text with the references that SCS's own SDK writes. */
 export function escapeXml(text: string): string {
   return text.replace(/[&<>"'\t\n\r]/g, (character) => references[character] ?? character);
 }
