@@ -2,41 +2,38 @@ import type { Digest } from './digests.ts';
 import { RegistryError } from './errors.ts';
 
 /*
- * Conditional requests (RFC 9110, section 13). The entity tag of a blob or manifest is its digest in quotes: a strong
- * validator, as it names the bytes. Nothing else has one. Nothing at all has a date, without which If-Unmodified-Since and
- * If-Modified-Since must be ignored (sections 13.1.3 and 13.1.4).
+ * Conditional requests (RFC 9110, section 13). The entity tag of a blob or manifest is its quoted digest, a strong validator.
+ * Nothing else has an entity tag. Nothing has a modification date, so If-Unmodified-Since and If-Modified-Since must be
+ * ignored (sections 13.1.3 and 13.1.4).
  */
 
-/** @returns the ETag of content */
 export function entityTag(digest: Digest): string {
   return `"${digest}"`;
 }
 
 /**
- * Whether a client has the content already, by its `If-None-Match` (section 13.1.2): a list of tags, weak ones among them,
- * or any content at all.
+ * Whether `If-None-Match` says that the client already has the content (section 13.1.2). Weak tags match as well, and `*`
+ * matches any content.
  */
 export function matchesIfNoneMatch(condition: string, digest: Digest): boolean {
   return includesTag(condition, digest, { weak: true });
 }
 
-/** What a request asks of what is there, as its headers say it; empty where it asks nothing. */
+/** The conditional headers of a request; '' where one is missing. */
 export interface Conditions {
   readonly ifMatch: string;
   readonly ifNoneMatch: string;
 }
 
-/** Of a request that asks nothing. */
 export const unconditional: Conditions = { ifMatch: '', ifNoneMatch: '' };
 
-/** Whether a request asks anything. */
 export function isConditional({ ifMatch, ifNoneMatch }: Conditions): boolean {
   return ifMatch !== '' || ifNoneMatch !== '';
 }
 
 /**
- * Holds what a request asks against what is there now (sections 13.1.1 and 13.1.2).
- * @param current undefined when there is nothing
+ * Checks the conditions against the current content (sections 13.1.1 and 13.1.2).
+ * @param current undefined if there is none
  * @throws RegistryError PRECONDITION_FAILED
  */
 export function assertConditions({ ifMatch, ifNoneMatch }: Conditions, current: Digest | undefined): void {
@@ -47,22 +44,22 @@ export function assertConditions({ ifMatch, ifNoneMatch }: Conditions, current: 
 }
 
 /**
- * Holds what a request asks against something that has no entity tag, such as a list or an upload: none is ever named.
+ * Checks the conditions against a resource without an entity tag, such as a list or an upload: no tag matches.
  * @throws RegistryError PRECONDITION_FAILED
  */
 export function assertUntagged({ ifMatch, ifNoneMatch }: Conditions, method: string): void {
-  // A POST makes something new. To a GET, If-None-Match only says that an answer may be left out.
+  // A POST creates a new resource. For a GET, If-None-Match only means that the body may be omitted.
   const changes = !['GET', 'HEAD', 'POST'].includes(method);
   const isNamed = ifMatch !== '' && ifMatch.trim() !== '*';
   if (isNamed || (changes && ifNoneMatch.trim() === '*')) throw preconditionFailed();
 }
 
-/** @param current undefined when there is nothing, or nobody knows what */
+/** @param current undefined if there is none or it is unknown */
 export function preconditionFailed(current?: Digest): RegistryError {
   return new RegistryError('PRECONDITION_FAILED', undefined, current === undefined ? [] : [{ current }]);
 }
 
-/** Commas may stand within a tag (section 8.8.3), and `*` alone. */
+/** Whether a list of entity tags includes that of a digest. Tags may contain commas (section 8.8.3). */
 function includesTag(condition: string, digest: Digest, { weak }: { readonly weak: boolean }): boolean {
   if (condition.trim() === '*') return true;
   const elements = condition.match(/(?:[^",]|"[^"]*")+/g) ?? [];

@@ -2,16 +2,16 @@ import { RegistryError } from './errors.ts';
 
 declare const brand: unique symbol;
 
-/** A digest, `<algorithm>:<hex>`, that has passed {@link parseDigest}: safe to make a key of. */
+/** A digest, `<algorithm>:<hex>`, validated by {@link parseDigest}: safe in keys. */
 export type Digest = string & { readonly [brand]: 'Digest' };
 
-/** What content is stored under: the algorithms registered by the OCI Image Spec ("Digests") that registries take. */
+/** Digest algorithms of the OCI Image Spec ("Digests") that registries support. */
 export type Algorithm = 'sha256' | 'sha512';
 
-/** What a digest is computed in where nobody says otherwise. */
+/** The default algorithm. */
 export const canonicalAlgorithm: Algorithm = 'sha256';
 
-/** Hexadecimal digits of each. */
+/** Hexadecimal digits by algorithm. */
 const hexLength: ReadonlyMap<string, number> = new Map<Algorithm, number>([
   ['sha256', 64],
   ['sha512', 128],
@@ -29,7 +29,7 @@ export function parseDigest(text: string): Digest {
   throw invalid(text);
 }
 
-/** The digest that a text is; undefined for anything else. An error each would be much for a list of a million. */
+/** A digest, or undefined for any other text: creating errors would be slow for lists of a million. */
 export function digestOrUndefined(text: string | undefined): Digest | undefined {
   return text !== undefined && isDigest(text) ? text : undefined;
 }
@@ -48,12 +48,11 @@ export function parseAlgorithm(text: string): Algorithm {
   return text as Algorithm;
 }
 
-/** The digest of content whose hash is known. @param hex lower-case digits @throws RegistryError DIGEST_INVALID */
+/** @param hex hash in lower-case digits @throws RegistryError DIGEST_INVALID */
 export function digestFrom(algorithm: Algorithm, hex: string): Digest {
   return parseDigest(`${algorithm}:${hex}`);
 }
 
-/** The two halves of a digest. */
 export function digestParts(digest: Digest): { readonly algorithm: Algorithm; readonly hex: string } {
   const colon = digest.indexOf(':');
   return { algorithm: digest.slice(0, colon) as Algorithm, hex: digest.slice(colon + 1) };

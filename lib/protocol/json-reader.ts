@@ -1,19 +1,16 @@
-/** What bounds the work on a document that somebody else wrote. */
+/** Limits for untrusted documents. */
 export interface JsonLimits {
-  /** Objects and lists within each other. */
+  /** Of nested objects and lists. */
   readonly depth: number;
   /** Values of any kind. */
   readonly values: number;
-  /**
-   * Whether an object may have a key twice. Parsers differ in what they make of such: the last one wins, or the first, or
-   * Go's way, both together.
-   */
+  /** Whether objects may repeat keys. Parsers disagree: the last value wins, or the first, or Go merges both. */
   readonly repeatedKeys: boolean;
 }
 
-/** Why a document is not read: it is no JSON (RFC 8259), or is outside its limits. */
+/** The document is not JSON (RFC 8259) or exceeds the limits. */
 export class JsonError extends Error {
-  /** What is wrong, to be said of the document; undefined where it is no JSON. */
+  /** The exceeded limit, as a predicate of the document; undefined if it is not JSON. */
   readonly fault: string | undefined;
 
   constructor(fault?: string) {
@@ -25,9 +22,9 @@ export class JsonError extends Error {
 export type JsonKind = 'object' | 'list' | 'text' | 'number' | 'boolean' | 'null';
 
 /**
- * Reads JSON value by value, in one pass over its bytes. Only what is asked for becomes a value of its own: a few megabytes
- * made of a million small values would take seconds and hundreds of megabytes otherwise. Whether texts are UTF-8 is
- * left to the caller. Each method takes exactly one value, and throws JsonError where it is not as JSON has it.
+ * Reads JSON value by value, in one pass over its bytes. Only requested values become JavaScript values: otherwise a few
+ * megabytes with a million small values would take seconds and hundreds of megabytes. UTF-8 is not validated. Each method
+ * consumes exactly one value and throws JsonError if it is malformed.
  */
 export class JsonReader {
   readonly #bytes: Buffer;
@@ -41,7 +38,7 @@ export class JsonReader {
     this.#limits = limits;
   }
 
-  /** Of the next value, by its first byte. */
+  /** The kind of the next value, by its first byte. */
   kind(): JsonKind {
     const byte = this.#peek();
     if (byte === quote) return 'text';
@@ -53,7 +50,7 @@ export class JsonReader {
     throw new JsonError();
   }
 
-  /** @param member takes the value of each key */
+  /** @param member consumes the value of each key */
   object(member: (key: string) => void): void {
     const container = this.#open(openBrace);
     if (!this.#take(closeBrace))
@@ -62,7 +59,7 @@ export class JsonReader {
     this.#depth--;
   }
 
-  /** @param item takes each entry */
+  /** @param item consumes each entry */
   list(item: (index: number) => void): void {
     let index = 0;
     const container = this.#open(openBracket);
@@ -77,7 +74,18 @@ export class JsonReader {
     return this.#text();
   }
 
-  /** As it is written: whole numbers have forms that not everybody reads. */
+  /** Reads a value of this kind; skips any other and returns undefined. */
+  ifKind<T>(kind: JsonKind, read: () => T): T | undefined {
+    if (this.kind() === kind) return read();
+    this.skip();
+    return undefined;
+  }
+
+  textIfAny(): string | undefined {
+    return this.ifKind('text', () => this.text());
+  }
+
+  /** As written: not every parser reads every form of a whole number. */
   number(): string {
     this.#peek();
     const start = this.#at;
@@ -85,7 +93,7 @@ export class JsonReader {
     return this.#bytes.toString('latin1', start, this.#at);
   }
 
-  /** Passes over a value, however deep it is: without recursion. */
+  /** Skips a value of any depth, without recursion. */
   skip(): void {
     const open: Container[] = [];
     do {
@@ -109,7 +117,7 @@ export class JsonReader {
     } while (open.length > 0);
   }
 
-  /** @throws JsonError where anything follows */
+  /** @throws JsonError if anything follows */
   end(): void {
     if (this.#space() !== undefined) throw new JsonError();
   }
@@ -128,14 +136,14 @@ export class JsonReader {
     return repeatedKeys ? object : { close: closeBrace, comparesKeys: true, keys: undefined };
   }
 
-  /** @returns whether another entry follows, which the reader then stands before */
+  /** @returns whether another entry follows; the reader is then positioned before it */
   #goesOn({ close }: Container): boolean {
     if (this.#take(close)) return false;
     this.#expect(comma);
     return true;
   }
 
-  /** Passes a key, if it is an object. Without a need to compare it, it need not be made. */
+  /** Skips the key in an object. The key is decoded only if it must be compared. */
   #skipKey(container: Container): void {
     if (container.comparesKeys) this.#key(container);
     else if (container.close === closeBrace) {
@@ -146,7 +154,7 @@ export class JsonReader {
 
   /** A key and its colon. */
   #key(container: Container): string {
-    // Two spellings of one key are one, such as "a" and "\u0061".
+    // Compares decoded keys: "a" and "\u0061" are the same.
     const key = this.#text();
     this.#expect(colon);
     if (!container.comparesKeys) return key;
@@ -160,14 +168,14 @@ export class JsonReader {
     const isPlain = this.#expectText();
     const [start, end] = [this.#start, this.#at - 1];
     if (isPlain) return this.#bytes.toString('utf8', start, end);
-    // Go reads any half of a character as the same one.
+    // Go replaces lone surrogates as well.
     return (JSON.parse(this.#bytes.toString('utf8', start - 1, end + 1)) as string).toWellFormed();
   }
 
-  /** Of the text that was passed last, what follows its first quote. */
+  /** Offset of the first byte after the opening quote of the last text. */
   #start = 0;
 
-  /** Passes a text. @returns whether it is without escapes */
+  /** Skips a text. @returns whether it has no escapes */
   #expectText(): boolean {
     this.#expect(quote);
     const bytes = this.#bytes;
@@ -185,7 +193,7 @@ export class JsonReader {
     return isPlain;
   }
 
-  /** @param at what follows the backslash @returns what follows all of it */
+  /** @param at offset after the backslash @returns offset after the escape */
   #escape(at: number): number {
     const byte = this.#bytes[at] ?? 0;
     if (byte !== letterU) {
@@ -258,7 +266,7 @@ export class JsonReader {
     return byte;
   }
 
-  /** What follows white space. */
+  /** The next byte after white space. */
   #space(): number | undefined {
     for (;;) {
       const byte = this.#bytes[this.#at];
@@ -268,12 +276,12 @@ export class JsonReader {
   }
 }
 
-/** An object or list that is being read. */
+/** An open object or list. */
 interface Container {
-  /** The byte that ends it. */
+  /** Its closing byte. */
   readonly close: number;
   readonly comparesKeys: boolean;
-  /** So far, where they are compared. */
+  /** Keys so far, if they are compared. */
   keys: Set<string> | undefined;
 }
 
@@ -287,7 +295,7 @@ const [letterN, letterT, letterF, letterU, letterE, capitalE] = [
   ...[code('n'), code('t'), code('f'), code('u')],
   ...[code('e'), code('E')],
 ];
-/** Those of which nothing need be known. */
+/** Shared by all containers without state. */
 const list: Container = { close: closeBracket, comparesKeys: false, keys: undefined };
 const object: Container = { close: closeBrace, comparesKeys: false, keys: undefined };
 

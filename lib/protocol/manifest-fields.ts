@@ -3,30 +3,30 @@ import { RegistryError } from './errors.ts';
 import type { JsonReader } from './json-reader.ts';
 
 /*
- * The fields of manifests as clients read them, nearly all of which are written in Go: a table of fields and types, with
- * encoding/json for the yardstick. What it cannot read into the types of image-spec and of docker's lists of manifests is
- * refused; what it reads as nothing is nothing, so that `null` stands for an empty list, map or text.
+ * The fields of manifests, validated as Go's encoding/json reads them, since nearly all clients are written in Go. What it
+ * cannot decode into the types of image-spec and of docker's manifest lists is refused; `null` is an empty list, map or text,
+ * as in Go.
  *
- * Stricter than Go, for a reason: a descriptor has a media type, a digest and a size; a size is one that JavaScript tells
- * from the next; `data` is a text and no list of numbers; a key has one spelling, and is there once.
+ * Stricter than Go: a descriptor must have a media type, a digest and a size; a size must be a safe integer in JavaScript;
+ * `data` must be a text, not a list of numbers; keys must have one spelling and must not repeat.
  */
 
 /**
- * Blobs and manifests one manifest may reference, each of which costs bucket requests to check. Docker stops at 127
- * layers; the largest indexes seen in the wild have some hundred entries.
+ * References of one manifest, each of which costs bucket requests to check. Docker allows 127 layers; the largest known
+ * indexes have some hundred entries.
  */
 const maxReferences = 2000;
 
-/** Annotations of a manifest that lists of referrers show. No manifest has so many, but for those that are made to cost. */
+/** Annotations of a manifest in lists of referrers. Only crafted manifests have so many. */
 export const maxListedAnnotations = 10_000;
 
-/** What a manifest says of a blob or another manifest (OCI Image Spec, "OCI Content Descriptors"). */
+/** A reference to a blob or manifest (OCI Image Spec, "OCI Content Descriptors"). */
 export interface Descriptor {
   readonly mediaType: string;
   readonly digest: Digest;
   /** Bytes. */
   readonly size: number;
-  /** Where else it may be downloaded from. Never fetched by the registry. */
+  /** Where clients may download it. Never fetched by the registry. */
   readonly urls: readonly string[];
   readonly platform: Platform | undefined;
 }
@@ -36,15 +36,14 @@ export interface Platform {
   readonly architecture: string;
 }
 
-/** Texts by their names. */
 export type Annotations = Readonly<Record<string, string>>;
 
-/** Takes a value. @param where it stands, for messages @throws RegistryError MANIFEST_INVALID */
+/** Consumes a value. @param where its path, for messages @throws RegistryError MANIFEST_INVALID */
 type Field<T> = (json: JsonReader, where: string) => T;
 
 const text: Field<string> = (json, where) => (isNull(json) ? '' : expectText(json, where));
 
-/** Of texts, of which none is kept. */
+/** A list of texts that is only validated. */
 const texts: Field<void> = (json, where) => {
   readList(json, where, (item) => void text(json, item));
 };
@@ -55,7 +54,7 @@ const textList: Field<string[]> = (json, where) => {
   return list;
 };
 
-/** A map of texts. What is null says nothing, and of too many some are only looked at. */
+/** A map of texts. Null values are ignored; those beyond the limit are only validated. */
 const annotations: Field<Annotations> = (json, where) => {
   const found = new Map<string, string>();
   readMap(json, where, (key) => {
@@ -66,26 +65,22 @@ const annotations: Field<Annotations> = (json, where) => {
   return Object.fromEntries(found);
 };
 
-/** The same where none is kept. */
+/** The same, only validated. */
 const checkedAnnotations: Field<void> = (json, where) => {
   readMap(json, where, () => {
     if (!isNull(json)) skipText(json, where);
   });
 };
 
-/** Bytes in Base64, which may have line ends in it. */
+/** Bytes in Base64, which may contain line ends. */
 const base64: Field<void> = (json, where) => {
   const data = text(json, where).replaceAll(/[\r\n]/g, '');
   if (data.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(data))
     throw invalid(`${where} must be Base64 with its padding`);
 };
 
-/** As it is written; no number where it is none. */
-const number: Field<string> = (json) => {
-  if (json.kind() === 'number') return json.number();
-  json.skip();
-  return '';
-};
+/** A number as written; '' for any other value. */
+const number: Field<string> = (json) => json.ifKind('number', () => json.number()) ?? '';
 
 const anything: Field<void> = (json) => {
   json.skip();
@@ -120,7 +115,7 @@ const descriptor: Field<Descriptor> = (json, where) => {
   const { mediaType = '', digest, size = '', urls = [], platform } = descriptorFields(json, where);
   if (mediaType === '') throw invalid(`${where}.mediaType must be a text`);
   const bytes = Number(size);
-  // Clients in Go cannot read `5.0` or `5e0` into a whole number.
+  // Go cannot decode `5.0` or `5e0` into an integer.
   if (!/^-?\d+$/.test(size) || !Number.isSafeInteger(bytes) || bytes < 0)
     throw invalid(`${where}.size must be a number of bytes`);
   const named = digestOrUndefined(digest);
@@ -137,7 +132,7 @@ const descriptors: Field<Descriptor[]> = (json, where) => {
   return list;
 };
 
-/** The fields of an image or an index. One that is `undefined` is not there; what is null there is. */
+/** The fields of an image or an index. Missing ones are missing here; null ones are present. */
 export const manifestFields = struct('the manifest is not a JSON object', {
   schemaVersion: number,
   mediaType: text,
@@ -152,7 +147,7 @@ export const manifestFields = struct('the manifest is not a JSON object', {
 
 export type ManifestFields = ReturnType<typeof manifestFields>;
 
-/** Of an object: the fields that are there. Others are passed over. @param fault of anything else, after where it stands */
+/** An object with these fields; others are skipped. @param fault message for other values, after their path */
 function struct<F extends Readonly<Record<string, Field<unknown>>>>(
   fault: string,
   fields: F,
@@ -172,12 +167,12 @@ function struct<F extends Readonly<Record<string, Field<unknown>>>>(
   };
 }
 
-/** Where null is as if it were not there. */
+/** A field where null means missing. */
 function optional<T>(field: Field<T>): Field<T | undefined> {
   return (json, where) => (isNull(json) ? undefined : field(json, where));
 }
 
-/** @param item takes an entry, of which it is told where it stands */
+/** @param item consumes an entry; receives its path */
 function readList(json: JsonReader, where: string, item: (where: string) => void): void {
   if (isNull(json)) return;
   if (json.kind() !== 'list') throw invalid(`${where} must be a list`);
@@ -202,7 +197,7 @@ function skipText(json: JsonReader, where: string): void {
   json.skip();
 }
 
-/** Takes a null, if it is one. */
+/** Consumes a null; leaves any other value. */
 function isNull(json: JsonReader): boolean {
   if (json.kind() !== 'null') return false;
   json.skip();
@@ -210,14 +205,14 @@ function isNull(json: JsonReader): boolean {
 }
 
 /**
- * Of keys that differ only by case one: Go takes them for the same field ("encoding/json", Unmarshal), and folds case as
- * Unicode does, so that `ſ` is an `s`. No field has a name of more than 20 characters.
+ * The common form of keys that differ only by case, which Go takes for the same field ("encoding/json", Unmarshal). It folds
+ * case as Unicode does: `ſ` is an `s`. No field name is longer than 20 characters.
  */
 function fold(key: string): string {
   return key.length > 20 ? '' : key.toUpperCase().toLowerCase();
 }
 
-/** For a message. */
+/** Quotes client data in a message. */
 export function quote(text: string): string {
   return JSON.stringify(text.slice(0, 200));
 }

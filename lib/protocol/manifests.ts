@@ -12,25 +12,24 @@ import {
 } from './manifest-fields.ts';
 import { signedManifestType } from './schema1.ts';
 
-/** Bytes of the largest manifest taken (OCI Distribution Spec, "Pushing Manifests": support at least 4 megabytes). */
+/** Bytes of the largest manifest accepted (OCI Distribution Spec, "Pushing Manifests": support at least 4 megabytes). */
 export const maxManifestSize = 4 * 1024 * 1024;
 
 /**
- * What is read of a manifest that is pushed. Manifests need less than 10 objects and lists within each other, and an index
- * of 2000 entries, each with its platform and 20 annotations, has some 70,000 values: parsers spend time, stack and memory
- * on more.
+ * For pushed manifests: they nest fewer than 10 levels, and an index of 2000 entries, each with a platform and 20
+ * annotations, has some 70,000 values. More costs parsers time, stack and memory.
  */
 const pushLimits: JsonLimits = { depth: 100, values: 100_000, repeatedKeys: false };
 
-/** Of one that is stored, whoever took it: what Go reads. */
+/** For stored manifests, which another registry may have accepted: what Go reads. */
 const storedLimits: JsonLimits = { depth: 10_000, values: Infinity, repeatedKeys: true };
 
-/** What distribution 2.3 stored of a schema 1 manifest: the payload, without its signatures. */
+/** What distribution 2.3 stored of a schema 1 manifest: the payload without its signatures. */
 export const unsignedManifestType = 'application/vnd.docker.distribution.manifest.v1+json';
 
 type Kind = 'image' | 'index';
 
-/** The manifests taken, and which of the two shapes each has. */
+/** The accepted media types. */
 const kinds: ReadonlyMap<string, Kind> = new Map([
   ['application/vnd.docker.distribution.manifest.v2+json', 'image'],
   ['application/vnd.docker.distribution.manifest.list.v2+json', 'index'],
@@ -38,45 +37,45 @@ const kinds: ReadonlyMap<string, Kind> = new Map([
   ['application/vnd.oci.image.index.v1+json', 'index'],
 ]);
 
-/** Types that an index may name its manifests by: those that are taken, and those that once were. */
+/** Media types of an index's entries that are manifests: those accepted now or in the past. */
 const manifestTypes: ReadonlySet<string> = new Set([
   ...kinds.keys(),
   unsignedManifestType,
   signedManifestType,
 ]);
 
-/** What an index says of one of its entries. */
+/** An entry of an index. */
 export interface Child {
   readonly digest: Digest;
-  /** Whether its type is a manifest's. One of another type may be a blob, as in the caches that BuildKit keeps. */
+  /** Whether its media type is a manifest's. Others may be blobs, as in BuildKit's caches. */
   readonly isManifest: boolean;
   readonly platform: Platform | undefined;
 }
 
-/** A manifest as it was checked; its bytes are kept beside it, since those are what its digest names. */
+/** A validated manifest, without the bytes its digest names. */
 export interface Manifest {
   readonly mediaType: string;
-  /** Blobs that must be in the repository: the config, and layers that cannot be had elsewhere. */
+  /** Blobs that must be in the repository: the config, and layers that are not available elsewhere. */
   readonly blobs: readonly Digest[];
-  /** An index's children, which must be in the repository unless a setting says otherwise. */
+  /** The entries of an index, which must be in the repository unless a setting says otherwise. */
   readonly manifests: readonly Child[];
-  /** What this manifest is about. It need not exist (OCI Distribution Spec, "Pushing Manifests with Subject"). */
+  /** It need not exist (OCI Distribution Spec, "Pushing Manifests with Subject"). */
   readonly subject: Digest | undefined;
-  /** What a list of referrers says of one with a subject; undefined for all others. */
+  /** For the list of referrers; undefined without a subject. */
   readonly reference: ReferrerFields | undefined;
 }
 
-/** What a list of referrers has of a manifest beside its descriptor (OCI Distribution Spec, "Listing Referrers"). */
+/** The fields of a referrer that a list adds to its descriptor (OCI Distribution Spec, "Listing Referrers"). */
 export interface ReferrerFields {
-  /** Of the manifest, or else the media type of an image's config. */
+  /** Of the manifest, or else the media type of its config. */
   readonly artifactType?: string;
   readonly annotations?: Annotations;
 }
 
 /**
- * Reads a manifest: Docker schema 2 image or list, OCI image or index.
- * @param contentType as sent with it, if any; parameters are ignored
- * @throws RegistryError MANIFEST_INVALID saying what is wrong, MANIFEST_TOO_LARGE
+ * Validates a manifest: Docker schema 2 image or list, OCI image or index.
+ * @param contentType as sent, if any; parameters are ignored
+ * @throws RegistryError MANIFEST_INVALID, MANIFEST_TOO_LARGE
  */
 export function parseManifest(bytes: Uint8Array, contentType: string | undefined): Manifest {
   if (bytes.byteLength > maxManifestSize) throw tooLarge();
@@ -94,16 +93,16 @@ export function parseManifest(bytes: Uint8Array, contentType: string | undefined
   };
 }
 
-/** The error for a manifest over {@link maxManifestSize}, for who finds out before the bytes are all there. */
+/** The error for a manifest over {@link maxManifestSize}. */
 export function tooLarge(): RegistryError {
   return new RegistryError('MANIFEST_TOO_LARGE', `a manifest may have ${maxManifestSize} bytes at most`);
 }
 
 /**
- * The media type of a stored manifest, which only its bytes tell: distribution keeps it nowhere else. Whatever lies in
- * the bucket is served as what it calls itself, also types not taken any more. The original registry stored schema 1
- * payloads without their signatures, which is the form `v1+json` names.
- * @throws RegistryError UNKNOWN when it is damaged
+ * The media type of a stored manifest. Only its bytes tell it: distribution stores it nowhere else. A manifest is served as
+ * what it declares, including types that are no longer accepted. The original registry stored the payloads of schema 1
+ * manifests without their signatures, which is `v1+json`.
+ * @throws RegistryError UNKNOWN if it is damaged
  */
 export function storedMediaType(bytes: Uint8Array): string {
   const type = new StoredType();
@@ -112,17 +111,17 @@ export function storedMediaType(bytes: Uint8Array): string {
 }
 
 /**
- * Of a stored index, the image that clients without any notion of platforms get: the one for linux/amd64.
- * @returns undefined where it is no index, or has none
+ * The linux/amd64 image of a stored index, for clients that know no platforms.
+ * @returns undefined if there is none
  */
 export function defaultChild(bytes: Uint8Array): Digest | undefined {
   const children: (Digest | undefined)[] = [];
   let entry: Partial<Record<'digest' | 'os' | 'architecture', string | undefined>> = {};
   const readEntry = objectOf({
-    digest: (json) => (entry.digest = textOf(json)),
+    digest: (json) => (entry.digest = json.textIfAny()),
     platform: objectOf({
-      os: (json) => (entry.os = textOf(json)),
-      architecture: (json) => (entry.architecture = textOf(json)),
+      os: (json) => (entry.os = json.textIfAny()),
+      architecture: (json) => (entry.architecture = json.textIfAny()),
     }),
   });
   const manifests = listOf((json) => {
@@ -135,21 +134,20 @@ export function defaultChild(bytes: Uint8Array): Digest | undefined {
   return children[0];
 }
 
-/** The error for a manifest in the bucket that is not what was pushed. */
+/** The error for a stored manifest that is not what was pushed. */
 export function damaged(cause?: unknown): RegistryError {
   return new RegistryError('UNKNOWN', 'the stored manifest is damaged; push it again', [], { cause });
 }
 
-/** Takes the value of a field. */
+/** Consumes the value of a field. */
 export type StoredField = (json: JsonReader) => void;
 
-/** By name. Nothing is asked of the others. */
+/** By name. Other fields are skipped. */
 export type StoredFields = Readonly<Record<string, StoredField>>;
 
 /**
- * Reads fields of a manifest that lies in the bucket, which another registry may have taken. One that it has twice is read
- * twice.
- * @throws RegistryError UNKNOWN when it is damaged
+ * Reads fields of a stored manifest, which another registry may have accepted. A repeated field is read again.
+ * @throws RegistryError UNKNOWN if it is damaged
  */
 export function readStored(bytes: Uint8Array, fields: StoredFields): void {
   if (!isUtf8(bytes)) throw damaged();
@@ -163,39 +161,33 @@ export function readStored(bytes: Uint8Array, fields: StoredFields): void {
   }
 }
 
-/** Reads fields of what is perhaps an object. */
+/** Reads fields of an object; skips any other value. */
 export function objectOf(fields: StoredFields): StoredField {
   const known = new Map(Object.entries(fields));
+  const skip: StoredField = (json) => {
+    json.skip();
+  };
   return (json) => {
-    if (json.kind() !== 'object') json.skip();
-    else
+    json.ifKind('object', () => {
       json.object((key) => {
-        const field = known.get(key);
-        if (field === undefined) json.skip();
-        else field(json);
+        (known.get(key) ?? skip)(json);
       });
+    });
   };
 }
 
-/** Reads the entries of what is perhaps a list. */
+/** Reads the entries of a list; skips any other value. */
 export function listOf(item: StoredField): StoredField {
   return (json) => {
-    if (json.kind() === 'list')
+    json.ifKind('list', () => {
       json.list(() => {
         item(json);
       });
-    else json.skip();
+    });
   };
 }
 
-/** What is perhaps a text. */
-export function textOf(json: JsonReader): string | undefined {
-  if (json.kind() === 'text') return json.text();
-  json.skip();
-  return undefined;
-}
-
-/** Finds the media type of a stored manifest while that is read. */
+/** Determines the media type of a stored manifest as its fields are read. */
 export class StoredType {
   #named = '';
   #isNamed = true;
@@ -205,12 +197,10 @@ export class StoredType {
   readonly fields: StoredFields = {
     mediaType: (json) => {
       this.#isNamed = json.kind() === 'text' || json.kind() === 'null';
-      this.#named = textOf(json) ?? '';
+      this.#named = json.textIfAny() ?? '';
     },
     schemaVersion: (json) => {
-      const isNumber = json.kind() === 'number';
-      this.#isFirstSchema = isNumber && Number(json.number()) === 1;
-      if (!isNumber) json.skip();
+      this.#isFirstSchema = json.ifKind('number', () => Number(json.number())) === 1;
     },
     manifests: (json) => {
       this.#isIndex = true;
@@ -218,17 +208,17 @@ export class StoredType {
     },
   };
 
-  /** @throws RegistryError UNKNOWN when it is damaged */
+  /** @throws RegistryError UNKNOWN if it is damaged */
   get mediaType(): string {
     if (!this.#isNamed) throw damaged();
     if (this.#named === '') return this.#isFirstSchema ? unsignedManifestType : ociMediaType(this.#isIndex);
-    // It becomes a header.
+    // It is sent as a header.
     if (!/^[\w.+-]+\/[\w.+-]+$/.test(this.#named)) throw damaged();
     return this.#named;
   }
 }
 
-/** @returns without what there is nothing of */
+/** Omits empty fields. */
 export function referrerFields(
   artifactType: string | undefined,
   configType: string | undefined,
@@ -269,14 +259,13 @@ function notJson(cause?: unknown): RegistryError {
 }
 
 /**
- * Its `mediaType` field, or for OCI, where that is optional, what its other fields make it. Bytes that could be read as
- * both an image and an index are refused whatever they call themselves (CVE-2021-41190); to containerd a field that is
- * null is there.
+ * Its `mediaType` field, or if an OCI manifest has none, what its other fields imply. A manifest that could be read as both an
+ * image and an index is refused, whatever its media type (CVE-2021-41190). To containerd a null field is present.
  */
 function mediaTypeOf(fields: ManifestFields): string {
   const { mediaType = '', schemaVersion } = fields;
   if ('fsLayers' in fields || schemaVersion === '1')
-    throw invalid('Docker schema 1 manifests are not taken; push the image with docker 1.10 or newer');
+    throw invalid('Docker schema 1 manifests are not supported; push the image with docker 1.10 or newer');
   if (schemaVersion !== '2') throw invalid('schemaVersion must be 2');
   const isIndex = 'manifests' in fields;
   const isImage = 'config' in fields || 'layers' in fields;
@@ -284,7 +273,9 @@ function mediaTypeOf(fields: ManifestFields): string {
   if (mediaType === '') return ociMediaType(isIndex);
   const kind = kinds.get(mediaType);
   if (kind === undefined)
-    throw invalid(`media type ${quote(mediaType)} is not taken; use one of ${[...kinds.keys()].join(', ')}`);
+    throw invalid(
+      `media type ${quote(mediaType)} is not supported; use one of ${[...kinds.keys()].join(', ')}`,
+    );
   if (kind === 'index' ? isImage : isIndex)
     throw invalid(
       `a manifest of type ${mediaType} has ${kind === 'index' ? 'manifests' : 'config and layers'}`,
@@ -315,9 +306,9 @@ function readIndex({ manifests = [] }: ManifestFields): Contents {
 }
 
 /**
- * Whether a layer need not be here, since its license keeps it where it is: of a type made for that, and with a URL to have
- * it from (OCI Image Spec, "Non-Distributable Layers"; Docker's foreign layers). A parser of URLs would take 0.1 s for one of
- * some kilobytes whose host is made for that.
+ * Whether a layer need not be in the repository: its license forbids distribution, which its media type says, and it has a
+ * URL to download it from (OCI Image Spec, "Non-Distributable Layers"; Docker's foreign layers). The URL is not parsed: a
+ * parser would take 0.1 s for a crafted host of some kilobytes.
  */
 function isElsewhere({ mediaType, urls }: Descriptor): boolean {
   return (

@@ -2,10 +2,10 @@ import { RegistryError } from './errors.ts';
 
 declare const brand: unique symbol;
 
-/** A repository's name that has passed {@link parseRepositoryName}: safe to make a key of. */
+/** A repository name validated by {@link parseRepositoryName}: safe in keys. */
 export type RepositoryName = string & { readonly [brand]: 'RepositoryName' };
 
-/** Characters of a name. The spec leaves the limit open; 255 is distribution's, and keeps paths within file systems'. */
+/** Characters of a name. The spec sets no limit; 255 is distribution's and keeps paths within file systems' limits. */
 const maxLength = 255;
 
 const component = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*';
@@ -17,13 +17,11 @@ const grammar = new RegExp(`^${component}(?:/${component})*$`);
  * @throws RegistryError NAME_INVALID
  */
 export function parseRepositoryName(text: string): RepositoryName {
-  // The length first, so that no pattern runs over megabytes.
-  if (text.length > maxLength || !grammar.test(text))
-    throw new RegistryError('NAME_INVALID', undefined, [{ name: text.slice(0, maxLength) }]);
-  return text as RepositoryName;
+  if (isRepositoryName(text)) return text;
+  throw new RegistryError('NAME_INVALID', undefined, [{ name: text.slice(0, maxLength) }]);
 }
 
-/** Whether a text is a repository name, where finding out is not an error. */
+/** Whether a text is a repository name. Checks the length first, so that no pattern runs over megabytes. */
 export function isRepositoryName(text: string): text is RepositoryName {
   return text.length <= maxLength && grammar.test(text);
 }

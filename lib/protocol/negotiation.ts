@@ -1,12 +1,12 @@
 /**
- * Which manifests a client takes, from its `Accept` (RFC 9110, section 12.5.1). Weights count only where they are 0: there is
- * but one form of each manifest.
+ * The manifests a client accepts, from its `Accept` header (RFC 9110, section 12.5.1). Weights matter only if they are 0:
+ * each manifest has one form only.
  */
 export class Accept {
-  /** Types and ranges of types, and whether each is taken. */
+  /** Media types and ranges, and whether each is accepted. */
   readonly #ranges: ReadonlyMap<string, boolean>;
 
-  /** @param header with its lines joined by commas; '' when there is none */
+  /** @param header lines joined by commas; '' if there is none */
   constructor(header: string) {
     this.#ranges = new Map(
       header.split(',').flatMap((range): [string, boolean][] => {
@@ -16,7 +16,7 @@ export class Accept {
     );
   }
 
-  /** Whether it takes a type: the most specific range that it has decides. What says nothing takes any. */
+  /** Whether the most specific matching range accepts a type. An empty header accepts all. */
   accepts(mediaType: string): boolean {
     if (this.#ranges.size === 0) return true;
     const [main = ''] = mediaType.split('/', 1);
@@ -24,11 +24,11 @@ export class Accept {
     return range !== undefined && this.#ranges.get(range) === true;
   }
 
-  /** Whether it names just this type. */
+  /** Whether the header accepts this exact type, not just a range with it. */
   names(mediaType: string): boolean {
     return this.#ranges.get(mediaType) === true;
   }
 }
 
-/** That of a client which says nothing. */
+/** Without an `Accept` header. */
 export const anything = new Accept('');

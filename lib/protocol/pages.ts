@@ -1,21 +1,21 @@
 import { RegistryError } from './errors.ts';
 import { readOnce } from './queries.ts';
 
-/** Which part of a sorted list a client asks for. */
+/** The requested part of a sorted list. */
 export interface Page {
-  /** Most entries to return, 0 to {@link maxPage}. */
+  /** Maximum number of entries, 0 to {@link maxPage}. */
   readonly n: number;
-  /** Only entries after this in byte order; it need not be one itself. '' is the beginning. */
+  /** Only entries after this in byte order; it need not exist. '' starts at the beginning. */
   readonly last: string;
 }
 
-/** Entries of the largest page. A larger `n` is cut to it (CVE-2023-2253: distribution allocated what was asked). */
+/** Entries of the largest page. A larger `n` is reduced to it (CVE-2023-2253: distribution allocated any requested size). */
 export const maxPage = 1000;
 
 /**
  * Reads `n` and `last` (OCI Distribution Spec, "Listing Tags", end-8b).
- * @param defaultSize entries when `n` is not given
- * @throws RegistryError PAGINATION_NUMBER_INVALID when `n` is not one whole number from 0, QUERY_INVALID for several `last`
+ * @param defaultSize entries without `n`
+ * @throws RegistryError PAGINATION_NUMBER_INVALID if `n` is not one whole number from 0, QUERY_INVALID if `last` differs
  */
 export function parsePage(query: URLSearchParams, defaultSize: number): Page {
   const n = parseCount(query, 'n', defaultSize);
@@ -23,8 +23,8 @@ export function parsePage(query: URLSearchParams, defaultSize: number): Page {
 }
 
 /**
- * Reads a parameter that counts something, from 0.
- * @throws RegistryError PAGINATION_NUMBER_INVALID when it is there and not one whole number
+ * Reads a parameter that is a number.
+ * @throws RegistryError PAGINATION_NUMBER_INVALID if it is present and not one whole number from 0
  */
 export function parseCount(query: URLSearchParams, name: string, fallback: number): number {
   const given = query.getAll(name);
@@ -38,7 +38,7 @@ export function parseCount(query: URLSearchParams, name: string, fallback: numbe
 /**
  * The `Link` to the page after `last` (RFC 8288).
  * @param path of the list, without query
- * @param more parameters that the next page has as well
+ * @param more further parameters of the next page
  */
 export function nextPageLink(path: string, page: Page, more: Readonly<Record<string, string>> = {}): string {
   const query = new URLSearchParams({ ...more, last: page.last, n: String(page.n) });

@@ -1,10 +1,9 @@
 import { RegistryError, type Failure } from './errors.ts';
 
 /**
- * The value of a parameter, or null where there is none. Programs on the way may choose another of two than we do, so
- * these must say the same.
- * @param failure what it is when it is there with different values
- * @throws RegistryError
+ * The value of a query parameter, or null if it is missing. Repeated values must be equal: a proxy might use another one
+ * than this registry.
+ * @throws RegistryError `failure` if values differ
  */
 export function readOnce(
   query: URLSearchParams,

@@ -7,12 +7,12 @@ export interface Span {
 }
 
 /**
- * Which bytes of a body a `Range` header asks for (RFC 9110, section 14). One range of bytes is honoured; several, or a
- * header that is none, count as not sent, as the RFC allows: podman copes with a whole body. The last bytes of an empty body
- * are all of it (section 14.1.2), which no `Content-Range` can say.
+ * The bytes a `Range` header requests (RFC 9110, section 14). A single byte range is honoured. Several ranges or an invalid
+ * header are ignored, as the RFC allows; podman accepts the whole body. A suffix of an empty body is the whole body (section
+ * 14.1.2), which no `Content-Range` can express.
  * @param size of the whole body in bytes
  * @returns undefined for the whole body
- * @throws RegistryError RANGE_INVALID when no byte of it exists, with the size in `Content-Range` (section 15.5.17)
+ * @throws RegistryError RANGE_INVALID if no byte of it exists, with the size in `Content-Range` (section 15.5.17)
  */
 export function requestedSpan(header: string | undefined, size: number): Span | undefined {
   const [, from, to] = /^bytes=(\d*)-(\d*)$/.exec(header?.replaceAll(' ', '') ?? '') ?? [];
@@ -23,7 +23,7 @@ export function requestedSpan(header: string | undefined, size: number): Span | 
       ? { start: Math.max(0, size - Number(to)), end: size - 1 }
       : { start: Number(from), end: to === '' ? size - 1 : Math.min(Number(to), size - 1) };
   if (from !== '' && to !== '' && Number(to) < Number(from))
-    // Invalid, and so rejected (RFC 9110, section 15.5.17): a whole blob is not what was meant.
+    // Invalid, so rejected (RFC 9110, section 15.5.17): the client did not mean the whole blob.
     throw notSatisfiable('the last byte of the range is before its first', size);
   if (span.start >= size) throw notSatisfiable(`the blob has ${size} bytes`, size);
   return span;
@@ -35,7 +35,7 @@ function notSatisfiable(message: string, size: number): RegistryError {
 
 /**
  * Reads the `Content-Range` of a chunk: `<start>-<end>`, inclusive (OCI Distribution Spec, "Pushing a blob in chunks"),
- * or the form of HTTP, `bytes <start>-<end>/<size>`, which some clients send.
+ * or `bytes <start>-<end>/<size>` as in HTTP, which some clients send.
  * @throws RegistryError BLOB_UPLOAD_INVALID
  */
 export function parseContentRange(header: string): Span {
@@ -46,8 +46,8 @@ export function parseContentRange(header: string): Span {
 }
 
 /**
- * The `Range` of an upload that has taken so many bytes. An empty one says `0-0` as well: the header cannot express
- * it, and distribution's clients expect it so.
+ * The `Range` of an upload with this many bytes. An empty upload is `0-0` as well: the header cannot express it, and
+ * distribution's clients expect that.
  */
 export function uploadRange(offset: number): string {
   return `0-${Math.max(0, offset - 1)}`;

@@ -1,12 +1,12 @@
 import { parseDigest, type Digest } from './digests.ts';
 import { parseTag, type Tag } from './tags.ts';
 
-/** What names a manifest within a repository: a tag, which may move, or a digest, which is its content. */
+/** Names a manifest within a repository: a tag, which may move, or the digest of its content. */
 export type Reference =
   { readonly kind: 'tag'; readonly tag: Tag } | { readonly kind: 'digest'; readonly digest: Digest };
 
 /**
- * Reads the `<reference>` of a manifest. No tag contains a colon and every digest does.
+ * Reads the `<reference>` of a manifest. Every digest contains a colon and no tag does.
  * @throws RegistryError TAG_INVALID or DIGEST_INVALID
  */
 export function parseReference(text: string): Reference {

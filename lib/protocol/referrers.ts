@@ -7,7 +7,6 @@ import {
   readStored,
   referrerFields,
   StoredType,
-  textOf,
   type ReferrerFields,
   type StoredField,
   type StoredFields,
@@ -25,101 +24,100 @@ export interface ReferrerDescriptor extends ReferrerFields {
   readonly digest: Digest;
 }
 
-/** A manifest that is about another one. */
+/** A manifest with a subject. */
 export interface Referrer {
   readonly subject: Digest;
   readonly descriptor: ReferrerDescriptor;
 }
 
 /**
- * What a manifest is a referrer of, from its bytes, which another registry may have taken: a field that is not as the spec
- * has it is passed over.
- * @returns undefined where it has no subject, or is no manifest
+ * Reads a stored manifest as a referrer. Another registry may have accepted it, so fields that violate the spec are ignored.
+ * @returns undefined if it has no subject or is not a manifest
  */
 export function readReferrer(bytes: Uint8Array, digest: Digest): Referrer | undefined {
-  // Few have one, and reading JSON costs more than looking for a word.
+  // Few manifests have a subject, and searching for the word is cheaper than parsing.
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (!text.includes('"subject"') && !text.includes('\\u')) return undefined;
   const type = new StoredType();
-  const noted = new FieldReader();
+  const reader = new FieldReader();
   const found: { subject?: Digest | undefined; configType?: string | undefined } = {};
   const mediaType = orUndefined(() => {
     readStored(bytes, {
       ...type.fields,
-      ...noted.fields,
-      subject: objectOf({ digest: (json) => (found.subject = digestOrUndefined(textOf(json))) }),
-      config: objectOf({ mediaType: (json) => (found.configType = textOf(json)) }),
+      ...reader.fields,
+      subject: objectOf({ digest: (json) => (found.subject = digestOrUndefined(json.textIfAny())) }),
+      config: objectOf({ mediaType: (json) => (found.configType = json.textIfAny()) }),
     });
     return type.mediaType;
   });
   const { subject, configType } = found;
   if (mediaType === undefined || subject === undefined) return undefined;
-  const more = referrerFields(noted.artifactType, configType, noted.annotations);
+  const more = referrerFields(reader.artifactType, configType, reader.annotations);
   return { subject, descriptor: { mediaType, size: bytes.byteLength, digest, ...more } };
 }
 
 /**
- * An entry as it was kept.
- * @param digest of the manifest that it must be of
- * @returns undefined where it is damaged
+ * Reads a stored entry of the index.
+ * @param digest the entry must have
+ * @returns undefined if it is damaged
  */
 export function readDescriptor(bytes: Uint8Array, digest: Digest): ReferrerDescriptor | undefined {
-  const noted = new FieldReader();
-  const found: { mediaType?: string | undefined; digest?: string | undefined; size?: number } = {};
+  const reader = new FieldReader();
+  const found: {
+    mediaType?: string | undefined;
+    digest?: string | undefined;
+    size?: number | undefined;
+  } = {};
   const isRead = orUndefined(() => {
     readStored(bytes, {
-      ...noted.fields,
-      mediaType: (json) => (found.mediaType = textOf(json)),
-      digest: (json) => (found.digest = textOf(json)),
-      size: (json) => {
-        if (json.kind() === 'number') found.size = Number(json.number());
-        else json.skip();
-      },
+      ...reader.fields,
+      mediaType: (json) => (found.mediaType = json.textIfAny()),
+      digest: (json) => (found.digest = json.textIfAny()),
+      size: (json) => (found.size = json.ifKind('number', () => Number(json.number()))),
     });
     return true;
   });
   const { mediaType, size } = found;
   if (isRead === undefined || found.digest !== digest) return undefined;
   if (mediaType === undefined || size === undefined || !Number.isSafeInteger(size)) return undefined;
-  return { mediaType, size, digest, ...referrerFields(noted.artifactType, undefined, noted.annotations) };
+  return { mediaType, size, digest, ...referrerFields(reader.artifactType, undefined, reader.annotations) };
 }
 
-/** The digests that an index names, such as the one of a {@link referrersTag}; none where it is no index. */
+/** The digests of an index's entries, such as the index of a {@link referrersTag}; none if it is not an index. */
 export function readIndexed(bytes: Uint8Array): Digest[] {
   const digests: Digest[] = [];
   const digest: StoredField = (json) => {
-    const named = digestOrUndefined(textOf(json));
+    const named = digestOrUndefined(json.textIfAny());
     if (named !== undefined) digests.push(named);
   };
-  return (
-    orUndefined(() => {
-      readStored(bytes, { manifests: listOf(objectOf({ digest })) });
-      return digests;
-    }) ?? []
-  );
+  const isRead = orUndefined(() => {
+    readStored(bytes, { manifests: listOf(objectOf({ digest })) });
+    return true;
+  });
+  return isRead === true ? digests : [];
 }
 
-/** What a list of referrers has of a manifest. */
+/** Reads the fields that a list of referrers shows of a manifest. */
 class FieldReader {
   artifactType: string | undefined;
   annotations: Annotations | undefined;
 
   readonly fields: StoredFields = {
-    artifactType: (json) => (this.artifactType = textOf(json)),
+    artifactType: (json) => (this.artifactType = json.textIfAny()),
     annotations: (json) => {
       const texts = new Map<string, string>();
-      if (json.kind() !== 'object') json.skip();
-      else
+      json.ifKind('object', () => {
         json.object((key) => {
-          const text = textOf(json);
+          const text = json.textIfAny();
           if (text !== undefined && texts.size < maxListedAnnotations) texts.set(key, text);
         });
+      });
       this.annotations = Object.fromEntries(texts);
     },
   };
 }
 
-/** @returns undefined where what is read is damaged */
+/** @returns undefined if the bytes are damaged */
 function orUndefined<T>(read: () => T): T | undefined {
   try {
     return read();
@@ -130,7 +128,7 @@ function orUndefined<T>(read: () => T): T | undefined {
 }
 
 /**
- * The tag at which clients keep the list of referrers where a registry has none (OCI Distribution Spec, "Referrers Tag
+ * The tag under which clients keep a list of referrers in registries without this API (OCI Distribution Spec, "Referrers Tag
  * Schema").
  */
 export function referrersTag(digest: Digest): Tag {

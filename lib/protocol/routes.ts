@@ -3,7 +3,7 @@ import { RegistryError } from './errors.ts';
 import { parseRepositoryName, type RepositoryName } from './names.ts';
 import { parseReference, type Reference } from './references.ts';
 
-/** The route groups, each a function of its own in the cloud. */
+/** The route groups. Each is deployed as a function. */
 export const groups = [
   'base',
   'extensions',
@@ -18,15 +18,15 @@ export const groups = [
 
 export type Group = (typeof groups)[number];
 
-/** What a request is about, read from its path; beside each the endpoints of the OCI Distribution Spec. */
+/** A parsed request path, with the endpoints of the OCI Distribution Spec. */
 export type Route =
   /** end-1 */
   | { readonly group: 'base' }
-  /** OCI Distribution Spec, extensions/_oci.md, "discover": of the registry, or of a repository */
+  /** OCI Distribution Spec, extensions/_oci.md, "discover": for the registry or a repository */
   | { readonly group: 'extensions' }
   /** Docker Registry HTTP API V2, "Listing Repositories" */
   | { readonly group: 'catalog' }
-  /** Docker Registry API V1, "Ping" and "Search": all that is left of it, for `docker search` and `podman search` */
+  /** Docker Registry API V1, "Ping" and "Search", for `docker search` and `podman search` */
   | { readonly group: 'search'; readonly resource: 'ping' | 'results' }
   /** end-8 */
   | { readonly group: 'tags'; readonly name: RepositoryName }
@@ -39,30 +39,30 @@ export type Route =
   /** end-4, end-11; with an id end-5, end-6, end-13, end-14 */
   | { readonly group: 'uploads'; readonly name: RepositoryName; readonly id: string | undefined };
 
-/** A path below `/v2/` or `/v1/`, told apart but not yet validated. */
+/** A matched path below `/v2/` or `/v1/`, not yet validated. */
 export interface RawRoute {
   readonly group: Group;
-  /** Path segments of the repository name; none for groups without a repository. */
+  /** Segments of the repository name, if any. */
   readonly name: readonly string[];
-  /** The last segment, where it says which reference, digest, upload or resource. */
+  /** The last segment if it is a reference, digest, upload or resource. */
   readonly leaf: string | undefined;
 }
 
 interface Pattern {
   readonly group: Group;
-  /** The first segment: v2 unless given. */
+  /** The first segment; v2 by default. */
   readonly version?: 'v1';
-  /** Whether a repository name of one segment or more comes first. */
+  /** Whether a repository name precedes `tail`. */
   readonly named: boolean;
-  /** The segments after the name. One in braces takes any value. */
+  /** Segments; those in braces match any value. */
   readonly tail: readonly string[];
-  /** The method that clients send with a slash at the path's end, if they do. */
+  /** The method that clients also send with a trailing slash. */
   readonly slash?: 'GET' | 'POST';
 }
 
 /**
- * Every route. A name may hold any of these words itself (`a/tags/list` is a repository), so a path is read from its
- * end, where at most one pattern fits; only a blob called `uploads` is ambiguous, and the literal stands first.
+ * All routes. A repository name may contain any of these words (`a/tags/list` is a repository), so paths are matched from
+ * their end, where at most one pattern fits. Only a blob called `uploads` is ambiguous; the literal comes first.
  */
 const patterns: readonly Pattern[] = [
   { group: 'base', named: false, tail: [], slash: 'GET' },
@@ -80,8 +80,8 @@ const patterns: readonly Pattern[] = [
 ];
 
 /**
- * Tells which group a path belongs to, or undefined for none.
- * @param path as it was sent, without query
+ * Matches a path; undefined if no route does.
+ * @param path as sent, without query
  */
 export function matchPath(path: string): RawRoute | undefined {
   const [root, version, ...segments] = path.replaceAll(/%3a/gi, ':').split('/');
@@ -92,8 +92,8 @@ export function matchPath(path: string): RawRoute | undefined {
     (p) => versionOf(p) === version && (p.slash !== undefined || !slash) && fits(p, segments),
   );
   if (pattern === undefined) return undefined;
-  const tellsMore = pattern.group === 'search' || pattern.tail.at(-1)?.startsWith('{') === true;
-  const leaf = tellsMore ? segments.at(-1) : undefined;
+  const hasLeaf = pattern.group === 'search' || pattern.tail.at(-1)?.startsWith('{') === true;
+  const leaf = hasLeaf ? segments.at(-1) : undefined;
   return { group: pattern.group, name: segments.slice(0, segments.length - pattern.tail.length), leaf };
 }
 
@@ -108,9 +108,8 @@ function fits({ named, tail }: Pattern, segments: readonly string[]): boolean {
 }
 
 /**
- * Reads a path into a validated target. It is taken as it was sent, but for the colon, which jib percent-encodes in digests:
- * nothing else that a path is made of needs that, and a proxy that lets only some paths through would be passed by
- * another spelling of the others.
+ * Parses and validates a path. Only colons are percent-decoded, since jib encodes them in digests. Nothing else in a path
+ * needs encoding, and a second spelling would bypass proxies that allow only some paths.
  * @throws RegistryError ROUTE_UNKNOWN, NAME_INVALID, TAG_INVALID or DIGEST_INVALID
  */
 export function parseRoute(path: string): Route {
@@ -121,7 +120,7 @@ export function parseRoute(path: string): Route {
   }
 }
 
-/** What the client can do who has percent-encoded what need not be. */
+/** Adds a hint for clients that percent-encode more than colons. */
 function withAdvice({ failure, message, errors }: RegistryError): RegistryError {
   const details = errors.flatMap(({ detail }) => (detail === undefined ? [] : [detail]));
   return new RegistryError(
@@ -154,23 +153,21 @@ function readRoute(path: string): Route {
   }
 }
 
-/** Segments of the longest repository name that has routes of its own at the gateway. */
+/** Segments of the longest repository name with routes at the gateway. */
 export const routedSegments = 4;
 
-/** A route of the gateway. */
 export interface GatewayRoute {
   readonly group: Group;
-  /** `*` takes all. */
+  /** `*` matches all. */
   readonly method: '*' | 'GET' | 'POST';
-  /** `{...}` takes one segment. */
+  /** `{...}` matches one segment. */
   readonly path: string;
 }
 
 /**
- * The gateway's routes. A gateway cannot match a variable that contains slashes, so each pattern is spelled out for
- * names of 1 to {@link routedSegments} segments; what none matches goes to the function that holds all groups. A form
- * with a slash at its end is a route of its own there. It takes but one method, since serverless-offline drops the slash
- * and refuses to have one route twice; other methods with a slash are served by the function of all groups.
+ * The gateway's routes. A gateway variable cannot contain slashes, so each pattern is repeated for names of 1 to
+ * {@link routedSegments} segments; the function with all groups serves everything else. A trailing slash is a separate route
+ * for one method only: serverless-offline drops the slash and refuses duplicate routes.
  */
 export function gatewayRoutes(): GatewayRoute[] {
   return patterns.flatMap(({ group, version = 'v2', named, tail, slash }) =>

@@ -2,12 +2,11 @@ import { RegistryError } from './errors.ts';
 
 declare const brand: unique symbol;
 
-/** A tag that has passed {@link parseTag}: safe to make a key of. */
+/** A tag validated by {@link parseTag}: safe in keys. */
 export type Tag = string & { readonly [brand]: 'Tag' };
 
 const grammar = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
 
-/** Whether a text is a tag, where finding out is not an error. */
 export function isTag(text: string): text is Tag {
   return grammar.test(text);
 }

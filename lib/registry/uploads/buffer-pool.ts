@@ -1,27 +1,29 @@
 import { RegistryError } from '../../protocol/errors.ts';
 
-/** Memory that was claimed of a {@link BufferPool}. */
+/** Memory claimed from a {@link BufferPool}. */
 export interface Claim {
-  /** How much. */
   readonly bytes: number;
-  /** @param reclaim called once, in place of any before, when others have waited for long enough: the claim is to be given back soon then */
+  /**
+   * Sets the callback that asks for the memory back after others have waited for `holdMs`; the claim must then be released
+   * soon. Replaces an earlier callback and is called once.
+   */
   onReclaim(reclaim: () => void): void;
-  /** From now on it is not asked for: what is in it is being stored, and it will be released soon. */
+  /** Stops reclaiming: the content is being stored, and the claim will be released soon. */
   pin(): void;
-  /** Gives it back, with the buffer it was used for. Done twice, it does nothing. */
+  /** Releases the memory and the buffer used for it. Idempotent. */
   release(buffer?: Buffer): void;
 }
 
 export interface BufferPoolOptions {
-  /** Bytes to share. A claim for more is granted while there is no other. */
+  /** Bytes of the pool. A larger claim is granted while there is no other. */
   readonly bytes?: number;
-  /** Milliseconds a claim may be held while others wait, before it is asked for. */
+  /** How long a claim may be held while others wait before it is reclaimed. */
   readonly holdMs?: number;
-  /** Milliseconds a claim is waited for. */
+  /** How long to wait for a claim. */
   readonly waitMs?: number;
 }
 
-/** Milliseconds that buffers are kept for the next use. */
+/** How long spare buffers are kept. */
 const keepMs = 5_000;
 
 interface Holder {
@@ -30,20 +32,19 @@ interface Holder {
 }
 
 /**
- * What a process may hold in memory of bodies on their way to the store. Claims are granted in the order they were made.
- * Who holds one that others wait for is asked to give it back after a while, so that clients that send slowly, or
- * nothing, keep no memory from the others.
+ * Bounds the memory of request bodies on their way to the store. Claims are granted in order. While others wait, the oldest
+ * claims are reclaimed, so that slow or stalled clients do not block the others.
  */
 export class BufferPool {
   readonly #bytes: number;
   readonly #holdMs: number;
   readonly #waitMs: number;
   #used = 0;
-  /** In the order of their claims. */
+  /** Oldest first. */
   readonly #holders = new Set<Holder>();
   readonly #waiting = new Set<{ readonly bytes: number; readonly grant: () => void }>();
   #timer: NodeJS.Timeout | undefined;
-  /** Buffers in use, and their bytes. */
+  /** Buffers in use. */
   readonly #handedOut = new WeakSet<Buffer>();
   #handedOutBytes = 0;
   #spares: Buffer[] = [];
@@ -55,14 +56,14 @@ export class BufferPool {
     this.#waitMs = waitMs;
   }
 
-  /** Whether somebody waits. */
+  /** Whether any claim is waiting. */
   get isContended(): boolean {
     return this.#waiting.size > 0;
   }
 
   /**
    * Waits for memory.
-   * @throws RegistryError BUSY when none became free in time
+   * @throws RegistryError BUSY on timeout
    */
   async claim(bytes: number): Promise<Claim> {
     if (this.#waiting.size > 0 || !this.#fits(bytes)) await this.#wait(bytes);
@@ -70,7 +71,7 @@ export class BufferPool {
     return this.#granted(bytes);
   }
 
-  /** A buffer for all of a claim, which may have been used before. It is given back with the claim. */
+  /** A buffer for a whole claim, possibly with old content. It is released with the claim. */
   buffer(bytes: number): Buffer {
     const at = this.#spares.findIndex(({ byteLength }) => byteLength === bytes);
     const [spare] = this.#spares.splice(at, at < 0 ? 0 : 1);
@@ -140,14 +141,14 @@ export class BufferPool {
     this.#reclaim();
   }
 
-  /** Asks the one who has held a claim for longest, now or when it has been long enough, while others wait. */
+  /** While claims wait, reclaims the oldest one, as soon as it was held for long enough. */
   #reclaim(): void {
     clearTimeout(this.#timer);
     const [eldest] = this.#holders;
     if (this.#waiting.size === 0 || eldest === undefined) return;
     this.#timer = setTimeout(
       () => {
-        // It may have been pinned or released meanwhile.
+        // It may have been pinned or released in the meantime.
         if (this.#holders.delete(eldest)) eldest.reclaim();
         this.#reclaim();
       },
@@ -155,13 +156,13 @@ export class BufferPool {
     );
   }
 
-  /** Those in use and the spares together have no more than what may be held. */
+  /** Limits buffers in use and spares together to the size of the pool. */
   #dropSpares(): void {
     let bytes = this.#handedOutBytes + this.#spares.reduce((sum, { byteLength }) => sum + byteLength, 0);
     while (bytes > this.#bytes && this.#spares.length > 0) bytes -= this.#spares.shift()?.byteLength ?? 0;
   }
 
-  /** Memory that was just used need not be asked of the system again. What nobody wants goes back to it. */
+  /** Keeps a buffer for reuse, and frees the spares after {@link keepMs}. */
   #keep(buffer: Buffer): void {
     this.#handedOutBytes -= buffer.byteLength;
     this.#spares.push(buffer);

@@ -9,35 +9,34 @@ import {
 } from '../../protocol/digests.ts';
 
 /**
- * How far a digest has been computed.
- * - `resumable`: any process can go on from here. Without an algorithm it is SHA-256: there was no other once.
- * - `final`: the digest of all bytes so far, from which nothing can go on
+ * The saved state of a digest.
+ * - `resumable`: any process can continue from it. Without an algorithm it is SHA-256, once the only one.
+ * - `final`: the digest of all bytes so far; it cannot be continued
  */
 export type HashState =
   | { readonly kind: 'resumable'; readonly algorithm?: Algorithm; readonly state: string }
   | { readonly kind: 'final'; readonly digest: Digest };
 
-/** Computes a blob's digest while its bytes pass. */
+/** Computes a digest incrementally. */
 export interface ContentHash {
   update(bytes: Uint8Array): void;
-  /** Of the bytes so far. More may follow. */
+  /** Of the bytes so far; more may follow. */
   digest(): Digest;
   state(): HashState;
 }
 
-/** The digest of bytes that are all there. */
 export function digestOf(bytes: Uint8Array, algorithm: Algorithm = canonicalAlgorithm): Digest {
   return digestFrom(algorithm, createHash(algorithm).update(bytes).digest('hex'));
 }
 
-/** Which digest a state is of. */
+/** The algorithm of a state. */
 export function algorithmOf(state: HashState): Algorithm {
   return state.kind === 'final'
     ? digestParts(state.digest).algorithm
     : (state.algorithm ?? canonicalAlgorithm);
 }
 
-/** Several times as fast as the other, for bytes that all come in one request. */
+/** Cannot be resumed, but is several times as fast: for bytes that arrive in one request. */
 export function streamHash(algorithm: Algorithm = canonicalAlgorithm): ContentHash {
   const hash = createHash(algorithm);
   const digest = () => digestFrom(algorithm, hash.copy().digest('hex'));
@@ -54,8 +53,8 @@ const hashers: Readonly<Record<Algorithm, () => Promise<IHasher>>> = {
 };
 
 /**
- * For an upload in chunks: goes on where another process stopped.
- * @param saved a state of kind `resumable`, of the same algorithm; without it, from the beginning
+ * For uploads in several requests: another process can continue.
+ * @param saved the `resumable` state to continue from, of the same algorithm
  */
 export async function resumableHash(
   algorithm: Algorithm = canonicalAlgorithm,
@@ -66,15 +65,13 @@ export async function resumableHash(
   else hash.load(Buffer.from(saved, 'base64'));
   return {
     update: (bytes) => void hash.update(bytes),
-    digest: () => digestSoFar(hash, algorithm),
+    digest: () => {
+      // Finishing ends this library's hasher, so its state is restored.
+      const state = hash.save();
+      const hex = hash.digest('hex');
+      hash.load(state);
+      return digestFrom(algorithm, hex);
+    },
     state: () => ({ kind: 'resumable', algorithm, state: Buffer.from(hash.save()).toString('base64') }),
   };
-}
-
-/** Finishing ends this library's hasher, so it is put back to where it was. */
-function digestSoFar(hash: IHasher, algorithm: Algorithm): Digest {
-  const saved = hash.save();
-  const hex = hash.digest('hex');
-  hash.load(saved);
-  return digestFrom(algorithm, hex);
 }

@@ -5,15 +5,15 @@ import type { HashState } from './content-hash.ts';
 import type { Multipart, StoredPart } from './part-writer.ts';
 
 /*
- * The session object of an upload: a line of JSON, the description, and then the bytes of the tail.
+ * The session object of an upload: its description as a line of JSON, followed by the bytes of the tail.
  */
 
-/** Bytes of a description at most: 10,000 parts of some 200 bytes. */
+/** Maximum bytes of a description: 10,000 parts of some 200 bytes each. */
 export const maxDescriptionBytes = 4 * 1024 * 1024;
 
 /**
- * An upload under way: all there is to know to go on with it, in one object, so that state and bytes never disagree and
- * any process can take the next request.
+ * An upload in progress: its whole state in one object, so that state and bytes never disagree and any process can serve the
+ * next request.
  */
 export interface Session {
   readonly id: string;
@@ -22,30 +22,30 @@ export interface Session {
   /** Bytes received. */
   readonly offset: number;
   readonly hash: HashState;
-  /** Where the bytes are that fill a part; undefined while all of them are in the tail. */
+  /** Stores the bytes that fill parts; undefined while all are in the tail. */
   readonly multipart: Multipart | undefined;
-  /** The bytes after the last part, fewer than a store's smallest part. */
+  /** The bytes after the last part, fewer than the store's smallest part. */
   readonly tail: Buffer;
-  /** Of the session object when it was loaded. */
+  /** Of the session object when it was loaded; undefined for a new session. */
   readonly etag: string | undefined;
 }
 
-/** A session without what its object holds beside the description. */
+/** The JSON line of a session object. */
 export interface Description extends Omit<Session, 'id' | 'tail' | 'etag'> {
   readonly version: number;
 }
 
 /** @returns the bytes of the session object */
 export function encodeSession({ repository, startedAt, offset, hash, multipart, tail }: Session): Buffer {
-  // Who knows of no parts that are apart would leave them out.
+  // Releases that know only version 1 would lose parts that are objects.
   const version = multipart?.parts.some(({ key }) => key !== undefined) === true ? 2 : 1;
   const description = { version, repository, startedAt, offset, hash, multipart };
   return Buffer.concat([Buffer.from(`${JSON.stringify(description)}\n`), tail]);
 }
 
 /**
- * @throws RegistryError BLOB_UPLOAD_UNKNOWN for one of a later version
- * @throws Error for one that is damaged
+ * @throws RegistryError BLOB_UPLOAD_UNKNOWN if its version is unknown
+ * @throws Error if it is damaged
  */
 export function decodeSession(id: string, bytes: Buffer, etag: string): Session {
   const end = bytes.indexOf('\n');
@@ -63,9 +63,9 @@ function damaged(id: string): Error {
 }
 
 /**
- * Reads the description of a session, of any version.
- * @param line of the session object, the first
- * @returns undefined where it is damaged
+ * Reads a description of any version.
+ * @param line the first of the session object
+ * @returns undefined if it is damaged
  */
 export function parseDescription(id: string, line: string): Description | undefined {
   try {
@@ -87,7 +87,7 @@ export function parseDescription(id: string, line: string): Description | undefi
   }
 }
 
-/** Whatever is written in a session, nothing but the upload's own bytes goes with it. */
+/** Ensures that a damaged session never affects keys of anything but its upload. */
 function isOfUpload(id: string, value: unknown): value is Multipart {
   const { key, uploadId } = value as Readonly<Record<string, unknown>>;
   return typeof uploadId === 'string' && isDataKey(id, key);

@@ -6,7 +6,7 @@ import { undefinedIfMissing } from '../links.ts';
 import { maxTailBytes } from './part-writer.ts';
 import { decodeSession, encodeSession, maxDescriptionBytes, type Session } from './session-object.ts';
 
-/** The upload sessions of a store: `uploads/<id>/session`, a line of JSON and then the tail's bytes. */
+/** The upload sessions in a store. */
 export class Sessions {
   readonly #store: ObjectStore;
 
@@ -14,7 +14,7 @@ export class Sessions {
     this.#store = store;
   }
 
-  /** @returns undefined when it was finished, cancelled or swept */
+  /** @returns undefined if it was finished, cancelled or purged */
   async load(name: RepositoryName, id: string): Promise<Session | undefined> {
     const object = await undefinedIfMissing(this.#store.read(uploadSession(id), this.#maxSize));
     if (object === undefined) return undefined;
@@ -24,8 +24,8 @@ export class Sessions {
   }
 
   /**
-   * Writes a session, where the store can tell only if nobody else has written it since it was loaded. Where it cannot,
-   * the last one stands whole; what two writers mixed then fails at its digest or its parts' ETags, not later.
+   * Writes a session; with conditional writes, only if it has not changed since it was loaded. Otherwise the last write
+   * wins, and bytes that two requests mixed are detected later, by their digest or the ETags of their parts.
    * @throws PreconditionFailed
    */
   async save(session: Session): Promise<void> {
@@ -34,7 +34,7 @@ export class Sessions {
   }
 
   /**
-   * Looks just before a session is saved whether it is as it was loaded, where the store cannot do that as it saves.
+   * Without conditional writes, checks just before saving that a session has not changed since it was loaded.
    * @throws PreconditionFailed
    */
   async assertUnchanged({ id, etag }: Session): Promise<void> {
@@ -44,12 +44,12 @@ export class Sessions {
     if (now?.etag !== etag) throw new PreconditionFailed(key);
   }
 
-  /** @param keys of what else goes with it */
+  /** @param keys of other objects to delete with it */
   async delete(id: string, keys: readonly string[] = []): Promise<void> {
     await this.#store.delete([uploadSession(id), ...keys]);
   }
 
-  /** A tail is less than a part. */
+  /** A tail is smaller than a part. */
   get #maxSize(): number {
     return maxDescriptionBytes + Math.max(maxTailBytes, this.#store.limits.partSize);
   }
