@@ -1,7 +1,6 @@
 /*
- * Builds what is deployed into dist/: a bundle for each function and chunks that they share or load when they need them,
- * the command `stowage` with chunks of its own, the description of the functions with their routes that serverless.yml
- * reads, and the licences of the packages that are in all that.
+ * Builds dist/: a bundle per function with shared and lazily loaded chunks, the command `stowage` with its own chunks,
+ * functions.json for serverless.yml, and the licences of the bundled packages.
  */
 import '../lib/commands/require-node.ts';
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
@@ -17,11 +16,11 @@ const output = join(root, 'dist');
 /** The command, which `bin` of package.json names. */
 const program = join(output, 'stowage.mjs');
 
-/** Bytes that a function may load at each cold start, before it knows its settings. */
-const maxStart = 600 * 1024;
+/** Bytes that a function may load at a cold start. */
+const maxStartBytes = 600 * 1024;
 
-/** Bytes of the client of a store or of a list of repositories, which the settings choose. */
-const maxClient = 1100 * 1024;
+/** Bytes of a lazily loaded client of a store or a database. */
+const maxClientBytes = 1100 * 1024;
 
 const common = {
   ...bundling,
@@ -59,10 +58,7 @@ await replaceAll([
   },
 ]);
 
-/**
- * Puts files in the place of all that are there. Each is replaced at once, since functions of another `npm start` may run
- * from them and load some of them only later.
- */
+/** Replaces all files in dist/, each atomically: functions of another `npm start` may load a chunk at any time. */
 async function replaceAll(files: readonly { path: string; contents: string | Uint8Array }[]): Promise<void> {
   for (const { path, contents } of files) {
     const temporary = `${path}.${process.pid}`;
@@ -73,26 +69,26 @@ async function replaceAll(files: readonly { path: string; contents: string | Uin
   const built = new Set(files.map(({ path }) => path));
   for (const entry of await readdir(output, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);
-    // Those of another build on its way are still to be renamed.
+    // Temporary files of a concurrent build stay.
     if (!entry.isDirectory() && !built.has(path) && !/\.\d+$/.test(path)) await rm(path, { force: true });
   }
 }
 
-/** @throws when a function loads more than it may, at its start or afterwards */
+/** @throws when a function exceeds its budget at start, or a client that it loads exceeds its own */
 function assertSmall(entry: string): void {
   const start = loadedWith(entry);
-  assertSize(entry, start, maxStart);
+  assertSize(entry, start, maxStartBytes);
   const clients = [...start].flatMap((file) => importsOf(file, 'dynamic-import'));
   for (const client of clients)
-    assertSize(`${client}, which ${entry} loads`, loadedWith(client).difference(start), maxClient);
+    assertSize(`${client}, loaded by ${entry},`, loadedWith(client).difference(start), maxClientBytes);
 }
 
-function assertSize(what: string, files: ReadonlySet<string>, most: number): void {
+function assertSize(what: string, files: ReadonlySet<string>, maxBytes: number): void {
   const size = [...files].reduce((sum, file) => sum + (metafile.outputs[file]?.bytes ?? 0), 0);
-  if (size > most) throw new Error(`${what} has ${size} bytes with what it imports, more than ${most}`);
+  if (size > maxBytes) throw new Error(`${what} has ${size} bytes with its imports, more than ${maxBytes}`);
 }
 
-/** A file and all that is loaded before it runs. */
+/** A file and its static imports, recursively. */
 function loadedWith(file: string, loaded = new Set<string>()): ReadonlySet<string> {
   if (loaded.has(file)) return loaded;
   loaded.add(file);

@@ -1,20 +1,20 @@
 import { join } from 'node:path';
 import type { BuildOptions } from 'esbuild';
 
-/** How this project's programs and functions become one file, or few, which need no packages beside them. */
+/** esbuild options of all bundles. They need no packages beside them. */
 export const bundling = {
   bundle: true,
   platform: 'node',
-  // An older Node than is needed must be able to read it as far as that it says so (require-node.ts).
+  // An older Node must be able to parse the bundle and report that it is too old (require-node.ts).
   target: 'node20',
   format: 'esm',
   outExtension: { '.js': '.mjs' },
-  // Some packages' CommonJS form defeats tree shaking.
+  // The CommonJS builds of some packages defeat tree shaking.
   mainFields: ['module', 'main'],
-  // Koa comes with two versions of this table, each a fifth of what a function would load.
+  // Koa depends on two versions of this table, each a fifth of a function's bundle.
   alias: { 'mime-db': join(import.meta.dirname, '../node_modules/mime-db') },
   legalComments: 'none',
-  // Packages in CommonJS ask for `require`, which a module does not have.
+  // CommonJS packages call `require`, which modules lack.
   banner: {
     js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
   },

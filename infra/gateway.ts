@@ -1,25 +1,25 @@
 import { gatewayRoutes, groups, type GatewayRoute } from '../lib/protocol/routes.ts';
 
-/** The licences of what is in the bundles; it goes wherever they go. */
+/** Licences of the bundled packages, shipped with every bundle. */
 export const thirdPartyFile = 'dist/THIRD-PARTY-LICENSES.txt';
 
-/** The functions that answer requests: one for each route group, and `all` for whatever has no route of its own. */
+/** One function per route group, and `all` for paths without a route. */
 const httpFunctionNames = [...groups, 'all'] as const;
 
-/** The functions that run by themselves, with their descriptions. */
+/** Functions on a schedule. */
 const scheduledFunctions = {
   'purge-uploads': daily('purge-uploads'),
   reindex: daily('reindex'),
 };
 
-/** All functions, each bundled from the file of its name. */
+/** All functions, each bundled from `functions/<name>.ts`. */
 export const functionNames = [...httpFunctionNames, ...Object.keys(scheduledFunctions)];
 
 interface HttpApiEvent {
   readonly httpApi: Pick<GatewayRoute, 'method' | 'path'>;
 }
 
-/** A function as serverless.yml has it. */
+/** A function in serverless.yml. */
 interface FunctionDescription {
   readonly handler: string;
   readonly package: { readonly patterns: readonly string[] };
@@ -30,8 +30,8 @@ interface HttpFunctionDescription extends FunctionDescription {
 }
 
 /**
- * The functions behind the gateway. Each route takes every method, so that one that is not supported gets the
- * registry's own answer and not the gateway's, which clients cannot read.
+ * The functions behind the gateway. Each route takes every method, so that the registry itself rejects unsupported ones:
+ * clients cannot parse the gateway's error.
  */
 export function describeFunctions(): Record<string, HttpFunctionDescription> {
   return Object.fromEntries(

@@ -1,13 +1,13 @@
 /*
- * For serverless-offline, loaded before it: it resolves dots, backslashes and percent-encodings in paths before it chooses a
- * function, so that one would never see what was sent. What the registry would refuse of that is refused here.
+ * Preloaded for serverless-offline, which normalizes dots, backslashes and percent-encodings in paths, so that a function
+ * never sees the original. Paths that the registry rejects are rejected here.
  */
 import { Server, type IncomingMessage, type ServerResponse } from 'node:http';
 import { requestTarget } from '../lib/http/request-target.ts';
 import { RegistryError } from '../lib/protocol/errors.ts';
 import { parseRoute } from '../lib/protocol/routes.ts';
 
-// eslint-disable-next-line @typescript-eslint/unbound-method -- it is called with its server below
+// eslint-disable-next-line @typescript-eslint/unbound-method -- called with its server below
 const { emit } = Server.prototype;
 
 Server.prototype.emit = function (this: Server, event: string, ...args: unknown[]): boolean {

@@ -2,11 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Metafile } from 'esbuild';
 
-/*
- * The licences of the packages whose code is in the bundles: most ask that their text goes wherever that code goes.
- */
-
-/** A package as it is named by what it says of itself. */
+/** The fields used of a package.json. */
 interface Package {
   readonly name: string;
   readonly version: string;
@@ -15,20 +11,20 @@ interface Package {
   readonly author?: string | { readonly name: string };
 }
 
-interface Used extends Package {
-  /** Which of the bundles have code of it. */
+interface BundledPackage extends Package {
+  /** The bundles that contain code of it. */
   readonly bundles: Set<string>;
-  /** All that it says of its licence. */
+  /** Its licence and notices. */
   readonly text: string;
 }
 
-/** Files with a licence, or with notices that go with it. */
+/** Names of files with a licence or notices. */
 const isLegal = /^(?:licen[cs]e|copying|copyright|notice)(?:[.-][\w.-]+)?$/i;
 
 /**
- * Lists the packages of some bundles, in which of these they are, and their licences; each text once.
- * @param root the folder that paths in the metafiles are relative to
- * @throws Error naming a package that is under no licence known here and has no text of one
+ * Lists the bundled packages with their licences, each text once. Most licences must be distributed with the code.
+ * @param root of the relative paths in the metafiles
+ * @throws Error naming a package that has no licence text and whose licence is not known here
  */
 export async function thirdPartyLicenses(root: string, metafiles: readonly Metafile[]): Promise<string> {
   const bundlesOf = new Map<string, Set<string>>();
@@ -41,42 +37,42 @@ export async function thirdPartyLicenses(root: string, metafiles: readonly Metaf
         bundlesOf.set(folder, bundles.add(bundleName(output)));
       }
   const used = await Promise.all(
-    [...bundlesOf].sort().map(async ([folder, bundles]) => await describe(root, folder, bundles)),
+    [...bundlesOf].sort().map(async ([folder, bundles]) => await readPackage(root, folder, bundles)),
   );
   return format(used);
 }
 
-/** `node_modules/a/node_modules/@b/c` of a file in it; undefined for one of this project. */
+/** `node_modules/a/node_modules/@b/c` of a file in it; undefined for a source file of this project. */
 function packageFolder(input: string): string | undefined {
   return /^.*node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(input)?.[0];
 }
 
-/** `functions` or `stowage`: what is in one of these has the same chunks beside it. */
+/** `functions` or `stowage`. */
 function bundleName(output: string): string {
   const [, name = ''] = /^dist\/([^/.]+)/.exec(output) ?? [];
   return name;
 }
 
-async function describe(root: string, folder: string, bundles: Set<string>): Promise<Used> {
+async function readPackage(root: string, folder: string, bundles: Set<string>): Promise<BundledPackage> {
   const own = JSON.parse(await readFile(join(root, folder, 'package.json'), 'utf8')) as Package;
   const entries = await readdir(join(root, folder), { withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile() && isLegal.test(entry.name)).map(({ name }) => name);
   const texts = await Promise.all(files.sort().map(async (file) => await textOf(join(root, folder, file))));
-  return { ...own, bundles, text: texts.join('\n\n') || (await usualText(root, own)) };
+  return { ...own, bundles, text: texts.join('\n\n') || (await standardText(root, own)) };
 }
 
 async function textOf(path: string): Promise<string> {
   return (await readFile(path, 'utf8')).replaceAll('\r\n', '\n').trim();
 }
 
-/** What a package means that only names its licence. */
-async function usualText(root: string, { name, license, author }: Package): Promise<string> {
-  // This project's own licence.
+/** The text for a package that only names its licence. */
+async function standardText(root: string, { name, license, author }: Package): Promise<string> {
+  // The licence of this project.
   if (license === 'Apache-2.0') return await textOf(join(root, 'LICENSE'));
   const holder = typeof author === 'string' ? author : (author?.name ?? `the authors of ${name}`);
   if (license === 'MIT') return `MIT License\n\nCopyright (c) ${holder}\n\n${mit}`;
   throw new Error(
-    `${name} has no text of its licence (${license ?? 'none is named'}), which must go with the bundles: add it in infra/third-party.ts`,
+    `${name} has no licence text (${license ?? 'no licence is named'}): add it in infra/third-party.ts`,
   );
 }
 
@@ -98,13 +94,13 @@ LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
 OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
 SOFTWARE.`;
 
-function format(used: readonly Used[]): string {
+function format(used: readonly BundledPackage[]): string {
   const byText = Map.groupBy(used, ({ text }) => text);
   const list = used.map(
     (one) => `${titleOf(one)} (${one.license ?? 'see its text'}), in ${[...one.bundles].sort().join(', ')}`,
   );
   return [
-    'These packages are in the bundles beside this file, under the licences that follow.',
+    'The bundles beside this file contain these packages, under the licences that follow.',
     ...[...new Set(list)].sort(),
     ...[...byText].map(([text, packages]) => {
       const titles = [...new Set(packages.map(titleOf))].join(', ');

@@ -14,7 +14,7 @@ import { MemoryBudget } from './storage/memory-budget.ts';
 import type { ObjectStore, OnDamaged } from './storage/store.ts';
 import { damageLog } from './damage-log.ts';
 import { functionLimits, usualLimits } from './http/limits.ts';
-import { createLogger, rareWarning } from './logging.ts';
+import { createLogger, throttledWarning } from './logging.ts';
 import { RequestLimits } from './http/request-limits.ts';
 import { Search } from './search/search.ts';
 import { recordPushes } from './search/record-pushes.ts';
@@ -61,7 +61,7 @@ export async function createServices(
     urlSigner: new UrlSigner(config.secrets),
     urls: new Urls(program, config),
     log,
-    warnOfForeign: rareWarning(log, foreignSignature),
+    warnOfForeign: throttledWarning(log, foreignSignature),
     redirectEnabled: config.redirectEnabled,
     streams: program !== 'functions',
     chunkSize: program === 'functions' && config.dataPlane === undefined ? functionChunk : undefined,

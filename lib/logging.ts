@@ -3,7 +3,7 @@ import { pino, type Logger } from 'pino';
 import type { LogLevel } from './config/config.ts';
 import { requestTarget } from './http/request-target.ts';
 
-/** One JSON line an event, on standard output, which Lambda and containers collect. */
+/** JSON lines on standard output, which Lambda and containers collect. */
 export function createLogger(level: LogLevel): Logger {
   const options = {
     level,
@@ -11,11 +11,11 @@ export function createLogger(level: LogLevel): Logger {
     timestamp: pino.stdTimeFunctions.isoTime,
     serializers: { err: describeError },
   };
-  // A function is frozen once it has answered: what it has not written then is late or lost.
+  // Synchronous, since a function is frozen after its response and would lose buffered lines.
   return pino(options, pino.destination({ dest: 1, sync: true }));
 }
 
-/** Of an error only what is known to be harmless: Node's parser adds the packet, with its Authorization, to its own. */
+/** Only harmless fields: Node's parser attaches the raw packet, with Authorization, to its errors. */
 function describeError(error: unknown): unknown {
   if (!(error instanceof Error)) return String(error);
   const { message, stack, cause } = error;
@@ -23,24 +23,20 @@ function describeError(error: unknown): unknown {
   return { message, code, stack, ...(cause === undefined ? {} : { cause: describeError(cause) }) };
 }
 
-/** Milliseconds from one warning to the next that says the same. */
-const repeatAfter = 60_000;
+const warningIntervalMs = 60_000;
 
-/**
- * A warning that whoever sends requests can call forth: it is logged at most once a minute, with how often it was due
- * since the last time.
- */
-export function rareWarning(log: Logger, message: string, now = Date.now): (fields: object) => void {
-  let [due, next] = [0, 0];
+/** A warning that clients can trigger at will: logged at most once a minute, with the number of times since the last. */
+export function throttledWarning(log: Logger, message: string, now = Date.now): (fields: object) => void {
+  let [times, next] = [0, 0];
   return (fields) => {
-    due++;
+    times++;
     if (now() < next) return;
-    log.warn({ ...fields, ...(due > 1 && { times: due }) }, message);
-    [due, next] = [0, now() + repeatAfter];
+    log.warn({ ...fields, ...(times > 1 && { times }) }, message);
+    [times, next] = [0, now() + warningIntervalMs];
   };
 }
 
-/** A line for each request. Without its query: that of an upload or a signed URL entitles its holder. */
+/** Logs each request without its query, which carries authority in upload and signed URLs. */
 export function logRequests(log: Logger): Middleware {
   return async ({ req, method, res }, next) => {
     const { path } = requestTarget(req);

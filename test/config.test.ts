@@ -37,7 +37,7 @@ describe('loadConfig', () => {
       readOnly: false,
       deleteEnabled: true,
       redirectEnabled: true,
-      secretIsOwn: true,
+      secretIsGenerated: true,
       host: undefined,
       relativeUrls: false,
       dataPlane: undefined,
@@ -76,7 +76,7 @@ describe('loadConfig', () => {
     ['REGISTRY_STORAGE_DELETE_ENABLED', 'TRUE', { deleteEnabled: true }],
     ['REGISTRY_STORAGE_REDIRECT_DISABLE', 'true', { redirectEnabled: false }],
     ['REGISTRY_STORAGE_REDIRECT_DISABLE', 'false', { redirectEnabled: true }],
-    ['REGISTRY_HTTP_SECRET', 'hunter2', { secrets: ['hunter2'], secretIsOwn: false }],
+    ['REGISTRY_HTTP_SECRET', 'hunter2', { secrets: ['hunter2'], secretIsGenerated: false }],
     ['REGISTRY_HTTP_HOST', 'https://registry.example.com', { host: 'https://registry.example.com' }],
     ['REGISTRY_HTTP_HOST', 'https://registry.example.com/', { host: 'https://registry.example.com' }],
     ['REGISTRY_HTTP_HOST', 'HTTP://LOCALHOST:5000', { host: 'http://localhost:5000' }],
@@ -140,7 +140,7 @@ describe('loadConfig', () => {
   ] as const)
     it(`refuses ${name}=${value}, naming the setting and what would be right`, () => {
       const [fault = '', ...others] = faultsOf('server', { [name]: value });
-      assert.match(fault, new RegExp(`^${name}: .*(such as|none of) `));
+      assert.match(fault, new RegExp(`^${name}: .*(such as|one of) `));
       assert.deepEqual(others, []);
     });
 
@@ -263,7 +263,7 @@ describe('the platforms an index must have', () => {
   it('take no list without being one, which would be thought to work', () => {
     for (const other of [undefined, '', 'all', 'none'])
       assert.deepEqual(faultsOf('server', { [kind]: other, [list]: 'linux/amd64' }), [
-        `${list}: means nothing without ${kind}=list; set that, or remove it`,
+        `${list}: has no effect without ${kind}=list; set that, or remove it`,
       ]);
     assert.equal(load({ [kind]: 'none', [list]: ' ' }).requiredPlatforms, 'none');
   });
@@ -283,7 +283,7 @@ describe('the platforms an index must have', () => {
   ])
     it(`are refused written as ${JSON.stringify(text)}, with what would be right`, () => {
       assert.deepEqual(faultsOf('server', { [kind]: 'list', [list]: text }), [
-        `${list}: not a list of systems and architectures; write it such as linux/amd64,linux/arm64`,
+        `${list}: not a list of operating systems and architectures, such as linux/amd64,linux/arm64`,
       ]);
     });
 });
@@ -327,7 +327,7 @@ describe('each program', () => {
       });
       assert.match(
         faults.join('\n'),
-        /^REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: Lambda's own disk .* mounted file system, which are below \/mnt$/,
+        /^REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: Lambda's disk .* mounted file system, below \/mnt$/,
       );
     });
 

@@ -75,7 +75,10 @@ describe('a bucket of SCS', () => {
 
   it('may be named beside another store', () => {
     const both = { ...four, REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: '/srv/images' };
-    assert.match(faultsOf(both).join('\n'), /^REGISTRY_STORAGE: more than one .*: filesystem or scs$/);
+    assert.match(
+      faultsOf(both).join('\n'),
+      /^REGISTRY_STORAGE: more than one .*; set it to filesystem or scs$/,
+    );
     assert.equal(storageOf({ ...both, REGISTRY_STORAGE: 'SCS' }).kind, 'scs');
     assert.equal(storageOf({ ...both, REGISTRY_STORAGE: 'filesystem' }).kind, 'filesystem');
   });
@@ -89,10 +92,13 @@ describe('a bucket of SCS', () => {
   });
 
   const faults: Readonly<Record<string, [Environment, RegExp]>> = {
-    'a region that does not exist': [{ REGION: 'bjcnc-x' }, /_REGION: "bjcnc-x" is none of bjcnc, bjctc, /],
-    'a region of another kind': [{ REGION: 'constructor' }, /_REGION: "constructor" is none of /],
+    'a region that does not exist': [
+      { REGION: 'bjcnc-x' },
+      /_REGION: "bjcnc-x" is not one of bjcnc, bjctc, /,
+    ],
+    'a region of another kind': [{ REGION: 'constructor' }, /_REGION: "constructor" is not one of /],
     'chunks under 5 MiB': [{ CHUNKSIZE: '5242879' }, /_CHUNKSIZE: "5242879" is not .* from 5242880 /],
-    'a name that no bucket has': [{ BUCKET: 'a/b' }, /_BUCKET: "a\/b" cannot be/],
+    'a name that no bucket has': [{ BUCKET: 'a/b' }, /_BUCKET: "a\/b" is not a valid/],
     'a key with a space': [{ SECRETKEY: 'se cret' }, /_SECRETKEY: must be ASCII without spaces$/],
     'an endpoint with a bucket': [{ REGIONENDPOINT: 'http://h/b' }, /_REGIONENDPOINT: not the base URL/],
     'a setting that there is not': [{ ENCRYPT: 'true' }, /_ENCRYPT: no such setting/],

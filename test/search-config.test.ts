@@ -45,17 +45,17 @@ describe('the settings of the list of repositories', () => {
   });
 
   for (const [environment, fault] of [
-    [{ SEARCH_BACKEND: 'REDIS' }, /^SEARCH_BACKEND: "REDIS" is none of MYSQL, LOCAL$/],
+    [{ SEARCH_BACKEND: 'REDIS' }, /^SEARCH_BACKEND: "REDIS" is not one of MYSQL, LOCAL$/],
     [{ SEARCH_BACKEND: 'MYSQL' }, /^SEARCH_BACKEND_MYSQL: missing; .* such as user:password@tcp/],
-    [{ SEARCH_BACKEND_MYSQL: dsn }, /^SEARCH_BACKEND_MYSQL: means nothing without SEARCH_BACKEND=MYSQL/],
-    [{ SEARCH_BACKEND_LOCAL: '/x' }, /^SEARCH_BACKEND_LOCAL: means nothing without SEARCH_BACKEND=LOCAL/],
+    [{ SEARCH_BACKEND_MYSQL: dsn }, /^SEARCH_BACKEND_MYSQL: has no effect without SEARCH_BACKEND=MYSQL/],
+    [{ SEARCH_BACKEND_LOCAL: '/x' }, /^SEARCH_BACKEND_LOCAL: has no effect without SEARCH_BACKEND=LOCAL/],
     [
       { SEARCH_BACKEND: 'LOCAL', SEARCH_BACKEND_MYSQL: dsn },
-      /^SEARCH_BACKEND_MYSQL: means nothing without SEARCH_BACKEND=MYSQL; set that, or remove it$/,
+      /^SEARCH_BACKEND_MYSQL: has no effect without SEARCH_BACKEND=MYSQL; set that, or remove it$/,
     ],
     [
       { SEARCH_BACKEND: 'MYSQL', SEARCH_BACKEND_MYSQL: dsn, SEARCH_BACKEND_LOCAL: '/x' },
-      /^SEARCH_BACKEND_LOCAL: means nothing without SEARCH_BACKEND=LOCAL; set that, or remove it$/,
+      /^SEARCH_BACKEND_LOCAL: has no effect without SEARCH_BACKEND=LOCAL; set that, or remove it$/,
     ],
     [
       { SEARCH_BACKEND: 'MYSQL', SEARCH_BACKEND_MYSQL: 'u:hunter2@h/db' },
@@ -92,7 +92,7 @@ describe('the settings of the list of repositories', () => {
       for (const program of ['functions', 'maintenance'] as const)
         assert.match(
           faultsOf({ ...lambda, SEARCH_BACKEND_LOCAL }, program).join(),
-          /SEARCH_BACKEND_LOCAL: Lambda's own disk/,
+          /SEARCH_BACKEND_LOCAL: Lambda's disk/,
         );
     assert.deepEqual(faultsOf({ ...lambda, SEARCH_BACKEND_LOCAL: '/mnt/lists/list' }, 'functions'), []);
   });

@@ -207,13 +207,13 @@ describe('a setting of S3', () => {
 /** A setting and a value that is wrong, with what the fault must say is right. */
 const wrong: readonly (readonly [string, string, RegExp])[] = [
   ...['ab', 'a'.repeat(64), 'a/b', '-images', 'images-', 'my images', 's3://images', 'https://images'].map(
-    (value) => ['BUCKET', value, /cannot be the name of a bucket$/] as const,
+    (value) => ['BUCKET', value, /is not a valid bucket name$/] as const,
   ),
   ...['frankfurt', 'eu-central', 'EU-CENTRAL-1', 'auto', 'eu-central-1a'].map(
-    (value) => ['REGION', value, /is no region of AWS, such as eu-central-1$/] as const,
+    (value) => ['REGION', value, /is not a region of AWS, such as eu-central-1$/] as const,
   ),
   ...['eu_central_1', 'eu central 1', 'https://s3.eu-central-1.amazonaws.com', '-'].map(
-    (value) => ['REGION', value, /is no region, such as eu-central-1$/] as const,
+    (value) => ['REGION', value, /is not a region, such as eu-central-1$/] as const,
   ),
   ...[
     'https://',
@@ -236,7 +236,7 @@ const wrong: readonly (readonly [string, string, RegExp])[] = [
   ...['a//b', '.', 'a/./b', '../a', 'a/..'].map(
     (value) => ['ROOTDIRECTORY', value, /must not have empty, "\." or "\.\." segments$/] as const,
   ),
-  ['ROOTDIRECTORY', 'é'.repeat(129), /longer than 256 bytes; keys have room for no more$/],
+  ['ROOTDIRECTORY', 'é'.repeat(129), /longer than 256 bytes, the most that fits into keys$/],
   ...[
     'FORCEPATHSTYLE',
     'ENCRYPT',
@@ -246,13 +246,14 @@ const wrong: readonly (readonly [string, string, RegExp])[] = [
     'EQUALPARTS',
     'CONDITIONALWRITES',
   ].flatMap((name) =>
-    ['yes', '1', 'truefalse'].map((value) => [name, value, /is none of true, false$/] as const),
+    ['yes', '1', 'truefalse'].map((value) => [name, value, /is not one of true, false$/] as const),
   ),
   ['V4AUTH', 'false', /version 2 are not supported; remove it$/],
-  ['SECURE', 'false', /only for a REGISTRY_STORAGE_S3_REGIONENDPOINT; S3 itself is reached by https$/],
+  ['SECURE', 'false', /requires REGISTRY_STORAGE_S3_REGIONENDPOINT; S3 itself uses https$/],
   ['KEYID', 'alias/images', /unless REGISTRY_STORAGE_S3_ENCRYPT is true$/],
   ...['GLACIER', 'DEEP_ARCHIVE', 'OUTPOSTS', 'fast'].map(
-    (value) => ['STORAGECLASS', value, /is none of STANDARD, .*GLACIER_IR, EXPRESS_ONEZONE, NONE$/] as const,
+    (value) =>
+      ['STORAGECLASS', value, /is not one of STANDARD, .*GLACIER_IR, EXPRESS_ONEZONE, NONE$/] as const,
   ),
   ...['5242879', '1073741825', '8MB', '8e6', '-8388608', '8388608.5', '0x800000', 'Infinity'].map(
     (value) => ['CHUNKSIZE', value, /number of bytes from 5242880 to 1073741824$/] as const,
@@ -263,7 +264,7 @@ const wrong: readonly (readonly [string, string, RegExp])[] = [
     ),
   ),
   ...['0', '1001', 'many', '1.5'].map(
-    (value) => ['MULTIPARTCOPYMAXCONCURRENCY', value, /number of copies at once from 1 to 1000$/] as const,
+    (value) => ['MULTIPARTCOPYMAXCONCURRENCY', value, /number of concurrent copies from 1 to 1000$/] as const,
   ),
 ];
 
@@ -291,7 +292,7 @@ describe('a setting of S3 that is wrong', () => {
   it('is a fault where they are missing: ACCESSKEY and SECRETKEY beside SESSIONTOKEN', () => {
     assert.deepEqual(faultsOf({ ...onAws, ...s3({ SESSIONTOKEN: 'the-token' }) }), [
       'REGISTRY_STORAGE_S3_ACCESSKEY: missing, and REGISTRY_STORAGE_S3_SECRETKEY; ' +
-        'REGISTRY_STORAGE_S3_SESSIONTOKEN means nothing without both',
+        'REGISTRY_STORAGE_S3_SESSIONTOKEN has no effect without both',
     ]);
   });
 
@@ -399,7 +400,7 @@ describe('the store', () => {
   it('must be named where two are configured', () => {
     const both = { ...onAws, [folder]: '/srv' };
     const [fault = '', ...others] = faultsOf(both);
-    assert.match(fault, /^REGISTRY_STORAGE: more than one store is configured.*: filesystem or s3$/);
+    assert.match(fault, /^REGISTRY_STORAGE: more than one store is configured; set it to filesystem or s3$/);
     assert.deepEqual(others, []);
     assert.deepEqual(storageOf({ ...both, REGISTRY_STORAGE: 's3' }), storageOf(onAws));
     assert.deepEqual(storageOf({ ...both, REGISTRY_STORAGE: 'filesystem' }), {

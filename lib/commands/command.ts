@@ -1,23 +1,19 @@
 import { existsSync } from 'node:fs';
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util';
-import { namingDamage } from '../damage-log.ts';
+import { reportDamage } from '../damage-log.ts';
 import { didYouMean } from '../config/did-you-mean.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { StorageConfig } from '../config/storage.ts';
 import { StoreError } from '../storage/store.ts';
 
-/*
- * What the commands have in common.
- */
-
-/** One of `stowage`'s commands. */
+/** A command of `stowage`. */
 export interface Command {
-  /** What it does, in one line of the list of commands. */
+  /** One line for the list of commands. */
   readonly summary: string;
-  /** How it is called and all that it takes: printed for `--help`, and after a UsageError. */
+  /** Printed for `--help`, and after a UsageError. */
   readonly usage: string;
   /**
-   * Takes the arguments after its name.
+   * @param args the arguments after its name
    * @returns the exit code
    * @throws UsageError
    * @throws ConfigError
@@ -25,14 +21,10 @@ export interface Command {
   readonly run: (args: readonly string[]) => Promise<number>;
 }
 
-/** The arguments are not right. */
+/** The arguments are invalid. */
 export class UsageError extends Error {}
 
-/**
- * Reads arguments.
- * @param words that may be given, one at most
- * @throws UsageError
- */
+/** @param words that may be given, at most one @throws UsageError */
 export function readArguments<const Options extends ParseArgsOptionsConfig>(
   args: readonly string[],
   options: Options,
@@ -60,27 +52,26 @@ function refuse(given: string, what: string, known: readonly string[]): never {
   );
 }
 
-/** Opening a folder would make it, and then there is nothing in it. */
-export function assertThere(storage: StorageConfig): void {
+/** Opening a store creates a missing folder, which would hide a wrong setting. */
+export function assertFolderExists(storage: StorageConfig): void {
   if (storage.kind === 'filesystem' && !existsSync(storage.rootDirectory))
     throw new Error(
-      `there is no folder ${storage.rootDirectory}; check REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY`,
+      `the folder ${storage.rootDirectory} does not exist; check REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY`,
     );
 }
 
-/** Names what is damaged on standard error. */
-export const onDamaged = namingDamage((message, error) => {
+/** Reports damaged objects on standard error. */
+export const onDamaged = reportDamage((message, error) => {
   console.error(error instanceof Error ? `${message}: ${reasonOf(error)}` : message);
 });
 
-/** A number with what it counts. */
 export function count(number: number, noun: string, plural = `${noun}s`): string {
   return `${number} ${number === 1 ? noun : plural}`;
 }
 
-/** A sentence. That of a RegistryError is meant for clients; its cause is for us. */
+/** A sentence. The message of a RegistryError is for clients, its cause for operators. */
 export function reasonOf(error: Error): string {
   const cause = error instanceof RegistryError && error.cause instanceof Error ? error.cause : error;
-  const advised = !(cause instanceof StoreError) || cause.message.includes('REGISTRY_STORAGE_');
-  return `${cause.message.replace(/\.$/, '')}.${advised ? '' : ' Check the storage settings.'}`;
+  const hasRemedy = !(cause instanceof StoreError) || cause.message.includes('REGISTRY_STORAGE_');
+  return `${cause.message.replace(/\.$/, '')}.${hasRemedy ? '' : ' Check the storage settings.'}`;
 }

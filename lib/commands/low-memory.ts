@@ -1,15 +1,11 @@
-/*
- * What keeps the memory of a server low; a process must have it from its beginning.
- */
-
 /**
- * Flags of V8. The pieces of a body that pass are small objects to it with much memory outside of its heap: with a small
- * space for new objects it looks for dead ones often, which takes 40 to 60 MB less. A heap that grows by 20 % at a time, and
- * not to a multiple of what is alive there under load, takes some 200 MB less.
+ * V8 flags, which apply only from process start. Chunks of bodies are small objects with much memory outside the heap: a
+ * small young generation is collected often, which saves 40 to 60 MB. A heap that grows in steps of 20 % saves 200 MB
+ * under load.
  */
 export const memoryFlags: readonly string[] = ['--max-semi-space-size=2', '--heap-growing-percent=20'];
 
-/** Settings of glibc's malloc, with which it gives the memory of buffers back when they are freed. */
+/** glibc returns the memory of freed buffers to the system with these. */
 export const memoryEnvironment: Readonly<Record<string, string>> = {
   MALLOC_ARENA_MAX: '1',
   MALLOC_MMAP_THRESHOLD_: '65536',
@@ -17,24 +13,24 @@ export const memoryEnvironment: Readonly<Record<string, string>> = {
 };
 
 /**
- * Starts this program again in this same process with what it lacks of the above, so that its id, its signals and its
- * streams stay. What was given with other values keeps them. `npm run serve` gives all of it at once, which is faster.
+ * Re-executes this program in the same process with the missing flags and variables, so that its pid, signals and streams
+ * stay. Given values are kept. `npm run serve` passes all of them, which starts faster.
  */
-export function keepMemoryLow(): void {
+export function ensureLowMemory(): void {
   const { argv, env, execArgv, execPath } = process;
-  const lacksFlag = memoryFlags.some((flag) => !has(execArgv, flag));
-  const lacksVariable = Object.keys(memoryEnvironment).some((name) => env[name] === undefined);
-  if (!lacksFlag && !lacksVariable) return;
+  const hasFlags = memoryFlags.every((flag) => hasFlag(execArgv, flag));
+  const hasVariables = Object.keys(memoryEnvironment).every((name) => env[name] !== undefined);
+  if (hasFlags && hasVariables) return;
   const args = [execPath, ...memoryFlags, ...execArgv, ...argv.slice(1)];
   try {
     // Windows has no execve.
     process.execve?.(execPath, args, { ...memoryEnvironment, ...env });
   } catch {
-    // Node's --permission forbids it: the server takes more memory then.
+    // Forbidden by Node's --permission: the server uses more memory then.
   }
 }
 
-function has(args: readonly string[], flag: string): boolean {
+function hasFlag(args: readonly string[], flag: string): boolean {
   const [name = ''] = flag.split('=');
   return args.some((arg) => arg.startsWith(`${name}=`));
 }

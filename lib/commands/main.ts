@@ -3,7 +3,7 @@ import { ConfigError } from '../config/config.ts';
 import { didYouMean } from '../config/did-you-mean.ts';
 import { reasonOf, UsageError, type Command } from './command.ts';
 
-/** Each is loaded when it is needed: what one imports is no other's cost. In the order of the help. */
+/** In the order of the help. Loaded on demand, so that none pays for another's imports. */
 const commands: Readonly<Record<string, () => Promise<{ readonly command: Command }>>> = {
   serve: async () => await import('./serve.ts'),
   start: async () => await import('./start.ts'),
@@ -13,10 +13,7 @@ const commands: Readonly<Record<string, () => Promise<{ readonly command: Comman
 
 const aliases: Readonly<Record<string, string>> = { sweep: 'purge-uploads' };
 
-/**
- * Runs `stowage` with these arguments. What goes wrong is printed on standard error.
- * @returns the exit code: 0, 1 for a failure, wrong settings included, and 2 for wrong arguments
- */
+/** Runs `stowage`. @returns the exit code: 0, 1 after a failure or for invalid settings, 2 for invalid arguments */
 export async function main([first, ...rest]: readonly string[]): Promise<number> {
   switch (first) {
     case undefined:
@@ -74,15 +71,15 @@ Commands:
 ${(await Promise.all(rows)).join('\n')}
 
 Options:
-  --help                of a command as well: what it takes
-  --version             which release this is
+  --help                print this help, or that of a command
+  --version             print the version
 
-Settings come from the environment; docs/configuration.md lists all of them.`;
+Settings are environment variables; docs/configuration.md lists all of them.`;
 }
 
-/** What went wrong and what to do about it, in one line. */
+/** The failure and its remedy in one line. */
 function explain(name: string, error: unknown): string {
   if (error instanceof ConfigError || error instanceof UsageError) return error.message;
   if (!(error instanceof Error)) return String(error);
-  return `${name} ended early: ${reasonOf(error)}`;
+  return `${name} failed: ${reasonOf(error)}`;
 }

@@ -9,52 +9,48 @@ import {
   type Purged,
 } from '../registry/uploads/purge.ts';
 import { describeStorage } from '../config/storage.ts';
-import { assertThere, count, onDamaged, readArguments, UsageError, type Command } from './command.ts';
+import { assertFolderExists, count, onDamaged, readArguments, UsageError, type Command } from './command.ts';
 
-/** Removes uploads that were given up from the storage, and says what it removed. */
 export const command: Command = {
-  summary: 'remove uploads that were given up from the storage',
+  summary: 'remove abandoned uploads from the storage',
   usage: `Usage: stowage purge-uploads [--dry-run] [--older-than AGE]
 
-Removes uploads that nobody has gone on with, and what they left in the storage.
+Removes abandoned uploads and their data from the storage.
 
-  --dry-run         say what would be removed, and remove nothing
-  --older-than AGE  for how long nothing may have come, such as 30d or 72h (default 7d, at least 2d)`,
+  --dry-run         print what would be removed, and remove nothing
+  --older-than AGE  how long an upload must have been inactive, such as 30d or 72h (default 7d, at least 2d)`,
   run: async (args) => await purge(readOptions(args)),
 };
 
-/** Failures that are told of one by one. */
-const mostFailures = 100;
+/** Failures that are printed one by one. */
+const maxReportedFailures = 100;
 
-/** Milliseconds. */
-const units: Readonly<Record<string, number>> = { h: 60 * 60 * 1000, d: 24 * 60 * 60 * 1000 };
+const unitMs: Readonly<Record<string, number>> = { h: 60 * 60 * 1000, d: 24 * 60 * 60 * 1000 };
 
 interface Options {
   readonly dryRun: boolean;
-  /** Milliseconds. */
-  readonly age: number;
+  readonly ageMs: number;
 }
 
 /** @returns the exit code */
-async function purge({ dryRun, age }: Options): Promise<number> {
-  // Its check writes an object, and the listing soon shows what is wrong.
+async function purge({ dryRun, ageMs }: Options): Promise<number> {
   const config = loadConfig('maintenance');
   const { storage } = config;
   if (!dryRun) assertWritable(config);
-  assertThere(storage);
+  assertFolderExists(storage);
   const { store } = await createMaintenance(config, onDamaged);
   console.log(`looking for abandoned uploads in ${describeStorage(storage)}`);
   const totals = new PurgeTotals();
   const failures: PurgeFailure[] = [];
-  for await (const result of purgeUploads(store, { olderThan: new Date(Date.now() - age), dryRun })) {
+  for await (const result of purgeUploads(store, { olderThan: new Date(Date.now() - ageMs), dryRun })) {
     totals.add(result);
-    if (result.kind === 'unlisted') console.log(`some multipart uploads cannot be found: ${result.reason}`);
+    if (result.kind === 'unlisted') console.log(`some multipart uploads cannot be listed: ${result.reason}`);
     else if (result.kind !== 'failure')
       console.log(`${dryRun ? 'would remove' : 'removed'} ${describe(result)}`);
-    else if (failures.length < mostFailures) failures.push(result);
+    else if (failures.length < maxReportedFailures) failures.push(result);
   }
   console.log(summary(totals, dryRun));
-  report(failures, totals.failures);
+  reportFailures(failures, totals.failures);
   return totals.failures === 0 ? 0 : 1;
 }
 
@@ -63,18 +59,18 @@ function readOptions(args: readonly string[]): Options {
     'dry-run': { type: 'boolean' },
     'older-than': { type: 'string' },
   }).values;
-  return { dryRun, age: age === undefined ? abandonedAfterMs : readAge(age) };
+  return { dryRun, ageMs: age === undefined ? abandonedAfterMs : readAge(age) };
 }
 
 function readAge(text: string): number {
   const [, number, unit = ''] = /^(\d{1,5})([hd])$/.exec(text) ?? [];
-  const age = Number(number) * (units[unit] ?? Number.NaN);
+  const age = Number(number) * (unitMs[unit] ?? Number.NaN);
   if (Number.isNaN(age))
     throw new UsageError(`--older-than: ${JSON.stringify(text)} is not an age such as 30d or 72h`);
   if (age < minAbandonedAfterMs)
     throw new UsageError(
-      `--older-than: ${text} is too short: a client may go on with an upload for 24 hours after each answer, ` +
-        'so the least is 2d',
+      `--older-than: ${text} is too short: an upload may be resumed for 24 hours after each response, ` +
+        'so the minimum is 2d',
     );
   return age;
 }
@@ -99,22 +95,21 @@ function summary(totals: PurgeTotals, dryRun: boolean): string {
   const { uploads, received, data, multiparts } = totals;
   const parts = [
     ...(uploads === 0 ? [] : [`${count(uploads, 'upload')} (${size(received)})`]),
-    ...(data === 0 ? [] : [`${count(data, 'object')} of no session`]),
-    ...(multiparts === 0 ? [] : [`${count(multiparts, 'multipart upload')} no session knew`]),
+    ...(data === 0 ? [] : [`${count(data, 'object')} without a session`]),
+    ...(multiparts === 0 ? [] : [`${count(multiparts, 'multipart upload')} without a session`]),
   ];
   if (parts.length === 0) return dryRun ? 'would remove nothing' : 'removed nothing';
   return `${dryRun ? 'would remove' : 'removed'} ${parts.join(', ')}`;
 }
 
-function report(failures: readonly PurgeFailure[], total: number): void {
+function reportFailures(failures: readonly PurgeFailure[], total: number): void {
   if (total === 0) return;
   for (const { key, error } of failures)
     console.error(`could not remove ${key}: ${error instanceof Error ? error.message : String(error)}`);
   if (total > failures.length) console.error(`and ${total - failures.length} more`);
-  console.error(`${count(total, 'failure')}; the next purge tries them again`);
+  console.error(`${count(total, 'failure')}; the next purge retries`);
 }
 
-/** In decimal units, as clients show them. */
 function size(bytes: number): string {
   const names = ['bytes', 'kB', 'MB', 'GB', 'TB'];
   let [value, unit] = [bytes, 0];

@@ -5,15 +5,13 @@ import { assertWritable, loadConfig, type Config } from '../config/config.ts';
 import { repairReferrers } from '../registry/manifests/repair.ts';
 import type { Reindexed } from '../search/search-backend.ts';
 import { describeStorage } from '../config/storage.ts';
-import { assertThere, count, onDamaged, readArguments, type Command } from './command.ts';
+import { assertFolderExists, count, onDamaged, readArguments, type Command } from './command.ts';
 
-/** Makes the list of repositories that of the storage, and puts the indexes of referrers right. */
 export const command: Command = {
-  summary: 'make the list of repositories that of the storage',
+  summary: 'rebuild the list of repositories from the storage',
   usage: `Usage: stowage reindex
 
-Makes the list of repositories (SEARCH_BACKEND) that of the storage, and puts the indexes of referrers right. It takes no
-arguments.`,
+Rebuilds the list of repositories (SEARCH_BACKEND) and the referrers indexes from the storage. It takes no arguments.`,
   run: async (args) => {
     readArguments(args, {});
     await reindex(loadConfig('maintenance'));
@@ -24,24 +22,24 @@ arguments.`,
 async function reindex(config: Config): Promise<void> {
   const { storage } = config;
   assertWritable(config);
-  assertThere(storage);
+  assertFolderExists(storage);
   const { registry, search } = await createMaintenance(config, onDamaged);
   if (config.search.kind === 'bucket')
-    console.log('SEARCH_BACKEND is not set: the bucket itself is the list, and needs no reindex');
+    console.log('SEARCH_BACKEND is not set: the bucket itself is the list and needs no reindex');
   else {
     console.log(`comparing the list with the repositories in ${describeStorage(storage)}`);
     await reindexList(search);
   }
   const { repositories, added, removed } = await repairReferrers(registry, { full: true, onDamaged });
   const names = count(repositories, 'repository', 'repositories');
-  console.log(`the referrers of ${names} are right: ${added} added, ${removed} removed`);
+  console.log(`checked the referrers indexes of ${names}: ${added} entries added, ${removed} removed`);
 }
 
 async function reindexList(search: Search): Promise<void> {
   const started = performance.now();
   const bar = progressBar();
   try {
-    const reindexed = await search.reindex({ onProgress: bar.tell });
+    const reindexed = await search.reindex({ onProgress: bar.update });
     bar.stop();
     if (reindexed !== undefined) console.log(summary(reindexed, (performance.now() - started) / 1000));
   } finally {
@@ -55,8 +53,8 @@ function summary({ names, added, removed }: Reindexed, seconds: number): string 
   return `the list has ${count(names, 'repository', 'repositories')}: ${changes}, in ${seconds.toFixed(1)} s`;
 }
 
-/** Shown on a terminal and nowhere else. */
-function progressBar(): { tell: (done: number, total: number) => void; stop: () => void } {
+/** Shown only on a terminal. */
+function progressBar(): { update: (done: number, total: number) => void; stop: () => void } {
   const bar = new SingleBar({
     format: 'changing the list [{bar}] {value}/{total}',
     stream: process.stdout,
@@ -64,7 +62,7 @@ function progressBar(): { tell: (done: number, total: number) => void; stop: () 
     hideCursor: true,
   });
   return {
-    tell: (done, total) => {
+    update: (done, total) => {
       if (!process.stdout.isTTY || total === 0) return;
       if (!bar.isActive) bar.start(total, done);
       bar.setTotal(total);

@@ -1,4 +1,4 @@
-/* The first import of what a person runs: an older Node lacks what it uses, and would end with a stack trace or go wrong later. */
+/* Must be the first import: an older Node would fail with a stack trace or misbehave later. */
 import { nodeFault } from '../node-version.ts';
 
 const fault = nodeFault();

@@ -2,24 +2,23 @@ import { ConfigError, loadConfig, type Config } from '../config/config.ts';
 import { describeStorage } from '../config/storage.ts';
 import type { StreamingServer } from '../server/server.ts';
 import { readArguments, reasonOf, type Command } from './command.ts';
-import { keepMemoryLow } from './low-memory.ts';
+import { ensureLowMemory } from './low-memory.ts';
 
-/** The streaming server: the whole registry, or with the argument `data-plane` what serves beside functions. */
 export const command: Command = {
   summary: 'serve a registry, or the data plane beside functions, until SIGTERM or Ctrl-C',
   usage: `Usage: stowage serve [data-plane]
 
-Serves a registry at REGISTRY_HTTP_ADDR (127.0.0.1:5000) until SIGTERM or Ctrl-C; requests under way are finished first.
+Serves a registry at REGISTRY_HTTP_ADDR (127.0.0.1:5000) until SIGTERM or Ctrl-C. Requests in flight finish first.
 
-  data-plane  serve uploads and downloads of layers beside functions, on the same storage`,
+  data-plane  serve only uploads and downloads of layers, for functions on the same storage`,
   run: async (args) => {
     const { word } = readArguments(args, {}, ['data-plane']);
-    keepMemoryLow();
+    ensureLowMemory();
     return await serve(word === undefined ? 'server' : 'data-plane');
   },
 };
 
-/** Resolves once it listens, or cannot. @throws ConfigError */
+/** Resolves once the server listens, or fails to. @throws ConfigError */
 async function serve(program: 'server' | 'data-plane'): Promise<number> {
   const config = loadConfig(program);
   const [{ startServer }, { collectWhenIdle }] = await Promise.all([
@@ -30,8 +29,7 @@ async function serve(program: 'server' | 'data-plane'): Promise<number> {
     const server = await startServer(program, config);
     collectWhenIdle();
     if (program === 'server') greet(server.url, config);
-    else
-      console.error(`The data plane listens at ${server.url}, beside the functions at ${config.host ?? ''}.`);
+    else console.error(`The data plane listens at ${server.url}, for the functions at ${config.host ?? ''}.`);
     stopAtSignals(server);
     return 0;
   } catch (error) {
@@ -41,22 +39,22 @@ async function serve(program: 'server' | 'data-plane'): Promise<number> {
   }
 }
 
-function greet(url: string, { storage, secretIsOwn }: Config): void {
+function greet(url: string, { storage, secretIsGenerated }: Config): void {
   console.error(`The registry listens at ${url} and keeps its images in ${describeStorage(storage)}.`);
-  if (secretIsOwn)
+  if (secretIsGenerated)
     console.error(
-      'REGISTRY_HTTP_SECRET is not set: this process made its own, so uploads under way end with it. ' +
-        'Set it when several instances serve one storage.',
+      'REGISTRY_HTTP_SECRET is not set: this process generated one, so a restart breaks uploads in progress. ' +
+        'Set it if several instances serve one storage.',
     );
 }
 
 function stopAtSignals(server: StreamingServer): void {
   let stopping = false;
   const stop = async () => {
-    // A signal to the whole group comes twice: from the terminal and through npm.
+    // Ctrl-C arrives twice: from the terminal and through npm.
     if (stopping) return;
     stopping = true;
-    console.error('Stopping: waiting for requests under way.');
+    console.error('Stopping: waiting for requests in flight.');
     await server.stop();
     process.exit(0);
   };

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/* The command `stowage`. All but this is imported later, so that a Node that is too old can say so. */
+/* The command `stowage`. Everything else is imported later, so that an older Node can report that it is too old. */
 import './require-node.ts';
 
 const { main } = await import('./main.ts');

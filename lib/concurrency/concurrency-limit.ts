@@ -1,19 +1,68 @@
 import { RegistryError } from '../protocol/errors.ts';
-import { Semaphore } from './semaphore.ts';
 
-export interface QueueLimits {
-  /** How many may wait. */
+export interface QueueOptions {
   readonly queueLimit?: number;
-  /** Milliseconds that one waits. */
+  /** How long a caller waits for a slot. */
   readonly timeoutMs?: number;
+  /** The error for callers that time out or find the queue full. */
+  readonly busy?: () => Error;
 }
 
-/**
- * Lets a number of tasks run at once. Others wait for a while, in a queue that has a limit as well. Who waits for too long, or
- * may not wait, gets RegistryError BUSY.
- */
-export class ConcurrencyLimit extends Semaphore {
-  constructor(count: number, { queueLimit = 1_000, timeoutMs = 30_000 }: QueueLimits = {}) {
-    super(count, { queueLimit, timeoutMs, busy: () => new RegistryError('BUSY') });
+/** Limits concurrent tasks. Callers wait for a slot in order; the queue is bounded. */
+export class ConcurrencyLimit {
+  #free: number;
+  readonly #options: Required<QueueOptions>;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(count: number, options: QueueOptions = {}) {
+    this.#free = count;
+    const busy = () => new RegistryError('BUSY');
+    this.#options = { queueLimit: 1_000, timeoutMs: 30_000, busy, ...options };
+  }
+
+  /** Whether a caller waits for a slot. */
+  get isContended(): boolean {
+    return this.#waiting.size > 0;
+  }
+
+  /** Takes a slot, which must be released. @throws the error made by `busy` */
+  async acquire(): Promise<void> {
+    if (this.#free > 0) this.#free--;
+    else await this.#wait();
+  }
+
+  release(): void {
+    const [next] = this.#waiting;
+    if (next === undefined) this.#free++;
+    else {
+      this.#waiting.delete(next);
+      next();
+    }
+  }
+
+  /** @throws the error made by `busy` */
+  async run<T>(task: () => Promise<T>): Promise<T> {
+    await this.acquire();
+    try {
+      return await task();
+    } finally {
+      this.release();
+    }
+  }
+
+  async #wait(): Promise<void> {
+    const { queueLimit, timeoutMs, busy } = this.#options;
+    if (this.#waiting.size >= queueLimit) throw busy();
+    await new Promise<void>((resolve, reject) => {
+      const enter = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      const timer = setTimeout(() => {
+        this.#waiting.delete(enter);
+        reject(busy());
+      }, timeoutMs);
+      this.#waiting.add(enter);
+    });
   }
 }

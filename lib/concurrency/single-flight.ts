@@ -1,11 +1,10 @@
-/** Does something once for all who ask for it meanwhile. */
+/** Deduplicates concurrent work: callers with the same key share one result. */
 export class SingleFlight<K, V> {
   readonly #flights = new Map<K, Promise<V>>();
 
-  /** The result of the work for a key, which another one may have begun. */
   async run(key: K, work: () => Promise<V>): Promise<V> {
-    const others = this.#flights.get(key);
-    if (others !== undefined) return await others;
+    const inFlight = this.#flights.get(key);
+    if (inFlight !== undefined) return await inFlight;
     const flight = work();
     this.#flights.set(key, flight);
     try {

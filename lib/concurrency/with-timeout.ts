@@ -1,26 +1,20 @@
 /**
- * What is coming, unless it takes too long: then it goes on, and is not heard any more.
- * @param late the error that it is then
+ * Rejects with an error if the promise takes too long. The work itself continues and its result is ignored.
+ * @param timeoutError makes the error
  */
 export async function withTimeout<T>(
-  coming: Promise<T>,
-  milliseconds: number,
-  late: () => Error,
+  promise: Promise<T>,
+  timeoutMs: number,
+  timeoutError: () => Error,
 ): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
-  const end = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => {
-        // What has come while this process was busy is looked at first: it came in time.
-        setImmediate(() => {
-          reject(late());
-        });
-      },
-      Math.max(0, milliseconds),
-    );
+  const timeout = new Promise<never>((_, reject) => {
+    // A result that arrived while this process was busy wins over a timer that is due at the same time.
+    const expire = () => setImmediate(() => reject(timeoutError()));
+    timer = setTimeout(expire, Math.max(0, timeoutMs));
   });
   try {
-    return await Promise.race([coming, end]);
+    return await Promise.race([promise, timeout]);
   } finally {
     clearTimeout(timer);
   }

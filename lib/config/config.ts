@@ -7,31 +7,29 @@ import { readStorage, type StorageConfig } from './storage.ts';
 
 export { ConfigError } from './settings.ts';
 
-/** Everything that can be set, read once from the environment and checked. */
+/** All settings, read once from the environment and validated. */
 export interface Config {
   readonly storage: StorageConfig;
   readonly search: SearchConfig;
-  /** Whether nothing is written: no push, no delete, no maintenance. */
+  /** No push, no delete, no maintenance. */
   readonly readOnly: boolean;
-  /** Whether manifests, tags and blobs may be deleted. */
   readonly deleteEnabled: boolean;
-  /** Whether pulls are sent to the store itself where it can sign URLs. */
+  /** Whether pulls are redirected to the store if it can sign URLs. */
   readonly redirectEnabled: boolean;
-  /** Keys are derived from the first; what was signed with any of the others is still accepted. */
+  /** The first signs; signatures of the others are accepted as well. */
   readonly secrets: readonly [string, ...string[]];
-  /** Whether the secret was made up at this start, so that no other process knows it. */
-  readonly secretIsOwn: boolean;
-  /** Where clients reach this registry, for absolute URLs. Without a slash at its end. */
+  /** Whether this process generated the secret, so that no other process has it. */
+  readonly secretIsGenerated: boolean;
+  /** The public base URL for absolute URLs, without a trailing slash. */
   readonly host: string | undefined;
   readonly relativeUrls: boolean;
-  /** Where clients reach the streaming server that takes uploads for the functions. Without a slash at its end. */
+  /** The public base URL of the data plane, without a trailing slash. */
   readonly dataPlane: string | undefined;
-  /** Where the streaming server listens. */
   readonly address: { readonly host: string; readonly port: number };
-  /** Bodies of requests that a process takes at once. */
+  /** Concurrent request bodies per process. */
   readonly maxUploads: number;
   readonly logLevel: LogLevel;
-  /** Which manifests of an index must be there when it is pushed. */
+  /** Manifests that must exist when their index is pushed. */
   readonly requiredPlatforms: RequiredPlatforms;
 }
 
@@ -39,25 +37,20 @@ const logLevels = ['debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
 /**
- * Which of the programs is being started; they need different things.
  * - `functions`: in Lambda, or under serverless-offline; buffered bodies of a few MiB
  * - `server`: the streaming server as the whole registry
  * - `data-plane`: the streaming server beside functions
- * - `maintenance`: works on the store alone and answers no request
+ * - `maintenance`: jobs on the store; serves no requests
  */
 export type Program = 'functions' | 'server' | 'data-plane' | 'maintenance';
 
-/**
- * Reads the settings, named as distribution names them.
- * @param program that is being started
- * @throws ConfigError
- */
+/** Reads the settings, named as in distribution. @throws ConfigError */
 export function loadConfig(program: Program, environment: Environment = process.env): Config {
   const settings = new Settings(environment);
-  const fleeting = settings.inLambda && program !== 'data-plane';
+  const ephemeral = settings.inLambda && program !== 'data-plane';
   const config: Config = {
-    storage: readStorage(settings, fleeting),
-    search: readSearch(settings, fleeting),
+    storage: readStorage(settings, ephemeral),
+    search: readSearch(settings, ephemeral),
     readOnly: settings.flag('REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED', false),
     deleteEnabled: settings.flag('REGISTRY_STORAGE_DELETE_ENABLED', true),
     redirectEnabled: !settings.flag('REGISTRY_STORAGE_REDIRECT_DISABLE', false),
@@ -79,7 +72,7 @@ export function loadConfig(program: Program, environment: Environment = process.
   return config;
 }
 
-function readSecrets(settings: Settings, program: Program): Pick<Config, 'secrets' | 'secretIsOwn'> {
+function readSecrets(settings: Settings, program: Program): Pick<Config, 'secrets' | 'secretIsGenerated'> {
   const secret = settings.text('REGISTRY_HTTP_SECRET');
   const previous = settings.text('REGISTRY_HTTP_SECRET_PREVIOUS');
   if (secret === undefined && (program === 'functions' || program === 'data-plane'))
@@ -87,19 +80,21 @@ function readSecrets(settings: Settings, program: Program): Pick<Config, 'secret
       'REGISTRY_HTTP_SECRET: missing; functions and data plane need the same one, such as from: openssl rand -hex 32',
     );
   const first = secret ?? randomBytes(32).toString('hex');
-  return { secrets: previous === undefined ? [first] : [first, previous], secretIsOwn: secret === undefined };
+  return {
+    secrets: previous === undefined ? [first] : [first, previous],
+    secretIsGenerated: secret === undefined,
+  };
 }
 
-/** Why nothing is written to the storage in read-only mode, and what to do about it. */
 export const readOnlyReason =
   'the registry is read-only; remove REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED to change its storage';
 
-/** For what works on the storage itself, beneath the registry. @throws Error in read-only mode */
+/** For jobs that bypass the registry. @throws Error in read-only mode */
 export function assertWritable({ readOnly }: Config): void {
   if (readOnly) throw new Error(readOnlyReason);
 }
 
-/** What a plane cannot do is said at its start, not at the first request that needs it. */
+/** Reports at start what a plane cannot do, instead of failing requests later. */
 function checkPlanes(settings: Settings, program: Program, config: Config): void {
   const { storage, redirectEnabled, dataPlane, host } = config;
   if (
@@ -111,14 +106,14 @@ function checkPlanes(settings: Settings, program: Program, config: Config): void
     settings.fault(
       `REGISTRY_HTTP_DATAPLANE: missing; functions cannot carry layers and ${
         storage.kind !== 'filesystem'
-          ? 'REGISTRY_STORAGE_REDIRECT_DISABLE keeps pulls from the bucket'
+          ? 'REGISTRY_STORAGE_REDIRECT_DISABLE disables redirects to the bucket'
           : 'a folder cannot sign URLs'
-      }, so name the base URL of the streaming server (stowage serve data-plane, on the same storage)`,
+      }, so set the base URL of the streaming server (stowage serve data-plane, on the same storage)`,
     );
   if (program === 'server' && dataPlane !== undefined)
     settings.fault(
-      'REGISTRY_HTTP_DATAPLANE: only functions need a data plane; the streaming server takes uploads itself, so remove it',
+      'REGISTRY_HTTP_DATAPLANE: only functions need a data plane; the streaming server takes uploads itself; remove it',
     );
   if (program === 'data-plane' && host === undefined && settings.text('REGISTRY_HTTP_HOST') === undefined)
-    settings.fault('REGISTRY_HTTP_HOST: missing; a data plane must know the base URL of the functions');
+    settings.fault('REGISTRY_HTTP_HOST: missing; a data plane needs the base URL of the functions');
 }

@@ -4,14 +4,14 @@ import type { Settings } from './settings.ts';
 const setting = 'REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMS';
 const listSetting = 'REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMLIST';
 
-/** Which manifests of an index must be there, as distribution 3 names it; a list there is YAML, here `os/architecture,…`. */
+/** Named as in distribution 3, whose list is YAML; here it is `os/architecture,…`. */
 export function readPlatforms(settings: Settings): RequiredPlatforms {
   const list = settings.text(listSetting);
   const kind = settings.optionalChoice(setting, ['all', 'none', 'list']);
   if (kind === undefined && settings.text(setting) !== undefined) return 'all';
   if (kind !== 'list') {
     if (list !== undefined)
-      settings.fault(`${listSetting}: means nothing without ${setting}=list; set that, or remove it`);
+      settings.fault(`${listSetting}: has no effect without ${setting}=list; set that, or remove it`);
     return kind ?? 'all';
   }
   if (list === undefined)
@@ -19,7 +19,7 @@ export function readPlatforms(settings: Settings): RequiredPlatforms {
   const platforms = (list ?? '').split(',').map(readPlatform);
   if (list !== undefined && platforms.includes(undefined))
     settings.fault(
-      `${listSetting}: not a list of systems and architectures; write it such as linux/amd64,linux/arm64`,
+      `${listSetting}: not a list of operating systems and architectures, such as linux/amd64,linux/arm64`,
     );
   return platforms.filter((platform) => platform !== undefined);
 }

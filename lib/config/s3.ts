@@ -12,7 +12,7 @@ const GiB = 1024 ** 3;
 
 export const s3Prefix = 'REGISTRY_STORAGE_S3_';
 
-/** S3's own names ("Storage class" in the API reference of PutObject), as far as objects can be read at once. */
+/** S3's storage classes with immediate access (API reference of PutObject). */
 const storageClasses = [
   'STANDARD',
   'REDUCED_REDUNDANCY',
@@ -23,7 +23,7 @@ const storageClasses = [
   'EXPRESS_ONEZONE',
 ] as const;
 
-/** A bucket of S3 or of a server that is compatible with it, as distribution names its settings. */
+/** A bucket of S3 or a compatible server. Settings are named as in distribution. */
 export function readS3(settings: Settings): S3Config {
   const name = (key: string) => s3Prefix + key;
   const endpoint = readS3Endpoint(settings);
@@ -42,7 +42,7 @@ export function readS3(settings: Settings): S3Config {
     skipVerify: settings.flag(name('SKIPVERIFY'), false),
     partSize: settings.number(name('CHUNKSIZE'), 'bytes', { min: 5 * MiB, max: GiB, fallback: 8 * MiB }),
     equalParts: settings.flag(name('EQUALPARTS'), endpoint !== undefined && isR2(endpoint)),
-    // AWS has them; others are asked.
+    // Others are probed.
     conditionalWrites:
       settings.optionalFlag(name('CONDITIONALWRITES')) ?? (isAws(endpoint) ? true : undefined),
     copy: readCopy(settings),
@@ -52,9 +52,7 @@ export function readS3(settings: Settings): S3Config {
 function readS3Endpoint(settings: Settings): string | undefined {
   const { endpoint, secure } = readEndpoint(settings, s3Prefix, true);
   if (endpoint === undefined && !secure)
-    settings.fault(
-      `${s3Prefix}SECURE: false is only for a ${s3Prefix}REGIONENDPOINT; S3 itself is reached by https`,
-    );
+    settings.fault(`${s3Prefix}SECURE: false requires ${s3Prefix}REGIONENDPOINT; S3 itself uses https`);
   return endpoint;
 }
 
@@ -64,13 +62,13 @@ function readRegion(settings: Settings, endpoint: string | undefined): string {
   if (region === undefined && endpoint === undefined)
     settings.fault(`${setting}: missing; name the bucket's region, such as eu-central-1`);
   else if (region !== undefined && !/^[a-zA-Z0-9][a-zA-Z0-9-]*$/.test(region))
-    settings.fault(`${setting}: ${JSON.stringify(region)} is no region, such as eu-central-1`);
+    settings.fault(`${setting}: ${JSON.stringify(region)} is not a region, such as eu-central-1`);
   else if (region !== undefined && endpoint === undefined && !/^[a-z]{2,}(-[a-z]+)+-\d+$/.test(region))
-    settings.fault(`${setting}: ${JSON.stringify(region)} is no region of AWS, such as eu-central-1`);
+    settings.fault(`${setting}: ${JSON.stringify(region)} is not a region of AWS, such as eu-central-1`);
   return region ?? 'us-east-1';
 }
 
-/** Both keys, or none: then the SDK looks for them where AWS puts them. */
+/** Without keys, the SDK uses its default credential providers. */
 function readCredentials(settings: Settings): S3Credentials | undefined {
   const accessKeyId = settings.text(`${s3Prefix}ACCESSKEY`);
   const secretAccessKey = settings.text(`${s3Prefix}SECRETKEY`);
@@ -81,7 +79,7 @@ function readCredentials(settings: Settings): S3Credentials | undefined {
   if (accessKeyId === undefined && secretAccessKey === undefined) {
     if (sessionToken !== undefined)
       settings.fault(
-        `${s3Prefix}ACCESSKEY: missing, and ${s3Prefix}SECRETKEY; ${s3Prefix}SESSIONTOKEN means nothing without both`,
+        `${s3Prefix}ACCESSKEY: missing, and ${s3Prefix}SECRETKEY; ${s3Prefix}SESSIONTOKEN has no effect without both`,
       );
   } else
     settings.fault(
@@ -94,11 +92,11 @@ function readEncryption(settings: Settings): Pick<S3Options, 'encryption'> {
   const encrypt = settings.flag(`${s3Prefix}ENCRYPT`, false);
   const keyId = settings.text(`${s3Prefix}KEYID`);
   if (keyId !== undefined && !encrypt)
-    settings.fault(`${s3Prefix}KEYID: means nothing unless ${s3Prefix}ENCRYPT is true`);
+    settings.fault(`${s3Prefix}KEYID: has no effect unless ${s3Prefix}ENCRYPT is true`);
   return encrypt ? { encryption: { keyId } } : {};
 }
 
-/** Above 5 GiB S3 copies in parts only; a part is at least 5 MiB. */
+/** S3 copies objects above 5 GiB only in parts, of at least 5 MiB. */
 function readCopy(settings: Settings): CopyOptions {
   const name = (key: string) => `${s3Prefix}MULTIPARTCOPY${key}`;
   return {
@@ -108,11 +106,15 @@ function readCopy(settings: Settings): CopyOptions {
       max: 5 * GiB,
       fallback: 256 * MiB,
     }),
-    parallel: settings.number(name('MAXCONCURRENCY'), 'copies at once', { min: 1, max: 1000, fallback: 16 }),
+    parallel: settings.number(name('MAXCONCURRENCY'), 'concurrent copies', {
+      min: 1,
+      max: 1000,
+      fallback: 16,
+    }),
   };
 }
 
-/** `NONE` is distribution's word for servers that know no classes. */
+/** As in distribution, `NONE` is for servers without storage classes. */
 function readStorageClass(settings: Settings): S3Options['storageClass'] {
   const named = settings.optionalChoice(`${s3Prefix}STORAGECLASS`, [...storageClasses, 'NONE']);
   return named === 'NONE' ? undefined : named;

@@ -11,18 +11,18 @@ const MiB = 1024 ** 2;
 
 export const scsPrefix = 'REGISTRY_STORAGE_SCS_';
 
-/** A bucket of SCS, with the settings that the original registry had, and `_REGIONENDPOINT`, `_SECURE`, `_SKIPVERIFY`. */
+/** A bucket of SCS: the settings of the original registry, and `_REGIONENDPOINT`, `_SECURE`, `_SKIPVERIFY`. */
 export function readScs(settings: Settings): ScsConfig {
   const name = (key: string) => scsPrefix + key;
   const endpoint = readEndpoint(settings, scsPrefix, false);
   const skipVerify = settings.flag(name('SKIPVERIFY'), false);
   return {
     kind: 'scs',
-    // SCS knows buckets in lower case, and so did the original write them.
+    // As in the original, since buckets of SCS are lower case.
     bucket: readBucket(settings, name('BUCKET')).toLowerCase(),
     accessKey: readKey(settings, name('ACCESSKEY')),
     secretKey: readKey(settings, name('SECRETKEY')),
-    ...readPlace(settings, endpoint),
+    ...readLocation(settings, endpoint),
     rootDirectory: readRoot(settings, name('ROOTDIRECTORY')),
     partSize: settings.number(name('CHUNKSIZE'), 'bytes', {
       min: 5 * MiB,
@@ -36,13 +36,13 @@ export function readScs(settings: Settings): ScsConfig {
 function readKey(settings: Settings, setting: string): string {
   const key = settings.text(setting);
   if (key === undefined) settings.fault(`${setting}: missing; both keys are on the account's page of SCS`);
-  // The value itself is not told.
+  // Without the secret value.
   else if (!/^[\x21-\x7e]+$/.test(key)) settings.fault(`${setting}: must be ASCII without spaces`);
   return key ?? '';
 }
 
-/** An endpoint that is named itself wins over the region's. */
-function readPlace(
+/** An explicit endpoint overrides the region's. */
+function readLocation(
   settings: Settings,
   { endpoint, secure }: Endpoint,
 ): Pick<ScsConfig, 'region' | 'endpoint'> {
@@ -53,6 +53,6 @@ function readPlace(
   if (region === undefined)
     settings.fault(`${setting}: missing; name the bucket's region, one of ${regions.join(', ')}`);
   else if (host === undefined)
-    settings.fault(`${setting}: ${JSON.stringify(region)} is none of ${regions.join(', ')}`);
+    settings.fault(`${setting}: ${JSON.stringify(region)} is not one of ${regions.join(', ')}`);
   return { region, endpoint: `${secure ? 'https' : 'http'}://${host ?? ''}` };
 }

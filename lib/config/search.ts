@@ -3,7 +3,7 @@ import { isMounted } from '../lambda/disk.ts';
 import { parseMysqlDsn, type MysqlConfig } from '../search/mysql/dsn.ts';
 import type { Settings } from './settings.ts';
 
-/** Where the list of repositories comes from. */
+/** The source of the list of repositories. */
 export type SearchConfig =
   | { readonly kind: 'bucket' }
   | { readonly kind: 'mysql'; readonly mysql: MysqlConfig }
@@ -12,23 +12,23 @@ export type SearchConfig =
 const dsnSetting = 'SEARCH_BACKEND_MYSQL';
 const pathSetting = 'SEARCH_BACKEND_LOCAL';
 
-/** Where the registry before this one had it. */
-const usualPath = '/opt/registry/repositories';
+/** As in the original registry. */
+const defaultPath = '/opt/registry/repositories';
 
-/** @param fleeting whether the machine's own disk is lost with the process */
-export function readSearch(settings: Settings, fleeting: boolean): SearchConfig {
+/** @param ephemeral whether the local disk is lost with the process */
+export function readSearch(settings: Settings, ephemeral: boolean): SearchConfig {
   const backend = settings.optionalChoice('SEARCH_BACKEND', ['MYSQL', 'LOCAL']);
   const dsn = settings.text(dsnSetting);
   const path = settings.text(pathSetting);
-  const misnamed = backend === undefined && settings.text('SEARCH_BACKEND') !== undefined;
-  for (const [setting, value, its] of [
+  const isMistyped = backend === undefined && settings.text('SEARCH_BACKEND') !== undefined;
+  for (const [setting, value, kind] of [
     [dsnSetting, dsn, 'MYSQL'],
     [pathSetting, path, 'LOCAL'],
   ] as const)
-    if (value !== undefined && backend !== its && !misnamed)
-      settings.fault(`${setting}: means nothing without SEARCH_BACKEND=${its}; set that, or remove it`);
+    if (value !== undefined && backend !== kind && !isMistyped)
+      settings.fault(`${setting}: has no effect without SEARCH_BACKEND=${kind}; set that, or remove it`);
   if (backend === 'MYSQL') return readMysql(settings, dsn);
-  return backend === 'LOCAL' ? readLocal(settings, path, fleeting) : { kind: 'bucket' };
+  return backend === 'LOCAL' ? readLocal(settings, path, ephemeral) : { kind: 'bucket' };
 }
 
 function readMysql(settings: Settings, dsn: string | undefined): SearchConfig {
@@ -43,10 +43,10 @@ function readMysql(settings: Settings, dsn: string | undefined): SearchConfig {
   return config === undefined ? { kind: 'bucket' } : { kind: 'mysql', mysql: config };
 }
 
-function readLocal(settings: Settings, path: string | undefined, fleeting: boolean): SearchConfig {
-  if (fleeting && !isMounted(path && dirname(path)))
+function readLocal(settings: Settings, path: string | undefined, ephemeral: boolean): SearchConfig {
+  if (ephemeral && !isMounted(path && dirname(path)))
     settings.fault(
-      `${pathSetting}: Lambda's own disk is lost with each instance; name a file on a mounted file system, which are below /mnt, or use SEARCH_BACKEND=MYSQL or none`,
+      `${pathSetting}: Lambda's disk is lost with each instance; name a file on a mounted file system, below /mnt, set SEARCH_BACKEND=MYSQL, or remove SEARCH_BACKEND`,
     );
-  return { kind: 'local', path: path ?? usualPath };
+  return { kind: 'local', path: path ?? defaultPath };
 }

@@ -1,18 +1,18 @@
 import { didYouMean } from './did-you-mean.ts';
 
-/** The settings are wrong. The message lists every fault with what would be right. */
+/** Invalid settings. The message lists every fault with its remedy. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly faults: readonly string[];
   constructor(faults: readonly string[]) {
-    super(['The settings are not right:', ...faults.map((fault) => `  - ${fault}`)].join('\n'));
+    super(['Invalid settings:', ...faults.map((fault) => `  - ${fault}`)].join('\n'));
     this.faults = faults;
   }
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Settings of distribution that mean nothing here, by how they begin, each with the reason. */
+/** Settings of distribution that are refused, by prefix, with reason and remedy. */
 const unsupported: Readonly<Record<string, string>> = {
   REGISTRY_AUTH: 'there is no access control yet; do not expose this registry, and remove it',
   REGISTRY_NOTIFICATIONS: 'not supported yet; remove it',
@@ -35,10 +35,9 @@ const unsupported: Readonly<Record<string, string>> = {
   REGISTRY_STORAGE_S3_LOGLEVEL: 'not supported; remove it',
 };
 
-/** What the names of settings begin with. */
-const ours = /^(REGISTRY_|SEARCH_BACKEND)/;
+const ourPrefix = /^(REGISTRY_|SEARCH_BACKEND)/;
 
-/** Reads variables one by one and collects what is wrong with them. */
+/** Reads variables one by one and collects their faults. */
 export class Settings {
   readonly #environment: Environment;
   readonly #known = new Set<string>();
@@ -48,7 +47,7 @@ export class Settings {
     this.#environment = environment;
   }
 
-  /** Whether this is Lambda itself; serverless-offline sets its variables as well, and one more. */
+  /** Whether this is Lambda itself: serverless-offline also sets `IS_OFFLINE`. */
   get inLambda(): boolean {
     return (
       this.#environment['AWS_LAMBDA_FUNCTION_NAME'] !== undefined &&
@@ -60,14 +59,14 @@ export class Settings {
     this.#faults.push(text);
   }
 
-  /** Whether any variable that begins so has a value. */
+  /** Whether any variable with this prefix is set. */
   hasAny(prefix: string): boolean {
     return Object.entries(this.#environment).some(
       ([name, value]) => name.startsWith(prefix) && value !== undefined && value.trim() !== '',
     );
   }
 
-  /** An empty value counts as none, as in distribution. */
+  /** As in distribution, an empty value counts as not set. */
   text(name: string): string | undefined {
     this.#known.add(name);
     const value = this.#environment[name]?.trim();
@@ -83,9 +82,9 @@ export class Settings {
     if (value === undefined) return undefined;
     const option = options.find((one) => one.toLowerCase() === value.toLowerCase());
     if (option === undefined)
-      // What is no word may be a password that was meant for another setting.
+      // Anything but a word may be a misplaced password.
       this.fault(
-        `${name}: ${/^[\w.-]{1,32}$/.test(value) ? `"${value}"` : 'it'} is none of ${options.join(', ')}`,
+        `${name}: ${/^[\w.-]{1,32}$/.test(value) ? `"${value}"` : 'it'} is not one of ${options.join(', ')}`,
       );
     return option;
   }
@@ -99,7 +98,7 @@ export class Settings {
     return choice === undefined ? undefined : choice === 'true';
   }
 
-  /** A whole number within bounds. @param what it counts, for the message */
+  /** A whole number. @param what it counts, for the message */
   number(
     name: string,
     what: string,
@@ -119,7 +118,7 @@ export class Settings {
     const url = URL.canParse(value) ? new URL(value) : undefined;
     if (url === undefined || !/^https?:$/.test(url.protocol) || url.pathname !== '/' || url.search !== '') {
       this.fault(
-        `${name}: must be http:// or https:// with a host and a port, without path or query, such as https://registry.example.com`,
+        `${name}: not an http:// or https:// URL without path and query, such as https://registry.example.com`,
       );
       return undefined;
     }
@@ -134,29 +133,29 @@ export class Settings {
       this.fault(`${name}: ${JSON.stringify(value)} is not host:port, such as 127.0.0.1:5000 or :5000`);
       return fallback;
     }
-    // As in Go, no host means all of them.
+    // As in Go, no host means all addresses.
     return {
       host: host ?? (bracketed === undefined || bracketed === '' ? '::' : bracketed),
       port: Number(port),
     };
   }
 
-  /** @throws ConfigError when anything was wrong, or a setting is not known here */
+  /** @throws ConfigError if there are faults or unknown settings */
   finish(): void {
     for (const [name, value = ''] of Object.entries(this.#environment)) {
       if (value.trim() === '' || this.#known.has(name) || this.#isServiceLink(name)) continue;
       const hint = didYouMean(name, this.#known);
-      if (ours.test(name) || (hint !== undefined && name.startsWith('SEARCH_')))
+      if (ourPrefix.test(name) || (hint !== undefined && name.startsWith('SEARCH_')))
         this.fault(
-          `${name}: ${reasonAgainst(name) ?? `no such setting; ${hint ?? 'docs/configuration.md lists all of them'}`}`,
+          `${name}: ${refusalOf(name) ?? `no such setting; ${hint ?? 'docs/configuration.md lists all of them'}`}`,
         );
     }
     if (this.#faults.length > 0) throw new ConfigError(this.#faults);
   }
 
   /**
-   * Kubernetes describes each Service to every pod beside it: "registry" by variables like REGISTRY_PORT_5000_TCP, and
-   * "registry-ui" by REGISTRY_UI_SERVICE_HOST and others.
+   * Kubernetes sets variables for each Service: REGISTRY_PORT_5000_TCP and others for "registry",
+   * REGISTRY_UI_SERVICE_HOST and others for "registry-ui".
    */
   #isServiceLink(name: string): boolean {
     if (/^REGISTRY_(PORT|SERVICE_HOST|SERVICE_PORT)(_|$)/.test(name)) return true;
@@ -165,6 +164,6 @@ export class Settings {
   }
 }
 
-function reasonAgainst(name: string): string | undefined {
-  return Object.entries(unsupported).find(([beginning]) => name.startsWith(beginning))?.[1];
+function refusalOf(name: string): string | undefined {
+  return Object.entries(unsupported).find(([prefix]) => name.startsWith(prefix))?.[1];
 }

@@ -4,7 +4,6 @@ import { readS3, s3Prefix, type S3Config } from './s3.ts';
 import { readScs, scsPrefix, type ScsConfig } from './scs.ts';
 import type { Settings } from './settings.ts';
 
-/** Which store the images are in, and how it is reached. */
 export type StorageConfig = FilesystemConfig | BucketConfig;
 
 export type BucketConfig = S3Config | ScsConfig;
@@ -15,29 +14,28 @@ export interface FilesystemConfig {
   readonly rootDirectory: string;
 }
 
-/** Where the images are, in words. */
+/** For messages. */
 export function describeStorage(storage: StorageConfig): string {
   if (storage.kind === 'filesystem') return storage.rootDirectory;
   const { bucket, rootDirectory, endpoint, region = '' } = storage;
-  const below = rootDirectory === '' ? '' : `, below ${rootDirectory}/`;
-  return `the bucket ${bucket} (${endpoint ?? region})${below}`;
+  const prefix = rootDirectory === '' ? '' : `, below ${rootDirectory}/`;
+  return `the bucket ${bucket} (${endpoint ?? region})${prefix}`;
 }
 
 const folderSetting = 'REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY';
 
-/** Every store, as `REGISTRY_STORAGE` names it. */
+/** The values of `REGISTRY_STORAGE`. */
 const kinds = ['filesystem', 's3', 'scs'] as const;
 
 type Kind = (typeof kinds)[number];
 
-/** How the settings of a bucket begin. */
 const prefixes = { s3: s3Prefix, scs: scsPrefix } as const;
 
 /**
- * The store that is named or else the one that is configured; a folder, if none is.
- * @param fleeting whether the machine's own disk is lost with the process
+ * The store named by `REGISTRY_STORAGE`, else the configured one, else a folder.
+ * @param ephemeral whether the local disk is lost with the process
  */
-export function readStorage(settings: Settings, fleeting: boolean): StorageConfig {
+export function readStorage(settings: Settings, ephemeral: boolean): StorageConfig {
   const named = settings.optionalChoice('REGISTRY_STORAGE', kinds);
   const folder = settings.text(folderSetting);
   const configured = kinds.filter((kind) =>
@@ -45,25 +43,28 @@ export function readStorage(settings: Settings, fleeting: boolean): StorageConfi
   );
   if (named === undefined && configured.length > 1)
     settings.fault(
-      `REGISTRY_STORAGE: more than one store is configured, so it must say which: ${configured.join(' or ')}`,
+      `REGISTRY_STORAGE: more than one store is configured; set it to ${configured.join(' or ')}`,
     );
   const chosen: Kind = named ?? configured.find((kind) => kind !== 'filesystem') ?? 'filesystem';
-  // All that are configured are read, so that their settings are known and checked.
+  // Reads every configured store, so that all settings are validated.
   const wanted = (kind: Kind) => chosen === kind || configured.includes(kind);
   const s3 = wanted('s3') ? readS3(settings) : undefined;
   const scs = wanted('scs') ? readScs(settings) : undefined;
-  return { s3, scs, filesystem: undefined }[chosen] ?? readFilesystem(settings, folder, fleeting);
+  return { s3, scs, filesystem: undefined }[chosen] ?? readFilesystem(settings, folder, ephemeral);
 }
 
-/** Whether an environment configures a bucket. */
 export function configuresBucket(settings: Settings): boolean {
   return Object.values(prefixes).some((prefix) => settings.hasAny(prefix));
 }
 
-function readFilesystem(settings: Settings, folder: string | undefined, fleeting: boolean): FilesystemConfig {
-  if (fleeting && !isMounted(folder))
+function readFilesystem(
+  settings: Settings,
+  folder: string | undefined,
+  ephemeral: boolean,
+): FilesystemConfig {
+  if (ephemeral && !isMounted(folder))
     settings.fault(
-      `${folderSetting}: Lambda's own disk is lost with each instance; configure a bucket, or name a mounted file system, which are below /mnt`,
+      `${folderSetting}: Lambda's disk is lost with each instance; configure a bucket, or name a folder on a mounted file system, below /mnt`,
     );
   return { kind: 'filesystem', rootDirectory: resolve(folder ?? '.registry') };
 }

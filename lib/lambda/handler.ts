@@ -42,7 +42,7 @@ async function start(groups: Groups): Promise<Handler> {
 
 function unavailable(error: Error | null | undefined): Result {
   const log = createLogger('error');
-  if (error instanceof ConfigError) log.error({ faults: error.faults }, 'the settings are not right');
+  if (error instanceof ConfigError) log.error({ faults: error.faults }, 'invalid settings');
   else log.error({ err: error }, 'a function failed');
   return answer(new RegistryError('UNAVAILABLE', 'the registry is not set up right; its log says why'));
 }

@@ -47,6 +47,6 @@ export function scheduled<Parts extends object>({ name, start, run }: Job<Parts>
 
 function logFailure(name: string, error: unknown): void {
   const log = createLogger('error');
-  if (error instanceof ConfigError) log.error({ faults: error.faults }, 'the settings are not right');
+  if (error instanceof ConfigError) log.error({ faults: error.faults }, 'invalid settings');
   else log.error({ err: error }, `${name} failed`);
 }

@@ -3,13 +3,12 @@ import type { RepositoryName } from '../protocol/names.ts';
 import type { NamePage, RegistryLister } from '../registry/interface.ts';
 import { pageOfMatches } from './matches.ts';
 import type { BucketNames, SearchBackend, SearchPage, SearchResults } from './search-backend.ts';
-import { SharedRead } from '../concurrency/shared-read.ts';
+import { CoalescedRead } from '../concurrency/coalesced-read.ts';
 
-/** The bucket itself as the list: nothing to set up, and never behind. A search reads all names, 1000 a request. */
+/** The bucket itself as the list: no setup, always current. A search reads all names, 1000 per request. */
 export class BucketSearch implements SearchBackend {
   readonly #catalog: RegistryLister['catalog'];
-  /** Many searches at once cost what one does. */
-  readonly #all = new SharedRead(async () => await Array.fromAsync(bucketNames(this.#catalog).all()));
+  readonly #all = new CoalescedRead(async () => await Array.fromAsync(bucketNames(this.#catalog).all()));
 
   constructor(catalog: RegistryLister['catalog']) {
     this.#catalog = catalog;
@@ -23,7 +22,6 @@ export class BucketSearch implements SearchBackend {
     return pageOfMatches(await this.#all.get(), term, page);
   }
 
-  /** What was pushed is in the bucket. */
   async record(): Promise<void> {
     await Promise.resolve();
   }
@@ -38,7 +36,7 @@ export class BucketSearch implements SearchBackend {
   }
 }
 
-/** The names in a bucket, for a list to be made of them. Fails once the signal is aborted. */
+/** The names in a bucket, for a reindex. Fails once the signal is aborted. */
 export function bucketNames(catalog: RegistryLister['catalog'], signal?: AbortSignal): BucketNames {
   return {
     all: () => catalog.all(signal),

@@ -5,33 +5,30 @@ import type { Search } from './search.ts';
 export interface RecordPushesOptions {
   /** How long a push waits for the list. */
   readonly timeoutMs: number;
-  /** Is told of what a push does not wait for any more, and of what has failed. */
+  /** Logs timeouts and failures. */
   readonly warn: (fields: object, message: string) => void;
 }
 
 /**
- * Puts a repository on the list after a tag was pushed to it. The image is stored: a list that is down or slow fails
- * nothing, and the next reindex puts it right.
+ * Adds a repository to the list after a tag was pushed. The image is already stored, so a list that is down or slow fails
+ * no push; the next reindex adds the name.
  */
 export function recordPushes(
   search: Pick<Search, 'backend'>,
   { timeoutMs, warn }: RecordPushesOptions,
 ): Subscriber {
-  const late = () => new Error(`it did not answer within ${timeoutMs / 1000} s`);
+  const timeoutError = () => new Error(`no response within ${timeoutMs / 1000} s`);
   return async (events) => {
-    // All of an operation are about one repository.
+    // All events of an operation have the same repository.
     const name = events.find(({ action }) => action === 'tagged')?.repository;
     if (name === undefined) return;
     const record = search.backend().then(async (backend) => {
       await backend.record(name);
     });
     try {
-      await withTimeout(record, timeoutMs, late);
+      await withTimeout(record, timeoutMs, timeoutError);
     } catch (error) {
-      warn(
-        { err: error, name },
-        'the list of repositories is behind: a push is not in it until the next reindex',
-      );
+      warn({ err: error, name }, 'the list of repositories is stale: it lacks a push until the next reindex');
     }
   };
 }

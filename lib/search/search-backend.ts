@@ -2,65 +2,64 @@ import type { RepositoryName } from '../protocol/names.ts';
 import type { Page } from '../protocol/pages.ts';
 import type { NamePage } from '../registry/interface.ts';
 
-/** Part of what a search finds. */
+/** A page of search results. */
 export interface SearchPage {
-  /** Most names of a page, from 0. */
+  /** Names per page, from 0. */
   readonly size: number;
   /** From 1. */
   readonly number: number;
 }
 
 export interface SearchResults {
-  /** Names of the page: the term itself first, then those that begin with it, then those that contain it; each in byte order. */
+  /** Names of the page: exact match, prefixes, then others; each in byte order. */
   readonly names: readonly string[];
-  /** How many names contain the term. */
+  /** Names that contain the term. */
   readonly total: number;
 }
 
-/** What a reindex has changed. */
+/** The result of a reindex. */
 export interface Reindexed {
-  /** Names that the list has now. */
+  /** Names in the list afterwards. */
   readonly names: number;
   readonly added: number;
   readonly removed: number;
 }
 
-/** The bucket, as a list is rebuilt from it. */
+/** The repositories in the bucket. */
 export interface BucketNames {
-  /** Every repository, each once and in byte order. */
+  /** Every repository once, in byte order. */
   all(): AsyncIterable<string>;
-  /** Whether a repository has anything in the bucket. */
+  /** Whether the bucket has any object of the repository. */
   has(name: RepositoryName): Promise<boolean>;
 }
 
 /**
- * Where the list of repositories comes from. Every method but `close` fails with RegistryError SEARCH_UNAVAILABLE when
- * the list cannot be reached: that is never an empty list.
+ * The list of repositories. Every method but `close` fails with RegistryError SEARCH_UNAVAILABLE if the list is
+ * unavailable; it never returns an empty list instead.
  */
 export interface SearchBackend {
-  /** Why nothing can be changed in the list, where that was seen when it was opened. It can be read all the same. */
+  /** Why the list can only be read, as probed when it was opened. */
   readonly readOnly?: string | undefined;
 
   /** A page of names in byte order. `last` need not be in the list. */
   list(page: Page): Promise<NamePage>;
 
-  /** Names that contain a term, in which no character is special. @param term in lower case, as names are */
+  /** Names that contain a term, taken literally. @param term in lower case */
   search(term: string, page: SearchPage): Promise<SearchResults>;
 
-  /** A tag was pushed to a repository: it is in the list when this resolves. */
+  /** Records a push: the repository is in the list when this resolves. */
   record(name: RepositoryName): Promise<void>;
 
   /**
-   * Makes the list that of the bucket. Readers see the old list or the new one, and a name that is recorded meanwhile stays.
-   * Where very many names go, they do so in several steps, and readers may see the list between two.
-   * @param onProgress is told how many of how many changes are made
-   * @returns undefined where the list is always that of the bucket
+   * Rebuilds the list from the bucket. Readers see the old list or the new one, and concurrently recorded names stay. Many
+   * removals take several steps, between which readers see a partial result.
+   * @param onProgress receives the changes made so far and their total
+   * @returns undefined if the bucket itself is the list
    */
   reindex(
     bucket: BucketNames,
     onProgress?: (done: number, total: number) => void,
   ): Promise<Reindexed | undefined>;
 
-  /** Lets go of connections. */
   close(): Promise<void>;
 }

@@ -5,13 +5,13 @@ import type { Reindexed, SearchBackend } from './search-backend.ts';
 import type { RegistryLister } from '../registry/interface.ts';
 
 export interface ReindexOptions {
-  /** Is told how many of how many changes are made. */
+  /** Receives the changes made so far and their total. */
   readonly onProgress?: (done: number, total: number) => void;
-  /** Gives up, with nothing changed but the steps that are done: see `SearchBackend.reindex`. */
+  /** Aborts. Completed steps stay: see `SearchBackend.reindex`. */
   readonly signal?: AbortSignal;
 }
 
-/** The list of repositories, opened when it is first asked for: most functions never do. */
+/** The list of repositories, opened on first use, which most functions never make. */
 export class Search {
   readonly #open: () => Promise<SearchBackend>;
   readonly #catalog: RegistryLister['catalog'];
@@ -23,19 +23,19 @@ export class Search {
     this.#open = open;
   }
 
-  /** @throws RegistryError SEARCH_UNAVAILABLE, whose cause names the setting to look at */
+  /** @throws RegistryError SEARCH_UNAVAILABLE, whose cause names the setting to check */
   async backend(): Promise<SearchBackend> {
     const opening = (this.#backend ??= withoutDeadline(this.#open));
     try {
       return await opening;
     } catch (cause) {
-      // It may be there next time, unless another one has begun that.
+      // The next call retries, unless another caller already has.
       if (this.#backend === opening) this.#backend = undefined;
       throw new RegistryError('SEARCH_UNAVAILABLE', undefined, [], { cause });
     }
   }
 
-  /** Makes the list that of the bucket. @returns undefined where it always is */
+  /** Rebuilds the list from the bucket. @returns undefined if the bucket itself is the list */
   async reindex({ onProgress, signal }: ReindexOptions = {}): Promise<Reindexed | undefined> {
     return await (await this.backend()).reindex(bucketNames(this.#catalog, signal), onProgress);
   }

@@ -33,7 +33,7 @@ async function reindexUntilDone(
         return;
       }
       const reindexed = await search.reindex({ signal });
-      if (reindexed !== undefined) log.info({ reindexed }, 'the list of repositories is that of the bucket');
+      if (reindexed !== undefined) log.info({ reindexed }, 'the list of repositories matches the bucket');
       return;
     } catch (error) {
       if (isAborted(signal)) return;

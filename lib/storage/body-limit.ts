@@ -1,4 +1,4 @@
-import { Semaphore } from '../concurrency/semaphore.ts';
+import { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
 import { StoreUnavailable } from './store.ts';
 
 /** Concurrent large downloads from a bucket. Leaves connections of the pool to other requests. */
@@ -9,11 +9,11 @@ const queueLimit = 2_000;
 
 /** Limits how many bodies hold a connection to a bucket. */
 export class BodyLimit {
-  readonly #connections: Semaphore;
+  readonly #connections: ConcurrencyLimit;
 
   constructor(count = maxBodies) {
     const busy = () => new StoreUnavailable('', 'too many concurrent downloads from the bucket');
-    this.#connections = new Semaphore(count, { queueLimit, timeoutMs, busy });
+    this.#connections = new ConcurrencyLimit(count, { queueLimit, timeoutMs, busy });
   }
 
   /** Whether any caller waits. */

@@ -102,7 +102,7 @@ describe('the command stowage', () => {
         SEARCH_BAKCEND: 'LOCAL',
         SEARCH_ENGINE: 'of another program',
       });
-      assert.match(errors, /^The settings are not right:\n/);
+      assert.match(errors, /^Invalid settings:\n/);
       assert.match(errors, /^ {2}- REGISTRY_LOG_LEVLE: no such setting; did you mean REGISTRY_LOG_LEVEL\?$/m);
       assert.match(errors, /^ {2}- SEARCH_BAKCEND: no such setting; did you mean SEARCH_BACKEND\?$/m);
       assert.doesNotMatch(errors, /SEARCH_ENGINE|\n\s+at /);
@@ -191,7 +191,7 @@ describe('the package of npm', () => {
 
   it('says that start needs a checkout', async () => {
     const { code, errors } = await runNode([program, 'start'], {});
-    assert.match(errors, /^start ended early: .*checkout.*stowage serve/);
+    assert.match(errors, /^start failed: .*checkout.*stowage serve/);
     assert.equal(code, 1);
   });
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, it, mock } from 'node:test';
-import { namingDamage } from '../../lib/damage-log.ts';
+import { reportDamage } from '../../lib/damage-log.ts';
 import { tagLink } from '../../lib/registry/layout.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { parseTag } from '../../lib/protocol/tags.ts';
@@ -18,18 +18,18 @@ describe('what is damaged', () => {
 
   it('is named once an hour, and of very much some', () => {
     const lines: string[] = [];
-    const name = namingDamage((message, error) => lines.push(`${message} ${String(error)}`));
+    const name = reportDamage((message, error) => lines.push(`${message} ${String(error)}`));
     let now = Date.now();
     mock.method(Date, 'now', () => now);
     name('a/b', new Error('why'));
     name('a/b', new Error('why'));
-    assert.deepEqual(lines, ['passed over a/b, which is damaged or cannot be read Error: why']);
+    assert.deepEqual(lines, ['skipped a/b, which is damaged or unreadable Error: why']);
     for (let i = 0; i < 1000; i++) name(`a/${i}`, new Error('why'));
     assert.equal(lines.length, 101);
     assert.match(lines.at(-1) ?? '', /more is damaged .* named again 60 minutes later/);
     now += 61 * 60_000;
     name('a/b', new Error('why'));
-    assert.match(lines.at(-1) ?? '', /passed over a\/b/);
+    assert.match(lines.at(-1) ?? '', /skipped a\/b/);
   });
 
   it('is named by the registry in its log, by a sweep and by a reindex', async () => {
@@ -43,7 +43,7 @@ describe('what is damaged', () => {
     await client.must(202, { method: 'DELETE', path: `/v2/team/app/manifests/${digest}` });
     await registry.stop();
     const lines = registry.output().split('\n');
-    const [line = '', ...more] = lines.filter((text) => text.includes(`passed over ${link}`));
+    const [line = '', ...more] = lines.filter((text) => text.includes(`skipped ${link}`));
     assert.deepEqual(more, []);
     assert.match(line, /"level":40.*holds no digest/);
     const multipart = '.tmp/multipart/00000000-0000-4000-8000-000000000000';
@@ -53,13 +53,10 @@ describe('what is damaged', () => {
     const env = { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder.path };
     const sweep = await runToEnd(['purge-uploads'], env);
     assert.equal(sweep.code, 0);
-    assert.ok(sweep.output.includes(`passed over ${multipart}, which is damaged`), sweep.output);
+    assert.ok(sweep.output.includes(`skipped ${multipart}, which is damaged`), sweep.output);
     const reindex = await runToEnd(['reindex'], env);
     assert.equal(reindex.code, 0);
-    assert.match(
-      reindex.output,
-      /passed over docker\/registry\/v2\/repositories\/away\/, which .*: .*ENOENT/,
-    );
+    assert.match(reindex.output, /skipped docker\/registry\/v2\/repositories\/away\/, which .*: .*ENOENT/);
     folder.remove();
   });
 });

@@ -60,7 +60,7 @@ describe('a list of repositories in MariaDB', requires('mariadbd'), () => {
     const registry = await serve(folder.path, env());
     // Until then there is no table.
     // Until then there is no table.
-    await said(registry, 'the list of repositories is that of the bucket');
+    await said(registry, 'the list of repositories matches the bucket');
     const [client, one, two] = [clientOf(registry), someName(), someName()];
     for (const [name, tag] of [
       [one, 'v1'],
@@ -106,7 +106,7 @@ describe('a list of repositories in MariaDB', requires('mariadbd'), () => {
         const start = performance.now();
         await client.pushManifest(lost, 'v1', bytes);
         assert.ok(performance.now() - start < 5000);
-        await said(registry, 'the list of repositories is behind');
+        await said(registry, 'the list of repositories is stale');
         for (const path of ['/v2/_catalog', '/v1/search?q=a']) {
           const { status, headers, body } = await client.send({ method: 'GET', path });
           assert.equal(status, 503);
@@ -142,7 +142,7 @@ describe('a list of repositories in MariaDB', requires('mariadbd'), () => {
     await server.restart();
     await database.sql('DELETE FROM repositories');
     const next = await serve(folder.path, env());
-    await said(next, 'the list of repositories is that of the bucket');
+    await said(next, 'the list of repositories matches the bucket');
     assert.notEqual(await database.sql('SELECT COUNT(*) FROM repositories'), '0');
     await next.stop();
   });

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { createApp } from '../../lib/http/app.ts';
 import { dataPlane } from '../../lib/http/data-plane.ts';
-import { rareWarning } from '../../lib/logging.ts';
+import { throttledWarning } from '../../lib/logging.ts';
 import { createServices } from '../../lib/compose.ts';
 import { startServer, type StreamingServer } from '../../lib/server/server.ts';
 import { loadConfig } from '../../lib/config/config.ts';
@@ -164,7 +164,7 @@ it('a warning that comes often is logged once a minute, with how often it was du
   const logged: object[] = [];
   let now = 0;
   const log = { warn: (fields: object, message: string) => logged.push({ ...fields, message }) };
-  const warn = rareWarning(log as unknown as Parameters<typeof rareWarning>[0], 'often', () => now);
+  const warn = throttledWarning(log as unknown as Parameters<typeof throttledWarning>[0], 'often', () => now);
   for (const at of [0, 1, 59_999, 60_000, 60_001, 200_000]) {
     now = at;
     warn({ at });

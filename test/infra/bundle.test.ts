@@ -113,6 +113,6 @@ describe('the licences of third parties', () => {
 
   it('stop the build where a package has none that is known', async () => {
     for (const own of [{ license: 'GPL-3.0' }, {}])
-      await assert.rejects(withPackage(own), /^Error: @some\/one has no text of its licence/);
+      await assert.rejects(withPackage(own), /^Error: @some\/one has no licence text/);
   });
 });

@@ -99,7 +99,7 @@ describe('stowage purge-uploads', () => {
       new RegExp(`^removed upload ${small} to team/app, 10 bytes, last written \\S+Z$`, 'm'),
     );
     assert.match(output, new RegExp(`^removed multipart upload of ${key}, started \\S+Z$`, 'm'));
-    assert.match(output, /^removed 2 uploads \(12\.3 MB\), 1 multipart upload no session knew$/m);
+    assert.match(output, /^removed 2 uploads \(12\.3 MB\), 1 multipart upload without a session$/m);
     assert.equal(output.trim().split('\n').length, 5);
     assert.equal(code, 0);
     assert.deepEqual(await left(), { sessions: [living], multiparts: 1 });
@@ -125,7 +125,7 @@ describe('stowage purge-uploads', () => {
     assert.equal(code, 1);
     assert.match(
       output,
-      /^purge-uploads ended early: there is no folder .*mistyped; check REGISTRY_STORAGE_FILESYSTEM_ROOT/,
+      /^purge-uploads failed: the folder .*mistyped does not exist; check REGISTRY_STORAGE_FILESYSTEM_ROOT/,
     );
     assert.ok(!existsSync(REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY));
   });
@@ -139,7 +139,7 @@ describe('stowage purge-uploads', () => {
   });
 
   for (const [args, fault] of [
-    [['--older-than', '47h'], /too short.*least is 2d/],
+    [['--older-than', '47h'], /too short.*minimum is 2d/],
     [['--older-than', '1d'], /too short/],
     [['--older-than', '0d'], /too short/],
     [['--older-than', '7'], /"7" is not an age[^]*Usage/],
@@ -186,10 +186,7 @@ describe('stowage purge-uploads', () => {
       REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: import.meta.filename,
     });
     assert.equal(away.code, 1);
-    assert.match(
-      away.output,
-      /purge-uploads ended early: .*check REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY\./,
-    );
+    assert.match(away.output, /purge-uploads failed: .*check REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY\./);
     for (const { output } of [wrong, away]) assert.doesNotMatch(output, /\n\s+at /);
   });
 });

@@ -70,9 +70,9 @@ describe('stowage reindex', () => {
 
   it('says which setting is wrong, and what else is', async () => {
     for (const [env, fault] of [
-      [{ SEARCH_BACKEND: 'REDIS' }, /SEARCH_BACKEND: "REDIS" is none of MYSQL, LOCAL/],
+      [{ SEARCH_BACKEND: 'REDIS' }, /SEARCH_BACKEND: "REDIS" is not one of MYSQL, LOCAL/],
       [{ SEARCH_BACKEND: 'MYSQL' }, /SEARCH_BACKEND_MYSQL: missing/],
-      [{ SEARCH_BACKEND_LOCAL: '/x' }, /SEARCH_BACKEND_LOCAL: means nothing without/],
+      [{ SEARCH_BACKEND_LOCAL: '/x' }, /SEARCH_BACKEND_LOCAL: has no effect without/],
       [{ SEARCH_BACKEND_REDIS: 'x' }, /SEARCH_BACKEND_REDIS: no such setting/],
       [
         { SEARCH_BACKEND: 'LOCAL', SEARCH_BACKEND_LOCAL: '/proc/x/y' },
@@ -82,7 +82,10 @@ describe('stowage reindex', () => {
         { SEARCH_BACKEND: 'MYSQL', SEARCH_BACKEND_MYSQL: 'u:secret-word@tcp(127.0.0.1:1)/db' },
         /nothing listens at the address of SEARCH_BACKEND_MYSQL; start the server/,
       ],
-      [{ ...local(), REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: '/no/such/folder' }, /there is no folder/],
+      [
+        { ...local(), REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: '/no/such/folder' },
+        /the folder .* does not exist/,
+      ],
     ] as const) {
       const { code, output } = await runToEnd(['reindex'], {
         REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: root,
@@ -172,7 +175,7 @@ describe('the function that reindexes', () => {
         SEARCH_BACKEND: 'LOCAL',
         ...more,
       });
-      assert.match(String(lines[0]?.['faults']), /SEARCH_BACKEND_LOCAL: Lambda's own disk is lost/);
+      assert.match(String(lines[0]?.['faults']), /SEARCH_BACKEND_LOCAL: Lambda's disk is lost/);
     }
   });
 

@@ -69,7 +69,7 @@ describe('npm run serve on SCS', () => {
     ],
     'a region that does not exist': [
       () => scs({ ACCESSKEY: 'a', SECRETKEY: 'b', BUCKET: 'images', REGION: 'mars' }),
-      /_REGION: "mars" is none of bjcnc, bjctc, shctc, gzctc, bjcnc-internal, bjctc-internal, shctc-internal, gzctc-internal\n/,
+      /_REGION: "mars" is not one of bjcnc, bjctc, shctc, gzctc, bjcnc-internal, bjctc-internal, shctc-internal, gzctc-internal\n/,
     ],
   };
   for (const [name, [settings, told]] of Object.entries(cases))

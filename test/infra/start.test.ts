@@ -99,7 +99,7 @@ describe('stowage start', () => {
     const { code, output } = await run({ PORT: String(port) });
     other.close();
     assert.equal(code, 1);
-    assert.match(output, new RegExp(`^Port ${port + 1} is not free: set PORT`, 'm'));
+    assert.match(output, new RegExp(`^Port ${port + 1} is in use: set PORT`, 'm'));
   });
 
   for (const port of ['abc', '0', '65535', '-1'])

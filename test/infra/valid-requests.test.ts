@@ -46,7 +46,7 @@ describe('the streaming server', () => {
     const headers = { 'content-type': indexType };
     await client.must(201, { method: 'PUT', path: `${path}/${tag}`, headers, body: index });
   };
-  const assertThere = async (tag: string) => {
+  const assertFolderExists = async (tag: string) => {
     await client.must(200, { method: 'HEAD', path: `${path}/${tag}` });
   };
 
@@ -112,7 +112,7 @@ describe('the streaming server', () => {
         text,
         /\r\ncontent-type: application\/json\r\n[^]*\{"errors":\[\{"code":"UNSUPPORTED","message":"\S/i,
       );
-      await assertThere('kept');
+      await assertFolderExists('kept');
     });
 
   for (const host of [
@@ -158,7 +158,7 @@ describe('the streaming server', () => {
       const text = await answers;
       assert.deepEqual(statusesOf(text), ['400'], text);
       assert.match(text, /TAG_INVALID/);
-      await assertThere('kept');
+      await assertFolderExists('kept');
     });
 
   it('keeps a connection whose proxy only says that it could be upgraded', async () => {

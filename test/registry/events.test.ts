@@ -122,7 +122,7 @@ it('a list of repositories that fails is a warning with its cause and the reposi
   const warn = (fields: object, message: string) => warnings.push({ ...fields, message });
   await recordPushes(search, { timeoutMs: 60_000, warn })(await eventsOf('v1'));
   assert.partialDeepStrictEqual(warnings, [
-    { name, message: 'the list of repositories is behind: a push is not in it until the next reindex' },
+    { name, message: 'the list of repositories is stale: it lacks a push until the next reindex' },
   ]);
   assert.equal((warnings[0] as { err: Error }).err.cause, cause);
 });

@@ -104,7 +104,7 @@ export async function assertUnknown(name: RepositoryName, reference: Reference):
   await assert.rejects(registry().manifests.get(name, reference), unknown);
 }
 
-export async function assertThere(
+export async function assertFolderExists(
   name: RepositoryName,
   reference: Reference,
   bytes: Buffer,

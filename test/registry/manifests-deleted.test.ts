@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { tagsPrefix } from '../../lib/registry/layout.ts';
 import {
-  assertThere,
+  assertFolderExists,
   assertUnknown,
   byDigest,
   digestOf,
@@ -27,8 +27,8 @@ describe('deleting', () => {
     await push(name, bytes, ...tags);
     await registry().manifests.delete(name, tagged('v1'));
     await assertUnknown(name, tagged('v1'));
-    await assertThere(name, byDigest(digestOf(bytes)), bytes);
-    for (const tag of tags.slice(1)) await assertThere(name, tagged(tag), bytes);
+    await assertFolderExists(name, byDigest(digestOf(bytes)), bytes);
+    for (const tag of tags.slice(1)) await assertFolderExists(name, tagged(tag), bytes);
     assert.deepEqual(await tagsOf(name), tags.slice(1).sort());
     assert.deepEqual(await keysBelow(`${tagsPrefix(name)}v1/`), []);
   });
@@ -44,7 +44,7 @@ describe('deleting', () => {
     await registry().manifests.delete(name, byDigest(digestOf(doomed)));
     for (const tag of ['a', 'b', 'b.1', 'back']) await assertUnknown(name, tagged(tag));
     await assertUnknown(name, byDigest(digestOf(doomed)));
-    for (const tag of ['moved', 'kept']) await assertThere(name, tagged(tag), kept);
+    for (const tag of ['moved', 'kept']) await assertFolderExists(name, tagged(tag), kept);
     assert.deepEqual(await tagsOf(name), ['kept', 'moved']);
   });
 
@@ -55,8 +55,8 @@ describe('deleting', () => {
     for (const each of [name, other]) await push(each, bytes, 'v1');
     await registry().manifests.delete(name, byDigest(digestOf(bytes)));
     await assertUnknown(name, tagged('v1'));
-    await assertThere(other, tagged('v1'), bytes);
-    await assertThere(other, byDigest(digestOf(bytes)), bytes);
+    await assertFolderExists(other, tagged('v1'), bytes);
+    await assertFolderExists(other, byDigest(digestOf(bytes)), bytes);
   });
 
   it('what is not there is MANIFEST_UNKNOWN, also the second time', async () => {

@@ -8,7 +8,7 @@ import type { Registry } from '../../lib/registry/interface.ts';
 import { Tags } from '../../lib/registry/tags.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import {
-  assertThere,
+  assertFolderExists,
   assertUnknown,
   byDigest,
   digestOf,
@@ -124,7 +124,7 @@ describe('a process killed at any step', () => {
         check: async () => {
           await assertNoTagPointsNowhere(name, ['v1']);
           await push(name, bytes, 'v1');
-          await assertThere(name, tagged('v1'), bytes);
+          await assertFolderExists(name, tagged('v1'), bytes);
         },
       };
     });
@@ -192,7 +192,7 @@ describe('a process killed at any step', () => {
                 assert.equal((error as { failure?: unknown }).failure, 'MANIFEST_UNKNOWN', String(error));
               });
             assert.deepEqual(await tagsOf(name), ['v1.0']);
-            await assertThere(name, byDigest(digestOf(next)), next);
+            await assertFolderExists(name, byDigest(digestOf(next)), next);
           },
         };
       }, order);

@@ -9,7 +9,7 @@ import { parseTag } from '../../lib/protocol/tags.ts';
 import { blobData, revisionLink, tagIndexLink, tagLink, tagsPrefix } from '../../lib/registry/layout.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
 import {
-  assertThere,
+  assertFolderExists,
   assertUnknown,
   byDigest,
   bytesOf,
@@ -37,15 +37,15 @@ describe('a manifest that is put', () => {
     const { info, manifest } = await registry().manifests.put(name, tagged('v1'), bytes, types.ociImage);
     assert.deepEqual(info, { digest: digestOf(bytes), mediaType: types.ociImage, size: bytes.length });
     assert.equal(manifest.blobs.length, 2);
-    await assertThere(name, tagged('v1'), bytes);
-    await assertThere(name, byDigest(info.digest), bytes);
+    await assertFolderExists(name, tagged('v1'), bytes);
+    await assertFolderExists(name, byDigest(info.digest), bytes);
     assert.deepEqual(await tagsOf(name), ['v1']);
   });
 
   it('by digest has no tag', async () => {
     const name = fresh();
     const bytes = await image(name);
-    await assertThere(name, byDigest(await push(name, bytes, digestOf(bytes))), bytes);
+    await assertFolderExists(name, byDigest(await push(name, bytes, digestOf(bytes))), bytes);
     assert.deepEqual(await tagsOf(name), []);
   });
 
@@ -58,8 +58,8 @@ describe('a manifest that is put', () => {
     ] as const) {
       const bytes = imageOf(config, [layer], { mediaType });
       await push(name, bytes, 'typed');
-      await assertThere(name, tagged('typed'), bytes, expected);
-      await assertThere(name, byDigest(digestOf(bytes)), bytes, expected);
+      await assertFolderExists(name, tagged('typed'), bytes, expected);
+      await assertFolderExists(name, byDigest(digestOf(bytes)), bytes, expected);
     }
   });
 
@@ -99,7 +99,7 @@ describe('a manifest that is put', () => {
     const name = fresh();
     const bytes = await image(name);
     await push(name, bytes, 'v1', 'v1', 'latest', digestOf(bytes));
-    for (const tag of ['v1', 'latest']) await assertThere(name, tagged(tag), bytes);
+    for (const tag of ['v1', 'latest']) await assertFolderExists(name, tagged(tag), bytes);
   });
 
   it('under a tag that was another moves the tag and leaves the other', async () => {
@@ -107,8 +107,8 @@ describe('a manifest that is put', () => {
     const [old, next] = [await image(name), await image(name)];
     await push(name, old, 'v1');
     await push(name, next, 'v1');
-    await assertThere(name, tagged('v1'), next);
-    await assertThere(name, byDigest(digestOf(old)), old);
+    await assertFolderExists(name, tagged('v1'), next);
+    await assertFolderExists(name, byDigest(digestOf(old)), old);
   });
 
   it('with a missing subject is taken, and the subject told', async () => {
@@ -117,7 +117,7 @@ describe('a manifest that is put', () => {
     const bytes = await image(name, { subject: descriptor(subject) });
     const { manifest } = await registry().manifests.put(name, tagged('sig'), bytes, undefined);
     assert.equal(manifest.subject, subject);
-    await assertThere(name, tagged('sig'), bytes);
+    await assertFolderExists(name, tagged('sig'), bytes);
   });
 
   it('is read from the bucket once for many who ask at the same time', async () => {
@@ -153,7 +153,7 @@ describe('a manifest that is put', () => {
     });
     const bytes = await image(name, { layers: [foreign] });
     await push(name, bytes, 'windows');
-    await assertThere(name, tagged('windows'), bytes);
+    await assertFolderExists(name, tagged('windows'), bytes);
   });
 
   it('as an index comes back, when its children are here', async () => {
@@ -162,7 +162,7 @@ describe('a manifest that is put', () => {
     for (const each of images) await push(name, each, digestOf(each));
     const bytes = indexOf(images.map(digestOf));
     await push(name, bytes, 'multi');
-    await assertThere(name, tagged('multi'), bytes, types.ociIndex);
+    await assertFolderExists(name, tagged('multi'), bytes, types.ociIndex);
   });
 });
 
@@ -260,7 +260,7 @@ describe('an index of blobs', () => {
       descriptor(cache, { mediaType: cacheType }),
     );
     await push(name, bytes, 'cache');
-    await assertThere(name, tagged('cache'), bytes, types.ociIndex);
+    await assertFolderExists(name, tagged('cache'), bytes, types.ociIndex);
   });
 
   it('is refused with each of them listed once that is not in this repository', async () => {
@@ -343,7 +343,7 @@ describe('a manifest whose bytes in the bucket are not its own', () => {
           message: /push it again/,
         });
       await push(name, bytes, 'v1');
-      await assertThere(name, tagged('v1'), bytes);
+      await assertFolderExists(name, tagged('v1'), bytes);
     });
 });
 
@@ -366,8 +366,8 @@ describe('what distribution wrote', () => {
     const name = fresh();
     const bytes = await image(name, { mediaType: types.dockerImage });
     await writeAsDistribution(name, 'v1', bytes);
-    await assertThere(name, tagged('v1'), bytes, types.dockerImage);
-    await assertThere(name, byDigest(digestOf(bytes)), bytes, types.dockerImage);
+    await assertFolderExists(name, tagged('v1'), bytes, types.dockerImage);
+    await assertFolderExists(name, byDigest(digestOf(bytes)), bytes, types.dockerImage);
   });
 
   it('in the place of a tag of ours is told, and not what we noted with ours', async () => {
@@ -379,14 +379,14 @@ describe('what distribution wrote', () => {
     await push(name, ours, 'v1');
     await registry().manifests.get(name, tagged('v1'));
     await writeAsDistribution(name, 'v1', theirs);
-    await assertThere(name, tagged('v1'), theirs, types.dockerImage);
+    await assertFolderExists(name, tagged('v1'), theirs, types.dockerImage);
   });
 
   it('may be schema 1, which is served as that and not taken', async () => {
     const name = fresh();
     const bytes = bytesOf({ schemaVersion: 1, name, tag: 'old', fsLayers: [] });
     await writeAsDistribution(name, 'old', bytes);
-    await assertThere(name, tagged('old'), bytes, 'application/vnd.docker.distribution.manifest.v1+json');
+    await assertFolderExists(name, tagged('old'), bytes, 'application/vnd.docker.distribution.manifest.v1+json');
     await assert.rejects(push(name, bytes, 'new'), { failure: 'MANIFEST_INVALID' });
   });
 
@@ -404,7 +404,7 @@ describe('what distribution wrote', () => {
     const bytes = await image(name);
     await push(name, bytes, 'v1');
     await write(tagLink(name, parseTag('v1')), `${digestOf(bytes)}\n`);
-    await assertThere(name, tagged('v1'), bytes);
+    await assertFolderExists(name, tagged('v1'), bytes);
   });
 
   for (const content of ['', 'sha256:', '../../../etc/passwd', `sha384:${'a'.repeat(96)}`])

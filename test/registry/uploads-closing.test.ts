@@ -39,11 +39,11 @@ async function begin(store: ObjectStore, sizes: readonly number[], last = 0) {
     const closing = last === 0 ? undefined : chunk(rest, offset);
     await createRegistry(on).uploads.finish(name, id, digest, closing);
   };
-  const assertThere = async (): Promise<void> => {
+  const assertFolderExists = async (): Promise<void> => {
     assert.ok((await store.read(blobData(digest), bytes.length)).bytes.equals(bytes));
     assert.ok(await createRegistry(store).blobs.has(name, digest));
   };
-  return { finish, assertThere };
+  return { finish, assertFolderExists };
 }
 
 const unavailable = {
@@ -69,7 +69,7 @@ describe('an upload that a server is still putting together', () => {
     for (const sizes of [[1500], [1500, 300], [1500, 1500, 300]])
       it(`of ${sizes.join(', ')} bytes is to be asked for again where the server says that ${what}`, async () => {
         const store = new MemoryStore({ partsReplace: true, copies: true, conditionalWrites: true });
-        const { finish, assertThere } = await begin(store, sizes);
+        const { finish, assertFolderExists } = await begin(store, sizes);
         const completing = new Proxy<ObjectStore>(store, {
           get(target, property) {
             const value: unknown = Reflect.get(target, property);
@@ -81,7 +81,7 @@ describe('an upload that a server is still putting together', () => {
         });
         await assert.rejects(finish(completing), unavailable);
         await finish(store);
-        await assertThere();
+        await assertFolderExists();
         await finish(store);
       });
 
@@ -127,7 +127,7 @@ function finishTogether(open: () => ObjectStore): void {
   ] as const)
     it(`finish one ${what}`, async () => {
       const store = open();
-      const { finish, assertThere } = await begin(store, sizes, last);
+      const { finish, assertFolderExists } = await begin(store, sizes, last);
       const request = async (): Promise<void> => {
         for (let again = 0; ; again++)
           try {
@@ -141,7 +141,7 @@ function finishTogether(open: () => ObjectStore): void {
           }
       };
       await Promise.all(Array.from({ length: 4 }, request));
-      await assertThere();
+      await assertFolderExists();
     });
 }
 

@@ -161,7 +161,10 @@ describe('a lock of a file', () => {
           done++;
         });
       });
-      await assert.rejects(lock.during(nothing), /1000 of this process wait for it; .* npm run reindex/);
+      await assert.rejects(
+        lock.during(nothing),
+        /1000 callers of this process wait for it; .* npm run reindex/,
+      );
       await assert.rejects(lock.during(nothing), LockError);
       outcomes = Promise.all(waiting);
     });
@@ -175,7 +178,7 @@ describe('a lock of a file', () => {
 
   it('says that its file cannot be used, and what to do', async () => {
     const unusable = isUnusable(
-      /cannot be used; give the registry's user the right .* delete it while no registry runs/,
+      /cannot be used; give the registry's user access .* delete it while no registry runs/,
     );
     for (const content of ['x\n', 'no database\n'.repeat(100)]) {
       await fs.writeFile(path, content);
@@ -213,6 +216,6 @@ describe('a lock of a file', () => {
       lock.close();
       await assert.rejects(impatient().during(nothing), isHeld);
     });
-    await assert.rejects(lock.during(nothing), /was closed/);
+    await assert.rejects(lock.during(nothing), /is closed because/);
   });
 });

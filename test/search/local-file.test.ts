@@ -40,9 +40,9 @@ describe('the list in a local file', () => {
     it('says which setting is wrong and what would be right', async () => {
       await write('a\n');
       for (const [wrong, why] of [
-        [list.folder.path, /no regular file/],
+        [list.folder.path, /not a regular file/],
         // A reindex would put a file in its place.
-        ['/dev/null', /no regular file/],
+        ['/dev/null', /not a regular file/],
         [join(list.path, 'list'), /ENOTDIR/],
         ['/proc/stowage/list', /ENOENT/],
       ] as const) {
@@ -101,10 +101,10 @@ describe('the list in a local file', () => {
     );
   });
 
-  describe('that was not made from the bucket', () => {
+  describe('that does not exist yet', () => {
     const isNotWhole = (error: unknown) =>
       isUnavailable(error) &&
-      ((error as Error).cause as Error).message.includes('not made from the bucket yet');
+      ((error as Error).cause as Error).message.includes('the list does not exist yet');
     let fresh: LocalFile;
 
     beforeEach(async () => {

@@ -130,7 +130,7 @@ const faulty: Readonly<Record<string, readonly RegExp[]>> = {
   'u:p@tcp(1:2:3)/db': [/^the address is not/],
   '/100%': [/^the database has a % .* as %25$/],
   '/%FF': [/^the database has a %/],
-  '/db?tls=my-ca': [/^the parameter tls names a configuration of its own; write true, false/],
+  '/db?tls=my-ca': [/^the parameter tls names a custom configuration; write true, false/],
   '/db?tls=%zz': [/^the parameter tls/],
   '/db?time_zone=%27UTC%27&strict=true': [
     /^the parameter time_zone is not known.*; remove it$/,

@@ -4,7 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { inParallel } from '../../concurrency/in-parallel.ts';
-import { SharedRead } from '../../concurrency/shared-read.ts';
+import { CoalescedRead } from '../../concurrency/coalesced-read.ts';
 import { RegistryError } from '../../protocol/errors.ts';
 import { isRepositoryName, type RepositoryName } from '../../protocol/names.ts';
 import type { Page } from '../../protocol/pages.ts';
@@ -16,52 +16,46 @@ import { pageOfMatches } from '../matches.ts';
 import type { BucketNames, Reindexed, SearchBackend, SearchPage, SearchResults } from '../search-backend.ts';
 import { FileLock, LockError } from './lock.ts';
 
-/** How many names the bucket is asked for at once. */
-const parallelQuestions = 16;
+/** Concurrent lookups in the bucket. */
+const parallelProbes = 16;
 
-/** Names that are taken away at once: the others wait for the lock while the bucket is asked for them. */
-const goneAtOnce = 200;
+/** Names removed per step. Other users wait for the lock while they are looked up in the bucket. */
+const removalsPerStep = 200;
 
-/** Milliseconds for the others between two such steps. */
-const turnOfOthers = 50;
+/** Pause between two steps, for other users of the lock. */
+const stepPauseMs = 50;
 
-/**
- * Nanoseconds after a change in which another one can have the same times, as the clock of file systems ticks coarsely;
- * some milliseconds on Linux.
- */
-const tick = 100_000_000n;
+/** Two changes within this time can have the same timestamps: clocks of file systems tick every few milliseconds. */
+const clockTickNs = 100_000_000n;
 
-/** What names the file. */
 const setting = 'SEARCH_BACKEND_LOCAL';
 
-/** What a file system says that is read-only or full. */
-const withoutWrites: readonly string[] = ['EROFS', 'ENOSPC', 'EDQUOT'];
+/** Codes of a file system that is read-only or full. */
+const readOnlyCodes: readonly string[] = ['EROFS', 'ENOSPC', 'EDQUOT'];
 
-/** What it says where no file can be made beside the list or renamed to it, such as to the mount point of a container. */
-const irreplaceable: readonly string[] = ['EACCES', 'EPERM', 'EROFS', 'EBUSY', 'EXDEV'];
+/** Codes where the file cannot be replaced by a rename, such as a mount point of a container. */
+const irreplaceableCodes: readonly string[] = ['EACCES', 'EPERM', 'EROFS', 'EBUSY', 'EXDEV'];
 
-/** What it says that knows no owners or modes, or has them of its own. */
-const ownerless: readonly string[] = ['EACCES', 'EPERM', 'EROFS', 'EINVAL', 'ENOSYS', 'ENOTSUP'];
+/** Codes where owner or mode cannot be set. */
+const ownerlessCodes: readonly string[] = ['EACCES', 'EPERM', 'EROFS', 'EINVAL', 'ENOSYS', 'ENOTSUP'];
 
-/** What the file has. */
 interface List {
-  /** In byte order, none twice. */
+  /** Unique, in byte order. */
   readonly names: readonly string[];
   readonly stats: BigIntStats;
 }
 
 /**
- * The list in a text file, one name a line, as the registry before this one had it. Any number of processes may share
- * the file: they lock `<file>.lock` beside it. Nothing is kept but the names as last read, while the file is unchanged.
- * A file that is missing or has no byte is not the list yet, so a push does not make it: the reindex does.
+ * The list in a text file, one name per line, as in the original registry. Processes share the file by locking
+ * `<file>.lock`. The names are cached while the file is unchanged. A missing or empty file is not a list yet; only a
+ * reindex creates it.
  */
 export class LocalFile implements SearchBackend {
   readonly readOnly: string | undefined;
   readonly #path: string;
   readonly #lock: FileLock;
-  /** Many readers meet a change at the same time, and many pushes are of names that are there. */
-  readonly #reading = new SharedRead(async () => await this.#locked(async () => await this.#read()));
-  /** As last read, where other content of the file would have other stats. */
+  readonly #reading = new CoalescedRead(async () => await this.#locked(async () => await this.#read()));
+  /** As last read; undefined if a later change could go unnoticed. */
   #cache: List | undefined;
 
   private constructor(path: string, lock: FileLock, readOnly?: string) {
@@ -71,29 +65,28 @@ export class LocalFile implements SearchBackend {
   }
 
   /**
-   * Makes the folder and the lock where they are missing. Waits while another process has the lock. On a file system that is
-   * read-only or full it is opened all the same, to be read.
-   * @param patience milliseconds to wait for others that have the lock; also for a read that is under way, before the own
-   * @throws Error saying what to do when the file or its lock cannot be used
+   * Creates the folder and the lock if they are missing. On a read-only or full file system the list can still be read.
+   * @param timeoutMs how long to wait for the lock
+   * @throws Error with a remedy if the file or its lock cannot be used
    */
-  static async open(path: string, patience?: number): Promise<LocalFile> {
+  static async open(path: string, timeoutMs?: number): Promise<LocalFile> {
     let real = resolve(path);
     try {
-      await makeFolder(dirname(real));
-      // All who share the file have the same lock, and a link to it is not replaced.
+      await createFolder(dirname(real));
+      // All processes use the same lock, and a symbolic link is not replaced.
       real = (await ignoring(['ENOENT'], fs.realpath(real))) ?? real;
-      const lock = new FileLock(`${real}.lock`, patience);
-      await makeLock(`${real}.lock`, real);
+      const lock = new FileLock(`${real}.lock`, timeoutMs);
+      await createLock(`${real}.lock`, real);
       await lock.during(async () => {
         await Promise.resolve();
       });
       return new LocalFile(real, lock);
     } catch (cause) {
-      if (hasCode(cause, withoutWrites))
+      if (hasCode(cause, readOnlyCodes))
         return new LocalFile(real, new FileLock(`${real}.lock`), readOnlyBecause(path, cause));
       throw new Error(
         `${setting}: ${path} cannot be used (${String(cause)}): set it to a file that the registry may ` +
-          'read and write, in a folder in which it may make others, or make it so.',
+          'read and write, in a folder where it may create files, or grant that.',
         { cause },
       );
     }
@@ -109,22 +102,18 @@ export class LocalFile implements SearchBackend {
     return pageOfMatches(await this.#names(), term, page);
   }
 
-  /**
-   * Asks under the lock even for a name that was there just now: a reindex that takes it away may be under way. So a read
-   * must begin after the call, but may be that of others too.
-   */
+  /** Reads under the lock even if the cache has the name: a reindex in progress may remove it. */
   async record(name: RepositoryName): Promise<void> {
-    if (has(made(await this.#reading.get()), name)) return;
+    if (has(existing(await this.#reading.get()), name)) return;
     await this.#locked(async () => {
-      const list = made(await this.#read());
+      const list = existing(await this.#read());
       if (!has(list, name)) await this.#replace([...list.names, name]);
     });
   }
 
   /**
-   * A name is taken away only if it was there before the bucket was listed and the bucket, asked for it alone under the lock,
-   * does not have it: a push that comes meanwhile is recorded afterwards. Very many go in several steps, each of which leaves
-   * a list with all that the bucket has.
+   * Removes a name only if it was in the list before the bucket was listed, and a lookup under the lock finds it gone: a
+   * concurrent push is recorded afterwards. Many removals take several steps, each of which leaves a complete list.
    */
   async reindex(
     bucket: BucketNames,
@@ -135,10 +124,10 @@ export class LocalFile implements SearchBackend {
     const doubtful = [...before.difference(listed)] as RepositoryName[];
     const total = doubtful.length + listed.difference(before).size;
     let [names, added, removed] = [0, 0, 0];
-    for (let at = 0; at === 0 || at < doubtful.length; at += goneAtOnce) {
+    for (let at = 0; at === 0 || at < doubtful.length; at += removalsPerStep) {
       onProgress(at, total);
-      if (at > 0) await sleep(turnOfOthers);
-      const step = await this.#change(bucket, listed, doubtful.slice(at, at + goneAtOnce));
+      if (at > 0) await sleep(stepPauseMs);
+      const step = await this.#change(bucket, listed, doubtful.slice(at, at + removalsPerStep));
       [names, added, removed] = [step.names, added + step.added, removed + step.removed];
       listed = new Set();
     }
@@ -146,7 +135,6 @@ export class LocalFile implements SearchBackend {
     return { names, added, removed };
   }
 
-  /** Adds what is listed and takes away what is gone. */
   async #change(
     bucket: BucketNames,
     listed: ReadonlySet<string>,
@@ -155,7 +143,7 @@ export class LocalFile implements SearchBackend {
     return await this.#locked(async () => {
       const list = await this.#read();
       const now = new Set(list?.names);
-      const there = await inParallel(doubtful, parallelQuestions, async (name) => await bucket.has(name));
+      const there = await inParallel(doubtful, parallelProbes, async (name) => await bucket.has(name));
       const gone = new Set<string>(doubtful.filter((name, i) => now.has(name) && there[i] === false));
       const added = listed.difference(now);
       const names = [...now.union(added).difference(gone)];
@@ -169,46 +157,43 @@ export class LocalFile implements SearchBackend {
     await Promise.resolve();
   }
 
-  /** The names as they are now. An unchanged file needs no lock: whoever is changing it has changed its stats. */
+  /** The current names. An unchanged file needs no lock, since every change alters its stats. */
   async #names(): Promise<readonly string[]> {
-    const stats = await reached(ignoring(['ENOENT'], fs.stat(this.#path, { bigint: true })));
+    const stats = await asUnavailable(ignoring(['ENOENT'], fs.stat(this.#path, { bigint: true })));
     const known = this.#cache;
     const isKnown = stats !== undefined && known !== undefined && isSame(known.stats, stats);
-    return made(isKnown ? known : await this.#reading.get()).names;
+    return existing(isKnown ? known : await this.#reading.get()).names;
   }
 
-  /** Undefined when the file is missing or has no byte. Opens it in any case, which on NFS is what asks the server. Under the lock. */
+  /** Under the lock. Always opens the file: on NFS that revalidates its stats. @returns undefined if it is missing or empty */
   async #read(): Promise<List | undefined> {
     const known = this.#cache;
     this.#cache = undefined;
-    const handle = await reached(ignoring(['ENOENT'], fs.open(this.#path, 'r')));
+    const handle = await asUnavailable(ignoring(['ENOENT'], fs.open(this.#path, 'r')));
     if (handle === undefined) return undefined;
     try {
       const stats = await handle.stat({ bigint: true });
       if (known !== undefined && isSame(known.stats, stats)) return (this.#cache = known);
-      const begun = BigInt(Date.now()) * 1_000_000n;
-      const text = await reached(handle.readFile('utf8'));
+      const startedNs = BigInt(Date.now()) * 1_000_000n;
+      const text = await asUnavailable(handle.readFile('utf8'));
       if (text === '') return undefined;
       const list = { names: namesIn(text), stats };
-      if (stats.ctimeNs < begun - tick) this.#cache = list;
+      if (stats.ctimeNs < startedNs - clockTickNs) this.#cache = list;
       return list;
     } finally {
       await handle.close();
     }
   }
 
-  /**
-   * Replaces all names: readers see the old file or the new one, even those that know nothing of the lock, wherever a
-   * file can be renamed to this one. Elsewhere it is rewritten. Under the lock.
-   */
+  /** Under the lock. Replaces the file atomically by a rename, or rewrites it where that is impossible. */
   async #replace(names: readonly string[]): Promise<void> {
     if (this.readOnly !== undefined) throw unavailable(new Error(this.readOnly));
     assertNotExpired();
-    // Without any there is an empty line. Names are ASCII, for which the order of strings is that of bytes.
-    await reached(replaceFile(this.#path, Buffer.from(`${names.toSorted().join('\n')}\n`)));
+    // Without names, the file has an empty line. Names are ASCII, so the order of strings is that of bytes.
+    await asUnavailable(replaceFile(this.#path, Buffer.from(`${names.toSorted().join('\n')}\n`)));
   }
 
-  /** A file that can only be read here has no lock either. */
+  /** A list that can only be read needs no lock. */
   async #locked<T>(act: () => Promise<T>): Promise<T> {
     if (this.readOnly !== undefined) return await act();
     try {
@@ -221,51 +206,51 @@ export class LocalFile implements SearchBackend {
   }
 }
 
-/** Not by mkdir's `recursive`, which never ends where a parent is there and nothing can be made in it, as in /proc. */
-async function makeFolder(path: string): Promise<void> {
+/** Instead of mkdir's `recursive`, which never returns where a parent takes no folders, such as /proc. */
+async function createFolder(path: string): Promise<void> {
   if ((await ignoring(['ENOENT'], fs.stat(path))) !== undefined) return;
-  await makeFolder(dirname(path));
+  await createFolder(dirname(path));
   await ignoring(['EEXIST'], fs.mkdir(path));
 }
 
-/** Whoever owns the list owns its lock, also when root was the first to open it. */
-async function makeLock(path: string, list: string): Promise<void> {
+/** Gives the lock the owner and mode of the list, even if root opens it first. */
+async function createLock(path: string, list: string): Promise<void> {
   const stats = await ignoring(['ENOENT'], fs.stat(list));
-  if (stats?.isFile() === false) throw new Error('it is no regular file');
-  // Not where it is there: who closes it lets go of all locks its process has on it.
+  if (stats?.isFile() === false) throw new Error('it is not a regular file');
+  // Only if it is missing: closing the file releases all locks that this process holds on it.
   await (await ignoring(['EEXIST'], fs.open(path, 'wx')))?.close();
   if (stats !== undefined) {
-    await ignoring(ownerless, fs.lchown(path, stats.uid, stats.gid));
-    await ignoring(ownerless, fs.chmod(path, stats.mode & 0o777));
+    await ignoring(ownerlessCodes, fs.lchown(path, stats.uid, stats.gid));
+    await ignoring(ownerlessCodes, fs.chmod(path, stats.mode & 0o777));
   }
   await fs.access(path, constants.R_OK | constants.W_OK);
 }
 
 async function replaceFile(path: string, bytes: Buffer): Promise<void> {
-  // Always the same name, so that what a killed process has left goes with the next.
+  // A fixed name, so that the next call replaces what a killed process leaves.
   const temporary = `${path}.reindexed`;
   try {
     await fs.rm(temporary, { force: true });
     await write(temporary, 'wx', bytes, await ignoring(['ENOENT'], fs.stat(path)));
     await fs.rename(temporary, path);
   } catch (error) {
-    await ignoring(irreplaceable, fs.rm(temporary, { force: true }));
-    if (!hasCode(error, irreplaceable)) throw error;
+    await ignoring(irreplaceableCodes, fs.rm(temporary, { force: true }));
+    if (!hasCode(error, irreplaceableCodes)) throw error;
     await write(path, 'r+', bytes);
   }
 }
 
-/** @param like whose owner and mode the file gets as far as we may; the mode last, so that it never lets in too many */
+/** @param like the file whose owner and mode are copied as far as permitted; the mode last, to never grant too much */
 async function write(path: string, flags: string, bytes: Buffer, like?: Stats): Promise<void> {
   const handle = await fs.open(path, flags);
   try {
     await handle.writeFile(bytes);
     await handle.truncate(bytes.length);
     if (like !== undefined) {
-      // The group alone can be given by its members too.
-      await ignoring(ownerless, handle.chown(-1, like.gid));
-      await ignoring(ownerless, handle.chown(like.uid, like.gid));
-      await ignoring(ownerless, handle.chmod(like.mode & 0o777));
+      // Members of a group may set it without being root.
+      await ignoring(ownerlessCodes, handle.chown(-1, like.gid));
+      await ignoring(ownerlessCodes, handle.chown(like.uid, like.gid));
+      await ignoring(ownerlessCodes, handle.chmod(like.mode & 0o777));
     }
     await handle.sync();
   } finally {
@@ -273,17 +258,17 @@ async function write(path: string, flags: string, bytes: Buffer, like?: Stats): 
   }
 }
 
-/** Valid names alone, whatever other programs have written: the last release began a file with `# not whole`. */
+/** Ignores lines that are no names: the last release started a file with `# not whole`. */
 function namesIn(text: string): string[] {
   return [...new Set(text.split(/\r?\n/).filter(isRepositoryName))].sort();
 }
 
-/** Whether a file cannot have changed between the two. */
+/** Whether the file is unchanged. */
 function isSame(a: BigIntStats, b: BigIntStats): boolean {
   return a.ino === b.ino && a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs;
 }
 
-/** Index of the first name after a text in byte order. */
+/** The index of the first name above `last`. */
 function firstAfter(names: readonly string[], last: string): number {
   let [low, high] = [0, names.length];
   while (low < high) {
@@ -298,18 +283,16 @@ function has({ names }: List, name: string): boolean {
   return names[firstAfter(names, name) - 1] === name;
 }
 
-/** @throws RegistryError where the list was not made from the bucket yet */
-function made(list: List | undefined): List {
+/** @throws RegistryError SEARCH_UNAVAILABLE if no reindex has created the list */
+function existing(list: List | undefined): List {
   if (list !== undefined) return list;
   throw unavailable(
-    new Error(
-      'the list was not made from the bucket yet: a reindex does that, with which npm run serve begins',
-    ),
+    new Error('the list does not exist yet: npm run reindex creates it, and so does npm run serve'),
   );
 }
 
-/** Turns failures of the file into those of a list. */
-async function reached<T>(work: Promise<T>): Promise<T> {
+/** Turns file errors into SEARCH_UNAVAILABLE. */
+async function asUnavailable<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {
@@ -318,7 +301,7 @@ async function reached<T>(work: Promise<T>): Promise<T> {
 }
 
 function readOnlyBecause(path: string, cause: unknown): string {
-  return `${setting}: ${path} can only be read (${String(cause)}): the list stays as it is, whatever is pushed`;
+  return `${setting}: ${path} can only be read (${String(cause)}): pushes do not change the list`;
 }
 
 function unavailable(cause: unknown): RegistryError {

@@ -1,56 +1,54 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DatabaseSync } from 'node:sqlite';
-import { Semaphore } from '../../concurrency/semaphore.ts';
+import { ConcurrencyLimit } from '../../concurrency/concurrency-limit.ts';
 
-/** Not by an import: an older Node has no such module, and would end before it is told that it is too old. */
+/** Not imported: an older Node lacks the module, and would exit before it reports that it is too old. */
 const { DatabaseSync: Database } = process.getBuiltinModule('node:sqlite');
 
-/** How long a use waits for others, in milliseconds. */
-const defaultPatience = 10_000;
+const defaultTimeoutMs = 10_000;
 
-/** How many of this process may wait at once: more than get their turn in that time, and each holds a push in memory. */
+/** Waiting callers in this process, each of which holds a push in memory. */
 const queueLimit = 1_000;
 
-/** Bounds of the waits between two tries, in milliseconds; random, so that those who wait do not meet again and again. */
-const wait = { shortest: 1, longest: 10 };
+/** Bounds of the random pause between two attempts. */
+const pauseMs = { min: 1, max: 10 };
 
-/** Of SQLite, where another one has the lock (sqlite.org/rescode.html, SQLITE_BUSY). */
-const busy = 5;
+/** SQLITE_BUSY: another connection holds the lock (sqlite.org/rescode.html). */
+const sqliteBusy = 5;
 
-/** The last statement is never committed: it fails where the file may only be read, on which BEGIN EXCLUSIVE locks nothing. */
-const begin = 'PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE; PRAGMA user_version = 0';
+/** The last statement is never committed. It fails on a read-only file, which BEGIN EXCLUSIVE would not lock. */
+const lockStatements = 'PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE; PRAGMA user_version = 0';
 
-/** A lock was not to be had. The message says why, and what to do about it. */
+/** The lock is unavailable. The message has the reason and the remedy. */
 export class LockError extends Error {
   override readonly name = 'LockError';
 }
 
 /**
- * A lock between processes. It is that of an SQLite database in which nothing is ever written, because that one is let
- * go by the system itself when its holder is killed, which Node has no other means for.
- *
- * Nothing else may open the file: who closes it lets go of all locks its process has on it (fcntl(2)).
+ * A lock between processes: that of an SQLite database to which nothing is written. The system releases it when its
+ * holder is killed, for which Node has no other means. Nothing else may open the file: closing it releases all locks that
+ * its process holds on it (fcntl(2)).
  */
 export class FileLock {
   readonly #path: string;
-  readonly #patience: number;
-  /** Within the process, in the order they came. */
-  readonly #turns: Semaphore;
+  readonly #timeoutMs: number;
+  /** Queues the callers of this process. */
+  readonly #queue: ConcurrencyLimit;
   #closed = false;
 
-  /** @param patience milliseconds until one who waits gives up */
-  constructor(path: string, patience: number = defaultPatience) {
+  /** @param timeoutMs how long a caller waits */
+  constructor(path: string, timeoutMs: number = defaultTimeoutMs) {
     this.#path = path;
-    this.#patience = patience;
-    this.#turns = new Semaphore(1, { queueLimit, timeoutMs: patience, busy: () => this.#held() });
+    this.#timeoutMs = timeoutMs;
+    this.#queue = new ConcurrencyLimit(1, { queueLimit, timeoutMs, busy: () => this.#held() });
   }
 
-  /** Does something while nobody else has the lock. @throws LockError when the lock was not to be had */
+  /** Runs a task under the lock. @throws LockError */
   async during<T>(act: () => Promise<T>): Promise<T> {
-    const deadline = performance.now() + this.#patience;
+    const deadline = performance.now() + this.#timeoutMs;
     if (this.#closed)
-      throw this.#error('was closed, as its process ends; the next reindex makes up for what it missed');
-    return await this.#turns.run(async () => {
+      throw this.#error('is closed because its process is stopping; the next reindex adds what is missing');
+    return await this.#queue.run(async () => {
       const lock = await this.#acquire(deadline);
       try {
         return await act();
@@ -60,35 +58,35 @@ export class FileLock {
     });
   }
 
-  /** What is under way goes on to its end, also what waits; nothing begins any more. */
+  /** Rejects new tasks; running and queued ones complete. */
   close(): void {
     this.#closed = true;
   }
 
-  /** @returns what holds the lock until it is closed */
+  /** @returns the connection that holds the lock until it is closed */
   async #acquire(deadline: number): Promise<DatabaseSync> {
     for (;;) {
       const lock = this.#try();
       if (lock !== undefined) return lock;
       if (performance.now() >= deadline) throw this.#held();
-      await sleep(wait.shortest + Math.random() * (wait.longest - wait.shortest));
+      await sleep(pauseMs.min + Math.random() * (pauseMs.max - pauseMs.min));
     }
   }
 
-  /** @returns undefined where another one has it. A connection of before would still hold the lock of a file that is gone. */
+  /** Opens a new connection each time, since an old one may lock a deleted file. @returns undefined if it is locked */
   #try(): DatabaseSync | undefined {
     let lock: DatabaseSync | undefined;
     try {
       lock = new Database(this.#path, { timeout: 0 });
-      lock.exec(begin);
+      lock.exec(lockStatements);
       return lock;
     } catch (cause) {
       lock?.close();
-      // What is above the lowest byte says more about it.
-      if ((Number((cause as { errcode?: number }).errcode) & 0xff) === busy) return undefined;
+      // The lowest byte is the primary result code.
+      if ((Number((cause as { errcode?: number }).errcode) & 0xff) === sqliteBusy) return undefined;
       throw this.#error(
-        "cannot be used; give the registry's user the right to it and to its folder, and where it is a file that has " +
-          `something in it, delete it while no registry runs (${String(cause)})`,
+        "cannot be used; give the registry's user access to it and to its folder, and if it is a file with content, " +
+          `delete it while no registry runs (${String(cause)})`,
         cause,
       );
     }
@@ -96,9 +94,9 @@ export class FileLock {
 
   #held(): LockError {
     return this.#error(
-      `was held by others for ${this.#patience} ms, or ${queueLimit} of this process wait for it; look for a process that ` +
-        `hangs (fuser -v ${this.#path} names those that have it, on each machine that shares it), for a reindex whose ` +
-        'bucket is slow, and whether its file system has locks; npm run reindex makes up for what is missed',
+      `was held by others for ${this.#timeoutMs} ms, or ${queueLimit} callers of this process wait for it; look for a ` +
+        `process that hangs (fuser -v ${this.#path} names its users, on each machine that shares it) and for a reindex ` +
+        'with a slow bucket, and check that the file system has locks; npm run reindex adds what is missing',
     );
   }
 

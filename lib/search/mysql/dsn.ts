@@ -2,44 +2,45 @@ export interface MysqlConfig {
   readonly user: string;
   readonly password: string;
   readonly database: string;
-  /** Host and port, or the path of a socket. */
   readonly address: MysqlAddress;
-  /** How TLS is spoken: not at all; with a certificate that is checked; without checking; only if the server can. */
+  /** `unverified` accepts any certificate; `preferred` falls back to plaintext. */
   readonly tls: 'off' | 'verified' | 'unverified' | 'preferred';
-  /** Milliseconds for a new connection, until the server has taken the password; undefined for the usual ones. */
+  /** Milliseconds to connect and authenticate; undefined for the default. */
   readonly connectTimeout: number | undefined;
-  /** Milliseconds for the answer to a statement; undefined for the usual ones. */
+  /** Milliseconds for the response to a statement; undefined for the default. */
   readonly readTimeout: number | undefined;
 }
 
 export type MysqlAddress = { readonly host: string; readonly port: number } | { readonly socketPath: string };
 
-/** The configuration, or what is wrong: each fault with its remedy, and with nothing of the DSN but names of parameters. */
+/** The configuration, or the faults with their remedies. They quote nothing of the DSN but names of parameters. */
 export type MysqlDsn =
   | { readonly config: MysqlConfig; readonly faults: readonly [] }
   | { readonly config: undefined; readonly faults: readonly string[] };
 
-/** Adds a fault. */
 type Report = (fault: string) => void;
 
 type Parameters = Pick<MysqlConfig, 'tls' | 'connectTimeout' | 'readTimeout'>;
 
-/** What is apart once the form is known to be right. Only `query` is not decoded yet. */
+/** The parts of a DSN or URL, decoded but for `query`. */
 interface Parts {
   readonly user: string;
   readonly password: string;
   readonly address: MysqlAddress;
   readonly database: string;
   readonly query: string;
-  /** Whether no part of a password can have got into the query. */
+  /** Whether the query cannot contain a part of a password. */
   readonly queryIsPublic: boolean;
 }
+
+/** A longer timer of Node fires at once. */
+export const maxTimerMs = 2 ** 31 - 1;
 
 const defaultHost = '127.0.0.1';
 const defaultPort = 3306;
 const defaultSocket = '/tmp/mysql.sock';
 
-/** What go-sql-driver/mysql does with these is not done here, or always. */
+/** Parameters of go-sql-driver/mysql that have no effect here. */
 const ignored: ReadonlySet<string> = new Set([
   'allowAllFiles',
   'allowCleartextPasswords',
@@ -76,7 +77,7 @@ const tlsModes: ReadonlyMap<string, MysqlConfig['tls']> = new Map([
 ]);
 
 /**
- * Reads a DSN as go-sql-driver/mysql (dsn.go, 1.8 and later) does, or a URL of MySQL:
+ * Parses a DSN as go-sql-driver/mysql (dsn.go, 1.8 and later) does, or a URL:
  * `[user[:password]@][net[(address)]]/database[?name=value&…]` or `mysql://[user[:password]@][host[:port]]/database[?…]`.
  */
 export function parseMysqlDsn(text: string): MysqlDsn {
@@ -94,12 +95,12 @@ export function parseMysqlDsn(text: string): MysqlDsn {
     : { config: { ...server, ...parameters }, faults: [] };
 }
 
-/** A user may be "mysql" and the password begin with two slashes; but no URL has a parenthesis before its last slash. */
+/** Not a DSN with user "mysql" and a password that starts with two slashes: its address ends with a parenthesis. */
 function isUrl(text: string): boolean {
   return /^mysql:\/\//i.test(text) && text[text.lastIndexOf('/') - 1] !== ')';
 }
 
-/** The last slash counts, and the last "@" before it: a password has either as it is. */
+/** Splits at the last slash and the last "@" before it, since a password may contain both. */
 function splitDsn(text: string, report: Report): Parts | undefined {
   const slash = text.lastIndexOf('/');
   if (slash < 0) {
@@ -114,7 +115,7 @@ function splitDsn(text: string, report: Report): Parts | undefined {
   if (database === undefined) report(badEscape('database'));
   if (address === undefined || database === undefined) return undefined;
   const [user, password] = cut(text.slice(0, Math.max(at, 0)), ':');
-  // Where the slash was forgotten, the last one may be in the password; the "@" that ended it follows then.
+  // Without a slash before the database, the last one may be in the password, which an "@" follows then.
   return { user, password, address, database, query, queryIsPublic: !rest.includes('@') };
 }
 
@@ -142,7 +143,7 @@ function readServer(text: string, report: Report): MysqlAddress | undefined {
   return undefined;
 }
 
-/** An "@" after the host is refused: there it would be that of a password with an unescaped slash. */
+/** Rejects an "@" after the host: it would belong to a password with an unescaped slash. */
 function splitUrl(text: string, report: Report): Parts | undefined {
   const form = /^mysql:\/\/(?:([^/?#]*)@)?([^/?#@]*)(?:\/([^/?#@]*))?(?:\?([^#@]*))?$/i;
   const match = form.exec(text);
@@ -163,14 +164,14 @@ function splitUrl(text: string, report: Report): Parts | undefined {
   return address && { user, password, address, database, query, queryIsPublic: true };
 }
 
-/** As in Go, no host is this one, and an IPv6 address without a port needs no brackets. */
+/** As in Go, the default host is this machine, and an IPv6 address without a port needs no brackets. */
 function readHostAndPort(text: string, report: Report): MysqlAddress | undefined {
   if (isIpv6(text)) return { host: text, port: defaultPort };
   const match = /^(?:\[([^[\]]*)\]|([^\s:[\]()/\\@?#%]*))(?::(\d{1,5}))?$/.exec(text);
   const [, bracketed, name = '', digits] = match ?? [];
   const port = digits === undefined ? defaultPort : Number(digits);
-  const understood = match !== null && (bracketed === undefined || isIpv6(bracketed));
-  if (understood && port >= 1 && port <= 65535)
+  const isValid = match !== null && (bracketed === undefined || isIpv6(bracketed));
+  if (isValid && port >= 1 && port <= 65535)
     return { host: bracketed ?? (name === '' ? defaultHost : name), port };
   report(
     'the address is not a host and a port from 1 to 65535; write it as in db.example.com:3306 or [2001:db8::1]:3306',
@@ -178,14 +179,14 @@ function readHostAndPort(text: string, report: Report): MysqlAddress | undefined
   return undefined;
 }
 
-/** Whether it is an IPv6 address, with or without a zone such as %eth0. */
+/** With or without a zone such as %eth0. */
 function isIpv6(text: string): boolean {
   const [, address] = /^([\da-f.:]+)(?:%[\w.-]+)?$/i.exec(text) ?? [];
   return address !== undefined && URL.canParse(`http://[${address}]`);
 }
 
-/** As in Go, the last of several values counts, and a name without "=" counts for nothing. */
-function readParameters(query: string, nameable: boolean, report: Report): Parameters {
+/** As in Go, the last value wins, and a name without "=" is ignored. */
+function readParameters(query: string, isPublic: boolean, report: Report): Parameters {
   let tls: Parameters['tls'] | undefined;
   let connectTimeout: number | undefined;
   let readTimeout: number | undefined;
@@ -193,38 +194,37 @@ function readParameters(query: string, nameable: boolean, report: Report): Param
     if (!pair.includes('=')) continue;
     const [name, value] = cut(pair, '=');
     if (name === 'tls') tls = readTls(value, report);
-    else if (name === 'timeout') connectTimeout = readTimeoutValue(name, value, report);
-    else if (name === 'readTimeout') readTimeout = readTimeoutValue(name, value, report);
-    else if (!ignored.has(name)) report(unknownParameter(name, nameable));
+    else if (name === 'timeout') connectTimeout = parseTimeout(name, value, report);
+    else if (name === 'readTimeout') readTimeout = parseTimeout(name, value, report);
+    else if (!ignored.has(name)) report(unknownParameter(name, isPublic));
   }
   return { tls: tls ?? 'off', connectTimeout, readTimeout };
 }
 
-/** Go would make it a variable of the session. */
-function unknownParameter(name: string, nameable: boolean): string {
-  const named = nameable && /^[\w.-]{1,64}$/.test(name) ? `the parameter ${name}` : 'a parameter';
-  return `${named} is not known, and variables of the session are not supported; remove it`;
+/** In Go it sets a session variable. */
+function unknownParameter(name: string, isPublic: boolean): string {
+  const named = isPublic && /^[\w.-]{1,64}$/.test(name) ? `the parameter ${name}` : 'a parameter';
+  return `${named} is not known, and session variables are not supported; remove it`;
 }
 
-/** Go takes a name as it is or query-escaped. Names of its own TLS configurations are registered in code. */
+/** As in Go, the name may be query-escaped. Go's custom TLS configurations are registered in code. */
 function readTls(value: string, report: Report): MysqlConfig['tls'] | undefined {
   const name = percentDecode(value.replaceAll('+', ' '));
   const mode = name === undefined ? undefined : tlsModes.get(name.toLowerCase());
   if (mode === undefined)
-    report('the parameter tls names a configuration of its own; write true, false, skip-verify or preferred');
+    report('the parameter tls names a custom configuration; write true, false, skip-verify or preferred');
   return mode;
 }
 
-/** @returns milliseconds; undefined for 0, which in Go sets no limit */
-function readTimeoutValue(name: string, value: string, report: Report): number | undefined {
+/** @returns milliseconds; undefined for 0, which in Go means no timeout */
+function parseTimeout(name: string, value: string, report: Report): number | undefined {
   const nanoseconds = parseDuration(value);
   if (nanoseconds === undefined) {
     report(`the parameter ${name} is not a duration from 0; write it such as 30s, 500ms or 1m30s`);
     return undefined;
   }
   if (nanoseconds === 0) return undefined;
-  // A longer timer of Node would end at once, and one of 0 ms would be none.
-  return Math.min(Math.ceil(nanoseconds / 1e6), 2 ** 31 - 1);
+  return Math.min(Math.ceil(nanoseconds / 1e6), maxTimerMs);
 }
 
 const nanosecondsOf: ReadonlyMap<string, number> = new Map([
@@ -238,7 +238,7 @@ const nanosecondsOf: ReadonlyMap<string, number> = new Map([
   ['h', 3600e9],
 ]);
 
-/** As time.ParseDuration of Go, without negative ones. @returns nanoseconds; undefined for anything else */
+/** As Go's time.ParseDuration, without negative durations. @returns nanoseconds; undefined if invalid */
 function parseDuration(text: string): number | undefined {
   if (/^\+?0$/.test(text)) return 0;
   const units = 'ns|[u\u00b5\u03bc]s|ms|s|m|h';
@@ -251,7 +251,7 @@ function parseDuration(text: string): number | undefined {
   return sum < 2 ** 63 ? sum : undefined;
 }
 
-/** @returns undefined when it is not percent-encoded UTF-8 */
+/** @returns undefined if it is not percent-encoded UTF-8 */
 function percentDecode(text: string): string | undefined {
   try {
     return decodeURIComponent(text);
@@ -261,10 +261,10 @@ function percentDecode(text: string): string | undefined {
 }
 
 function badEscape(part: string): string {
-  return `the ${part} has a % that begins no percent-encoded character; write % itself as %25`;
+  return `the ${part} has a % that starts no percent-encoded character; write % itself as %25`;
 }
 
-/** What is before the first separator, and after it: nothing when there is none. */
+/** Splits at the first separator; the second part is empty without one. */
 function cut(text: string, separator: string): [string, string] {
   const index = text.indexOf(separator);
   return index < 0 ? [text, ''] : [text.slice(0, index), text.slice(index + separator.length)];

@@ -15,45 +15,42 @@ import {
   recordStatement,
   rowsStatement,
   searchStatement,
-  soundStatement,
+  tableStatement,
 } from './statements.ts';
 import type { BucketNames, Reindexed, SearchBackend, SearchPage, SearchResults } from '../search-backend.ts';
 
-/** Rows of one statement in a reindex. */
-const batch = 500;
+/** Rows per statement of a reindex. */
+const batchSize = 500;
 
-/** Repositories looked for in the bucket at once. */
+/** Concurrent lookups in the bucket. */
 const parallelProbes = 16;
 
 /**
- * Seconds before a reindex in which a recorded name is not doubted: the bucket's listing may lag, and the registry before
- * this one wrote the time of its own clock.
+ * A reindex never removes a name that was recorded in so many seconds before it: the bucket's listing may lag, and the
+ * original registry wrote the time of its own clock.
  */
-const doubtless = 300;
+const removalMarginS = 300;
 
-/** Comes before all names in byte order, and after `#`, with which the last release began rows such as `# empty`. */
+/** Sorts before all names and after `#`, which starts rows of the last release such as `# empty`. */
 const beforeNames = '/';
 
-/** Rows that a further statement for a page reads more, where rows of other programs are no names. */
-const furtherRows = 1000;
+/** Rows that each further statement for a page adds, if rows of other programs are no names. */
+const extraRows = 1000;
 
 type Progress = (done: number, total: number) => void;
 
-/** What a reindex does to the table. */
+/** The changes that a reindex makes. */
 interface Changes {
   readonly missing: readonly string[];
-  /** Names that the bucket does not have, to be taken away unless they were recorded since the cutoff. */
+  /** Names that the bucket lacks, to be removed unless recorded since the cutoff. */
   readonly gone: readonly string[];
   /** Rows that are no names. */
   readonly strays: readonly string[];
-  /** A time in seconds, by the server's clock. */
+  /** Seconds by the server's clock. */
   readonly cutoff: number;
 }
 
-/**
- * The list in a table of MySQL or MariaDB, with prepared statements alone. A table that is missing is not the list yet, so a
- * push does not make it: the reindex does, and fills it.
- */
+/** The list in a table of MySQL or MariaDB. Only a reindex creates a missing table, so that it is never incomplete. */
 export class MysqlSearch implements SearchBackend {
   readonly #connections: MysqlConnections;
 
@@ -62,11 +59,11 @@ export class MysqlSearch implements SearchBackend {
     this.#connections = new MysqlConnections(config);
   }
 
-  /** One statement, unless the table has rows of other programs that are no names. */
+  /** One statement, unless rows of other programs are no names. */
   async list({ n, last }: Page): Promise<NamePage> {
     const above = last === '' ? beforeNames : last;
-    // Not from the last row on: what is not ASCII cannot be read back for certain.
-    for (let limit = n + 1; ; limit = 2 * limit + furtherRows) {
+    // Restarts from the beginning, since rows that are not ASCII may be invalid as a cursor.
+    for (let limit = n + 1; ; limit = 2 * limit + extraRows) {
       const rows = namesOf(await this.#execute(pageStatement, [above, String(limit)]));
       const names = rows.filter(isRepositoryName);
       if (names.length > n || rows.length < limit)
@@ -86,14 +83,14 @@ export class MysqlSearch implements SearchBackend {
   }
 
   async reindex(bucket: BucketNames, onProgress: Progress = () => undefined): Promise<Reindexed> {
-    return await told(async () => {
+    return await asUnavailable(async () => {
       const changes = await this.#changes(bucket);
       if (changes !== undefined) return await this.#apply(changes, onProgress);
-      // Listed before there is a table, as an empty one would pass for the list.
+      // Lists the bucket before it creates the table, since an empty table would pass for the list.
       const missing = await Array.fromAsync(bucket.all());
       await this.#connections.query(definition);
       const { added } = await this.#apply({ missing, gone: [], strays: [], cutoff: 0 }, onProgress);
-      // No push was recorded until now.
+      // Pushes were not recorded until now.
       const since = await this.reindex(bucket, onProgress);
       return { ...since, added: added + since.added };
     });
@@ -103,13 +100,13 @@ export class MysqlSearch implements SearchBackend {
     await this.#connections.close();
   }
 
-  /** @returns undefined where there is no table */
+  /** @returns undefined without a table */
   async #changes(bucket: BucketNames): Promise<Changes | undefined> {
     const [clock] = await this.#execute(clockStatement, []);
-    const cutoff = Number(clock?.['now']) - doubtless;
+    const cutoff = Number(clock?.['now']) - removalMarginS;
     const rows = await this.#rows();
     if (rows === undefined) return undefined;
-    await this.#assertSound();
+    await this.#assertUsable();
     const listed = new Set(namesOf(rows));
     const inBucket = new Set(await Array.fromAsync(bucket.all()));
     const old = rows.filter(({ createTime }) => Number(createTime) < cutoff);
@@ -128,22 +125,22 @@ export class MysqlSearch implements SearchBackend {
   }
 
   /**
-   * Makes all changes in one transaction. No lock is held while the bucket is asked: a push that comes in between has given its
-   * row a time after the cutoff, or makes it again.
+   * Makes all changes in one transaction. No lock is held while the bucket is listed: a push in between has set its row's
+   * time after the cutoff, or inserts the row again.
    */
   async #apply({ missing, gone, strays, cutoff }: Changes, onProgress: Progress): Promise<Reindexed> {
     return await this.#connections.transaction(async (execute) => {
       const total = missing.length + gone.length + strays.length;
       let done = 0;
       const inBatches = async (names: readonly string[], sql: (count: number) => string, more: Values) => {
-        for (let at = 0; at < names.length; at += batch) {
-          const some = names.slice(at, at + batch);
+        for (let at = 0; at < names.length; at += batchSize) {
+          const some = names.slice(at, at + batchSize);
           onProgress(done, total);
           await execute(sql(some.length), [...some, ...more]);
           done += some.length;
         }
       };
-      // Before the names that a collation takes for the same, such as those in capital letters.
+      // First, since a collation may equate a stray, such as one in capitals, with a name.
       await inBatches(strays, deleteStatement, [String(2n ** 63n - 1n)]);
       await inBatches(gone, deleteStatement, [cutoff]);
       await inBatches(missing, recordStatement, []);
@@ -155,7 +152,7 @@ export class MysqlSearch implements SearchBackend {
     });
   }
 
-  /** @returns undefined where there is no table */
+  /** @returns undefined without a table */
   async #rows(): Promise<Readonly<Record<string, unknown>>[] | undefined> {
     try {
       return await this.#connections.execute(rowsStatement, []);
@@ -165,32 +162,32 @@ export class MysqlSearch implements SearchBackend {
     }
   }
 
-  /** Refuses, for a reindex, a table in which a name can stand twice, or that knows no transactions. */
-  async #assertSound(): Promise<void> {
-    const [table] = await this.#execute(soundStatement, []);
+  /** Rejects a table without a unique key on the name or without transactions. */
+  async #assertUsable(): Promise<void> {
+    const [table] = await this.#execute(tableStatement, []);
     if (table === undefined) return;
     if (Number(table['unique_keys']) === 0)
       throw unavailable(
-        'the table repositories has no key that is its whole name alone, so that names would stand there twice; ' +
-          'rename it, and run npm run reindex, which makes a new one',
+        'the table repositories has no unique key on the whole name alone, so names could be duplicated; ' +
+          'rename it, and run npm run reindex, which creates a new one',
       );
     if (table['transactions'] !== 'YES')
       throw unavailable(
-        'the engine of the table repositories knows no transactions; run ALTER TABLE repositories ENGINE=InnoDB',
+        'the engine of the table repositories has no transactions; run ALTER TABLE repositories ENGINE=InnoDB',
       );
   }
 
   async #execute(sql: string, values: Values): Promise<Readonly<Record<string, unknown>>[]> {
-    return await told(async () => await this.#connections.execute(sql, values));
+    return await asUnavailable(async () => await this.#connections.execute(sql, values));
   }
 }
 
-/** @throws RegistryError where a table has made others of some names, or takes different ones for the same */
+/** @throws RegistryError if the table has altered names or equates different ones */
 function assertStored(names: readonly string[], stored: ReadonlySet<string>): void {
   const lost = names.find((name) => !stored.has(name));
   if (lost === undefined) return;
   throw unavailable(
-    `the table repositories does not keep names as they are and apart, such as ${JSON.stringify(lost)}; run ` +
+    `the table repositories alters names or equates different ones, such as ${JSON.stringify(lost)}; run ` +
       'ALTER TABLE repositories MODIFY name VARCHAR(1024) CHARACTER SET utf8 COLLATE utf8_general_ci NOT NULL, and then npm run reindex',
   );
 }
@@ -199,8 +196,8 @@ function namesOf(rows: readonly Readonly<Record<string, unknown>>[]): string[] {
   return rows.map(({ name }) => String(name));
 }
 
-/** What fails here is a list that cannot be had; a bucket that fails during a reindex says so itself. */
-async function told<T>(work: () => Promise<T>): Promise<T> {
+/** Turns MySQL errors into SEARCH_UNAVAILABLE. Errors of the bucket pass. */
+async function asUnavailable<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {

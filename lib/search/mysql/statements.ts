@@ -1,20 +1,17 @@
-/** As the registry before this one made it. One that is there is used as it is. */
+/** As in the original registry. */
 export const definition = `CREATE TABLE IF NOT EXISTS \`repositories\` (
   \`name\` VARCHAR(1024) NOT NULL,
   \`createTime\` BIGINT(20) NOT NULL DEFAULT '0',
   PRIMARY KEY (\`name\`)
 ) COLLATE='utf8_general_ci' ENGINE=InnoDB`;
 
-// A table may be in any collation and character set, such as UCS-2, whose bytes are others.
+// Compares as UTF-8 bytes in any collation and character set.
 const bytes = 'CAST(CONVERT(name USING utf8mb4) AS BINARY)';
 const position = `LOCATE(CAST(? AS BINARY), ${bytes})`;
-// The last release put rows such as `# empty` into the table, and other programs may put some that are not ASCII.
+// Skips rows of the last release such as `# empty`, and rows of other programs that are not ASCII.
 const isMatch = `${position} > 0 AND CHAR_LENGTH(name) = LENGTH(${bytes}) AND name NOT LIKE '#%'`;
 
-/**
- * Names in byte order, whatever the order of the key: all of the key is read, each row once. Values: the name above which to
- * begin, the limit.
- */
+/** In byte order, whatever the order of the key: reads the whole key once. Values: the exclusive start, the limit. */
 export const pageStatement = `SELECT name FROM repositories
   WHERE ${bytes} > CAST(? AS BINARY) ORDER BY ${bytes} LIMIT ?`;
 
@@ -34,12 +31,12 @@ export const recordStatement = (count = 1) =>
 export const clockStatement = 'SELECT UNIX_TIMESTAMP() AS now';
 export const rowsStatement = 'SELECT name, createTime FROM repositories';
 
-/** Values: the names, and a time in seconds: who was pushed since stays. */
+/** Values: the names, and a time in seconds. Names pushed since then stay. */
 export const deleteStatement = (count: number) =>
   `DELETE FROM repositories WHERE name IN (${repeated(count, '?')}) AND createTime < ?`;
 
-/** What a table can be that holds names: with a key of just the name, all of it, and with transactions. No row for a view. */
-export const soundStatement = `SELECT e.transactions AS transactions, (
+/** Whether the table has transactions and unique keys on the whole name alone. No row for a view. */
+export const tableStatement = `SELECT e.transactions AS transactions, (
     SELECT COUNT(*) FROM (
       SELECT index_name FROM information_schema.statistics
       WHERE table_schema = DATABASE() AND table_name = 'repositories' AND non_unique = 0

@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 
 import type { MemoryBudget } from '../memory-budget.ts';
-import { Semaphore } from '../../concurrency/semaphore.ts';
+import { ConcurrencyLimit } from '../../concurrency/concurrency-limit.ts';
 import { ReadSize } from '../read-ahead.ts';
 import { StoreUnavailable } from '../store.ts';
 
@@ -10,7 +10,7 @@ import { StoreUnavailable } from '../store.ts';
  * Limits the concurrent reads of a process. More would be no faster, and the results of a thousand downloads at once would
  * block the event loop. The queue needs no limit: each body has at most one read in it.
  */
-const reads = new Semaphore(8, {
+const reads = new ConcurrencyLimit(8, {
   queueLimit: Infinity,
   timeoutMs: 60_000,
   busy: () => new Error('the read of a file timed out'),
