@@ -193,7 +193,7 @@ function assertNotRefused(
   group: Group,
   methods: readonly string[],
 ): void {
-  const isRefused = (method: string) => refusal?.roles.includes(roleOf(group, method)) === true;
+  const isRefused = (method: string) => refusal?.allowed.includes(roleOf(group, method)) === false;
   const allowed = methods.filter((method) => !isRefused(method));
   if (refusal !== undefined && (isRefused(ctx.method) || allowed.length === 0))
     throw methodNotAllowed(refusal.message, allowed);

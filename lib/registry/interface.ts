@@ -284,9 +284,9 @@ export interface RegistryRepairer {
   };
 }
 
-/** What a wrapper always refuses. */
+/** What a wrapper always refuses: every role but those it allows. */
 export interface Refusal {
-  readonly roles: readonly Role[];
+  readonly allowed: readonly Role[];
   /** For clients. */
   readonly message: string;
 }

@@ -106,7 +106,7 @@ for (const [what, wrap, refused] of wrappers)
           await calls[method]?.(wrap(registry));
         });
 
-    it('has no method that nobody has given a role, of whatever name', () => {
+    it('refuses every method without a role, of whatever name', async () => {
       Object.assign(registry.blobs, { erase: () => 'erased' });
       Object.assign(registry, { trash: { empty: () => 'emptied' } });
       const wrapped: object = wrap(registry);
@@ -115,16 +115,33 @@ for (const [what, wrap, refused] of wrappers)
         const its: object = wrap(registry)[part];
         assert.deepEqual(Object.keys(its).sort(), Object.keys(methodRoles[part]).sort());
       }
-      // What the classes have for one another.
-      const { blobs } = wrap(registry) as unknown as { blobs: { link(): void; erase(): void } };
-      assert.throws(() => {
-        blobs.link();
-      }, TypeError);
-      assert.throws(() => {
-        blobs.erase();
-      }, TypeError);
+      // Also through a second wrapper, and what the classes have for one another.
+      for (const { blobs } of [wrap(registry), withEvents(wrap(registry), nobody, () => undefined)])
+        for (const method of ['erase', 'link'])
+          await assert.rejects(async () => await call(blobs, method), { failure: 'UNSUPPORTED' });
     });
   });
+
+for (const [what, wrap] of wrappers.slice(0, 2))
+  it(`a registry ${what} refuses a method with a role that it does not know`, async () => {
+    const roles: Record<string, string> = methodRoles.blobs;
+    roles['quarantine'] = 'quarantine';
+    Object.assign(registry.blobs, { quarantine: () => 'done' });
+    try {
+      const { blobs, refusal } = wrap(registry);
+      await assert.rejects(async () => await call(blobs, 'quarantine'), {
+        failure: 'UNSUPPORTED',
+        message: refusal?.message,
+      });
+    } finally {
+      delete roles['quarantine'];
+    }
+  });
+
+/** Calls a method that the interface does not have. */
+async function call(part: object, method: string): Promise<unknown> {
+  return await (part as Record<string, () => unknown>)[method]?.();
+}
 
 it('a test calls every method that a wrapper can pass on', () => {
   assert.deepEqual(Object.keys(calls).sort(), methods.map(([method]) => method).sort());

@@ -4,22 +4,20 @@ import { wrap, type Methods } from './wrap.ts';
 
 /** A registry that refuses all changes. */
 export function readOnly(registry: Registry): Registry {
-  return refuse(registry, {
-    roles: ['write', 'delete', 'repair'],
-    message: 'this registry is read-only',
-  });
+  return refuse(registry, { allowed: ['read', 'list'], message: 'this registry is read-only' });
 }
 
 /** A registry that refuses deletes. */
 export function withoutDeletes(registry: Registry): Registry {
-  return refuse(registry, { roles: ['delete'], message: 'deleting is disabled in this registry' });
+  const allowed = ['read', 'list', 'write', 'repair'] as const;
+  return refuse(registry, { allowed, message: 'deleting is disabled in this registry' });
 }
 
 function refuse(registry: Registry, refusal: Refusal): Registry {
   const refused = async () => await Promise.reject(new RegistryError('UNSUPPORTED', refusal.message));
   const parts = (Object.keys(methodRoles) as Part[]).map((part) => {
     const names = Object.entries(methodRoles[part])
-      .filter(([, role]) => refusal.roles.includes(role))
+      .filter(([, role]) => !refusal.allowed.includes(role))
       .map(([name]) => name);
     return [part, Object.fromEntries(names.map((name) => [name, refused]))];
   });
