@@ -81,7 +81,6 @@ function errorAnswers({ log, limits, warnOfForeign }: Services): Middleware {
       else if (answer.status >= 500) log.error({ err: error, path }, 'a request failed');
       ctx.status = answer.status;
       ctx.set(answer.headers);
-      if (answer.status === 503) ctx.set('Retry-After', retryAfter);
       ctx.body = answer.body;
       // Exactly this: clients compare it, some without expecting a parameter.
       ctx.set('Content-Type', 'application/json');
@@ -89,9 +88,6 @@ function errorAnswers({ log, limits, warnOfForeign }: Services): Middleware {
     dropUnread(ctx, limits.lingerMs);
   };
 }
-
-/** Seconds. */
-const retryAfter = '5';
 
 /** An outage of the store is 503: worth another try, and never to be taken for a missing image. */
 function toRegistryError(error: unknown): RegistryError {

@@ -53,10 +53,10 @@ function timeIsUp(): Result {
   return answer(new RegistryError('UNAVAILABLE', 'the storage answers too slowly; try again'));
 }
 
-function answer({ status, body }: RegistryError): Result {
+function answer({ status, headers, body }: RegistryError): Result {
   return {
     statusCode: status,
-    headers: { 'content-type': 'application/json', 'x-content-type-options': 'nosniff' },
+    headers: { 'content-type': 'application/json', 'x-content-type-options': 'nosniff', ...headers },
     body,
   };
 }

@@ -68,6 +68,8 @@ export interface RegistryErrorOptions extends ErrorOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+const retryAfterSeconds = '5';
+
 /** A failed request, in the terms of the protocol. The HTTP layer turns it into a response. */
 export class RegistryError extends Error {
   override readonly name = 'RegistryError';
@@ -75,7 +77,7 @@ export class RegistryError extends Error {
   readonly status: number;
   /** For the body of the response; never anything internal. */
   readonly errors: readonly ErrorEntry[];
-  /** Additional headers of the response: `Allow` or `Content-Range`. */
+  /** Additional headers of the response: `Allow`, `Content-Range`, and `Retry-After` with status 503. */
   readonly headers: Readonly<Record<string, string>>;
 
   /**
@@ -93,7 +95,7 @@ export class RegistryError extends Error {
     super(text, options);
     this.failure = failure;
     this.status = status;
-    this.headers = options.headers ?? {};
+    this.headers = { ...(status === 503 && { 'Retry-After': retryAfterSeconds }), ...options.headers };
     this.errors =
       details.length === 0
         ? [{ code, message: text }]

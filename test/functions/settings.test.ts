@@ -11,6 +11,7 @@ describe('a function whose settings are wrong', () => {
     const reply = await new Client(gateway.url).must(503, { method: 'GET', path: '/v2/' });
     await gateway.stop();
     assert.equal(reply.headers['content-type'], 'application/json');
+    assert.equal(reply.headers['retry-after'], '5');
     assert.match(reply.body.toString(), /^\{"errors":\[\{"code":"UNAVAILABLE"/);
     assert.doesNotMatch(reply.body.toString(), /REGISTRY_/);
   });
@@ -42,6 +43,7 @@ describe('with REGISTRY_STORAGE_DELETE_ENABLED=false', () => {
       );
     const late = await call(0);
     assert.equal(late.statusCode, 503);
+    assert.equal(late.headers?.['Retry-After'], '5');
     assert.match(late.body ?? '', /"code":"UNAVAILABLE","message":"the storage answers too slowly/);
     assert.equal((await call(10_000)).statusCode, 200);
   });
