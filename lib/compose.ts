@@ -9,7 +9,6 @@ import type { Registry, RegistryLister } from './registry/interface.ts';
 import { createRegistry } from './registry/registry.ts';
 import { readOnly, withoutDeletes } from './registry/wrappers/read-only.ts';
 import type { BucketConfig, StorageConfig } from './config/storage.ts';
-import { FilesystemStore } from './storage/filesystem/store.ts';
 import { MemoryBudget } from './storage/memory-budget.ts';
 import type { ObjectStore, OnDamaged } from './storage/store.ts';
 import { damageLog } from './damage-log.ts';
@@ -118,15 +117,17 @@ export async function openStore(
   storage: StorageConfig,
   { check, readOnly = false, warn, onDamaged }: OpenOptions,
 ): Promise<ObjectStore> {
-  if (storage.kind === 'filesystem')
+  if (storage.kind === 'filesystem') {
+    const { FilesystemStore } = await import('./storage/filesystem/store.ts');
     return await FilesystemStore.open(storage.rootDirectory, { warn, onDamaged });
+  }
   const store = await openBucket(storage, warn);
   if (onDamaged !== undefined) store.onDamaged = onDamaged;
   if (check) await store.check({ readOnly });
   return store;
 }
 
-/** The SDK and the client are loaded only where they are used. */
+/** Each store is loaded only where it is used. */
 async function openBucket(
   storage: BucketConfig,
   warn: OpenOptions['warn'],
