@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import { isMounted } from '../lambda/disk.ts';
+import { isMounted } from './mounted.ts';
 import { parseMysqlDsn, type MysqlConfig } from '../search/mysql/dsn.ts';
 import type { Settings } from './settings.ts';
 

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { isMounted } from '../lambda/disk.ts';
+import { isMounted } from './mounted.ts';
 import { readS3, s3Prefix, type S3Config } from './s3.ts';
 import { readScs, scsPrefix, type ScsConfig } from './scs.ts';
 import type { Settings } from './settings.ts';
