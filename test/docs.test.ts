@@ -26,6 +26,16 @@ describe('the documentation', () => {
     assert.deepEqual(dead, []);
   });
 
+  it('links to no file that the npm package lacks', () => {
+    const { files } = JSON.parse(textOf('package.json')) as { files: readonly string[] };
+    const packed = new Set(globSync([...files, 'README.md', 'LICENSE', 'package.json'], { cwd: root }));
+    const dead = [...packed]
+      .filter((file) => file.endsWith('.md'))
+      .flatMap((page) => linksIn(textOf(page)).map((link) => ({ page, link })))
+      .filter(({ page, link }) => !packed.has(relative(root, targetOf(page, link).path)));
+    assert.deepEqual(dead, []);
+  });
+
   it('links to each page in docs/', () => {
     const linked = new Set(
       pages.flatMap((page) => linksIn(textOf(page)).map((link) => targetOf(page, link).path)),
