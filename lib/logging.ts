@@ -1,5 +1,5 @@
 import type { Middleware } from 'koa';
-import { pino, type Logger } from 'pino';
+import { pino, type DestinationStream, type Logger } from 'pino';
 import type { LogLevel } from './config/config.ts';
 import { requestTarget } from './http/request-target.ts';
 
@@ -12,7 +12,21 @@ export function createLogger(level: LogLevel): Logger {
     serializers: { err: describeError },
   };
   // Synchronous, since a function is frozen after its response and would lose buffered lines.
-  return pino(options, pino.destination({ dest: 1, sync: true }));
+  return pino(options, standardOutput());
+}
+
+/** Drops lines that cannot be written, so that a full disk below the log does not end the process. */
+function standardOutput(): DestinationStream {
+  const open = () => pino.destination({ dest: 1, sync: true }).on('error', reopen);
+  const reopen = () => {
+    output = open();
+  };
+  let output = open();
+  return {
+    write: (line) => {
+      output.write(line);
+    },
+  };
 }
 
 /** Only harmless fields: Node's parser attaches the raw packet, with Authorization, to its errors. */

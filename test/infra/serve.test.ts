@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { request, type ClientRequest, type IncomingMessage } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
@@ -79,6 +81,30 @@ describe('stowage serve', () => {
       await assert.rejects(serves(`127.0.0.1:${port}`));
     }
   });
+
+  it(
+    'goes on, and stops with 0, where its log is on a full disk',
+    { skip: !existsSync('/dev/full') },
+    async () => {
+      const address = `127.0.0.1:${await freePort()}`;
+      const env = cleanEnvironment({
+        REGISTRY_HTTP_ADDR: address,
+        REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder.path,
+      });
+      const log = await open('/dev/full', 'w');
+      const args = [join(import.meta.dirname, '../../lib/commands/stowage.ts'), 'serve'];
+      const server = spawn(process.execPath, args, { env, stdio: ['ignore', log.fd, 'ignore'] });
+      const ended = once(server, 'exit');
+      await log.close();
+      try {
+        while (!(await serves(address).catch(() => false)) && server.exitCode === null) await delay(100);
+        for (let i = 0; i < 3; i++) assert.ok(await serves(address));
+      } finally {
+        server.kill();
+      }
+      assert.deepEqual(await ended, [0, null]);
+    },
+  );
 
   it('says so when its port is taken', async () => {
     const other = createServer().listen(0, '127.0.0.1');
