@@ -194,7 +194,7 @@ describe('a purge of uploads', () => {
     const kept = [await begin(1), await begin(6)];
     const gone = await begin(8);
     // Ten days ahead here, all of it looks old.
-    const ahead = Object.assign(store, { clockOffset: -10 * day });
+    const ahead = Object.assign(store, { clockOffsetMs: -10 * day });
     const swept = await collect(purgeUploads(ahead, { olderThan: new Date(olderThan.getTime() + 10 * day) }));
     assert.deepEqual(
       swept.map((one) => one.kind === 'upload' && one.id),
