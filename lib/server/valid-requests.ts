@@ -113,6 +113,9 @@ function faultOf({ httpVersion, headers, headersDistinct, url }: IncomingMessage
   // RFC 9112, section 6.1. HTTP/1.0 knows no such header.
   if (encoding !== undefined && (isOld || encoding.toLowerCase() !== 'chunked'))
     return 'the header Transfer-Encoding takes nothing but chunked, and that not in version 1.0 of HTTP';
+  // RFC 9110, section 4.2.4. A path would be logged with the password.
+  if (/^[a-z][a-z\d+.-]*:\/\/[^/?#]*@/i.test(url ?? ''))
+    return 'the target of a request has no user or password';
   return url?.includes('#') === true ? 'the target of a request has no fragment (#)' : undefined;
 }
 

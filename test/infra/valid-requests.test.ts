@@ -94,6 +94,11 @@ describe('the streaming server', () => {
     'a port without a host': get(':5000'),
     'an address without its end': get('[::1'),
     'a host in HTTP/1.0 with a space': request('GET /v2/ HTTP/1.0', 'Host: regis try'),
+    'a target with a password': request('GET http://user:password@registry/v2/ HTTP/1.1', 'Host: registry'),
+    'a target of another scheme with a password': request(
+      'GET ftp://u:p@registry/ HTTP/1.1',
+      'Host: registry',
+    ),
     'a fragment': request('GET /v2/#/_catalog HTTP/1.1', 'Host: registry'),
     'the preface of HTTP/2': 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
     CONNECT: request('CONNECT registry:1 HTTP/1.1', 'Host: registry'),
