@@ -59,6 +59,9 @@ function readOptions(args: readonly string[]): Options {
     'dry-run': { type: 'boolean' },
     'older-than': { type: 'string' },
   }).values;
+  // npm keeps options before `--` to itself, and it has one of this name.
+  if (!dryRun && process.env['npm_config_dry_run'] === 'true')
+    throw new UsageError('--dry-run was given to npm; write npm run purge-uploads -- --dry-run');
   return { dryRun, ageMs: age === undefined ? abandonedAfterMs : readAge(age) };
 }
 

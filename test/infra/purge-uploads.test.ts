@@ -204,6 +204,16 @@ it('a purge of a read-only registry ends with the setting to change, and a dry r
   assert.deepEqual((await left()).sessions, [id]);
 });
 
+it('a purge whose --dry-run went to npm removes nothing, and says how to give it', async () => {
+  const id = await upload(8, 10);
+  const args = ['run', '--silent', 'purge-uploads', '--dry-run'];
+  await assert.rejects(
+    command('npm', args, { cwd: join(import.meta.dirname, '../..'), env: cleanEnvironment(settings()) }),
+    /--dry-run was given to npm; write npm run purge-uploads -- --dry-run/,
+  );
+  assert.deepEqual((await left()).sessions, [id]);
+});
+
 describe('the function purge-uploads', () => {
   const program = `
     const { handler } = await import(${JSON.stringify(pathToFileURL(join(import.meta.dirname, '../../functions/purge-uploads.ts')).href)});
