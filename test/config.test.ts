@@ -203,6 +203,16 @@ describe('loadConfig', () => {
     assert.deepEqual(faultsOf('server', environment), []);
   });
 
+  it('refuses a REGISTRY_PORT that is not the URL of a Kubernetes Service', () => {
+    for (const value of ['1', '5000', ':5000', '127.0.0.1:5000', 'tcp:5000'])
+      assert.match(
+        faultsOf('server', { REGISTRY_PORT: value }).join(),
+        /^REGISTRY_PORT: .*REGISTRY_HTTP_ADDR/,
+      );
+    for (const value of ['tcp://10.0.0.1:5000', 'udp://10.0.0.1:53', 'sctp://10.0.0.1:9000'])
+      assert.deepEqual(faultsOf('server', { REGISTRY_PORT: value }), []);
+  });
+
   it('says no secret in a message, whatever is wrong', () => {
     for (const environment of [
       {

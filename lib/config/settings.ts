@@ -14,6 +14,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Settings of distribution that are refused, by prefix, with reason and remedy. */
 const unsupported: Readonly<Record<string, string>> = {
+  REGISTRY_PORT: 'no such setting; set REGISTRY_HTTP_ADDR to host:port, such as :5000, and remove it',
   REGISTRY_AUTH: 'there is no access control yet; do not expose this registry, and remove it',
   REGISTRY_NOTIFICATIONS: 'not supported yet; remove it',
   REGISTRY_HTTP_TLS_: 'the server speaks plain HTTP; terminate TLS at a gateway or proxy, and remove it',
@@ -143,7 +144,7 @@ export class Settings {
   /** @throws ConfigError if there are faults or unknown settings */
   finish(): void {
     for (const [name, value = ''] of Object.entries(this.#environment)) {
-      if (value.trim() === '' || this.#known.has(name) || this.#isServiceLink(name)) continue;
+      if (value.trim() === '' || this.#known.has(name) || this.#isServiceLink(name, value)) continue;
       const hint = didYouMean(name, this.#known);
       if (ourPrefix.test(name) || (hint !== undefined && name.startsWith('SEARCH_')))
         this.fault(
@@ -154,10 +155,11 @@ export class Settings {
   }
 
   /**
-   * Kubernetes sets variables for each Service: REGISTRY_PORT_5000_TCP and others for "registry",
+   * Kubernetes sets variables for each Service: REGISTRY_PORT=tcp://… and others for "registry",
    * REGISTRY_UI_SERVICE_HOST and others for "registry-ui".
    */
-  #isServiceLink(name: string): boolean {
+  #isServiceLink(name: string, value: string): boolean {
+    if (name === 'REGISTRY_PORT') return /^(tcp|udp|sctp):\/\//.test(value);
     if (/^REGISTRY_(PORT|SERVICE_HOST|SERVICE_PORT)(_|$)/.test(name)) return true;
     const [, service] = /^(REGISTRY_\w+?)_(?:PORT|SERVICE_HOST|SERVICE_PORT)(?:_|$)/.exec(name) ?? [];
     return service !== undefined && this.#environment[`${service}_SERVICE_HOST`] !== undefined;
