@@ -9,25 +9,17 @@ export function readBucket(settings: Settings, setting: string): string {
   return bucket ?? '';
 }
 
-export interface Endpoint {
-  /** Scheme, host and port; undefined if not set. */
-  readonly endpoint: string | undefined;
-  readonly secure: boolean;
-}
-
-/** The base URL in `_REGIONENDPOINT`. Without a scheme, `_SECURE` or else `secureByDefault` chooses https. */
-export function readEndpoint(settings: Settings, prefix: string, secureByDefault: boolean): Endpoint {
-  const secure = settings.flag(`${prefix}SECURE`, secureByDefault);
-  const setting = `${prefix}REGIONENDPOINT`;
+/** The base URL of a server: scheme, host and port. @param secure whether it is https if the setting has no scheme */
+export function readEndpoint(settings: Settings, setting: string, secure: boolean): string | undefined {
   const text = settings.text(setting);
-  if (text === undefined) return { endpoint: undefined, secure };
+  if (text === undefined) return undefined;
   const value = /^https?:\/\//i.test(text) ? text : `${secure ? 'https' : 'http'}://${text}`;
   const url = URL.canParse(value) ? new URL(value) : undefined;
   if (url?.href !== `${url?.origin ?? ''}/`)
     settings.fault(
       `${setting}: not the base URL of a server, such as https://storage.example.com:9000, without the bucket`,
     );
-  return { endpoint: url?.origin, secure };
+  return url?.origin;
 }
 
 /** As in distribution, leading and trailing slashes are ignored. */

@@ -25,39 +25,45 @@ const storageClasses = [
 
 /** A bucket of S3 or a compatible server. Settings are named as in distribution. */
 export function readS3(settings: Settings): S3Config {
-  const name = (key: string) => s3Prefix + key;
   const endpoint = readS3Endpoint(settings);
-  if (settings.optionalFlag(name('V4AUTH')) === false)
-    settings.fault(`${name('V4AUTH')}: signatures of version 2 are not supported; remove it`);
+  if (settings.optionalFlag('REGISTRY_STORAGE_S3_V4AUTH') === false)
+    settings.fault('REGISTRY_STORAGE_S3_V4AUTH: signatures of version 2 are not supported; remove it');
   return {
     kind: 's3',
-    bucket: readBucket(settings, name('BUCKET')),
+    bucket: readBucket(settings, 'REGISTRY_STORAGE_S3_BUCKET'),
     region: readRegion(settings, endpoint),
     endpoint,
     credentials: readCredentials(settings),
-    rootDirectory: readRoot(settings, name('ROOTDIRECTORY')),
-    forcePathStyle: settings.flag(name('FORCEPATHSTYLE'), endpoint !== undefined),
+    rootDirectory: readRoot(settings, 'REGISTRY_STORAGE_S3_ROOTDIRECTORY'),
+    forcePathStyle: settings.flag('REGISTRY_STORAGE_S3_FORCEPATHSTYLE', endpoint !== undefined),
     ...readEncryption(settings),
     storageClass: readStorageClass(settings),
-    skipVerify: settings.flag(name('SKIPVERIFY'), false),
-    partSize: settings.number(name('CHUNKSIZE'), 'bytes', { min: 5 * MiB, max: GiB, fallback: 8 * MiB }),
-    equalParts: settings.flag(name('EQUALPARTS'), endpoint !== undefined && isR2(endpoint)),
+    skipVerify: settings.flag('REGISTRY_STORAGE_S3_SKIPVERIFY', false),
+    partSize: settings.number('REGISTRY_STORAGE_S3_CHUNKSIZE', 'bytes', {
+      min: 5 * MiB,
+      max: GiB,
+      fallback: 8 * MiB,
+    }),
+    equalParts: settings.flag('REGISTRY_STORAGE_S3_EQUALPARTS', endpoint !== undefined && isR2(endpoint)),
     // Others are probed.
     conditionalWrites:
-      settings.optionalFlag(name('CONDITIONALWRITES')) ?? (isAws(endpoint) ? true : undefined),
+      settings.optionalFlag('REGISTRY_STORAGE_S3_CONDITIONALWRITES') ?? (isAws(endpoint) ? true : undefined),
     copy: readCopy(settings),
   };
 }
 
 function readS3Endpoint(settings: Settings): string | undefined {
-  const { endpoint, secure } = readEndpoint(settings, s3Prefix, true);
+  const secure = settings.flag('REGISTRY_STORAGE_S3_SECURE', true);
+  const endpoint = readEndpoint(settings, 'REGISTRY_STORAGE_S3_REGIONENDPOINT', secure);
   if (endpoint === undefined && !secure)
-    settings.fault(`${s3Prefix}SECURE: false requires ${s3Prefix}REGIONENDPOINT; S3 itself uses https`);
+    settings.fault(
+      'REGISTRY_STORAGE_S3_SECURE: false requires REGISTRY_STORAGE_S3_REGIONENDPOINT; S3 itself uses https',
+    );
   return endpoint;
 }
 
 function readRegion(settings: Settings, endpoint: string | undefined): string {
-  const setting = `${s3Prefix}REGION`;
+  const setting = 'REGISTRY_STORAGE_S3_REGION';
   const region = settings.text(setting);
   if (region === undefined && endpoint === undefined)
     settings.fault(`${setting}: missing; name the bucket's region, such as eu-central-1`);
@@ -70,43 +76,44 @@ function readRegion(settings: Settings, endpoint: string | undefined): string {
 
 /** Without keys, the SDK uses its default credential providers. */
 function readCredentials(settings: Settings): S3Credentials | undefined {
-  const accessKeyId = settings.text(`${s3Prefix}ACCESSKEY`);
-  const secretAccessKey = settings.text(`${s3Prefix}SECRETKEY`);
-  const sessionToken = settings.text(`${s3Prefix}SESSIONTOKEN`);
+  const accessKeyId = settings.text('REGISTRY_STORAGE_S3_ACCESSKEY');
+  const secretAccessKey = settings.text('REGISTRY_STORAGE_S3_SECRETKEY');
+  const sessionToken = settings.text('REGISTRY_STORAGE_S3_SESSIONTOKEN');
   if (accessKeyId !== undefined && secretAccessKey !== undefined)
     return { accessKeyId, secretAccessKey, sessionToken };
-  const missing = accessKeyId === undefined ? 'ACCESSKEY' : 'SECRETKEY';
+  const missing =
+    accessKeyId === undefined ? 'REGISTRY_STORAGE_S3_ACCESSKEY' : 'REGISTRY_STORAGE_S3_SECRETKEY';
   if (accessKeyId === undefined && secretAccessKey === undefined) {
     if (sessionToken !== undefined)
       settings.fault(
-        `${s3Prefix}ACCESSKEY: missing, and ${s3Prefix}SECRETKEY; ${s3Prefix}SESSIONTOKEN has no effect without both`,
+        'REGISTRY_STORAGE_S3_ACCESSKEY: missing, and REGISTRY_STORAGE_S3_SECRETKEY; REGISTRY_STORAGE_S3_SESSIONTOKEN has no effect without both',
       );
-  } else
-    settings.fault(
-      `${s3Prefix}${missing}: missing, but the other key is set; set both, or none to use a role`,
-    );
+  } else settings.fault(`${missing}: missing, but the other key is set; set both, or none to use a role`);
   return undefined;
 }
 
 function readEncryption(settings: Settings): Pick<S3Options, 'encryption'> {
-  const encrypt = settings.flag(`${s3Prefix}ENCRYPT`, false);
-  const keyId = settings.text(`${s3Prefix}KEYID`);
+  const encrypt = settings.flag('REGISTRY_STORAGE_S3_ENCRYPT', false);
+  const keyId = settings.text('REGISTRY_STORAGE_S3_KEYID');
   if (keyId !== undefined && !encrypt)
-    settings.fault(`${s3Prefix}KEYID: has no effect unless ${s3Prefix}ENCRYPT is true`);
+    settings.fault('REGISTRY_STORAGE_S3_KEYID: has no effect unless REGISTRY_STORAGE_S3_ENCRYPT is true');
   return encrypt ? { encryption: { keyId } } : {};
 }
 
 /** S3 copies objects above 5 GiB only in parts, of at least 5 MiB. */
 function readCopy(settings: Settings): CopyOptions {
-  const name = (key: string) => `${s3Prefix}MULTIPARTCOPY${key}`;
   return {
-    threshold: settings.number(name('THRESHOLDSIZE'), 'bytes', { min: 5 * MiB, max: 5 * GiB, fallback: GiB }),
-    partSize: settings.number(name('CHUNKSIZE'), 'bytes', {
+    threshold: settings.number('REGISTRY_STORAGE_S3_MULTIPARTCOPYTHRESHOLDSIZE', 'bytes', {
+      min: 5 * MiB,
+      max: 5 * GiB,
+      fallback: GiB,
+    }),
+    partSize: settings.number('REGISTRY_STORAGE_S3_MULTIPARTCOPYCHUNKSIZE', 'bytes', {
       min: 5 * MiB,
       max: 5 * GiB,
       fallback: 256 * MiB,
     }),
-    parallel: settings.number(name('MAXCONCURRENCY'), 'concurrent copies', {
+    parallel: settings.number('REGISTRY_STORAGE_S3_MULTIPARTCOPYMAXCONCURRENCY', 'concurrent copies', {
       min: 1,
       max: 1000,
       fallback: 16,
@@ -116,7 +123,7 @@ function readCopy(settings: Settings): CopyOptions {
 
 /** As in distribution, `NONE` is for servers without storage classes. */
 function readStorageClass(settings: Settings): S3Options['storageClass'] {
-  const named = settings.optionalChoice(`${s3Prefix}STORAGECLASS`, [...storageClasses, 'NONE']);
+  const named = settings.optionalChoice('REGISTRY_STORAGE_S3_STORAGECLASS', [...storageClasses, 'NONE']);
   return named === 'NONE' ? undefined : named;
 }
 

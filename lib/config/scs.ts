@@ -1,4 +1,4 @@
-import { readBucket, readEndpoint, readRoot, type Endpoint } from './bucket.ts';
+import { readBucket, readEndpoint, readRoot } from './bucket.ts';
 import { regionHost, regions } from '../storage/scs/client/regions.ts';
 import type { Settings } from './settings.ts';
 import type { ScsOptions } from '../storage/scs/store.ts';
@@ -13,23 +13,22 @@ export const scsPrefix = 'REGISTRY_STORAGE_SCS_';
 
 /** A bucket of SCS: the settings of the original registry, and `_REGIONENDPOINT`, `_SECURE`, `_SKIPVERIFY`. */
 export function readScs(settings: Settings): ScsConfig {
-  const name = (key: string) => scsPrefix + key;
-  const endpoint = readEndpoint(settings, scsPrefix, false);
-  const skipVerify = settings.flag(name('SKIPVERIFY'), false);
+  const secure = settings.flag('REGISTRY_STORAGE_SCS_SECURE', false);
+  const endpoint = readEndpoint(settings, 'REGISTRY_STORAGE_SCS_REGIONENDPOINT', secure);
   return {
     kind: 'scs',
     // As in the original, since buckets of SCS are lower case.
-    bucket: readBucket(settings, name('BUCKET')).toLowerCase(),
-    accessKey: readKey(settings, name('ACCESSKEY')),
-    secretKey: readKey(settings, name('SECRETKEY')),
-    ...readLocation(settings, endpoint),
-    rootDirectory: readRoot(settings, name('ROOTDIRECTORY')),
-    partSize: settings.number(name('CHUNKSIZE'), 'bytes', {
+    bucket: readBucket(settings, 'REGISTRY_STORAGE_SCS_BUCKET').toLowerCase(),
+    accessKey: readKey(settings, 'REGISTRY_STORAGE_SCS_ACCESSKEY'),
+    secretKey: readKey(settings, 'REGISTRY_STORAGE_SCS_SECRETKEY'),
+    ...readLocation(settings, endpoint, secure),
+    rootDirectory: readRoot(settings, 'REGISTRY_STORAGE_SCS_ROOTDIRECTORY'),
+    partSize: settings.number('REGISTRY_STORAGE_SCS_CHUNKSIZE', 'bytes', {
       min: 5 * MiB,
       max: 1024 * MiB,
       fallback: 10 * MiB,
     }),
-    skipVerify,
+    skipVerify: settings.flag('REGISTRY_STORAGE_SCS_SKIPVERIFY', false),
   };
 }
 
@@ -44,9 +43,10 @@ function readKey(settings: Settings, setting: string): string {
 /** An explicit endpoint overrides the region's. */
 function readLocation(
   settings: Settings,
-  { endpoint, secure }: Endpoint,
+  endpoint: string | undefined,
+  secure: boolean,
 ): Pick<ScsConfig, 'region' | 'endpoint'> {
-  const setting = `${scsPrefix}REGION`;
+  const setting = 'REGISTRY_STORAGE_SCS_REGION';
   const region = settings.text(setting)?.toLowerCase();
   if (endpoint !== undefined) return { region: undefined, endpoint };
   const host = region === undefined ? undefined : regionHost(region);
