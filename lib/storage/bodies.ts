@@ -1,6 +1,6 @@
 import { addAbortSignal, type Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import type { BodyLimit } from './body-limit.ts';
+import { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
 import { ReconnectingBody } from './reconnecting-body.ts';
 import {
   ObjectTooLarge,
@@ -14,12 +14,21 @@ import {
 const smallBodyTimeoutMs = 10_000;
 const readAttempts = 3;
 
+/** Concurrent large downloads from a bucket. Leaves connections of the pool to other requests. */
+const maxBodies = 192;
+
 export type OpenObject = ObjectHead & { readonly body: Readable };
 
 /** An object, or a range of it, as a server returned it. */
 export interface FetchedObject extends OpenObject {
   /** Offset of the first byte of the body. */
   readonly start: number;
+}
+
+/** Limits how many large bodies hold a connection to a bucket. */
+export function bodyLimit(): ConcurrencyLimit {
+  const busy = () => new StoreUnavailable('', 'too many concurrent downloads from the bucket');
+  return new ConcurrencyLimit(maxBodies, { queueLimit: 2_000, timeoutMs: 20_000, busy });
 }
 
 /** Requests an object or a range of it. */
@@ -57,7 +66,7 @@ export async function readWhole(
 export async function openReconnecting(
   fetchObject: Fetch,
   range?: ByteRange,
-  limit?: BodyLimit,
+  limit?: ConcurrencyLimit,
 ): Promise<OpenObject> {
   const fetchRange = async (part: ByteRange | undefined) =>
     assertInRange(await withConnection(limit, async () => await fetchObject(part)), part);
@@ -75,14 +84,17 @@ export async function openReconnecting(
 }
 
 /** Holds a connection until the body closes. */
-async function withConnection(limit: BodyLimit | undefined, fetchObject: Fetch): Promise<FetchedObject> {
-  const release = await limit?.acquire();
+async function withConnection(
+  limit: ConcurrencyLimit | undefined,
+  fetchObject: Fetch,
+): Promise<FetchedObject> {
+  await limit?.acquire();
   try {
     const object = await fetchObject();
-    if (release !== undefined) object.body.once('close', release);
+    object.body.once('close', () => limit?.release());
     return object;
   } catch (error) {
-    release?.();
+    limit?.release();
     throw error;
   }
 }

@@ -56,7 +56,7 @@ export function bucketError(
       return new ObjectNotFound(key, { cause });
     default: {
       const Unavailable = other.isOfObject ? ObjectUnreadable : StoreUnavailable;
-      return new Unavailable(key, `cannot use the bucket ${other.bucket}: ${other.hint}`, { cause });
+      return new Unavailable(key, `the bucket ${other.bucket} cannot be used: ${other.hint}`, { cause });
     }
   }
 }

@@ -10,8 +10,14 @@ import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { randomUUID } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { BodyLimit } from '../body-limit.ts';
-import { contentStart, openReconnecting, readWhole, type FetchedObject, type OpenObject } from '../bodies.ts';
+import {
+  bodyLimit,
+  contentStart,
+  openReconnecting,
+  readWhole,
+  type FetchedObject,
+  type OpenObject,
+} from '../bodies.ts';
 import { withoutDeadline } from '../deadline.ts';
 import { S3Bucket, type ProbeKey, type S3Options } from './bucket.ts';
 import { concatenateObjects, copyObject } from './copy.ts';
@@ -47,7 +53,7 @@ const conflictRetries = 5;
 
 /** Objects in a bucket of S3 or of a compatible server. */
 export class S3Store extends S3Multiparts implements ObjectStore {
-  readonly #bodies = new BodyLimit();
+  readonly #bodies = bodyLimit();
   #conditionalWrites: Promise<boolean> | undefined;
   #knownConditionalWrites: boolean;
   #isReachable = false;

@@ -2,8 +2,14 @@ import { maxDeleted, ScsBucket, type ListUploadsOptions } from './client/bucket.
 import type { RetryPolicy } from './client/connection.ts';
 import { ScsError } from './client/errors.ts';
 import type { UploadListing } from './client/listings.ts';
-import { BodyLimit } from '../body-limit.ts';
-import { contentStart, openReconnecting, readWhole, type FetchedObject, type OpenObject } from '../bodies.ts';
+import {
+  bodyLimit,
+  contentStart,
+  openReconnecting,
+  readWhole,
+  type FetchedObject,
+  type OpenObject,
+} from '../bodies.ts';
 import { deadlineSignal } from '../deadline.ts';
 import { listPage, stalledListing, type PageResponse, type PageRequest } from '../listing-page.ts';
 import { assertOrder } from '../part-order.ts';
@@ -55,7 +61,7 @@ const maxPageSize = 100;
 export class ScsStore implements ObjectStore {
   readonly #options: ScsOptions;
   readonly #bucket: ScsBucket;
-  readonly #bodies = new BodyLimit();
+  readonly #bodies = bodyLimit();
   readonly #root: RootDirectory;
   #isReachable = false;
 
