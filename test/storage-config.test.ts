@@ -289,6 +289,14 @@ describe('a setting of S3 that is wrong', () => {
       assert.deepEqual(others, []);
     });
 
+  for (const key of ['ACCESSKEY', 'SECRETKEY', 'SESSIONTOKEN'])
+    it(`is a fault with a line break in it, and not repeated: ${key}`, () => {
+      const keys = { ACCESSKEY: 'a', SECRETKEY: 'b', SESSIONTOKEN: 'c', [key]: 'first\r\nsecond' };
+      assert.deepEqual(faultsOf({ ...onAws, ...s3(keys) }), [
+        `REGISTRY_STORAGE_S3_${key}: must not contain line breaks or other control characters`,
+      ]);
+    });
+
   it('is a fault where they are missing: ACCESSKEY and SECRETKEY beside SESSIONTOKEN', () => {
     assert.deepEqual(faultsOf({ ...onAws, ...s3({ SESSIONTOKEN: 'the-token' }) }), [
       'REGISTRY_STORAGE_S3_ACCESSKEY: missing, and REGISTRY_STORAGE_S3_SECRETKEY; ' +

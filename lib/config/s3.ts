@@ -76,9 +76,9 @@ function readRegion(settings: Settings, endpoint: string | undefined): string {
 
 /** Without keys, the SDK uses its default credential providers. */
 function readCredentials(settings: Settings): S3Credentials | undefined {
-  const accessKeyId = settings.text('REGISTRY_STORAGE_S3_ACCESSKEY');
-  const secretAccessKey = settings.text('REGISTRY_STORAGE_S3_SECRETKEY');
-  const sessionToken = settings.text('REGISTRY_STORAGE_S3_SESSIONTOKEN');
+  const accessKeyId = readKey(settings, 'REGISTRY_STORAGE_S3_ACCESSKEY');
+  const secretAccessKey = readKey(settings, 'REGISTRY_STORAGE_S3_SECRETKEY');
+  const sessionToken = readKey(settings, 'REGISTRY_STORAGE_S3_SESSIONTOKEN');
   if (accessKeyId !== undefined && secretAccessKey !== undefined)
     return { accessKeyId, secretAccessKey, sessionToken };
   const missing =
@@ -90,6 +90,14 @@ function readCredentials(settings: Settings): S3Credentials | undefined {
       );
   } else settings.fault(`${missing}: missing, but the other key is set; set both, or none to use a role`);
   return undefined;
+}
+
+/** The message does not contain the value. */
+function readKey(settings: Settings, setting: string): string | undefined {
+  const key = settings.text(setting);
+  if (key !== undefined && /\p{Cc}/u.test(key))
+    settings.fault(`${setting}: must not contain line breaks or other control characters`);
+  return key;
 }
 
 function readEncryption(settings: Settings): Pick<S3Options, 'encryption'> {
