@@ -20,6 +20,8 @@ Serves a registry at REGISTRY_HTTP_ADDR (127.0.0.1:5000) until SIGTERM or Ctrl-C
 
 /** Resolves once the server listens, or fails to. @throws ConfigError */
 async function serve(program: 'server' | 'data-plane'): Promise<number> {
+  // A container's first process ignores signals without a listener, and a start may wait for its storage.
+  for (const signal of stopSignals) process.once(signal, () => process.exit(0));
   const config = loadConfig(program);
   const [{ startServer }, { collectWhenIdle }] = await Promise.all([
     import('../server/server.ts'),
@@ -48,6 +50,8 @@ function greet(url: string, { storage, secretIsGenerated }: Config): void {
     );
 }
 
+const stopSignals = ['SIGTERM', 'SIGINT'] as const;
+
 function stopAtSignals(server: StreamingServer): void {
   let stopping = false;
   const stop = async () => {
@@ -58,7 +62,7 @@ function stopAtSignals(server: StreamingServer): void {
     await server.stop();
     process.exit(0);
   };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop());
+  for (const signal of stopSignals) process.removeAllListeners(signal).on(signal, () => void stop());
 }
 
 function explain(error: unknown): string {

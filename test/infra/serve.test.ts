@@ -106,6 +106,25 @@ describe('stowage serve', () => {
     },
   );
 
+  it('exits with 0 at SIGTERM while it waits for its storage', async () => {
+    const silent = createServer(() => undefined).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const env = cleanEnvironment({
+      REGISTRY_HTTP_ADDR: '127.0.0.1:0',
+      REGISTRY_STORAGE_S3_REGIONENDPOINT: `http://127.0.0.1:${(silent.address() as AddressInfo).port}`,
+      REGISTRY_STORAGE_S3_BUCKET: 'images',
+      REGISTRY_STORAGE_S3_ACCESSKEY: 'key',
+      REGISTRY_STORAGE_S3_SECRETKEY: 'secret',
+    });
+    const args = [join(import.meta.dirname, '../../lib/commands/stowage.ts'), 'serve'];
+    const server = spawn(process.execPath, args, { env, stdio: 'ignore' });
+    await once(silent, 'request');
+    server.kill();
+    assert.deepEqual(await once(server, 'exit'), [0, null]);
+    silent.closeAllConnections();
+    silent.close();
+  });
+
   it('says so when its port is taken', async () => {
     const other = createServer().listen(0, '127.0.0.1');
     await once(other, 'listening');
