@@ -29,7 +29,7 @@ function faultsOf(program: Program, environment: Environment): readonly string[]
 }
 
 describe('loadConfig', () => {
-  it('makes a whole registry of no settings at all: a folder here, on this machine alone', () => {
+  it('needs no settings: the default is a local folder and a loopback address', () => {
     const { secrets, ...config } = load({});
     assert.deepEqual(config, {
       storage: { kind: 'filesystem', rootDirectory: resolve('.registry') },
@@ -50,7 +50,7 @@ describe('loadConfig', () => {
     assert.equal(secrets.length, 1);
   });
 
-  it('makes up another secret at each start', () => {
+  it('generates a new secret at each start', () => {
     assert.notDeepEqual(load({}).secrets, load({}).secrets);
   });
 
@@ -106,14 +106,14 @@ describe('loadConfig', () => {
   });
 
   for (const name of ['REGISTRY_HTTP_DATAPLANE', ...new Set(settings.map(([each]) => each))])
-    it(`takes an empty ${name} for none, as distribution does`, () => {
+    it(`treats an empty ${name} as unset, as distribution does`, () => {
       const { secrets, ...config } = load({ [name]: ' ' });
       const { secrets: own, ...defaults } = load({});
       assert.deepEqual(config, defaults);
       assert.equal(secrets.length, own.length);
     });
 
-  it('accepts what was signed with the secret before', () => {
+  it('accepts signatures of the previous secret', () => {
     const { secrets } = load({ REGISTRY_HTTP_SECRET: 'new', REGISTRY_HTTP_SECRET_PREVIOUS: 'old' });
     assert.deepEqual(secrets, ['new', 'old']);
   });
@@ -171,7 +171,7 @@ describe('loadConfig', () => {
     ]);
   });
 
-  it('refuses settings it does not know, so that none is thought to work', () => {
+  it('refuses unknown settings, so that none is ignored', () => {
     for (const name of ['REGISTRY_STORAGE_DELETE_ENABLE', 'REGISTRY_', 'REGISTRY_PORTAL'])
       assert.match(faultsOf('server', { [name]: 'x' })[0] ?? '', new RegExp(`^${name}: no such setting`));
     assert.match(
@@ -185,7 +185,7 @@ describe('loadConfig', () => {
     );
   });
 
-  it('leaves alone what is not its own, and what Kubernetes says of a Service called registry', () => {
+  it('ignores variables of other programs and those that Kubernetes sets for a Service called registry', () => {
     const environment = {
       PATH: '/bin',
       HOME: '/root',
@@ -213,7 +213,7 @@ describe('loadConfig', () => {
       assert.deepEqual(faultsOf('server', { REGISTRY_PORT: value }), []);
   });
 
-  it('says no secret in a message, whatever is wrong', () => {
+  it('never puts a secret into a message', () => {
     for (const environment of [
       {
         REGISTRY_HTTP_SECRET: 'hunter2',
@@ -231,11 +231,11 @@ describe('loadConfig', () => {
     }
   });
 
-  it("takes a URL's credentials for no part of it", () => {
+  it('ignores credentials in a URL', () => {
     assert.equal(load({ REGISTRY_HTTP_HOST: 'https://user:hunter2@registry' }).host, 'https://registry');
   });
 
-  it('reads the environment of the process where it is given none', () => {
+  it('reads the environment of the process by default', () => {
     process.env['REGISTRY_LOG_LEVEL'] = 'warn';
     try {
       assert.equal(loadConfig('server').logLevel, 'warn');
@@ -245,7 +245,7 @@ describe('loadConfig', () => {
   });
 });
 
-describe('the platforms an index must have', () => {
+describe('the required platforms of an index', () => {
   const kind = 'REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMS';
   const list = 'REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMLIST';
 
@@ -259,18 +259,18 @@ describe('the platforms an index must have', () => {
       ],
     ],
   ] as const)
-    it(`may be a list such as ${JSON.stringify(text)}`, () => {
+    it(`required platforms may be a list such as ${JSON.stringify(text)}`, () => {
       assert.deepEqual(load({ [kind]: 'LIST', [list]: text }).requiredPlatforms, platforms);
     });
 
-  it('need a list where they are one', () => {
+  it('required platforms need a list in list mode', () => {
     for (const text of [undefined, '', ' '])
       assert.deepEqual(faultsOf('server', { [kind]: 'list', [list]: text }), [
         `${list}: missing; ${kind}=list needs it, such as linux/amd64,linux/arm64`,
       ]);
   });
 
-  it('take no list without being one, which would be thought to work', () => {
+  it('required platforms refuse a list outside list mode, where it would have no effect', () => {
     for (const other of [undefined, '', 'all', 'none'])
       assert.deepEqual(faultsOf('server', { [kind]: other, [list]: 'linux/amd64' }), [
         `${list}: has no effect without ${kind}=list; set that, or remove it`,
@@ -291,7 +291,7 @@ describe('the platforms an index must have', () => {
     '- os: linux',
     '*/*',
   ])
-    it(`are refused written as ${JSON.stringify(text)}, with what would be right`, () => {
+    it(`required platforms refuse ${JSON.stringify(text)} and say what is valid`, () => {
       assert.deepEqual(faultsOf('server', { [kind]: 'list', [list]: text }), [
         `${list}: not a list of operating systems and architectures, such as linux/amd64,linux/arm64`,
       ]);
@@ -304,7 +304,7 @@ describe('each program', () => {
     ['functions', ['REGISTRY_HTTP_SECRET', 'REGISTRY_HTTP_DATAPLANE']],
     ['data-plane', ['REGISTRY_HTTP_SECRET', 'REGISTRY_HTTP_HOST']],
   ] as const)
-    it(`says what it misses: ${program} needs ${missing.join(' and ') || 'nothing'}`, () => {
+    it(`lists missing settings: ${program} needs ${missing.join(' and ') || 'nothing'}`, () => {
       const faults = faultsOf(program, {});
       assert.deepEqual(
         faults.map((fault) =>
@@ -330,7 +330,7 @@ describe('each program', () => {
     '/mnt',
     'images',
   ])
-    it(`is refused in Lambda on its own disk, as with ${folder === undefined ? 'no folder named' : JSON.stringify(folder)}`, () => {
+    it(`refuses the local disk in Lambda: ${folder === undefined ? 'no folder' : JSON.stringify(folder)}`, () => {
       const faults = faultsOf('functions', {
         ...inLambda,
         REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder,
@@ -341,7 +341,7 @@ describe('each program', () => {
       );
     });
 
-  it('may be in Lambda on a mounted file system', () => {
+  it('accepts a mounted file system in Lambda', () => {
     for (const folder of ['/mnt/images', '/tmp/../mnt/a/b'])
       assert.deepEqual(
         faultsOf('functions', { ...inLambda, REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder }),
@@ -349,7 +349,7 @@ describe('each program', () => {
       );
   });
 
-  it('needs a secret of its own in Lambda, for no two instances would make up the same', () => {
+  it('requires a secret in Lambda, as each instance would generate another', () => {
     assert.match(
       faultsOf('functions', {
         ...inLambda,
@@ -360,7 +360,7 @@ describe('each program', () => {
     );
   });
 
-  it('may be on any disk under serverless-offline, which calls itself Lambda', () => {
+  it('accepts any disk under serverless-offline, which sets the variables of Lambda', () => {
     assert.deepEqual(faultsOf('functions', { ...inLambda, IS_OFFLINE: 'true' }), []);
   });
 });

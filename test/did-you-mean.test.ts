@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { didYouMean } from '../lib/config/did-you-mean.ts';
 
-describe('a name that is not known', () => {
+describe('an unknown name', () => {
   const known = ['serve', 'start', 'purge-uploads', 'REGISTRY_HTTP_SECRET', 'REGISTRY_HTTP_SECRET_PREVIOUS'];
 
   for (const [given, meant] of [
@@ -15,12 +15,12 @@ describe('a name that is not known', () => {
     ['REGISTRY_HTTP_SECRETS', 'REGISTRY_HTTP_SECRET'],
     ['REGISTRY_HTTP_SECRET_PREV', 'REGISTRY_HTTP_SECRET_PREVIOUS'],
   ] as const)
-    it(`${given} was meant to be ${meant}`, () => {
+    it(`suggests ${meant} for ${given}`, () => {
       assert.equal(didYouMean(given, known), `did you mean ${meant}?`);
     });
 
   for (const given of ['', 's', 'gc', 'REGISTRY_', 'REGISTRY_HTTP_TIMEOUT', 'x'.repeat(100_000)])
-    it(`${given.slice(0, 30)} is like no other, or like several`, () => {
+    it(`suggests nothing for ${given.slice(0, 30)}`, () => {
       assert.equal(didYouMean(given, known), undefined);
     });
 });

@@ -71,13 +71,13 @@ describe('the documentation of settings', () => {
   const known = knownSettings();
   const rows = tableOf(textOf(settingsPage), '## All settings');
 
-  it('has a row in docs/configuration.md for each setting that the code reads, and no other', () => {
+  it('docs/configuration.md has a row for each setting that the code reads and no others', () => {
     assert.ok(known.size > 40);
     // PORT is npm start's own.
     assert.deepEqual([...rows].sort(), [...known, 'PORT'].sort());
   });
 
-  it('names no setting that the code does not know, unless it says that the code refuses it', () => {
+  it('documentation names only settings that the code reads or refuses', () => {
     const said = new Set(tableOf(textOf(settingsPage), '## Settings of distribution that are refused'));
     for (const name of settingsIn(sectionOf(textOf(migrationPage), '### Variables of the original')))
       said.add(name);
@@ -99,18 +99,18 @@ describe('the documentation of settings', () => {
 });
 
 describe('a page of Markdown', () => {
-  it('has the links outside of its code', () => {
+  it('finds links in Markdown outside of code', () => {
     const page =
       'A [link](a.md#b) and `[no](c.md)`.\n\n```sh\n[no](d.md)\n```\n[site](https://example.com) [e]( f.md )';
     assert.deepEqual(linksIn(page), ['a.md#b', 'f.md']);
   });
 
-  it('has the anchors of its headings that GitHub makes', () => {
+  it('gives headings in Markdown the anchors of GitHub', () => {
     const page = '# `A b`, c!\n## Two  words\n## A-b_c\n## Same\n## Same\n```\n# no heading\n```\n';
     assert.deepEqual(anchorsOf(page), ['a-b-c', 'two--words', 'a-b_c', 'same', 'same-1']);
   });
 
-  it('has names of settings, and the beginnings of such', () => {
+  it('finds names and prefixes of settings in Markdown', () => {
     const text = '`REGISTRY_HTTP_ADDR=:5000` `REGISTRY_STORAGE_S3_…` `REGISTRY_*` SEARCH_BACKEND*';
     assert.deepEqual(settingsIn(text), ['REGISTRY_HTTP_ADDR', 'REGISTRY_STORAGE_S3_', 'SEARCH_BACKEND']);
   });

@@ -25,7 +25,7 @@ function faultsOf(environment: Environment): readonly string[] {
 }
 
 describe('a bucket of SCS', () => {
-  it('is configured by its four settings', () => {
+  it('a bucket of SCS is configured by its four settings', () => {
     assert.deepEqual(storageOf(four), {
       kind: 'scs',
       bucket: 'my-images',
@@ -50,7 +50,7 @@ describe('a bucket of SCS', () => {
     'gzctc-internal': 'gzctc.scs-in.sohucs.com',
   };
   for (const [region, host] of Object.entries(hosts))
-    it(`in ${region} is at ${host}, by https where that is wanted`, () => {
+    it(`a bucket of SCS in ${region} is at ${host}, by https if configured`, () => {
       const at = (more: Environment) => {
         const storage = storageOf({ ...four, ...scs({ REGION: region, ...more }) });
         return storage.kind === 'scs' ? storage.endpoint : storage.kind;
@@ -59,7 +59,7 @@ describe('a bucket of SCS', () => {
       assert.equal(at({ SECURE: 'true' }), `https://${host}`);
     });
 
-  it('of another installation needs no region', () => {
+  it('a bucket of SCS of another installation needs no region', () => {
     const storage = storageOf({ ...four, ...scs({ REGION: '', REGIONENDPOINT: 'scs.example.com:8080' }) });
     assert.equal(describeStorage(storage), 'the bucket my-images (http://scs.example.com:8080)');
   });
@@ -73,7 +73,7 @@ describe('a bucket of SCS', () => {
     assert.deepEqual([storage.partSize, storage.rootDirectory], [5242880, 'team/registry']);
   });
 
-  it('may be named beside another store', () => {
+  it('a bucket of SCS may be named beside another store', () => {
     const both = { ...four, REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: '/srv/images' };
     assert.match(
       faultsOf(both).join('\n'),
@@ -83,7 +83,7 @@ describe('a bucket of SCS', () => {
     assert.equal(storageOf({ ...both, REGISTRY_STORAGE: 'filesystem' }).kind, 'filesystem');
   });
 
-  it('that is named and not configured says all that is missing', () => {
+  it('a bucket of SCS that is not configured lists all missing settings', () => {
     const names = faultsOf({ REGISTRY_STORAGE: 'scs' }).map((fault) => fault.replace(/:.*/s, ''));
     assert.deepEqual(
       names.sort(),
@@ -104,13 +104,13 @@ describe('a bucket of SCS', () => {
     'a setting that there is not': [{ ENCRYPT: 'true' }, /_ENCRYPT: no such setting/],
   };
   for (const [name, [wrong, told]] of Object.entries(faults))
-    it(`has one fault: ${name}`, () => {
+    it(`a bucket of SCS with one fault: ${name}`, () => {
       const found = faultsOf({ ...four, ...scs(wrong) });
       assert.equal(found.length, 1);
       assert.match(found[0] ?? '', told);
     });
 
-  it('needs no data plane for functions to send pulls to it', () => {
+  it('a bucket of SCS needs no data plane for functions to send pulls to it', () => {
     const functions = { ...four, REGISTRY_HTTP_SECRET: 'secret' };
     assert.equal(loadConfig('functions', functions).storage.kind, 'scs');
   });

@@ -20,12 +20,12 @@ function faultsOf(environment: Environment, program: Program = 'server'): readon
 }
 
 describe('the settings of the list of repositories', () => {
-  it('take the bucket unless another one is named', () => {
+  it('the list of repositories is the bucket by default', () => {
     assert.deepEqual(searchOf({}), { kind: 'bucket' });
     assert.deepEqual(searchOf({ SEARCH_BACKEND: '', SEARCH_BACKEND_MYSQL: ' ' }), { kind: 'bucket' });
   });
 
-  it('take a DSN for MYSQL', () => {
+  it('SEARCH_BACKEND=MYSQL takes a DSN', () => {
     for (const SEARCH_BACKEND of ['MYSQL', 'mysql']) {
       const search = searchOf({ SEARCH_BACKEND, SEARCH_BACKEND_MYSQL: dsn });
       assert.equal(search.kind, 'mysql');
@@ -33,7 +33,7 @@ describe('the settings of the list of repositories', () => {
     }
   });
 
-  it('take a file for LOCAL, and the one of the registry before this one unless another is named', () => {
+  it('SEARCH_BACKEND=LOCAL takes a file, by default that of the original registry', () => {
     assert.deepEqual(searchOf({ SEARCH_BACKEND: 'LOCAL' }), {
       kind: 'local',
       path: '/opt/registry/repositories',
@@ -63,14 +63,14 @@ describe('the settings of the list of repositories', () => {
     ],
     [{ SEARCH_BACKEND_FILE: '/x' }, /^SEARCH_BACKEND_FILE: no such setting/],
   ] as const)
-    it(`are faulty with ${Object.keys(environment).join(' and ')}: ${fault.source}`, () => {
+    it(`settings of the list are refused with ${Object.keys(environment).join(' and ')}: ${fault.source}`, () => {
       const faults = faultsOf(environment);
       assert.equal(faults.length, 1, faults.join('\n'));
       assert.match(faults[0] ?? '', fault);
       assert.ok(!faults.join('').includes('hunter2'));
     });
 
-  it("refuse a file on Lambda's own disk, and take one on a mounted file system", () => {
+  it('settings of the list refuse a file on the local disk of Lambda and accept one on a mounted file system', () => {
     const lambda = {
       AWS_LAMBDA_FUNCTION_NAME: 'catalog',
       REGISTRY_STORAGE_S3_BUCKET: 'images',

@@ -50,7 +50,7 @@ function namesOf(faults: readonly string[]): string[] {
 }
 
 describe('a bucket', () => {
-  it('on AWS is configured by its name and region', () => {
+  it('a bucket on AWS is configured by its name and region', () => {
     assert.deepEqual(storageOf(onAws), {
       kind: 's3',
       bucket: 'images',
@@ -68,7 +68,7 @@ describe('a bucket', () => {
     });
   });
 
-  it('on another server is configured by its name and the endpoint, and what the server can do is asked', () => {
+  it('a bucket on another server is configured by its name and endpoint, and the server is probed', () => {
     assert.deepEqual(s3Of(onServer), {
       ...s3Of(onAws),
       region: 'us-east-1',
@@ -78,7 +78,7 @@ describe('a bucket', () => {
     });
   });
 
-  it('on R2 has parts of one size, under any account and jurisdiction, and no other server has', () => {
+  it('a bucket on R2 has parts of one size, under any account and jurisdiction, and no other server has', () => {
     const equalOn = (host: string) =>
       s3Of({ ...onServer, ...s3({ REGIONENDPOINT: `https://${host}` }) }).equalParts;
     assert.equal(equalOn('0123abcd.r2.cloudflarestorage.com'), true);
@@ -131,18 +131,18 @@ function copy(more: Partial<NonNullable<S3Config['copy']>>): NonNullable<S3Confi
 
 describe('a setting of S3', () => {
   for (const [name, value, expected] of values)
-    it(`is read: ${name}=${value.slice(0, 20)}`, () => {
+    it(`a setting of S3 is read: ${name}=${value.slice(0, 20)}`, () => {
       assert.deepEqual(s3Of({ ...onAws, ...s3({ [name]: value }) }), { ...s3Of(onAws), ...expected });
     });
 
   const optional = values.map(([name]) => name).filter((name) => name !== 'BUCKET' && name !== 'REGION');
   const others = ['ACCESSKEY', 'SECRETKEY', 'SESSIONTOKEN', 'REGIONENDPOINT', 'KEYID'];
   for (const name of new Set([...optional, ...others]))
-    it(`is left at its default where it is empty: ${name}`, () => {
+    it(`a setting of S3 is left at its default where it is empty: ${name}`, () => {
       assert.deepEqual(s3Of({ ...onAws, ...s3({ [name]: ' ' }) }), s3Of(onAws));
     });
 
-  it('may say the opposite of the default for a server: FORCEPATHSTYLE, EQUALPARTS, CONDITIONALWRITES', () => {
+  it('settings of S3 may override the default for a server: FORCEPATHSTYLE, EQUALPARTS, CONDITIONALWRITES', () => {
     const r2 = { ...onServer, ...s3({ REGIONENDPOINT: 'https://a.r2.cloudflarestorage.com' }) };
     const config = s3Of({
       ...r2,
@@ -270,7 +270,7 @@ const wrong: readonly (readonly [string, string, RegExp])[] = [
 
 describe('a setting of S3 that is wrong', () => {
   for (const [name, value, right] of wrong)
-    it(`is the only fault, which says what would be right: ${name}=${value.slice(0, 40)}`, () => {
+    it(`the fault of a wrong setting of S3 says what is valid: ${name}=${value.slice(0, 40)}`, () => {
       const [fault = '', ...others] = faultsOf({ ...onAws, ...s3({ [name]: value }) });
       assert.ok(fault.startsWith(`REGISTRY_STORAGE_S3_${name}: `), fault);
       assert.match(fault, right);
@@ -283,28 +283,28 @@ describe('a setting of S3 that is wrong', () => {
     ['ACCESSKEY', { SECRETKEY: 'the-secret-key' }],
     ['ACCESSKEY', { SECRETKEY: 'the-secret-key', SESSIONTOKEN: 'the-token' }],
   ] as const)
-    it(`is a fault where it is missing: ${missing} beside ${Object.keys(given).join(' and ')}`, () => {
+    it(`a missing setting of S3 is a fault: ${missing} beside ${Object.keys(given).join(' and ')}`, () => {
       const [fault = '', ...others] = faultsOf({ ...onAws, ...s3(given) });
       assert.match(fault, new RegExp(`^REGISTRY_STORAGE_S3_${missing}: missing, .*or none to use a role$`));
       assert.deepEqual(others, []);
     });
 
   for (const key of ['ACCESSKEY', 'SECRETKEY', 'SESSIONTOKEN'])
-    it(`is a fault with a line break in it, and not repeated: ${key}`, () => {
+    it(`a setting of S3 with a line break is a fault and not quoted: ${key}`, () => {
       const keys = { ACCESSKEY: 'a', SECRETKEY: 'b', SESSIONTOKEN: 'c', [key]: 'first\r\nsecond' };
       assert.deepEqual(faultsOf({ ...onAws, ...s3(keys) }), [
         `REGISTRY_STORAGE_S3_${key}: must not contain line breaks or other control characters`,
       ]);
     });
 
-  it('is a fault where they are missing: ACCESSKEY and SECRETKEY beside SESSIONTOKEN', () => {
+  it('missing settings of S3 are a fault: ACCESSKEY and SECRETKEY beside SESSIONTOKEN', () => {
     assert.deepEqual(faultsOf({ ...onAws, ...s3({ SESSIONTOKEN: 'the-token' }) }), [
       'REGISTRY_STORAGE_S3_ACCESSKEY: missing, and REGISTRY_STORAGE_S3_SECRETKEY; ' +
         'REGISTRY_STORAGE_S3_SESSIONTOKEN has no effect without both',
     ]);
   });
 
-  it('is a fault where it is missing: BUCKET and REGION', () => {
+  it('missing settings of S3 are a fault: BUCKET and REGION', () => {
     for (const empty of [undefined, '', ' ']) {
       assert.match(faultsOf({ ...onAws, ...s3({ BUCKET: empty }) }).join(), /^\w+_BUCKET: missing; name /);
       assert.match(
@@ -314,7 +314,7 @@ describe('a setting of S3 that is wrong', () => {
     }
   });
 
-  it('is told with all others, whatever store they are of', () => {
+  it('a fault of S3 is reported together with those of other stores', () => {
     const faults = faultsOf({
       ...s3({
         BUCKET: 'x',
@@ -351,7 +351,7 @@ describe('a setting of S3 that is wrong', () => {
     ]);
   });
 
-  it('is a fault also where the images are in a folder', () => {
+  it('a wrong setting of S3 is a fault even if images are in a folder', () => {
     assert.deepEqual(
       namesOf(faultsOf({ ...onAws, ...s3({ CHUNKSIZE: 'x' }), REGISTRY_STORAGE: 'filesystem' })),
       ['REGISTRY_STORAGE_S3_CHUNKSIZE'],
@@ -362,7 +362,7 @@ describe('a setting of S3 that is wrong', () => {
 describe('a secret', () => {
   const keys = { ACCESSKEY: 'AKIAhunter2', SECRETKEY: 'hunter2/secret', SESSIONTOKEN: 'token-hunter2' };
 
-  it('is in no fault, whatever else is wrong', () => {
+  it('no fault contains a secret', () => {
     for (const [name, value] of wrong) {
       const faults = faultsOf({ ...onAws, ...s3(keys), ...s3({ [name]: value }) });
       assert.equal(faults.length, 1);
@@ -370,7 +370,7 @@ describe('a secret', () => {
     }
   });
 
-  it('is in no fault about keys, endpoints with credentials, or a name that is mistyped', () => {
+  it('no fault about keys, endpoints with credentials or mistyped names contains a secret', () => {
     for (const environment of [
       s3({ ACCESSKEY: keys.ACCESSKEY }),
       s3({ SECRETKEY: keys.SECRETKEY }),
@@ -388,7 +388,7 @@ describe('a secret', () => {
     }
   });
 
-  it('is not in the words that say where the images are', () => {
+  it('the description of the storage contains no secret', () => {
     const words = describeStorage(storageOf({ ...onServer, ...s3(keys), ...s3({ ROOTDIRECTORY: 'stage' }) }));
     assert.equal(words, 'the bucket images (http://127.0.0.1:9000), below stage/');
     assert.equal(describeStorage(storageOf(onAws)), 'the bucket images (eu-central-1)');
@@ -397,7 +397,7 @@ describe('a secret', () => {
 });
 
 describe('the store', () => {
-  it('is a bucket or a folder where only that is configured, or named as well', () => {
+  it('the store is a bucket or a folder if only that is configured, or also named', () => {
     assert.equal(storageOf({ ...onAws, REGISTRY_STORAGE: 's3' }).kind, 's3');
     assert.equal(storageOf({ ...onAws, REGISTRY_STORAGE: 'S3' }).kind, 's3');
     assert.deepEqual(storageOf({ [folder]: '/srv' }), { kind: 'filesystem', rootDirectory: '/srv' });
@@ -405,7 +405,7 @@ describe('the store', () => {
     assert.deepEqual(storageOf({ ...s3({ BUCKET: '', REGION: ' ' }) }), storageOf({}));
   });
 
-  it('must be named where two are configured', () => {
+  it('the store must be named if two are configured', () => {
     const both = { ...onAws, [folder]: '/srv' };
     const [fault = '', ...others] = faultsOf(both);
     assert.match(fault, /^REGISTRY_STORAGE: more than one store is configured; set it to filesystem or s3$/);
@@ -421,7 +421,7 @@ describe('the store', () => {
     });
   });
 
-  it('needs a bucket and its region where it is only named', () => {
+  it('the store needs a bucket and its region if S3 is only named', () => {
     assert.deepEqual(namesOf(faultsOf({ REGISTRY_STORAGE: 's3' })), [
       'REGISTRY_STORAGE_S3_BUCKET',
       'REGISTRY_STORAGE_S3_REGION',
@@ -431,7 +431,7 @@ describe('the store', () => {
     ]);
   });
 
-  it('may be a bucket in Lambda, where a folder may not be', () => {
+  it('the store in Lambda may be a bucket but no folder', () => {
     const lambda = { AWS_LAMBDA_FUNCTION_NAME: 'base', REGISTRY_HTTP_SECRET: 'x' };
     assert.deepEqual(faultsOf({ ...onAws, ...lambda }, 'functions'), []);
     assert.deepEqual(
@@ -479,13 +479,13 @@ describe('the store', () => {
 describe('functions on S3', () => {
   const functions = { ...onAws, REGISTRY_HTTP_SECRET: 'x' };
 
-  it('need no data plane, and may have one', () => {
+  it('functions on S3 need no data plane, and may have one', () => {
     assert.equal(loadConfig('functions', functions).dataPlane, undefined);
     const environment = { ...functions, REGISTRY_HTTP_DATAPLANE: 'http://a:5001' };
     assert.equal(loadConfig('functions', environment).dataPlane, 'http://a:5001');
   });
 
-  it('need one where pulls may not be sent to the bucket', () => {
+  it('functions on S3 need a data plane if redirects are disabled', () => {
     const environment = { ...functions, REGISTRY_STORAGE_REDIRECT_DISABLE: 'true' };
     const [fault = '', ...others] = faultsOf(environment, 'functions');
     assert.match(
@@ -496,7 +496,7 @@ describe('functions on S3', () => {
     assert.deepEqual(faultsOf({ ...environment, REGISTRY_HTTP_DATAPLANE: 'http://a:5001' }, 'functions'), []);
   });
 
-  it('are the only ones with a data plane: the streaming server refuses to be given one', () => {
+  it('the streaming server refuses the settings of a data plane', () => {
     const [fault = '', ...others] = faultsOf({ ...onAws, REGISTRY_HTTP_DATAPLANE: 'http://a:5001' });
     assert.match(fault, /^REGISTRY_HTTP_DATAPLANE: only functions need a data plane; .*remove it$/);
     assert.deepEqual(others, []);

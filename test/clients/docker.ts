@@ -54,7 +54,7 @@ export function dockerFlow(name: string, start: StartRegistry, bigLayer = BIG_LA
       assert.equal(pushed.text.match(/: Pushed$/gm)?.length, 3, pushed.text);
     });
 
-    it('finds the layers again when it pushes a second tag', async () => {
+    it('docker finds existing layers when it pushes a second tag', async () => {
       const { text } = await push('app:2');
       assert.equal(text.match(/: Layer already exists$/gm)?.length, 3, text);
     });
@@ -87,7 +87,7 @@ export function dockerFlow(name: string, start: StartRegistry, bigLayer = BIG_LA
       }
     });
 
-    it('says that an unknown tag is unknown', async () => {
+    it('docker reports an unknown tag', async () => {
       await assert.rejects(docker('pull', named('app:unknown')), /manifest unknown/);
     });
   });

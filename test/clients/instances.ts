@@ -88,21 +88,28 @@ export function instancesFlow(kind: BucketKind): void {
     });
 
     for (const chunkSize of CHUNK_SIZES)
-      it(`an upload in chunks of ${chunkSize / MiB} MiB goes from one to the next`, LIMIT, async () => {
-        const sinceThen = proxy.requestsTo.slice();
-        const client = chunkClient('chunks');
-        const bytes = randomBytes(BLOB_SIZE);
-        const digest = await client.upload(bytes, chunkSize);
-        assert.ok(bytes.equals(await client.download(digest, server.endpoint)));
-        // POST, a PATCH for each chunk, PUT, GET: one after the other, so in turn.
-        const requests = Math.ceil(BLOB_SIZE / chunkSize) + 3;
-        const each = proxy.requestsTo.map((count, index) => count - (sinceThen[index] ?? 0));
-        assert.equal(
-          each.reduce((sum, count) => sum + count),
-          requests,
-        );
-        assert.ok(Math.min(...each) >= Math.floor(requests / INSTANCES), `requests to each: ${each.join()}`);
-      });
+      it(
+        `an upload in chunks of ${chunkSize / MiB} MiB moves from one instance to the next`,
+        LIMIT,
+        async () => {
+          const sinceThen = proxy.requestsTo.slice();
+          const client = chunkClient('chunks');
+          const bytes = randomBytes(BLOB_SIZE);
+          const digest = await client.upload(bytes, chunkSize);
+          assert.ok(bytes.equals(await client.download(digest, server.endpoint)));
+          // POST, a PATCH for each chunk, PUT, GET: one after the other, so in turn.
+          const requests = Math.ceil(BLOB_SIZE / chunkSize) + 3;
+          const each = proxy.requestsTo.map((count, index) => count - (sinceThen[index] ?? 0));
+          assert.equal(
+            each.reduce((sum, count) => sum + count),
+            requests,
+          );
+          assert.ok(
+            Math.min(...each) >= Math.floor(requests / INSTANCES),
+            `requests to each: ${each.join()}`,
+          );
+        },
+      );
 
     describe('while one after the other is killed', () => {
       const client = () => chunkClient('survivors', 1000);
@@ -119,7 +126,7 @@ export function instancesFlow(kind: BucketKind): void {
           assert.ok(bytes.equals(await from.download(digest, server.endpoint)));
       };
 
-      it('pushes get through, and nothing of them is lost', LIMIT, async () => {
+      it('pushes succeed while instances are killed, and nothing is lost', LIMIT, async () => {
         built = await images.build('survivor', SURVIVORS);
         const uploader = client();
         const push = async ({ name }: Image) => {
@@ -137,7 +144,7 @@ export function instancesFlow(kind: BucketKind): void {
         await downloadAll(chunkClient('survivors'));
       });
 
-      it('pulls get through', LIMIT, async () => {
+      it('pulls succeed while instances are killed', LIMIT, async () => {
         const downloader = client();
         const pull = async ({ name }: Image) => {
           await persist(async () => {

@@ -11,7 +11,7 @@ import { skopeoFlow } from './skopeo.ts';
 
 const NAME = 'npm run serve';
 
-it('npm run serve answers and exits with 0 on SIGTERM', async () => {
+it('npm run serve responds and exits with 0 on SIGTERM', async () => {
   const folder = await temporaryFolder('serve');
   const registry = await serve(join(folder.path, 'registry'));
   const response = await fetch(`http://${registry.address}/v2/`);

@@ -63,14 +63,14 @@ describe('the command stowage', () => {
   });
 
   for (const [given, name] of Object.entries(nameOf))
-    it(`says what ${given} takes, and does nothing, for --help`, async () => {
+    it(`prints the usage of ${given} for --help and does nothing`, async () => {
       // Nothing could be done with such settings.
       const { code, output, errors } = await runStowage([given, '--help'], { REGISTRY_STORAGE: 'tape' });
       assert.match(output, new RegExp(`^Usage: stowage ${name}\\b`));
       assert.deepEqual([code, errors], [0, '']);
     });
 
-  it('says for "help reindex" what reindex takes', async () => {
+  it('prints the usage of reindex for "help reindex"', async () => {
     assert.match((await runStowage(['help', 'reindex'])).output, /^Usage: stowage reindex/);
   });
 
@@ -80,7 +80,7 @@ describe('the command stowage', () => {
     ['--verison', '"--verison" is not a known option; did you mean --version?'],
     ['constructor', '"constructor" is not a known command; stowage --help lists all of them'],
   ] as const)
-    it(`refuses ${given} with exit code 2, and asks for what is like it`, async () => {
+    it(`refuses ${given} with exit code 2 and suggests the similar name`, async () => {
       const { code, output, errors } = await runStowage([given]);
       assert.deepEqual([code, output, errors], [2, '', `${message}\n`]);
     });
@@ -96,7 +96,7 @@ describe('the command stowage', () => {
     });
 
   for (const name of names)
-    it(`ends ${name} with exit code 1 at a mistyped setting, and asks for the one that is like it`, async () => {
+    it(`${name} exits with 1 for a mistyped setting and suggests the right one`, async () => {
       const { code, output, errors } = await runStowage([name], {
         REGISTRY_LOG_LEVLE: 'info',
         SEARCH_BAKCEND: 'LOCAL',
@@ -109,13 +109,13 @@ describe('the command stowage', () => {
       assert.deepEqual([code, output], [1, '']);
     });
 
-  it('is given by the script serve what keeps memory low, so that it need not start again', () => {
+  it('npm run serve passes the options that keep memory low, so the process does not restart itself', () => {
     const variables = Object.entries(memoryEnvironment).map((variable) => variable.join('='));
     const words = ['exec', 'env', ...variables, 'node', ...memoryFlags, 'lib/commands/stowage.ts', 'serve'];
     assert.equal(scripts.serve, words.join(' '));
   });
 
-  it('is what the npm scripts run, which pass their arguments on', async () => {
+  it('npm scripts run the command stowage and pass their arguments on', async () => {
     for (const [script, name] of Object.entries(nameOf)) {
       const { text } = await command('npm', ['run', '--silent', script, '--', '--help'], { cwd: root });
       assert.match(text, new RegExp(`^Usage: stowage ${name}\\b`));
@@ -150,7 +150,7 @@ describe('the package of npm', () => {
     folder.remove();
   });
 
-  it('has the bundle, its licences, the documentation and nothing of the sources', () => {
+  it('the npm package contains the bundle, its licences and the documentation, but no sources', () => {
     const others = files.filter((file) => !/^dist\/stowage\/[\w-]+\.mjs$|^docs\/[\w-]+\.md$/.test(file));
     assert.deepEqual(others.sort(), [
       'LICENSE',
@@ -161,11 +161,11 @@ describe('the package of npm', () => {
     ]);
   });
 
-  it('has no dependencies, since the bundle contains them', () => {
+  it('the npm package has no dependencies, since the bundle contains them', () => {
     assert.equal(manifest.dependencies, undefined);
   });
 
-  it('runs by itself where its file is called, as npx does', async () => {
+  it('the bundle runs when its file is executed, as npx does', async () => {
     assert.equal((await command(program, ['--version'])).text, `stowage ${version}`);
     const images = join(folder.path, 'images');
     await serveBare([program], images);
@@ -175,7 +175,7 @@ describe('the package of npm', () => {
     assert.deepEqual([code, output.split('\n')[1]], [0, 'would remove nothing']);
   });
 
-  it('serves with what keeps memory low, though nobody gave it, as the process that was started', async () => {
+  it('serve restarts itself with the options that keep memory low, under the same process id', async () => {
     await serveBare([program], join(folder.path, 'images'), (pid) => {
       const words = (file: string) => readFileSync(`/proc/${pid}/${file}`, 'utf8').split('\0');
       assert.deepEqual(words('cmdline').slice(1, 5), [...memoryFlags, program, 'serve']);
@@ -184,7 +184,7 @@ describe('the package of npm', () => {
     });
   });
 
-  it('serves where Node may start no program, and so not itself again', async () => {
+  it('serve starts where Node may not start programs and so cannot restart itself', async () => {
     const permissions = ['--permission', '--allow-fs-read=*', '--allow-fs-write=*'];
     await serveBare([process.execPath, ...permissions, program], join(folder.path, 'images'));
   });

@@ -5,7 +5,7 @@ import { ConcurrencyLimit } from '../../lib/concurrency/concurrency-limit.ts';
 describe('a concurrency limit', () => {
   const pending = () => Promise.withResolvers<undefined>();
 
-  it('runs so many tasks at once, and the others in their order', async () => {
+  it('a concurrency limit runs no more tasks than it allows, and queued tasks in order', async () => {
     const limit = new ConcurrencyLimit(2);
     const begun: number[] = [];
     const ends = [0, 1, 2, 3].map(pending);
@@ -26,7 +26,7 @@ describe('a concurrency limit', () => {
     assert.deepEqual([begun, limit.isContended], [[0, 1, 2, 3], false]);
   });
 
-  it('refuses at once what is more than may wait, and in time what has waited for too long', async () => {
+  it('a concurrency limit refuses tasks if its queue is full, and tasks that time out in the queue', async () => {
     const limit = new ConcurrencyLimit(1, { queueLimit: 1, timeoutMs: 20 });
     const { promise, resolve } = pending();
     const first = limit.run(async () => {
@@ -50,7 +50,7 @@ describe('a concurrency limit', () => {
     assert.equal(await limit.run(async () => await Promise.resolve('later')), 'later');
   });
 
-  it('goes on after a task that fails', async () => {
+  it('a concurrency limit continues after a failed task', async () => {
     const limit = new ConcurrencyLimit(1);
     await assert.rejects(
       limit.run(async () => await Promise.reject(new Error('failed'))),

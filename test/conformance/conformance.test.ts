@@ -35,7 +35,7 @@ describe('OCI distribution conformance', needed(installed), () => {
 
       // Both are the same tests here, told differently: `npm run conformance` runs both on each.
       for (const version of kind.name === 'folder' ? specVersions : specVersions.slice(0, 1))
-        it(`version ${version}`, async () => {
+        it(`OCI distribution conformance, version ${version}`, async () => {
           const suite = theSuite();
           const results = await suite.run(registry.address, version, join(folder.path, kind.name, version));
           const table = textTable([{ kind, runs: [{ version, results }] }]);

@@ -6,7 +6,7 @@ import { cleanEnvironment } from '../servers/process.ts';
 import { readOptions } from './options.ts';
 
 describe('the arguments of npm run conformance', () => {
-  it('ask for all registries unless they name some', () => {
+  it('npm run conformance tests all registries by default', () => {
     assert.deepEqual(readOptions([]), { only: undefined, write: false });
     assert.deepEqual(readOptions(['--write']), { only: undefined, write: true });
     assert.deepEqual(readOptions(['--only', 'scs', '--only=start']), {
@@ -27,11 +27,11 @@ describe('the arguments of npm run conformance', () => {
     'results of some that are to be written': { args: ['--only', 'scs', '--write'], says: /without --only/ },
   };
   for (const [what, { args, says }] of Object.entries(wrong))
-    it(`are refused for ${what}`, () => {
+    it(`refuses arguments with ${what}`, () => {
       assert.throws(() => readOptions(args), says);
     });
 
-  it('get the usage and exit code 2 when they are wrong, and 0 for --help', () => {
+  it('npm run conformance prints its usage and exits with 2 for wrong arguments and with 0 for --help', () => {
     const wrongOne = run('--only', 'azure');
     assert.equal(wrongOne.status, 2);
     assert.match(wrongOne.stderr, /^--only: "azure" is none of .*\n\nUsage: npm run conformance/);
@@ -40,7 +40,7 @@ describe('the arguments of npm run conformance', () => {
     assert.match(help.stdout, /^Usage: npm run conformance/);
   });
 
-  it('are followed only where Go is installed', () => {
+  it('npm run conformance fails if Go is missing', () => {
     const { status, stderr } = run('--only', 'folder', { PATH: '/nowhere' });
     assert.equal(status, 1);
     assert.equal(stderr, 'npm run conformance needs Go 1.24 or newer; there is no go on the PATH\n');

@@ -7,7 +7,7 @@ import { conforms, readResults, readSummary, readTests, type Results } from './r
 import { junitXml, resultsYaml } from './sample.ts';
 
 describe('the reports of the suite', () => {
-  it('say what became of each API and each kind of data', () => {
+  it('conformance reports have a result for each API and each kind of data', () => {
     assert.deepEqual(readSummary(resultsYaml), [
       { section: 'API', name: 'Blob anonymous mount', verdict: 'skipped' },
       { section: 'API', name: 'Blob get', verdict: 'FAIL' },
@@ -20,11 +20,11 @@ describe('the reports of the suite', () => {
     ]);
   });
 
-  it('count tests, disabled ones among the skipped', () => {
+  it('conformance reports count tests; disabled tests count as skipped', () => {
     assert.deepEqual(readTests(junitXml).counts, { passed: 675, failed: 119, skipped: 47 });
   });
 
-  it('say why tests did not pass', () => {
+  it('conformance reports give the reason of each failure', () => {
     assert.deepEqual(readTests(junitXml).problems, [
       {
         outcome: 'failed',
@@ -52,13 +52,13 @@ describe('the reports of the suite', () => {
     ]);
   });
 
-  it('are shortened where a message has all of a manifest', () => {
+  it('conformance reports truncate messages that contain a whole manifest', () => {
     const long = junitXml.replace('registry returned status 202', 'x'.repeat(10_000));
     const message = readTests(long).problems[1]?.message ?? '';
     assert.match(message, /^x{200}…$/);
   });
 
-  it('must be whole', async () => {
+  it('incomplete conformance reports are refused', async () => {
     assert.throws(() => readSummary('config:\n  version: "1.1"\n'), /results.yaml/);
     assert.throws(
       () => readSummary(resultsYaml.slice(0, resultsYaml.indexOf('data:\n  Artifact'))),
@@ -92,7 +92,7 @@ describe('a registry conforms', () => {
     lines: [...good.lines, { section: 'API', name, verdict }],
   });
 
-  it('when all has passed but for sparse manifests, which are disabled', () => {
+  it('a registry conforms if everything passes except sparse manifests, which are disabled', () => {
     assert.ok(conforms(good));
     assert.ok(conforms(withVerdict('pass')));
   });
@@ -108,7 +108,7 @@ describe('a registry conforms', () => {
     'sparse manifests failed': withVerdict('FAIL', 'Sparse Manifests'),
   };
   for (const [flaw, results] of Object.entries(flaws))
-    it(`not when ${flaw}`, () => {
+    it(`a registry does not conform if ${flaw}`, () => {
       assert.ok(!conforms(results));
     });
 });

@@ -34,7 +34,7 @@ const good = [column('folder', all, all), column('SCS', all, all)];
 const bad = [column('folder', all, flawed), column('SCS', flawed, flawed)];
 
 describe('the table of results', () => {
-  it('has a row for each line of the summary and for the counts, and the worst of both versions', () => {
+  it('the table of results has a row for each line of the summary and for the counts, with the worse result of both versions', () => {
     assert.deepEqual(textTable(bad).split('\n'), [
       '                        folder                           SCS',
       'API: Blob mount         skipped (dev)                    skipped',
@@ -45,7 +45,7 @@ describe('the table of results', () => {
     ]);
   });
 
-  it('is the same in Markdown', () => {
+  it('the table of results is the same in Markdown', () => {
     assert.deepEqual(markdownTable(good).split('\n'), [
       '| | `folder` | `SCS` |',
       '| --- | --- | --- |',
@@ -57,7 +57,7 @@ describe('the table of results', () => {
     ]);
   });
 
-  it('says what was not run, and does not take it for good', () => {
+  it('the table of results shows what was not run and does not count it as passed', () => {
     const [folder, scs] = good;
     assert.ok(folder && scs);
     const broken = { ...scs, runs: scs.runs.slice(0, 1), broke: true };
@@ -72,7 +72,7 @@ describe('the table of results', () => {
 });
 
 describe('the tests that did not pass', () => {
-  it('are named once, with the runs they did not pass in', () => {
+  it('failed tests are listed once, with the runs in which they failed', () => {
     const runs = [
       { name: 'folder dev', results: flawed },
       { name: 'SCS dev', results: flawed },
@@ -87,7 +87,7 @@ describe('the results on their page', () => {
   const begin = '<!-- conformance:begin -->';
   const end = '<!-- conformance:end -->';
 
-  it('are between the markers, and stay when they are the same', () => {
+  it('results on a page stand between the markers and do not change if they are the same', () => {
     const page = withResults(`# Title\n\n${begin}\nformer\n\nformer\n${end}\n\nmore\n`, good);
     assert.ok(page.startsWith(`# Title\n\n${begin}\n![OCI conformance](`));
     assert.ok(page.endsWith(`\n${end}\n\nmore\n`));
@@ -99,13 +99,13 @@ describe('the results on their page', () => {
     assert.equal(withResults(`${begin}\n${end}`, good), withResults(`${begin}\nformer\n${end}`, good));
   });
 
-  it('results have a place in docs/conformance.md, which names the suite that is run', () => {
+  it('docs/conformance.md has the markers and names the version of the suite', () => {
     const page = readFileSync(join(import.meta.dirname, '../../docs/conformance.md'), 'utf8');
     assert.ok(withResults(page, good).includes(markdownTable(good)));
     assert.ok(page.includes(suiteVersion));
   });
 
-  it('have a badge with the counts of the worst run', () => {
+  it('the page of results has a badge with the counts of the worst run', () => {
     const badge = (columns: readonly Column[]) =>
       /img\.shields\.io\/badge\/(.*)\)/.exec(withResults(`${begin}\n${end}`, columns))?.[1];
     assert.equal(badge(good), 'OCI%20Distribution-1.1%20and%20dev%3A%20983%20passed-brightgreen');
@@ -115,7 +115,7 @@ describe('the results on their page', () => {
     );
   });
 
-  it('need their markers, each once and in order', () => {
+  it('the page of results needs each marker once and in order', () => {
     assert.throws(() => withResults('# Title\n', good), /no line <!-- conformance:begin -->/);
     assert.throws(() => withResults(`${begin}\n`, good), /no line <!-- conformance:end -->/);
     assert.throws(() => withResults(`${begin}\n${begin}\n${end}\n`, good), /several lines/);

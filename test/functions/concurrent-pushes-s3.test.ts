@@ -14,7 +14,7 @@ const MiB = 1024 ** 2;
 const rounds = 10;
 
 for (const kind of s3Kinds)
-  describe(`two clients at once, each at another instance, on ${kind.name}`, requires(...kind.needs), () => {
+  describe(`two concurrent clients of two instances on ${kind.name}`, requires(...kind.needs), () => {
     twoClients(kind);
   });
 
@@ -55,7 +55,7 @@ function twoClients(kind: S3Kind): void {
     await client.must(201, { method: 'PUT', path: withDigest(client.location(reply), digestOf(bytes)) });
   };
 
-  it('push the same blob, as a stream and in one PUT, to one repository and to two', async () => {
+  it('two clients push the same blob concurrently, as a stream and in one PUT, to one repository and to two', async () => {
     for (let round = 0; round < rounds; round++) {
       const bytes = randomBytes(round % 2 === 0 ? 7 * MiB : 1000);
       const names = [someName(), round < rounds / 2 ? someName() : undefined] as const;
@@ -68,7 +68,7 @@ function twoClients(kind: S3Kind): void {
     }
   });
 
-  it('push one tag, which then is one of the two, with all it needs', async () => {
+  it('two clients push one tag concurrently; it points at one complete image', async () => {
     for (let round = 0; round < rounds; round++) {
       const name = someName();
       const pushed = await Promise.all(

@@ -11,12 +11,12 @@ import { temporaryFolder } from '../servers/folder.ts';
 import { serve } from '../servers/stowage.ts';
 import { Client } from './client.ts';
 
-describe('what is damaged', () => {
+describe('the log of damaged objects', () => {
   afterEach(() => {
     mock.restoreAll();
   });
 
-  it('is named once an hour, and of very much some', () => {
+  it('damage is logged once an hour per object, with a limit on many objects', () => {
     const lines: string[] = [];
     const name = reportDamage((message, error) => lines.push(`${message} ${String(error)}`));
     let now = Date.now();
@@ -32,7 +32,7 @@ describe('what is damaged', () => {
     assert.match(lines.at(-1) ?? '', /skipped a\/b/);
   });
 
-  it('is named by the registry in its log, by a sweep and by a reindex', async () => {
+  it("damage is named in the registry's log, by a purge and by a reindex", async () => {
     const folder = await temporaryFolder('named');
     const registry = await serve(folder.path);
     const client = new Client(`http://${registry.address}`);

@@ -41,13 +41,13 @@ describe('the data plane beside the functions', () => {
     assert.equal(reply.headers.location, `${planes.gateway}/v2/${name}/blobs/${digestOf(bytes)}`);
   });
 
-  it('keeps an upload with itself', async () => {
+  it('keeps an upload on the data plane', async () => {
     const location = await functions.startUpload(someName());
     const next = await functions.sendChunk(location, 0, Buffer.from('x'));
     assert.ok(next.startsWith(planes.dataPlane));
   });
 
-  describe('answers 404 to what belongs to the functions', () => {
+  describe('answers 404 to requests that belong to the functions', () => {
     for (const [method, path] of [
       ['GET', '/v2/'],
       ['GET', '/v2/_catalog'],
@@ -60,7 +60,7 @@ describe('the data plane beside the functions', () => {
       });
   });
 
-  describe('serves blobs by signed URL alone', () => {
+  describe('serves blobs only by signed URL', () => {
     let signed: URL;
 
     before(async () => {
@@ -70,7 +70,7 @@ describe('the data plane beside the functions', () => {
       signed = new URL(reply.headers.location ?? '');
     });
 
-    it('with ranges', async () => {
+    it('serves ranges of blobs by signed URL', async () => {
       const reply = await dataPlane.must(206, {
         method: 'GET',
         path: signed.href,
@@ -79,7 +79,7 @@ describe('the data plane beside the functions', () => {
       assert.equal(reply.body.toString(), '23');
     });
 
-    it('to HEAD as well', async () => {
+    it('answers HEAD of a signed URL', async () => {
       const reply = await dataPlane.must(200, { method: 'HEAD', path: signed.href });
       assert.equal(reply.headers['content-length'], '10');
     });
@@ -92,14 +92,14 @@ describe('the data plane beside the functions', () => {
       'for another blob': (url) => (url.pathname = url.pathname.replace(/[0-9a-f]{64}/, 'a'.repeat(64))),
     };
     for (const [how, alter] of Object.entries(altered))
-      it(`not ${how}`, async () => {
+      it(`refuses to serve a blob ${how}`, async () => {
         const url = new URL(signed);
         alter(url);
         await dataPlane.must(404, { method: 'GET', path: url.href });
         await dataPlane.must(404, { method: 'HEAD', path: url.href });
       });
 
-    it('not to delete them', async () => {
+    it('refuses to delete a blob by its signed URL', async () => {
       await dataPlane.must(405, { method: 'DELETE', path: signed.href });
     });
   });

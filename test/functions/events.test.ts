@@ -84,7 +84,7 @@ describe('an event', () => {
       ),
     );
 
-  it('says by which request it came, and that nobody is known', async () => {
+  it('an event names its request, and no actor', async () => {
     const headers = { 'user-agent': 'docker/28' };
     await client.must(200, { method: 'GET', path: `/v2/${name}/manifests/v1?ns=secret`, headers });
     const { host } = new URL(client.base);
@@ -101,18 +101,18 @@ describe('an event', () => {
   describe('of a pushed blob has its size', () => {
     const expected = () => [[{ ...blob, action: 'pushed', repository: name }]];
 
-    it('when it came in one request', async () => {
+    it('the event of a pushed blob has its size after an upload in one request', async () => {
       await client.pushBlob(name, layer);
       assert.deepEqual(told(), expected());
     });
 
-    it('when it came with the end of its upload', async () => {
+    it('the event of a pushed blob has its size if the bytes came with the closing request', async () => {
       const path = withDigest(await client.startUpload(name), digest);
       await client.must(201, { method: 'PUT', path, body: layer, chunked: true });
       assert.deepEqual(told(), expected());
     });
 
-    it('when it came in chunks, on the data plane, and when its end is repeated', async () => {
+    it('the event of a pushed blob has its size after chunks on the data plane and a repeated closing request', async () => {
       const { pathname, search } = new URL(await client.startUpload(name));
       const next = await plane.sendChunk(pathname + search, 0, layer.subarray(0, 20));
       assert.deepEqual(told(), []);
@@ -123,28 +123,28 @@ describe('an event', () => {
       assert.deepEqual(told(), [...expected(), ...expected()]);
     });
 
-    it('when its last bytes came with the end of its upload', async () => {
+    it('the event of a pushed blob has its size if the last bytes came with the closing request', async () => {
       const next = await client.sendChunk(await client.startUpload(name), 0, layer.subarray(0, 20));
       await client.must(201, { method: 'PUT', path: withDigest(next, digest), body: layer.subarray(20) });
       assert.deepEqual(told(), expected());
     });
   });
 
-  it('of a pulled blob comes once its bytes do', async () => {
+  it('a pulled blob is one event, when its bytes are served', async () => {
     await client.must(200, { method: 'HEAD', path: `/v2/${name}/blobs/${digest}` });
     assert.deepEqual(told(), []);
     await client.must(200, { method: 'GET', path: `/v2/${name}/blobs/${digest}` });
     assert.deepEqual(told(), [[{ ...blob, action: 'pulled', repository: name }]]);
   });
 
-  it('of a pulled blob comes on the data plane as well', async () => {
+  it('a blob pulled from the data plane is an event', async () => {
     const [repository, bytes] = [name, digest] as unknown as Parameters<Services['urlSigner']['signBlob']>;
     const query = services.urlSigner.signBlob(repository, bytes).toString();
     await plane.must(200, { method: 'GET', path: `/v2/${name}/blobs/${digest}?${query}` });
     assert.deepEqual(told(), [[{ ...blob, action: 'pulled', repository: name }]]);
   });
 
-  it('of a mounted blob says from where, if it was mounted at all', async () => {
+  it('the event of a mounted blob names the source repository; an upload instead is no event', async () => {
     const to = someName();
     const path = `/v2/${to}/blobs/uploads/?mount=${digest}`;
     await client.must(202, { method: 'POST', path: `${path}&from=${someName()}` });
@@ -157,7 +157,7 @@ describe('an event', () => {
     ]);
   });
 
-  it('of a manifest pushed by tag is followed by that of its tag', async () => {
+  it('the event of a manifest pushed by tag is followed by the event of the tag', async () => {
     await client.pushManifest(name, 'v2', image);
     const about = {
       repository: name,
@@ -173,7 +173,7 @@ describe('an event', () => {
     ]);
   });
 
-  it('of a manifest pushed by digest is followed by one for each of its tags, or none', async () => {
+  it('the event of a manifest pushed by digest is followed by one for each tag in the request', async () => {
     const path = `/v2/${name}/manifests/${imageDigest}`;
     const put = { method: 'PUT', headers: { 'content-type': imageType }, body: image };
     await client.must(201, { ...put, path: `${path}?tag=v2&tag=v3&tag=v2` });
@@ -186,7 +186,7 @@ describe('an event', () => {
     ]);
   });
 
-  it('of a pulled manifest has the reference that was asked for, and what it stands for', async () => {
+  it('the event of a pulled manifest has the requested reference and the descriptor', async () => {
     await client.must(200, { method: 'GET', path: `/v2/${name}/manifests/v1` });
     await client.must(200, { method: 'GET', path: `/v2/${name}/manifests/${imageDigest}` });
     const about = {
@@ -201,7 +201,7 @@ describe('an event', () => {
     ]);
   });
 
-  it('of what was deleted has the reference by which it was', async () => {
+  it('the event of a deletion has the reference of the request', async () => {
     for (const path of ['manifests/v1', `manifests/${imageDigest}`, `blobs/${digest}`])
       await client.must(202, { method: 'DELETE', path: `/v2/${name}/${path}` });
     const about = { action: 'deleted', repository: name, content: 'manifest' };
@@ -212,7 +212,7 @@ describe('an event', () => {
     ]);
   });
 
-  it('comes of no request that fails or is refused, and of none that only asks', async () => {
+  it('failed and refused requests and listings are no events', async () => {
     const none = digestOf(Buffer.from('none'));
     const put = { method: 'PUT', headers: { 'content-type': imageType }, body: image };
     const conditional = { ...put, headers: { ...put.headers, 'if-none-match': '*' } };

@@ -76,9 +76,9 @@ export function faultyBucket(kind: BucketKind, { rounds, readRounds, every, betw
       }
     };
 
-    describe('that fails once', { concurrency: 24 }, () => {
+    describe('with a single failure', { concurrency: 24 }, () => {
       for (const [i, { title, prepare }] of killOperations('server').entries())
-        it(`lets ${title} succeed, or fail and be repeated`, async () => {
+        it(`one failure of the bucket lets ${title} succeed, or fail and be repeated`, async () => {
           await onGround(async (ground) => {
             for (let round = 0; round < rounds; round++)
               for (let k = round % every, happened = true; happened; k += every) {
@@ -96,7 +96,7 @@ export function faultyBucket(kind: BucketKind, { rounds, readRounds, every, betw
         });
 
       for (const [i, { title, prepare }] of readOperations.entries())
-        it(`never hides what is there from ${title}`, async () => {
+        it(`one failure of the bucket never hides content from ${title}`, async () => {
           await onGround(async (ground) => {
             const next = await prepare(ground.client, 'team/app');
             for (let round = 0; round < readRounds; round++)
@@ -115,9 +115,9 @@ export function faultyBucket(kind: BucketKind, { rounds, readRounds, every, betw
         });
     });
 
-    describe('that fails from some request on', { concurrency: 24 }, () => {
+    describe('with an outage that begins at any request', { concurrency: 24 }, () => {
       for (const { title, prepare } of killOperations('server'))
-        it(`fails ${title} with 503, which then can be repeated`, async () => {
+        it(`an outage of the bucket fails ${title} with 503, which can be repeated afterwards`, async () => {
           await onGround(async (ground) => {
             for (let k = 0, happened = true; happened; k += between) {
               const { ask, repeat } = await prepare(ground.client, `team/app-${k}`);
@@ -132,7 +132,7 @@ export function faultyBucket(kind: BucketKind, { rounds, readRounds, every, betw
         });
 
       for (const { title, prepare } of readOperations)
-        it(`fails ${title} with 503, or cuts it off`, async () => {
+        it(`an outage of the bucket fails ${title} with 503 or ends the connection`, async () => {
           await onGround(async (ground) => {
             const next = await prepare(ground.client, 'team/app');
             const attempt = async (k: number) => {

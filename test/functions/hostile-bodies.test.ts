@@ -80,7 +80,7 @@ describe('hostile input', () => {
   );
 
   refuses(
-    'names what a manifest lacks, and takes none of it',
+    'lists the missing blobs of a manifest and stores nothing',
     {
       method: 'PUT',
       path: `/v2/${name}/manifests/bad`,
@@ -90,7 +90,7 @@ describe('hostile input', () => {
     { 404: 'MANIFEST_BLOB_UNKNOWN' },
   );
 
-  it('refuses twenty manifests of a million values at once, none of them for being late', async () => {
+  it('refuses twenty concurrent manifests of a million values in time', async () => {
     const body = Buffer.from(`{"schemaVersion":2,"manifests":[],"x":[${'{},'.repeat(1_390_000)}{}]}`);
     const path = `/v2/${name}/manifests/million`;
     const ask = { method: 'PUT', path, body, headers: { 'content-type': indexType } };
@@ -105,7 +105,7 @@ describe('hostile input', () => {
   });
 
   for (const [way, client] of ways) {
-    it(`reads a manifest in spite of an Accept of 8 KB, through ${way}`, async () => {
+    it(`serves a manifest despite an Accept header of 8 KB, through ${way}`, async () => {
       const accept = Array.from(
         { length: 200 },
         (_, i) => `application/vnd.example.type${i}+json;q=0.5`,
@@ -116,7 +116,7 @@ describe('hostile input', () => {
       await client().must(200, { method: 'GET', path, headers });
     });
 
-    it(`refuses each state of an upload that was altered or is another's, through ${way}`, async () => {
+    it(`refuses altered and foreign upload states, through ${way}`, async () => {
       const [own, others, elsewhere] = [
         await client().startUpload(name),
         await client().startUpload(name),
@@ -166,7 +166,7 @@ describe('hostile input', () => {
       await client().must(201, { method: 'PUT', path: withDigest(own, digest), body: bytes });
     });
 
-    it(`refuses chunks that lie, overlap or leave a gap, and goes on, through ${way}`, async () => {
+    it(`refuses chunks with a wrong range, an overlap or a gap, and continues the upload, through ${way}`, async () => {
       const whole = randomBytes(30);
       const start = await client().startUpload(name);
       const location = await client().sendChunk(start, 0, whole.subarray(0, 10));
@@ -208,7 +208,7 @@ describe('hostile input', () => {
       await client().must(201, { method: 'PUT', path: withDigest(next, digestOf(whole)) });
     });
 
-    it(`answers ranges that no blob has with 416, or the whole blob, through ${way}`, async () => {
+    it(`answers invalid ranges with 416 or the whole blob, through ${way}`, async () => {
       const text = Buffer.from('0123456789');
       const blob = await client().pushBlob(name, text);
       const get = async (range: string): Promise<Reply> => {

@@ -90,7 +90,7 @@ describe('hostile input', () => {
         ...(bad.includes('%2f') && noEndpoint),
       });
     for (const bad of emptyNames)
-      refuses(`knows no endpoint at the name ${JSON.stringify(bad)} (${kind})`, askFor(bad), {
+      refuses(`finds no endpoint at the name ${JSON.stringify(bad)} (${kind})`, askFor(bad), {
         ...nameInvalid,
         ...noEndpoint,
       });
@@ -127,7 +127,7 @@ describe('hostile input', () => {
   }
 
   for (const [way, client] of ways)
-    it(`starts an upload where what is to be mounted is no digest, through ${way}`, async () => {
+    it(`starts an upload if the digest to mount is invalid, through ${way}`, async () => {
       const path = `/v2/${name}/blobs/uploads/`;
       for (const bad of badDigests)
         for (const query of [`mount=${bad}&from=${name}`, `mount=${digest}&from=${bad}`])
@@ -156,7 +156,7 @@ describe('hostile input', () => {
         },
       );
     refuses(
-      `refuses two beginnings at ${list}`,
+      `refuses two values of last at ${list}`,
       { method: 'GET', path: `${list}?last=a&last=b` },
       {
         400: 'UNSUPPORTED',
@@ -164,7 +164,7 @@ describe('hostile input', () => {
     );
     for (const last of ['..', '%2e%2e%2f', '%00', '%C3%84', '%ff', 'a'.repeat(5000), '-'])
       refuses(
-        `refuses to go on after ${last.slice(0, 12)} at ${list}`,
+        `refuses last=${last.slice(0, 12)} at ${list}`,
         { method: 'GET', path: `${list}?last=${last}` },
         list === '/v2/_catalog' ? nameInvalid : tagInvalid,
       );
@@ -181,7 +181,7 @@ describe('hostile input', () => {
     '/v2/%2e%2e/%2e%2e/etc/passwd',
     '/%76%32/../x',
   ])
-    refuses(`knows nothing at ${path}`, { method: 'GET', path }, noEndpoint);
+    refuses(`answers 404 at ${path}`, { method: 'GET', path }, noEndpoint);
 
   /** Ways to spell a path that a proxy which compares paths as they are sent would take for others. */
   const spellings: readonly ((path: string) => string)[] = [
@@ -217,11 +217,11 @@ describe('hostile input', () => {
     [...new Set(spellings.map((spell) => spell(path)))].filter((spelling) => spelling !== path);
   for (const path of [`/v2/${name}/manifests/there`, `/v2/${name}/tags/list`, `/v2/${name}/blobs/${digest}`])
     for (const other of respelled(path))
-      it(`knows one spelling of each path, and not ${other.replace(hex.slice(1), '…')}`, async () => {
+      it(`refuses another spelling of a path: ${other.replace(hex.slice(1), '…')}`, async () => {
         assertUnknown(await new Client(planes().server).send({ method: 'GET', path: other }));
       });
 
-  it('knows one spelling of a signed URL of the data plane, but for the colon', async () => {
+  it('accepts one spelling of a signed URL of the data plane, except for the colon', async () => {
     const bytes = randomBytes(10);
     const blob = await new Client(planes().server).pushBlob(name, bytes);
     const found = await new Client(planes().gateway).must(307, {

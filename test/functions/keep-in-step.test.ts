@@ -56,7 +56,7 @@ describe('a list of repositories in MariaDB', requires('mariadbd'), () => {
     folder.remove();
   });
 
-  it('has a repository and the second of its push, once a tag was pushed', async () => {
+  it('a list in MariaDB has a repository and the second of its push once a tag is pushed', async () => {
     const registry = await serve(folder.path, env());
     // Until then there is no table.
     // Until then there is no table.
@@ -77,7 +77,7 @@ describe('a list of repositories in MariaDB', requires('mariadbd'), () => {
     await registry.stop();
   });
 
-  it('has no repository into which a manifest was pushed by digest alone', async () => {
+  it('a list in MariaDB has no repository with pushes by digest only', async () => {
     const registry = await serve(folder.path, env());
     const [client, source, name] = [clientOf(registry), someName(), someName()];
     const { bytes, digest, layer } = await client.pushImage(source, 'v1');
@@ -94,7 +94,7 @@ describe('a list of repositories in MariaDB', requires('mariadbd'), () => {
     ['the streaming server', serve, {}],
     ['the functions', functions, { REGISTRY_HTTP_DATAPLANE: 'http://127.0.0.1:1' }],
   ] as const)
-    it(`that is down fails no push to ${what}, is behind, and is put right by a reindex`, async () => {
+    it(`an outage of MariaDB fails no push to ${what}; a reindex updates the list`, async () => {
       const registry = await launch(folder.path, { ...env(), ...more });
       const other = await serve(folder.path, env());
       const [client, source, lost] = [clientOf(registry), someName(), someName()];
@@ -134,7 +134,7 @@ describe('a list of repositories in MariaDB', requires('mariadbd'), () => {
       await registry.stop();
     });
 
-  it('that is down when a server starts is brought up to date when it is back, or given up at a stop', async () => {
+  it('a server started during an outage of MariaDB updates the list afterwards, or stops', async () => {
     await down();
     const registry = await serve(folder.path, env());
     await said(registry, 'could not be brought up to date');
@@ -148,7 +148,7 @@ describe('a list of repositories in MariaDB', requires('mariadbd'), () => {
   });
 });
 
-it('a list that says nothing holds up a push for no longer than its limit', async () => {
+it('a list that does not respond delays a push no longer than its timeout', async () => {
   const folder = await temporaryFolder('silent');
   const sockets = new Set<Socket>();
   const silent = createServer((socket) => sockets.add(socket)).listen(0, '127.0.0.1');

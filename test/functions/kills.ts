@@ -36,7 +36,7 @@ export function killsOn(kind: BucketKind, program: 'server' | 'functions', every
     });
 
     for (const [i, { title, prepare }] of killOperations(program).entries())
-      it(`of ${title}: nothing is wrong, the client repeats it, and the rest is swept`, async () => {
+      it(`${title}, killed between any two requests of the ${program} on ${kind.name}, harms nothing, can be repeated, and is purged`, async () => {
         const storage = await buckets.newBucket(smallParts(kind));
         const victims = new Victims(program, proxied(kind, storage, proxy));
         const survivor = await startSurvivor(storage.settings);

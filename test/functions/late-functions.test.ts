@@ -45,7 +45,7 @@ function isVisible({ method, key, query }: BucketRequest): boolean {
   return method === 'PUT' && /\/(current|_layers\/sha256\/[0-9a-f]+)\/link$/.test(key);
 }
 
-describe('functions that were late', { concurrency: true }, () => {
+describe('functions past their deadline', { concurrency: true }, () => {
   for (const kind of [onSwift, onScs])
     describe(`on ${kind.name}`, requires(...kind.needs), () => {
       let buckets: Buckets;
@@ -142,7 +142,7 @@ describe('functions that were late', { concurrency: true }, () => {
         ];
       }
 
-      it('change nothing any more once they go on, whatever others have done meanwhile', async () => {
+      it(`functions past their deadline change nothing on ${kind.name} when they continue`, async () => {
         const all = await prepare();
         // The first requests of an instance ask more.
         await new Client(`http://${late.address}`).must(200, {
@@ -183,7 +183,7 @@ describe('functions that were late', { concurrency: true }, () => {
       });
     });
 
-  it('end an upload as well when their own time is up', async () => {
+  it('functions past their deadline end an upload', async () => {
     const buckets = await onScs.start();
     const proxy = await bucketProxy(buckets.endpoint);
     const bucket = await buckets.newBucket();

@@ -106,7 +106,7 @@ describe('a push to S3', requires('swift-proxy-server'), () => {
   };
 
   for (const [how, push] of Object.entries(pushes)) {
-    it(`${how} goes on when the answer to every request is lost, and the client repeats it`, async () => {
+    it(`${how} succeeds if the response to any request is lost and the client repeats it`, async () => {
       const name = someName();
       const twice: Send = async (ask) => {
         await client.send(ask);
@@ -116,7 +116,7 @@ describe('a push to S3', requires('swift-proxy-server'), () => {
     });
 
     for (const [what, fates, every] of mishaps)
-      it(`${how} does not notice that a request to the bucket ${what}`, async () => {
+      it(`${how} succeeds if a request to the bucket ${what}`, async () => {
         const send: Send = async (ask) => await client.send(ask);
         let happened = true;
         let k = 0;

@@ -33,14 +33,14 @@ describe('functions and a data plane at one address', () => {
     assert.equal(new URL(location).host, registry.address);
   };
 
-  it('take a blob larger than a gateway lets through, in one PUT to where the upload was started', async () => {
+  it("functions and a data plane at one address take a blob above the gateway's limit in one PUT", async () => {
     const location = await client.startUpload(name);
     assertHere(location);
     const ask = { method: 'PUT', path: withDigest(location, digest), body: bytes };
     assertHere(client.location(await client.must(201, ask)));
   });
 
-  it('give it back there', async () => {
+  it('functions and a data plane at one address serve a large blob', async () => {
     const reply = await client.must(307, { method: 'GET', path: `/v2/${name}/blobs/${digest}` });
     const location = reply.headers.location ?? '';
     assertHere(location);
@@ -48,7 +48,7 @@ describe('functions and a data plane at one address', () => {
     assert.ok(blob.body.equals(bytes), 'the bytes are others');
   });
 
-  it('take a stream, and say where it stands', async () => {
+  it('functions and a data plane at one address take a stream and report its offset', async () => {
     const location = await client.startUpload(name);
     const patch = { method: 'PATCH', path: location, body: bytes, chunked: true };
     const next = client.location(await client.must(202, patch));
@@ -58,7 +58,7 @@ describe('functions and a data plane at one address', () => {
     await client.must(204, { method: 'DELETE', path: next });
   });
 
-  it('take an image', async () => {
+  it('functions and a data plane at one address take an image', async () => {
     const { digest: image } = await client.pushImage(name, 'v1');
     const reply = await client.must(200, { method: 'GET', path: `/v2/${name}/manifests/v1` });
     assert.equal(reply.headers['docker-content-digest'], image);

@@ -45,14 +45,14 @@ export function originalBucket(openStorage: () => Promise<TestStorage>): void {
       await new Client(planes[plane]).must(200, { method, path: `/v2/${path}` });
     const json = async (path: string) => JSON.parse((await ask(path)).body.toString()) as unknown;
 
-    it(`has its catalog in order, through the ${plane}`, async () => {
+    it(`serves the original's catalog in order, through the ${plane}`, async () => {
       assert.deepEqual(await json('_catalog'), { repositories: names });
     });
 
     for (const name of names) {
       const tags = repositories[name] ?? {};
 
-      it(`has the tags of ${name} in order, through the ${plane}`, async () => {
+      it(`serves the original's tags of ${name} in order, through the ${plane}`, async () => {
         assert.deepEqual(await json(`${name}/tags/list`), { name, tags: Object.keys(tags).sort() });
       });
 
@@ -69,7 +69,7 @@ export function originalBucket(openStorage: () => Promise<TestStorage>): void {
     }
 
     // Its digest is that of the payload, without the signatures that it is served with.
-    it(`serves its schema 1 image by digest as well, signed, through the ${plane}`, async () => {
+    it(`serves the original's signed schema 1 image by digest, through the ${plane}`, async () => {
       const { digest = '', served } = repositories['legacy/app']?.['v1'] ?? ({} as Partial<Served>);
       const { headers, body } = await ask(`legacy/app/manifests/${digest}`);
       assert.equal(headers['content-type'], 'application/vnd.docker.distribution.manifest.v1+prettyjws');

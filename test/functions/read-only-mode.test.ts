@@ -107,7 +107,7 @@ describe('with REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED=true', () => {
   for (const way of ways) {
     const served = way === 'dataPlane' ? dataPlane : all;
     for (const group of Object.keys(served) as Group[])
-      it(`the ${way} refuses every write of ${group}, and changes nothing`, async () => {
+      it(`in read-only mode, the ${way} refuses every write of ${group} and changes nothing`, async () => {
         const methods = Object.keys(served[group] ?? {}).filter(
           (method) => !['GET', 'HEAD'].includes(method),
         );
@@ -127,13 +127,13 @@ describe('with REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED=true', () => {
   }
 
   for (const way of ['gateway', 'server'] as const)
-    it(`the ${way} allows no method where uploads start`, async () => {
+    it(`in read-only mode, the ${way} allows no method where uploads start`, async () => {
       const ask = { method: 'GET', path: `/v2/${name}/blobs/uploads/` };
       assert.equal((await new Client(planes[way]).must(405, ask)).headers.allow, '');
     });
 
   for (const way of ['gateway', 'server'] as const)
-    it(`the ${way} answers every read, and stores nothing for it`, async () => {
+    it(`in read-only mode, the ${way} answers every read and stores nothing`, async () => {
       const client = new Client(planes[way]);
       for (const path of [
         '/v2/',
@@ -152,11 +152,11 @@ describe('with REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED=true', () => {
       assert.deepEqual(await files(), kept);
     });
 
-  it('the data plane tells how far an upload is', async () => {
+  it('in read-only mode, the data plane reports the offset of an upload', async () => {
     await new Client(planes.dataPlane).must(204, { method: 'GET', path: upload });
   });
 
-  it('a push is refused before its body has come', async () => {
+  it('read-only mode refuses a push before its body arrives', async () => {
     const ask = writes().manifests?.[0];
     assert.ok(ask);
     const headers = { ...type, 'content-length': String(1024 ** 2), expect: '100-continue' };

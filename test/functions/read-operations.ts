@@ -119,7 +119,7 @@ export const readOperations: readonly ReadOperation[] = [
     },
   },
   {
-    title: 'where an upload stands',
+    title: 'the offset of an upload',
     async prepare(client, name) {
       const location = await client.sendChunk(await client.startUpload(name), 0, randomBytes(100));
       const { pathname, search } = new URL(location);
@@ -131,7 +131,7 @@ export const readOperations: readonly ReadOperation[] = [
     },
   },
   {
-    title: 'a PUT of a manifest whose parts are there',
+    title: 'a PUT of a manifest whose blobs exist',
     async prepare(client, name) {
       const { bytes: child } = await client.pushImage(name, 'child');
       return async () => {

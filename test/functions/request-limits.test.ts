@@ -92,7 +92,7 @@ describe('a registry whose bucket stalls', () => {
     ['referrers', `/v2/some/app/referrers/${digest}`, 2, 6],
     ['lookups', '/v2/some/app/manifests/v1', 8, 12],
   ] as const)
-    it(`works on ${atOnce} ${what}, keeps ${queued} waiting, and answers 503 to the others at once`, async () => {
+    it(`handles ${atOnce} ${what}, queues ${queued}, and answers 503 to the others at once`, async () => {
       const statuses: number[] = [];
       const ask = async () => {
         const { status, headers } = await client.send({ method: 'GET', path });
@@ -113,7 +113,7 @@ describe('a registry whose bucket stalls', () => {
       assert.ok(answered.every((status) => status === 200 || status === 404));
     });
 
-  it('asks the bucket nothing for those that hung up while they waited', async () => {
+  it('makes no bucket requests for queued clients that have disconnected', async () => {
     const list = (name: string) => `/v2/${name}/tags/list`;
     const ask = async (name: string) => await client.must(404, { method: 'GET', path: list(name) });
     const busy = Array.from({ length: 4 }, async () => await ask('some/app'));

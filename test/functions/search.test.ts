@@ -40,14 +40,14 @@ describe('searches and the catalog', () => {
       };
       const namesOf = ({ results }: Found) => results.map(({ name }) => name);
 
-      it('answer the ping that docker begins with', async () => {
+      it('search answers the ping of docker', async () => {
         const { status, headers, body } = await get('/v1/_ping');
         assert.equal(status, 200);
         assert.equal(headers['x-docker-registry-standalone'], 'true');
         assert.deepEqual(JSON.parse(body.toString()), { standalone: true });
       });
 
-      it('find the term itself first, then what begins with it, then what contains it', async () => {
+      it('search returns the exact match, then prefix matches, then other matches', async () => {
         const { results, ...rest } = await found('?q=app');
         assert.deepEqual(
           results.map(({ name }) => name),
@@ -63,7 +63,7 @@ describe('searches and the catalog', () => {
         assert.deepEqual(rest, { query: 'app', num_results: 5, num_pages: 1, page: 1, page_size: 25 });
       });
 
-      it('come in pages', async () => {
+      it('search returns pages', async () => {
         const second = await found('?q=app&n=2&page=2');
         assert.deepEqual(namesOf(second), ['library/app', 'library/app_2']);
         assert.partialDeepStrictEqual(second, { num_results: 5, num_pages: 3, page: 2, page_size: 2 });
@@ -87,7 +87,7 @@ describe('searches and the catalog', () => {
         [`?q=${'a'.repeat(256)}`, 0],
         ['?other=x', names.length],
       ] as const)
-        it(`find ${expected} for ${query.slice(0, 60)}`, async () => {
+        it(`search finds ${expected} for ${query.slice(0, 60)}`, async () => {
           const { num_results, results } = await found(query);
           assert.equal(num_results, expected);
           assert.equal(results.length, expected);
@@ -101,7 +101,7 @@ describe('searches and the catalog', () => {
         ['?q=a&n=1&n=2', 'PAGINATION_NUMBER_INVALID'],
         ['?q=a&q=b', ''],
       ] as const)
-        it(`refuse ${query} in the form of the spec`, async () => {
+        it(`search refuses ${query} with an error of the spec`, async () => {
           const { status, body } = await get(`/v1/search${query}`);
           assert.equal(status, 400);
           const [error] = (JSON.parse(body.toString()) as { errors: { code: string }[] }).errors;
@@ -109,13 +109,13 @@ describe('searches and the catalog', () => {
         });
 
       for (const method of ['POST', 'PUT', 'DELETE'])
-        it(`refuse ${method}`, async () => {
+        it(`search refuses ${method}`, async () => {
           const { status, headers } = await new Client(planes[plane]).send({ method, path: '/v1/search' });
           assert.equal(status, 405);
           assert.match(headers.allow ?? '', /GET/);
         });
 
-      it('are not at other paths of the old API', async () => {
+      it('search is not served at other paths of the old API', async () => {
         for (const path of [
           '/v1/',
           '/v1/users',
@@ -127,7 +127,7 @@ describe('searches and the catalog', () => {
           assert.equal((await get(path)).status, 404, path);
       });
 
-      it('lead from each page of the catalog to the next, and from the last to none', async () => {
+      it('each page of the catalog links to the next, except the last', async () => {
         const listed: string[] = [];
         let pages = 0;
         for (let path: string | undefined = '/v2/_catalog?n=2'; path !== undefined; pages++) {
@@ -141,13 +141,13 @@ describe('searches and the catalog', () => {
         assert.equal(pages, 3);
       });
 
-      it('have a list of repositories even where none is left', async () => {
+      it('the catalog is an empty list if no repository follows', async () => {
         const { body, headers } = await get('/v2/_catalog?last=zzz');
         assert.equal(body.toString(), '{"repositories":[]}');
         assert.equal(headers['link'], undefined);
       });
 
-      it('refuse a last that is no name', async () => {
+      it('the catalog refuses an invalid last', async () => {
         for (const last of ['A', '..', 'a%00', '%27', 'a'.repeat(300)])
           assert.equal((await get(`/v2/_catalog?last=${last}`)).status, 400, last);
       });

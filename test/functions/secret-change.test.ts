@@ -31,7 +31,7 @@ const settingsOf = ([secret, previous]: Secrets): Record<string, string> => ({
   ...(previous !== undefined && { REGISTRY_HTTP_SECRET_PREVIOUS: previous }),
 });
 
-describe('a secret that is changed over two instances, one after the other at each step', () => {
+describe('a rolling change of the secret on two instances', () => {
   let storage: TestStorage;
 
   before(async () => {
@@ -93,13 +93,13 @@ describe('a secret that is changed over two instances, one after the other at ea
     );
   }
 
-  it('breaks no upload and no URL in the documented order', async () => {
+  it('changing the secret in the documented order breaks no upload and no URL', async () => {
     const steps: Secrets[] = [[old, next], [next, old], [next]];
     assert.deepEqual(await change(steps), [...Array<number>(12).fill(202), 201, 201]);
   });
 });
 
-describe('a signature of a secret that an instance does not know', () => {
+describe('a signature with an unknown secret', () => {
   let storage: TestStorage;
   let here: Stowage;
   let elsewhere: Stowage;
@@ -116,7 +116,7 @@ describe('a signature of a secret that an instance does not know', () => {
     storage.remove();
   });
 
-  it('of an upload is refused with the setting to look at, and warned of once', async () => {
+  it('an upload signed with an unknown secret is refused, with one warning that names the setting', async () => {
     const location = new URL(await new Client(`http://${elsewhere.address}`).startUpload(name));
     const client = new Client(`http://${here.address}`);
     const path = location.pathname + location.search;
@@ -137,7 +137,7 @@ describe('a signature of a secret that an instance does not know', () => {
     assert.deepEqual(secretsIn(here.output(), [old, next]), []);
   });
 
-  it('of a blob is unknown to a data plane, and warned of, but not one that is its own or none', async () => {
+  it('the data plane warns of a blob URL with an unknown signature, but not of its own or a missing one', async () => {
     const settings = { ...storage.settings, ...settingsOf([old]), REGISTRY_LOG_LEVEL: 'error' };
     const host = { REGISTRY_HTTP_HOST: 'http://127.0.0.1:1' };
     const services = await createServices('data-plane', loadConfig('data-plane', { ...settings, ...host }));
@@ -160,7 +160,7 @@ describe('a signature of a secret that an instance does not know', () => {
   });
 });
 
-it('a warning that comes often is logged once a minute, with how often it was due', () => {
+it('a frequent warning is logged once a minute with its count', () => {
   const logged: object[] = [];
   let now = 0;
   const log = { warn: (fields: object, message: string) => logged.push({ ...fields, message }) };

@@ -6,7 +6,7 @@ import { Client, digestOf, someName } from './client.ts';
 import { startPlanes, type Planes } from './planes.ts';
 
 describe('a function whose settings are wrong', () => {
-  it('answers 503 in the form of the spec, without the reason', async () => {
+  it('a function with wrong settings answers 503 without the reason', async () => {
     const gateway = await startGateway({ base: handler });
     const reply = await new Client(gateway.url).must(503, { method: 'GET', path: '/v2/' });
     await gateway.stop();
@@ -28,7 +28,7 @@ describe('with REGISTRY_STORAGE_DELETE_ENABLED=false', () => {
     await planes.stop();
   });
 
-  it('a function whose time is up says that it was slow, and goes on to serve', async () => {
+  it('a function that times out says so and serves the next request', async () => {
     const event = {
       version: '2.0',
       rawPath: '/v2/',
@@ -51,7 +51,7 @@ describe('with REGISTRY_STORAGE_DELETE_ENABLED=false', () => {
   for (const plane of ['gateway', 'server'] as const) {
     const client = () => new Client(planes[plane]);
 
-    it(`the ${plane} refuses to delete tags, manifests and blobs, and has them still`, async () => {
+    it(`with deletes disabled, the ${plane} refuses to delete tags, manifests and blobs`, async () => {
       const name = someName();
       const { bytes, digest, layer } = await client().pushImage(name, 'v1');
       for (const [path, allow] of [
@@ -69,11 +69,11 @@ describe('with REGISTRY_STORAGE_DELETE_ENABLED=false', () => {
       await client().must(200, { method: 'HEAD', path: `/v2/${name}/blobs/${layer}` });
     });
 
-    it(`the ${plane} lets uploads be cancelled`, async () => {
+    it(`with deletes disabled, the ${plane} lets uploads be cancelled`, async () => {
       await client().must(204, { method: 'DELETE', path: await client().startUpload(someName()) });
     });
 
-    it(`the ${plane} does not tell what exists by how it refuses`, async () => {
+    it(`with deletes disabled, the ${plane} refuses existing and missing content alike`, async () => {
       const path = `/v2/${someName()}/manifests/${digestOf(Buffer.from('none'))}`;
       await client().must(405, { method: 'DELETE', path });
     });

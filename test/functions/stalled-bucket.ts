@@ -52,7 +52,7 @@ export function stalledBucket(kind: BucketKind): void {
       if (ask.method !== 'HEAD') assert.match(body.toString(), /"code":"UNAVAILABLE"/);
     };
 
-    it('answer 503 before the gateway does, whatever is asked, but for uploads', async () => {
+    it(`functions on a stalled ${kind.name} answer 503 before the gateway does, except for uploads`, async () => {
       const asks: Ask[] = [];
       for (const [i, { prepare }] of readOperations.entries())
         asks.push((await (await prepare(other, `read/app-${i}`))()).ask);
@@ -66,7 +66,7 @@ export function stalledBucket(kind: BucketKind): void {
       await assertSound(await storage.open());
     });
 
-    it('finish an upload after the gateway has given up, and a repetition finds it', async () => {
+    it(`functions on a stalled ${kind.name} finish an upload after the gateway timed out, and a retry finds it`, async () => {
       const bytes = randomBytes(1000);
       const location = await client.sendChunk(await client.startUpload('late/app'), 0, bytes);
       const ask = { method: 'PUT', path: withDigest(location, digestOf(bytes)) };

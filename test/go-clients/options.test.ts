@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { readOptions } from './options.ts';
 
 describe('the arguments of npm run test:clients', () => {
-  it('ask for all clients unless they name some', () => {
+  it('npm run test:clients runs all clients by default', () => {
     assert.deepEqual(readOptions([]), { only: undefined });
     assert.deepEqual(readOptions(['--only', 'oras', '--only=helm']), { only: ['oras', 'helm'] });
     assert.equal(readOptions(['--help']), 'help');
@@ -19,7 +19,7 @@ describe('the arguments of npm run test:clients', () => {
     'anything else': { args: ['oras'], says: /oras/ },
   };
   for (const [what, { args, says }] of Object.entries(wrong))
-    it(`are refused for ${what}`, () => {
+    it(`refuses arguments with ${what}`, () => {
       assert.throws(() => readOptions(args), says);
     });
 });

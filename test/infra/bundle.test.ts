@@ -10,7 +10,7 @@ import { runBuild } from './run-node.ts';
 const root = join(import.meta.dirname, '../..');
 const dist = join(root, 'dist');
 
-it('a build takes nothing away from those who run another one, and leaves nothing else', async () => {
+it('a build keeps the files of a concurrent build and leaves no others', async () => {
   const build = async () => {
     const { code, output } = await runBuild();
     assert.equal(code, 0, output);
@@ -40,7 +40,7 @@ function packagesIn(map: string): ReadonlySet<string> {
 }
 
 describe('the licences of third parties', () => {
-  it('are beside the bundles, with the text of every package that any of them has code of', () => {
+  it('licences of all bundled packages stand beside the bundles', () => {
     const licenses = readFileSync(join(root, thirdPartyFile), 'utf8');
     const rows = licenses.split('\n');
     const headings = new Set(
@@ -67,7 +67,7 @@ describe('the licences of third parties', () => {
     }
   });
 
-  it('go with every function', () => {
+  it('every function contains the licences of its packages', () => {
     for (const [name, { package: one }] of Object.entries(describeAllFunctions()))
       assert.ok(
         one.patterns.some((pattern) => matchesGlob(thirdPartyFile, pattern)),
@@ -94,7 +94,7 @@ describe('the licences of third parties', () => {
     }
   };
 
-  it('have the notices of a package beside its licence', async () => {
+  it('licences include the notices of a package', async () => {
     const text = await withPackage(
       { license: 'MIT' },
       { 'LICENSE-MIT.txt': 'one\r\ntwo\n', NOTICE: 'Of us.' },
@@ -103,7 +103,7 @@ describe('the licences of third parties', () => {
     assert.match(text, /-\n@some\/one 1\.0\.0\n\none\ntwo\n\nOf us\.\n$/);
   });
 
-  it('are the usual text, with who made it, where a package only names its licence', async () => {
+  it('the standard licence text is used if a package only names its licence', async () => {
     assert.match(
       await withPackage({ license: 'MIT', author: 'A. N. Other' }),
       /Copyright \(c\) A\. N\. Other\n/,
@@ -111,7 +111,7 @@ describe('the licences of third parties', () => {
     assert.match(await withPackage({ license: 'Apache-2.0' }), /\n\nApache License\n$/);
   });
 
-  it('stop the build where a package has none that is known', async () => {
+  it('a package without a known licence stops the build', async () => {
     for (const own of [{ license: 'GPL-3.0' }, {}])
       await assert.rejects(withPackage(own), /^Error: @some\/one has no licence text/);
   });

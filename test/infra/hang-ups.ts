@@ -147,7 +147,7 @@ export function hangUps(openStorage: () => Promise<TestStorage>): void {
     };
 
     for (const [what, make] of Object.entries(requests))
-      it(`at any byte of ${what} changes nothing, and the upload goes on`, async () => {
+      it(`a client that hangs up at any byte of ${what} changes nothing and can continue the upload`, async () => {
         const location = await client.sendChunk(await client.startUpload(name), 0, sent);
         const request = await make(location);
         const before = await settledState();
@@ -167,7 +167,7 @@ export function hangUps(openStorage: () => Promise<TestStorage>): void {
         ['PATCH', (location: string) => pathOf(location)],
         ['PUT', (location: string, digest: string) => pathOf(withDigest(location, digest))],
       ] as const)
-        it(`amid the parts of a ${what} ${how} leaves none of them`, async () => {
+        it(`a client that hangs up between the parts of a ${what} ${how} leaves none of them`, async () => {
           const large = randomBytes(19 * MiB);
           const location = await client.startUpload(name);
           const request = frame(what, target(location, digestOf(large)), large);
@@ -183,7 +183,7 @@ export function hangUps(openStorage: () => Promise<TestStorage>): void {
           await client.must(201, { method: 'PUT', path: withDigest(location, digestOf(large)), body: large });
         });
 
-    it('before the answer may have been heard or not, and repeats its request', async () => {
+    it('a client that hangs up before the response can repeat its request', async () => {
       for (let i = 0; i < 20; i++) {
         const blob = randomBytes(1000);
         const path = pathOf(withDigest(await client.startUpload(name), digestOf(blob)));
@@ -192,7 +192,7 @@ export function hangUps(openStorage: () => Promise<TestStorage>): void {
       }
     });
 
-    it('in the middle of a download leaves nothing open', async () => {
+    it('a client that hangs up in the middle of a download leaves nothing open', async () => {
       const digest = await client.pushBlob(name, randomBytes(16 * MiB));
       const open = () => readdirSync('/proc/self/fd').length;
       await settledState();
@@ -212,7 +212,7 @@ export function hangUps(openStorage: () => Promise<TestStorage>): void {
       assert.ok(open() < before + 30, `${open()} files are open, after ${before}`);
     });
 
-    it('has harmed nothing in the end, and what is left of uploads is swept', async () => {
+    it('clients that hang up harm nothing, and their abandoned uploads are purged', async () => {
       await assertSound(store);
       await assertSwept(store);
     });

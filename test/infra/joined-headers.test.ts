@@ -14,7 +14,7 @@ describe('a server under which several lines of a header are joined', () => {
     server.close();
   });
 
-  it('has each header once, in one line, as API Gateway passes it on', async () => {
+  it('joins repeated headers into one line, as API Gateway does', async () => {
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;

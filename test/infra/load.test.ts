@@ -8,7 +8,7 @@ import { serve } from '../servers/stowage.ts';
 import { putLoad, usualLoad } from './load.ts';
 
 describe('the streaming server', () => {
-  it('keeps its memory and goes on for others under 1,500 slow readers, 64 stalled uploads and many large manifests', async () => {
+  it('keeps its memory and serves others with 1,500 slow readers, 64 stalled uploads and many large manifests', async () => {
     const folder = await temporaryFolder('load');
     const server = await serve(folder.path, { REGISTRY_LOG_LEVEL: 'error' });
     const { uploads, manifests, pings } = await putLoad(`http://${server.address}`, {

@@ -38,7 +38,7 @@ describe(
     });
 
     for (const args of [['--help'], ['serve'], ['purge-uploads'], ['reindex']])
-      it(`is told so in one line by stowage ${args.join(' ')}, which ends with 1`, async () => {
+      it(`stowage ${args.join(' ')} refuses an old Node in one line and exits with 1`, async () => {
         const { code, output, errors } = await run(join(dist, 'stowage.mjs'), ...args);
         assert.match(
           errors,
@@ -48,7 +48,7 @@ describe(
       });
 
     for (const name of functionNames)
-      it(`does not start the function ${name}`, async () => {
+      it(`the function ${name} does not start on an old Node`, async () => {
         const handler = pathToFileURL(join(dist, 'functions', `${name}.mjs`)).href;
         const load = `import(${JSON.stringify(handler)}).catch((error) => console.log(error.message))`;
         const { output, errors } = await run('--input-type=module', '--eval', load);
@@ -61,7 +61,7 @@ describe(
   },
 );
 
-it('a Node that is new enough has no fault, however new', () => {
+it('newer versions of Node are accepted', () => {
   for (const version of ['24.0.0', '24.21.0', '100.1.2']) assert.equal(nodeFault(version), undefined);
   for (const version of ['22.23.3', '4.8.0']) assert.match(nodeFault(version) ?? '', /needs Node 24/);
 });

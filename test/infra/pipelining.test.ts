@@ -17,7 +17,7 @@ import { serve } from '../servers/stowage.ts';
 import { putPipelined } from './load.ts';
 import { dial, head, pathOf } from './raw-http.ts';
 
-describe('requests that follow on each other in one connection', () => {
+describe('pipelined requests', () => {
   let storage: TestStorage;
   let server: StreamingServer;
 
@@ -32,7 +32,7 @@ describe('requests that follow on each other in one connection', () => {
     storage.remove();
   });
 
-  it('are all answered in their order, however many', async () => {
+  it('pipelined requests are all answered in order', async () => {
     const { digest } = await new Client(server.url).pushImage('many/app', 'v1');
     const count = 500;
     const paths = Array.from({ length: count }, (_, i) =>
@@ -56,7 +56,7 @@ describe('requests that follow on each other in one connection', () => {
     );
   });
 
-  it('go on after a body that came in pieces while others waited', async () => {
+  it('pipelined requests continue after a body in pieces', async () => {
     const client = new Client(server.url);
     const location = await client.startUpload('many/app');
     const bytes = randomBytes(300_000);
@@ -104,7 +104,7 @@ describe('a server with limits to pipelining', () => {
     assert.ok(holds());
   };
 
-  it('works on eight requests of a connection at once, and on none once it is gone', async () => {
+  it('handles eight pipelined requests concurrently, and none once the connection is closed', async () => {
     const { begun, clients } = await begin({}, 1, head('GET', '/').repeat(30));
     await eventually(() => begun.length === 8);
     for (let i = 0; i < 12; i++) {
@@ -118,7 +118,7 @@ describe('a server with limits to pipelining', () => {
     await eventually(() => begun.length === 20);
   });
 
-  it('takes a body to its end while as many requests as may be are worked on', async () => {
+  it('reads a body to its end at the pipeline limit', async () => {
     const body = 'a\r\n\r\n'.repeat(100_000);
     const requests = head('GET', '/').repeat(7) + head('PUT', '/', `Content-Length: ${body.length}`) + body;
     const { begun } = await begin({}, 1, requests);
@@ -129,7 +129,7 @@ describe('a server with limits to pipelining', () => {
     assert.equal(size, body.length);
   });
 
-  it('hands a body on in as few pieces as it came in, whatever it has in it', async () => {
+  it('passes a body on in as many pieces as it arrived in', async () => {
     const body = '\r\n\r\n'.repeat(250_000);
     const pieces = async (requests: string) => {
       const { begun } = await begin({}, 1, requests);
@@ -150,7 +150,7 @@ describe('a server with limits to pipelining', () => {
     assert.ok((await pieces(head('PUT', '/', 'Transfer-Encoding: chunked') + chunk)) < 2000);
   });
 
-  it('finds the end of each request, wherever packets begin', async () => {
+  it('finds the end of each pipelined request, wherever packets begin', async () => {
     const bodies = ['', 'a', '\r\n\r\n', 'GET / HTTP/1.1\r\nHost: a\r\n\r\n', '0\r\n\r\n', 'b'.repeat(40)];
     const framed = (body: string): string[] => [
       head('PUT', `/${body.length}`, `Content-Length: ${body.length}`) + body,
@@ -187,7 +187,7 @@ describe('a server with limits to pipelining', () => {
     }
   });
 
-  it('sees one error in a packet that is no HTTP, however many requests that seems to have', async () => {
+  it('reports one error for a packet that is not HTTP', async () => {
     const { server, clients } = await begin({}, 1, '');
     let errors = 0;
     server.on('clientError', () => errors++);
@@ -195,18 +195,18 @@ describe('a server with limits to pipelining', () => {
     await eventually(() => errors === 1);
   });
 
-  it('works on the first of each connection, however many others wait', async () => {
+  it('handles the first request of each connection, however many others wait', async () => {
     const { begun } = await begin({ beyondFirst: 3 }, 10, head('GET', '/').repeat(5));
     await eventually(() => begun.length === 13);
   });
 
-  it('closes a connection that sends ahead more than all may', async () => {
+  it('closes a connection that exceeds the shared limit of pipelined bytes', async () => {
     const { begun, clients } = await begin({ heldBytes: 1000 }, 1, head('GET', '/').repeat(1000));
     await eventually(() => clients[0]?.destroyed === true);
     assert.equal(begun.length, 8);
   });
 
-  it('does not collect bytes of a body that nobody reads', async () => {
+  it('does not buffer a body that is not read', async () => {
     const { begun, clients } = await begin({}, 1, head('PUT', '/', 'Content-Length: 100000000'));
     await eventually(() => begun.length === 1);
     const client = clients[0] ?? assert.fail();
@@ -222,7 +222,7 @@ describe('the streaming server', () => {
     // Few enough that no connection is closed.
     { connections: 5000, requests: 40 },
   ])
-    it(`keeps its memory whatever is sent ahead by ${load.connections} clients that read no answers`, async () => {
+    it(`keeps its memory while ${load.connections} clients pipeline requests and read no responses`, async () => {
       const folder = await temporaryFolder('pipelining');
       const server = await serve(folder.path, { REGISTRY_LOG_LEVEL: 'error' });
       const { end } = await putPipelined(`http://${server.address}`, load);

@@ -79,7 +79,7 @@ async function left(): Promise<{ sessions: string[]; multiparts: number }> {
 }
 
 describe('stowage purge-uploads', () => {
-  it('says what it removes, line by line, and sums it up', async () => {
+  it('purge-uploads prints each removal and the totals', async () => {
     const [large, small, living] = [
       await upload(8, 12_300_000),
       await upload(30, 10),
@@ -108,7 +108,7 @@ describe('stowage purge-uploads', () => {
     assert.equal(again.output, `looking for abandoned uploads in ${root}\nremoved nothing\n`);
   });
 
-  it('removes nothing in a dry run', async () => {
+  it('a dry run of purge-uploads removes nothing', async () => {
     const id = await upload(8, 9_000_000);
     const { code, output } = await swept('--dry-run');
     assert.match(output, new RegExp(`^would remove upload ${id} to team/app, 9.0 MB`, 'm'));
@@ -117,7 +117,7 @@ describe('stowage purge-uploads', () => {
     assert.deepEqual(await left(), { sessions: [id], multiparts: 1 });
   });
 
-  it('makes no folder where there is none, but says so', async () => {
+  it('purge-uploads reports a missing folder and does not create it', async () => {
     const REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY = join(root, 'mistyped');
     const { code, output } = await runToEnd(['purge-uploads', '--dry-run'], {
       REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY,
@@ -130,7 +130,7 @@ describe('stowage purge-uploads', () => {
     assert.ok(!existsSync(REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY));
   });
 
-  it('takes another age', async () => {
+  it('purge-uploads takes another age', async () => {
     const [three, thirty] = [await upload(3, 10), await upload(31, 10)];
     assert.match((await swept('--older-than', '30d')).output, new RegExp(`^removed upload ${thirty}`, 'm'));
     assert.deepEqual((await left()).sessions, [three]);
@@ -158,7 +158,7 @@ describe('stowage purge-uploads', () => {
       assert.deepEqual((await left()).sessions, [id]);
     });
 
-  it('says how it is used, and removes nothing', async () => {
+  it('purge-uploads prints its usage and removes nothing', async () => {
     const id = await upload(100, 10);
     const { code, output } = await swept('--help');
     assert.equal(code, 0);
@@ -166,7 +166,7 @@ describe('stowage purge-uploads', () => {
     assert.deepEqual((await left()).sessions, [id]);
   });
 
-  it('goes on after a failure, names it at the end, and exits with 1', async () => {
+  it('purge-uploads continues after a failure, names it at the end and exits with 1', async () => {
     const [fine, kept] = [await upload(8, 10), await upload(8, 10)];
     const { code, output } = await runToEnd(['purge-uploads'], stuck(kept));
     assert.equal(code, 1);
@@ -177,7 +177,7 @@ describe('stowage purge-uploads', () => {
     assert.deepEqual((await left()).sessions, [kept]);
   });
 
-  it('prints what is wrong with its settings, or its storage', async () => {
+  it('purge-uploads prints faults of its settings and its storage', async () => {
     const wrong = await runToEnd(['purge-uploads'], { REGISTRY_STORAGE: 'tape', REGISTRY_X: 'y' });
     assert.equal(wrong.code, 1);
     for (const name of ['REGISTRY_STORAGE', 'REGISTRY_X'])
@@ -193,7 +193,7 @@ describe('stowage purge-uploads', () => {
 
 const readOnly = { REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED: 'true' };
 
-it('a purge of a read-only registry ends with the setting to change, and a dry run says what it would remove', async () => {
+it('purge-uploads refuses in read-only mode and names the setting; a dry run works', async () => {
   const id = await upload(8, 10);
   const purge = async (...args: string[]) =>
     await runToEnd(['purge-uploads', ...args], { ...settings(), ...readOnly });
@@ -228,7 +228,7 @@ describe('the function purge-uploads', () => {
     return text.split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
   }
 
-  it('logs what it removed, and the totals', async () => {
+  it('the function purge-uploads logs removals and totals', async () => {
     const [old, living] = [await upload(8, 1000), await upload(6, 10)];
     const [removed, done, again, end] = await invoked(settings());
     assert.partialDeepStrictEqual(removed, {
@@ -244,7 +244,7 @@ describe('the function purge-uploads', () => {
     assert.deepEqual((await left()).sessions, [living]);
   });
 
-  it('leaves a read-only registry as it is, and says so', async () => {
+  it('the scheduled function leaves a read-only registry unchanged and says so', async () => {
     const id = await upload(8, 10);
     const lines = await invoked({ ...settings(), ...readOnly });
     assert.match(String(lines[0]?.['msg']), /the registry is read-only; remove REGISTRY_STORAGE_/);
@@ -252,7 +252,7 @@ describe('the function purge-uploads', () => {
     assert.deepEqual((await left()).sessions, [id]);
   });
 
-  it('rejects when it could not remove all, so that the call counts as failed', async () => {
+  it('the function purge-uploads rejects after an incomplete purge, so that the call counts as failed', async () => {
     const [kept, fine] = [await upload(8, 10), await upload(8, 10)];
     const lines = await invoked(stuck(kept));
     assert.deepEqual(lines.at(-1), { outcome: ['rejected', 'rejected'] });
@@ -261,13 +261,13 @@ describe('the function purge-uploads', () => {
     assert.deepEqual((await left()).sessions, [kept]);
   });
 
-  it('rejects when its settings are wrong, and the log lists what is', async () => {
+  it('the function purge-uploads rejects wrong settings and logs their faults', async () => {
     const lines = await invoked({ REGISTRY_X: 'y' });
     assert.match(String(lines[0]?.['faults']), /REGISTRY_X/);
     assert.deepEqual(lines.at(-1), { outcome: ['rejected', 'rejected'] });
   });
 
-  it('is deployed with a schedule and without a route', () => {
+  it('the scheduled function is deployed with a schedule and without a route', () => {
     assert.ok(functionNames.includes('purge-uploads'));
     assert.equal(describeFunctions()['purge-uploads'], undefined);
     assert.partialDeepStrictEqual(describeAllFunctions()['purge-uploads'], {

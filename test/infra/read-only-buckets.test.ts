@@ -24,7 +24,7 @@ for (const kind of [onSwift, onScs])
       await buckets.stop();
     });
 
-    it('serves every read, as a server and as functions, and tells why it takes no write', async () => {
+    it(`a registry with read access only serves every read on ${kind.name} and explains why it refuses writes`, async () => {
       const storage = await buckets.newBucket();
       const secret = { REGISTRY_HTTP_SECRET: 'the secret of a test' };
       const writer = await serve(storage.settings, secret);

@@ -52,7 +52,7 @@ describe('a registry that can write nothing', requiresMounts(), () => {
   };
 
   for (const [i, [what, arrange]] of Object.entries(cases).entries())
-    it(`serves every read on ${what}, and tells why it takes no write`, async () => {
+    it(`a registry without write access serves every read on ${what} and explains why it refuses writes`, async () => {
       const root = at(`root-${i}`);
       await arrange(root);
       // The bucket as the list, and a file that cannot be written to.
@@ -82,7 +82,7 @@ describe('a registry that can write nothing', requiresMounts(), () => {
       }
     });
 
-  it('serves every read on a full disk, says so, and goes on when there is room', async () => {
+  it('a registry on a full disk serves every read, and takes writes again once there is room', async () => {
     const root = at('full');
     mountMemory(root, '4m');
     await fs.cp(images, root, { recursive: true });
@@ -113,7 +113,7 @@ describe('a registry that can write nothing', requiresMounts(), () => {
   });
 
   it(
-    'serves as another user what it may only read',
+    'a registry serves a folder that its user may only read',
     { skip: process.getuid?.() !== 0 && 'needs root' },
     async () => {
       const root = at('foreign');
@@ -146,7 +146,7 @@ describe('a registry that can write nothing', requiresMounts(), () => {
     },
   );
 
-  it('does not start on an empty folder that is read-only, in which there can be nothing', async () => {
+  it('a registry does not start on an empty read-only folder', async () => {
     const root = at('empty');
     mountFolder(at('nothing'), root);
     makeReadOnly(root);

@@ -35,7 +35,7 @@ const listed = async () => (await readFile(list, 'utf8')).split('\n').filter(Boo
 const reindexed = async (...args: string[]) => await runToEnd(['reindex', ...args], settings());
 
 describe('stowage reindex', () => {
-  it('makes the list that of the storage, and sums up what it has changed, in plain lines', async () => {
+  it('reindex makes the list match the storage and prints what it changed', async () => {
     await writeFile(list, 'gone\na\n');
     const { code, output } = await reindexed();
     assert.match(output, /^the list has 3 repositories: 2 added, 1 removed, in \d+\.\d s$/m);
@@ -45,7 +45,7 @@ describe('stowage reindex', () => {
     assert.match((await reindexed()).output, /^the list has 3 repositories: 0 added, 0 removed/m);
   });
 
-  it('says that there is nothing to do where the bucket is the list', async () => {
+  it('reindex reports that nothing is to do if the bucket is the list', async () => {
     const { code, output } = await runToEnd(['reindex'], {
       REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: root,
     });
@@ -61,14 +61,14 @@ describe('stowage reindex', () => {
       assert.ok(!existsSync(list));
     });
 
-  it('says how it is used, and makes no list', async () => {
+  it('reindex prints its usage and changes nothing', async () => {
     const { code, output } = await reindexed('--help');
     assert.equal(code, 0);
     assert.match(output, /^Usage: stowage reindex/);
     assert.ok(!existsSync(list));
   });
 
-  it('says which setting is wrong, and what else is', async () => {
+  it('reindex lists every wrong setting', async () => {
     for (const [env, fault] of [
       [{ SEARCH_BACKEND: 'REDIS' }, /SEARCH_BACKEND: "REDIS" is not one of MYSQL, LOCAL/],
       [{ SEARCH_BACKEND: 'MYSQL' }, /SEARCH_BACKEND_MYSQL: missing/],
@@ -100,7 +100,7 @@ describe('stowage reindex', () => {
 
 const readOnly = { REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED: 'true' };
 
-it('a reindex of a read-only registry ends with the setting to change, and changes nothing', async () => {
+it('reindex refuses in read-only mode and names the setting', async () => {
   await writeFile(list, 'gone\na\n');
   const { code, output } = await runToEnd(['reindex'], { ...settings(), ...readOnly });
   assert.equal(code, 1);
@@ -108,7 +108,7 @@ it('a reindex of a read-only registry ends with the setting to change, and chang
   assert.deepEqual(await listed(), ['gone', 'a']);
 });
 
-it('a server of a read-only registry leaves the list of repositories as it is', async () => {
+it('a server in read-only mode leaves the list of repositories unchanged', async () => {
   await writeFile(list, 'gone\na\n');
   const registry = await serve(root, { ...local(), ...readOnly });
   const { body } = await new Client(`http://${registry.address}`).must(200, {
@@ -136,7 +136,7 @@ describe('the function that reindexes', () => {
     return text.split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
   }
 
-  it('logs what it has changed', async () => {
+  it('the function reindex logs what it changed', async () => {
     const [first, second, end] = await invoked(settings());
     assert.deepEqual(first?.['reindexed'], { names: 3, added: 3, removed: 0 });
     assert.deepEqual(second?.['reindexed'], { names: 3, added: 0, removed: 0 });
@@ -144,7 +144,7 @@ describe('the function that reindexes', () => {
     assert.deepEqual(await listed(), ['a', 'a_b', 'ab']);
   });
 
-  it('leaves a read-only registry as it is, and says so', async () => {
+  it('the scheduled function leaves a read-only registry unchanged and says so', async () => {
     await writeFile(list, 'gone\na\n');
     const lines = await invoked({ ...settings(), ...readOnly });
     assert.match(
@@ -155,7 +155,7 @@ describe('the function that reindexes', () => {
     assert.deepEqual(await listed(), ['gone', 'a']);
   });
 
-  it('rejects when the list cannot be reached, and says why without the DSN', async () => {
+  it('the function reindex rejects if the list is out of reach and logs why without the DSN', async () => {
     const lines = await invoked({
       REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: root,
       SEARCH_BACKEND: 'MYSQL',
@@ -166,7 +166,7 @@ describe('the function that reindexes', () => {
     assert.ok(!JSON.stringify(lines).includes('secret-word'));
   });
 
-  it("refuses a file on Lambda's own disk", async () => {
+  it('the function reindex refuses a list on the local disk of Lambda', async () => {
     for (const more of [{}, { SEARCH_BACKEND_LOCAL: '/tmp/repositories' }]) {
       const lines = await invoked({
         AWS_LAMBDA_FUNCTION_NAME: 'reindex',
@@ -179,7 +179,7 @@ describe('the function that reindexes', () => {
     }
   });
 
-  it('is deployed with a schedule and without a route', () => {
+  it('the scheduled function is deployed with a schedule and without a route', () => {
     assert.ok(functionNames.includes('reindex'));
     assert.equal(describeFunctions()['reindex'], undefined);
     assert.partialDeepStrictEqual(describeAllFunctions()['reindex'], {
@@ -190,7 +190,7 @@ describe('the function that reindexes', () => {
 });
 
 describe('stowage serve with a local file', () => {
-  it('fills it from the storage at its start, and adds what is pushed', async () => {
+  it('serve fills the list file from the storage at its start and adds pushes', async () => {
     const registry = await serve(root, local());
     const client = new Client(`http://${registry.address}`);
     const name = someName();
@@ -203,7 +203,7 @@ describe('stowage serve with a local file', () => {
     await registry.stop();
   });
 
-  it('does not start when the file cannot be used', async () => {
+  it('serve does not start if the list file cannot be used', async () => {
     const { code, output } = await runToEnd(['serve'], {
       REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: root,
       REGISTRY_HTTP_ADDR: '127.0.0.1:0',

@@ -297,7 +297,7 @@ describe('a bucket that cannot be used', requires('swift-proxy-server'), () => {
   ];
 
   for (const { name, prepare, told } of allCases) {
-    it(`ends npm run serve with one message: ${name}`, async () => {
+    it(`npm run serve exits with one message if the bucket cannot be used: ${name}`, async () => {
       const [settings, fake] = await prepare();
       const { code, output, errors } = await runServer(settings);
       await fake?.stop();
@@ -308,7 +308,7 @@ describe('a bucket that cannot be used', requires('swift-proxy-server'), () => {
       assertNoSecret(errors, settings);
     });
 
-    it(`has functions answer 503 and log the cause: ${name}`, async () => {
+    it(`functions answer 503 and log why the bucket cannot be used: ${name}`, async () => {
       const [settings, fake] = await prepare();
       const { reply, log } = await askFunctions(settings);
       await fake?.stop();
@@ -318,7 +318,7 @@ describe('a bucket that cannot be used', requires('swift-proxy-server'), () => {
     });
   }
 
-  it('has functions answer 503 and log every fault of settings that can be no bucket', async () => {
+  it("functions answer 503 and log every fault of the bucket's settings", async () => {
     const settings = s3({ BUCKET: 'x', SECRETKEY: foreignKeys.secretKey, REGION: 'eu-central-1' });
     const { reply, log } = await askFunctions(settings);
     assertUnavailable(reply);
@@ -327,7 +327,7 @@ describe('a bucket that cannot be used', requires('swift-proxy-server'), () => {
     assertNoSecret(log, settings);
   });
 
-  it('ends npm run serve with every fault of settings that can be no bucket', async () => {
+  it("npm run serve lists every fault of the bucket's settings", async () => {
     const settings = s3({ BUCKET: 'x', SECRETKEY: foreignKeys.secretKey, REGION: 'eu-central-1' });
     const { code, output, errors } = await runServer(settings);
     assert.equal(code, 1);
@@ -338,16 +338,16 @@ describe('a bucket that cannot be used', requires('swift-proxy-server'), () => {
     assertNoSecret(errors + output, settings);
   });
 
-  describe('is not one that can: the registry starts and keeps images', () => {
-    it('on plain HTTP', async () => {
+  describe('a bucket that can be used', () => {
+    it('the registry stores images in a bucket on plain HTTP', async () => {
       await assertWorks(right());
     });
 
-    it('with a certificate that nobody checks', async () => {
+    it('the registry stores images in a bucket whose certificate is not verified', async () => {
       await assertWorks({ ...right(), ...s3({ REGIONENDPOINT: tls.url, SKIPVERIFY: 'true' }) });
     });
 
-    it('with a certificate that it is told to trust', async () => {
+    it('the registry stores images in a bucket with a certificate of a configured CA', async () => {
       const folder = await temporaryFolder('s3-start');
       const file = join(folder.path, 'certificate.pem');
       await writeFile(file, testCertificate);
@@ -356,7 +356,7 @@ describe('a bucket that cannot be used', requires('swift-proxy-server'), () => {
       folder.remove();
     });
 
-    it('in functions', async () => {
+    it('functions store images in a bucket', async () => {
       const { reply, log } = await askFunctions(right());
       assert.equal(reply.status, 404);
       assert.match(reply.body, /"MANIFEST_UNKNOWN"/);

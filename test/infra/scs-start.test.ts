@@ -28,7 +28,7 @@ describe('npm run serve on SCS', () => {
 
   const right = () => scsSettings(server, 'images');
 
-  it('starts with the settings of SCS and nothing else, and keeps images there', async () => {
+  it('serve starts with only the settings of SCS and stores images there', async () => {
     server.reset();
     const registry = await serve({ ...right(), ...scs({ BUCKET: 'Images', ROOTDIRECTORY: '/team/' }) });
     const client = new Client(`http://${registry.address}`);
@@ -73,7 +73,7 @@ describe('npm run serve on SCS', () => {
     ],
   };
   for (const [name, [settings, told]] of Object.entries(cases))
-    it(`ends with one message that says what to set: ${name}`, async () => {
+    it(`serve on SCS exits with one message that names the setting: ${name}`, async () => {
       const { code, output, errors } = await runServer(await settings());
       assert.equal(code, 1, `it did not end with 1: ${errors}${output}`);
       assert.match(errors, told);
@@ -82,7 +82,7 @@ describe('npm run serve on SCS', () => {
     });
 
   for (const missing of ['ACCESSKEY', 'SECRETKEY', 'REGION', 'BUCKET'])
-    it(`ends with a message that names what is missing: ${missing}`, async () => {
+    it(`serve on SCS exits with a message that names the missing ${missing}`, async () => {
       const all: Record<string, string> = {
         ACCESSKEY: 'a',
         SECRETKEY: 'b',

@@ -38,7 +38,7 @@ async function answerOf(asked: ClientRequest): Promise<IncomingMessage> {
 }
 
 describe('stowage serve', () => {
-  it('stops with one message that lists everything wrong with its settings', async () => {
+  it('serve exits with one message that lists every fault of its settings', async () => {
     const { code, output } = await run({
       REGISTRY_HTTP_ADDR: 'nowhere',
       REGISTRY_STORAGE: 'tape',
@@ -51,7 +51,7 @@ describe('stowage serve', () => {
     assert.doesNotMatch(output, /do-not-print-this|\n\s+at /);
   });
 
-  it('refuses an argument it does not know, rather than start as a whole registry', async () => {
+  it('serve refuses an unknown argument', async () => {
     const { code, output } = await runToEnd(['serve', 'dataplane'], {});
     assert.match(
       output,
@@ -60,7 +60,7 @@ describe('stowage serve', () => {
     assert.equal(code, 2);
   });
 
-  it('finishes an upload and exits with 0 when npm is told to stop, also when all of the group are', async () => {
+  it('serve finishes an upload and exits with 0 when npm or its process group is stopped', async () => {
     for (const group of [false, true]) {
       const port = await freePort();
       const env = cleanEnvironment({
@@ -83,7 +83,7 @@ describe('stowage serve', () => {
   });
 
   it(
-    'goes on, and stops with 0, where its log is on a full disk',
+    'serve continues with its log on a full disk and exits with 0',
     { skip: !existsSync('/dev/full') },
     async () => {
       const address = `127.0.0.1:${await freePort()}`;
@@ -125,7 +125,7 @@ describe('stowage serve', () => {
     silent.close();
   });
 
-  it('says so when its port is taken', async () => {
+  it('serve reports that its port is in use', async () => {
     const other = createServer().listen(0, '127.0.0.1');
     await once(other, 'listening');
     const { port } = other.address() as AddressInfo;
@@ -141,7 +141,7 @@ describe('stowage serve', () => {
 
   for (const folder of [import.meta.filename, '/proc/registry/images'])
     it(
-      `says so when its images cannot lie in ${folder.split('/').at(-1) ?? ''}`,
+      `serve reports that images cannot be stored in ${folder.split('/').at(-1) ?? ''}`,
       { timeout: 20_000 },
       async () => {
         const { code, output } = await run({
@@ -154,7 +154,7 @@ describe('stowage serve', () => {
       },
     );
 
-  it('lets an upload under way finish after SIGTERM, takes no new request, and exits with 0', async () => {
+  it('serve finishes an upload after SIGTERM, takes no new requests and exits with 0', async () => {
     const registry = await serve(folder.path);
     const client = new Client(`http://${registry.address}`);
     const [name, bytes] = [someName(), randomBytes(3_000_000)];
@@ -171,7 +171,7 @@ describe('stowage serve', () => {
     await stopped;
   });
 
-  it('keeps a session as it was when a client hangs up, and the upload goes on', async () => {
+  it('keeps an upload session when a client hangs up, so the upload can continue', async () => {
     const registry = await serve(folder.path);
     const client = new Client(`http://${registry.address}`);
     const [name, bytes] = [someName(), randomBytes(12_000_000)];
@@ -188,7 +188,7 @@ describe('stowage serve', () => {
     await registry.stop();
   });
 
-  it('ends connections without a request at SIGTERM, and one with a request after its answer', async () => {
+  it('SIGTERM closes idle connections, and others after their response', async () => {
     const registry = await serve(folder.path);
     const client = new Client(`http://${registry.address}`);
     const location = new URL(await client.startUpload(someName()));
@@ -207,7 +207,7 @@ describe('stowage serve', () => {
     assert.match(answers, /^HTTP\/1\.1 202 /);
   });
 
-  it('answers an empty upload that comes all at once', async () => {
+  it('answers an empty upload in one packet', async () => {
     const registry = await serve(folder.path);
     const [host = '', port] = registry.address.split(':');
     const socket = connect(Number(port), host);
@@ -220,7 +220,7 @@ describe('stowage serve', () => {
     assert.match(answer, /^HTTP\/1\.1 201 /);
   });
 
-  it('gives a client that still sends the answer that its upload is unknown', async () => {
+  it('answers that an upload is unknown while its body is still being sent', async () => {
     const registry = await serve(folder.path);
     const [host = '', port] = registry.address.split(':');
     const path = '/v2/a/blobs/uploads/8c0d5c0b-9c0a-4c0e-8c0b-1c0d2c0e3c0f';
@@ -270,7 +270,7 @@ describe('stowage serve', () => {
     assert.ok(state.length > 40 && !registry.output().includes(state));
   });
 
-  it('takes a blob of 2 GiB and stays below 250 MB of memory', { timeout: 240_000 }, async () => {
+  it('serve takes a blob of 2 GiB below 250 MB of memory', { timeout: 240_000 }, async () => {
     const { peak, registry } = await pushMuch(join(folder.path, 'large'), 2 * 1024 ** 3);
     await registry.stop();
     assert.ok(peak < 250e6, `it took ${Math.round(peak / 1e6)} MB`);

@@ -94,7 +94,7 @@ describe('the streaming server', () => {
         assertAnswer(await answer, 408, 'UNAVAILABLE');
       });
 
-    it('of a PUT without length that never begins', async () => {
+    it('answers 408 to a PUT without length whose body never begins', async () => {
       const socket = await dial(client.base);
       socket.write(
         head('PUT', pathOf(withDigest(location, digestOf(Buffer.alloc(9)))), 'Transfer-Encoding: chunked'),
@@ -104,7 +104,7 @@ describe('the streaming server', () => {
       assertAnswer(answer.toString(), 408, 'UNAVAILABLE');
     });
 
-    it('and the upload is as it was', async () => {
+    it('a body that times out leaves the upload unchanged', async () => {
       const status = await client.must(204, { method: 'GET', path: location });
       assert.equal(status.headers.range, '0-0');
       const bytes = randomBytes(100);
@@ -112,7 +112,7 @@ describe('the streaming server', () => {
     });
   });
 
-  it('takes a body that is slow in all and keeps the pace', async () => {
+  it('accepts a slow body that keeps the minimum rate', async () => {
     const client = await start({ bodyRate: { bytes: 10, withinMs: 1000 } });
     const location = await client.startUpload('slow/app');
     const socket = await dial(client.base);
@@ -135,7 +135,7 @@ describe('the streaming server', () => {
     assertAnswer(await answer, 408, 'UNAVAILABLE');
   });
 
-  it('keeps nothing of the downloads of clients that have hung up', async () => {
+  it('frees the downloads of clients that have disconnected', async () => {
     const client = await start({});
     const digest = await client.pushBlob('slow/app', randomBytes(16 * 1024 * 1024));
     const responses = () => queryObjects(ServerResponse, { format: 'count' });
@@ -150,12 +150,12 @@ describe('the streaming server', () => {
     assert.ok(responses() <= before + 5);
   });
 
-  it('cuts a connection that says nothing', async () => {
+  it('closes an idle connection', async () => {
     const client = await start({ idleTimeoutMs: 200, headersTimeoutMs: 60_000 });
     assert.equal(await rest(await dial(client.base)), '');
   });
 
-  it('answers 413 to a manifest that never ends, and stops listening', async () => {
+  it('answers 413 to an endless manifest and stops reading', async () => {
     const client = await start({});
     for (const [how, piece] of [
       ['Transfer-Encoding: chunked', `10000\r\n${' '.repeat(0x10000)}\r\n`],
@@ -173,7 +173,7 @@ describe('the streaming server', () => {
     }
   });
 
-  it('answers 400 to a chunk without length that goes on beyond its range', async () => {
+  it('answers 400 to a chunk without length that exceeds its range', async () => {
     const client = await start({});
     const socket = await dial(client.base);
     const answer = rest(socket);
@@ -185,7 +185,7 @@ describe('the streaming server', () => {
     assert.equal(status.headers.range, '0-0');
   });
 
-  it('lets an upload wait for its turn, answers 503 when that is too long, and takes the next', async () => {
+  it('queues an upload, answers 503 when it times out in the queue, and accepts the next', async () => {
     const client = await start({ queueTimeoutMs: 3000 }, { REGISTRY_HTTP_MAXUPLOADS: '2' });
     const bytes = randomBytes(1000);
     const begin = async () => {
@@ -224,7 +224,7 @@ describe('the streaming server', () => {
     for (let i = 0; i < 4; i++) assert.match(await end(await begin()), /^HTTP\/1.1 201 /);
   });
 
-  it('ends a body that comes slowly while others wait for its place, and takes theirs', async () => {
+  it('ends a slow upload while others are queued, and accepts theirs', async () => {
     const client = await start(
       { contendedBodyRate: { bytes: 1_000_000, withinMs: 300 } },
       { REGISTRY_HTTP_MAXUPLOADS: '2' },
@@ -249,7 +249,7 @@ describe('the streaming server', () => {
     for (const { socket } of slow) socket.destroy();
   });
 
-  describe('of a client that takes its answers slowly', () => {
+  describe('with a client that reads responses slowly', () => {
     let client: Client;
     let path: string;
     const blob = randomBytes(24 * 1024 * 1024);
@@ -259,7 +259,7 @@ describe('the streaming server', () => {
       path = `/v2/slow/reader/blobs/${await client.pushBlob('slow/reader', blob)}`;
     });
 
-    it('cuts the connection', async () => {
+    it('closes the connection of a client that reads too slowly', async () => {
       const socket = await dial(client.base);
       socket.write(head('GET', path));
       await once(socket, 'readable');
@@ -273,7 +273,7 @@ describe('the streaming server', () => {
       assert.ok(taken < blob.length, 'the whole answer came');
     });
 
-    it('sends all of it to one that keeps the pace', async () => {
+    it('sends the whole response to a client that keeps the minimum rate', async () => {
       const socket = await dial(client.base);
       socket.write(head('GET', path, 'Connection: close'));
       let taken = 0;
@@ -285,7 +285,7 @@ describe('the streaming server', () => {
     });
   });
 
-  it('gives back what large answers took whose clients hung up before they were ready', async () => {
+  it('frees the memory of large responses whose clients disconnected before they were ready', async () => {
     const warnings: Error[] = [];
     const warned = (warning: Error) => void warnings.push(warning);
     process.on('warning', warned);
@@ -310,7 +310,7 @@ describe('the streaming server', () => {
     assert.deepEqual(warnings, []);
   });
 
-  it('ends large manifests that come slowly while others wait for their memory', async () => {
+  it('ends slow uploads of large manifests while others wait for memory', async () => {
     const client = await start({
       contendedBodyRate: { bytes: 1_000_000, withinMs: 300 },
       queueTimeoutMs: 5000,
@@ -333,7 +333,7 @@ describe('the streaming server', () => {
     for (const { ends } of slow) await ends;
   });
 
-  it('cuts clients that take large answers slowly while others find no memory for theirs', async () => {
+  it('disconnects slow readers of large responses while others wait for memory', async () => {
     const client = await start({ contendedBodyRate: { bytes: 1_000_000, withinMs: 300 } });
     const config = randomBytes(10);
     await client.pushBlob('slow/pulls', config);
@@ -401,7 +401,7 @@ describe('the streaming server', () => {
       assertAnswer(await answer, status, code);
     });
 
-  it('answers what was asked before it answers what is no HTTP', async () => {
+  it('answers earlier requests before it answers invalid HTTP', async () => {
     const client = await start({});
     const socket = await dial(client.base);
     const answer = rest(socket);
@@ -419,7 +419,7 @@ describe('the streaming server', () => {
     assert.match(await answer, /^HTTP\/1.1 201 [^]*\r\nHTTP\/1.1 400 /);
   });
 
-  it('closes the connection of a client that asked for it, also after a refusal', async () => {
+  it('closes the connection when a client asks for it, also after an error', async () => {
     const client = await start({});
     for (const pieces of [
       [head('PUT', '/v2/a/manifests/.bad', 'Content-Length: 2', 'Connection: close') + '{}'],
@@ -455,7 +455,7 @@ describe('the streaming server', () => {
     assert.equal(status.headers.range, '0-0');
   });
 
-  it('reads what follows a body as the next request, and no byte of it as the body', async () => {
+  it('reads bytes after a body as the next request', async () => {
     const client = await start({});
     const location = await client.startUpload('lying/app');
     const socket = await dial(client.base);

@@ -50,7 +50,7 @@ async function assertOneSpelling(client: Client): Promise<void> {
 }
 
 describe('stowage start', () => {
-  it('says how to push once both planes answer, knows one spelling of each path, and leaves nothing behind on SIGTERM', async () => {
+  it('start prints how to push once both planes respond, and leaves nothing behind on SIGTERM', async () => {
     const registry = await start(folder.path);
     const port = Number(registry.address.split(':')[1]);
     try {
@@ -63,36 +63,32 @@ describe('stowage start', () => {
     for (const each of [port, port + 1]) await assert.rejects(serves(`127.0.0.1:${each}`));
   });
 
-  it(
-    'lists the repositories that a table of MariaDB had not, and adds those that are pushed',
-    requires('mariadbd'),
-    async () => {
-      const server = await mariadb();
-      const database = await server.newDatabase();
-      const images = await temporaryFolder('infra-start-list');
-      await fillStore(await FilesystemStore.open(images.path), ['there/before']);
-      const registry = await start(images.path, {
-        SEARCH_BACKEND: 'MYSQL',
-        SEARCH_BACKEND_MYSQL: database.dsn,
-      });
-      try {
-        await said(registry, 'the list has 1 repository: 1 added, 0 removed');
-        const client = new Client(`http://${registry.address}`);
-        await client.pushImage('team/pushed', 'v1');
-        const { body } = await client.must(200, { method: 'GET', path: '/v2/_catalog' });
-        assert.deepEqual(JSON.parse(body.toString()), { repositories: ['team/pushed', 'there/before'] });
-        const found = await client.must(200, { method: 'GET', path: '/v1/search?q=push' });
-        assert.match(found.body.toString(), /"name":"team\/pushed"/);
-      } finally {
-        await registry.stop();
-        await server.stop();
-        images.remove();
-      }
-      assert.ok(!registry.output().includes(server.password));
-    },
-  );
+  it('start adds missing and pushed repositories to a table of MariaDB', requires('mariadbd'), async () => {
+    const server = await mariadb();
+    const database = await server.newDatabase();
+    const images = await temporaryFolder('infra-start-list');
+    await fillStore(await FilesystemStore.open(images.path), ['there/before']);
+    const registry = await start(images.path, {
+      SEARCH_BACKEND: 'MYSQL',
+      SEARCH_BACKEND_MYSQL: database.dsn,
+    });
+    try {
+      await said(registry, 'the list has 1 repository: 1 added, 0 removed');
+      const client = new Client(`http://${registry.address}`);
+      await client.pushImage('team/pushed', 'v1');
+      const { body } = await client.must(200, { method: 'GET', path: '/v2/_catalog' });
+      assert.deepEqual(JSON.parse(body.toString()), { repositories: ['team/pushed', 'there/before'] });
+      const found = await client.must(200, { method: 'GET', path: '/v1/search?q=push' });
+      assert.match(found.body.toString(), /"name":"team\/pushed"/);
+    } finally {
+      await registry.stop();
+      await server.stop();
+      images.remove();
+    }
+    assert.ok(!registry.output().includes(server.password));
+  });
 
-  it('says so when either of its ports is taken', async () => {
+  it('start reports that a port is in use', async () => {
     const port = await freePort(2);
     const other = createServer().listen(port + 1, '127.0.0.1');
     await once(other, 'listening');
@@ -109,7 +105,7 @@ describe('stowage start', () => {
       assert.match(output, /^PORT is "[^"]*"; it must be a number/);
     });
 
-  it('lists what is wrong with its settings before it builds anything', async () => {
+  it('start lists faults of its settings before it builds anything', async () => {
     const { code, output } = await run({
       PORT: String(await freePort(2)),
       REGISTRY_LOG_LEVEL: 'loud',

@@ -175,7 +175,7 @@ describe('the streaming server', () => {
     assert.deepEqual(statusesOf(await answers), ['200', '200', '200']);
   });
 
-  it('answers what was asked before CONNECT first', async () => {
+  it('answers requests before CONNECT first', async () => {
     await push('kept');
     const socket = await dial(server.url);
     const answers = rest(socket);
@@ -183,7 +183,7 @@ describe('the streaming server', () => {
     assert.deepEqual(statusesOf(await answers), ['200', '400']);
   });
 
-  it('takes nothing that follows CONNECT for what another client sends', async () => {
+  it('does not treat bytes after CONNECT as another request', async () => {
     await push('kept');
     const { hostname, port } = new URL(server.url);
     // It may send when the server has ended its side.
@@ -201,7 +201,7 @@ describe('the streaming server', () => {
     socket.destroy();
   });
 
-  it('lives on when a client of CONNECT resets its connection', async () => {
+  it('survives a client that resets its connection after CONNECT', async () => {
     const socket = await dial(server.url);
     socket.write(request('CONNECT registry:1 HTTP/1.1', 'Host: registry'));
     await once(socket, 'data');
@@ -210,7 +210,7 @@ describe('the streaming server', () => {
     await client.must(200, { method: 'GET', path: '/v2/' });
   });
 
-  it('drops a connection that goes on after its end, also a chatty one', async () => {
+  it('closes a connection that sends more after its end', async () => {
     const socket = await dial(server.url);
     const answers = rest(socket);
     socket.write(put('1.1', 'Transfer-Encoding: gzip, chunked'));

@@ -52,7 +52,7 @@ const lists: readonly (readonly [string, { readonly strongly: boolean; readonly 
 const refused = { failure: 'PRECONDITION_FAILED', status: 412 };
 
 describe('entityTag', () => {
-  it('is strong, and has every algorithm in it, so that no two contents share one', () => {
+  it('entityTag is strong and contains each algorithm, so that different contents never share it', () => {
     assert.equal(entityTag(digest), strong);
     const sha512 = digestFrom('sha512', 'a'.repeat(128));
     assert.equal(entityTag(sha512), `"${sha512}"`);
@@ -88,7 +88,7 @@ describe('the conditions of a write', () => {
       else check();
     });
 
-    it(`where nothing is there, If-Match: ${list} fails and If-None-Match holds`, () => {
+    it(`If-Match: ${list} fails and If-None-Match holds if nothing exists`, () => {
       assert.throws(() => {
         holds({ ifMatch: list }, undefined);
       }, refused);
@@ -96,14 +96,14 @@ describe('the conditions of a write', () => {
     });
   }
 
-  it('are none where no header is there', () => {
+  it('a write without headers has no conditions', () => {
     for (const current of [digest, undefined]) holds({}, current);
     assert.equal(isConditional({ ifMatch: '', ifNoneMatch: '' }), false);
     assert.equal(isConditional({ ifMatch: '*', ifNoneMatch: '' }), true);
     assert.equal(isConditional({ ifMatch: '', ifNoneMatch: '*' }), true);
   });
 
-  it('must all hold', () => {
+  it('all conditions of a write must hold', () => {
     holds({ ifMatch: strong, ifNoneMatch: otherStrong }, digest);
     for (const conditions of [
       { ifMatch: strong, ifNoneMatch: weak },
@@ -116,7 +116,7 @@ describe('the conditions of a write', () => {
         }, refused);
   });
 
-  it('find a tag anywhere among others, and none that is not there', () => {
+  it('conditions of a write find an entity tag anywhere in a list', () => {
     // Without commas, which may be within a tag.
     const tags = fc.array(fc.stringMatching(/^(?:W\/)?"[!#-+\--~]{0,20}"$/), { maxLength: 20 });
     fc.assert(
@@ -130,7 +130,7 @@ describe('the conditions of a write', () => {
     );
   });
 
-  it('tell what is there when they fail, for the client to go on from', () => {
+  it('failed conditions of a write report the current entity tag', () => {
     const detail = (current?: Digest): unknown => preconditionFailed(current).errors[0]?.detail;
     assert.deepEqual(detail(digest), { current: digest });
     assert.equal(detail(), undefined);

@@ -65,7 +65,7 @@ describe('parseDigest', () => {
     );
   });
 
-  it('takes nothing else', () => {
+  it('takes nothing but digests', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         assert.throws(() => parseDigest(text), { failure: 'DIGEST_INVALID' });
@@ -75,7 +75,7 @@ describe('parseDigest', () => {
   });
 
   for (const unit of ['a', 'a+', 'a.', 'a:', 'a-_'])
-    it(`comes to an end on megabytes of ${unit}, and repeats 256 characters of them`, () => {
+    it(`parseDigest ends on megabytes of ${unit} and quotes 256 characters of them`, () => {
       assert.throws(
         () => parseDigest(`${unit.repeat(1_000_000)}!`),
         (error: unknown) => JSON.stringify(error).length < 1000,
@@ -84,7 +84,7 @@ describe('parseDigest', () => {
 });
 
 describe('a digest of known digits', () => {
-  it('has as many as its algorithm, in lower case', () => {
+  it('digestFrom requires the number of digits of its algorithm, in lower case', () => {
     for (const digits of ['', '..', hex.slice(1), hex.toUpperCase(), `${hex}\n`, hex + hex])
       assert.throws(() => digestFrom('sha256', digits), { failure: 'DIGEST_INVALID' });
     for (const digits of ['', hex, hex + hex.slice(1), `${hex}${hex}0`])

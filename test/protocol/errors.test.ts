@@ -48,7 +48,7 @@ describe('RegistryError', () => {
       assert.ok(error instanceof Error);
     });
 
-  it('makes an entry of each detail', () => {
+  it('RegistryError has an entry for each detail', () => {
     const { errors } = new RegistryError('BLOB_UNKNOWN', 'gone', [{ digest: 'a' }, { digest: 'b' }]);
     assert.deepEqual(errors, [
       { code: 'BLOB_UNKNOWN', message: 'gone', detail: { digest: 'a' } },
@@ -56,11 +56,11 @@ describe('RegistryError', () => {
     ]);
   });
 
-  it('has no detail where none was given', () => {
+  it('RegistryError has no detail by default', () => {
     assert.equal('detail' in (new RegistryError('UNKNOWN').errors[0] ?? {}), false);
   });
 
-  it('keeps its cause for the log and out of the answer', () => {
+  it('RegistryError keeps its cause out of the response', () => {
     const cause = new Error('password=hunter2');
     const error = new RegistryError('UNKNOWN', undefined, [], { cause });
     assert.equal(error.cause, cause);

@@ -60,7 +60,7 @@ describe('what parseManifest takes', { skip: whyNotGo() ?? false }, () => {
     }
   }
 
-  it('Go reads, and what Go reads it takes, but for what is refused for a reason', () => {
+  it('parseManifest accepts what Go reads, except for documented refusals', () => {
     const documents = fc.sample(manifests, { numRuns: 4000, seed: 1 });
     const answers = readByGo(documents);
     let both = 0;
@@ -110,7 +110,7 @@ describe('what parseManifest takes', { skip: whyNotGo() ?? false }, () => {
     ['a key in another case', 'index', '{"schemaVersion":2,"Manifests":[]}'],
     ['a version that is null', 'index', '{"schemaVersion":null,"manifests":[]}'],
   ] as const)
-    it(`is less than Go reads: ${what} is refused`, () => {
+    it(`parseManifest refuses ${what}, which Go reads`, () => {
       const document = json.replace('DIGEST', digest);
       assert.deepEqual(readByGo([[kind, document]]), ['ok']);
       assert.notEqual(refusal(document), undefined);

@@ -54,7 +54,7 @@ function isJson(text: string): boolean {
 }
 
 describe('JsonReader', () => {
-  it('reads what JSON.parse reads, however it is indented', () => {
+  it('JsonReader reads the same as JSON.parse, with any indentation', () => {
     fc.assert(
       fc.property(fc.jsonValue(), fc.nat(4), (value, indent) => {
         const text = JSON.stringify(value, undefined, indent);
@@ -64,7 +64,7 @@ describe('JsonReader', () => {
     );
   });
 
-  it('refuses what JSON.parse refuses, and nothing else, read or skipped', () => {
+  it('JsonReader refuses exactly what JSON.parse refuses, read or skipped', () => {
     const pieces = [
       '{',
       '}',
@@ -125,19 +125,19 @@ describe('JsonReader', () => {
   });
 
   for (const number of ['0', '-0', '10', '5.0', '-1e400', '1E+09', '0.1e-1', '9'.repeat(1000)])
-    it(`tells ${number.slice(0, 20)} as it is written`, () => {
+    it(`JsonReader returns ${number.slice(0, 20)} as written`, () => {
       assert.equal(
         read(` ${number} `, (json) => json.number()),
         number,
       );
     });
 
-  it('passes over 4 MiB of brackets and of escapes', () => {
+  it('JsonReader skips 4 MiB of brackets and of escapes', () => {
     read(`${'['.repeat(2 ** 21)}${']'.repeat(2 ** 21)}`, skip);
     read(JSON.stringify('"\\'.repeat(2 ** 20)), skip);
   });
 
-  it('counts the depth of what is read and of what is passed over', () => {
+  it('JsonReader counts the depth of read and skipped values', () => {
     const limits = { ...free, depth: 3 };
     for (const take of [build, skip]) {
       read('[{"a":[]},[[],[]],{"b":{}}]', take, limits);
@@ -146,7 +146,7 @@ describe('JsonReader', () => {
     }
   });
 
-  it('counts values, with the objects and lists that hold them', () => {
+  it('JsonReader counts values including objects and lists', () => {
     const text = '[1,"a",{"b":null,"c":[true]}]';
     for (const take of [build, skip]) {
       read(text, take, { ...free, values: 7 });
@@ -154,7 +154,7 @@ describe('JsonReader', () => {
     }
   });
 
-  describe('where each key is there once', () => {
+  describe('with unique keys', () => {
     const twice = (text: string, key: string) => {
       for (const take of [build, skip])
         assert.throws(() => read(text, take, unique), {
@@ -190,7 +190,7 @@ describe('JsonReader', () => {
         for (const take of [build, skip]) read(json, take, unique);
       });
 
-    it('takes what was written from objects', () => {
+    it('accepts the output of JSON.stringify', () => {
       fc.assert(
         fc.property(fc.jsonValue(), (value) => {
           read(JSON.stringify(value), skip, unique);
@@ -198,7 +198,7 @@ describe('JsonReader', () => {
       );
     });
 
-    it('finds any key that was written twice, wherever the object lies', () => {
+    it('finds a duplicate key in any nested object', () => {
       const written = fc.letrec<{ tree: string }>((tie) => ({
         tree: fc.oneof(
           fc.constant('{"k":0,"other":[1,{"k":"k"}],"k":1}'),

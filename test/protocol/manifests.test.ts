@@ -46,7 +46,7 @@ describe('parseManifest', () => {
       });
     });
 
-  it('takes OCI manifests that do not say their type for what their fields make them', () => {
+  it('detects the type of OCI manifests without a type by their fields', () => {
     assert.equal(parse(without(image(), 'mediaType')).mediaType, types.ociImage);
     assert.equal(parse(without(index(), 'mediaType')).mediaType, types.ociIndex);
     assert.equal(parse(without(image(), 'mediaType'), types.ociImage).mediaType, types.ociImage);
@@ -64,7 +64,7 @@ describe('parseManifest', () => {
       assert.equal(parse(image(), contentType).mediaType, types.ociImage);
     });
 
-  it('names each blob once, and children as they stand', () => {
+  it('lists each blob once, and children in order', () => {
     assert.deepEqual(
       parse(image({ config: blob(7), layers: [blob(9), blob(7), blob(8), blob(9)] })).blobs,
       [7, 9, 8].map(digestOf),
@@ -75,7 +75,7 @@ describe('parseManifest', () => {
     );
   });
 
-  it('does not ask for layers that can be had elsewhere', () => {
+  it('parseManifest does not require foreign layers', () => {
     const foreign = blob(2, {
       mediaType: 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip',
       urls: ['http://169.254.169.254/latest/meta-data', 'https://example.com/layer'],
@@ -83,18 +83,18 @@ describe('parseManifest', () => {
     assert.deepEqual(parse(image({ layers: [foreign, blob(3)] })).blobs, [digestOf(1), digestOf(3)]);
   });
 
-  it('asks for layers whose list of urls is empty or null, and for a config whatever its urls', () => {
+  it('requires layers whose urls are empty or null, and every config', () => {
     const layers = [blob(2, { urls: [] }), blob(3, { urls: null })];
     const config = blob(1, { urls: ['https://example.com'] });
     assert.deepEqual(parse(image({ config, layers })).blobs, [1, 2, 3].map(digestOf));
   });
 
-  it('asks for a layer that is listed with urls and without', () => {
+  it('requires a layer that is listed with and without urls', () => {
     const elsewhere = blob(2, { mediaType: nonDistributable, urls: ['https://a'] });
     assert.deepEqual(parse(image({ layers: [elsewhere, blob(2)] })).blobs, [1, 2].map(digestOf));
   });
 
-  it('asks for layers of ordinary types, and those whose urls lead nowhere, whatever they say', () => {
+  it('requires layers of ordinary types and those with unusable urls', () => {
     const layers = [
       blob(2, { urls: ['https://example.com/layer'] }),
       blob(3, { mediaType: nonDistributable, urls: [''] }),
@@ -134,7 +134,7 @@ describe('parseManifest', () => {
     );
   });
 
-  it('takes what is nested 100 deep, and refuses what is nested deeper', () => {
+  it('accepts values nested 100 deep and refuses deeper ones', () => {
     const nested = (depth: number) => JSON.parse('{"a":'.repeat(depth) + '1' + '}'.repeat(depth)) as object;
     parse(image({ x: nested(99) }));
     refused(() => parse(image({ x: nested(100) })), /nested 100 deep/);
@@ -142,7 +142,7 @@ describe('parseManifest', () => {
     parse(image({ annotations: { x: '{['.repeat(500), y: '\\"{['.repeat(500) } }));
   });
 
-  it('tells the subject of an image and of an index, and asks for neither', () => {
+  it('returns the subject of an image and of an index, and requires neither', () => {
     for (const document of [image({ subject: blob(9) }), index({ subject: blob(9) })]) {
       const { subject, blobs, manifests } = parse(document);
       assert.equal(subject, digestOf(9));
@@ -178,12 +178,12 @@ describe('parseManifest', () => {
     });
 
   for (const nothing of [null, ''])
-    it(`takes an image whose type is ${JSON.stringify(nothing)} for what its fields make it`, () => {
+    it(`detects the type of an image whose type is ${JSON.stringify(nothing)} by its fields`, () => {
       assert.equal(parse(image({ mediaType: nothing }), types.ociImage).mediaType, types.ociImage);
       assert.equal(storedMediaType(bytesOf(image({ mediaType: nothing }))), types.ociImage);
     });
 
-  it('takes null for each map, list and text that need not be there', () => {
+  it('accepts null for each optional map, list and text', () => {
     const none = { urls: null, annotations: null, data: null, platform: null, artifactType: null };
     const platform = { os: null, architecture: null, 'os.version': null, 'os.features': null, variant: null };
     const nulls = { annotations: null, artifactType: null, subject: null };
@@ -194,7 +194,7 @@ describe('parseManifest', () => {
     parse(image({ annotations: { a: null }, layers: [blob(2, { annotations: { a: null }, urls: [null] })] }));
   });
 
-  it('tells what a list of referrers will say of a manifest with a subject', () => {
+  it("returns the referrer's descriptor of a manifest with a subject", () => {
     const subject = blob(9);
     assert.deepEqual(
       parse(image({ subject, artifactType: 'a/b', annotations: { x: 'y', z: null } })).reference,
@@ -320,11 +320,11 @@ describe('storedMediaType', () => {
     ['an OCI image that does not say its type', without(image(), 'mediaType'), types.ociImage],
     ['an OCI index that does not say its type', without(index(), 'mediaType'), types.ociIndex],
   ] as const)
-    it(`is ${what}`, () => {
+    it(`storedMediaType is ${what}`, () => {
       assert.equal(storedMediaType(bytesOf(document)), mediaType);
     });
 
-  it('is what parseManifest said when the manifest was pushed', () => {
+  it('storedMediaType agrees with parseManifest', () => {
     for (const document of [
       image(),
       index(),
@@ -336,7 +336,7 @@ describe('storedMediaType', () => {
       assert.equal(storedMediaType(bytesOf(document)), parse(document).mediaType);
   });
 
-  it('says of damaged bytes that they are damaged, and not that they are missing', () => {
+  it('storedMediaType reports damaged bytes as damaged, not as missing', () => {
     for (const bytes of [
       Buffer.alloc(0),
       Buffer.from('{'),
@@ -351,7 +351,7 @@ describe('defaultChild', () => {
   const child = (number: number, platform: unknown) => blob(number, { platform });
   const linux = { os: 'linux', architecture: 'amd64' };
 
-  it('is the first entry for linux/amd64, whatever stands beside it', () => {
+  it('defaultChild is the first entry for linux/amd64', () => {
     const manifests = [
       null,
       7,
@@ -363,7 +363,7 @@ describe('defaultChild', () => {
     assert.equal(defaultChild(bytesOf({ manifests })), digestOf(3));
   });
 
-  it('is none where there is no such entry, or it has no digest', () => {
+  it('defaultChild is undefined without such an entry or its digest', () => {
     for (const document of [
       image(),
       index({ manifests: null }),

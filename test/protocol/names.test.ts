@@ -76,7 +76,7 @@ describe('parseRepositoryName', () => {
   // What makes a pattern backtrack: runs that fit in many ways, and an end that does not fit. One that took
   // exponential time would not come back at all.
   for (const unit of ['a', 'a-', 'a_', 'a__', '-', '__', 'a/', 'a.a/', 'a--', '0-0'])
-    it(`comes to an end on a near miss made of ${unit}`, () => {
+    it(`parseRepositoryName ends on a near miss made of ${unit}`, () => {
       assert.equal(isRepositoryName(`${unit.repeat(255).slice(0, 254)}!`), false);
       assert.equal(isRepositoryName(`${unit.repeat(100_000)}!`), false);
     });
@@ -88,7 +88,7 @@ describe('parseRepositoryName', () => {
     );
   });
 
-  it('takes exactly what joins valid components, whatever characters come', () => {
+  it('accepts exactly valid components joined by slashes', () => {
     const characters = fc.constantFrom('a', '0', '.', '_', '-', '/', 'A', '%', 'é', '\0');
     fc.assert(
       fc.property(fc.string({ unit: characters, maxLength: 12 }), (text) => {

@@ -55,7 +55,7 @@ describe('Accept', () => {
       for (const type of refuses) assert.equal(accept.accepts(type), false, `${type} is taken`);
     });
 
-  it('names what is written there, and nothing that a wildcard stands for', () => {
+  it('Accept names listed types, and nothing for a wildcard', () => {
     const accept = new Accept(`${image};q=0.9, application/*, */*, ${dockerImage};q=0`);
     assert.equal(accept.names(image), true);
     assert.equal(accept.names(index), false);
@@ -63,12 +63,12 @@ describe('Accept', () => {
     assert.equal(new Accept(image.toUpperCase()).names(image), true);
   });
 
-  it('of a client which says nothing takes any and names none', () => {
+  it('a missing Accept header takes any type and names none', () => {
     assert.equal(anything.accepts(index), true);
     assert.equal(anything.names(index), false);
   });
 
-  it('finds each of its types, in any order and beside anything', () => {
+  it('Accept finds each of its types in any order', () => {
     const type = fc.constantFrom<string[]>(image, index, dockerImage, 'text/html', 'application/json');
     const noise = fc.stringMatching(/^[ -~]{0,30}$/).filter((text) => !/[*,]/.test(text));
     fc.assert(
@@ -90,7 +90,7 @@ describe('Accept', () => {
     'a type of a hundred thousand characters': `${'a'.repeat(100_000)}/${'*/'.repeat(1000)}`,
     'twenty thousand types': `a/${'b, c/'.repeat(20_000)}`,
   }))
-    it(`is read soon, also of ${what}`, () => {
+    it(`Accept is read quickly for ${what}`, () => {
       const start = performance.now();
       const accept = new Accept(header);
       accept.accepts(image);

@@ -54,7 +54,7 @@ describe('parsePage', () => {
       );
     });
 
-  it('refuses two beginnings, of which a proxy may have seen the other', () => {
+  it('refuses two values of last, as a proxy may use the other one', () => {
     assert.throws(() => parse('last=a&last=b'), { failure: 'QUERY_INVALID' });
   });
 
@@ -71,7 +71,7 @@ describe('nextPageLink', () => {
     );
   });
 
-  it('leads to the page it was made for, whatever `last` is', () => {
+  it('nextPageLink leads to its page for any value of last', () => {
     fc.assert(
       fc.property(fc.nat(1000), fc.string({ unit: 'grapheme' }), (n, last) => {
         const [, target = ''] =

@@ -67,7 +67,7 @@ describe('requestedSpan', () => {
       assert.throws(() => requestedSpan(header, size), { failure: 'RANGE_INVALID', status: 416 });
     });
 
-  it('never gives a span outside the body', () => {
+  it('requestedSpan never returns a span outside the body', () => {
     const bound = fc.oneof(fc.constant(''), fc.nat(30).map(String), fc.bigInt({ min: 0n }).map(String));
     fc.assert(
       fc.property(bound, bound, fc.nat(30), (from, to, size) => {
@@ -86,7 +86,7 @@ describe('requestedSpan', () => {
     );
   });
 
-  it('comes to an end on megabytes of digits and spaces', () => {
+  it('requestedSpan ends on megabytes of digits and spaces', () => {
     assert.equal(requestedSpan(`bytes=${'1 '.repeat(500_000)}!`, 10), undefined);
   });
 });
@@ -129,7 +129,7 @@ describe('parseContentRange', () => {
       assert.throws(() => parseContentRange(header), { failure: 'BLOB_UPLOAD_INVALID', status: 400 });
     });
 
-  it('reads back any span, with exact numbers', () => {
+  it('parseContentRange reads any span with exact numbers', () => {
     fc.assert(
       fc.property(fc.nat(), fc.integer({ min: 0, max: 2 ** 48 }), (length, start) => {
         assert.deepEqual(parseContentRange(`${start}-${start + length}`), { start, end: start + length });

@@ -35,7 +35,7 @@ describe('parseReference', () => {
       assert.throws(() => parseReference(text), { failure });
     });
 
-  it('lets nothing through that could leave its folder', () => {
+  it('parseReference accepts nothing that could leave its folder', () => {
     const units = fc.constantFrom('a', '.', '..', '/', ':', '%2e', '%2F', '\0', '\\', 'sha256:', digest);
     fc.assert(
       fc.property(fc.string({ unit: units, maxLength: 8 }), (text) => {

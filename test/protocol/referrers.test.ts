@@ -57,13 +57,13 @@ function expected(document: Fields, more: Partial<Referrer['descriptor']> = {}):
 }
 
 describe('readReferrer', () => {
-  it('tells of an image what the spec lists: its type, size, digest, artifact type and annotations', () => {
+  it('readReferrer returns the type, size, digest, artifact type and annotations of an image', () => {
     const annotations = { 'org.example.created': '2026-01-01', empty: '' };
     const document = image({ artifactType, annotations });
     assert.deepEqual(read(document), expected(document, { artifactType, annotations }));
   });
 
-  it('tells of an index the same', () => {
+  it('readReferrer returns the same of an index', () => {
     const annotations = { a: 'b' };
     const document = index({ artifactType, annotations });
     assert.deepEqual(read(document), expected(document, { mediaType: indexType, artifactType, annotations }));
@@ -75,7 +75,7 @@ describe('readReferrer', () => {
       assert.deepEqual(read(document), expected(document, { artifactType: configType }));
     });
 
-    it(`tells no artifact type of an index whose own is ${what}`, () => {
+    it(`readReferrer returns no artifact type of an index whose own is ${what}`, () => {
       const document = index({ artifactType: none });
       assert.deepEqual(read(document), expected(document, { mediaType: indexType }));
     });
@@ -86,14 +86,14 @@ describe('readReferrer', () => {
     assert.equal(readReferrer(Buffer.from(text), own)?.subject, about);
   });
 
-  it('tells no artifact type where the config has none either', () => {
+  it('readReferrer returns no artifact type if the config has none', () => {
     for (const config of [undefined, null, 'x', [], {}, descriptor(own, { mediaType: '' })]) {
       const document = image({ config });
       assert.deepEqual(read(document), expected(document));
     }
   });
 
-  it('takes the type of what does not say it from its other fields', () => {
+  it('readReferrer detects a missing type by other fields', () => {
     assert.equal(read(image({ mediaType: undefined }))?.descriptor.mediaType, imageType);
     assert.equal(read(index({ mediaType: undefined }))?.descriptor.mediaType, indexType);
   });
@@ -111,14 +111,14 @@ describe('readReferrer', () => {
       assert.deepEqual(read(document), expected(document, { artifactType: configType }));
     });
 
-  it('tells 10,000 annotations at most, and reads on', () => {
+  it('readReferrer returns at most 10,000 annotations and reads on', () => {
     const many = Object.fromEntries(Array.from({ length: 10_001 }, (_, i) => [`a${i}`, '']));
     const found = read(index({ annotations: many, artifactType }))?.descriptor;
     assert.equal(Object.keys(found?.annotations ?? {}).length, 10_000);
     assert.equal(found?.artifactType, artifactType);
   });
 
-  it('keeps the annotations that are texts beside others, whatever their names', () => {
+  it('readReferrer keeps annotations that are texts', () => {
     const text = JSON.stringify(image()).replace(
       '"layers":',
       '"annotations":{"__proto__":"p","constructor":"c","n":1},"layers":',
@@ -145,11 +145,11 @@ describe('readReferrer', () => {
     'with a digest of another algorithm': descriptor(`sha384:${'a'.repeat(96)}`),
     'with a digest that climbs': descriptor('sha256:../../../etc/passwd'),
   }))
-    it(`finds none where the subject is ${what}`, () => {
+    it(`readReferrer finds no subject if it is ${what}`, () => {
       assert.equal(read(image({ subject })), undefined);
     });
 
-  it('finds none where the word is there as another field', () => {
+  it('readReferrer finds no subject in other fields', () => {
     const config = descriptor(own, { subject: descriptor(about) });
     assert.equal(read(image({ subject: undefined, annotations: { subject: about } })), undefined);
     assert.equal(read(image({ subject: undefined, config })), undefined);
@@ -189,11 +189,11 @@ describe('readReferrer', () => {
     ),
     'a hundred thousand subjects in each other': Buffer.from('{"subject":'.repeat(100_000)),
   }))
-    it(`finds none in ${what}`, () => {
+    it(`readReferrer finds no subject in ${what}`, () => {
       assert.equal(readReferrer(bytes, own), undefined);
     });
 
-  it('looks at no more than the view it is given', () => {
+  it('readReferrer reads only the given view', () => {
     const around = Buffer.concat([whole, Buffer.from('{}'), whole]);
     assert.equal(readReferrer(around.subarray(whole.length, whole.length + 2), own), undefined);
     const within = Buffer.concat([Buffer.from('xx'), whole, Buffer.from('xx')]).subarray(2, -2);
@@ -233,13 +233,13 @@ describe('readReferrer', () => {
 describe('readIndexed', () => {
   const digests = ['1', '2', '3'].map((digit) => digestFrom('sha256', digit.repeat(64)));
 
-  it('has the digests of an index in its order', () => {
+  it('readIndexed returns the digests of an index in order', () => {
     const manifests = digests.map((digest) => descriptor(digest));
     const bytes = bytesOf({ schemaVersion: 2, mediaType: referrersMediaType, manifests });
     assert.deepEqual(readIndexed(bytes), digests);
   });
 
-  it('passes over entries that are none', () => {
+  it('readIndexed skips invalid entries', () => {
     const [first, , last] = digests;
     const odd = [
       null,
@@ -264,7 +264,7 @@ describe('readIndexed', () => {
     'no bytes': Buffer.alloc(0),
     'no UTF-8': Buffer.from('{"manifests":["\xff"]}', 'latin1'),
   }))
-    it(`has none in ${what}`, () => {
+    it(`readIndexed finds no digests in ${what}`, () => {
       assert.deepEqual(readIndexed(bytes), []);
     });
 });
@@ -281,11 +281,11 @@ describe('referrersTag', () => {
       'sha512-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa',
     ],
   ] as const)
-    it(`of ${digest.slice(0, 12)}… is ${tag}`, () => {
+    it(`referrersTag of ${digest.slice(0, 12)}… is ${tag}`, () => {
       assert.equal(referrersTag(parseDigest(digest)), tag);
     });
 
-  it('keeps the beginning of a digest that is cut, not its end', () => {
+  it('referrersTag truncates a long digest at its end', () => {
     const digest: Digest = digestFrom('sha512', `${'0123'.repeat(16)}${'f'.repeat(64)}`);
     assert.equal(referrersTag(digest), `sha512-${'0123'.repeat(16)}`);
   });

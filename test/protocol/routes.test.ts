@@ -134,7 +134,7 @@ const tails: readonly (readonly string[])[] = [
 ];
 
 describe("the gateway's routes and the parser", () => {
-  it('agree on every name of 1 to 7 words of the routes before every kind of endpoint', () => {
+  it("the gateway's routes and the parser agree on every name of 1 to 7 words of the routes before every kind of endpoint", () => {
     fc.assert(
       fc.property(methodOf, segmentsOf(1, 7), fc.constantFrom(...tails), (method, name, tail) => {
         assertAgreement(method, ['/v2', ...name, ...tail].join('/'));
@@ -143,7 +143,7 @@ describe("the gateway's routes and the parser", () => {
     );
   });
 
-  it('agree on any row of words of the routes', () => {
+  it("the gateway's routes and the parser agree on any row of words of the routes", () => {
     fc.assert(
       fc.property(
         methodOf,
@@ -158,7 +158,7 @@ describe("the gateway's routes and the parser", () => {
     );
   });
 
-  it('agree on every row of up to five of the words that endpoints are made of', () => {
+  it("the gateway's routes and the parser agree on every row of up to five of the words that endpoints are made of", () => {
     const few = ['tags', 'list', 'blobs', 'uploads', 'manifests', 'a'];
     const rows = (length: number): string[][] =>
       length === 0 ? [[]] : rows(length - 1).flatMap((row) => few.map((word) => [...row, word]));
@@ -169,7 +169,7 @@ describe("the gateway's routes and the parser", () => {
             assertAgreement(method, `${['/v2', ...row].join('/')}${slash}`);
   });
 
-  it('agree on any path', () => {
+  it("the gateway's routes and the parser agree on any path", () => {
     const unit = fc.constantFrom(
       '/',
       '/',
@@ -224,25 +224,25 @@ describe("the gateway's routes and the parser", () => {
       ['uploads', 'blobs/uploads/', undefined],
       ['uploads', 'blobs/uploads/list', 'list'],
     ] as const)
-      it(`hold that ${name}/${tail.replace(digest, 'sha256:…')} is for ${group} of ${name}`, () => {
+      it(`${name}/${tail.replace(digest, 'sha256:…')} is routed to ${group} of ${name}`, () => {
         const path = `/v2/${name}/${tail}`;
         assert.deepEqual(matchPath(path), { group, name: name.split('/'), leaf });
         assert.equal(choose('POST', path).group, name.split('/').length > routedSegments ? undefined : group);
       });
 
-  it('have every route once, and a group for each', () => {
+  it('every route exists once and has a group', () => {
     const rows = gatewayRoutes().map(({ method, path }) => `${method} ${path}`);
     assert.equal(new Set(rows).size, rows.length);
     assert.deepEqual(new Set(gatewayRoutes().map(({ group }) => group)), new Set(groups));
   });
 
-  it('have no route twice even where the slash at the end is dropped, as serverless-offline does', () => {
+  it('no route exists twice without its trailing slash, as serverless-offline drops it', () => {
     const dropped = gatewayRoutes().map(({ method, path }) => ({ method, path: path.replace(/\/$/, '') }));
     const rows = dropped.map(({ method, path }) => `${method} ${path}`);
     assert.equal(new Set(rows).size, rows.length);
   });
 
-  it('reach the function of uploads with the slash that every client sends', () => {
+  it('the function of uploads is reached with a trailing slash', () => {
     for (const name of ['a', 'a/b', 'a/b/c', 'a/b/c/d'])
       assert.equal(choose('POST', `/v2/${name}/blobs/uploads/`).group, 'uploads');
     assert.equal(choose('GET', '/v2/').group, 'base');
@@ -304,7 +304,7 @@ describe('matchPath', () => {
       });
   });
 
-  it('reads all else as it was sent: nothing has a second spelling', () => {
+  it('matchPath decodes nothing else, so that no path has a second spelling', () => {
     assert.equal(matchPath('/v2/a%2Ftags%2Flist'), undefined);
     assert.equal(matchPath('/v2/a/t%61gs/list'), undefined);
     assert.equal(matchPath('/%76%32/a/tags/list'), undefined);
@@ -369,7 +369,7 @@ describe('parseTarget', () => {
       assert.throws(() => parseRoute(path), { failure });
     });
 
-  it('says of what is percent-encoded that it must not be, with what was sent', () => {
+  it('parseTarget says that a path must not be percent-encoded and quotes it', () => {
     const message = 'invalid repository name; in a path nothing but a colon may be percent-encoded';
     assert.throws(() => parseRoute('/v2/priv%2Fapp/tags/list'), {
       errors: [{ code: 'NAME_INVALID', message, detail: { name: 'priv%2Fapp' } }],
@@ -378,7 +378,7 @@ describe('parseTarget', () => {
     assert.throws(() => parseRoute('/v2/A/tags/list'), { message: 'invalid repository name' });
   });
 
-  it('lets escapes, of whatever they are, lead to a valid name or an error and nothing else', () => {
+  it('parseTarget turns any escape into a valid name or an error', () => {
     const unit = fc.constantFrom(
       'a',
       '.',

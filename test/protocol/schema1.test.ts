@@ -44,7 +44,7 @@ function joined(payload: string, signatures: readonly string[]): string | undefi
 }
 
 describe('withSignatures', () => {
-  it('makes of what the original registry stored what it served', async () => {
+  it('withSignatures restores what the original registry served', async () => {
     const { repositories } = (await readJson('original-registry.json')) as {
       repositories: Record<string, Record<string, { mediaType: string; digest: string; served?: string }>>;
     };
@@ -69,11 +69,11 @@ describe('withSignatures', () => {
   });
 
   for (const { name, payload, signatures, pretty } of vectors)
-    it(`makes what libtrust makes: ${name}`, () => {
+    it(`withSignatures restores the output of libtrust: ${name}`, () => {
       assert.equal(joined(payload, signatures), pretty);
     });
 
-  it('makes the same whatever order the signatures come in', () => {
+  it('withSignatures ignores the order of signatures', () => {
     const { payload, signatures, pretty } = vector('compact, three keys');
     fc.assert(
       fc.property(fc.shuffledSubarray([...signatures], { minLength: signatures.length }), (shuffled) => {
@@ -82,7 +82,7 @@ describe('withSignatures', () => {
     );
   });
 
-  it('leaves what it is given as it was', () => {
+  it('withSignatures does not modify its arguments', () => {
     const { payload, signatures } = vector('compact, three keys');
     const given = signatures.map((one) => Buffer.from(one));
     withSignatures(Buffer.from(payload), given);
@@ -123,11 +123,11 @@ describe('withSignatures', () => {
     );
   });
 
-  describe('makes nothing', () => {
+  describe('returns nothing', () => {
     const { payload, signatures } = vector('3 spaces');
     const [signature = ''] = signatures;
 
-    it('without signatures', () => {
+    it('withSignatures returns nothing without signatures', () => {
       assert.equal(joined(payload, []), undefined);
     });
 
@@ -144,7 +144,7 @@ describe('withSignatures', () => {
       '{}',
       '{\n}',
     ])
-      it(`of the payload ${JSON.stringify(bad)}`, () => {
+      it(`withSignatures returns nothing for the payload ${JSON.stringify(bad)}`, () => {
         assert.equal(joined(bad, signatures), undefined);
       });
 
@@ -152,7 +152,7 @@ describe('withSignatures', () => {
     const parts = { header: { jwk, alg: 'ES256' }, signature: 'a', protected: 'b' };
     const withHeader = (header: unknown) => ({ ...parts, header });
 
-    it('but of a signature of the right shape', () => {
+    it('withSignatures returns nothing for a signature of the wrong shape', () => {
       assert.ok(joined(payload, [JSON.stringify(parts)]));
     });
 
@@ -174,24 +174,24 @@ describe('withSignatures', () => {
       ['another field in its header', withHeader({ ...parts.header, more: 1 })],
       ['another order', { signature: 'a', protected: 'b', header: parts.header }],
     ] as const)
-      it(`of a signature with ${what}, nor with that among others`, () => {
+      it(`withSignatures returns nothing for a signature with ${what}, alone or among others`, () => {
         assert.equal(joined(payload, [JSON.stringify(bad)]), undefined);
         assert.equal(joined(payload, [signature, JSON.stringify(bad)]), undefined);
       });
 
     for (const bad of ['', '[]', 'null', '"a"', signature.slice(0, -1), `${signature}}`, `[${signature}]`])
-      it(`of the signature ${JSON.stringify(bad.slice(0, 20))}…${JSON.stringify(bad.slice(-3))}`, () => {
+      it(`withSignatures returns nothing for the signature ${JSON.stringify(bad.slice(0, 20))}…${JSON.stringify(bad.slice(-3))}`, () => {
         assert.equal(joined(payload, [bad]), undefined);
         assert.equal(joined(payload, [signature, bad]), undefined);
       });
 
-    it('of several of which one has no key to sort by, on which libtrust crashes', () => {
+    it('withSignatures returns nothing if a signature has no key to sort by, on which libtrust crashes', () => {
       const [chain = ''] = vector('3 spaces, x5c').signatures;
       assert.equal(joined(payload, [chain, chain]), undefined);
       assert.equal(joined(payload, [signature, chain]), undefined);
     });
 
-    it('of indentation that would fill the memory', () => {
+    it('withSignatures returns nothing for indentation that would fill the memory', () => {
       const wide = `{\n${' '.repeat(2 ** 22)}"a": 1\n}`;
       assert.equal(joined(wide, signatures), undefined);
       const deep = `${'['.repeat(2 ** 20)}${']'.repeat(2 ** 20)}`;

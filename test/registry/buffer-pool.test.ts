@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BufferPool, type Claim } from '../../lib/registry/uploads/buffer-pool.ts';
 
-describe('a pool of memory', () => {
-  it('grants claims in their order, a small one no sooner than a large one before it', async () => {
+describe('a buffer pool', () => {
+  it('grants claims in order; a small claim does not overtake a large one', async () => {
     const pool = new BufferPool({ bytes: 10 });
     const first = await pool.claim(8);
     const granted: number[] = [];
@@ -20,7 +20,7 @@ describe('a pool of memory', () => {
     assert.deepEqual(granted, [5, 1]);
   });
 
-  it('grants a claim for more than there is when nobody else has any', async () => {
+  it('grants a claim above the total if no other claim is held', async () => {
     const pool = new BufferPool({ bytes: 10, waitMs: 20 });
     const large = await pool.claim(100);
     await assert.rejects(pool.claim(1), { failure: 'BUSY' });
@@ -28,7 +28,7 @@ describe('a pool of memory', () => {
     (await pool.claim(1)).release();
   });
 
-  it('asks who has held memory for longest to give it back, once, and only while others wait', async () => {
+  it('asks the oldest holder once to release memory, and only while others wait', async () => {
     const pool = new BufferPool({ bytes: 10, holdMs: 30 });
     const [one, two] = [await pool.claim(5), await pool.claim(5)];
     const asked: string[] = [];
@@ -43,7 +43,7 @@ describe('a pool of memory', () => {
     assert.deepEqual(asked, ['one']);
   });
 
-  it('asks for nothing that is being stored', async () => {
+  it('does not ask for memory that is being stored', async () => {
     const pool = new BufferPool({ bytes: 10, holdMs: 0, waitMs: 30 });
     const claim = await pool.claim(10);
     claim.onReclaim(() => assert.fail('it was asked for'));
@@ -51,7 +51,7 @@ describe('a pool of memory', () => {
     await assert.rejects(pool.claim(1), { failure: 'BUSY' });
   });
 
-  it('asks for nothing that came to be stored while others waited', async () => {
+  it('does not ask for memory whose storing began while others waited', async () => {
     const pool = new BufferPool({ bytes: 10, holdMs: 20, waitMs: 60 });
     const claim = await pool.claim(10);
     claim.onReclaim(() => assert.fail('it was asked for'));
@@ -60,7 +60,7 @@ describe('a pool of memory', () => {
     await waits;
   });
 
-  it('asks once who said twice what to do', async () => {
+  it('asks only the last reclaim callback of a claim', async () => {
     const pool = new BufferPool({ bytes: 10, holdMs: 0, waitMs: 30 });
     const claim = await pool.claim(10);
     const asked: string[] = [];
@@ -69,7 +69,7 @@ describe('a pool of memory', () => {
     assert.deepEqual(asked, ['second']);
   });
 
-  it('goes on with others when one has waited for too long', async () => {
+  it('a buffer pool continues with others after a claim times out', async () => {
     const pool = new BufferPool({ bytes: 10, waitMs: 20 });
     await pool.claim(6);
     const tooLarge = assert.rejects(pool.claim(10), { failure: 'BUSY' });
@@ -87,7 +87,7 @@ describe('a pool of memory', () => {
     await assert.rejects(pool.claim(1), { failure: 'BUSY' });
   });
 
-  it('keeps buffers for the next use, but in all no more bytes than it has to share', async () => {
+  it('keeps buffers for reuse, up to its total size', async () => {
     const pool = new BufferPool({ bytes: 10 });
     const claims = [await pool.claim(4), await pool.claim(4)];
     const buffers = claims.map((claim) => pool.buffer(claim.bytes));
@@ -100,7 +100,7 @@ describe('a pool of memory', () => {
     assert.ok(!buffers.includes(pool.buffer((await pool.claim(4)).bytes)));
   });
 
-  it('keeps no buffer of others', async () => {
+  it('keeps no foreign buffers', async () => {
     const pool = new BufferPool({ bytes: 10 });
     const foreign = Buffer.alloc(4);
     (await pool.claim(4)).release(foreign);

@@ -58,7 +58,7 @@ for (const [algorithm, known] of Object.entries(algorithms) as [Algorithm, Known
     ['resumableHash', async () => await resumableHash(algorithm)],
   ] as const)
     describe(`${what} of ${algorithm}`, () => {
-      it("has node:crypto's digest of the bytes, however they are split", async () => {
+      it(`${what} of ${algorithm} agrees with node:crypto, however the bytes are split`, async () => {
         await fc.assert(
           fc.asyncProperty(pieces, async (parts) => {
             const hash = await make();
@@ -68,7 +68,7 @@ for (const [algorithm, known] of Object.entries(algorithms) as [Algorithm, Known
         );
       });
 
-      it('tells the digest so far at any time, and goes on', async () => {
+      it('returns the digest so far at any time and continues', async () => {
         await fc.assert(
           fc.asyncProperty(pieces, async (parts) => {
             const hash = await make();
@@ -85,13 +85,13 @@ for (const [algorithm, known] of Object.entries(algorithms) as [Algorithm, Known
         assert.equal((await make()).digest(), `${algorithm}:${known.empty}`);
       });
 
-      it('counts only the bytes of the view it is given', async () => {
+      it('hashes only the bytes of the given view', async () => {
         const hash = await make();
         hash.update(Buffer.from('0123456789').subarray(2, 5));
         assert.equal(hash.digest(), digestOf(Buffer.from('234')));
       });
 
-      it('is not disturbed by another at work in between', async () => {
+      it(`${what} of ${algorithm} is independent of concurrent hashes`, async () => {
         const [one, two] = [await make(), await make()];
         one.update(Buffer.from('on'));
         two.update(Buffer.from('tw'));
@@ -111,7 +111,7 @@ for (const [algorithm, known] of Object.entries(algorithms) as [Algorithm, Known
     });
 
   describe(`the state of a hash of ${algorithm}`, () => {
-    it('of a stream is the digest so far', () => {
+    it(`the state of a stream's hash of ${algorithm} is the digest so far`, () => {
       const hash = streamHash(algorithm);
       hash.update(Buffer.from('abc'));
       assert.deepEqual(hash.state(), { kind: 'final', digest: digestOf(Buffer.from('abc')) });
@@ -119,7 +119,7 @@ for (const [algorithm, known] of Object.entries(algorithms) as [Algorithm, Known
       assert.deepEqual(hash.state(), { kind: 'final', digest: digestOf(Buffer.from('abcdef')) });
     });
 
-    it('that is resumable goes on in a new instance after every piece', async () => {
+    it(`the state of a resumable hash of ${algorithm} continues in a new instance after every piece`, async () => {
       await fc.assert(
         fc.asyncProperty(pieces, async (parts) => {
           let hash = await resumableHash(algorithm);
@@ -132,7 +132,7 @@ for (const [algorithm, known] of Object.entries(algorithms) as [Algorithm, Known
       );
     });
 
-    it('can be taken twice: each goes on by itself', async () => {
+    it(`the state of a hash of ${algorithm} can be taken twice, and both continue independently`, async () => {
       const hash = await resumableHash(algorithm);
       hash.update(Buffer.alloc(100, 1));
       const [one, two] = [await handedOn(hash), await handedOn(hash)];
@@ -147,13 +147,13 @@ for (const [algorithm, known] of Object.entries(algorithms) as [Algorithm, Known
         assert.equal(each.digest(), digestOf(Buffer.concat([Buffer.alloc(100, 1), Buffer.from(end)])));
     });
 
-    it('is small, whatever the hash has seen', async () => {
+    it(`the state of a hash of ${algorithm} is small after any number of bytes`, async () => {
       const hash = await resumableHash(algorithm);
       hash.update(Buffer.alloc(1 << 20, 7));
       assert.ok(JSON.stringify(hash.state()).length < known.state);
     });
 
-    it('counts on past 512 MiB, whose bits fill 32 bits', async () => {
+    it('the state of a hash counts beyond 512 MiB, whose bits fill 32 bits', async () => {
       const bytes = Buffer.alloc(32 << 20, 'x');
       let hash = await resumableHash(algorithm);
       const whole = createHash(algorithm);
@@ -165,7 +165,7 @@ for (const [algorithm, known] of Object.entries(algorithms) as [Algorithm, Known
       assert.equal(hash.digest(), `${algorithm}:${whole.digest('hex')}`);
     });
 
-    it('that is damaged, or of another algorithm, is refused', async () => {
+    it(`a damaged or foreign state of a hash of ${algorithm} is refused`, async () => {
       const others = Object.keys(algorithms).filter((other) => other !== algorithm) as Algorithm[];
       const states = await Promise.all(
         others.map(async (other) => {
@@ -183,8 +183,8 @@ for (const [algorithm, known] of Object.entries(algorithms) as [Algorithm, Known
   });
 }
 
-describe('what names no algorithm', () => {
-  it('is SHA-256, as it always was', async () => {
+describe('the default algorithm', () => {
+  it('SHA-256 is the default algorithm', async () => {
     const bytes = Buffer.from('abc');
     const digest = digestOfAll(bytes, 'sha256');
     assert.equal(digestOfAll(bytes), digest);
@@ -194,7 +194,7 @@ describe('what names no algorithm', () => {
     }
   });
 
-  it('is SHA-256 also in a state that was saved when there was no other', async () => {
+  it('SHA-256 is the algorithm of a saved state without one', async () => {
     const hash = await resumableHash('sha256');
     hash.update(Buffer.from('abc'));
     const saved = hash.state();

@@ -115,7 +115,7 @@ describe('a damaged object among others', () => {
   };
 
   for (const how of Object.keys(damages)) {
-    it(`does not keep others from being listed and deleted, where a tag's link ${how}`, async () => {
+    it(`a damaged tag does not prevent listing and deleting others if its link ${how}`, async () => {
       const digest = await push('good');
       await push('bad');
       giveAway();
@@ -138,7 +138,7 @@ describe('a damaged object among others', () => {
       );
     });
 
-    it(`can be deleted and pushed again, where a tag's link ${how}`, async () => {
+    it(`a damaged tag can be deleted and pushed again if its link ${how}`, async () => {
       if (how.includes('folder that cannot')) return;
       await push('bad');
       giveAway();
@@ -156,7 +156,7 @@ describe('a damaged object among others', () => {
       assert.equal((await registry.manifests.get(name, parseReference('bad'))).info.digest, again);
     });
 
-    it(`fulfils no condition, where a tag's link ${how}`, async () => {
+    it(`a damaged tag fails every condition if its link ${how}`, async () => {
       if (/folder|pipe|link to nothing/.test(how)) return;
       const digest = await push('bad');
       giveAway();
@@ -172,7 +172,7 @@ describe('a damaged object among others', () => {
         );
     });
 
-    it(`does not hide others about a manifest, where something of one ${how}`, async () => {
+    it(`a damaged referrer does not hide others if its object ${how}`, async () => {
       const subject = await push('1');
       const about = { mediaType: indexType, digest: subject, size: 5 };
       const referrers = [];
@@ -203,7 +203,7 @@ describe('a damaged object among others', () => {
       assert.deepEqual(await listed(), rest.filter((one) => one !== third).toSorted());
     });
 
-    it(`does not keep a repair from the others, where the index of one repository ${how}`, async () => {
+    it(`a repair continues if the index of one repository ${how}`, async () => {
       for (const repository of [name, other]) {
         const subject = await push('1', {}, repository);
         const about = { mediaType: indexType, digest: subject, size: 5 };
@@ -217,7 +217,7 @@ describe('a damaged object among others', () => {
       assert.ok(added >= 1);
     });
 
-    it(`does not end a sweep, where a multipart upload's file or a session ${how}`, async () => {
+    it(`a purge continues if a multipart upload's file or a session ${how}`, async () => {
       const uploads: string[] = [];
       for (let i = 0; i < 3; i++) {
         const id = await registry.uploads.start(name);
@@ -252,7 +252,7 @@ describe('a damaged object among others', () => {
     });
   }
 
-  it('does not hide other repositories, where one cannot be entered or leads to nothing', async () => {
+  it('a repository that cannot be entered or is a dangling link does not hide others', async () => {
     for (const repository of ['a', 'a-b', 'b', 'b/c', 'd'])
       await push('1', {}, parseRepositoryName(repository));
     await fs.symlink('/nowhere', at(`${repositoriesPrefix}linked`));
@@ -273,7 +273,7 @@ describe('a damaged object among others', () => {
     await assert.rejects(store.list({ prefix: repositoriesPrefix }), StoreUnavailable);
   });
 
-  it('is an outage where all that is asked for cannot be entered', async () => {
+  it('an inaccessible folder is reported as an outage', async () => {
     await push('1');
     giveAway();
     await fs.chmod(at(repositoriesPrefix), 0);
@@ -282,7 +282,7 @@ describe('a damaged object among others', () => {
     await assert.rejects(registry.tags.list(name, all), StoreUnavailable);
   });
 
-  it('does not keep the registry from starting, where temporary files cannot be removed', async () => {
+  it('the registry starts if temporary files cannot be removed', async () => {
     await fs.mkdir(at('.tmp/old/below'), { recursive: true });
     await fs.writeFile(at('.tmp/other'), '');
     giveAway();
@@ -296,7 +296,7 @@ describe('a damaged object among others', () => {
     if (isRoot) assert.deepEqual(named, ['.tmp/old']);
   });
 
-  it('leaves of the past of a tag what cannot be read, and deletes the tag', async () => {
+  it('deleting a tag leaves the unreadable part of its history', async () => {
     const digest = await push('1');
     giveAway();
     await fs.chmod(dirname(at(tagIndexLink(name, parseTag('1'), digest))), 0);

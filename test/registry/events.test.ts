@@ -47,7 +47,7 @@ it('an event has the actor and the request of its context', async () => {
   for (const { actor, request } of await eventsOf('v1')) assert.deepEqual({ actor, request }, context);
 });
 
-it('a pull that is sent to a URL of the store is an event, and one that is not is none', async () => {
+it('a pull that is redirected to the store is an event; a failed one is not', async () => {
   const events: RegistryEvent[] = [];
   const blob = { digest: parseDigest(digestOf(randomBytes(5))), size: 5 };
   const store = new MemoryStore();
@@ -61,12 +61,12 @@ it('a pull that is sent to a URL of the store is an event, and one that is not i
   assert.partialDeepStrictEqual(events, [{ action: 'pulled', content: 'blob', descriptor: blob }]);
 });
 
-it('a registry with events refuses what the one within refuses, and tells so beforehand', () => {
+it('a registry with events refuses the same as the wrapped registry', () => {
   const within = readOnly(createRegistry(new MemoryStore()));
   assert.deepEqual(withEvents(within, context, () => undefined).refusal, within.refusal);
 });
 
-it('a publisher waits for every subscriber, and fails for none', async () => {
+it('a publisher waits for every subscriber and ignores their failures', async () => {
   const [done, failures]: [string[], unknown[]] = [[], []];
   const publish = createPublisher(
     [
@@ -91,7 +91,7 @@ it('a publisher waits for every subscriber, and fails for none', async () => {
   );
 });
 
-it('the list of repositories records a push of several tags once, and one without tags not at all', async () => {
+it('the list of repositories records a push of several tags once and ignores a push without tags', async () => {
   const file = await LocalFile.open(join(folder.path, 'list'));
   const recorded: string[] = [];
   const record = file.record.bind(file);

@@ -68,7 +68,7 @@ async function race(
 
 describe('a tag on a store with conditional writes', () => {
   const open = async () => await Promise.resolve(new MemoryStore({ conditionalWrites: true }));
-  describe('of many at once', () => {
+  describe('with concurrent pushes', () => {
     racedTags(open, 20);
   });
   guardedTags(open);
@@ -88,7 +88,7 @@ for (const kind of [onMinio, onVersitygw])
       for (const store of stores) store.close();
     });
 
-    describe('a tag of many at once', kind === onVersitygw ? notAtOnce : {}, () => {
+    describe('a tag with concurrent pushes', kind === onVersitygw ? notAtOnce : {}, () => {
       racedTags(open, 8);
     });
     describe('a tag', () => {
@@ -100,7 +100,7 @@ for (const kind of [onMinio, onVersitygw])
 type Open = () => Promise<ObjectStore>;
 
 function racedTags(open: Open, writers: number): void {
-  it('that must not be there is made by exactly one of many, and is what that one pushed', async () => {
+  it('a tag with If-None-Match: * is created by exactly one of many concurrent pushes', async () => {
     const store = await open();
     const done = await race(store, absent, writers, (writer) => some(`${writer}`));
     assert.equal(done.length, 1);
@@ -109,12 +109,12 @@ function racedTags(open: Open, writers: number): void {
     assert.deepEqual([await current(store)], done);
   });
 
-  it('is made by exactly one also where all push the same', async () => {
+  it('a tag is created by exactly one of many concurrent pushes of the same manifest', async () => {
     const store = await open();
     assert.equal((await race(store, absent, writers, () => some('same'))).length, 1);
   });
 
-  it('that must be as it was is moved by exactly one of many', async () => {
+  it('a tag with If-Match is moved by exactly one of many concurrent pushes', async () => {
     const store = await open();
     const first = some('first');
     await push(store, first);
@@ -123,7 +123,7 @@ function racedTags(open: Open, writers: number): void {
     assert.deepEqual([await current(store)], done);
   });
 
-  it('counts up without a loss, where each looks again when it is refused', async () => {
+  it('concurrent conditional updates of a tag with retries lose nothing', async () => {
     const store = await open();
     await push(store, some('0'));
     const count = (bytes: Buffer): number =>
@@ -169,7 +169,7 @@ function guardedTags(open: Open): void {
 }
 
 describe('a tag on a store without conditional writes', () => {
-  it('is guarded against what was there before the request, in the place of the other', async () => {
+  it('a tag without conditional writes is checked against the state before the request', async () => {
     const store = new MemoryStore();
     const [first, second] = [some('first'), some('second')];
     await assert.rejects(push(store, first, { ifMatch: '*', ifNoneMatch: '' }), refused);
@@ -181,7 +181,7 @@ describe('a tag on a store without conditional writes', () => {
     assert.deepEqual(await current(store), second);
   });
 
-  it('leaves nothing of a push that is refused', async () => {
+  it('a refused conditional push of a tag leaves nothing', async () => {
     const store = new MemoryStore();
     await push(store, some('first'));
     const keys = [...store.objects.keys()];
@@ -190,9 +190,9 @@ describe('a tag on a store without conditional writes', () => {
   });
 });
 
-describe('a tag that points at a manifest which is gone', () => {
+describe('a dangling tag', () => {
   for (const conditionalWrites of [true, false])
-    it(`counts as not there, on a store ${conditionalWrites ? 'with' : 'without'} conditional writes`, async () => {
+    it(`a dangling tag counts as missing on a store ${conditionalWrites ? 'with' : 'without'} conditional writes`, async () => {
       const store = new MemoryStore({ conditionalWrites });
       const [old, bytes] = [some('old'), some('new')];
       await push(store, old);

@@ -97,7 +97,7 @@ const attempt = fc.stringMatching(/^[0-9a-f]{8}$/);
 const input = fc.record({ name, tag, digest, id: fc.uuid(), attempt });
 
 describe('the keys of the bucket', () => {
-  it("are distribution's", () => {
+  it('keys of the bucket are those of distribution', () => {
     const hex = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
     const one = {
       name: parseRepositoryName('library/alpine'),
@@ -119,7 +119,7 @@ describe('the keys of the bucket', () => {
   });
 
   for (const [kind, { make, below }] of Object.entries(kinds))
-    it(`keep each ${kind} in its folder, and are keys every store takes`, () => {
+    it(`keys keep each ${kind} in its folder and are valid on every store`, () => {
       fc.assert(
         fc.property(input, (one) => {
           const key = make(one);
@@ -130,7 +130,7 @@ describe('the keys of the bucket', () => {
       );
     });
 
-  it('fit a store with the longest name, tag and digest there may be', () => {
+  it('keys of the longest name, tag and digest fit every store', () => {
     const longest = {
       name: parseRepositoryName('a'.repeat(255)),
       tag: parseTag('t'.repeat(128)),
@@ -141,7 +141,7 @@ describe('the keys of the bucket', () => {
     for (const { make } of Object.values(kinds)) assertKey(make(longest));
   });
 
-  it('differ where what they are of differs, and only there', () => {
+  it('keys differ exactly if their content differs', () => {
     fc.assert(
       fc.property(
         input,
@@ -159,7 +159,7 @@ describe('the keys of the bucket', () => {
     );
   });
 
-  it('of one kind are never those of another', () => {
+  it('keys of different kinds never collide', () => {
     fc.assert(
       fc.property(input, input, (one, other) => {
         const makers = Object.values(kinds);
@@ -169,7 +169,7 @@ describe('the keys of the bucket', () => {
     );
   });
 
-  it('of a repository are not below those of another, also not of one whose name it begins with', () => {
+  it('keys of a repository are not below those of another', () => {
     fc.assert(
       fc.property(name, name, digest, (one, other, content) => {
         fc.pre(one !== other);
@@ -182,7 +182,7 @@ describe('the keys of the bucket', () => {
     );
   });
 
-  it('are never the folder of another', () => {
+  it('a key is never the folder of another', () => {
     fc.assert(
       fc.property(fc.array(input, { maxLength: 4 }), (inputs) => {
         const keys = inputs.flatMap((one) => Object.values(kinds).map(({ make }) => make(one)));
@@ -223,7 +223,7 @@ describe('what a client sends', () => {
     }),
   );
 
-  it('never gets past a parser into a key outside the folder of its kind', () => {
+  it('input of clients never leads to a key outside the folder of its kind', () => {
     const made = (text: string): string[] => [
       ...(isRepositoryName(text)
         ? [layerLink(parseRepositoryName(text), digestFrom('sha256', '0'.repeat(64)))]

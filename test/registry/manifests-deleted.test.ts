@@ -20,7 +20,7 @@ import {
 } from './manifest-steps.ts';
 
 describe('deleting', () => {
-  it('a tag leaves its manifest and all other tags', async () => {
+  it('deleting a tag leaves its manifest and all other tags', async () => {
     const name = fresh();
     const bytes = await image(name);
     const tags = ['v1', 'v1-rc', 'v1.0', 'v10', 'v1_x', 'V1'];
@@ -33,7 +33,7 @@ describe('deleting', () => {
     assert.deepEqual(await keysBelow(`${tagsPrefix(name)}v1/`), []);
   });
 
-  it('a manifest takes every tag that points at it, and leaves those that once did', async () => {
+  it('deleting a manifest deletes every tag that points at it', async () => {
     const name = fresh();
     const [doomed, kept] = [await image(name), await image(name)];
     await push(name, doomed, 'a', 'b', 'moved', 'b.1');
@@ -48,7 +48,7 @@ describe('deleting', () => {
     assert.deepEqual(await tagsOf(name), ['kept', 'moved']);
   });
 
-  it('a manifest leaves it in every other repository', async () => {
+  it('deleting a manifest leaves it in other repositories', async () => {
     const [name, other] = [fresh(), fresh()];
     const blob = randomBytes(20);
     const bytes = imageOf(await pushBlob(name, blob), [await pushBlob(other, blob)]);
@@ -59,7 +59,7 @@ describe('deleting', () => {
     await assertFolderExists(other, byDigest(digestOf(bytes)), bytes);
   });
 
-  it('what is not there is MANIFEST_UNKNOWN, also the second time', async () => {
+  it('deleting an unknown manifest is MANIFEST_UNKNOWN, also if repeated', async () => {
     const name = fresh();
     const bytes = await image(name);
     await assert.rejects(registry().manifests.delete(name, tagged('v1')), unknown);
@@ -71,7 +71,7 @@ describe('deleting', () => {
     await assert.rejects(registry().manifests.delete(name, byDigest(digestOf(bytes))), unknown);
   });
 
-  it('a blob removes the link of this repository and never the shared bytes', async () => {
+  it('deleting a blob removes the link of the repository and never the shared bytes', async () => {
     const [name, other] = [fresh(), fresh()];
     const bytes = randomBytes(20);
     const digest = await pushBlob(name, bytes);

@@ -30,7 +30,7 @@ async function assertTagsLead(
   for (const tag of names) await registry.manifests.get(name, parseReference(tag));
 }
 
-describe('a push and a delete of one manifest at once leave no tag that points nowhere', () => {
+describe('a concurrent push and delete of one manifest leave no dangling tag', () => {
   type Act = (registry: Registry, name: ReturnType<typeof parseRepositoryName>) => Promise<unknown>;
   const put =
     (reference: Reference): Act =>

@@ -115,7 +115,7 @@ async function assertNoTagPointsNowhere(name: RepositoryName, tags: readonly str
 }
 
 describe('a process killed at any step', () => {
-  it('of a first push leaves no tag that points nowhere, and the push can be repeated', async () => {
+  it('a kill at any step of a first push leaves no dangling tag, and the push can be repeated', async () => {
     const kills = await killedAnywhere(async () => {
       const name = fresh();
       const bytes = await image(name);
@@ -131,7 +131,7 @@ describe('a process killed at any step', () => {
     assert.ok(kills >= 8, `${kills} kills`);
   });
 
-  it('of a push that moves a tag leaves the tag at the old manifest or the new', async () => {
+  it('a kill at any step of a push leaves the tag at the old or the new manifest', async () => {
     await killedAnywhere(async () => {
       const name = fresh();
       const [old, next] = [await image(name), await image(name)];
@@ -148,7 +148,7 @@ describe('a process killed at any step', () => {
   });
 
   for (const order of ['forward', 'backward'] as const)
-    it(`of deleting a manifest leaves no tag that points nowhere, where the store deletes ${order}`, async () => {
+    it(`a kill at any step of deleting a manifest leaves no dangling tag if the store deletes ${order}`, async () => {
       const tags = ['a', 'b', 'moved', 'kept'];
       const kills = await killedAnywhere(async () => {
         const name = fresh();
@@ -174,7 +174,7 @@ describe('a process killed at any step', () => {
     });
 
   for (const order of ['forward', 'backward'] as const)
-    it(`of deleting a tag leaves the tag whole or gone, where the store deletes ${order}`, async () => {
+    it(`a kill at any step of deleting a tag leaves it whole or deleted if the store deletes ${order}`, async () => {
       await killedAnywhere(async () => {
         const name = fresh();
         const [old, next] = [await image(name), await image(name)];
@@ -223,7 +223,7 @@ describe('the order of writes and deletes', () => {
     return rows;
   }
 
-  it('of a push: what the tag points at, and then the tag', async () => {
+  it('a push writes the manifest before the tag', async () => {
     const name = fresh();
     const bytes = await image(name);
     const rows = await changes(
@@ -238,7 +238,7 @@ describe('the order of writes and deletes', () => {
     assert.deepEqual(rows.at(-1), ['put _manifests/tags/v1/current/link']);
   });
 
-  it('of deleting a manifest: its tags, and then the manifest; its bytes never', async () => {
+  it('deleting a manifest deletes its tags first and never its bytes', async () => {
     const name = fresh();
     const bytes = await image(name);
     await push(name, bytes, 'v1', 'v2');
@@ -261,7 +261,7 @@ describe('the order of writes and deletes', () => {
 });
 
 describe('an outage of the store', () => {
-  it('is never told as a missing manifest or blob', async () => {
+  it('an outage of the store is never reported as a missing manifest or blob', async () => {
     const name = fresh();
     const bytes = await image(name);
     const digest = await push(name, bytes, 'v1');

@@ -30,8 +30,8 @@ import {
   types,
 } from './manifest-steps.ts';
 
-describe('a manifest that is put', () => {
-  it('by tag comes back byte for byte by tag and by digest, with its type and size', async () => {
+describe('a pushed manifest', () => {
+  it('a manifest pushed by tag is served unchanged by tag and by digest', async () => {
     const name = fresh();
     const bytes = await image(name);
     const { info, manifest } = await registry().manifests.put(name, tagged('v1'), bytes, types.ociImage);
@@ -42,14 +42,14 @@ describe('a manifest that is put', () => {
     assert.deepEqual(await tagsOf(name), ['v1']);
   });
 
-  it('by digest has no tag', async () => {
+  it('a manifest pushed by digest has no tag', async () => {
     const name = fresh();
     const bytes = await image(name);
     await assertFolderExists(name, byDigest(await push(name, bytes, digestOf(bytes))), bytes);
     assert.deepEqual(await tagsOf(name), []);
   });
 
-  it('keeps the type it has, also where it does not say it', async () => {
+  it('a manifest keeps its media type, even if it has no such field', async () => {
     const name = fresh();
     const [config, layer] = [await pushBlob(name), await pushBlob(name)];
     for (const [mediaType, expected] of [
@@ -63,7 +63,7 @@ describe('a manifest that is put', () => {
     }
   });
 
-  it('by another digest than its own is refused, and nothing is stored', async () => {
+  it('a manifest pushed by a wrong digest is refused and not stored', async () => {
     const name = fresh();
     const bytes = await image(name);
     const wrong = digestFrom('sha256', '0'.repeat(64));
@@ -75,7 +75,7 @@ describe('a manifest that is put', () => {
     await assert.rejects(store.head(blobData(digestOf(bytes))));
   });
 
-  it('and is none is refused before the bucket is touched', async () => {
+  it('an invalid manifest is refused before any bucket request', async () => {
     const untouched = new Proxy(store, { get: () => assert.fail('the store was used') });
     await assert.rejects(
       registry(untouched).manifests.put(fresh(), tagged('v1'), Buffer.from('{}'), undefined),
@@ -87,7 +87,7 @@ describe('a manifest that is put', () => {
     });
   });
 
-  it('is unknown in every other repository', async () => {
+  it('a manifest is unknown in every other repository', async () => {
     const [name, other] = [fresh(), fresh()];
     const bytes = await image(name);
     await push(name, bytes, 'v1');
@@ -95,14 +95,14 @@ describe('a manifest that is put', () => {
     await assertUnknown(other, tagged('v1'));
   });
 
-  it('again under another tag or the same is no error', async () => {
+  it('a manifest can be pushed again under another tag or the same', async () => {
     const name = fresh();
     const bytes = await image(name);
     await push(name, bytes, 'v1', 'v1', 'latest', digestOf(bytes));
     for (const tag of ['v1', 'latest']) await assertFolderExists(name, tagged(tag), bytes);
   });
 
-  it('under a tag that was another moves the tag and leaves the other', async () => {
+  it('a push moves an existing tag and keeps the old manifest', async () => {
     const name = fresh();
     const [old, next] = [await image(name), await image(name)];
     await push(name, old, 'v1');
@@ -111,7 +111,7 @@ describe('a manifest that is put', () => {
     await assertFolderExists(name, byDigest(digestOf(old)), old);
   });
 
-  it('with a missing subject is taken, and the subject told', async () => {
+  it('a manifest with a missing subject is accepted', async () => {
     const name = fresh();
     const subject = digestFrom('sha256', '5'.repeat(64));
     const bytes = await image(name, { subject: descriptor(subject) });
@@ -120,7 +120,7 @@ describe('a manifest that is put', () => {
     await assertFolderExists(name, tagged('sig'), bytes);
   });
 
-  it('is read from the bucket once for many who ask at the same time', async () => {
+  it('concurrent reads of a manifest share one bucket read', async () => {
     const name = fresh();
     const bytes = await image(name);
     await push(name, bytes, 'popular');
@@ -145,7 +145,7 @@ describe('a manifest that is put', () => {
     assert.equal(reads, 1);
   });
 
-  it('with a layer that can be had elsewhere need not have it here', async () => {
+  it('a manifest needs no foreign layers', async () => {
     const name = fresh();
     const foreign = descriptor(digestFrom('sha256', 'f'.repeat(64)), {
       mediaType: 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip',
@@ -156,7 +156,7 @@ describe('a manifest that is put', () => {
     await assertFolderExists(name, tagged('windows'), bytes);
   });
 
-  it('as an index comes back, when its children are here', async () => {
+  it('an index is served if its children exist', async () => {
     const name = fresh();
     const images = [await image(name), await image(name)];
     for (const each of images) await push(name, each, digestOf(each));
@@ -166,7 +166,7 @@ describe('a manifest that is put', () => {
   });
 });
 
-describe('a manifest whose content is not all there', () => {
+describe('an incomplete manifest', () => {
   async function missingFrom(name: RepositoryName, bytes: Buffer): Promise<readonly unknown[]> {
     try {
       await registry().manifests.put(name, tagged('broken'), bytes, undefined);
@@ -184,7 +184,7 @@ describe('a manifest whose content is not all there', () => {
   const numbered = (count: number): Digest[] =>
     Array.from({ length: count }, (_, i) => digestFrom('sha256', i.toString(16).padStart(64, 'e')));
 
-  it('is refused with every missing blob listed, in order, the config first', async () => {
+  it('a manifest with missing blobs is refused with each listed in order, config first', async () => {
     const name = fresh();
     const here = await pushBlob(name);
     const [config, first, last] = numbered(3) as [Digest, Digest, Digest];
@@ -195,33 +195,33 @@ describe('a manifest whose content is not all there', () => {
     ]);
   });
 
-  it('is refused with every one of a hundred missing layers listed', async () => {
+  it('a manifest with a hundred missing layers is refused with each listed', async () => {
     const name = fresh();
     const layers = numbered(100);
     assert.deepEqual(await missingFrom(name, imageOf(await pushBlob(name), layers)), layers);
   });
 
-  it('is refused when a blob is in another repository only', async () => {
+  it('a manifest with a blob of another repository is refused', async () => {
     const [name, other] = [fresh(), fresh()];
     const elsewhere = await pushBlob(other);
     assert.deepEqual(await missingFrom(name, imageOf(await pushBlob(name), [elsewhere])), [elsewhere]);
   });
 
-  it('is refused when a blob has its link here and no bytes, as after a garbage collection', async () => {
+  it('a manifest is refused if a blob has a link but no bytes, as after a garbage collection', async () => {
     const name = fresh();
     const swept = await pushBlob(name);
     await store.delete([blobData(swept)]);
     assert.deepEqual(await missingFrom(name, imageOf(await pushBlob(name), [swept])), [swept]);
   });
 
-  it('is refused when a blob was removed from this repository', async () => {
+  it('a manifest is refused if a blob was removed from its repository', async () => {
     const name = fresh();
     const removed = await pushBlob(name);
     await registry().blobs.delete(name, removed);
     assert.deepEqual(await missingFrom(name, imageOf(await pushBlob(name), [removed])), [removed]);
   });
 
-  it('is refused as an index with every missing child listed; a blob is no child', async () => {
+  it('an index is refused with every missing child listed; a blob is no child', async () => {
     const [name, other] = [fresh(), fresh()];
     const [here, elsewhere] = [await image(name), await image(other)];
     await push(name, here, digestOf(here));
@@ -252,7 +252,7 @@ describe('an index of blobs', () => {
     }
   }
 
-  it('is taken when they are here, and comes back', async () => {
+  it('an index of existing blobs is accepted and served', async () => {
     const name = fresh();
     const [layer, cache] = [await pushBlob(name), await pushBlob(name)];
     const bytes = index(
@@ -263,7 +263,7 @@ describe('an index of blobs', () => {
     await assertFolderExists(name, tagged('cache'), bytes, types.ociIndex);
   });
 
-  it('is refused with each of them listed once that is not in this repository', async () => {
+  it('an index of blobs is refused with each missing blob listed once', async () => {
     const [name, other] = [fresh(), fresh()];
     const [here, elsewhere] = [await pushBlob(name), await pushBlob(other)];
     const nowhere = digestOf(randomBytes(20));
@@ -276,7 +276,7 @@ describe('an index of blobs', () => {
     assert.deepEqual(await missingFrom(name, bytes), [nowhere, elsewhere]);
   });
 
-  it('may have manifests among them, by the types of manifests and by others', async () => {
+  it('an index may contain blobs and manifests, of manifest types and of others', async () => {
     const name = fresh();
     const manifest = await image(name);
     await push(name, manifest, digestOf(manifest));
@@ -295,7 +295,7 @@ describe('an index of blobs', () => {
     'application/vnd.docker.distribution.manifest.v1+json',
     'application/vnd.docker.distribution.manifest.v1+prettyjws',
   ])
-    it(`has none that calls itself ${mediaType}, also where it is one by another name`, async () => {
+    it(`an index entry of type ${mediaType} is not a blob`, async () => {
       const name = fresh();
       const blob = await pushBlob(name);
       assert.deepEqual(
@@ -307,7 +307,7 @@ describe('an index of blobs', () => {
       );
     });
 
-  it('need not have layers that are to be had elsewhere', async () => {
+  it('an index of blobs needs no foreign layers', async () => {
     const name = fresh();
     const mediaType = 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip';
     const absent = digestOf(randomBytes(20));
@@ -331,7 +331,7 @@ describe('a manifest whose bytes in the bucket are not its own', () => {
   };
 
   for (const [what, damage] of Object.entries(damages))
-    it(`is damaged and not missing: ${what}`, async () => {
+    it(`a manifest whose bytes do not match is reported as damaged, not as missing: ${what}`, async () => {
       const name = fresh();
       const bytes = await image(name);
       const digest = await push(name, bytes, 'v1');
@@ -362,7 +362,7 @@ describe('what distribution wrote', () => {
     await write(tagLink(name, parseTag(tag)), digest);
   }
 
-  it('is told by tag and by digest, though no link says its type', async () => {
+  it('a manifest of distribution is served by tag and by digest, though no link has its type', async () => {
     const name = fresh();
     const bytes = await image(name, { mediaType: types.dockerImage });
     await writeAsDistribution(name, 'v1', bytes);
@@ -370,7 +370,7 @@ describe('what distribution wrote', () => {
     await assertFolderExists(name, byDigest(digestOf(bytes)), bytes, types.dockerImage);
   });
 
-  it('in the place of a tag of ours is told, and not what we noted with ours', async () => {
+  it('a tag overwritten by distribution is served without our old metadata', async () => {
     const name = fresh();
     const [ours, theirs] = [
       await image(name),
@@ -382,7 +382,7 @@ describe('what distribution wrote', () => {
     await assertFolderExists(name, tagged('v1'), theirs, types.dockerImage);
   });
 
-  it('may be schema 1, which is served as that and not taken', async () => {
+  it('a schema 1 manifest of distribution is served but not accepted', async () => {
     const name = fresh();
     const bytes = bytesOf({ schemaVersion: 1, name, tag: 'old', fsLayers: [] });
     await writeAsDistribution(name, 'old', bytes);
@@ -390,7 +390,7 @@ describe('what distribution wrote', () => {
     await assert.rejects(push(name, bytes, 'new'), { failure: 'MANIFEST_INVALID' });
   });
 
-  it('is unknown once it deletes the revision, which it does before the tags', async () => {
+  it('a manifest is unknown once distribution deletes its revision, before its tags', async () => {
     const name = fresh();
     const bytes = await image(name);
     await push(name, bytes, 'v1');
@@ -399,7 +399,7 @@ describe('what distribution wrote', () => {
     await assertUnknown(name, byDigest(digestOf(bytes)));
   });
 
-  it('may end its links with a line feed, by an editor of hands', async () => {
+  it('a link may end with a line feed from an editor', async () => {
     const name = fresh();
     const bytes = await image(name);
     await push(name, bytes, 'v1');
@@ -408,7 +408,7 @@ describe('what distribution wrote', () => {
   });
 
   for (const content of ['', 'sha256:', '../../../etc/passwd', `sha384:${'a'.repeat(96)}`])
-    it(`is damaged and not missing when a link holds ${JSON.stringify(content.slice(0, 20))}`, async () => {
+    it(`a link with ${JSON.stringify(content.slice(0, 20))} is reported as damaged, not as missing`, async () => {
       const name = fresh();
       await push(name, await image(name), 'v1');
       await write(tagLink(name, parseTag('v1')), content);

@@ -27,8 +27,8 @@ function changed(origins: MountHints, change: (value: string) => string): Readon
   );
 }
 
-describe('the origin of a blob', () => {
-  it('is read by every process with the secret, whatever the name', () => {
+describe('mount hints', () => {
+  it('a mount hint is read by every process with the secret', () => {
     const origins = new MountHints(['hunter2']);
     fc.assert(
       fc.property(names, (each) => {
@@ -38,18 +38,18 @@ describe('the origin of a blob', () => {
     assert.equal(origins.read(origins.metadataFor(longest)), longest);
   });
 
-  it('is read beside other metadata', () => {
+  it('a mount hint is read beside other metadata', () => {
     const origins = new MountHints(['hunter2']);
     assert.equal(origins.read({ ...origins.metadataFor(name), 'manifest-size': '5' }), name);
   });
 
-  it('is none with another secret', () => {
+  it('a mount hint is ignored with another secret', () => {
     const noted = new MountHints(['hunter2']).metadataFor(name);
     for (const secrets of [['hunter3'], ['Hunter2'], ['hunter2 '], ['a', 'b'], []])
       assert.equal(new MountHints(secrets).read(noted), undefined, secrets.join());
   });
 
-  it('is still read with the secret before, and noted with the new one', () => {
+  it('a mount hint is read with the previous secret and written with the new one', () => {
     const [before, now, after] = [['old'], ['new', 'old'], ['new']].map((each) => new MountHints(each));
     assert.ok(before && now && after);
     assert.equal(now.read(before.metadataFor(name)), name);
@@ -57,7 +57,7 @@ describe('the origin of a blob', () => {
     assert.equal(before.read(now.metadataFor(name)), undefined);
   });
 
-  it('is none once any bit of it was changed', () => {
+  it('a mount hint is ignored if any bit was changed', () => {
     const origins = new MountHints(['hunter2']);
     const size = Buffer.from(sealedBy(origins, name), 'base64url').length;
     for (let bit = 0; bit < size * 8; bit += 1) {
@@ -70,7 +70,7 @@ describe('the origin of a blob', () => {
     }
   });
 
-  it('is none once it was cut or filled up', () => {
+  it('a mount hint is ignored if it was truncated or padded', () => {
     const origins = new MountHints(['hunter2']);
     const { length } = sealedBy(origins, name);
     for (let end = 0; end < length; end += 1)
@@ -79,7 +79,7 @@ describe('the origin of a blob', () => {
       assert.equal(origins.read(changed(origins, change)), undefined);
   });
 
-  it('is none in what others may have written there', () => {
+  it('a mount hint is ignored if another program wrote it', () => {
     const origins = new MountHints(['hunter2']);
     const [field = ''] = Object.keys(origins.metadataFor(name));
     fc.assert(
@@ -92,7 +92,7 @@ describe('the origin of a blob', () => {
     assert.equal(origins.read({}), undefined);
   });
 
-  it('differs each time, so that blobs of one repository cannot be told by it', () => {
+  it('a mount hint differs each time, so that blobs of one repository cannot be correlated', () => {
     const origins = new MountHints(['hunter2']);
     const values = Array.from({ length: 100 }, () => sealedBy(origins, name));
     assert.equal(new Set(values).size, values.length);
@@ -101,7 +101,7 @@ describe('the origin of a blob', () => {
       assert.equal(new Set(values.map(part)).size, values.length);
   });
 
-  it('does not show the name', () => {
+  it('a mount hint does not reveal the repository name', () => {
     const origins = new MountHints(['hunter2']);
     for (let i = 0; i < 50; i += 1) {
       const value = sealedBy(origins, name);
@@ -116,11 +116,11 @@ describe('the origin of a blob', () => {
     }
   });
 
-  it('is noted nowhere without a secret', () => {
+  it('no mount hint is written without a secret', () => {
     assert.deepEqual(new MountHints([]).metadataFor(name), {});
   });
 
-  it('is metadata that every bucket takes: small, in ASCII, with a name in lower case', () => {
+  it('a mount hint is valid metadata on every bucket: small ASCII with a name in lower case', () => {
     for (const [field, value] of Object.entries(new MountHints(['hunter2']).metadataFor(longest))) {
       assert.match(field, /^[a-z][a-z0-9-]*$/);
       assert.match(value, /^[\x21-\x7e]+$/);

@@ -143,7 +143,7 @@ const sizes = fc.oneof(fc.integer({ min: 1, max: 6 }), fc.constantFrom(0, 12, 99
 for (const [what, subject] of Object.entries({ catalog, tags })) {
   const someNames = fc.uniqueArray(subject.name, { maxLength: 14 });
   describe(`a page of the ${what}`, () => {
-    it('is the slice of the names in byte order, and tells exactly whether more follow', async () => {
+    it(`a page of the ${what} is the slice of the names in byte order, and tells exactly whether more follow`, async () => {
       await fc.assert(
         fc.asyncProperty(
           someNames,
@@ -159,7 +159,7 @@ for (const [what, subject] of Object.entries({ catalog, tags })) {
       );
     });
 
-    it('is right after each of the names, and after what each begins with', async () => {
+    it(`a page of the ${what} is right after each name and each prefix of a name`, async () => {
       await fc.assert(
         fc.asyncProperty(someNames, sizes, caps, async (names, n, cap) => {
           const { store } = new KeyStore(keysOf(subject, names), cap);
@@ -215,7 +215,7 @@ describe('names in key order', () => {
       ],
     ],
   ] as const)
-    it(`lose no ${what} for any n, any last and any size of listings`, async () => {
+    it(`names in key order lose no ${what} for any n, any last and any size of listings`, async () => {
       for (const cap of [1, 2, 3, 5, 1000])
         for (const last of ['', ...names])
           for (let n = 0; n <= names.length + 1; n += 1) {
@@ -229,7 +229,7 @@ describe('names in key order', () => {
           }
     });
 
-  it('pass over what is no name: files by hand, and tags whose first push was interrupted', async () => {
+  it('lists skip invalid names and tags whose first push was interrupted', async () => {
     const junk = [
       'docker/registry/v2/repositories/README',
       'docker/registry/v2/repositories/Upper/_layers/x',
@@ -243,7 +243,7 @@ describe('names in key order', () => {
     assert.deepEqual(await pageThrough(catalog, keys.store, 2), ['team/app']);
   });
 
-  it('do not promise more where only what is no name follows', async () => {
+  it('lists report no more pages if only invalid names follow', async () => {
     const left = ['v2', 'v3', 'v4'].map((tag) => tagIndexLink(repository, parseTag(tag), digests[0]));
     for (const cap of [1, 2, 3, 1000]) {
       const { store } = new KeyStore([...keysOf(tags, ['v1']), ...left], cap);
@@ -255,7 +255,7 @@ describe('names in key order', () => {
     }
   });
 
-  it('are those of a repository, and not of those below it or beside it', async () => {
+  it('tags are those of the repository only, not of nested or neighbouring ones', async () => {
     const beside = ['team/app/tags', 'team/app-web', 'team/app/list'].flatMap((name) => [
       tagLink(parseRepositoryName(name), parseTag('other')),
       layerLink(parseRepositoryName(name), digests[0]),
@@ -266,7 +266,7 @@ describe('names in key order', () => {
 });
 
 describe('the domain around pages', () => {
-  it('knows a repository that has layers and no tags, and no other', async () => {
+  it('a repository with layers and no tags is known', async () => {
     const { store } = new KeyStore([layerLink(repository, digests[0])]);
     assert.deepEqual(await new Tags(store).list(repository, { n: 10, last: '' }), { names: [], more: false });
     await assert.rejects(new Tags(store).list(parseRepositoryName('team'), { n: 10, last: '' }), {
@@ -277,7 +277,7 @@ describe('the domain around pages', () => {
     });
   });
 
-  it('refuses a last that is no name, and takes one that is not there', async () => {
+  it('refuses an invalid last and accepts an unknown one', async () => {
     const { store } = new KeyStore(keysOf(tags, ['v1']));
     await assert.rejects(new Tags(store).list(repository, { n: 1, last: '../x' }), {
       failure: 'TAG_INVALID',
@@ -287,7 +287,7 @@ describe('the domain around pages', () => {
   });
 });
 
-describe('the requests a page costs', () => {
+describe('the bucket requests of a page', () => {
   const numbered = (count: number, make: (number: string) => string): string[] =>
     Array.from({ length: count }, (_, i) => make(String(i).padStart(4, '0')));
 
@@ -301,7 +301,7 @@ describe('the requests a page costs', () => {
     return { lists: keys.lists, heads: keys.heads };
   }
 
-  it('are one listing for common names of repositories', async () => {
+  it('a page costs one listing for common names of repositories', async () => {
     const names = numbered(300, (number) => `library/image${number}`);
     for (const page of [
       { n: 100, last: '' },
@@ -312,12 +312,12 @@ describe('the requests a page costs', () => {
       assert.deepEqual(await cost(catalog, names, page), { lists: 1, heads: 0 }, JSON.stringify(page));
   });
 
-  it('are one listing for a few tags', async () => {
+  it('a page costs one listing for a few tags', async () => {
     const names = ['latest', '1.0', '1.1', '1.1-alpine', '2.0', '2', '1', 'edge', 'sha-0abc', 'v1', 'v1.0'];
     assert.deepEqual(await cost(tags, names, { n: 100, last: '' }), { lists: 1, heads: 0 });
   });
 
-  it('are one listing for all of 490 tags, and two for 1000', async () => {
+  it('a page costs one listing for 490 tags and two for 1000', async () => {
     assert.deepEqual(
       await cost(
         tags,
@@ -336,7 +336,7 @@ describe('the requests a page costs', () => {
     );
   });
 
-  it('are few for a name that is listed after 5,000 longer ones', async () => {
+  it('a page costs few requests for a name that is listed after 5,000 longer names', async () => {
     for (const [subject, names, most] of [
       [catalog, ['a', ...numbered(5000, (number) => `a-${number}`)], 3],
       [catalog, ['a', ...numbered(5000, (number) => `a/${number}`)], 3],
@@ -353,11 +353,11 @@ describe('the requests a page costs', () => {
     }
   });
 
-  it('are none for an n of 0', async () => {
+  it('a page of n=0 costs no requests', async () => {
     assert.deepEqual(await cost(catalog, ['a'], { n: 0, last: '' }), { lists: 0, heads: 0 });
   });
 
-  it('stay few for names made of many shorter names', async () => {
+  it('a page costs few requests for names made of many shorter names', async () => {
     const deep = Array.from({ length: 40 }, (_, i) =>
       Array(i + 1)
         .fill('a')

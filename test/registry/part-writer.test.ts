@@ -54,7 +54,7 @@ const tiny = { minPartSize: 5, partSize: 10, maxPartSize: 1e6, maxParts: 100, pa
 const large = { ...tiny, minPartSize: 2 * unclaimedBytes, partSize: 4 * unclaimedBytes, maxPartSize: 1e9 };
 
 describe('the parts of an upload', () => {
-  it('double in size after each tenth of how many there may be, so that a hundred times as much fits', async () => {
+  it('parts of an upload double in size after each tenth of their maximum count', async () => {
     const store = new SlowStore(tiny);
     const bytes = randomBytes(100 * 1000);
     const writer = writerTo(store);
@@ -69,7 +69,7 @@ describe('the parts of an upload', () => {
     assert.ok((await store.read('key', 1e6)).bytes.equals(bytes));
   });
 
-  it('are not more than the store takes: what does not fit is refused with its cause', async () => {
+  it("an upload above the store's maximum of parts is refused with its cause", async () => {
     const store = new SlowStore({ ...tiny, maxPartSize: 10 });
     await assert.rejects(
       async () => {
@@ -81,7 +81,7 @@ describe('the parts of an upload', () => {
     );
   });
 
-  it('have one size where the store wants that, which suffices for a length that is known', async () => {
+  it('parts have equal sizes if the store requires it, large enough for a known length', async () => {
     const store = new SlowStore({ ...tiny, equalParts: true });
     const bytes = randomBytes(4321);
     const writer = writerTo(store, bytes.length);
@@ -91,7 +91,7 @@ describe('the parts of an upload', () => {
     assert.ok((await store.read('key', 1e6)).bytes.equals(bytes));
   });
 
-  it('keep that size when another process goes on, whatever it would choose itself', async () => {
+  it('equal parts keep their size when another process continues', async () => {
     const store = new SlowStore({ ...tiny, equalParts: true });
     const bytes = randomBytes(95);
     const first = writerTo(store, 1500);
@@ -105,7 +105,7 @@ describe('the parts of an upload', () => {
     assert.ok((await store.read('key', 100)).bytes.equals(bytes));
   });
 
-  it('are on their way as many at a time as the store likes', async () => {
+  it('parts are sent with the concurrency of the store', async () => {
     for (const parallelParts of [1, 3]) {
       const store = new SlowStore({ ...tiny, parallelParts });
       const writer = writerTo(store);
@@ -115,7 +115,7 @@ describe('the parts of an upload', () => {
     }
   });
 
-  it('are no more at a time than there is memory for, which is given back in the end', async () => {
+  it('concurrent parts are limited by memory, which is released in the end', async () => {
     const store = new SlowStore({ ...large, parallelParts: 8 });
     const pool = new BufferPool({ bytes: 2 * large.partSize });
     const writer = new PartWriter(store, 'key', optionsWith(pool));
@@ -127,7 +127,7 @@ describe('the parts of an upload', () => {
     (await pool.claim(2 * large.partSize)).release();
   });
 
-  it('give their memory back when one of them fails, whose error is told', async () => {
+  it('a failed part releases the memory of all and reports its error', async () => {
     const store = new SlowStore({ ...large, parallelParts: 3 });
     const pool = new BufferPool({ bytes: 5 * large.partSize });
     const failing = new Proxy<ObjectStore>(store, {
@@ -153,7 +153,7 @@ describe('the parts of an upload', () => {
     for await (const { key } of store.listMultiparts('')) assert.fail(`${key} was left`);
   });
 
-  it('are put aside while their client sends nothing and others wait for the memory, and are whole in the end', async () => {
+  it('parts of an idle client are stored early while others wait for memory', async () => {
     const store = new SlowStore({ ...large, parallelParts: 3 });
     const pool = new BufferPool({ bytes: large.partSize, holdMs: 20 });
     const options = optionsWith(pool);
@@ -180,7 +180,7 @@ describe('the parts of an upload', () => {
     (await pool.claim(large.partSize)).release();
   });
 
-  it('hold the bytes they were given, however many others need the memory, stall and fail', async () => {
+  it('parts keep their bytes while other uploads need memory, stall and fail', async () => {
     let seed = 1;
     /** A whole number below a limit, the same ones in every run. */
     const below = (limit: number) => (seed = (seed * 48271) % 2147483647) % limit;
@@ -251,7 +251,7 @@ describe('the parts of an upload', () => {
     }
   });
 
-  it('that were put aside go with an upload that is given up', async () => {
+  it('parts that were stored early are deleted with an abandoned upload', async () => {
     const store = new SlowStore(large);
     const pool = new BufferPool({ bytes: large.partSize, holdMs: 0 });
     const writer = new PartWriter(store, 'key', optionsWith(pool));
@@ -263,7 +263,7 @@ describe('the parts of an upload', () => {
     assert.deepEqual((await store.list({})).objects, []);
   });
 
-  it('small chunks make, are not used up by them', async () => {
+  it('small chunks do not use up the number of parts', async () => {
     const store = new SlowStore(tiny);
     let resume: { multipart: PartWriter['multipart']; tail: Buffer } = {
       multipart: undefined,

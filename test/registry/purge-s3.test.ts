@@ -32,7 +32,7 @@ for (const kind of s3Kinds)
     const keysUnder = async (prefix: string): Promise<string[]> =>
       await Array.fromAsync(store.listMultiparts(prefix), ({ key }) => key);
 
-    it('finds multipart uploads that no session knows, or says that it cannot find all', async () => {
+    it('a purge finds multipart uploads without a session, or reports that it cannot', async () => {
       const key = uploadData(randomUUID(), 'orphan');
       await store.createMultipart(key);
       await poll(
@@ -59,7 +59,7 @@ for (const kind of s3Kinds)
   });
 
 describe('multipart uploads on versitygw', requires(...onVersitygw.needs), () => {
-  it('are found all, where they are more than a page has', async () => {
+  it('a purge finds more multipart uploads than fit one page on versitygw', async () => {
     const buckets = await onVersitygw.start();
     try {
       const store = await openS3((await buckets.newBucket()).settings);

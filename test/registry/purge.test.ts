@@ -155,7 +155,7 @@ const nothing = { objects: [], multiparts: [] };
 const kinds = (swept: readonly PurgeResult[]): string[] => swept.map(({ kind }) => kind).sort();
 
 describe('a purge of uploads', () => {
-  it('removes an old session with its multipart upload and its data, and says what these were', async () => {
+  it('a purge removes and reports an old session with its multipart upload and data', async () => {
     const { id, multipart } = await begin(8, 9);
     const data = await put(8, uploadData(id, '0badcafe'), 'bytes');
     assert.deepEqual(await run(), [
@@ -165,7 +165,7 @@ describe('a purge of uploads', () => {
     assert.deepEqual(await contents(), nothing);
   });
 
-  it('leaves a session of less than 7 days, with its multipart upload and data of whatever age', async () => {
+  it('a purge keeps a session younger than 7 days with its multipart upload and data of any age', async () => {
     const { id } = await begin(6.9, 20);
     await put(20, uploadData(id, '0badcafe'));
     const before = await contents();
@@ -173,7 +173,7 @@ describe('a purge of uploads', () => {
     assert.deepEqual(await contents(), before);
   });
 
-  it('removes old multipart uploads that no session knows, also those begun at the key of a blob', async () => {
+  it('a purge removes old multipart uploads without a session, also at the key of a blob', async () => {
     const old = [await multipart(8, uploadData(randomUUID(), 'abcd1234')), await multipart(8, someBlob())];
     const young = [await multipart(6, uploadData(randomUUID(), 'abcd1234')), await multipart(6, someBlob())];
     assert.deepEqual(
@@ -190,7 +190,7 @@ describe('a purge of uploads', () => {
     assert.deepEqual(await contents(), { objects: [session], multiparts: [recorded] });
   });
 
-  it("judges by the clock that dates objects, where this machine's is wrong", async () => {
+  it('a purge uses the clock of the store if the local one is wrong', async () => {
     const kept = [await begin(1), await begin(6)];
     const gone = await begin(8);
     // Ten days ahead here, all of it looks old.
@@ -203,7 +203,7 @@ describe('a purge of uploads', () => {
     assert.deepEqual((await contents()).multiparts, kept.map(({ multipart }) => multipart).sort());
   });
 
-  it('tells at the end why the store may not have listed all multipart uploads', async () => {
+  it('a purge reports why the store may not have listed all multipart uploads', async () => {
     const blind = Object.assign(store, { unlistedMultiparts: 'it is blind' });
     const { id } = await begin(8);
     assert.deepEqual(
@@ -212,7 +212,7 @@ describe('a purge of uploads', () => {
     );
   });
 
-  it('judges data without a session by its own age, also that of a session which goes', async () => {
+  it('a purge judges data without a session by its own age', async () => {
     const old = await put(8, uploadData(randomUUID(), 'abcd1234'));
     const young = await put(6, uploadData(randomUUID(), 'abcd1234'));
     const { id } = await begin(8);
@@ -226,7 +226,7 @@ describe('a purge of uploads', () => {
     assert.deepEqual(await contents(), { objects: [young, late].sort(), multiparts: [] });
   });
 
-  it("leaves blobs, links, distribution's uploads and keys of no form of ours", async () => {
+  it("a purge keeps blobs, links, distribution's uploads and foreign keys", async () => {
     const id = randomUUID();
     const uploads = 'docker/registry/v2/uploads';
     const others = [
@@ -292,7 +292,7 @@ describe('a purge of uploads', () => {
       });
     });
 
-  it('throws away nothing else that is written in a session', async () => {
+  it('a purge deletes nothing else that a session names', async () => {
     for (const key of [
       'docker/registry/v2/repositories/a/_uploads/x/data',
       someBlob(),
@@ -307,7 +307,7 @@ describe('a purge of uploads', () => {
     assert.equal((await contents()).multiparts.length, 3);
   });
 
-  it('reads a session of 10,000 parts, and no more of its tail than it must', async () => {
+  it('a purge reads a session of 10,000 parts in few requests', async () => {
     const parts = Array.from({ length: 10_000 }, (_, i) => ({
       number: i + 1,
       etag: randomUUID(),
@@ -320,7 +320,7 @@ describe('a purge of uploads', () => {
     assert.deepEqual(await contents(), nothing);
   });
 
-  it('removes nothing in a dry run, and says the same', async () => {
+  it('a dry run reports the same as a purge and removes nothing', async () => {
     const { id } = await begin(8, 9);
     await put(8, uploadData(id, '0badcafe'));
     const damaged = randomUUID();
@@ -338,7 +338,7 @@ describe('a purge of uploads', () => {
     assert.deepEqual(kinds(told), ['data', 'multipart', 'multipart', 'multipart', 'upload', 'upload']);
   });
 
-  it('removes as it goes along, rather than hold all that is old', async () => {
+  it('a purge removes while it lists, with bounded memory', async () => {
     store.pageSize = 100;
     for (let i = 0; i < 1000; i++) await begin(8);
     for await (const { kind } of purgeUploads(store, { olderThan })) {
@@ -349,7 +349,7 @@ describe('a purge of uploads', () => {
     assert.ok(store.objects.size < 1000);
   });
 
-  it('asks for little: one page a thousand keys, nothing for what lives, one deletion for hundreds', async () => {
+  it('a purge needs few requests: a page for a thousand keys, a deletion for hundreds', async () => {
     store.pageSize = 1000;
     for (let i = 0; i < 900; i++) await begin(i % 3 === 0 ? 8 : 1);
     assert.equal((await run()).length, 300);
@@ -357,7 +357,7 @@ describe('a purge of uploads', () => {
     assert.deepEqual(await run(), []);
   });
 
-  it('keeps an upload together whose objects are on two pages', async () => {
+  it('a purge treats an upload as a whole if its objects are on two pages', async () => {
     store.pageSize = 1;
     const { id } = await begin(1);
     await put(20, uploadData(id, '0badcafe'));
@@ -370,7 +370,7 @@ describe('a purge of uploads', () => {
 });
 
 describe('a purge while uploads go on', () => {
-  it('leaves a session that was written after it was listed, and the data of one that was not listed', async () => {
+  it('a purge keeps a session written after the listing, and the data of a new one', async () => {
     const written = await begin(1, 9);
     const missing = await begin(1, 9);
     await put(9, uploadData(missing.id, '0badcafe'));
@@ -396,7 +396,7 @@ describe('a purge while uploads go on', () => {
     assert.deepEqual(await contents(), before);
   });
 
-  it('throws away what a session records although the server lists no multipart uploads', async () => {
+  it('a purge aborts recorded multipart uploads on a server that lists none', async () => {
     await begin(8);
     const silent = store;
     silent.listMultiparts = async function* () {
@@ -406,7 +406,7 @@ describe('a purge while uploads go on', () => {
     assert.deepEqual(await contents(), nothing);
   });
 
-  it('comes to the same twice at once', async () => {
+  it('two concurrent purges give the same result', async () => {
     store.pageSize = 10;
     for (let i = 0; i < 50; i++) {
       const { id } = await begin(8);
@@ -424,7 +424,7 @@ describe('a purge of a store that fails', () => {
   const outage = (key: string) => new StoreUnavailable(key, 'out of order');
 
   for (const operation of ['open', 'abort', 'delete'])
-    it(`goes on after a failure to ${operation}, says what stays, and removes it the next time`, async () => {
+    it(`a purge continues after a failure to ${operation}, reports it and removes the rest next time`, async () => {
       const stuck = await begin(8);
       await begin(8);
       await begin(8);
@@ -443,7 +443,7 @@ describe('a purge of a store that fails', () => {
       assert.deepEqual(await contents(), nothing);
     });
 
-  it('goes on after a multipart upload it cannot throw away', async () => {
+  it('a purge continues after a multipart upload that it cannot abort', async () => {
     const [stuck] = [await multipart(8, someBlob()), await multipart(8, someBlob())];
     store.fail = (asked, key) => {
       if (asked === 'abort' && key === stuck) throw outage(key);
@@ -463,7 +463,7 @@ describe('a purge of a store that fails', () => {
 });
 
 describe('the totals of a purge', () => {
-  it('count data of an upload with it, and failures apart', async () => {
+  it('the totals of a purge count data of an upload with it, and failures apart', async () => {
     const { id } = await begin(8);
     await put(8, uploadData(id, '0badcafe'));
     await put(8, uploadData(randomUUID(), '0badcafe'));
@@ -534,7 +534,7 @@ describe('a purge of a folder', () => {
 });
 
 describe('the keys of uploads and blobs', () => {
-  it('are recognised as what they were made of', () => {
+  it('keys of uploads and blobs are parsed as they were made', () => {
     fc.assert(
       fc.property(
         fc.uuid(),
@@ -551,7 +551,7 @@ describe('the keys of uploads and blobs', () => {
     );
   });
 
-  it('are no others', () => {
+  it('foreign keys are not parsed as keys of uploads and blobs', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
         for (const key of [text, `docker/registry/v2/uploads/${text}`, `docker/registry/v2/blobs/${text}`]) {

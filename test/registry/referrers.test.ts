@@ -63,7 +63,7 @@ const entriesOf = async (store: ObjectStore) =>
   );
 
 describe('the referrers of a manifest', () => {
-  it('are all there after 300 were pushed at once, through several registries', async () => {
+  it('referrers are complete after 300 concurrent pushes through several registries', async () => {
     const store = new MemoryStore();
     const registries = [1, 2, 3].map(() => createRegistry(store));
     const pushed = await Promise.all(
@@ -72,7 +72,7 @@ describe('the referrers of a manifest', () => {
     assert.deepEqual(await listed(createRegistry(store)), pushed.toSorted());
   });
 
-  it('come in pages of any size, each once and in order, with a filter as well', async () => {
+  it('referrers come in pages of any size, each once and in order, also with a filter', async () => {
     const store = new MemoryStore();
     const registry = createRegistry(store);
     const pushed: Digest[] = [];
@@ -97,7 +97,7 @@ describe('the referrers of a manifest', () => {
       }
   });
 
-  it('come in pages that a function can answer with, whatever their annotations', async () => {
+  it('pages of referrers fit the response of a function, whatever their annotations', async () => {
     const store = new MemoryStore();
     const registry = createRegistry(store);
     const annotations = { long: 'x'.repeat(1024 * 1024) };
@@ -122,7 +122,7 @@ describe('the referrers of a manifest', () => {
     assert.ok(sizes.length >= 3 && sizes.every((size) => size > 0), sizes.join());
   });
 
-  it('are looked at in bounds where many are gone', async () => {
+  it('a query for referrers has bounded cost if many were deleted', async () => {
     const store = new MemoryStore();
     const registry = createRegistry(store);
     await listed(registry);
@@ -143,10 +143,10 @@ describe('the referrers of a manifest', () => {
   });
 });
 
-describe('manifests that distribution took', () => {
+describe('manifests that distribution stored', () => {
   const more = { by: 'distribution' };
 
-  it('are found at the first question, in whatever repository, and only there', async () => {
+  it('referrers that distribution stored are found at the first query in their repository', async () => {
     const store = new MemoryStore();
     const digests: Digest[] = [];
     for (let i = 0; i < 1100; i++) {
@@ -162,7 +162,7 @@ describe('manifests that distribution took', () => {
     assert.deepEqual(await listed(createRegistry(store)), digests.toSorted().slice(0, 110));
   });
 
-  it('are read once: later questions cost what the page does', async () => {
+  it('referrers that distribution stored are read once; later queries cost only the page', async () => {
     const store = new MemoryStore();
     for (let i = 0; i < 50; i++)
       await layManifest(store, referrerBytes(i, i < 3 ? more : { subject: undefined, i }));
@@ -179,7 +179,7 @@ describe('manifests that distribution took', () => {
     assert.equal(calls.length, 3 + 2 * 3, calls.join('\n'));
   });
 
-  it('are found by a function that is cut off again and again', async () => {
+  it('referrers that distribution stored are found by a function that times out repeatedly', async () => {
     const store = new MemoryStore();
     for (let i = 0; i < 3500; i++)
       await layManifest(store, referrerBytes(i, i % 500 === 0 ? more : { subject: undefined, i }));
@@ -198,7 +198,7 @@ describe('manifests that distribution took', () => {
     assert.ok(tries >= 3, `${tries} tries`);
   });
 
-  it('are found by the tag that clients kept the list at, also after the first question', async () => {
+  it('referrers are found by the fallback tag, also after the first query', async () => {
     const store = new MemoryStore();
     const registry = createRegistry(store);
     await push(registry, 0);
@@ -215,7 +215,7 @@ describe('manifests that distribution took', () => {
     assert.equal((await listed(registry)).length, 2);
   });
 
-  it('are looked at once at a tag that names one of them a thousand times, or very many', async () => {
+  it('a fallback tag that names a referrer a thousand times is read once', async () => {
     const store = new MemoryStore();
     const reads: string[] = [];
     const counting = intercepted(store, (property, args) => {
@@ -242,7 +242,7 @@ describe('manifests that distribution took', () => {
     assert.equal(reads.length, 2);
   });
 
-  it('are read once for many who ask at the same time', async () => {
+  it('concurrent queries for referrers share one read', async () => {
     const store = new MemoryStore();
     for (let i = 0; i < 40; i++) await layManifest(store, referrerBytes(i));
     let reads = 0;
@@ -255,7 +255,7 @@ describe('manifests that distribution took', () => {
     assert.equal(reads, 40);
   });
 
-  it('that were linked while a scan was cut off are found by the next repair', async () => {
+  it('referrers that were linked during an interrupted scan are found by the next repair', async () => {
     let now = Date.now();
     const store = new MemoryStore({ now: () => new Date(now) });
     const digests = [];
@@ -273,7 +273,7 @@ describe('manifests that distribution took', () => {
     assert.deepEqual(await listed(registry), digests.toSorted());
   });
 
-  it('that were altered hide none of the others, at a query and in a repair', async () => {
+  it('altered referrers do not hide others in queries and repairs', async () => {
     const store = new MemoryStore();
     const good = await layManifest(store, referrerBytes(0));
     for (const [i, bytes] of [Buffer.from('altered'), Buffer.alloc(17 * 1024 * 1024)].entries())
@@ -298,7 +298,7 @@ describe('manifests that distribution took', () => {
     '"x"',
     'x'.repeat(100_000),
   ])
-    it(`are listed where their entry has become ${JSON.stringify(text.slice(0, 20))}`, async () => {
+    it(`a referrer is listed if its entry has become ${JSON.stringify(text.slice(0, 20))}`, async () => {
       const store = new MemoryStore();
       const registry = createRegistry(store);
       const digest = await push(registry, 0);
@@ -322,7 +322,7 @@ describe('manifests that distribution took', () => {
     ['a subject without a digest', Buffer.from('{"schemaVersion":2,"subject":{}}')],
     ['a subject of another algorithm', Buffer.from('{"schemaVersion":2,"subject":{"digest":"md5:00"}}')],
   ] as const)
-    it(`are passed over where they have ${what}`, async () => {
+    it(`manifests that distribution stored are skipped if they have ${what}`, async () => {
       const store = new MemoryStore();
       await layManifest(store, bytes);
       const good = await layManifest(store, referrerBytes(0));
@@ -331,7 +331,7 @@ describe('manifests that distribution took', () => {
 });
 
 describe('a repair of referrers', () => {
-  it('adds what others have pushed since, takes away what is gone, and leaves the rest', async () => {
+  it('a repair adds missing referrers, removes deleted ones and keeps the rest', async () => {
     let now = Date.now();
     const store = new MemoryStore({ now: () => new Date(now) });
     const registry = createRegistry(store);
@@ -347,7 +347,7 @@ describe('a repair of referrers', () => {
     assert.deepEqual(await repairReferrers(registry), { repositories: 1, added: 0, removed: 0 });
   });
 
-  it('reads nothing where nobody has asked, and all manifests where that is wished', async () => {
+  it('a repair reads nothing without earlier queries, and all manifests on request', async () => {
     let now = 0;
     const store = new MemoryStore({ now: () => new Date(now) });
     const registry = createRegistry(store);
@@ -370,7 +370,7 @@ describe('a repair of referrers', () => {
     assert.deepEqual(await listed(registry), [digest]);
   });
 
-  it('starts anew where it was noted wrongly how far the manifests were looked at', async () => {
+  it('a repair starts over if its saved progress is invalid', async () => {
     for (const text of ['', '[]', '{"at":"x"}', 'null', '{', '{"at":9e15}', ' '.repeat(5000)]) {
       const store = new MemoryStore();
       const digest = await layManifest(store, referrerBytes(0));
@@ -383,7 +383,7 @@ describe('a repair of referrers', () => {
     ['a push', false],
     ['a push of what was deleted', true],
   ] as const)
-    it(`loses nothing of ${title} at any of its steps`, async () => {
+    it(`a repair loses nothing of ${title} at any of its steps`, async () => {
       for (let at = 0; ; at++) {
         const store = new MemoryStore();
         const plain = createRegistry(store);

@@ -19,14 +19,14 @@ describe('isRequired', () => {
   const asked = (platform: unknown, required: RequiredPlatforms): boolean =>
     isRequired({ platform: platform as typeof amd64 | undefined }, required);
 
-  it('says the same of every manifest, where no list tells them apart', () => {
+  it('isRequired gives the same result for every manifest without a list', () => {
     for (const platform of [amd64, windows, { os: undefined, architecture: undefined }, undefined]) {
       assert.equal(asked(platform, 'all'), true);
       assert.equal(asked(platform, 'none'), false);
     }
   });
 
-  it('holds both the system and the architecture against a list', () => {
+  it('isRequired compares the system and the architecture with a list', () => {
     for (const [platform, required] of [
       [amd64, true],
       [{ ...amd64, variant: 'v2' }, true],
@@ -42,7 +42,7 @@ describe('isRequired', () => {
     assert.equal(asked({ os: 'windows', architecture: 'arm64' }, [windows, arm64]), false);
   });
 
-  it('asks for what names no platform, with any list', () => {
+  it('isRequired requires a manifest without a platform, with any list', () => {
     for (const list of [[], [amd64]]) assert.equal(asked(undefined, list), true);
   });
 });
@@ -109,14 +109,14 @@ describe('an index that is pushed', () => {
     });
   }
 
-  it('without a child is refused where all must be there, which is so unless set otherwise', async () => {
+  it('an index without a child is refused by default', async () => {
     const gone = missing();
     const bytes = indexOf([await here(), amd64], [gone, arm64]);
     await assertRefused(bytes, undefined, gone);
     await assertRefused(bytes, 'all', gone);
   });
 
-  it('without any child is taken where none need be there, and the child is unknown', async () => {
+  it('an index without its children is accepted if none is required', async () => {
     const gone = missing();
     await assertTaken(indexOf([gone, amd64], [missing()]), 'none');
     await assert.rejects(createRegistry(store).manifests.get(name, parseReference(gone)), {
@@ -124,7 +124,7 @@ describe('an index that is pushed', () => {
     });
   });
 
-  it('is taken with a list only where the child for each of its platforms is there', async () => {
+  it('an index is accepted with a list only if the child of each platform exists', async () => {
     const [there, gone] = [await here(), missing()];
     const bytes = indexOf([there, amd64], [gone, arm64], [missing(), windows]);
     await assertRefused(bytes, [arm64], gone);
@@ -132,29 +132,29 @@ describe('an index that is pushed', () => {
     await assertTaken(bytes, [amd64]);
   });
 
-  it('need not have a child for a platform of the list', async () => {
+  it('an index needs no child for a platform of the list', async () => {
     await assertTaken(indexOf([missing(), windows]), [amd64, arm64]);
   });
 
-  it('with a list must have the children that name no platform', async () => {
+  it('an index must have children without a platform, also with a list', async () => {
     const [there, gone] = [await here(), missing()];
     for (const platform of [undefined, null])
       await assertRefused(indexOf([there, platform], [gone, platform]), [amd64], gone);
     await assertTaken(indexOf([there], [missing(), arm64]), [amd64]);
   });
 
-  it('must have a child that it names twice, by either name, and hears of it once', async () => {
+  it('a missing child that an index names twice is reported once', async () => {
     const gone = missing();
     await assertRefused(indexOf([gone, arm64], [gone, amd64]), [amd64], gone);
     await assertRefused(indexOf([gone, arm64], [gone, amd64]), 'all', gone);
   });
 
-  it('is not helped by a child in another repository', async () => {
+  it('a child in another repository does not count for an index', async () => {
     const elsewhere = await here(parseRepositoryName('team/other'));
     await assertRefused(indexOf([elsewhere, amd64]), [amd64], elsewhere);
   });
 
-  it('has blobs among its entries by the same rule', async () => {
+  it('blobs in an index follow the same rule of platforms', async () => {
     const [gone, type] = [missing(), 'application/vnd.buildkit.cacheconfig.v0'];
     for (const required of ['all', [amd64]] as const) {
       await assertRefused(indexOf([gone, undefined, type]), required, gone);
@@ -164,7 +164,7 @@ describe('an index that is pushed', () => {
     await assertTaken(indexOf([gone, undefined, type]), 'none');
   });
 
-  it('is asked for its children only: blobs of an image must be there, whatever is set', async () => {
+  it('required platforms concern children of an index only, never blobs of an image', async () => {
     const config = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: missing(), size: 2 };
     const bytes = manifest({ config, layers: [] });
     for (const requiredPlatforms of ['none', [amd64]] as const)

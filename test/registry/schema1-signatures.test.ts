@@ -48,7 +48,7 @@ const [one] = schema1.filter(({ signatures }) => signatures.length === 1);
 const [several] = schema1.filter(({ signatures }) => signatures.length > 1);
 
 describe('a schema 1 manifest with its signatures beside it', () => {
-  it('is served as libtrust put them together', async () => {
+  it('a schema 1 manifest is served with its signatures as libtrust assembles them', async () => {
     assert.ok(one !== undefined && several !== undefined);
     for (const { payload, signatures, pretty } of [one, several]) {
       const { store, digest } = await laid(payload, signatures);
@@ -56,7 +56,7 @@ describe('a schema 1 manifest with its signatures beside it', () => {
     }
   });
 
-  it('is served without those that are damaged or gone, and as its payload where none is left', async () => {
+  it('a schema 1 manifest is served without damaged or missing signatures', async () => {
     assert.ok(one !== undefined);
     const { payload, signatures, pretty } = one;
     for (const harm of [
@@ -77,7 +77,7 @@ describe('a schema 1 manifest with its signatures beside it', () => {
     }
   });
 
-  it('can be deleted', async () => {
+  it('a schema 1 manifest with signatures can be deleted', async () => {
     assert.ok(one !== undefined);
     const { store, digest } = await laid(one.payload, one.signatures);
     await createRegistry(store).manifests.delete(name, parseReference(digest));

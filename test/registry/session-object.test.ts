@@ -46,11 +46,11 @@ describe('the session object of an upload', () => {
     ['parts that are apart', inParts([part, { ...part, key: uploadData(id, 'b') }], { offset: 10 })],
     ['no bytes', session({ offset: 0, tail: Buffer.alloc(0) })],
   ] as const)
-    it(`is read as it was written, with ${what}`, () => {
+    it(`a session object is read as written, with ${what}`, () => {
       assert.deepEqual(decoded(written), written);
     });
 
-  it('is of its own upload, whatever id is written in it', () => {
+  it('a session object belongs to its own upload, whatever id it contains', () => {
     const [line = '', tail = ''] = encodeSession(session()).toString().split('\n');
     const forged = { ...(JSON.parse(line) as object), id: '../blobs', etag: 'b', tail: '' };
     assert.deepEqual(decodeSession(id, Buffer.from(`${JSON.stringify(forged)}\n${tail}`), etag), session());
@@ -66,7 +66,7 @@ describe('the session object of an upload', () => {
     ["a part that is an object of others'", inParts([{ ...part, key: foreign }])],
     ['a part of another upload', inParts([{ ...part, key: uploadData(randomUUID(), 'a') }])],
   ] as const)
-    it(`is damaged with ${what}`, () => {
+    it(`a session object with ${what} is damaged`, () => {
       assert.throws(
         () => decoded(written, encode(written)),
         /^Error: the session of the upload .* is damaged$/,

@@ -64,10 +64,10 @@ const answers: Readonly<Record<string, (key: string) => unknown>> = {
   'it is done': (key) => ({ key, size: 1, lastModified: new Date(), etag: 'etag', number: 1 }),
 };
 
-describe('an upload that a server is still putting together', () => {
+describe('an upload that a server is still completing', () => {
   for (const [what, answer] of Object.entries(answers))
     for (const sizes of [[1500], [1500, 300], [1500, 1500, 300]])
-      it(`of ${sizes.join(', ')} bytes is to be asked for again where the server says that ${what}`, async () => {
+      it(`an upload of ${sizes.join(', ')} bytes that is being completed asks for a retry if the server says that ${what}`, async () => {
         const store = new MemoryStore({ partsReplace: true, copies: true, conditionalWrites: true });
         const { finish, assertFolderExists } = await begin(store, sizes);
         const completing = new Proxy<ObjectStore>(store, {
@@ -85,7 +85,7 @@ describe('an upload that a server is still putting together', () => {
         await finish(store);
       });
 
-  it('is unknown once it was thrown away', async () => {
+  it('an aborted upload is unknown', async () => {
     const store = new MemoryStore({ partsReplace: true, copies: true, conditionalWrites: true });
     const id = await createRegistry(store).uploads.start(name);
     const bytes = randomBytes(1500);
@@ -99,7 +99,7 @@ describe('an upload that a server is still putting together', () => {
     await assert.rejects(uploads.finish(name, id, digest, undefined), { failure: 'BLOB_UPLOAD_UNKNOWN' });
   });
 
-  it('is not taken for a blob that is there, in another algorithm, for others', async () => {
+  it('an unfinished upload is not an existing blob for other uploads by another algorithm', async () => {
     const store = new MemoryStore({ partsReplace: true, copies: true });
     const secret = randomBytes(2000);
     const digest = parseDigest(hexDigestOf(secret, 'sha512'));

@@ -48,7 +48,7 @@ for (const [what, size, take] of sessions)
       };
     }
 
-    it('refuses a chunk that starts elsewhere, says where it stands, and goes on', async () => {
+    it(`${what} refuses a chunk at a wrong offset, returns the current one and continues`, async () => {
       const { name, id, more, finish } = await prepared();
       for (const start of [0, size - 1, size + 1]) {
         const mismatch = (error: unknown) =>
@@ -64,7 +64,7 @@ for (const [what, size, take] of sessions)
       await finish();
     });
 
-    it('keeps what it has when the digest is wrong, with and without more bytes', async () => {
+    it(`${what} keeps its bytes after a wrong digest, with and without more bytes`, async () => {
       const { name, id, sent, more } = await prepared();
       const wrong = digestOf(randomBytes(8));
       for (const last of [undefined, chunk(more, size)])
@@ -81,7 +81,7 @@ for (const [what, size, take] of sessions)
       await assertBlob(name, digestOf(sent), size);
     });
 
-    it('keeps what it has when a body breaks off, and goes on', async () => {
+    it(`${what} keeps its bytes after an interrupted body and continues`, async () => {
       const { name, id, more, finish } = await prepared();
       for (const partial of [true, false])
         for (const bytes of partial ? [more, Buffer.alloc(0)] : [more, randomBytes(6 * MiB)]) {
@@ -108,7 +108,7 @@ for (const [what, size, take] of sessions)
       ['few', -1],
       ['many', 1],
     ] as const)
-      it(`refuses a body of too ${which} bytes, and goes on`, async () => {
+      it(`${what} refuses a body of too ${which} bytes and continues`, async () => {
         const { name, id, more, finish } = await prepared();
         const short: Chunk = { ...chunk(more, size), length: more.length - difference };
         await assertUnchanged(name, id, async () => await uploads().append(name, id, short), {
@@ -118,7 +118,7 @@ for (const [what, size, take] of sessions)
         await finish();
       });
 
-    it('is replaced by a PUT of the whole blob, as containerd repeats it', async () => {
+    it(`${what} is replaced by a PUT of the whole blob, as containerd retries`, async () => {
       const { name, id, sent, more } = await prepared();
       const whole = Buffer.concat([sent, more]);
       await uploads().finish(name, id, digestOf(whole), stream(whole));
@@ -126,7 +126,7 @@ for (const [what, size, take] of sessions)
       assert.deepEqual(await leftOf(id), []);
     });
 
-    it('survives a PUT of a whole blob that breaks off or has another digest', async () => {
+    it(`${what} survives a PUT of the whole blob that is interrupted or has a wrong digest`, async () => {
       const { name, id, finish } = await prepared();
       const whole = randomBytes(6 * MiB);
       const put = (last: Chunk) => async () => {
@@ -137,7 +137,7 @@ for (const [what, size, take] of sessions)
       await finish();
     });
 
-    it('is unknown to every other repository, which cannot finish or cancel it', async () => {
+    it(`${what} is unknown to other repositories, which cannot finish or cancel it`, async () => {
       const { name, id, sent, more, finish } = await prepared();
       const other = fresh();
       await uploads().put(other, digestOf(sent), { body: body(sent), length: size });
@@ -155,7 +155,7 @@ for (const [what, size, take] of sessions)
       await finish();
     });
 
-    it('is gone once it is cancelled, with all its bytes', async () => {
+    it(`${what} is deleted with all its bytes when it is cancelled`, async () => {
       const { name, id, sent, more } = await prepared();
       await uploads().cancel(name, id);
       assert.deepEqual(await leftOf(id), []);
@@ -163,7 +163,7 @@ for (const [what, size, take] of sessions)
       assert.equal(await hasBytes(digestOf(sent)), false);
     });
 
-    it('may be finished twice, for the answer to the first may be lost', async () => {
+    it(`${what} may be finished twice, as the first response may be lost`, async () => {
       const { name, id, sent } = await prepared();
       await uploads().finish(name, id, digestOf(sent), undefined);
       await uploads().finish(name, id, digestOf(sent), undefined);

@@ -35,7 +35,7 @@ const beginnings = [
 describe('two writers interleaved at every call', () => {
   for (const [i, [where, open]] of Object.entries(stores).entries())
     for (const [size, how] of beginnings.filter((_, j) => (i + j) % 2 === 0))
-      it(`make no wrong blob ${where}, after ${size === 0 ? 'nothing' : `a ${how} of ${size} bytes`}`, async () => {
+      it(`interleaved writers make no wrong blob ${where}, after ${size === 0 ? 'nothing' : `a ${how} of ${size} bytes`}`, async () => {
         let runs = 0;
         for (const [first, one] of Object.entries(works))
           for (const [second, other] of Object.entries(works))
@@ -70,7 +70,7 @@ const pairs = [
 
 function interleave(open: () => Arena, part: number, some: readonly (typeof pairs)[number][] = pairs): void {
   for (const [first, second, how] of some)
-    it(`make no wrong blob: ${first} against ${second}, after a ${how}`, async () => {
+    it(`interleaved writers make no wrong blob: ${first} against ${second}, after a ${how}`, async () => {
       const [one, other] = [works[first], works[second]];
       assert.ok(one !== undefined && other !== undefined);
       const runs = await everywhere(open, {

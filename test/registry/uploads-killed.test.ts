@@ -136,7 +136,7 @@ describe('a process killed at any change of the bucket', () => {
   ];
 
   for (const { what, before, size, kind, take, algorithm = 'sha256' } of steps)
-    it(`of ${what}: the client's repetition finishes, with the right bytes`, async () => {
+    it(`a kill at any bucket request of ${what} lets a retry finish with the right bytes`, async () => {
       let kills = 0;
       for (const done of [false, true])
         for (let after = 0; ; after += 1) {

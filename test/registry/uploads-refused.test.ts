@@ -149,7 +149,7 @@ const beginnings: readonly Pick<Case, 'before' | 'streamed'>[] = [
 describe('bytes that were accepted', () => {
   for (const [where, open] of Object.entries(stores))
     for (const begun of beginnings)
-      it(`become the blob ${where}, after ${begun.before.join(', ')} bytes ${begun.streamed === true ? 'in a stream' : 'in chunks'}, whatever another request does`, async () => {
+      it(`accepted bytes become the blob ${where}, after ${begun.before.join(', ')} bytes ${begun.streamed === true ? 'in a stream' : 'in chunks'}, despite a concurrent request`, async () => {
         for (const size of [900, 1500, 5200])
           for (const [what, rival] of Object.entries(rivals))
             for (const end of ends)
@@ -177,7 +177,7 @@ function survives(open: () => ObjectStore): void {
     ['other bytes', 'stores its parts', true],
     ['more bytes', 'hangs up', false],
   ] as const)
-    it(`become the blob beside a request of ${what} that ${end}${closes ? ', with a wrong digest' : ''}`, async () => {
+    it(`accepted bytes become the blob despite a request of ${what} that ${end}${closes ? ', with a wrong digest' : ''}`, async () => {
       const rival = rivals[what];
       assert.ok(rival !== undefined);
       await check(open(), { before: [5 * MiB], size: 5 * MiB + 1000, rival, end, closes });

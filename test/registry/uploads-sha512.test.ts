@@ -113,7 +113,7 @@ describe('an upload that is finished in SHA-512', () => {
 
   // Of these bytes it knows no digest until an object is made of them, the last ones among them.
   for (const [what, size, take] of sessions)
-    it(`that was not announced: ${what} keeps its last bytes, too, when the digest is wrong`, async () => {
+    it(`SHA-512 not announced: ${what} keeps its last bytes after a wrong digest`, async () => {
       for (const length of [2000, 6 * MiB]) {
         const name = fresh();
         const [sent, more] = [randomBytes(size), randomBytes(length)];
@@ -131,7 +131,7 @@ describe('an upload that is finished in SHA-512', () => {
       }
     });
 
-  it('may be sent whole in one request', async () => {
+  it('a blob with a SHA-512 may be uploaded in one request', async () => {
     const name = fresh();
     for (const size of [0, 1000, 9 * MiB]) {
       const bytes = randomBytes(size);
@@ -142,7 +142,7 @@ describe('an upload that is finished in SHA-512', () => {
     }
   });
 
-  it('may have been announced in it, and be finished in SHA-256', async () => {
+  it('an upload announced with SHA-512 may be finished with SHA-256', async () => {
     for (const [, size, take] of sessions) {
       const name = fresh();
       const [sent, more] = [randomBytes(size), randomBytes(2000)];
@@ -156,7 +156,7 @@ describe('an upload that is finished in SHA-512', () => {
     }
   });
 
-  it('hashes an announced upload while it passes, and reads nothing once more', async () => {
+  it('an upload announced with SHA-512 is hashed while it is received and not read again', async () => {
     for (const [, size, take] of sessions) {
       const name = fresh();
       const sent = randomBytes(size);

@@ -40,7 +40,7 @@ describe('an upload in chunks', () => {
     [0.001, 8, 0.001],
     [4.99, 0.02, 5],
   ])
-    it(`of ${sizes.join(', ')} MiB becomes the blob, whichever process takes each`, async () => {
+    it(`an upload in chunks of ${sizes.join(', ')} MiB becomes the blob, whichever process takes each`, async () => {
       const name = fresh();
       const chunks = sizes.map((size) => randomBytes(size * MiB));
       const id = await begun(name, ...chunks.map((bytes) => [bytes, chunk] as const));
@@ -54,7 +54,7 @@ describe('an upload in chunks', () => {
       assert.deepEqual(await leftOf(id), []);
     });
 
-  it('may end with the last chunk in the closing request', async () => {
+  it('an upload may end with the last chunk in the closing request', async () => {
     for (const [first, last] of [
       [6, 6],
       [6, 0.1],
@@ -70,7 +70,7 @@ describe('an upload in chunks', () => {
     }
   });
 
-  it('becomes the blob however it is cut and sent', async () => {
+  it('an upload becomes the blob however it is split and sent', async () => {
     const piece = fc.tuple(fc.uint8Array({ maxLength: 200 }), fc.constantFrom(chunk, stream));
     await fc.assert(
       fc.asyncProperty(
@@ -93,7 +93,7 @@ describe('an upload in chunks', () => {
 
 describe('an upload in one stream', () => {
   for (const size of [0, 1, 4 * MiB, 5 * MiB, 8 * MiB, 9 * MiB])
-    it(`of ${size} bytes becomes the blob, by PATCH and empty PUT, by PUT, and by POST alone`, async () => {
+    it(`a stream of ${size} bytes becomes the blob, by PATCH and empty PUT, by PUT, and by POST alone`, async () => {
       const name = fresh();
       const [patched, put, posted] = [randomBytes(size), randomBytes(size), randomBytes(size)];
       const first = await begun(name, [patched, stream]);
@@ -105,7 +105,7 @@ describe('an upload in one stream', () => {
       for (const id of [first, second]) assert.deepEqual(await leftOf(id), []);
     });
 
-  it('of no bytes at all is the empty blob', async () => {
+  it('a stream of no bytes is the empty blob', async () => {
     const name = fresh();
     const id = await begun(name);
     await uploads().finish(name, id, digestOf(), undefined);
@@ -117,7 +117,7 @@ describe('an upload in one stream', () => {
     ['another stream', 9 * MiB, stream],
     ['chunks, when all fits the session', 1 * MiB, chunk],
   ] as const)
-    it(`goes on with ${how}, where it reads its first bytes once more`, async () => {
+    it(`a stream continues with ${how} and reads its first bytes again`, async () => {
       const name = fresh();
       const [begin, middle, end] = [randomBytes(first), randomBytes(MiB), randomBytes(6 * MiB)];
       const id = await begun(name, [begin, stream], [middle, more], [end, more]);
@@ -126,7 +126,7 @@ describe('an upload in one stream', () => {
       assert.deepEqual(await leftOf(id), []);
     });
 
-  it('goes on with more bytes in the closing request', async () => {
+  it('a stream continues with more bytes in the closing request', async () => {
     const name = fresh();
     const [begin, end] = [randomBytes(6 * MiB), randomBytes(1000)];
     const id = await begun(name, [begin, stream]);
@@ -137,7 +137,7 @@ describe('an upload in one stream', () => {
 });
 
 describe('an upload', () => {
-  it('that never began is unknown, also when its blob is here in other repositories', async () => {
+  it('an upload that never began is unknown', async () => {
     const [name, other] = [fresh(), fresh()];
     const bytes = randomBytes(100);
     await uploads().put(other, digestOf(bytes), { body: body(bytes), length: undefined });
@@ -147,7 +147,7 @@ describe('an upload', () => {
     });
   });
 
-  it('that was finished is unknown once the blob was removed from the repository', async () => {
+  it('a finished upload is unknown once the blob is removed from the repository', async () => {
     const name = fresh();
     const bytes = randomBytes(100);
     const id = await begun(name, [bytes, stream]);
@@ -156,7 +156,7 @@ describe('an upload', () => {
     await assert.rejects(uploads().finish(name, id, digestOf(bytes), undefined), unknown);
   });
 
-  it('does not name its repository in the catalog before it is finished', async () => {
+  it('an upload in progress does not list its repository in the catalog', async () => {
     const name = fresh();
     const id = await begun(name, [randomBytes(6 * MiB), stream]);
     assert.equal(
@@ -166,7 +166,7 @@ describe('an upload', () => {
     await uploads().cancel(name, id);
   });
 
-  it('whole in one request leaves nothing when it breaks off, is too short or is another', async () => {
+  it('an upload in one request leaves nothing if it is interrupted, too short or has a wrong digest', async () => {
     const name = fresh();
     const bytes = randomBytes(9 * MiB);
     const digest = digestOf(bytes);
@@ -183,7 +183,7 @@ describe('an upload', () => {
     assert.deepEqual(await leftOf('none'), []);
   });
 
-  it('leaves no parts of a first request that breaks off', async () => {
+  it('an interrupted first request leaves no parts', async () => {
     const name = fresh();
     const id = await begun(name);
     const sent = brokenAfterPart(randomBytes(9 * MiB), uploadData(id, ''));
@@ -193,7 +193,7 @@ describe('an upload', () => {
     assert.deepEqual(await leftOf(id), ['session']);
   });
 
-  it('does not take bytes for which the store has no place any more, as when another request has finished it', async () => {
+  it('an upload refuses bytes once another request has finished it', async () => {
     const name = fresh();
     const id = await begun(name, [randomBytes(5 * MiB), chunk]);
     for await (const { key, uploadId } of store.listMultiparts(uploadData(id, '')))
@@ -203,7 +203,7 @@ describe('an upload', () => {
   });
 });
 
-describe('a session that the version before saved', () => {
+describe('a session that the last release saved', () => {
   /** As it wrote them: without the algorithm, which was always the same. */
   async function madeOld(id: string): Promise<void> {
     const { bytes } = await store.read(uploadSession(id), 32 * MiB);
@@ -224,7 +224,7 @@ describe('a session that the version before saved', () => {
       return { name, id, sent };
     };
 
-    it(`with ${size} bytes is finished`, async () => {
+    it(`a session of the last release with ${size} bytes is finished`, async () => {
       for (const algorithm of ['sha256', 'sha512'] as const) {
         const { name, id, sent } = await prepared();
         const wrong = digestIn(algorithm, randomBytes(8));
@@ -234,7 +234,7 @@ describe('a session that the version before saved', () => {
       }
     });
 
-    it(`with ${size} bytes goes on`, async () => {
+    it(`a session of the last release with ${size} bytes continues`, async () => {
       const { name, id, sent } = await prepared();
       const [more, last] = [randomBytes(6 * MiB), randomBytes(1000)];
       await uploads().append(name, id, chunk(more, size));
@@ -245,7 +245,7 @@ describe('a session that the version before saved', () => {
   }
 });
 
-describe('the origin of a blob', () => {
+describe('mount hints', () => {
   const secrets = ['hunter2'];
   const process = (): Registry['uploads'] => createRegistry(store, { secrets }).uploads;
 
@@ -288,7 +288,7 @@ describe('the origin of a blob', () => {
       ['large', 9 * MiB],
     ] as const)
       for (const algorithm of ['sha256', 'sha512'] as const)
-        it(`is noted where it is ${what}, comes ${way} and is finished in ${algorithm}`, async () => {
+        it(`a mount hint is written for ${what} that comes ${way} and is finished in ${algorithm}`, async () => {
           const name = fresh();
           const bytes = randomBytes(size);
           const digest = digestIn(algorithm, bytes);
@@ -301,7 +301,7 @@ describe('the origin of a blob', () => {
           await assertBlob(other, digest, size);
         });
 
-  it('is noted nowhere without a secret', async () => {
+  it('no mount hint is written without a secret', async () => {
     const name = fresh();
     const bytes = randomBytes(1000);
     await uploads().put(name, digestOf(bytes), { body: body(bytes), length: bytes.length });

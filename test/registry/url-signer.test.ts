@@ -29,7 +29,7 @@ const unknown = { failure: 'BLOB_UPLOAD_UNKNOWN', status: 404 };
 describe('the state of an upload', () => {
   const urlSigner = new UrlSigner(['secret']);
 
-  it('tells the offset it was made with', () => {
+  it('the state of an upload contains its offset', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 219 * 2 ** 30 }), fc.string(), (offset, secret) => {
         const one = new UrlSigner([secret]);
@@ -38,7 +38,7 @@ describe('the state of an upload', () => {
     );
   });
 
-  it('stands in a URL as it is, and is short enough for every gateway', () => {
+  it('the state of an upload is URL-safe and short enough for every gateway', () => {
     const state = urlSigner.signUpload(name, id, { offset: 219 * 2 ** 30 });
     assert.equal(encodeURIComponent(state), state);
     assert.ok(state.length < 100);
@@ -70,14 +70,14 @@ describe('the state of an upload', () => {
     ['the end, by one field more', (fields: string[]) => [...fields, '1']],
     ['the end, by a line feed', (fields: string[]) => [...fields.slice(0, 3), `${fields[3]}\n`]],
   ] as const)
-    it(`is refused by who alters ${field}`, () => {
+    it(`the state of an upload is refused with another ${field}`, () => {
       const state = urlSigner.signUpload(name, id, { offset: 5 });
       const forged = change(state.split('.')).join('.');
       assert.notEqual(forged, state);
       assert.throws(() => urlSigner.readUpload(name, id, forged), altered);
     });
 
-  it('is refused with any one character changed', () => {
+  it('the state of an upload is refused with any one character changed', () => {
     const state = urlSigner.signUpload(name, id, { offset: 5 });
     for (let i = 0; i < state.length; i += 1)
       for (const character of '0A._'.replace(state[i] ?? '', '')) {
@@ -86,14 +86,14 @@ describe('the state of an upload', () => {
       }
   });
 
-  it('is refused for another upload, another repository, and where name and id run into each other', () => {
+  it('the state of an upload is refused for another upload or repository, also if name and id are joined differently', () => {
     const state = urlSigner.signUpload(name, id, { offset: 5 });
     assert.throws(() => urlSigner.readUpload(name, randomUUID(), state), altered);
     assert.throws(() => urlSigner.readUpload(other, id, state), altered);
     assert.throws(() => urlSigner.readUpload(parseRepositoryName('library/alpin'), `e${id}`, state), altered);
   });
 
-  it('is refused as altered when it is anything else', () => {
+  it('any other text is refused as an altered state of an upload', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         assert.throws(() => urlSigner.readUpload(name, id, text), altered);
@@ -102,11 +102,11 @@ describe('the state of an upload', () => {
     assert.throws(() => urlSigner.readUpload(name, id, '1.'.repeat(1_000_000)), altered);
   });
 
-  it('is an unknown upload when there is none', () => {
+  it('an upload without its state is unknown', () => {
     assert.throws(() => urlSigner.readUpload(name, id, null), unknown);
   });
 
-  it('holds for a day and not a second more, and what is altered is not told that it expired', () => {
+  it('the state of an upload is valid for exactly a day; an altered one is not called expired', () => {
     const time = clock();
     const timed = new UrlSigner(['secret'], time.now);
     const state = timed.signUpload(name, id, { offset: 5 });
@@ -118,7 +118,7 @@ describe('the state of an upload', () => {
     assert.equal(uploadLifetimeSeconds, 24 * 3600);
   });
 
-  it('is accepted when the secret was made the previous one, and no longer when it is gone', () => {
+  it('the state of an upload is accepted with the previous secret, and refused once that is removed', () => {
     const before = new UrlSigner(['old']);
     const state = before.signUpload(name, id, { offset: 5 });
     const rotated = new UrlSigner(['new', 'old']);
@@ -137,7 +137,7 @@ describe('a signed blob URL', () => {
     return changed;
   };
 
-  it('entitles to this blob of this repository', () => {
+  it('a signed blob URL grants access to its blob and repository', () => {
     assert.equal(urlSigner.mayReadBlob(name, digest, query()), true);
     assert.equal(urlSigner.mayReadBlob(name, digest, new URLSearchParams(query().toString())), true);
   });
@@ -155,11 +155,11 @@ describe('a signed blob URL', () => {
     ['an empty signature', () => urlSigner.mayReadBlob(name, digest, withField('signature', ''))],
     ['no query', () => urlSigner.mayReadBlob(name, digest, new URLSearchParams())],
   ] as const)
-    it(`does not entitle to ${what}`, () => {
+    it(`a signed blob URL grants no access to ${what}`, () => {
       assert.equal(may(), false);
     });
 
-  it('holds for twenty minutes and not a second more', () => {
+  it('a signed blob URL is valid for exactly twenty minutes', () => {
     const time = clock();
     const timed = new UrlSigner(['secret'], time.now);
     const signed = timed.signBlob(name, digest);
@@ -170,12 +170,12 @@ describe('a signed blob URL', () => {
     assert.equal(blobUrlLifetimeSeconds, 20 * 60);
   });
 
-  it('is accepted with the previous secret and not with another', () => {
+  it('a signed blob URL is accepted with the previous secret and not with another', () => {
     assert.equal(new UrlSigner(['new', 'secret']).mayReadBlob(name, digest, query()), true);
     assert.equal(new UrlSigner(['new']).mayReadBlob(name, digest, query()), false);
   });
 
-  it('is foreign when it has a signature that was not made here for this, be it too old or not', () => {
+  it('a signed blob URL is foreign if it has another signature, expired or not', () => {
     const time = clock();
     const timed = new UrlSigner(['secret'], time.now);
     const signed = timed.signBlob(name, digest);
@@ -194,7 +194,7 @@ describe('the two purposes', () => {
   const time = clock();
   const urlSigner = new UrlSigner(['secret'], time.now);
 
-  it('do not take what was signed for the other, also where the fields signed are the same', () => {
+  it('signatures of one purpose are refused for the other, even if the fields are the same', () => {
     // An upload whose id is a digest, and a blob whose expiry is an upload's claim, are signed over the same text.
     const state = urlSigner.signUpload(name, digest, { offset: 5 });
     const [, claim = '', signature = ''] = /^(.*)\.(.*)$/.exec(state) ?? [];
@@ -206,7 +206,7 @@ describe('the two purposes', () => {
     assert.throws(() => urlSigner.readUpload(name, digest, forged), altered);
   });
 
-  it('sign with a key of their own each, which another version of the registry derives alike', () => {
+  it('each purpose signs with its own key, which other versions of the registry derive too', () => {
     const expectedOf = (label: string, fields: readonly string[]) =>
       createHmac('sha256', Buffer.from(hkdfSync('sha256', 'secret', '', label, 32)))
         .update(fields.join('\n'))

@@ -106,7 +106,7 @@ for (const [what, wrap, refused] of wrappers)
           await calls[method]?.(wrap(registry));
         });
 
-    it('refuses every method without a role, of whatever name', async () => {
+    it(`a registry ${what} refuses every method without a role`, async () => {
       Object.assign(registry.blobs, { erase: () => 'erased' });
       Object.assign(registry, { trash: { empty: () => 'emptied' } });
       const wrapped: object = wrap(registry);
@@ -147,7 +147,7 @@ it('a test calls every method that a wrapper can pass on', () => {
   assert.deepEqual(Object.keys(calls).sort(), methods.map(([method]) => method).sort());
 });
 
-it('a read-only registry stores nothing of what a query for referrers finds', async () => {
+it('a read-only registry stores nothing for a query for referrers', async () => {
   const before = [...store.objects.keys()];
   const reader = readOnly(createRegistry(store, { readOnly: true }));
   await reader.referrers.list(name, digest, { n: 10, last: undefined }, undefined);

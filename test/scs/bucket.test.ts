@@ -67,7 +67,7 @@ describe('a bucket of SCS', () => {
 
   describe('keys of any characters', () => {
     for (const key of KEYS)
-      it(`are put, read, listed, copied, renamed and deleted: ${JSON.stringify(key)}`, async () => {
+      it(`keys of any characters are put, read, listed, copied, renamed and deleted: ${JSON.stringify(key)}`, async () => {
         const bucket = open();
         const bytes = randomBytes(10);
         await bucket.put(key, bytes);
@@ -110,7 +110,7 @@ describe('a bucket of SCS', () => {
     await bucket.delete('parts');
   });
 
-  it('gives a body that may be given up with an error, which harms nobody', async () => {
+  it('gives a body that may be destroyed with an error', async () => {
     const bucket = open();
     await bucket.put('large', randomBytes(20 * MiB));
     const { body } = await bucket.get('large');
@@ -121,7 +121,7 @@ describe('a bucket of SCS', () => {
     await bucket.delete('large');
   });
 
-  it('says where it is', async () => {
+  it('returns the location of a bucket of SCS', async () => {
     assert.equal(await open().location(), new URL(server.endpoint).host);
   });
 
@@ -140,20 +140,20 @@ describe('a bucket of SCS', () => {
       'a connection that drops before it is answered': 'drop-answer',
     };
     for (const [name, fate] of Object.entries(faults))
-      it(`is sent again, each time signed anew: ${name}`, async () => {
+      it(`a request to SCS is retried with a new signature: ${name}`, async () => {
         failing(fate, 4);
         await open().list({ maxKeys: 1 });
         assert.equal(server.requests.length, 5);
       });
 
-    it('is given up after five attempts', async () => {
+    it('a request to SCS fails after five attempts', async () => {
       failing({ status: 500, code: 'InternalError' }, 100);
       const error = await failureOf(open().head('a'));
       assert.deepEqual([error.code, error.status, error.attempts], ['HTTP500', 500, 5]);
       assert.equal(server.requests.length, 5);
     });
 
-    it("is sent again for as long as SCS's own SDK does, when nothing else is said", async () => {
+    it('a request to SCS is retried as long as by its SDK by default', async () => {
       failing({ status: 500, code: 'InternalError' }, 1000);
       const { endpoint, accessKey, secretKey } = server;
       const bucket = new ScsBucket({ bucket: BUCKET, endpoint, keys: { accessKey, secretKey } });
@@ -172,20 +172,20 @@ describe('a bucket of SCS', () => {
       'a request that makes no sense': { status: 400, code: 'InvalidArgument' },
     };
     for (const [name, { status, code }] of Object.entries(refusals))
-      it(`is not sent again after ${name}`, async () => {
+      it(`a request to SCS is not retried after ${name}`, async () => {
         failing({ status, ...(code !== undefined && { code }) }, 100);
         const error = await failureOf(open().list({ maxKeys: 1 }));
         assert.deepEqual([error.code, error.status], [code, status]);
         assert.equal(server.requests.length, 1);
       });
 
-    it('is not sent again to abort what is gone', async () => {
+    it('an abort of an unknown upload on SCS is not retried', async () => {
       const error = await failureOf(open().abortMultipart('a', 'gone'));
       assert.equal(error.code, 'NoSuchUpload');
       assert.equal(server.requests.length, 1);
     });
 
-    it('is sent again when its answer breaks off', async () => {
+    it('a request to SCS is retried if its response is interrupted', async () => {
       const bucket = open();
       await bucket.put('cut', Buffer.from('x'));
       server.reset();
@@ -194,7 +194,7 @@ describe('a bucket of SCS', () => {
       assert.deepEqual(operations(), ['ListObjects', 'ListObjects']);
     });
 
-    it('has a date and a signature of its own each time', async () => {
+    it('each attempt of a request to SCS has its own date and signature', async () => {
       failing({ status: 500, code: 'InternalError' }, 5);
       await open({ retryPolicy: { attempts: 6, totalMs: 0, pauseMs: 300 } }).list({ maxKeys: 1 });
       const signed = new Set(
@@ -216,7 +216,7 @@ describe('a bucket of SCS', () => {
         assert.equal(error.requestId, 'request-of-a-test');
       });
 
-    it('is refused in words also by a server that hangs up on the body', async () => {
+    it('the error of SCS is read even if the server closes the connection during the body', async () => {
       const refusing = createNetServer((socket) => {
         socket.on('error', () => undefined);
         socket.once('data', () => {
@@ -236,14 +236,14 @@ describe('a bucket of SCS', () => {
       refusing.close();
     });
 
-    it('says so when nothing listens', async () => {
+    it('reports that nothing listens', async () => {
       const endpoint = `http://127.0.0.1:${await freePort()}`;
       const error = await failureOf(open({ endpoint }).head('a'));
       assert.deepEqual([error.code, error.status, error.attempts], ['ECONNREFUSED', undefined, 5]);
     });
   });
 
-  it('speaks https, and is not led away from it', async () => {
+  it('speaks https and follows no redirect to http', async () => {
     const tls = { key: testKey, cert: testCertificate };
     const secure = await startScs({ tls });
     await secure.createBucket(BUCKET);
@@ -274,7 +274,7 @@ describe('a bucket of SCS', () => {
       silent.close();
     });
 
-    it('end what is never answered', { timeout: 60_000 }, async () => {
+    it('a deadline ends a request to SCS without a response', { timeout: 60_000 }, async () => {
       const began = performance.now();
       const error = await failureOf(open({ endpoint: endpoint() }).list({ maxKeys: 1 }));
       assert.equal(error.code, 'ETIMEDOUT');
@@ -296,7 +296,7 @@ describe('a bucket of SCS', () => {
       await region.stop();
     });
 
-    it('is found, and asked there from then on, for signed URLs too', async () => {
+    it('a bucket of SCS in another region is found and used from then on, for signed URLs too', async () => {
       const bucket = open({ bucket: 'elsewhere' });
       await bucket.put('a', Buffer.from('there'));
       await bucket.head('a');
@@ -310,11 +310,11 @@ describe('a bucket of SCS', () => {
       assert.equal(await (await fetch(url)).text(), 'there');
     });
 
-    it('is told by its location', async () => {
+    it('a bucket of SCS in another region is found by its location', async () => {
       assert.equal(await open({ bucket: 'elsewhere' }).location(), new URL(region.endpoint).host);
     });
 
-    it('is looked for at home again when it is there no more', async () => {
+    it('a bucket of SCS that left its region is looked up again', async () => {
       const bucket = open({ bucket: 'elsewhere' });
       await bucket.head('a');
       region.intercept = () => 'drop-request';
@@ -325,7 +325,7 @@ describe('a bucket of SCS', () => {
       await bucket.head('a');
     });
 
-    it('is not followed for ever', async () => {
+    it('redirects between regions of SCS are bounded', async () => {
       const other = await startScs();
       await other.createBucket('circle');
       await server.createBucket('circle');

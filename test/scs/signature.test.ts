@@ -29,7 +29,7 @@ function signed(request: Signable, date: string, of = keys): string {
 
 describe('the signature of a request', () => {
   for (const known of vectors.requests)
-    it(`is that of SCS's own SDK: ${known.name}`, () => {
+    it(`the signature of a request is that of SCS's own SDK: ${known.name}`, () => {
       assert.equal(signed(signable(known), known.headers['date'] ?? ''), known.headers['authorization']);
     });
 
@@ -67,18 +67,18 @@ describe('the signature of a request', () => {
       assert.notEqual(signed(request, at, of), signed(base, date));
     });
 
-  it('does not change with what is not signed', () => {
+  it('the signature of a request does not depend on unsigned headers', () => {
     const more = { ...base, query: { ...base.query, partNumber: '1', uploads: null } };
     const withRange = { ...more, headers: { ...base.headers, range: 'bytes=0-1' } };
     assert.equal(signed(withRange, date), signed(base, date));
   });
 
-  it('leaves out the date where x-scs-date is sent', () => {
+  it('leaves out the date if x-scs-date is sent', () => {
     const request = { ...base, headers: { ...base.headers, 'x-scs-date': date } };
     assert.equal(signed(request, 'one day'), signed(request, 'another day'));
   });
 
-  it('has the parameters that name something in their order', () => {
+  it('the signature of a request contains sub-resources in order', () => {
     const [one, other] = [
       { ...base, query: { acl: null, location: null } },
       { ...base, query: { location: null, acl: null } },
@@ -89,7 +89,7 @@ describe('the signature of a request', () => {
 
 describe('a signed URL', () => {
   for (const { expires, key, url } of vectors.signedUrls)
-    it(`is that of SCS's own SDK: ${key}`, () => {
+    it(`a signed URL is that of SCS's own SDK: ${key}`, () => {
       const request = { method: 'GET', path: pathOf(bucket, key), query: {}, headers: {} };
       const query = signedQuery(keys, request, Number(expires));
       assert.equal(`http://127.0.0.1:8800${request.path}${encodeQuery(query)}`, url);
@@ -97,7 +97,7 @@ describe('a signed URL', () => {
 });
 
 describe('the Date header', () => {
-  it('has the zone UTC', () => {
+  it('the Date header has the zone UTC', () => {
     assert.equal(dateHeader(new Date('2026-11-03T01:02:03.456Z')), 'Tue, 03 Nov 2026 01:02:03 UTC');
   });
 });
@@ -130,7 +130,7 @@ describe('escaping', () => {
       assert.equal(escapeValue(character), escaped);
     });
 
-  it('is undone by decoding, whatever the key', () => {
+  it('escaping is undone by decoding, whatever the key', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (key) => {
         assert.equal(decodeURIComponent(escapeKey(key)), key);

@@ -130,7 +130,7 @@ describe('a request on the wire', () => {
   };
 
   for (const [name, [call, reply = plain]] of Object.entries(calls))
-    it(`is that of SCS's own SDK: ${name}`, async () => {
+    it(`a request on the wire is that of SCS's own SDK: ${name}`, async () => {
       const known = knownRequest(name);
       mock.timers.enable({
         apis: ['Date'],
@@ -146,7 +146,7 @@ describe('a request on the wire', () => {
       assert.equal(seen.body, known.body);
     });
 
-  it('is none that a registry has no use for, of all that are known', () => {
+  it('every known request of SCS is tested, except those that a registry does not need', () => {
     const unused = vectors.requests.map(({ name }) => name).filter((name) => !(name in calls));
     assert.deepEqual(unused, ['list parts', 'list buckets']);
   });

@@ -154,14 +154,14 @@ export function backendSuite(
       }
     };
 
-    it('is empty before anything was pushed', async () => {
+    it(`the list of repositories ${what} is empty before the first push`, async () => {
       await withList([], async ({ backend }) => {
         assert.deepEqual(await backend.list({ n: 10, last: '' }), { names: [], more: false });
         assert.deepEqual(await backend.search('a', { size: 10, number: 1 }), { names: [], total: 0 });
       });
     });
 
-    it('comes in byte order, in pages of any size, after any name and after none that is there', async () => {
+    it(`the list of repositories ${what} comes in byte order, in pages of any size, after any name`, async () => {
       await withList(awkwardNames, async ({ backend }) => {
         for (const last of ['', ...awkwardNames, ...absent])
           for (let n = 0; n <= awkwardNames.length + 1; n += 1)
@@ -173,7 +173,7 @@ export function backendSuite(
       });
     });
 
-    it('is searched for the term itself, its beginning, and all that contains it', async () => {
+    it(`a search ${what} finds the exact match, prefix matches and other matches`, async () => {
       await withList(awkwardNames, async ({ backend }) => {
         for (const term of [
           '',
@@ -207,7 +207,7 @@ export function backendSuite(
       });
     });
 
-    it('is the same after a name was recorded again', async () => {
+    it(`the list of repositories ${what} is unchanged after a name is recorded again`, async () => {
       await withList(['a', 'b'], async ({ backend }) => {
         await Promise.all(
           Array.from({ length: 5 }, async () => {
@@ -218,7 +218,7 @@ export function backendSuite(
       });
     });
 
-    it('does not take in what was pushed by a request that has been answered', async () => {
+    it(`the list of repositories ${what} ignores pushes of a request past its deadline`, async () => {
       await withList(['a'], async ({ backend }) => {
         const deadline = new Deadline(60_000);
         const recorded = deadline.run(async () => {
@@ -231,7 +231,7 @@ export function backendSuite(
       });
     });
 
-    it('is that of the bucket after a reindex, which tells what it has changed', async () => {
+    it(`the list of repositories ${what} matches the bucket after a reindex, which reports its changes`, async () => {
       await withList(['a', 'a_b', 'gone', 'gone/too'], async (subject) => {
         await subject.remove('gone');
         await subject.remove('gone/too');
@@ -250,7 +250,7 @@ export function backendSuite(
       });
     });
 
-    it('gives the same pages and matches as a simple model, whatever the names', async () => {
+    it(`the list of repositories ${what} gives the same pages and matches as a simple model`, async () => {
       await fc.assert(
         fc.asyncProperty(fc.uniqueArray(someName, { maxLength: 14 }), someName, async (names, last) => {
           await withList(names, async ({ backend }) => {

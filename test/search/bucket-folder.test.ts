@@ -12,7 +12,7 @@ import { onFolder } from './bucket-ground.ts';
 
 backendSuite('that is a folder', {}, onFolder, 60);
 
-it('100,000 repositories of a folder come page by page, in order and each once', async () => {
+it('100,000 repositories of a folder are listed in pages, in order and each once', async () => {
   const folder = await memoryFolder('many');
   const names = manyNames(100_000);
   for (const name of names) {

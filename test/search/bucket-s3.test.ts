@@ -34,7 +34,7 @@ describe('a bucket of S3 as the list of repositories', requires(...onSwift.needs
     return new BucketSearch(new Catalog(await openStore(behind, { check: false })));
   }
 
-  it('costs 1 request a page of common names, or 2', async () => {
+  it('a page of common names costs 1 or 2 requests to S3', async () => {
     const kinds = [
       'team/app',
       'team/app-web',

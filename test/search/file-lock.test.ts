@@ -11,7 +11,7 @@ import { FileLock, LockError } from '../../lib/search/file/lock.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { whileBusy } from './busy.ts';
 
-describe('a lock of a file', () => {
+describe('a file lock', () => {
   let folder: Folder;
   let path: string;
   let lock: FileLock;
@@ -59,11 +59,11 @@ describe('a lock of a file', () => {
   const impatient = () => new FileLock(path, 50);
   const nothing = () => Promise.resolve();
 
-  it('gives what is done under it', async () => {
+  it('a file lock returns the result of its task', async () => {
     assert.equal(await lock.during(() => Promise.resolve(1)), 1);
   });
 
-  it('lets one in at a time', async () => {
+  it('a file lock admits one task at a time', async () => {
     let inside = 0;
     let total = 0;
     const act = async () => {
@@ -81,14 +81,14 @@ describe('a lock of a file', () => {
     assert.equal(total, 8);
   });
 
-  it('keeps others out', async () => {
+  it('a file lock excludes other processes', async () => {
     await whileHeld(async () => {
       await assert.rejects(impatient().during(nothing), isHeld);
     });
     await impatient().during(nothing);
   });
 
-  it('is let go when what is done under it fails', async () => {
+  it('a file lock is released if its task fails', async () => {
     await assert.rejects(
       lock.during(() => Promise.reject(new Error('of the act'))),
       /of the act/,
@@ -96,7 +96,7 @@ describe('a lock of a file', () => {
     await impatient().during(nothing);
   });
 
-  it('holds between processes, and is free at once when its holder is killed', async () => {
+  it('a file lock works between processes and is released at once when its holder is killed', async () => {
     const child = await holder();
     try {
       await assert.rejects(impatient().during(nothing), isHeld);
@@ -106,7 +106,7 @@ describe('a lock of a file', () => {
     await new FileLock(path, 0).during(nothing);
   });
 
-  it('is waited for with the event loop free', async () => {
+  it('waiting for a file lock does not block the event loop', async () => {
     const child = await holder();
     const waiting = lock.during(nothing);
     await delay(50);
@@ -114,7 +114,7 @@ describe('a lock of a file', () => {
     await waiting;
   });
 
-  it('leaves no other file behind, also when its holder is killed', async () => {
+  it('a file lock leaves no other file behind, even if its holder is killed', async () => {
     await kill(await holder());
     await lock.during(async () => {
       assert.deepEqual(await fs.readdir(folder.path), ['list.lock']);
@@ -122,14 +122,14 @@ describe('a lock of a file', () => {
     assert.equal((await fs.stat(path)).size, 0);
   });
 
-  it('is made anew when its file is gone', async () => {
+  it('a file lock is created again if its file is deleted', async () => {
     await lock.during(nothing);
     await fs.rm(path);
     await lock.during(nothing);
     assert.deepEqual(await fs.readdir(folder.path), ['list.lock']);
   });
 
-  it('is had in time though processes, and loops of this one, take it without a pause', async () => {
+  it('a file lock is acquired in time under constant contention', async () => {
     await whileBusy(['lock', path], async () => {
       let done = false;
       const loops = [lock, lock, new FileLock(path)].map(async (one) => {
@@ -150,7 +150,7 @@ describe('a lock of a file', () => {
     });
   });
 
-  it('lets a thousand wait for it, and refuses more at once', async () => {
+  it('a file lock queues a thousand tasks and refuses more at once', async () => {
     let done = 0;
     let outcomes: Promise<unknown> = Promise.resolve();
     await whileHeld(async () => {
@@ -176,7 +176,7 @@ describe('a lock of a file', () => {
   const isUnusable = (what: RegExp) => (error: unknown) =>
     error instanceof LockError && error.message.includes(path) && what.test(error.message);
 
-  it('says that its file cannot be used, and what to do', async () => {
+  it('a file lock reports that its file cannot be used, and what to do', async () => {
     const unusable = isUnusable(
       /cannot be used; give the registry's user access .* delete it while no registry runs/,
     );
@@ -191,7 +191,7 @@ describe('a lock of a file', () => {
     await assert.rejects(lock.during(nothing), unusable);
   });
 
-  it('is not had, with nothing said, by one who may only read its file', async () => {
+  it('a file lock fails without advice for a user who may only read its file', async () => {
     await fs.writeFile(path, '');
     await fs.chmod(path, 0o444);
     await fs.chmod(folder.path, 0o755);
@@ -211,7 +211,7 @@ describe('a lock of a file', () => {
     }
   }
 
-  it('ends what is under way before it is closed, and begins nothing more', async () => {
+  it('closing a file lock waits for its task and starts no more', async () => {
     await lock.during(async () => {
       lock.close();
       await assert.rejects(impatient().during(nothing), isHeld);

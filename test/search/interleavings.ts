@@ -48,7 +48,7 @@ export function interleavings(
       await ground.stop();
     });
 
-    it('lose no name, and readers see neither an empty list nor half of one', async () => {
+    it(`${rounds} interleavings of pushes, deletes and reindexes on ${what} lose no name and show no partial list`, async () => {
       const random = randomOf(6);
       const bucket = new NamesBucket();
       bucket.pause = async () => {

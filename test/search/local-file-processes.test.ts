@@ -75,7 +75,7 @@ describe('the list in a local file', () => {
       assert.deepEqual(await all(), expected);
     }
 
-    it('takes a new name, and a reindex, in time while all record known names without a pause', async () => {
+    it('a list file takes a new name and a reindex in time while others constantly record known names', async () => {
       await write('known\n');
       const patient = await LocalFile.open(list.path, 3000);
       await whileBusy(['list', list.path, 'known'], async () => {
@@ -100,19 +100,19 @@ describe('the list in a local file', () => {
       });
     });
 
-    it('loses no name, and is read whole by all', async () => {
+    it('a list file shared by processes loses no name and is always read whole', async () => {
       await write(rows([...permanent, 'one/0', 'two/x1']));
       await scramble(all);
       await assertSameAsBucket();
     });
 
-    it('is read whole also by programs that know nothing of the lock', async () => {
+    it('a list file is always read whole by programs that ignore the lock', async () => {
       await write(rows(permanent));
       await scramble(async () => (await content()).split('\n').slice(0, -1));
       await assertSameAsBucket();
     });
 
-    it('is rewritten in place where it is the mount point of a container', mountable(), async () => {
+    it('a list file is rewritten in place if it is the mount point of a container', mountable(), async () => {
       const host = join(list.folder.path, 'host');
       await fs.writeFile(host, rows(permanent));
       const mounted = spawnSync('mount', ['--bind', host, list.path], { encoding: 'utf8' });

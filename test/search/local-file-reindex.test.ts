@@ -12,7 +12,7 @@ describe('the list in a local file', () => {
   const { write, content, all, record, files } = list;
 
   describe('reindex', () => {
-    it('makes the list that of the bucket', async () => {
+    it('reindex makes the list file match the bucket', async () => {
       await write('old\nb\nA\na');
       const told: [number, number][] = [];
       const result = await list.file.reindex(bucketOf(['a', 'b', 'c', 'No']), (done, total) => {
@@ -30,7 +30,7 @@ describe('the list in a local file', () => {
       assert.deepEqual(await files(), ['repositories', 'repositories.lock']);
     });
 
-    it('writes nothing when nothing changes', async () => {
+    it('reindex does not write an unchanged list file', async () => {
       await write('b\na');
       const { mtimeNs, ino } = await fs.stat(list.path, { bigint: true });
       assert.deepEqual(await list.file.reindex(bucketOf(['a', 'b'])), { names: 2, added: 0, removed: 0 });
@@ -40,7 +40,7 @@ describe('the list in a local file', () => {
       ]);
     });
 
-    it('keeps what the bucket has though its listing lacks it', async () => {
+    it('reindex keeps names that the bucket has though its listing lacks them', async () => {
       await write('a\nb\nc\n');
       assert.deepEqual(await list.file.reindex(bucketOf(['a', 'b'], ['a'])), {
         names: 2,
@@ -50,7 +50,7 @@ describe('the list in a local file', () => {
       assert.deepEqual(await all(), ['a', 'b']);
     });
 
-    it('keeps what is recorded while the bucket is listed, without asking', async () => {
+    it('reindex keeps names recorded during the listing without asking the bucket', async () => {
       const asked: string[] = [];
       const bucket: BucketNames = {
         async *all() {
@@ -68,7 +68,7 @@ describe('the list in a local file', () => {
       assert.deepEqual(asked, ['old']);
     });
 
-    it('lets a push of a name that it is taking away be recorded afterwards', async () => {
+    it('a push of a name that reindex is removing is recorded afterwards', async () => {
       await write('a\n');
       await all();
       let recorded: Promise<void> | undefined;
@@ -82,7 +82,7 @@ describe('the list in a local file', () => {
       assert.deepEqual(await all(), ['a']);
     });
 
-    it('asks the bucket for 16 names at once, and stops when it fails', async () => {
+    it('reindex asks the bucket for 16 names concurrently and stops at a failure', async () => {
       await write(rows(Array.from({ length: 100 }, (_, i) => `name-${i}`)));
       let [now, most, asked] = [0, 0, 0];
       const has = async () => {
@@ -99,7 +99,7 @@ describe('the list in a local file', () => {
       assert.equal((await all()).length, 100);
     });
 
-    it('takes away a thousand names while others record and read, without losing any', async () => {
+    it('reindex removes a thousand names during pushes and reads without losing any', async () => {
       const gone = Array.from({ length: 1000 }, (_, i) => `gone-${i}`);
       await write(rows(['a', ...gone]));
       const there = new Set(['a']);
@@ -128,7 +128,7 @@ describe('the list in a local file', () => {
       assert.ok(longest < 2000, `${longest} ms`);
     });
 
-    it('works in a folder that cannot be read, and on a file system without owners', async () => {
+    it('reindex works in an unreadable folder and on a file system without owners', async () => {
       await write('old\n');
       const { open } = fs;
       mock.method(fs, 'open', async (at: string, flags: string) => {
@@ -142,15 +142,19 @@ describe('the list in a local file', () => {
       assert.equal(await content(), 'a\n');
     });
 
-    it('keeps mode and owner', { skip: process.getuid?.() !== 0 && 'needs root' }, async () => {
-      await fs.chown(list.path, 12345, 23456);
-      await fs.chmod(list.path, 0o664);
-      await list.file.reindex(bucketOf(['a']));
-      const { uid, gid, mode } = await fs.stat(list.path);
-      assert.deepEqual([uid, gid, mode & 0o777], [12345, 23456, 0o664]);
-    });
+    it(
+      'reindex keeps the mode and owner of the list file',
+      { skip: process.getuid?.() !== 0 && 'needs root' },
+      async () => {
+        await fs.chown(list.path, 12345, 23456);
+        await fs.chmod(list.path, 0o664);
+        await list.file.reindex(bucketOf(['a']));
+        const { uid, gid, mode } = await fs.stat(list.path);
+        assert.deepEqual([uid, gid, mode & 0o777], [12345, 23456, 0o664]);
+      },
+    );
 
-    it('is not hindered by what a killed one left', async () => {
+    it('reindex ignores the leftovers of a killed one', async () => {
       await fs.writeFile(`${list.path}.reindexed`, 'half');
       await list.file.reindex(bucketOf(['a']));
       assert.equal(await content(), 'a\n');
@@ -158,7 +162,7 @@ describe('the list in a local file', () => {
     });
 
     for (const code of ['EBUSY', 'EXDEV', 'EPERM', 'EACCES']) {
-      it(`rewrites the file where a rename says ${code}`, async () => {
+      it(`reindex rewrites the file in place if a rename fails with ${code}`, async () => {
         await write(rows(related));
         const { ino } = await fs.stat(list.path);
         mock.method(fs, 'rename', () => Promise.reject(failure(code)));
@@ -169,7 +173,7 @@ describe('the list in a local file', () => {
       });
     }
 
-    it('rewrites the file where no other can be made beside it', async () => {
+    it('reindex rewrites the file in place if no other can be created beside it', async () => {
       const { open } = fs;
       mock.method(fs, 'open', async (at: string, flags: string) => {
         if (flags === 'wx') throw failure('EROFS');
@@ -179,7 +183,7 @@ describe('the list in a local file', () => {
       assert.equal(await content(), 'a\nc\n');
     });
 
-    it('leaves the list as it was when the disk is full', async () => {
+    it('a full disk leaves the list file unchanged', async () => {
       await write('a\n');
       fillDisk();
       await assert.rejects(list.file.reindex(bucketOf(['bcd', 'efg'])), isUnavailable);
@@ -188,8 +192,8 @@ describe('the list in a local file', () => {
     });
   });
 
-  describe('out of reach', () => {
-    it('fails when the file is missing, until it is made again', async () => {
+  describe('with failures', () => {
+    it('the list fails while its file is missing', async () => {
       await record('a');
       await all();
       await fs.rm(list.path);
@@ -203,7 +207,7 @@ describe('the list in a local file', () => {
       assert.deepEqual(await all(), []);
     });
 
-    it('fails when the folder is missing or the file is none', async () => {
+    it('the list fails if its folder is missing or its file is a folder', async () => {
       await fs.rm(list.path);
       await fs.mkdir(list.path);
       const everything = async () => {
@@ -217,7 +221,7 @@ describe('the list in a local file', () => {
       await everything();
     });
 
-    it('fails when others hold the lock too long', async () => {
+    it('the list fails if other processes hold the lock too long', async () => {
       const impatient = await LocalFile.open(list.path, 50);
       await new FileLock(`${list.path}.lock`).during(async () => {
         await assert.rejects(all(impatient), isUnavailable);
@@ -227,7 +231,7 @@ describe('the list in a local file', () => {
       assert.equal(await content(), '\n');
     });
 
-    it('says in the log which setting it is that has a lock that cannot be had', async () => {
+    it('the error of a list names the setting whose lock is not available', async () => {
       const says = (what: RegExp) => (error: unknown) => isUnavailable(error) && what.test(causeOf(error));
       const impatient = await LocalFile.open(list.path, 50);
       await new FileLock(`${list.path}.lock`).during(async () => {
@@ -255,7 +259,7 @@ describe('the list in a local file', () => {
 
     const causeOf = (error: unknown) => ((error as Error).cause as Error).message;
 
-    it('fails once it is closed', async () => {
+    it('a closed list fails', async () => {
       await list.file.close();
       await assert.rejects(record('a'), isUnavailable);
     });

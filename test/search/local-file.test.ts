@@ -23,7 +23,7 @@ describe('the list in a local file', () => {
   const { write, content, all, record, files } = list;
 
   describe('opened', () => {
-    it('makes folder and file where they are missing', async () => {
+    it('creates a missing folder for the list file', async () => {
       const deep = join(list.folder.path, 'a', 'b', 'list');
       const other = await LocalFile.open(deep);
       await other.reindex(bucketOf(['a']));
@@ -31,13 +31,13 @@ describe('the list in a local file', () => {
       assert.equal(await fs.readFile(deep, 'utf8'), 'a\n');
     });
 
-    it('leaves a file as it is', async () => {
+    it('opening does not change a list file', async () => {
       await write('b\na');
       await LocalFile.open(list.path);
       assert.equal(await content(), 'b\na');
     });
 
-    it('says which setting is wrong and what would be right', async () => {
+    it('the error of an unusable list file names the setting and what is valid', async () => {
       await write('a\n');
       for (const [wrong, why] of [
         [list.folder.path, /not a regular file/],
@@ -54,7 +54,7 @@ describe('the list in a local file', () => {
       }
     });
 
-    it('says that its lock is none, and what to do', async () => {
+    it('the error of an invalid lock file says what to do', async () => {
       await fs.writeFile(`${list.path}.lock`, 'x\n');
       await assert.rejects(
         LocalFile.open(list.path),
@@ -62,7 +62,7 @@ describe('the list in a local file', () => {
       );
     });
 
-    it('waits while another one has the lock', async () => {
+    it('opening waits while another process holds the lock', async () => {
       const { promise: end, resolve: letGo } = Promise.withResolvers<undefined>();
       const held = new FileLock(`${list.path}.lock`).during(async () => {
         await end;
@@ -77,7 +77,7 @@ describe('the list in a local file', () => {
       await Promise.all([held, opening]);
     });
 
-    it('shares the lock with those who come by a link, and keeps the link', async () => {
+    it('a list file opened by a link shares the lock and keeps the link', async () => {
       const link = join(list.folder.path, 'link');
       await fs.symlink(list.path, link);
       const other = await LocalFile.open(link);
@@ -89,7 +89,7 @@ describe('the list in a local file', () => {
     });
 
     it(
-      'gives the lock to whoever owns the list',
+      'the lock file gets the owner of the list file',
       { skip: process.getuid?.() !== 0 && 'needs root' },
       async () => {
         await fs.chown(list.path, 12345, 23456);
@@ -101,7 +101,7 @@ describe('the list in a local file', () => {
     );
   });
 
-  describe('that does not exist yet', () => {
+  describe('before the first reindex', () => {
     const isNotWhole = (error: unknown) =>
       isUnavailable(error) &&
       ((error as Error).cause as Error).message.includes('the list does not exist yet');
@@ -120,7 +120,7 @@ describe('the list in a local file', () => {
       }
     };
 
-    it('is no empty list, and pushes do not make it', async () => {
+    it('a list file before the first reindex is unavailable, and pushes do not create it', async () => {
       await assertNotWhole();
       await assert.rejects(record('a', fresh), isNotWhole);
       assert.ok(!(await files()).includes('fresh'));
@@ -131,7 +131,7 @@ describe('the list in a local file', () => {
       assert.equal(await content(), 'a\n');
     });
 
-    it('is none after a reindex that failed', async () => {
+    it('a list file after a failed reindex is unavailable', async () => {
       await write('');
       const failing: BucketNames = {
         async *all() {
@@ -143,7 +143,7 @@ describe('the list in a local file', () => {
       await assertNotWhole();
     });
 
-    it('is not whole when another program has emptied it', async () => {
+    it('a list file that another program emptied is unavailable', async () => {
       await fresh.reindex(bucketOf(['a']));
       await write('');
       await assertNotWhole();
@@ -167,13 +167,13 @@ describe('the list in a local file', () => {
       'a line of the last release': ['# not whole: npm run reindex\na\n', ['a']],
     } satisfies Record<string, [string, string[]]>;
     for (const [what, [text, names]] of Object.entries(odd)) {
-      it(`understands ${what}`, async () => {
+      it(`a list file may have ${what}`, async () => {
         await write(text);
         assert.deepEqual(await all(), names);
       });
     }
 
-    it('gives pages in byte order, from any text on', async () => {
+    it('a list file gives pages in byte order, after any text', async () => {
       await write(rows(related));
       assert.deepEqual(await list.file.list({ n: 2, last: 'a' }), { names: ['a-b', 'a.b'], more: true });
       assert.deepEqual(await list.file.list({ n: 2, last: 'a/b' }), { names: ['a_b', 'ab'], more: false });
@@ -182,7 +182,7 @@ describe('the list in a local file', () => {
       assert.deepEqual(await list.file.list({ n: 0, last: '' }), { names: [], more: false });
     });
 
-    it('finds the term itself, then what begins with it, then what contains it', async () => {
+    it('search of a list file returns the exact match, then prefix matches, then other matches', async () => {
       await write(rows(['x/ab', 'ab', 'a', 'c', 'b-ab', 'ab/c', 'ab-c']));
       assert.deepEqual(await list.file.search('ab', { size: 4, number: 1 }), {
         names: ['ab', 'ab-c', 'ab/c', 'b-ab'],
@@ -192,14 +192,14 @@ describe('the list in a local file', () => {
       assert.deepEqual(await list.file.search('%', { size: 4, number: 1 }), { names: [], total: 0 });
     });
 
-    it('sees at once what another program changes', async () => {
+    it('changes of a list file by another program are visible at once', async () => {
       for (const text of ['a\n', 'a\nb\n', 'c\n']) {
         await write(text);
         assert.deepEqual(await all(), text.trim().split('\n'));
       }
     });
 
-    it('sees it also where the clock of the file system ticks coarsely', async () => {
+    it('changes of a list file are visible on a file system with a coarse clock', async () => {
       const { stat, open } = fs;
       mock.method(fs, 'stat', async (at: string) => coarse(await stat(at, { bigint: true })));
       mock.method(fs, 'open', async (at: string, flags: string) => {
@@ -214,7 +214,7 @@ describe('the list in a local file', () => {
       }
     });
 
-    it('reads an unchanged file once, however many pages are asked of 100,000 names', async () => {
+    it('reads an unchanged list file of 100,000 names once for all pages', async () => {
       const names = Array.from(
         { length: 100_000 },
         (_, i) => `team-${i % 97}/project-${(i * 7919) % 100_003}`,
@@ -237,7 +237,7 @@ describe('the list in a local file', () => {
       assert.equal(opened.callCount(), 2);
     });
 
-    it('reads a changed file once for many that ask at once', async () => {
+    it('concurrent queries share one read of a changed list file', async () => {
       await write('a\n');
       const { mock: opened } = mock.method(fs, 'open');
       const lists = await Promise.all(Array.from({ length: 50 }, async () => await all()));
@@ -246,7 +246,7 @@ describe('the list in a local file', () => {
       assert.ok(opened.callCount() <= 2, `${opened.callCount()}`);
     });
 
-    it('does the same as a simple model', async () => {
+    it('a list file gives the same pages and matches as a simple model', async () => {
       const letters = fc.constantFrom('a', 'b', '0', '.', '_', '-', '/');
       const text = fc.string({ unit: letters, maxLength: 6 });
       const page = {
@@ -283,7 +283,7 @@ describe('the list in a local file', () => {
   });
 
   describe('record', () => {
-    it('adds a line, once, in order and with none that is no name', async () => {
+    it('record adds a name once, in order, and drops invalid lines', async () => {
       await write('# not whole: npm run reindex\nz');
       for (const name of ['b', 'a', 'b', 'a/b']) await record(name);
       assert.equal(await content(), 'a\na/b\nb\nz\n');
@@ -291,7 +291,7 @@ describe('the list in a local file', () => {
       assert.deepEqual(await files(), ['repositories', 'repositories.lock']);
     });
 
-    it('adds each of many names at once', async () => {
+    it('concurrent records add each name', async () => {
       const names = Array.from({ length: 40 }, (_, i) => `name-${i % 20}`);
       const others = [list.file, await LocalFile.open(list.path), await LocalFile.open(list.path)];
       await Promise.all(
@@ -302,7 +302,7 @@ describe('the list in a local file', () => {
       assert.deepEqual((await content()).trim().split('\n').sort(), [...new Set(names)].sort());
     });
 
-    it('reads once for many names at once that are there', async () => {
+    it('concurrent records of known names share one read', async () => {
       await write(rows(related));
       const { mock: opened } = mock.method(fs, 'open');
       await Promise.all(
@@ -314,7 +314,7 @@ describe('the list in a local file', () => {
       assert.ok(opened.callCount() <= 2, `${opened.callCount()}`);
     });
 
-    it('asks anew though a read is under way, as that may be of before a reindex', async () => {
+    it('record starts a new read, as one in progress may precede a reindex', async () => {
       await write('a\n');
       const { open } = fs;
       let meanwhile: Promise<void> | undefined;
@@ -338,7 +338,7 @@ describe('the list in a local file', () => {
       assert.equal(await content(), 'a\nb\n');
     });
 
-    it('leaves the list as it was when the disk is full', async () => {
+    it('a full disk leaves the list file unchanged', async () => {
       await write('a\n');
       fillDisk();
       await assert.rejects(record('abcdef'), isUnavailable);

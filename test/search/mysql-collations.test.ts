@@ -62,7 +62,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     ],
   ];
 
-  it('in any collation and any character set has the same pages', { timeout: 180_000 }, async () => {
+  it('a table in any collation and character set has the same pages', { timeout: 180_000 }, async () => {
     const database = await server.newDatabase();
     const collations = await database.sql(
       `SELECT full_collation_name FROM information_schema.collation_character_set_applicability
@@ -92,7 +92,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     assert.ok(tried > 40);
   });
 
-  it('whose names are of bytes has the same pages', async () => {
+  it('a table with binary names has the same pages', async () => {
     const database = await server.newDatabase();
     await database.sql(
       'CREATE TABLE repositories (name VARBINARY(255) PRIMARY KEY, createTime BIGINT NOT NULL DEFAULT 0)',
@@ -102,7 +102,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     await assertAllPages(backend);
   });
 
-  it('that gets another collation meanwhile has the same pages', async () => {
+  it('a table whose collation changes has the same pages', async () => {
     const database = await server.newDatabase();
     const backend = connect(database);
     await backend.reindex(new NamesBucket(...some));
@@ -113,7 +113,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     await assertAllPages(backend);
   });
 
-  it('in whose collation different names are the same is refused by a reindex until it has another one', async () => {
+  it('reindex refuses a table whose collation treats different names as equal', async () => {
     const database = await server.newDatabase();
     await database.sql(tableIn('utf8_lithuanian_ci'));
     const bucket = new NamesBucket('li', 'ly');
@@ -127,7 +127,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     await assertAllPages(backend, ['li', 'ly']);
   });
 
-  it('with very many rows that are no names is read in few statements', async () => {
+  it('a table with many invalid rows is read in few statements', async () => {
     const database = await server.newDatabase();
     const backend = connect(database);
     await backend.reindex(new NamesBucket('a', 'b'));
@@ -143,7 +143,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     assert.ok(statements > 1 && statements < 8, `${statements} statements`);
   });
 
-  it('with rows that are no ASCII has its pages all the same', async () => {
+  it('a table with rows outside ASCII has the same pages', async () => {
     const database = await server.newDatabase();
     await database.sql(tableIn('utf8mb4_general_ci'));
     const backend = connect(database);
@@ -181,7 +181,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
       /run ALTER TABLE repositories ENGINE=InnoDB/,
     ],
   ] as const)
-    it(`with ${what} is refused by a reindex, which says what to do`, async () => {
+    it(`reindex refuses a table with ${what} and says what to do`, async () => {
       const database = await server.newDatabase();
       const [columns = '', engine = ''] = table.split(') ENGINE');
       await database.sql(`CREATE TABLE repositories (${columns})${engine === '' ? '' : ' ENGINE=MyISAM'}`);
@@ -189,7 +189,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
       await assertUnavailable(reindex, told, server);
     });
 
-  it('that cuts names off is refused by a reindex', async () => {
+  it('reindex refuses a table that truncates names', async () => {
     const database = await server.newDatabase();
     await database.sql(`SET GLOBAL sql_mode = ''; ${tableIn('utf8_general_ci', 20)}`);
     try {

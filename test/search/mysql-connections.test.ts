@@ -41,14 +41,14 @@ describe('a MariaDB that speaks TLS', requires('mariadbd'), () => {
   });
 
   for (const mode of ['skip-verify', 'preferred'])
-    it(`is spoken to with tls=${mode}, whoever has signed its certificate`, async () => {
+    it(`MariaDB is used with tls=${mode}, whatever its certificate`, async () => {
       const backend = mysqlSearch(`${database.dsn}&tls=${mode}`);
       await backend.reindex(new NamesBucket('a'));
       assert.deepEqual((await backend.list(all)).names, ['a']);
       await backend.close();
     });
 
-  it('is not spoken to without TLS', async () => {
+  it('MariaDB is not used without TLS', async () => {
     const backend = mysqlSearch(database.dsn);
     await assert.rejects(backend.list(all), { failure: 'SEARCH_UNAVAILABLE' });
     await backend.close();
@@ -63,14 +63,14 @@ describe('a MariaDB that speaks TLS', requires('mariadbd'), () => {
       NODE_EXTRA_CA_CERTS: trusted,
     });
 
-  it('is spoken to with tls=true if its certificate is trusted and of its host', async () => {
+  it('MariaDB is used with tls=true if its certificate is trusted and matches the host', async () => {
     const byName = database.dsn.replace('127.0.0.1', 'localhost');
     const { code, output } = await reindex(`${byName}&tls=true`, certificate);
     assert.equal(code, 0, output);
     assert.match(output, /the list has 1 repository: 0 added/);
   });
 
-  it('is refused with tls=true if it is not trusted, with advice', async () => {
+  it('MariaDB with an untrusted certificate is refused with tls=true, with advice', async () => {
     const { code, output } = await reindex(`${database.dsn}&tls=true`, '');
     assert.notEqual(code, 0);
     assert.match(output, /certificate of the server of SEARCH_BACKEND_MYSQL/);
@@ -78,7 +78,7 @@ describe('a MariaDB that speaks TLS', requires('mariadbd'), () => {
   });
 });
 
-it('a server of MySQL that says nothing has 256 requests wait for it, and others fail at once', async () => {
+it('256 requests wait for a MySQL server that does not respond, and others fail at once', async () => {
   const sockets: Socket[] = [];
   const server = createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -131,7 +131,7 @@ describe('a network that forgets connections to MariaDB', requires('mariadbd'), 
     await server.stop();
   });
 
-  it('is not noticed by a registry that was idle for a minute', async () => {
+  it('a registry that was idle for a minute reconnects to MariaDB', async () => {
     const { dsn } = await server.newDatabase();
     const { port } = proxy.address() as AddressInfo;
     const backend = mysqlSearch(dsn.replace(`:${server.port}`, `:${port}`));

@@ -173,12 +173,12 @@ function configOf(text: string): MysqlConfig | undefined {
 
 describe('a DSN of MySQL', () => {
   for (const [text, expected] of Object.entries(dsns))
-    it(`is read: ${text}`, () => {
+    it(`a DSN of MySQL is read: ${text}`, () => {
       assert.deepEqual(configOf(text), { ...plain, ...expected });
     });
 
   for (const [text, expected] of Object.entries(faulty))
-    it(`is refused: ${text}`, () => {
+    it(`a DSN of MySQL is refused: ${text}`, () => {
       const { config, faults } = parseMysqlDsn(text);
       assert.equal(config, undefined);
       assert.equal(faults.length, expected.length, faults.join('\n'));
@@ -187,7 +187,7 @@ describe('a DSN of MySQL', () => {
 
   for (const duration of durations)
     for (const name of ['timeout', 'readTimeout'])
-      it(`is refused with "${duration}" as ${name}`, () => {
+      it(`a DSN of MySQL is refused with "${duration}" as ${name}`, () => {
         const { faults } = parseMysqlDsn(`/db?${name}=${duration}`);
         assert.deepEqual(faults, [
           `the parameter ${name} is not a duration from 0; write it such as 30s, 500ms or 1m30s`,
@@ -227,7 +227,7 @@ describe('any server', () => {
     address: { host: host.replace(/[[\]]/g, ''), port },
   });
 
-  it('survives being written as a DSN, whatever the password', () => {
+  it('a server survives the round trip through a DSN, whatever the password', () => {
     const withoutColon = server.map((one) => ({ ...one, user: one.user.replaceAll(':', '') }));
     fc.assert(
       fc.property(withoutColon, (one) => {
@@ -239,7 +239,7 @@ describe('any server', () => {
     );
   });
 
-  it('survives being written as a URL', () => {
+  it('a server survives the round trip through a URL', () => {
     fc.assert(
       fc.property(server, (one) => {
         const [user, password, database] = [one.user, one.password, one.database].map(encodeURIComponent);
@@ -269,7 +269,7 @@ describe('a fault', () => {
     ...['/db?x=1', 'h/db?timeout=x', 'tcp(h)/db?tls=x/y', 'tcp(h)/%', 'h/db#', 'unix/?loc=a/b'],
   );
 
-  it('never has any part of the password, even where the DSN is cut in the wrong place', () => {
+  it('an error of a DSN never contains a part of the password', () => {
     let faultyOnes = 0;
     fc.assert(
       fc.property(before, password, after, (start, middle, end) => {

@@ -43,7 +43,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     return backend;
   };
 
-  it('is made with the very definition of the registry before this one', async () => {
+  it('the table has the definition of the original registry', async () => {
     const [ours, original] = [await server.newDatabase(), await server.newDatabase()];
     await connect(ours).reindex(new NamesBucket('a'));
     await original.sql(originalTable);
@@ -53,7 +53,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     );
   });
 
-  it('is used as it is, also by a user who may not make one, whatever rows it has', async () => {
+  it('an existing table is used unchanged, also by a user who may not create tables', async () => {
     const database = await server.newDatabase('SELECT, INSERT, UPDATE, DELETE');
     await database.sql(
       `${originalTable} INSERT INTO repositories (name, createTime) VALUES ('b', 0), ('ab', 0), ('a_b', 1500000000),
@@ -87,7 +87,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     return log.split('\n').filter(Boolean);
   };
 
-  it('takes a push in one statement, with no other before or after it', async () => {
+  it('a push to a table is one statement', async () => {
     const database = await server.newDatabase();
     const backend = connect(database);
     await backend.reindex(new NamesBucket());
@@ -106,7 +106,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
   describe('that is missing', () => {
     const noTable = /no table repositories .* yet; npm run reindex creates it/;
 
-    it('is no empty list, and neither readers nor pushes make it', async () => {
+    it('a missing table is unavailable, and neither reads nor pushes create it', async () => {
       const database = await server.newDatabase();
       const backend = connect(database);
       for (const ask of [
@@ -124,7 +124,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
       assert.equal(await database.sql('SELECT COUNT(*) FROM repositories'), '0');
     });
 
-    it('is not made by a reindex whose bucket fails', async () => {
+    it('a failed reindex does not create the table', async () => {
       const database = await server.newDatabase();
       const failing = new NamesBucket('a');
       failing.pause = () => Promise.reject(new Error('of the bucket'));
@@ -132,7 +132,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
       await assertUnavailable(connect(database).list(all), noTable, server);
     });
 
-    it('has after the first reindex also what was pushed while that listed the bucket', async () => {
+    it('the first reindex keeps pushes made during its listing', async () => {
       const database = await server.newDatabase();
       const backend = connect(database);
       const bucket = new NamesBucket('a');
@@ -153,7 +153,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
   describe('with the rows of the last release that are no names', () => {
     const marks = "('# empty', UNIX_TIMESTAMP()), ('# not whole: npm run reindex', 0)";
 
-    it('lists none of them, in one statement a page', async () => {
+    it('a table with invalid rows of the last release lists none of them, with one statement per page', async () => {
       const database = await server.newDatabase();
       const backend = connect(database);
       await backend.reindex(new NamesBucket('a', 'b'));
@@ -175,7 +175,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
         assert.equal((await backend.search(term, { size: 9, number: 1 })).total, term === '' ? 2 : 0);
     });
 
-    it('has none of them after a reindex, and gets none itself', async () => {
+    it('a reindex removes the invalid rows of the last release', async () => {
       const database = await server.newDatabase();
       const backend = connect(database);
       await database.sql(`${originalTable} INSERT INTO repositories VALUES ${marks}`);
@@ -188,7 +188,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     });
   });
 
-  it('keeps what is pushed while a reindex asks the bucket, also when that was asked before the push', async () => {
+  it('a table keeps pushes made while a reindex asks the bucket', async () => {
     const database = await server.newDatabase();
     const backend = connect(database);
     const bucket = new NamesBucket('gone', 'pushed');
@@ -210,7 +210,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     assert.deepEqual((await backend.list(all)).names, ['pushed']);
   });
 
-  it('lets go of a thousand names while others record and read, and loses none', async () => {
+  it('a reindex removes a thousand rows during pushes and reads without losing any', async () => {
     const database = await server.newDatabase();
     const gone = Array.from({ length: 1000 }, (_, i) => `gone-${i}`);
     const [backend, other] = [connect(database), connect(database)];
@@ -243,7 +243,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     assert.ok(longest < 3000, `${longest} ms`);
   });
 
-  it('is reindexed where the binary log is made of statements', async () => {
+  it('a table is reindexed with a statement-based binary log', async () => {
     const logging = await mariadb(['--log-bin', '--binlog-format=STATEMENT', '--server-id=1']);
     try {
       const database = await logging.newDatabase();
@@ -257,7 +257,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     }
   });
 
-  it('has the time of the last push in seconds', async () => {
+  it('a table has the time of the last push in seconds', async () => {
     const database = await server.newDatabase();
     const backend = connect(database);
     await backend.reindex(new NamesBucket('a'));
@@ -269,7 +269,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     assert.ok(Math.abs(Number(time) - Date.now() / 1000) < 60, time);
   });
 
-  it('takes no harm from what is searched for', async () => {
+  it('a search term cannot inject SQL', async () => {
     const backend = connect(await server.newDatabase());
     await backend.reindex(new NamesBucket('a'));
     for (const term of [
@@ -287,7 +287,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     assert.deepEqual((await backend.list(all)).names, ['a']);
   });
 
-  it('has 100,000 repositories, a page of which is one statement that reads each row once', async () => {
+  it('a page of 100,000 repositories is one statement that reads each row once', async () => {
     const names = manyNames(100_000);
     for (const collation of ['utf8_general_ci', 'utf8mb4_unicode_ci']) {
       const database = await server.newDatabase();
@@ -319,7 +319,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     }
   });
 
-  it('that is wrong or out of reach is 503 with advice, and nothing of the DSN', async () => {
+  it('a wrong or unreachable table is 503 with advice and without the DSN', async () => {
     const database = await server.newDatabase();
     const wrong = (from: string | RegExp, to: string) => connect({ dsn: database.dsn.replace(from, to) });
     const refused = /refuses the user or the password of SEARCH_BACKEND_MYSQL/;
@@ -364,7 +364,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     await assertUnavailable(poor.reindex(new NamesBucket('a')), /grant/, server);
   });
 
-  it('that answers too slowly is 503 in time, and its connections are none the worse', async () => {
+  it('a slow table is 503 in time, and its connections stay usable', async () => {
     const database = await server.newDatabase();
     const backend = connect(database, '&readTimeout=400ms');
     await backend.reindex(new NamesBucket('a'));
@@ -382,7 +382,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     for (let i = 0; i < 8; i++) assert.deepEqual((await backend.list(all)).names, ['a']);
   });
 
-  it('behind an address that says nothing, or hangs up, is 503 in time', async () => {
+  it('a table behind an address that does not respond or hangs up is 503 in time', async () => {
     const sockets = new Set<Socket>();
     for (const [meet, more, told] of [
       // Longer than it waits for an answer: that is another matter.
@@ -405,7 +405,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     for (const socket of sockets) socket.destroy();
   });
 
-  it('stopped and started under load gives right answers or 503, and then all of them again', async () => {
+  it('a MariaDB that is stopped and started under load gives right responses or 503, and recovers', async () => {
     const database = await server.newDatabase();
     const backends = [connect(database), connect(database)];
     await backends[0]?.reindex(new NamesBucket());

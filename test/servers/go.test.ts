@@ -13,7 +13,7 @@ describe('the Go that the suite is built with', () => {
     'go version go2.0 linux/amd64',
   ];
   for (const version of enough)
-    it(`may be "${version}"`, () => {
+    it(`the suite may be built with Go "${version}"`, () => {
       assert.equal(whyNotVersion(`${version}\n`), undefined);
     });
 
@@ -26,11 +26,11 @@ describe('the Go that the suite is built with', () => {
     'go version go0.99.1 linux/amd64': 'go0.99.1 linux/amd64',
   };
   for (const [version, named] of Object.entries(tooOld))
-    it(`must not be "${version}"`, () => {
+    it(`the suite must not be built with Go "${version}"`, () => {
       assert.equal(whyNotVersion(`${version}\n`), `needs Go 1.24 or newer; this is ${named}`);
     });
 
-  it('must be there, and say its version', () => {
+  it('the suite needs Go with a version', () => {
     assert.equal(whyNotVersion(undefined), 'needs Go 1.24 or newer; there is no go on the PATH');
     assert.equal(whyNotVersion(''), 'needs Go 1.24 or newer; this is a go that does not say its version');
   });

@@ -50,7 +50,7 @@ function underTest(kind: S3Kind): void {
     assert.deepEqual(await list(client, 'keys/'), keys.map((key) => `keys/${key}`).sort(bytewise));
   });
 
-  it('takes 32 requests at once', async () => {
+  it('the test server takes 32 concurrent requests', async () => {
     const keys = Array.from({ length: 32 }, (_, index) => `many/${index}`);
     const puts = keys.map(async (key) => {
       await put(client, key, key);
@@ -59,7 +59,7 @@ function underTest(kind: S3Kind): void {
     assert.deepEqual(await Promise.all(keys.map(async (key) => await get(client, key))), keys);
   });
 
-  it('runs beside another, and leaves nothing behind', async () => {
+  it('the test server runs beside another and leaves nothing behind', async () => {
     // Other test files have theirs in the system's temporary folder.
     const temporary = await temporaryFolder('server-test');
     const second = await startedIn(kind, temporary.path);
@@ -77,7 +77,7 @@ function underTest(kind: S3Kind): void {
     temporary.remove();
   });
 
-  it('is seen through the proxy as what S3 calls its requests', async () => {
+  it('the proxy names requests as S3 does', async () => {
     await put(client, 'a b/+%', 'x');
     await get(client, 'a b/+%');
     await list(client, 'a b/');
@@ -90,28 +90,28 @@ function underTest(kind: S3Kind): void {
     assert.equal(proxy.requests[2]?.query.get('prefix'), 'a b/');
   });
 
-  it('does not get a request that is dropped', async () => {
+  it('the test server does not get a dropped request', async () => {
     proxy.intercept = () => 'drop-request';
     await assert.rejects(put(client, 'dropped', 'x'));
     proxy.reset();
     await assert.rejects(head(client, 'dropped'), { name: 'NotFound' });
   });
 
-  it('has done what was asked when the answer is dropped', async () => {
+  it('the test server has handled a request whose response is dropped', async () => {
     proxy.intercept = () => 'drop-answer';
     await assert.rejects(put(client, 'done', 'x'));
     proxy.reset();
     assert.equal(await get(client, 'done'), 'x');
   });
 
-  it('does not get a request that is answered in its place', async () => {
+  it('the test server does not get a request that the proxy answers', async () => {
     proxy.intercept = () => ({ status: 503, code: 'SlowDown' });
     await assert.rejects(put(client, 'slow', 'x'), { name: 'SlowDown' });
     proxy.reset();
     await assert.rejects(head(client, 'slow'), { name: 'NotFound' });
   });
 
-  it('gets a request only when the test lets it pass', async () => {
+  it('the test server gets a request only when the test releases it', async () => {
     proxy.intercept = async ({ operation }, index): Promise<Fate> => {
       if (index === 0 && operation === 'GetObject') await put(client, 'first', 'by the test');
       return 'pass';

@@ -8,18 +8,18 @@ const possible = (history: History, key = 'key') => {
 };
 
 describe('a history', () => {
-  it('begins with nothing', () => {
+  it('a history begins empty', () => {
     assert.deepEqual(possible(new History()), [gone]);
   });
 
-  it('has the last of the writes that came one after the other', () => {
+  it('a history has the last of sequential writes', () => {
     const history = new History();
     for (const value of ['a', 'b', 'c']) history.wrote('key', value, history.end(history.begin()));
     assert.deepEqual(possible(history), ['c']);
     assert.deepEqual(possible(history, 'other'), [gone]);
   });
 
-  it('has any of the writes that came at once', () => {
+  it('a history has any of concurrent writes', () => {
     const history = new History();
     const [a, b] = [history.begin(), history.begin()];
     history.wrote('key', 'a', history.end(a));
@@ -27,7 +27,7 @@ describe('a history', () => {
     assert.deepEqual(possible(history), ['a', 'b']);
   });
 
-  it('lets a read find what was written before and during it, and not what was replaced before', () => {
+  it('a history lets a read find writes before and during it, but no replaced ones', () => {
     const history = new History();
     for (const value of ['a', 'b']) history.wrote('key', value, history.end(history.begin()));
     const read = history.begin();
@@ -38,14 +38,14 @@ describe('a history', () => {
     assert.deepEqual(possible(history), ['c']);
   });
 
-  it('does not let a read find what was written after it', () => {
+  it('a history does not let a read find later writes', () => {
     const history = new History();
     const span = history.end(history.begin());
     history.wrote('key', there, history.end(history.begin()));
     assert.deepEqual([...history.possible('key', span)], [gone]);
   });
 
-  it('keeps for a long read what many writes have replaced since it began', () => {
+  it('a history keeps replaced writes for a long read', () => {
     const history = new History();
     history.wrote('key', 'old', history.end(history.begin()));
     const read = history.begin();
@@ -53,7 +53,7 @@ describe('a history', () => {
     assert.ok(history.possible('key', history.end(read)).has('old'));
   });
 
-  it('has both where a write was perhaps, until one is certain', () => {
+  it('a history has both values of an uncertain write until one is certain', () => {
     const history = new History();
     history.wrote('key', 'a', history.end(history.begin()));
     history.mayHaveWritten('key', 'b', history.end(history.begin()));
@@ -62,7 +62,7 @@ describe('a history', () => {
     assert.deepEqual(possible(history), ['c']);
   });
 
-  it('lets a read find what is being written', () => {
+  it('a history lets a read find a write in progress', () => {
     const history = new History();
     const write = history.begin();
     history.mayWrite('key', 'a', write);
@@ -74,7 +74,7 @@ describe('a history', () => {
     assert.deepEqual(possible(history), ['a']);
   });
 
-  it('has what was lost on its way at any later time', () => {
+  it('a history may have a lost request at any later time', () => {
     const history = new History();
     const lost = history.begin();
     history.mayWrite('key', 'lost', lost);

@@ -23,7 +23,7 @@ export function soakOn(kind: BucketKind, { seed, steps, ...weaknesses }: Soak): 
       await buckets.stop();
     });
 
-    it(`16 clients do ${steps} things on three instances, and each answer is right`, async () => {
+    it(`16 clients get right responses to ${steps} operations on three instances`, async () => {
       const storage = await buckets.newBucket();
       const { steps: outcomes } = await round({ storage, seed, steps, ...weaknesses });
       const flickered = weaknesses.rewritesFlicker === true ? outcomes.flickered : 0;

@@ -43,7 +43,7 @@ for (const kind of s3Kinds)
       [20, /clock is 20 minutes ahead of /],
       [-30 * 24 * 60, /clock is 43200 minutes behind /],
     ] as const)
-      it(`${minutes} minutes off is told once, and what is signed holds by the server's`, async () => {
+      it(`a clock ${minutes} minutes off is reported once, and signatures use the clock of ${kind.name}`, async () => {
         const { store, warnings } = openAt(minutes);
         const key = `at/${minutes}`;
         await store.put(key, Buffer.from('content'));
@@ -59,7 +59,7 @@ for (const kind of s3Kinds)
         store.close();
       });
 
-    it('lets a pull through all the same, by the URL it is sent to', async () => {
+    it(`a wrong clock does not break redirected pulls on ${kind.name}`, async () => {
       mock.timers.reset();
       mock.timers.enable({ apis: ['Date'], now: Date.now() - 20 * minute });
       const { settings } = await buckets.newBucket({
@@ -77,7 +77,7 @@ for (const kind of s3Kinds)
       await server.stop();
     });
 
-    it('that is right is not told', async () => {
+    it(`a right clock beside ${kind.name} is not reported`, async () => {
       const { store, warnings } = openAt(0);
       await store.check();
       assert.deepEqual([warnings, store.clockOffsetMs], [[], 0]);

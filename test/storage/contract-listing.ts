@@ -139,7 +139,7 @@ export function listingContract(place: Place): void {
       await place.listed({ prefix: base }, ({ objects }) => objects.length === sorted.length);
     });
 
-    it('is in the byte order of UTF-8, all of it on one page', async () => {
+    it('listing is in the byte order of UTF-8, all of it on one page', async () => {
       const { objects, prefixes, next } = await list({});
       assert.deepEqual(
         objects.map(({ key }) => key),
@@ -149,7 +149,7 @@ export function listingContract(place: Place): void {
       assert.equal(next, undefined);
     });
 
-    it('tells of each object what head does', async () => {
+    it('a listing describes each object as head does', async () => {
       for (const object of (await list({ prefix: 'a' })).objects) {
         const head = await place.other.head(object.key);
         const second = 1000;
@@ -167,7 +167,7 @@ export function listingContract(place: Place): void {
       assert.deepEqual((await entriesOf({ prefix: 'a/b/c' })).objects, under(['a/b/c']));
     });
 
-    it('is empty under a prefix where nothing lies', async () => {
+    it('a listing is empty under an unused prefix', async () => {
       for (const prefix of ['none', 'none/', 'a/b/c/', 'c/', 'a//', '/', '../', './', 'a/b/d/e/f/g']) {
         assert.deepEqual(await list({ prefix, delimiter: '/' }), {
           objects: [],
@@ -226,14 +226,14 @@ export function listingContract(place: Place): void {
       assert.deepEqual(prefixes, under(['a/b-c/', 'a/b/']));
     });
 
-    it('gives the same in pages of one', async () => {
+    it('a listing gives the same in pages of one', async () => {
       for (const delimiter of [undefined, '/', '/_', '/index/', 'b']) {
         const options = { prefix: base, limit: 1, ...(delimiter === undefined ? {} : { delimiter }) };
         assert.deepEqual(await allPages(place.store, options), expectedEntries(sorted, options));
       }
     });
 
-    it('says that a page is the last when it is, also when it is full', async () => {
+    it('a listing reports the last page, even if it is full', async () => {
       assert.equal((await list({ limit: sorted.length })).next, undefined);
       assert.notEqual((await list({ limit: sorted.length - 1 })).next, undefined);
       if (place.options.exactEnds)
@@ -241,7 +241,7 @@ export function listingContract(place: Place): void {
       assert.notEqual((await list({ prefix: 'd', delimiter: '/', limit: 2 })).next, undefined);
     });
 
-    it('agrees with a plain model, whatever is asked', async () => {
+    it('a listing agrees with a plain model', async () => {
       await fc.assert(
         fc.asyncProperty(listOptionsOf(base, SORTED), async (options) => {
           assert.deepEqual(await allPages(place.store, options), expectedEntries(sorted, options));

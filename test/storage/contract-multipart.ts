@@ -34,7 +34,7 @@ export function multipartContract(place: Place): void {
       return { key, id: await place.store.createMultipart(key) };
     };
 
-    it('become one object of 12 MiB, which appears when they are completed', async () => {
+    it('a multipart upload becomes one object of 12 MiB when it is completed', async () => {
       const { key, id } = await begin();
       const parts: UploadedPart[] = [];
       const bytes = [part('a'), part('b'), randomBytes(2 * 1024 * 1024)];
@@ -50,14 +50,14 @@ export function multipartContract(place: Place): void {
       await assertContent(key, ...bytes);
     });
 
-    it('may have a single part of any size', async () => {
+    it('multipart uploads may have a single part of any size', async () => {
       const { key, id } = await begin();
       const only = await place.store.uploadPart(key, id, 7, text('short'));
       await place.store.completeMultipart(key, id, [only]);
       await assertContent(key, text('short'));
     });
 
-    it('go on in another process', async () => {
+    it('a multipart upload continues in another process', async () => {
       const { key, id } = await begin();
       const first = await place.store.uploadPart(key, id, 1, part('a'));
       const second = await place.other.uploadPart(key, id, 2, part('b'));
@@ -66,7 +66,7 @@ export function multipartContract(place: Place): void {
       await assertContent(key, part('a'), part('b'), text('end'));
     });
 
-    it('take parts in any order and several at a time', async () => {
+    it('multipart uploads take parts in any order and several at a time', async () => {
       const { key, id } = await begin();
       const third = await place.store.uploadPart(key, id, 3, text('end'));
       const [second, first] = await Promise.all([
@@ -77,7 +77,7 @@ export function multipartContract(place: Place): void {
       await assertContent(key, part('a'), part('b'), text('end'));
     });
 
-    it('take parts that follow one another while the one before is on its way', async () => {
+    it('multipart uploads take parts that follow one another while the one before is on its way', async () => {
       const { key, id } = await begin();
       const parts = await Promise.all(
         [part('a'), part('b'), text('end')].map((bytes, index) =>
@@ -88,7 +88,7 @@ export function multipartContract(place: Place): void {
       await assertContent(key, part('a'), part('b'), text('end'));
     });
 
-    it('leave out parts that are not named', async () => {
+    it('multipart uploads leave out parts that are not named', async () => {
       const { key, id } = await begin();
       await place.store.uploadPart(key, id, 1, text('left out'));
       const second = await place.store.uploadPart(key, id, 2, part('a'));
@@ -99,7 +99,7 @@ export function multipartContract(place: Place): void {
       await assertContent(key, part('a'), text('end'));
     });
 
-    it('tell a part written again from the earlier one', async () => {
+    it('a part written again differs from the earlier one', async () => {
       const { key, id } = await begin();
       const early = await place.store.uploadPart(key, id, 1, text('early'));
       const late = await place.store.uploadPart(key, id, 1, text('later'));
@@ -110,7 +110,7 @@ export function multipartContract(place: Place): void {
       await assertContent(key, text('later'));
     });
 
-    it('never mix two writers of one part', async () => {
+    it('multipart uploads never mix two writers of one part', async () => {
       const { key, id } = await begin();
       const [mine] = await Promise.all([
         place.store.uploadPart(key, id, 1, part('a')),
@@ -120,7 +120,7 @@ export function multipartContract(place: Place): void {
       await assertEither(place.store, key, id, mine, part('a'));
     });
 
-    it('replace an object whole', async () => {
+    it('multipart uploads replace an object whole', async () => {
       const key = `${place.fresh()}data`;
       await place.store.put(key, text('old'), { metadata: { size: '3' } });
       const id = await place.store.createMultipart(key);
@@ -131,7 +131,7 @@ export function multipartContract(place: Place): void {
       assert.deepEqual((await place.store.head(key)).metadata, {});
     });
 
-    it('are moved on as an object, with the bytes and metadata they have, and no others', async () => {
+    it('a completed multipart upload is moved with its bytes and metadata', async () => {
       const { key, id } = await begin();
       const first = await place.store.uploadPart(key, id, 1, part('a'));
       const last = await place.store.uploadPart(key, id, 2, text('end'));
@@ -148,7 +148,7 @@ export function multipartContract(place: Place): void {
       await place.store.delete([key]);
     });
 
-    it('become one object with others on a store that can do that, and stay', async () => {
+    it('multipart uploads can be concatenated on a store that supports it', async () => {
       const { key, id } = await begin();
       const parts = [
         await place.store.uploadPart(key, id, 1, part('a')),
@@ -178,7 +178,7 @@ export function multipartContract(place: Place): void {
       await assertContent(to, part('c'));
     });
 
-    it('give their metadata to the object', async () => {
+    it('multipart uploads give their metadata to the object', async () => {
       const key = `${place.fresh()}data`;
       const metadata = { 'media-type': 'text/plain' };
       const id = await place.store.createMultipart(key, { metadata });
@@ -188,7 +188,7 @@ export function multipartContract(place: Place): void {
       if (place.options.metadata || Object.keys(seen).length > 0) assert.deepEqual(seen, metadata);
     });
 
-    it('refuse parts that are too small, missing, of another ETag or out of order, and stay as they were', async () => {
+    it('multipart uploads refuse parts that are too small, missing, of another ETag or out of order, and stay as they were', async () => {
       const { key, id } = await begin();
       const small = await place.store.uploadPart(key, id, 1, text('small'));
       const second = await place.store.uploadPart(key, id, 2, part('a'));
@@ -209,7 +209,7 @@ export function multipartContract(place: Place): void {
       await assertContent(key, part('a'), part('b'));
     });
 
-    it('are gone once completed, and a repetition leaves the object as it is', async () => {
+    it('multipart uploads are gone once completed, and a repetition leaves the object as it is', async () => {
       const { key, id } = await begin();
       const only = await place.store.uploadPart(key, id, 1, text('content'));
       const info = await place.store.completeMultipart(key, id, [only]);
@@ -227,7 +227,7 @@ export function multipartContract(place: Place): void {
       await assertContent(key, text('content'));
     });
 
-    it('are completed by two at once', async () => {
+    it('two concurrent requests complete a multipart upload', async () => {
       const { key, id } = await begin();
       const only = await place.store.uploadPart(key, id, 1, part('a'));
       const results = await Promise.allSettled(
@@ -240,7 +240,7 @@ export function multipartContract(place: Place): void {
       await assertContent(key, part('a'));
     });
 
-    it('are gone once aborted, also when aborted again', async () => {
+    it('multipart uploads are gone once aborted, also when aborted again', async () => {
       const { key, id } = await begin();
       const only = await place.store.uploadPart(key, id, 1, text('content'));
       await place.other.abortMultipart(key, id);
@@ -250,7 +250,7 @@ export function multipartContract(place: Place): void {
       await rejects(place.store.head(key), ObjectNotFound);
     });
 
-    it('are not found by another id', async () => {
+    it('multipart uploads are not found by another id', async () => {
       const { key, id } = await begin();
       const only = await place.store.uploadPart(key, id, 1, text('content'));
       for (const wrong of ['nonsense', randomUUID(), '../../x', id.slice(0, -1)]) {
@@ -262,7 +262,7 @@ export function multipartContract(place: Place): void {
       await assertContent(key, text('content'));
     });
 
-    it('are not found under another key', async () => {
+    it('multipart uploads are not found under another key', async () => {
       const { key, id } = await begin();
       const other = `${place.fresh()}data`;
       await rejects(place.store.uploadPart(other, id, 1, text('a')), MultipartNotFound, other);
@@ -274,7 +274,7 @@ export function multipartContract(place: Place): void {
       await assertContent(key, text('content'));
     });
 
-    it('are listed while they are in progress, and never as objects', async () => {
+    it('multipart uploads are listed while they are in progress, and never as objects', async () => {
       const base = place.fresh();
       const uploadsUnder = async (prefix: string): Promise<MultipartUpload[]> => {
         const uploads: MultipartUpload[] = [];

@@ -58,7 +58,7 @@ export function objectContract(place: Place): void {
       assert.deepEqual(opened.lastModified, head.lastModified);
     });
 
-    it('changes nothing for work whose time is over', async () => {
+    it('writes nothing after the deadline of a request', async () => {
       const [key, other] = [`${place.fresh()}a`, `${place.fresh()}b`];
       await place.store.put(key, text('before'));
       const work: (() => Promise<unknown>)[] = [
@@ -134,7 +134,7 @@ export function objectContract(place: Place): void {
       await rejects(place.store.open(key, { start: 0 }), ObjectNotFound, key);
     });
 
-    it('takes the folder of an object for no object', async () => {
+    it('the folder of an object is no object', async () => {
       const folder = `${place.fresh()}folder`;
       await place.store.put(`${folder}/a`, text('a'));
       await rejects(place.store.head(folder), ObjectNotFound, folder);
@@ -143,7 +143,7 @@ export function objectContract(place: Place): void {
       await rejects(place.store.head(`${folder}/a/b`), ObjectNotFound);
     });
 
-    it('does not read an object larger than the limit', async () => {
+    it('reading and writing does not read an object larger than the limit', async () => {
       const key = `${place.fresh()}a`;
       await place.store.put(key, text('12345'));
       await rejects(place.store.read(key, 4), ObjectTooLarge, key);
@@ -184,7 +184,7 @@ export function objectContract(place: Place): void {
       });
     }
 
-    it('refuses one that starts at the end or beyond, and every one of an empty object', async () => {
+    it('refuses a range that starts at the end or beyond, and every range of an empty object', async () => {
       const key = `${place.fresh()}a`;
       await place.store.put(key, text('0123456789'));
       for (const start of [10, 11, 1e12]) {
@@ -200,7 +200,7 @@ export function objectContract(place: Place): void {
   });
 
   describe('signed URLs', () => {
-    it('are undefined or serve the object', async () => {
+    it('a signed URL is undefined or serves the object', async () => {
       const key = `${place.fresh()}a b+c%25 文~:`;
       await place.store.put(key, text('content'));
       const url = await place.store.signedUrl(key, 60);
@@ -218,7 +218,7 @@ export function objectContract(place: Place): void {
       if (place.options.metadata || Object.keys(seen).length > 0) assert.deepEqual(seen, metadata);
     };
 
-    it('are given back by every read, or missing', async () => {
+    it('metadata are given back by every read, or missing', async () => {
       const key = `${place.fresh()}a`;
       await place.store.put(key, text('a'), { metadata });
       assertKept((await place.other.head(key)).metadata);
@@ -228,7 +228,7 @@ export function objectContract(place: Place): void {
       assertKept(opened.metadata);
     });
 
-    it('are never those of content that was replaced', async () => {
+    it('metadata are never those of content that was replaced', async () => {
       const key = `${place.fresh()}a`;
       await place.store.put(key, text('a'), { metadata: { size: '1' } });
       await place.store.put(key, text('b'), { metadata });
@@ -240,7 +240,7 @@ export function objectContract(place: Place): void {
       assert.deepEqual((await place.store.head(key)).metadata, {});
     });
 
-    it('move with their object', async () => {
+    it('metadata move with their object', async () => {
       const base = place.fresh();
       await place.store.put(`${base}a`, text('a'), { metadata });
       await place.store.put(`${base}to/b`, text('b'), { metadata: { size: '1' } });
@@ -253,7 +253,7 @@ export function objectContract(place: Place): void {
   });
 
   describe('conditional writes', () => {
-    it('hold, or are ignored where the store has none', async () => {
+    it('conditional writes hold, or are ignored where the store has none', async () => {
       const key = `${place.fresh()}a`;
       const { etag } = await place.store.put(key, text('one'), { onlyIfAbsent: true });
       const { etag: next } = await place.store.put(key, text('two'), { ifMatch: etag });
@@ -280,7 +280,7 @@ export function objectContract(place: Place): void {
       assert.equal(await contentOf(place.store, `${base}c`), 'content');
     });
 
-    it('leaves the source where it was or nowhere', async () => {
+    it('a move keeps or deletes the source', async () => {
       const base = place.fresh();
       await place.store.put(`${base}a`, text('content'));
       await place.store.move(`${base}a`, `${base}b`);
@@ -308,7 +308,7 @@ export function objectContract(place: Place): void {
       assert.equal(await contentOf(place.store, key), 'a');
     });
 
-    it('says that the source does not exist, also when it was moved already', async () => {
+    it('a move reports a missing source, also if it was already moved', async () => {
       const base = place.fresh();
       await rejects(place.store.move(`${base}none`, `${base}b`), ObjectNotFound, `${base}none`);
       const info = await place.store.put(`${base}a`, text('a'));
@@ -318,7 +318,7 @@ export function objectContract(place: Place): void {
       assert.equal(await contentOf(place.store, `${base}b`), 'a');
     });
 
-    it('refuses a source that is not the one of the ETag, and moves nothing', async () => {
+    it('a move refuses a source with another ETag', async () => {
       const base = place.fresh();
       const { etag } = await place.store.put(`${base}a`, text('one'));
       await place.store.put(`${base}a`, text('two'));
@@ -331,7 +331,7 @@ export function objectContract(place: Place): void {
   });
 
   describe('deleting', () => {
-    it('deletes many at once, and takes those that do not exist for deleted', async () => {
+    it('deletes many objects at once and ignores missing ones', async () => {
       const base = place.fresh();
       const keys = Array.from({ length: 30 }, (_, index) => `${base}${index % 3}/key ${index}+%`);
       for (const key of keys) await place.store.put(key, text(key));
@@ -350,7 +350,7 @@ export function objectContract(place: Place): void {
   });
 
   describe('keys', () => {
-    it('may be of any characters, and up to 1024 bytes long', async () => {
+    it('keys may be of any characters, and up to 1024 bytes long', async () => {
       const base = place.fresh();
       const keys = [
         ...[
@@ -372,7 +372,7 @@ export function objectContract(place: Place): void {
       for (const key of keys) assert.equal(await contentOf(place.other, key), key);
     });
 
-    it('outside the rules are refused by every method', async () => {
+    it('invalid keys are refused by every method', async () => {
       const good = `${place.fresh()}good`;
       await place.store.put(good, text('good'));
       for (const key of [

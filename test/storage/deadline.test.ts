@@ -5,7 +5,7 @@ import { assertNotExpired, Deadline, deadlineSignal, withoutDeadline } from '../
 const isOver = (): boolean => deadlineSignal()?.aborted === true;
 
 describe('a deadline', () => {
-  it('is over when its time is, without a timer, and holds for all that the work calls', async (t) => {
+  it('a deadline expires without a timer and covers all nested calls', async (t) => {
     let now = 500;
     t.mock.method(performance, 'now', () => now);
     const deadline = new Deadline(60_000);
@@ -19,7 +19,7 @@ describe('a deadline', () => {
     });
   });
 
-  it('is over by the clock on the wall, which goes on where the other stands still', async (t) => {
+  it('a deadline uses the wall clock, which advances while a process is frozen', async (t) => {
     t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
     await new Deadline(26_000).run(async () => {
       t.mock.timers.setTime(1_025_999);
@@ -30,7 +30,7 @@ describe('a deadline', () => {
     });
   });
 
-  it('is over as soon as the work has ended or failed, so that what is left of it is as well', async () => {
+  it('a deadline expires when its work ends or fails, and with it the rest of the work', async () => {
     for (const failure of [undefined, new Error('one of two failed')]) {
       let left: Promise<boolean> | undefined;
       const deadline = new Deadline(60_000);
@@ -44,7 +44,7 @@ describe('a deadline', () => {
     }
   });
 
-  it('ends with the one around it, and not the other way round', async () => {
+  it('a deadline expires with its outer one, but not the reverse', async () => {
     const outer = new Deadline(60_000);
     await outer.run(async () => {
       await new Deadline(0).run(async () => {
@@ -61,7 +61,7 @@ describe('a deadline', () => {
     });
   });
 
-  it('does not hold for what others wait for as well, nor outside', async () => {
+  it('a deadline does not cover shared work, nor work outside', async () => {
     assert.equal(deadlineSignal(), undefined);
     await new Deadline(0).run(async () => {
       assert.equal(await withoutDeadline(async () => await Promise.resolve(isOver())), false);

@@ -71,14 +71,14 @@ describe('filesystem store, at a power cut', () => {
     return { id, parts: [await store.uploadPart(key, id, 1, content)] };
   };
 
-  it('keeps what was put, in folders that were made for it', async () => {
+  it('a power cut keeps objects and their new folders', async () => {
     await store.put('a/b/c/d', content, { metadata: { of: 'it' } });
     assert.deepEqual(unsynced(), []);
     await store.put('a/b/e', content);
     assert.deepEqual(unsynced(), []);
   });
 
-  it('brings back nothing that was deleted, nor the folders that were empty then', async () => {
+  it('a power cut restores no deleted objects or empty folders', async () => {
     for (const key of ['r/a/x', 'r/a/y', 'r/b/c/x', 'r/b/d/x', 's/x/y']) await store.put(key, content);
     await store.delete(['r/a/x']);
     assert.deepEqual(unsynced(), []);
@@ -89,7 +89,7 @@ describe('filesystem store, at a power cut', () => {
     assert.deepEqual((await fs.readdir(root.path)).sort(), ['.metadata', '.tmp']);
   });
 
-  it('brings nothing back whose folder another delete removes before it is synced', async () => {
+  it('a power cut restores nothing whose folder another delete removed before its sync', async () => {
     for (const key of ['r/a/x', 'r/a/y', 's']) await store.put(key, content);
     const { open } = fs;
     let others = 1;
@@ -105,7 +105,7 @@ describe('filesystem store, at a power cut', () => {
     assert.deepEqual(unsynced(), []);
   });
 
-  it('keeps what was completed or moved', async () => {
+  it('a power cut keeps completed and moved objects', async () => {
     const { id, parts } = await upload('u/1/data');
     const info = await store.completeMultipart('u/1/data', id, parts);
     assert.deepEqual(unsynced(), []);
@@ -117,14 +117,14 @@ describe('filesystem store, at a power cut', () => {
     );
   });
 
-  it('keeps an upload, and brings back none that was thrown away', async () => {
+  it('a power cut keeps uploads and restores no aborted ones', async () => {
     const { id } = await upload('u/1/data');
     assert.deepEqual([...changed], []);
     await store.abortMultipart('u/1/data', id);
     assert.deepEqual([...changed], []);
   });
 
-  it('keeps what has come from another mount', requiresMounts(), async () => {
+  it('a power cut keeps objects moved from another mount', requiresMounts(), async () => {
     mountMemory(at('blobs'));
     store = await FilesystemStore.open(root.path);
     await store.put('u/1/data', content);

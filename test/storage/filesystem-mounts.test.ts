@@ -113,7 +113,7 @@ describe('filesystem store, on several mounts', requiresMounts(), () => {
       assert.deepEqual((await store.list({})).objects, []);
     });
 
-  it('copies nothing where all images are on one disk', async () => {
+  it('copies nothing if all images are on one disk', async () => {
     mountMemory(at('docker'));
     const store = await FilesystemStore.open(root.path);
     const id = await store.createMultipart(keys.data);
@@ -125,7 +125,7 @@ describe('filesystem store, on several mounts', requiresMounts(), () => {
     assert.equal((await fs.stat(at(keys.blob))).ino, ino);
   });
 
-  it('goes on with an upload that was begun before there was a mount', async () => {
+  it('continues an upload that was started before a mount was added', async () => {
     await (await FilesystemStore.open(root.path)).put(`${v2}/uploads/1/session`, content);
     const before = await FilesystemStore.open(root.path);
     const id = await before.createMultipart(keys.blob);
@@ -140,7 +140,7 @@ describe('filesystem store, on several mounts', requiresMounts(), () => {
     assert.deepEqual(await litter(root.path), []);
   });
 
-  it('clears away on each mount what killed writers left there a day ago, and no upload', async () => {
+  it('removes files of killed writers on each mount after a day, but no uploads', async () => {
     mountMemory(at('docker'));
     const store = await FilesystemStore.open(root.path);
     await store.put(keys.link, content);
@@ -154,7 +154,7 @@ describe('filesystem store, on several mounts', requiresMounts(), () => {
     assert.deepEqual(await litter(root.path), [`docker/_stowage~tmp/multipart/${id}`]);
   });
 
-  it('shows nobody its temporary files, and gives no key to them', async () => {
+  it('temporary files have no keys and are never listed', async () => {
     mountMemory(at('docker'));
     const store = await FilesystemStore.open(root.path);
     await store.put(keys.link, content);
@@ -167,7 +167,7 @@ describe('filesystem store, on several mounts', requiresMounts(), () => {
     await rejects(store.read('docker/_stowage~tmp/half', 10), InvalidKey);
   });
 
-  it('takes other mounts below its folder for none of its own', async () => {
+  it('ignores other mounts below its folder', async () => {
     mountMemory(at('other'));
     await FilesystemStore.open(root.path);
     assert.deepEqual(await fs.readdir(at('other')), []);
@@ -179,7 +179,7 @@ describe('filesystem store, on several mounts', requiresMounts(), () => {
     },
     'a link to a disk': () => link('docker'),
   }))
-    it(`does not take for missing what is on ${what} that went away`, async () => {
+    it(`objects on ${what} that went away are not reported as missing`, async () => {
       await arrange();
       const store = await FilesystemStore.open(root.path);
       await store.put(keys.link, content);

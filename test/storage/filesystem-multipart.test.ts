@@ -48,7 +48,7 @@ describe('filesystem store, multipart uploads', () => {
     await fs.rm(root, { recursive: true });
   });
 
-  it('are renamed, not copied, when one process wrote the parts in order', async () => {
+  it('a multipart upload is renamed, not copied, if one process wrote its parts in order', async () => {
     const first = await upload(1, large);
     const inode = await segmentInode();
     const parts = [first, ...(await Promise.all([upload(2, large), upload(3, small)]))];
@@ -60,7 +60,7 @@ describe('filesystem store, multipart uploads', () => {
     await assertClean();
   });
 
-  it('are renamed too after a start over from the first part', async () => {
+  it('a multipart upload is renamed after a restart from the first part', async () => {
     await upload(1, small);
     await upload(2, small);
     const parts = [await upload(1, large), await upload(2, small)];
@@ -70,7 +70,7 @@ describe('filesystem store, multipart uploads', () => {
     await assertContent(whole);
   });
 
-  it('are copied when their parts lie apart or beside others', async () => {
+  it('a multipart upload is copied if its parts are separate or not contiguous', async () => {
     const cases: (() => Promise<UploadedPart[]>)[] = [
       async () => [await upload(1, large), await upload(2, small, other)],
       async () => [await upload(2, small), await upload(1, large)].toReversed(),
@@ -91,7 +91,7 @@ describe('filesystem store, multipart uploads', () => {
     }
   });
 
-  it('go on in another segment after a part that failed', async () => {
+  it('a multipart upload continues in another segment after a failed part', async () => {
     const first = await upload(1, large);
     mock.method(fs, 'rename', () => Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' })));
     await assert.rejects(upload(2, randomBytes(100)));
@@ -102,7 +102,7 @@ describe('filesystem store, multipart uploads', () => {
     await assertClean();
   });
 
-  it('take the next part after the first could not begin a segment', async () => {
+  it('a multipart upload takes the next part if the first could not start a segment', async () => {
     mock.method(fs, 'writeFile', () => Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' })));
     await assert.rejects(upload(1, large));
     mock.restoreAll();
@@ -111,13 +111,13 @@ describe('filesystem store, multipart uploads', () => {
     await assertContent(whole);
   });
 
-  it('refuse part numbers out of bounds', async () => {
+  it('multipart uploads refuse part numbers out of bounds', async () => {
     for (const number of [0, -1, 1.5, 10_001, NaN]) await rejects(upload(number, small), InvalidPart, KEY);
     await upload(10_000, small);
   });
 
-  describe('with a writer still at it', () => {
-    it('are copied when it has opened the segment, so that it cannot write to the object', async () => {
+  describe('with a writer still active', () => {
+    it('a multipart upload is copied if a writer has the segment open, so that it cannot write to the object', async () => {
       const first = await upload(1, large);
       const inode = await segmentInode();
       // Completes just when the second part's bytes are about to be written.
@@ -135,7 +135,7 @@ describe('filesystem store, multipart uploads', () => {
       await assertContent(large);
     });
 
-    it('are renamed when it has not, and it finds nothing to write to', async () => {
+    it('a multipart upload is renamed if a late writer has not opened the segment', async () => {
       const first = await upload(1, large);
       const inode = await segmentInode();
       const { open } = fs;
@@ -156,8 +156,8 @@ describe('filesystem store, multipart uploads', () => {
     });
   });
 
-  describe('killed while they are completed', () => {
-    it('between closing the segment and the rename, are completed by a repetition', async () => {
+  describe('that are killed', () => {
+    it('a multipart upload killed before the rename is completed by a retry', async () => {
       const parts = [await upload(1, large), await upload(2, small)];
       const [segment = ''] = await segments();
       const inode = await segmentInode();
@@ -168,7 +168,7 @@ describe('filesystem store, multipart uploads', () => {
       await assertClean();
     });
 
-    it('between closing the segment and the rename, take further parts', async () => {
+    it('a multipart upload killed before the rename takes further parts', async () => {
       const first = await upload(1, large);
       await fs.mkdir(join(root, KEY, 'in the way'), { recursive: true });
       await rejects(store.completeMultipart(KEY, id, [first]), InvalidKey);
@@ -178,7 +178,7 @@ describe('filesystem store, multipart uploads', () => {
       await assertContent(whole);
     });
 
-    it('after the rename, are gone with the object in place', async () => {
+    it('a multipart upload killed after the rename is done', async () => {
       const parts = [await upload(1, large), await upload(2, small)];
       const [segment = ''] = await segments();
       await fs.mkdir(join(root, 'uploads/1'), { recursive: true });
@@ -188,7 +188,7 @@ describe('filesystem store, multipart uploads', () => {
       await assertClean();
     });
 
-    it('after a copy took its place, come to the same object by a repetition', async () => {
+    it('a multipart upload killed after a copy is completed by a retry', async () => {
       const parts = [await upload(1, large), await upload(2, small, other)];
       await fs.cp(folder(), join(root, 'saved'), { recursive: true });
       await store.completeMultipart(KEY, id, parts);
@@ -198,14 +198,14 @@ describe('filesystem store, multipart uploads', () => {
       await assertClean();
     });
 
-    it('while they are thrown away, are gone', async () => {
+    it('a multipart upload killed during its abort is gone', async () => {
       const parts = [await upload(1, large)];
       await fs.rename(folder(), join(root, '.tmp/away'));
       await rejects(store.completeMultipart(KEY, id, parts), MultipartNotFound, KEY);
       await rejects(upload(2, small), MultipartNotFound, KEY);
     });
 
-    it('with a part being written, are completed without it', async () => {
+    it('a multipart upload killed during a part is completed without it', async () => {
       const first = await upload(1, large);
       const [segment = ''] = await segments();
       await fs.writeFile(folder(`2.etag.${segment}.${large.length}.7.writing`), '');
@@ -223,7 +223,7 @@ describe('filesystem store, multipart uploads', () => {
       ['in order by one process', () => store],
       ['by two', () => other],
     ] as const) {
-      it(`at any step, lose nothing of parts written ${written}`, async () => {
+      it(`a multipart upload killed at any step loses nothing of parts written ${written}`, async () => {
         for (let step = 1, killed = true; killed; step++) {
           id = await store.createMultipart(KEY);
           const parts = [await upload(1, large), await upload(2, small, by())];

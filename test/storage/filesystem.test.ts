@@ -58,7 +58,7 @@ describe('filesystem store, of its own', () => {
   });
 
   describe('files', () => {
-    it('has each object as a plain file under its key', async () => {
+    it('a folder has each object as a plain file under its key', async () => {
       await store.put('docker/registry/v2/x/link', bytes);
       assert.deepEqual(await fs.readFile(at('docker/registry/v2/x/link')), bytes);
       await writeFile('docker/registry/v2/y/link', 'by another program');
@@ -90,7 +90,7 @@ describe('filesystem store, of its own', () => {
       assert.deepEqual((await fs.readdir(root)).sort(), ['.metadata', '.tmp']);
     });
 
-    it('clears away, when opened, what killed writers left a day ago', async () => {
+    it('opening removes files that killed writers left a day ago', async () => {
       await fs.writeFile(at('.tmp/half'), 'of an object');
       await fs.mkdir(at('.tmp/discarded'));
       const id = await store.createMultipart('a');
@@ -108,7 +108,7 @@ describe('filesystem store, of its own', () => {
       assert.equal(etags.size, 100);
     });
 
-    it('does not leave the mtime to the coarse clock of the kernel, which would give it twice', async () => {
+    it('sets the mtime itself, as the coarse clock of the kernel repeats', async () => {
       const now = Date.now() - 60_000;
       mock.method(Date, 'now', () => now);
       const first = await store.put('a', bytes);
@@ -116,7 +116,7 @@ describe('filesystem store, of its own', () => {
       assert.notEqual((await store.put('a', bytes)).etag, first.etag);
     });
 
-    it('moves where the file system has no hard links', async () => {
+    it('moves objects on a file system without hard links', async () => {
       mock.method(fs, 'link', () => Promise.reject(Object.assign(new Error('no'), { code: 'EPERM' })));
       const info = await store.put('a/b', bytes, { metadata: { size: '7' } });
       await store.move('a/b', 'c', info);
@@ -127,7 +127,7 @@ describe('filesystem store, of its own', () => {
       assert.deepEqual(await litter(), []);
     });
 
-    it('ends a move that was killed half-way', async () => {
+    it('completes a move that was killed', async () => {
       const info = await store.put('a', bytes);
       await fs.link(at('a'), at('b'));
       await store.move('a', 'b', info);
@@ -135,7 +135,7 @@ describe('filesystem store, of its own', () => {
       assert.deepEqual(await litter(), []);
     });
 
-    it('leaves in place what is put at the source during a move', async () => {
+    it('keeps an object written to the source during a move', async () => {
       const info = await store.put('a', bytes, { metadata: { of: 'old' } });
       const { rename } = fs;
       mock.method(fs, 'rename', async (from: string, to: string) => {
@@ -153,7 +153,7 @@ describe('filesystem store, of its own', () => {
   });
 
   describe('keys', () => {
-    it('are refused in the folders of its own, and only there', async () => {
+    it('keys in the internal folders are refused', async () => {
       for (const key of ['.tmp', '.tmp/x', '.metadata', '.metadata/x/y']) {
         await rejects(store.put(key, bytes), InvalidKey, key);
         await rejects(store.read(key, 10), InvalidKey, key);
@@ -164,7 +164,7 @@ describe('filesystem store, of its own', () => {
       assert.deepEqual(await keysOf(), ['.metadata-x', '.tmpx', 'a/.tmp/x']);
     });
 
-    it('are refused with a segment of more than 255 bytes', async () => {
+    it('keys are refused with a segment of more than 255 bytes', async () => {
       for (const key of [`a/${'x'.repeat(256)}`, `${'文'.repeat(86)}/a`]) {
         await rejects(store.put(key, bytes), InvalidKey, key);
         await rejects(store.head(key), InvalidKey, key);
@@ -174,7 +174,7 @@ describe('filesystem store, of its own', () => {
       assert.equal((await store.head(`a/${'x'.repeat(255)}`)).metadata['a'], 'b');
     });
 
-    it('are refused below another object and as the folder of one, which stay', async () => {
+    it('keys below an object or at its folder are refused', async () => {
       await store.put('a/b', bytes);
       for (const key of ['a', 'a/b/c', 'a/b/c/d']) {
         await rejects(store.put(key, bytes), InvalidKey, key);
@@ -183,7 +183,7 @@ describe('filesystem store, of its own', () => {
       assert.deepEqual(await keysOf(), ['a/b']);
     });
 
-    it('take the place of an empty folder', async () => {
+    it('an object replaces an empty folder', async () => {
       await fs.mkdir(at('a'));
       await store.put('a', bytes);
       assert.deepEqual(await keysOf(), ['a']);
@@ -191,7 +191,7 @@ describe('filesystem store, of its own', () => {
   });
 
   describe('pruning', () => {
-    it('removes the folders a deleted or moved object leaves empty, and no others', async () => {
+    it('deletes and moves remove empty folders and no others', async () => {
       for (const key of ['r/tags/1/link', 'r/tags/2/link', 's/a']) await store.put(key, bytes);
       await store.delete(['r/tags/1/link']);
       assert.deepEqual(await fs.readdir(at('r/tags')), ['2']);
@@ -201,20 +201,20 @@ describe('filesystem store, of its own', () => {
       assert.deepEqual((await fs.readdir(root)).sort(), ['.metadata', '.tmp']);
     });
 
-    it('also ends a delete that was killed half-way', async () => {
+    it('pruning completes a delete that was killed', async () => {
       await fs.mkdir(at('r/tags/1'), { recursive: true });
       await store.delete(['r/tags/1/current/link']);
       assert.equal(await isThere(at('r')), false);
     });
 
-    it('never fails a write of another process', async () => {
+    it('pruning never fails a concurrent write', async () => {
       const program = join(import.meta.dirname, 'prune-race.ts');
       await Promise.all(['a', 'b', 'c'].map((name) => run(process.execPath, [program, root, name, '100'])));
       assert.equal(await isThere(at('race')), false);
       assert.deepEqual(await litter(), []);
     });
 
-    it('is not taken for a file where the folder should be', async () => {
+    it('pruning is not mistaken for a file in place of a folder', async () => {
       // As Node says of a folder that goes between two of its own calls.
       const cause = Object.assign(new Error('of the test'), { code: 'ENOTDIR' });
       mock.method(fs, 'mkdir', () => Promise.reject(cause), { times: 1 });
@@ -224,7 +224,7 @@ describe('filesystem store, of its own', () => {
       await assert.rejects(store.put('a/b/c/d/e', bytes), InvalidKey);
     });
 
-    it('is outlived by a write whose folder goes each time it is made, up to a bound', async () => {
+    it('a write retries while pruning removes its folder, up to a limit', async () => {
       const { rename } = fs;
       let pruned = 0;
       let prunes = 5;
@@ -241,7 +241,7 @@ describe('filesystem store, of its own', () => {
   });
 
   describe('listing', () => {
-    it('shows no empty folders, and none of its own', async () => {
+    it('a listing shows no empty or internal folders', async () => {
       await fs.mkdir(at('r/_uploads/x'), { recursive: true });
       await fs.mkdir(at('empty'));
       await store.put('r/a', bytes);
@@ -255,7 +255,7 @@ describe('filesystem store, of its own', () => {
       }
     });
 
-    it('shows regular files only, and reads take nothing else for an object', async () => {
+    it('listings and reads show regular files only', async () => {
       await store.put('a/file', bytes);
       await fs.symlink(at('a/file'), at('link'));
       await run('mkfifo', [at('pipe')]);
@@ -269,7 +269,7 @@ describe('filesystem store, of its own', () => {
       assert.deepEqual(await litter(), []);
     });
 
-    it('follows links to folders as reads do, and to none that they lie in', async () => {
+    it('a listing follows links to folders as reads do, but no cycles', async () => {
       const outside = await mkdtemp(join(tmpdir(), 'stowage-outside-'));
       try {
         await fs.mkdir(join(outside, 'deep'));
@@ -308,7 +308,7 @@ describe('filesystem store, of its own', () => {
       }
     });
 
-    it('passes over a file and a folder that vanish meanwhile', async () => {
+    it('a listing skips files and folders that vanish', async () => {
       for (const key of ['a', 'b/c', 'd']) await store.put(key, bytes);
       const { readdir } = fs;
       mock.method(fs, 'readdir', async (path: string, options: { withFileTypes: true }) => {
@@ -320,7 +320,7 @@ describe('filesystem store, of its own', () => {
       assert.deepEqual(await keysOf(), ['d']);
     });
 
-    it('reads no folders but those that may hold entries of the page', async () => {
+    it('a listing reads only folders with entries of the page', async () => {
       for (let folder = 10; folder < 40; folder++) {
         for (const name of ['a/x', 'b/x', 'b/y', 'c']) await writeFile(`r/${folder}/${name}`, '');
       }
@@ -350,7 +350,7 @@ describe('filesystem store, of its own', () => {
       assert.equal((await foldersReadFor({ prefix: 'r/', delimiter: '/', limit: 3 })).length, 1 + 4 * 2);
     });
 
-    it('agrees with a plain model on any tree', async () => {
+    it('a listing of a folder agrees with a plain model on any tree', async () => {
       const segment = fc
         .array(fc.constantFrom('a', 'b', '-', '_', '0', '.x', '\u{1f4e6}', '\ufffd'), {
           minLength: 1,
@@ -379,7 +379,7 @@ describe('filesystem store, of its own', () => {
   });
 
   describe('metadata', () => {
-    it('are ignored once another program rewrote the file', async () => {
+    it('metadata are ignored once another program rewrites the file', async () => {
       const { etag } = await store.put('a', bytes, { metadata: { size: '7' } });
       await fs.writeFile(at('a'), 'CONTENT');
       const head = await store.head('a');
@@ -390,7 +390,7 @@ describe('filesystem store, of its own', () => {
       assert.deepEqual((await store.head('a')).metadata, {});
     });
 
-    it('go when their object is deleted or moved', async () => {
+    it('metadata are deleted when their object is deleted or moved', async () => {
       for (const key of ['a', 'b']) await store.put(key, bytes, { metadata: { size: '7' } });
       await store.delete(['a']);
       await store.move('b', 'c');
@@ -402,7 +402,7 @@ describe('filesystem store, of its own', () => {
       );
     });
 
-    it('are ignored when their sidecar is torn', async () => {
+    it('a torn sidecar of metadata is ignored', async () => {
       await store.put('a', bytes, { metadata: { size: '7' } });
       for (const entry of await fs.readdir(at('.metadata'), { recursive: true, withFileTypes: true })) {
         if (entry.isFile()) await fs.truncate(join(entry.parentPath, entry.name), 10);
@@ -435,7 +435,7 @@ describe('filesystem store, of its own', () => {
       'is an empty mount point': () => fs.mkdir(root),
       'is a file': () => fs.writeFile(root, ''),
     })) {
-      it(`are no absence when the root ${outage}`, async () => {
+      it(`an object is not reported as missing if the root ${outage}`, async () => {
         await store.put('a', bytes);
         await fs.rm(root, { recursive: true });
         await arrange();
@@ -446,7 +446,7 @@ describe('filesystem store, of its own', () => {
       });
     }
 
-    it('are told with their cause, whatever the errno', async () => {
+    it('outages are reported with their cause for any errno', async () => {
       await store.put('a', bytes);
       for (const code of ['EACCES', 'EIO', 'ENOSPC', 'EMFILE', 'EROFS']) {
         const cause = Object.assign(new Error(`${code}: mocked`), { code });
@@ -475,7 +475,7 @@ describe('filesystem store, of its own', () => {
       assert.deepEqual(await litter(), []);
     });
 
-    it('end a stream of a file that became shorter with an error', async () => {
+    it('a stream of a file that becomes shorter ends with an error', async () => {
       await store.put('a', bytes);
       const { body } = await store.open('a', { start: 1 });
       await fs.truncate(at('a'), 3);

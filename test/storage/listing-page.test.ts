@@ -25,7 +25,7 @@ describe('a page of a bucket', () => {
     return { found: [...objects.map(({ key }) => key), ...prefixes], next, requests };
   }
 
-  it('is one request of just its size on AWS, wherever it starts', async () => {
+  it('a page of a bucket is one request of its size on AWS', async () => {
     for (const startAfter of ['', 'a', 'a/', 'a/_', 'a/_x/1', 'a/b/_x', 'a0', 'b/_x/1'])
       for (const limit of [1, 2, 1000]) {
         const { requests } = await asked(true, { delimiter: '/_', startAfter, limit });
@@ -36,7 +36,7 @@ describe('a page of a bucket', () => {
       }
   });
 
-  it('starts elsewhere in no folder that has others beside it', async () => {
+  it('a page of a bucket on other servers starts in the innermost folder and continues above it', async () => {
     const { found, next, requests } = await asked(false, { delimiter: '/_', startAfter: 'a/_', limit: 3 });
     assert.deepEqual(found, ['a0', 'a/b/_', 'b/_']);
     assert.equal(next, undefined);
@@ -50,7 +50,7 @@ describe('a page of a bucket', () => {
     );
   });
 
-  it('asks no more than once elsewhere where it starts in no folder, or has enough', async () => {
+  it('a page of a bucket on other servers costs one request if it starts in no folder', async () => {
     for (const startAfter of ['', 'a', 'a-', 'a0', 'zz'])
       assert.equal((await asked(false, { delimiter: '/_', startAfter })).requests.length, 1);
     const { found, next, requests } = await asked(false, { startAfter: 'a/_x/1', limit: 1 });

@@ -209,7 +209,7 @@ for (const kind of kinds)
       await stores.stop();
     });
 
-    it('are those of a plain model, in pages of any size and from anywhere', async () => {
+    it(`listings on ${kind.name} agree with a plain model, in pages of any size`, async () => {
       await fc.assert(
         fc.asyncProperty(someKeys, async (keys) => {
           const store = await stores.newStore();
@@ -223,7 +223,7 @@ for (const kind of kinds)
       );
     });
 
-    it('have each repository and tag in its place, however long its past, in pages of any size', async () => {
+    it(`listings on ${kind.name} have each repository and tag in order, in pages of any size`, async () => {
       const store = await stores.newStore();
       const repositories = ['app', 'app-web', 'app.x', 'app/x', 'web'];
       const tags = ['1', '1-a', '1.0', '2'];
@@ -250,7 +250,7 @@ for (const kind of kinds)
       assert.deepEqual(listed, [...keys, ...foreign].sort(compareKeys));
     });
 
-    it('find all tags that point at a manifest, past however many links of their neighbours', async () => {
+    it(`listings on ${kind.name} find all tags of a manifest, however many links lie between`, async () => {
       const store = await stores.newStore();
       const app = parseRepositoryName('app');
       const digest = digestOf(1);

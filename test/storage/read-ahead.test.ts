@@ -14,20 +14,20 @@ describe('the size of reads', () => {
     return sizes;
   }
 
-  it('stays small for what the buffers of a system take, and grows for a reader that takes more', () => {
+  it('reads stay small for buffered bytes and grow for a fast reader', () => {
     const size = new ReadSize(new MemoryBudget(10 * MiB));
     assert.deepEqual(new Set(read(size, 12 * MiB)), new Set([minReadSize]));
     assert.equal(Math.max(...read(size, 8 * MiB)), 512 * 1024);
   });
 
-  it('is small again for a reader that has become slow', async () => {
+  it('reads shrink for a reader that becomes slow', async () => {
     const size = new ReadSize(new MemoryBudget(10 * MiB));
     read(size, 20 * MiB);
     await delay(1100);
     assert.equal(size.next(), minReadSize);
   });
 
-  it('does not grow beyond what all readers share, which comes back when they end', () => {
+  it('reads share a memory limit, which is released when they end', () => {
     const shared = new MemoryBudget(MiB);
     const sizes = Array.from({ length: 10 }, () => new ReadSize(shared));
     const largest = sizes.map((size) => Math.max(...read(size, 20 * MiB)));
@@ -38,7 +38,7 @@ describe('the size of reads', () => {
     assert.equal(shared.take(MiB), true);
   });
 
-  it('keeps its claim until the last large read has been taken', async () => {
+  it('a reader keeps its claim until its last large read is consumed', async () => {
     const shared = new MemoryBudget(MiB);
     const size = new ReadSize(shared);
     read(size, 20 * MiB);

@@ -39,26 +39,26 @@ function steady(pieces: readonly number[], how: 'error' | 'end') {
 
 describe('a reconnecting body', () => {
   for (const how of ['error', 'end'] as const) {
-    it(`goes on where its connection broke off with ${how === 'error' ? 'an error' : 'none'}`, async () => {
+    it(`a body reconnects after a connection ended with ${how === 'error' ? 'an error' : 'none'}`, async () => {
       const { body, opened } = steady([100_000, 0, MiB], how);
       assert.ok((await buffer(body)).equals(bytes));
       assert.deepEqual(opened, [0, 100_000, 100_000, 100_000 + MiB]);
     });
 
-    it(`gives up with an error when it breaks off again and again (${how})`, async () => {
+    it(`a body fails after repeated interruptions (${how})`, async () => {
       const { body, opened } = steady([0, 10, 10, 10, 10, 10], how);
       await assert.rejects(buffer(body), StoreUnavailable);
       assert.equal(opened.length, 4);
     });
   }
 
-  it('breaks off as often as may be while much comes in between', async () => {
+  it('a body may reconnect often while much data arrives in between', async () => {
     const { body, opened } = steady(Array<number>(20).fill(1.1 * MiB), 'error');
     assert.ok((await buffer(body)).equals(bytes));
     assert.equal(opened.length, 8);
   });
 
-  it('gives up when the rest cannot be opened', async () => {
+  it('a body fails if the rest cannot be opened', async () => {
     const body = new ReconnectingBody(torn(0, 10, 'error'), {
       key: 'blob',
       length: 20,
@@ -67,7 +67,7 @@ describe('a reconnecting body', () => {
     await assert.rejects(buffer(body), StoreUnavailable);
   });
 
-  it('passes on no byte more than it should have', async () => {
+  it('a body passes on no extra bytes', async () => {
     const body = new ReconnectingBody(Readable.from([bytes], { objectMode: false }), {
       key: 'blob',
       length: 10,
@@ -76,7 +76,7 @@ describe('a reconnecting body', () => {
     await assert.rejects(buffer(body), StoreUnavailable);
   });
 
-  it('lets go of its connection while its reader takes nothing and others wait for one, and goes on after', async () => {
+  it('a body releases its connection while its reader is idle and others wait, and continues later', async () => {
     const sources: Readable[] = [];
     const open = (passed: number) => {
       const source = torn(passed, bytes.length, 'error');
@@ -100,7 +100,7 @@ describe('a reconnecting body', () => {
     assert.ok(Buffer.concat(pieces).equals(bytes));
   });
 
-  it('lets go of its connection once it has all, whatever its reader takes', async () => {
+  it('a body releases its connection once it has all bytes', async () => {
     const source = torn(0, 100_000, 'end');
     const body = new ReconnectingBody(source, {
       key: 'blob',
@@ -113,7 +113,7 @@ describe('a reconnecting body', () => {
     assert.ok((await buffer(body)).equals(bytes.subarray(0, 100_000)));
   });
 
-  it('lets go of its connection when it is left early, also of one that is silent', async () => {
+  it('a body releases its connection when it is destroyed early', async () => {
     const silent = new PassThrough();
     silent.write('a');
     const body = new ReconnectingBody(silent, {

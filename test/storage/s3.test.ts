@@ -73,7 +73,7 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
       const content = randomBytes(12 * MiB);
       const read = async (store: S3Store, key: string) => (await store.read(key, 100 * MiB)).bytes;
 
-      it('go in parts of the size that is set above a limit, in parallel, with the metadata', async () => {
+      it('large copies use concurrent parts of the configured size and keep metadata', async () => {
         const store = open({ copy: small });
         const info = await store.put('copies/a', content, { metadata: { 'a-b': 'c' } });
         proxy.reset();
@@ -84,7 +84,7 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
         assert.deepEqual((await store.head('copies/b')).metadata, { 'a-b': 'c' });
       });
 
-      it('go in one call up to the limit', async () => {
+      it('small copies use one call', async () => {
         const store = open({ copy: { ...small, threshold: content.length } });
         const info = await store.put('copies/c', content);
         proxy.reset();
@@ -93,7 +93,7 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
         assert.ok(content.equals(await read(store, 'copies/d')));
       });
 
-      it('go through this process where the server copies no parts', async () => {
+      it('copies pass through the process if the server cannot copy parts', async () => {
         const store = open({ copy: small });
         const info = await store.put('copies/e', content);
         proxy.intercept = ({ operation }) =>
@@ -102,7 +102,7 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
         assert.ok(content.equals(await read(store, 'copies/f')));
       });
 
-      it('of objects into one are refused where the server copies no parts, and leave nothing behind', async () => {
+      it('concatenation is refused if the server cannot copy parts, and leaves nothing behind', async () => {
         const store = open();
         await store.put('copies/k', content);
         proxy.intercept = ({ operation }) =>
@@ -113,7 +113,7 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
         for await (const { key } of store.listMultiparts('copies/')) assert.fail(`${key} was left`);
       });
 
-      it('leave nothing behind when one fails', async () => {
+      it('a failed copy leaves nothing behind', async () => {
         const store = open({ copy: small });
         const info = await store.put('copies/g', content);
         proxy.intercept = ({ operation, query }) =>
@@ -125,7 +125,7 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
         for await (const { key } of store.listMultiparts('copies/')) assert.fail(`${key} was left`);
       });
 
-      it('never are of an object that took the place of the source', async () => {
+      it('a copy never copies an object that replaced the source', async () => {
         for (const copy of [small, { ...small, threshold: 100 * MiB }]) {
           const store = open({ copy });
           const { etag } = await store.put('copies/i', content);
@@ -138,7 +138,7 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
     });
 
     describe('below a root directory', () => {
-      it('has its keys, and no others', async () => {
+      it('a store below a root directory has its own keys and no others', async () => {
         const [below, beside] = [open({ rootDirectory: 'team/root' }), open()];
         await beside.put('team/rooted', Buffer.from('another'));
         await below.put('a/b', Buffer.from('content'));
@@ -156,14 +156,14 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
         await below.abortMultipart('e', upload);
       });
 
-      it('refuses keys that are too long with it', async () => {
+      it('a store below a root directory refuses keys that become too long', async () => {
         const store = open({ rootDirectory: 'r'.repeat(100) });
         await rejects(store.put('k'.repeat(924), Buffer.alloc(1)), InvalidKey);
         await store.put(`${'k'.repeat(900)}/x`, Buffer.alloc(1));
       });
     });
 
-    it('says of every object it makes how it is to be kept', async () => {
+    it('every write to S3 sets the storage class and encryption', async () => {
       const store = open({ encryption: { keyId: 'the-key' }, storageClass: 'STANDARD_IA' });
       const source = { size: 1, etag: 'any' };
       proxy.intercept = () => ({ status: 200, headers: { etag: '"any"' } });
@@ -210,7 +210,7 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
         opened.push(direct);
       });
 
-      it('are found out by a write that must not succeed, which leaves nothing', async () => {
+      it('conditional writes are probed by a write that must fail and leaves nothing', async () => {
         const [with_, without] = [open(), open()];
         proxy.intercept = honour;
         await with_.check();
@@ -231,7 +231,7 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
         assert.deepEqual(objects, []);
       });
 
-      it('that are set are not asked for, and nothing is written to find out', async () => {
+      it('configured conditional writes are not probed', async () => {
         for (const conditionalWrites of [true, false]) {
           proxy.reset();
           await open({ conditionalWrites }).check();
@@ -239,13 +239,13 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
         }
       });
 
-      it('are not probed in read-only mode', async () => {
+      it('conditional writes are not probed in read-only mode', async () => {
         proxy.reset();
         await open().check({ readOnly: true });
         assert.deepEqual(operations(), ['ListObjectsV2']);
       });
 
-      it('that are set, but the server has none, end a write with what to do', async () => {
+      it('configured conditional writes that the server lacks fail a write with advice', async () => {
         const store = open({ conditionalWrites: true });
         await assert.rejects(store.put('conditions/none', Buffer.from('a'), { onlyIfAbsent: true }), {
           name: 'StoreUnavailable',
@@ -253,7 +253,7 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
         });
       });
 
-      it('of which the answer was lost have succeeded', async () => {
+      it('a conditional write whose response was lost has succeeded', async () => {
         const store = open({ conditionalWrites: true });
         const { etag } = await store.put('conditions/a', Buffer.from('one'));
         let puts = 0;
@@ -268,7 +268,7 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
         assert.equal((await store.read('conditions/a', 10)).bytes.toString(), 'two');
       });
 
-      it('are tried again when they met another', async () => {
+      it('a conditional write that meets a concurrent one is retried', async () => {
         const store = open({ conditionalWrites: true });
         const { etag } = await store.put('conditions/b', Buffer.from('one'));
         proxy.reset();
@@ -279,7 +279,7 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
       });
     });
 
-    it('has an MD5 only where S3 demands one', async () => {
+    it('requests to S3 have an MD5 only if required', async () => {
       const store = open();
       await store.put('md5', Buffer.from('content'));
       await store.delete(['md5']);
@@ -292,7 +292,7 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
       );
     });
 
-    it('reads a small object again whose body broke off', async () => {
+    it('a small object is read again if its body is interrupted', async () => {
       const store = open();
       await store.put('broken', Buffer.from('content'));
       proxy.reset();
@@ -303,7 +303,7 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
       await rejects(store.read('broken', 10), StoreUnavailable, 'broken');
     });
 
-    it('signs URLs that end when they should and hold for one object alone', async () => {
+    it('signed URLs of S3 expire and are valid for one object only', async () => {
       const store = open();
       await store.put('signed/a', Buffer.from('content'));
       await store.put('signed/b', Buffer.from('other'));

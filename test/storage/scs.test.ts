@@ -71,7 +71,7 @@ describe('SCS store', () => {
   });
 
   describe('a store on a bucket that gives no metadata', () => {
-    it('does without', async () => {
+    it('a store works on a bucket without metadata', async () => {
       const bare = await startScs({ metadata: 'none' });
       await bare.createBucket(BUCKET);
       const { store, close } = await open({ endpoint: bare.endpoint });
@@ -98,7 +98,7 @@ describe('SCS store', () => {
       server.reset();
     });
 
-    it('of a move are a look at the source and a rename, whatever its size', async () => {
+    it('a move on SCS is a HEAD and a rename, whatever the size', async () => {
       await store.put('from', randomBytes(10));
       const source = await store.head('from');
       server.reset();
@@ -106,7 +106,7 @@ describe('SCS store', () => {
       assert.deepEqual(operations(), ['HeadObject', 'RenameObject']);
     });
 
-    it('take a rename for done whose answer was lost', async () => {
+    it('a rename on SCS whose response was lost counts as done', async () => {
       await store.put('renamed', Buffer.from('x'));
       const source = await store.head('renamed');
       server.intercept = losing('RenameObject');
@@ -114,7 +114,7 @@ describe('SCS store', () => {
       assert.equal((await store.read('new name', 10)).bytes.toString(), 'x');
     });
 
-    it('read a small object again whose bytes broke off, and tell a large one from a whole', async () => {
+    it('an interrupted small object of SCS is read again, and a large one fails', async () => {
       const bytes = randomBytes(1000);
       await store.put('cut', bytes);
       server.reset();
@@ -124,7 +124,7 @@ describe('SCS store', () => {
       await assert.rejects(buffer((await store.open('cut')).body));
     });
 
-    it('take an upload for gone that was completed by a request whose answer was lost', async () => {
+    it('an upload on SCS completed by a request whose response was lost is gone', async () => {
       const id = await store.createMultipart('lost');
       const part = await store.uploadPart('lost', id, 1, Buffer.from('x'));
       server.intercept = losing('CompleteMultipartUpload');
@@ -132,13 +132,13 @@ describe('SCS store', () => {
       assert.equal((await store.read('lost', 10)).bytes.toString(), 'x');
     });
 
-    it('do not take a rename for done that found nothing', async () => {
+    it('a rename on SCS of a missing source is not done', async () => {
       await store.put('target', Buffer.from('x'));
       const etag = (await store.head('target')).etag;
       await rejects(store.move('gone', 'target', { etag, size: 1 }), ObjectNotFound, 'gone');
     });
 
-    it('of a listing ask for 100 keys, and go on until all are there', async () => {
+    it('a listing of SCS asks for 100 keys and continues to the end', async () => {
       const keys = Array.from({ length: 250 }, (_, i) => `many/${String(i).padStart(3, '0')}`);
       await Promise.all(keys.map(async (key) => await store.put(key, Buffer.from('x'))));
       server.reset();
@@ -158,7 +158,7 @@ describe('SCS store', () => {
       await store.delete(keys);
     });
 
-    it('tell a missing bucket from a missing object, of which an answer to HEAD says nothing', async () => {
+    it('a missing bucket of SCS differs from a missing object', async () => {
       const nowhere = new ScsStore(options({ bucket: 'nowhere' }));
       const error = await nowhere.head('a').catch((reason: unknown) => reason);
       assert.ok(error instanceof StoreUnavailable);
@@ -167,7 +167,7 @@ describe('SCS store', () => {
       await rejects(store.head('nothing'), ObjectNotFound, 'nothing');
     });
 
-    it('that are refused say nothing of what was signed', async () => {
+    it('an error of SCS does not reveal the signed text', async () => {
       const foreign = new ScsStore(options({ secretKey: 'foreign' }));
       const error = await foreign.put('a', Buffer.from('x')).catch((reason: unknown) => reason);
       foreign.close();
@@ -175,7 +175,7 @@ describe('SCS store', () => {
       assert.doesNotMatch(`${error.message} ${error.cause.message}`, /StringToSign|foreign|octet-stream/);
     });
 
-    it('give all names in the tree of a registry in one listing', async () => {
+    it('one listing of SCS gives all names of a registry', async () => {
       const names = ['a', 'a/b', 'a/b-c', 'team/app'];
       const below = 'repositories/';
       for (const name of names) {
@@ -214,19 +214,19 @@ describe('SCS store', () => {
       return { status: Number(stdout.slice(at + 1)), body: stdout.slice(0, at) };
     };
 
-    it('gives the object', async () => {
+    it('a signed URL of SCS serves the object', async () => {
       const url = (await store.signedUrl(key, 1200)).href;
       assert.deepEqual(await curl(url), { status: 200, body: bytes.toString() });
       assert.deepEqual(await curl(url, '--range', '4-8'), { status: 206, body: 'bytes' });
     });
 
-    it('holds for as long as was said', async () => {
+    it('a signed URL of SCS is valid for the given time', async () => {
       const url = await store.signedUrl(key, 1200);
       const left = Number(url.searchParams.get('Expires')) - Date.now() / 1000;
       assert.ok(left > 1190 && left <= 1200, `${left} s`);
     });
 
-    it('gives nothing once it has expired', async () => {
+    it('an expired signed URL of SCS serves nothing', async () => {
       const { status, body } = await curl((await store.signedUrl(key, -1)).href);
       assert.equal(status, 403);
       assert.match(body, /AccessDenied.*expired/);
@@ -247,13 +247,13 @@ describe('SCS store', () => {
       },
     };
     for (const [what, alter] of Object.entries(alterations))
-      it(`gives nothing when it is altered: ${what}`, async () => {
+      it(`an altered signed URL of SCS serves nothing: ${what}`, async () => {
         const url = await store.signedUrl(key, 1200);
         alter(url);
         assert.equal((await curl(url.href)).status, 403);
       });
 
-    it('is for reading only', async () => {
+    it('a signed URL of SCS is read-only', async () => {
       const url = (await store.signedUrl(key, 1200)).href;
       assert.equal((await curl(url, '--request', 'DELETE')).status, 403);
       assert.equal((await curl(url, '--upload-file', import.meta.filename)).status, 403);

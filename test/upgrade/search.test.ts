@@ -112,7 +112,7 @@ describe(
           await list.stop();
         });
 
-        it('what either release pushes is listed and found at both, and nothing else', async () => {
+        it(`pushes of either release are listed and found by both in ${kind.name}`, async () => {
           for (const round of ['one', 'three', 'five'])
             for (const [index, client] of clients().entries()) {
               const repository = `team/${round}/${index}`;
@@ -122,7 +122,7 @@ describe(
             }
         });
 
-        it('a reindex of this release leaves names alone, which the last release goes on to list', async () => {
+        it('a reindex of this release keeps names only, which the last release still lists', async () => {
           const [program] = thisVersion().server;
           const settings = cleanEnvironment({ ...placeSettings(images.path), ...env });
           await command(process.execPath, [program, 'reindex'], { env: settings });

@@ -156,7 +156,7 @@ function declareTests([first, second]: readonly [string, string], ground: () => 
       for (const client of clients()) await assertHas(client, name, digest, algorithm);
     });
 
-  it(`a stream sent to ${second} in an upload of ${first} goes on, and is committed, at the other`, async () => {
+  it(`a stream sent to ${second} in an upload of ${first} continues and is committed at the other`, async () => {
     const name = someName();
     const [stream, rest] = [randomBytes(5_300_000), randomBytes(100)];
     const digest = digestOf(Buffer.concat([stream, rest]));
@@ -208,7 +208,7 @@ function declareTests([first, second]: readonly [string, string], ground: () => 
     });
   });
 
-  it(`${first} tells how far an upload is that ${second} has gone on with`, async () => {
+  it(`${first} returns the offset of an upload that ${second} continued`, async () => {
     await inTurn(async (client) => {
       const location = await client.sendChunk(await client.startUpload(someName()), 0, randomBytes(300_000));
       const { headers } = await client.must(204, { method: 'GET', path: location });
@@ -216,7 +216,7 @@ function declareTests([first, second]: readonly [string, string], ground: () => 
     });
   });
 
-  it(`${first} cancels an upload that ${second} has gone on with, and neither knows it afterwards`, async () => {
+  it(`${first} cancels an upload that ${second} continued, and neither knows it afterwards`, async () => {
     await inTurn(async (client) => {
       const path = await client.sendChunk(await client.startUpload(someName()), 0, randomBytes(300_000));
       await client.must(204, { method: 'DELETE', path });
@@ -224,7 +224,7 @@ function declareTests([first, second]: readonly [string, string], ground: () => 
     });
   });
 
-  it(`a sweep by this release knows an upload of ${first}`, async () => {
+  it(`a purge by this release knows an upload of ${first}`, async () => {
     const [client] = clients();
     const name = someName();
     const location = await client.sendChunk(await client.startUpload(name), 0, randomBytes(300_000));

@@ -183,7 +183,7 @@ export const blobCases: readonly Case[] = [
     },
   })),
   {
-    title: 'does not show a repository the blobs of another',
+    title: 'a blob of another repository is unknown',
     async act({ client }) {
       const digest = await client.pushBlob(someName(), randomBytes(20));
       return { ask: { method: 'GET', path: `/v2/${someName()}/blobs/${digest}` }, expect: unknown };
@@ -191,7 +191,7 @@ export const blobCases: readonly Case[] = [
   },
   onBlob('DELETE removes a blob from its repository', 'DELETE', {}, () => ({ status: 202 })),
   {
-    title: 'has a deleted blob no more',
+    title: 'DELETE removes a blob',
     async act(bench) {
       return { ask: { method: 'GET', path: await deletedBlob(bench, 'deleted') }, expect: unknown };
     },

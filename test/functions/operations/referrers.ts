@@ -156,14 +156,14 @@ export const referrerCases: readonly Case[] = [
   })),
   {
     // oras asks so whether there is such an endpoint: 404 would say that there is none.
-    title: 'GET lists nothing in a repository that is not there',
+    title: 'GET lists no referrers in an unknown repository',
     async act() {
       const path = `/v2/${someName()}/referrers/sha256:${'0'.repeat(64)}`;
       return await Promise.resolve({ ask: { method: 'GET', path }, expect: lists([]) });
     },
   },
   {
-    title: 'a question about referrers makes no repository',
+    title: 'a query for referrers creates no repository',
     async act({ client }) {
       const name = someName();
       await client.must(200, { method: 'GET', path: `/v2/${name}/referrers/sha256:${'0'.repeat(64)}` });

@@ -49,7 +49,7 @@ export const uploadStartCases: readonly Case[] = [
     async (_, name) => await Promise.resolve({ query: '', expect: goesOn(202, name, '0-0') }),
   ),
   {
-    title: 'refuses to append where no upload is named, and says what is taken there',
+    title: 'refuses PATCH without an upload and lists the allowed methods',
     async act() {
       return await Promise.resolve({
         ask: { method: 'PATCH', path: `/v2/${someName()}/blobs/uploads/`, body: Buffer.from('x') },
@@ -58,7 +58,7 @@ export const uploadStartCases: readonly Case[] = [
     },
   },
   {
-    title: 'refuses to start an upload at another, and says what is taken there',
+    title: 'refuses POST to an upload and lists the allowed methods',
     async act({ client }) {
       // Not where its bytes go: a data plane knows of no uploads to be started.
       const { pathname, search } = new URL(await client.startUpload(someName()));
@@ -79,7 +79,7 @@ export const uploadStartCases: readonly Case[] = [
     },
   },
   post(
-    'POST with a digest and a body is the whole upload',
+    'POST with a digest and a body uploads a blob in one request',
     async (_, name) =>
       await Promise.resolve({ query: `?digest=${digest}`, body: whole, expect: created(name) }),
   ),
@@ -107,22 +107,22 @@ export const uploadStartCases: readonly Case[] = [
     const mounted = await client.pushBlob(someName(), randomBytes(20));
     return { query: `?mount=${mounted}&from=${from}`, expect: goesOn(202, name, '0-0') };
   }),
-  post('POST mounts what was pushed to some repository, without a word of which', async (client, name) => {
+  post('POST mounts a blob without the source repository', async (client, name) => {
     const mounted = await client.pushBlob(someName(), randomBytes(20));
     return { query: `?mount=${mounted}`, expect: created(name, mounted) };
   }),
-  post('POST mounts what the repository has itself', async (client, name) => {
+  post('POST mounts a blob of the same repository', async (client, name) => {
     const mounted = await client.pushBlob(name, randomBytes(20));
     return { query: `?mount=${mounted}`, expect: created(name, mounted) };
   }),
-  post('POST mounts what was pushed as a manifest as well since', async (client, name) => {
+  post('POST mounts a blob that was later pushed as a manifest too', async (client, name) => {
     const from = someName();
     const { bytes } = await client.pushImage(from, 'v1');
     await client.pushBlob(from, bytes);
     await client.pushManifest(from, 'v2', bytes);
     return { query: `?mount=${digestOf(bytes)}`, expect: created(name, digestOf(bytes)) };
   }),
-  post('POST starts an upload when the repository it was pushed to has it no more', async (client, name) => {
+  post('POST starts an upload if the source repository has deleted the blob', async (client, name) => {
     const from = someName();
     const mounted = await client.pushBlob(from, randomBytes(20));
     await client.must(202, { method: 'DELETE', path: `/v2/${from}/blobs/${mounted}` });
@@ -130,7 +130,7 @@ export const uploadStartCases: readonly Case[] = [
   }),
   {
     // That its bytes are in the bucket proves nothing (CVE-2024-39897).
-    title: 'POST starts an upload when no repository is known to have it',
+    title: 'POST starts an upload for a blob without a known source repository',
     async act({ store }) {
       const [name, bytes] = [someName(), randomBytes(20)];
       const mounted = digestOf(bytes);
@@ -140,7 +140,7 @@ export const uploadStartCases: readonly Case[] = [
     },
   },
   post(
-    'POST starts an upload when nobody has what is to be mounted',
+    'POST starts an upload if the blob to mount is unknown',
     async (_client, name) =>
       await Promise.resolve({
         query: `?mount=${digestOf(randomBytes(8))}`,
@@ -154,7 +154,7 @@ export const uploadStartCases: readonly Case[] = [
       await Promise.resolve({ query: `?digest=${sha512}`, body: whole, expect: created(name, sha512) }),
   ),
   post(
-    'POST refuses another SHA-512 than that of the bytes',
+    'POST refuses a SHA-512 that does not match the bytes',
     async () =>
       await Promise.resolve({
         query: `?digest=${digestOf(first, 'sha512')}`,
@@ -189,11 +189,11 @@ export const uploadStartCases: readonly Case[] = [
     ['that was announced', '?digest-algorithm=sha512'],
     ['that nobody had spoken of', ''],
   ].flatMap(([what = '', query = '']) => [
-    chunked(`PUT ends chunks with a SHA-512 ${what}`, query, (location) => ({
+    chunked(`PUT finishes chunks with a SHA-512 ${what}`, query, (location) => ({
       method: 'PUT',
       path: withDigest(location, sha512),
     })),
-    chunked(`PUT ends chunks with bytes and a SHA-512 ${what}`, query, (location) => ({
+    chunked(`PUT finishes chunks with bytes and a SHA-512 ${what}`, query, (location) => ({
       method: 'PUT',
       path: withDigest(location, digestOf(Buffer.concat([whole, first]), 'sha512')),
       headers: { 'content-type': 'application/octet-stream', ...contentRange(whole.byteLength, first) },
@@ -201,7 +201,7 @@ export const uploadStartCases: readonly Case[] = [
     })),
   ]),
   chunked(
-    'PUT ends an upload that was to have a SHA-512 with a SHA-256',
+    'PUT finishes an upload announced with SHA-512 by a SHA-256',
     '?digest-algorithm=sha512',
     (location) => ({
       method: 'PUT',
@@ -223,20 +223,20 @@ export const uploadStartCases: readonly Case[] = [
     ['nothing from a repository', 'from=a'],
   ].map(([what = '', query = '']) =>
     post(
-      `POST starts an upload when it is to mount ${what}`,
+      `POST starts an upload for a mount with ${what}`,
       async (_client, name) =>
         await Promise.resolve({ query: `?${query}`, expect: goesOn(202, name, '0-0') }),
     ),
   ),
   ...['from=', 'from=&from=FROM', 'from=FROM&from=other', 'from=other&from=FROM'].map((sources) =>
-    post(`POST starts an upload when it is to mount a blob ${sources}`, async (client, name) => {
+    post(`POST starts an upload for a mount with ${sources}`, async (client, name) => {
       const from = someName();
       const mounted = await client.pushBlob(from, randomBytes(20));
       const query = `?mount=${mounted}&${sources.replaceAll('FROM', from)}`;
       return { query, expect: goesOn(202, name, '0-0') };
     }),
   ),
-  post('POST mounts what it is told to twice in the same words', async (client, name) => {
+  post('POST mounts a blob if mount and from are repeated with the same values', async (client, name) => {
     const from = someName();
     const mounted = await client.pushBlob(from, randomBytes(20));
     const query = `?mount=${mounted}&mount=${mounted}&from=${from}&from=${from}`;

@@ -46,7 +46,7 @@ const sending: readonly Case[] = [
     };
   }),
   onUpload(
-    'PATCH refuses a chunk that leaves a gap with 416 and where the upload stands',
+    'PATCH refuses a chunk that leaves a gap with 416 and the current offset',
     async (client, name, location) => {
       const next = await client.sendChunk(location, 0, first);
       return {
@@ -55,20 +55,23 @@ const sending: readonly Case[] = [
       };
     },
   ),
-  onUpload('PATCH refuses a chunk it has taken already with 416', async (client, name, location) => {
+  onUpload('PATCH refuses a repeated chunk with 416', async (client, name, location) => {
     await client.sendChunk(location, 0, first);
     return {
       ask: { method: 'PATCH', path: location, body: first, headers: contentRange(0, first) },
       expect: { ...goesOn(416, name, '0-5'), errors: ['RANGE_INVALID'] },
     };
   }),
-  onUpload('PATCH tells a repeated stream by the state in its Location', async (client, name, location) => {
-    await client.must(202, { method: 'PATCH', path: location, body: whole, chunked: true });
-    return {
-      ask: { method: 'PATCH', path: location, body: whole, chunked: true },
-      expect: { ...goesOn(416, name, `0-${whole.length - 1}`), errors: ['RANGE_INVALID'] },
-    };
-  }),
+  onUpload(
+    'PATCH recognises a repeated stream by the state in its Location',
+    async (client, name, location) => {
+      await client.must(202, { method: 'PATCH', path: location, body: whole, chunked: true });
+      return {
+        ask: { method: 'PATCH', path: location, body: whole, chunked: true },
+        expect: { ...goesOn(416, name, `0-${whole.length - 1}`), errors: ['RANGE_INVALID'] },
+      };
+    },
+  ),
   onUpload(
     'PATCH refuses a range that is not as long as the body',
     async (_, __, location) =>
@@ -99,11 +102,11 @@ const sending: readonly Case[] = [
         expect: { status: 400, errors: ['BLOB_UPLOAD_INVALID'] },
       }),
   ),
-  onUpload('GET tells where an upload stands', async (client, name, location) => ({
+  onUpload('GET returns the offset of an upload', async (client, name, location) => ({
     ask: { method: 'GET', path: await client.sendChunk(location, 0, first) },
     expect: goesOn(204, name, '0-5'),
   })),
-  onUpload('GET takes an earlier state of the upload', async (client, name, location) => {
+  onUpload('GET accepts an earlier state of the upload', async (client, name, location) => {
     await client.sendChunk(location, 0, first);
     return { ask: { method: 'GET', path: location }, expect: goesOn(204, name, '0-5') };
   }),
@@ -166,7 +169,7 @@ const finishing: readonly Case[] = [
       }),
   ),
   onUpload(
-    'PUT refuses bytes of another digest and names theirs',
+    'PUT refuses bytes with another digest and names theirs',
     async (_, __, location) =>
       await Promise.resolve({
         ask: put(location, digest, first),
@@ -192,7 +195,7 @@ const finishing: readonly Case[] = [
       expect: { status: 404, errors: ['BLOB_UPLOAD_UNKNOWN'] },
     };
   }),
-  pushedBlob('has a blob that came in a stream', async (client, location) => {
+  pushedBlob('serves a blob uploaded as a stream', async (client, location) => {
     const bytes = randomBytes(3_000_000);
     const next = client.location(
       await client.must(202, { method: 'PATCH', path: location, body: bytes, chunked: true }),
@@ -200,7 +203,7 @@ const finishing: readonly Case[] = [
     await client.must(201, put(next, digestOf(bytes)));
     return bytes;
   }),
-  pushedBlob('has a blob that came in chunks of many sizes', async (client, start) => {
+  pushedBlob('serves a blob uploaded in chunks of many sizes', async (client, start) => {
     const bytes = randomBytes(11_000_000);
     let location = start;
     let offset = 0;
@@ -211,7 +214,7 @@ const finishing: readonly Case[] = [
     await client.must(201, put(location, digestOf(bytes)));
     return bytes;
   }),
-  pushedBlob('has a blob that came in a stream and then in chunks', async (client, location) => {
+  pushedBlob('serves a blob uploaded as a stream and then in chunks', async (client, location) => {
     const bytes = randomBytes(9_000_000);
     const [stream, chunk, rest] = [bytes.subarray(0, 4e6), bytes.subarray(4e6, 8e6), bytes.subarray(8e6)];
     const ask = { method: 'PATCH', path: location, body: stream, chunked: true };
@@ -259,12 +262,12 @@ const ending: readonly Case[] = [
     return { ask: put(next.replace(name, someName()), digest), expect: altered };
   }),
   onUpload(
-    'does not know an upload without its state',
+    'an upload without its state is unknown',
     async (_, __, location) =>
       await Promise.resolve({ ask: { method: 'GET', path: location.replace(/\?.*$/, '') }, expect: gone }),
   ),
   {
-    title: 'does not know an upload it has not started',
+    title: 'an upload that was never started is unknown',
     async act() {
       const path = `/v2/${someName()}/blobs/uploads/8c0d5c0b-9c0a-4c0e-8c0b-1c0d2c0e3c0f`;
       return await Promise.resolve({ ask: { method: 'PATCH', path, body: first }, expect: gone });
@@ -286,12 +289,12 @@ const ending: readonly Case[] = [
         ),
       ),
   ),
-  onUpload('DELETE ends an upload on the condition that there is one', async (client, _, location) => {
+  onUpload('DELETE with If-Match: * cancels an existing upload', async (client, _, location) => {
     await client.must(204, { method: 'DELETE', path: location, headers: { 'if-match': '*' } });
     return { ask: { method: 'GET', path: location }, expect: gone };
   }),
   {
-    title: 'an upload under way adds no repository to the catalog',
+    title: 'an upload in progress adds no repository to the catalog',
     async act({ client, store }: Bench) {
       const name = someName('aaa-upload');
       await client.sendChunk(await client.startUpload(name), 0, first);
