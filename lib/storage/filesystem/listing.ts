@@ -33,7 +33,7 @@ export async function listFolder(folder: Folder, options: ListOptions): Promise<
   await walk(folder, top, page);
   // A missing folder is empty, but a missing mount is an outage.
   if (!(await folder.isAvailable(join(folder.root, top.slice(0, -1)))))
-    throw new StoreUnavailable(top, `${folder.root} is not there`);
+    throw new StoreUnavailable(top, `${folder.root} is missing`);
   const infos = await inParallel(page.keys, parallelStats, async (key) => await describe(folder, key, page));
   return page.listing(infos.filter((info) => info !== undefined));
 }

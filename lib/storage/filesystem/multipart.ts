@@ -141,7 +141,7 @@ export class FilesystemMultiparts implements MultipartWriter {
     const names = await ignoring(notFoundCodes, fs.readdir(multipartsOf(mount)));
     // The folder does not exist before the first write.
     if (names === undefined && !(await this.folder.isAvailable(mount.temporary)))
-      throw new Error(`${mount.top} is not there`);
+      throw new Error(`${mount.top} is missing`);
     return (names ?? []).filter((name) => uploadIdPattern.test(name));
   }
 

@@ -216,7 +216,7 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
         fs.unlink(path).then(() => true),
       );
       if (gone === undefined && !(await this.folder.isAvailable(dirname(path))))
-        throw new Error('the folder is not there');
+        throw new Error('the folder is missing');
       // Also if nothing was deleted: an earlier delete may have been killed before this step.
       return await this.folder.prune(path);
     });

@@ -52,7 +52,7 @@ export async function openMount(store: Store, mount: Mount): Promise<string | un
 /** Creates a mount's folder for temporary files. */
 export async function makeTemporary(store: Store, mount: Mount): Promise<void> {
   await make(multipartsOf(mount));
-  // Without it, only metadata is missing, which is a hint.
+  // Optional: without it, only metadata is lost, which is a hint.
   if (mount.top === store.root) await make(store.metadata).catch(() => undefined);
   mount.made = true;
   mount.marker = mount.temporary;

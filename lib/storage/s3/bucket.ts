@@ -4,9 +4,9 @@ import { Agent as HttpsAgent } from 'node:https';
 import {
   S3Client,
   type $Command,
+  type PutObjectCommandInput,
   type S3ClientConfig,
   type S3ClientResolvedConfig,
-  type ServerSideEncryption,
   type ServiceInputTypes,
   type ServiceOutputTypes,
   type StorageClass,
@@ -80,8 +80,11 @@ interface SendOptions<R> {
   readonly recover?: (error: unknown) => R | Promise<R>;
 }
 
-/** Makes a key for a write that probes the server. Purge of uploads removes any that remain. */
+/** Makes the key of a probe. The purge of uploads removes leftover probes. */
 export type ProbeKey = (kind: 'object' | 'multipart') => string;
+
+type NewObjectFields =
+  'Bucket' | 'Key' | 'ServerSideEncryption' | 'SSEKMSKeyId' | 'StorageClass' | 'ContentType';
 
 /** A bucket's client, and what all its requests share. */
 export class S3Bucket {
@@ -128,15 +131,8 @@ export class S3Bucket {
     return { Bucket: this.name, Key: this.root.fullKey(key) };
   }
 
-  /** An object to be made. @throws InvalidKey */
-  newObject(key: string): {
-    Bucket: string;
-    Key: string;
-    ServerSideEncryption?: ServerSideEncryption;
-    SSEKMSKeyId?: string;
-    StorageClass?: StorageClass;
-    ContentType: string;
-  } {
+  /** An object to create. @throws InvalidKey */
+  newObject(key: string): Pick<PutObjectCommandInput, NewObjectFields> {
     const { encryption, storageClass } = this.options;
     return {
       ...this.object(key),

@@ -90,7 +90,9 @@ export async function concatenateObjects(
   pieces: readonly Piece[],
   { metadata = {}, tail }: ConcatenateOptions,
 ): Promise<boolean> {
-  const ranges = pieces.flatMap(({ key, sizes }) => consecutive(sizes).map((range) => ({ key, range })));
+  const ranges = pieces.flatMap(({ key, sizes }) =>
+    rangesOf(sizes.map((size) => ({ size }))).map((range) => ({ key, range })),
+  );
   const { parallel } = bucket.options.copy ?? defaultCopy;
   return await withMultipart(store, to, metadata, async (uploadId) => {
     const copied = await inParallel(ranges, parallel, async ({ key, range }, number) => {
@@ -179,9 +181,8 @@ async function copyParts(bucket: S3Bucket, store: Store, copy: PartsCopy): Promi
       },
     },
   ];
-  for (const { ranges, parallel: limit, copyPart } of bucket.supportsConditionalCopies
-    ? methods
-    : methods.slice(1)) {
+  const usable = bucket.supportsConditionalCopies ? methods : methods.slice(1);
+  for (const { ranges, parallel: limit, copyPart } of usable) {
     const copied = await inParallel(ranges, limit, copyPart);
     if (copied !== undefined && copied.length > 0) return copied;
   }
@@ -213,17 +214,12 @@ async function copyOnServer(
   return response && { number, etag: unquote(response.CopyPartResult?.ETag), size: end - start + 1 };
 }
 
-/** The ranges of an object that its parts are. */
-function rangesOf(parts: readonly UploadedPart[]): CopiedRange[] {
-  const ranges = consecutive(parts.map(({ size }) => size));
-  return parts.flatMap(({ etag }, i) => ranges.slice(i, i + 1).map((range) => ({ ...range, etag })));
-}
-
-function consecutive(sizes: readonly number[]): Required<ByteRange>[] {
+/** The ranges of consecutive parts. */
+function rangesOf(parts: readonly { readonly size: number; readonly etag?: string }[]): CopiedRange[] {
   let start = 0;
-  return sizes.map((size) => {
+  return parts.map(({ size, etag }) => {
     start += size;
-    return { start: start - size, end: start - 1 };
+    return { start: start - size, end: start - 1, ...(etag !== undefined && { etag }) };
   });
 }
 

@@ -160,7 +160,7 @@ export class ScsBucket {
 
   /** Deletes an upload and its parts. */
   async abortMultipart(key: string, uploadId: string): Promise<void> {
-    // No retry: the upload is gone, as desired.
+    // Not retried: the upload is gone, as desired.
     await this.#connection.exchange({
       ...this.#on('DELETE', key, { uploadId }),
       finalCodes: ['NoSuchUpload'],
