@@ -1,4 +1,5 @@
-import type { Platform, RequiredPlatforms } from '../registry/manifests/required-platforms.ts';
+import type { Platform } from '../protocol/manifest-fields.ts';
+import type { RequiredPlatforms } from '../registry/manifests/required-platforms.ts';
 import type { Settings } from './settings.ts';
 
 const setting = 'REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMS';

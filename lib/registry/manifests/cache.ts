@@ -5,30 +5,25 @@ import { digestOf } from '../uploads/content-hash.ts';
 import { blobData } from '../layout.ts';
 import { undefinedIfMissing } from '../links.ts';
 
-/** Bytes of the largest manifest that is served: distribution took larger ones than we do. */
+/** Bytes of the largest manifest that is served: distribution accepted larger ones. */
 export const maxStoredSize = 4 * maxManifestSize;
 
 /**
- * The bytes of a manifest, or undefined when there are none.
- * @throws RegistryError UNKNOWN when they were altered
+ * The bytes of a manifest; undefined if there are none.
+ * @throws RegistryError UNKNOWN if they were altered
  */
 export async function loadManifest(store: ObjectStore, digest: Digest): Promise<Buffer | undefined> {
-  const data = await undefinedIfMissing(readSmall(store, blobData(digest)));
-  if (data === undefined) return undefined;
-  // A hash of some kilobytes: what was altered in the bucket is not passed on under a digest it does not have.
-  if (digestOf(data.bytes, digestParts(digest).algorithm) !== digest) throw damaged();
-  return data.bytes;
+  const data = await undefinedIfMissing(store.read(blobData(digest), maxStoredSize)).catch(
+    (error: unknown) => {
+      throw error instanceof ObjectTooLarge ? damaged(error) : error;
+    },
+  );
+  // Altered bytes are never served under a digest they do not have.
+  if (data !== undefined && digestOf(data.bytes, digestParts(digest).algorithm) !== digest) throw damaged();
+  return data?.bytes;
 }
 
-async function readSmall(store: ObjectStore, key: string): ReturnType<ObjectStore['read']> {
-  try {
-    return await store.read(key, maxStoredSize);
-  } catch (error) {
-    throw error instanceof ObjectTooLarge ? damaged(error) : error;
-  }
-}
-
-/** What lies in the bucket under the digest of a manifest, which may be a layer that somebody takes for one. */
+/** The stored bytes of a manifest, or of a layer that is requested as one. */
 export class StoredManifest {
   readonly bytes: Buffer;
   #mediaType: string | undefined;
@@ -39,15 +34,15 @@ export class StoredManifest {
   }
 
   /**
-   * The media type it says it has, found out once: its JSON may have megabytes.
-   * @throws RegistryError UNKNOWN when it is no manifest
+   * The media type it declares, parsed once: its JSON may have megabytes.
+   * @throws RegistryError UNKNOWN if it is not a manifest
    */
   get mediaType(): string {
     this.#mediaType ??= storedMediaType(this.bytes);
     return this.#mediaType;
   }
 
-  /** Of an index, the image for clients without any notion of platforms; found out once as well. */
+  /** For an index, the image for clients that know no platforms; parsed once. */
   get defaultChild(): Digest | undefined {
     this.#defaultChild ??= { digest: defaultChild(this.bytes) };
     return this.#defaultChild.digest;
@@ -55,12 +50,12 @@ export class StoredManifest {
 }
 
 /**
- * Manifests by their digest, which says all about their bytes: they never change. The least recently used go first.
- * Whether a repository has a manifest is another question, and not answered here.
+ * Caches manifests by digest, so that they never become stale; evicts the least recently used. It does not tell whether a
+ * repository has a manifest.
  */
 export class ManifestCache {
   readonly #capacity: number;
-  /** In the order of their last use. */
+  /** Least recently used first. */
   readonly #entries = new Map<Digest, StoredManifest>();
   #size = 0;
 
@@ -77,7 +72,7 @@ export class ManifestCache {
     return manifest;
   }
 
-  /** @param manifest whose digest was computed */
+  /** @param manifest with this digest, which was verified */
   set(digest: Digest, manifest: StoredManifest): void {
     const { byteLength } = manifest.bytes;
     if (byteLength > this.#capacity || this.#entries.has(digest)) return;

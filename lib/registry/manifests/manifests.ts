@@ -34,7 +34,6 @@ import { SingleFlight } from '../../concurrency/single-flight.ts';
 import type { Tags } from '../tags.ts';
 import type { Tag } from '../../protocol/tags.ts';
 
-/** What manifests work with. */
 export interface ManifestsOptions {
   readonly blobs: Blobs;
   readonly tags: Tags;
@@ -42,10 +41,10 @@ export interface ManifestsOptions {
   readonly requiredPlatforms: RequiredPlatforms;
 }
 
-/** Manifests read at once: how large one is shows only then. */
+/** Concurrent reads of manifests, whose size is not known beforehand. */
 const parallelLoads = 32;
 
-/** Existence checks under way at once for one manifest. */
+/** Concurrent existence checks for one manifest. */
 const parallelChecks = 32;
 
 type Roles = RegistryReader['manifests'] & RegistryWriter['manifests'] & RegistryDeleter['manifests'];
@@ -58,7 +57,7 @@ export class Manifests implements Roles {
   readonly #referrers: Referrers;
   readonly #requiredPlatforms: RequiredPlatforms;
   readonly #cache = new ManifestCache();
-  /** Many requests for one manifest at once read it once: each could have megabytes. */
+  /** Concurrent requests for one manifest share a read: it may have megabytes. */
   readonly #reads = new SingleFlight<Digest, StoredManifest | undefined>();
   readonly #loads = new ConcurrencyLimit(parallelLoads);
 
@@ -90,7 +89,7 @@ export class Manifests implements Roles {
     const info = { digest, mediaType: manifest.mediaType, size: bytes.byteLength };
     const tags = reference.kind === 'tag' ? [reference.tag] : [...new Set(named)];
     await Promise.all([
-      // The same bytes may have been pushed as a blob, and are one still.
+      // With a mount hint, since the same bytes may also be a blob.
       this.#store.put(blobData(digest), bytes, { metadata: this.#blobs.mountHint(name) }),
       writeLink(this.#store, revisionLink(name, digest), digest),
       ...tags.map(async (tag) => {
@@ -99,7 +98,7 @@ export class Manifests implements Roles {
     ]);
     const { subject, reference: about } = manifest;
     await Promise.all([
-      // Not before the link: see Referrers.
+      // Not before the link: see Referrers.add.
       subject && this.#referrers.add(name, { subject, descriptor: { ...info, ...about } }),
       ...tags.map(async (tag) => {
         await this.#point(name, tag, digest, reference.kind === 'tag' ? conditions : unconditional);
@@ -122,9 +121,9 @@ export class Manifests implements Roles {
     ]);
     if (!known) throw unknown(reference);
     assertConditions(conditions, reference.digest);
-    // The tags go first: one that points nowhere would outlive an interruption.
+    // The tags go first: an interruption must not leave dangling tags.
     await this.#tags.delete(pointing, [revisionLink(name, reference.digest)]);
-    // And again, for a tag that a push has moved there meanwhile.
+    // Again, for tags that a concurrent push has moved here.
     await this.#tags.delete(await this.#tags.pointingAt(name, reference.digest));
   }
 
@@ -133,8 +132,8 @@ export class Manifests implements Roles {
   }
 
   /**
-   * Moves a tag, last of all, so that it never points at what is not there. A delete of the same manifest may have come
-   * between: the one of the two that is second to look sees what the other did, here or in {@link delete}.
+   * Points a tag at a manifest, as the last step of a push. The re-check prevents dangling tags when a push races a delete of
+   * the manifest: whichever checks second, here or in {@link delete}, sees the change of the other.
    */
   async #point(name: RepositoryName, tag: Tag, digest: Digest, conditions: Conditions): Promise<void> {
     await this.#tags.move(name, tag, digest, conditions);
@@ -142,7 +141,7 @@ export class Manifests implements Roles {
     await writeLink(this.#store, revisionLink(name, digest), digest);
   }
 
-  /** What is there under a reference now. */
+  /** The current content of a reference. */
   async #current(name: RepositoryName, reference: Reference): Promise<Digest | undefined> {
     if (reference.kind === 'tag') return await this.#tags.current(name, reference.tag);
     return (await this.has(name, reference.digest)) ? reference.digest : undefined;
@@ -155,25 +154,20 @@ export class Manifests implements Roles {
     return link.digest;
   }
 
-  /** What a reference stands for, or that of an index which the client takes. */
+  /** The manifest, or the default image of an index that the client does not accept. */
   async #negotiate(
     name: RepositoryName,
     reference: Reference,
     digest: Digest,
     accept: Accept,
   ): Promise<FoundManifest> {
-    const found = await this.#read(name, digest);
+    const found = await this.#find(name, digest);
+    if (found === undefined) throw unknown({ kind: 'digest', digest });
     if (reference.kind === 'digest' || accept.accepts(found.info.mediaType)) return found;
     const child = (await this.#stored(digest))?.defaultChild;
     if (child === undefined) return found;
     const image = await this.#find(name, child);
     return image !== undefined && accept.names(image.info.mediaType) ? image : found;
-  }
-
-  async #read(name: RepositoryName, digest: Digest): Promise<FoundManifest> {
-    const found = await this.#find(name, digest);
-    if (found === undefined) throw unknown({ kind: 'digest', digest });
-    return found;
   }
 
   async #find(name: RepositoryName, digest: Digest): Promise<FoundManifest | undefined> {
@@ -219,20 +213,20 @@ export class Manifests implements Roles {
       );
   }
 
-  /** An entry of a type that is no manifest's is mostly a blob; it may be a manifest that its client calls something else. */
+  /** An entry whose media type is not a manifest's is usually a blob, but may be a manifest of an unknown type. */
   async #hasChild(name: RepositoryName, { digest, isManifest }: Child): Promise<boolean> {
     if (!isManifest && (await this.#blobs.has(name, digest))) return true;
     return await this.has(name, digest);
   }
 }
 
-/** Those for which a check says no, in order. */
+/** The items for which a check fails, in order. */
 async function without<T>(all: readonly T[], has: (one: T) => Promise<boolean>): Promise<T[]> {
   const found = await inParallel(all, parallelChecks, has);
   return all.filter((_, i) => found[i] !== true);
 }
 
-/** A push by digest keeps its algorithm, for its tags as well; a push by tag gets the canonical one. */
+/** A push by digest keeps its algorithm, also for its tags; a push by tag uses the default. */
 function algorithmOf(reference: Reference): Algorithm {
   return reference.kind === 'digest' ? digestParts(reference.digest).algorithm : canonicalAlgorithm;
 }

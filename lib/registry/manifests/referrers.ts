@@ -31,34 +31,34 @@ import { SingleFlight } from '../../concurrency/single-flight.ts';
 import type { Tags } from '../tags.ts';
 import { UnsavedReferrers, type Scan } from './unsaved-referrers.ts';
 
-/** Manifests or entries read at once. Most have some hundred bytes, few have megabytes: see {@link maxBatchBytes}. */
+/** Concurrent reads of manifests or entries. Most have some hundred bytes, few have megabytes: see {@link maxBatchBytes}. */
 const parallelReads = 16;
 
-/** The same of manifests that a client's list names: how large they are is not known before. */
+/** Concurrent reads of manifests that a client's list names: their size is not known beforehand. */
 const parallelUnknown = 4;
 
-/** Bytes of entries or manifests read at once, but for a single one that has more. */
+/** Bytes of concurrent reads, except for a single larger one. */
 const maxBatchBytes = 8 * 1024 * 1024;
 
-/** Bytes of the descriptors of a page, but for a single one that has more: a function answers with 6 MB of quoted text. */
+/** Bytes of the descriptors of a page, except for a single larger one: a function's response has at most 6 MB of quoted text. */
 const maxPageBytes = 2 * 1024 * 1024;
 
-/** Bytes of entries after which a page ends, and of manifests after which a list at a tag is left; looked at between batches. */
+/** Bytes of entries after which a page ends, and of manifests after which reading a tag's list stops; checked between batches. */
 const maxReadBytes = 64 * 1024 * 1024;
 
-/** Manifests looked at of one list that clients keep at a tag. {@link Referrers.repair} finds the others. */
+/** Manifests read from one list that clients keep at a tag. {@link Referrers.repair} finds the others. */
 const maxTagged = 500;
 
-/** Lists at tags that were looked at, so that this is not done at each query. */
+/** Lists at tags that were already read, so that queries do not read them again. */
 const maxCachedTags = 10_000;
 
-/** Entries that one request looks at, and a batch more: with a filter, few of them may be on its page. */
+/** Entries read by one request, plus at most a batch: a filter may select few of them. */
 const maxEntriesRead = 2000;
 
-/** Milliseconds before the last scan from which manifests are looked at again: their clock may be another, the list may lag. */
+/** A scan starts this long before the last one, in case clocks differ or the listing was stale. */
 const rescanOverlapMs = 15 * 60_000;
 
-/** What keeps an entry, and how far manifests were looked at. */
+/** Stores entries and the progress of a scan. */
 interface IndexWriter {
   readonly entry: (name: RepositoryName, referrer: Referrer) => Promise<void>;
   readonly scan: (name: RepositoryName, scan: Scan) => Promise<void>;
@@ -69,52 +69,47 @@ type Roles = RegistryLister['referrers'] & RegistryRepairer['referrers'];
 const unscanned: Scan = { at: undefined, after: undefined };
 
 /**
- * The manifests about others (OCI Distribution Spec, "Listing Referrers"): an object for each, so that any number may be
- * pushed at once. An entry counts while the repository has the manifest; nothing need be deleted with that.
+ * The index of referrers (OCI Distribution Spec, "Listing Referrers"): an object for each, so that any number may be pushed
+ * concurrently. An entry is valid while the repository has the manifest, so that deletes need not change the index.
  *
- * Manifests that another registry took have no entry. They are looked for at a repository's first query, by the tags that
- * clients kept the list at, and in {@link repair}.
+ * Manifests pushed through another registry have no entry. They are found by a scan at a repository's first query, through
+ * the tags at which clients keep lists of referrers, and by {@link repair}.
  */
 export class Referrers implements Roles {
   readonly #store: ObjectStore;
   readonly #tags: Tags;
   readonly #readOnly: boolean;
-  /** First scans under way: many queries at once share one. */
+  /** First scans in progress: concurrent queries share one. */
   readonly #scans = new SingleFlight<RepositoryName, unknown>();
-  /** By repository and subject, the list at the tag that was looked at last. */
+  /** By repository and subject, the list at the tag that was read last. */
   readonly #tagged = new Map<string, Digest>();
   readonly #unsaved = new UnsavedReferrers();
-  /** What fails where it cannot be stored. */
+  /** For repairs: fails if something cannot be stored. */
   readonly #strictWriter: IndexWriter = {
     entry: async (name, referrer) => {
       await this.add(name, referrer);
     },
     scan: async (name, scan) => {
-      await this.#store.put(referrersScan(name), Buffer.from(JSON.stringify(scan)));
+      await this.#put(referrersScan(name), scan);
     },
   };
-  /** What a query keeps: it does not fail where that cannot be stored. */
+  /** For queries: keeps in memory what cannot be stored. */
   readonly #lenientWriter: IndexWriter = {
     entry: async (name, referrer) => {
-      if (
-        !(await this.#isStored(async () => {
-          await this.#strictWriter.entry(name, referrer);
-        }))
-      )
-        this.#remember(name, referrer);
+      const { subject, descriptor } = referrer;
+      if (await this.#tryPut(referrerKey(name, subject, descriptor.digest), descriptor)) return;
+      if (this.#unsaved.add(name, subject, descriptor.digest, descriptor.size)) return;
+      const error = new Error('too many referrers cannot be stored: some are not listed');
+      this.#store.onDamaged?.(referrersPrefix(name), error);
     },
-    // Stored only where all that was found is.
+    // Stored only if all results of the scan are.
     scan: async (name, scan) => {
-      const isStored =
-        !this.#unsaved.hasAny(name) &&
-        (await this.#isStored(async () => {
-          await this.#strictWriter.scan(name, scan);
-        }));
+      const isStored = !this.#unsaved.hasAny(name) && (await this.#tryPut(referrersScan(name), scan));
       if (!isStored) this.#unsaved.setScan(name, scan);
     },
   };
 
-  /** @param readOnly whether a query stores nothing of what it finds */
+  /** @param readOnly whether queries store nothing */
   constructor(store: ObjectStore, tags: Tags, { readOnly = false }: { readonly readOnly?: boolean } = {}) {
     this.#readOnly = readOnly;
     this.#store = store;
@@ -122,14 +117,11 @@ export class Referrers implements Roles {
   }
 
   /**
-   * Notes a referrer. To be called once its manifest is linked: {@link repair} takes away entries without a link, and then
-   * looks again for a link that was made meanwhile.
+   * Adds an entry. Must follow the link of its manifest: {@link repair} removes entries without a link, and then checks again
+   * for links that were created in the meantime.
    */
   async add(name: RepositoryName, { subject, descriptor }: Referrer): Promise<void> {
-    await this.#store.put(
-      referrerKey(name, subject, descriptor.digest),
-      Buffer.from(JSON.stringify(descriptor)),
-    );
+    await this.#put(referrerKey(name, subject, descriptor.digest), descriptor);
   }
 
   async list(
@@ -168,24 +160,25 @@ export class Referrers implements Roles {
     if (scan === undefined) return undefined;
     const before = await this.#entries(name);
     const added = await this.#scan(name, { at: scan.at, after: undefined }, this.#strictWriter, full);
-    const stale: string[] = [];
-    const linked = new Set<Digest>();
-    for await (const { key } of listObjects(this.#store, revisionsPrefix(name))) {
-      const digest = parseRevisionLink(name, key);
-      if (digest !== undefined) linked.add(digest);
-    }
-    for (const key of before) {
+    const links = listObjects(this.#store, revisionsPrefix(name));
+    const linked = new Set(await Array.fromAsync(links, ({ key }) => parseRevisionLink(name, key)));
+    const stale = before.filter((key) => {
       const entry = parseReferrerKey(name, key);
-      if (entry !== undefined && !linked.has(entry.referrer)) stale.push(key);
-    }
+      return entry !== undefined && !linked.has(entry.referrer);
+    });
     if (stale.length > 0) await this.#remove(name, stale);
     return { added, removed: stale.length };
   }
 
-  async #isStored(store: () => Promise<void>): Promise<boolean> {
+  async #put(key: string, value: Scan | ReferrerDescriptor): Promise<void> {
+    await this.#store.put(key, Buffer.from(JSON.stringify(value)));
+  }
+
+  /** @returns false if the registry is read-only or the store fails */
+  async #tryPut(key: string, value: Scan | ReferrerDescriptor): Promise<boolean> {
     if (this.#readOnly) return false;
     try {
-      await store();
+      await this.#put(key, value);
       return true;
     } catch (error) {
       if (error instanceof StoreError) return false;
@@ -193,13 +186,7 @@ export class Referrers implements Roles {
     }
   }
 
-  #remember(name: RepositoryName, { subject, descriptor: { digest, size } }: Referrer): void {
-    if (this.#unsaved.add(name, subject, digest, size)) return;
-    const error = new Error('there are too many referrers that cannot be stored: some are not shown');
-    this.#store.onDamaged?.(referrersPrefix(name), error);
-  }
-
-  /** What there is about a manifest, after one of it, where that is given. */
+  /** Stored and unsaved entries of a subject. */
   #entriesAbout(name: RepositoryName, subject: Digest, after: Digest | undefined): AsyncIterable<ObjectInfo> {
     const startAfter = after === undefined ? '' : referrerKey(name, subject, after);
     const stored = listObjects(this.#store, subjectPrefix(name, subject), {
@@ -209,9 +196,7 @@ export class Referrers implements Roles {
     return this.#unsaved.mergedInto(stored, name, subject, startAfter);
   }
 
-  /**
-   * Takes entries away, and adds again those whose manifest was linked after it was looked for: a push may have come between.
-   */
+  /** Removes entries, and restores those whose manifest a concurrent push has linked since it was looked up. */
   async #remove(name: RepositoryName, keys: readonly string[]): Promise<void> {
     await this.#store.delete(keys);
     const referrers = keys.flatMap((key) => parseReferrerKey(name, key)?.referrer ?? []);
@@ -227,7 +212,7 @@ export class Referrers implements Roles {
     return await Array.fromAsync(below, ({ key }) => key);
   }
 
-  /** An entry, unless its manifest is gone. One that is damaged is made anew. */
+  /** Reads an entry; without a descriptor if its manifest is gone. Rebuilds damaged entries. */
   async #read(
     name: RepositoryName,
     { key, size }: ObjectInfo,
@@ -256,14 +241,14 @@ export class Referrers implements Roles {
     return referrer.descriptor;
   }
 
-  /** Looks once at the manifests that were there before anybody asked. */
+  /** Completes the first scan of a repository's manifests. */
   async #ensureScanned(name: RepositoryName): Promise<void> {
     const scan = this.#unsaved.scanOf(name) ?? (await this.#scanned(name));
     if (scan?.at !== undefined) return;
     await this.#scans.run(name, async () => await this.#scan(name, scan ?? unscanned, this.#lenientWriter));
   }
 
-  /** @returns undefined where there is no index yet */
+  /** @returns undefined if there is no index yet */
   async #scanned(name: RepositoryName): Promise<Scan | undefined> {
     const key = referrersScan(name);
     try {
@@ -278,7 +263,7 @@ export class Referrers implements Roles {
       };
     } catch (error) {
       if (error instanceof ObjectNotFound) return undefined;
-      // Damaged: it begins anew.
+      // Damaged: the scan starts again.
       if (!(error instanceof StoreError)) return unscanned;
       if (!isDamage(error)) throw error;
       this.#store.onDamaged?.(key, error);
@@ -287,10 +272,10 @@ export class Referrers implements Roles {
   }
 
   /**
-   * Reads the manifests that were linked since the last scan, and notes how far it is after each thousand: a function that has
-   * too little time for all goes on at the next query.
-   * @param full whether it reads all
-   * @returns how many entries were missing
+   * Reads the manifests linked since the last scan, and saves its progress after each thousand: a function that times out
+   * continues at the next query.
+   * @param full reads all manifests
+   * @returns the number of added entries
    */
   async #scan(
     name: RepositoryName,
@@ -313,12 +298,12 @@ export class Referrers implements Roles {
       if (found % 1000 < some.length && found >= 1000)
         await keep.scan(name, { at, after: some.at(-1)?.key, began });
     }
-    // A repository that is not there is not made by a question about it.
+    // A query must not create a repository.
     if (found > 0 || after !== undefined) await keep.scan(name, { at: began, after: undefined });
     return added;
   }
 
-  /** Includes what clients note at a tag while they push to another registry on the same bucket. */
+  /** Adds the list that clients keep at a tag while they push to another registry on the same bucket. */
   async #addFromReferrersTag(name: RepositoryName, subject: Digest): Promise<void> {
     const index = await this.#taggedIndex(name, subject);
     const known = `${name} ${subject}`;
@@ -345,9 +330,9 @@ export class Referrers implements Roles {
   }
 
   /**
-   * Adds an entry for a manifest, if the repository has it and it is about another one.
-   * @param subject which it must be about, if given
-   * @returns the bytes of the manifest; 0 where there was nothing to read
+   * Adds an entry for a manifest, if the repository has it and it has a subject.
+   * @param subject required, if given
+   * @returns the size of the manifest; 0 if nothing was read
    */
   async #addFrom(name: RepositoryName, digest: Digest, keep: IndexWriter, subject?: Digest): Promise<number> {
     if (subject !== undefined && (await this.#isKnown(name, subject, digest))) return 0;
@@ -363,7 +348,7 @@ export class Referrers implements Roles {
     return await existsUndamaged(this.#store, referrerKey(name, subject, referrer));
   }
 
-  /** Adds an entry for a manifest that the repository has. @returns whether there was none */
+  /** Adds an entry for a manifest of the repository. @returns whether it was missing */
   async #addLinked(
     name: RepositoryName,
     digest: Digest,

@@ -5,20 +5,20 @@ import type { RegistryLister, RegistryRepairer, Repaired } from '../interface.ts
 import { referrersPrefix } from '../layout.ts';
 import { isDamage } from '../links.ts';
 
-/** Repositories whose referrers are repaired at once. */
+/** Concurrent repairs. */
 const parallelRepairs = 8;
 
-/** What a repair of all repositories has changed. */
+/** Changes to all repositories. */
 export interface RepairedReferrers {
-  /** Repositories that have an index of referrers. */
+  /** Repositories with an index of referrers. */
   readonly repositories: number;
   readonly added: number;
   readonly removed: number;
 }
 
 /**
- * Puts right the index of referrers of each repository in the bucket that has one. One that is damaged itself is passed over.
- * @param full whether all their manifests are read again, instead of those that were linked since the last time
+ * Repairs the index of referrers of each repository that has one. A damaged repository is reported and skipped.
+ * @param full reads all manifests again, not just those linked since the last scan
  */
 export async function repairReferrers(
   { catalog, referrers }: RegistryRepairer & Pick<RegistryLister, 'catalog'>,

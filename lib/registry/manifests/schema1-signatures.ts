@@ -6,16 +6,16 @@ import { digestOf } from '../uploads/content-hash.ts';
 import { blobData, signaturesPrefix } from '../layout.ts';
 import { undefinedIfDamaged, readLink } from '../links.ts';
 
-/** Bytes of a signature; one with a chain of certificates has some thousand, and each token of it is laid out anew. */
+/** Bytes of a signature. One with a certificate chain has some thousand; each of its tokens is indented again. */
 const maxSignature = 32 * 1024;
 
-/** Signatures of a manifest. Docker made one. */
+/** Signatures of a manifest. Docker creates one. */
 const maxSignatures = 16;
 
 /**
- * A schema 1 manifest with its signatures, of which distribution 2.3 kept each as a blob beside the manifest's link.
- * @param payload the manifest as it is stored
- * @returns undefined where it has none, or none that go with it
+ * Adds its signatures to a schema 1 manifest. Distribution 2.3 stored each as a blob beside the manifest's link.
+ * @param payload the manifest as stored
+ * @returns undefined if it has no signatures, or none that fit
  */
 export async function readSigned(
   store: ObjectStore,
@@ -35,7 +35,7 @@ export async function readSigned(
   );
 }
 
-/** @returns undefined where it is gone or damaged: the others are as good without it */
+/** @returns undefined if it is missing or damaged: the others are valid without it */
 async function readSignature(store: ObjectStore, key: string): Promise<Buffer | undefined> {
   const link = await undefinedIfDamaged(store, key, readLink(store, key));
   if (link === undefined) return undefined;

@@ -3,42 +3,42 @@ import type { RepositoryName } from '../../protocol/names.ts';
 import { compareKeys, type ObjectInfo } from '../../storage/store.ts';
 import { referrerKey } from '../layout.ts';
 
-/** Referrers in all, of some 200 bytes each. */
+/** Referrers in memory, of some 200 bytes each. */
 const maxUnsaved = 100_000;
 
-/** How far the manifests of a repository were looked at. */
+/** The progress of a repository's scan. */
 export interface Scan {
-  /** When the last complete scan began, in milliseconds since 1970; undefined before there was one. */
+  /** Start of the last complete scan, in milliseconds since 1970. */
   readonly at: number | undefined;
-  /** The key after which the one that is under way goes on; undefined when none is. */
+  /** The key after which an unfinished scan continues. */
   readonly after: string | undefined;
-  /** When that began. */
+  /** Start of the unfinished scan. */
   readonly began?: number | undefined;
 }
 
 interface UnsavedRepository {
   scan: Scan | undefined;
-  /** By subject, the referrers and the bytes of their manifests. */
+  /** By subject, the referrers with the sizes of their manifests. */
   readonly subjects: Map<Digest, Map<Digest, number>>;
   size: number;
 }
 
 /**
- * What was found out about referrers and cannot be stored, as in a read-only bucket or on a full disk: a read does not fail
- * for that, nor is everything looked at again at each. In memory, where the repositories looked at first are forgotten first.
+ * Discovered referrers that cannot be stored, as in a read-only bucket or on a full disk. They are kept in memory, so that reads
+ * neither fail nor scan again each time. The oldest repositories are evicted first.
  */
 export class UnsavedReferrers {
   readonly #repositories = new Map<RepositoryName, UnsavedRepository>();
-  /** Of which a scan that is under way has lost what it found. */
-  readonly #forgotten = new Set<RepositoryName>();
+  /** Evicted repositories, whose scan in progress has lost results. */
+  readonly #evicted = new Set<RepositoryName>();
   #size = 0;
 
-  /** @returns false where there are too many of one repository */
+  /** @returns false if one repository has too many */
   add(name: RepositoryName, subject: Digest, referrer: Digest, bytes: number): boolean {
     const found = this.#of(name);
     const referrers = found.subjects.get(subject) ?? new Map<Digest, number>();
     if (referrers.has(referrer)) return true;
-    this.#forgetOthers(name);
+    this.#evictOthers(name);
     if (this.#size >= maxUnsaved) return false;
     found.subjects.set(subject, referrers.set(referrer, bytes));
     found.size += 1;
@@ -50,7 +50,7 @@ export class UnsavedReferrers {
     return this.#repositories.get(name)?.subjects.get(subject)?.has(referrer) ?? false;
   }
 
-  /** Whether anything of a repository could not be stored. */
+  /** Whether a repository has unsaved results. */
   hasAny(name: RepositoryName): boolean {
     return this.#repositories.has(name);
   }
@@ -60,12 +60,12 @@ export class UnsavedReferrers {
   }
 
   setScan(name: RepositoryName, scan: Scan): void {
-    this.#of(name).scan = this.#forgotten.delete(name) ? undefined : scan;
+    this.#of(name).scan = this.#evicted.delete(name) ? undefined : scan;
   }
 
   /**
-   * Entries of an index with those that are not stored in it, in the order of their keys.
-   * @param after only those after this key
+   * Merges stored entries of an index with unsaved ones, in key order.
+   * @param after only entries after this key
    */
   async *mergedInto(
     entries: AsyncIterable<ObjectInfo>,
@@ -90,17 +90,17 @@ export class UnsavedReferrers {
   #of(name: RepositoryName): UnsavedRepository {
     const found = this.#repositories.get(name) ?? { scan: undefined, subjects: new Map(), size: 0 };
     this.#repositories.set(name, found);
-    if (this.#repositories.size > maxUnsaved) this.#forgetOthers(name, 1);
+    if (this.#repositories.size > maxUnsaved) this.#evictOthers(name, 1);
     return found;
   }
 
-  #forgetOthers(name: RepositoryName, atLeast = 0): void {
+  #evictOthers(name: RepositoryName, atLeast = 0): void {
     for (const [other, { size }] of this.#repositories) {
       if (atLeast-- <= 0 && this.#size < maxUnsaved) return;
       if (other === name) continue;
       this.#repositories.delete(other);
-      this.#forgotten.add(other);
-      if (this.#forgotten.size > maxUnsaved) this.#forgotten.clear();
+      this.#evicted.add(other);
+      if (this.#evicted.size > maxUnsaved) this.#evicted.clear();
       this.#size -= size;
     }
   }

@@ -15,35 +15,35 @@ import { blobData } from '../layout.ts';
 import { exists, undefinedIfMissing } from '../links.ts';
 import type { Multipart, PartWriter } from './part-writer.ts';
 
-/** Writes a blob's bytes to its own key, where they appear only if they have the digest. @throws RegistryError DIGEST_INVALID */
+/** Writes a blob to its final key, if its bytes have the digest. @throws RegistryError DIGEST_INVALID */
 export type WriteBlob = (body: AsyncIterable<Uint8Array>, length: number) => Promise<void>;
 
-/** What bytes are given their final key with. */
+/** The upload of a blob that is ready to be committed. */
 export interface BlobCommit {
   readonly store: ObjectStore;
-  /** Has all of the bytes, and no part of them is on its way. */
+  /** Has received all bytes and is settled. */
   readonly writer: PartWriter;
-  /** Makes another such writer, where that can be done: the tail of the first need not be kept then. */
+  /** Creates an equal writer, if possible: the tail of the first need not be kept then. */
   readonly reopen?: () => Promise<PartWriter>;
   readonly digest: Digest;
   readonly writeBlob: WriteBlob;
 }
 
 /**
- * The bytes of an upload are not where they were: another request is finishing it, has done so, or has thrown it away. Not
- * every store tells which, nor while it is still putting an object together.
+ * The bytes of an upload are gone: a concurrent request is finishing, has finished or has cancelled it. Not every store tells
+ * which, nor while it is still assembling an object.
  */
 export class UploadGone extends Error {
   override readonly name = 'UploadGone';
 }
 
 /**
- * Gives received bytes their final key. Every step may be repeated after a lost answer or a kill: where something is
- * gone already, the target tells whether that was because the step was done.
- * @param commit its bytes have the digest: the caller has computed it while they passed
- * @returns keys that the caller deletes once it needs no repetition: where the bytes came from
+ * Moves uploaded bytes to their final key. Every step may be retried after a lost response or a kill: if its input is gone,
+ * the target tells whether the step was done.
+ * @param commit of bytes whose digest was verified while they were received
+ * @returns keys of the uploaded bytes, which the caller deletes once it needs no retry
  * @throws UploadGone
- * @throws RegistryError BLOB_UPLOAD_INVALID when another writer has put other bytes in their place
+ * @throws RegistryError BLOB_UPLOAD_INVALID if a concurrent writer replaced the bytes
  */
 export async function commitBlob(commit: BlobCommit): Promise<readonly string[]> {
   const { store, writer, digest } = commit;
@@ -64,10 +64,10 @@ export async function commitBlob(commit: BlobCommit): Promise<readonly string[]>
 }
 
 /**
- * As {@link commitBlob}, of bytes of which nobody has computed a digest in this algorithm yet: they are read once more. Comes of
- * a client that did not say at the start which one it would use, as the spec asks it to (end-4c).
+ * As {@link commitBlob}, for bytes whose digest in this algorithm is not known: they are read again. Happens when a client
+ * does not declare the algorithm at the start, as the spec asks (end-4c).
  * @param known their digest in another algorithm
- * @throws RegistryError DIGEST_INVALID when theirs is another; they can still be published under the right one
+ * @throws RegistryError DIGEST_INVALID; the upload can still be finished with the right digest
  */
 export async function commitUnverified(commit: BlobCommit, known: Digest): Promise<readonly string[]> {
   const { store, writer, digest } = commit;
@@ -86,7 +86,7 @@ export async function commitUnverified(commit: BlobCommit, known: Digest): Promi
     }
     return await rewrite(commit);
   } catch (error) {
-    // That there is a blob proves nothing, until it is known to be of these bytes.
+    // An existing blob proves nothing until it is known to have these bytes.
     if (!isConcurrentChange(error) || (await digestAt(store, blobData(digest), known)) !== known)
       throw asUploadGone(error);
     return keysOf(multipart);
@@ -97,19 +97,21 @@ async function complete({ writer, reopen }: BlobCommit): Promise<ObjectInfo & Mo
   return await writer.complete({ keepsTail: reopen === undefined });
 }
 
-/** A wrong digest loses nothing: the session stays, and may be finished with the right one. */
+/** A wrong digest loses nothing: the session stays and can be finished with the right one. */
 export function assertDigest(actual: Digest, claimed: Digest): void {
-  if (actual !== claimed) throw wrongDigest(actual, claimed);
+  if (actual === claimed) return;
+  const message = `the bytes received have the digest ${actual}`;
+  throw new RegistryError('DIGEST_INVALID', message, [{ digest: claimed }]);
 }
 
-/** The keys of all objects that there may be of an upload. */
+/** The keys of all objects of an upload. */
 export function keysOf({ key, parts }: Multipart): string[] {
   return [key, ...parts.flatMap((part) => part.key ?? [])];
 }
 
 /**
- * The bytes of an upload in progress once more, which takes its multipart upload to an end. None of them stays in memory.
- * @returns also the keys of where they are
+ * Reads the bytes of an upload again, and completes its multipart upload to do so. Keeps none of them in memory.
+ * @returns also the keys they are read from
  * @throws UploadGone
  */
 export async function reread(
@@ -132,22 +134,22 @@ function hasPartObjects({ parts }: Multipart): boolean {
   return parts.some(({ key }) => key !== undefined);
 }
 
-/** What an error means to who has nothing else to look at. */
+/** Turns errors of concurrent changes into UploadGone. */
 function asUploadGone(error: unknown): unknown {
   return isConcurrentChange(error)
     ? new UploadGone('the bytes of the upload are gone', { cause: error })
     : error;
 }
 
-/** Whether a step failed because another request may have done it, by whichever of the errors that a store has for that. */
+/** Whether an error may mean that a concurrent request has done the step. Stores report this in different ways. */
 function isConcurrentChange(error: unknown): boolean {
   const types = [MultipartNotFound, InvalidPart, ObjectNotFound, PreconditionFailed, UploadGone];
   return types.some((Type) => error instanceof Type);
 }
 
 /**
- * Another request was quicker. Nothing but bytes that have the digest is ever put at a blob's own key; else they may lie
- * where the multipart upload was completed, with the last bytes of that request after them.
+ * Commits after a concurrent request interfered. A blob's own key only ever has the right bytes. Otherwise the multipart
+ * upload may be complete, with the last bytes of the other request.
  * @param size of all bytes
  * @returns as {@link commitBlob}
  */
@@ -158,23 +160,28 @@ async function recover(
   cause: unknown,
 ): Promise<readonly string[]> {
   const { store, digest } = commit;
-  const isThere = async (): Promise<boolean> => await exists(store, blobData(digest));
-  if (await isThere()) return keysOf(multipart);
+  const isCommitted = async (): Promise<boolean> => await exists(store, blobData(digest));
+  if (await isCommitted()) return keysOf(multipart);
   try {
     if (!hasPartObjects(multipart) && (await moveIfMatching(commit, multipart, size)))
       return keysOf(multipart);
     return await rewrite(commit);
   } catch (error) {
     if (error instanceof RegistryError && error.failure === 'DIGEST_INVALID')
-      throw new RegistryError('BLOB_UPLOAD_INVALID', mixed, [], { cause });
-    if (!isConcurrentChange(error) || !(await isThere())) throw error;
+      throw new RegistryError(
+        'BLOB_UPLOAD_INVALID',
+        'another request has written to this upload at the same time; start another one',
+        [],
+        { cause },
+      );
+    if (!isConcurrentChange(error) || !(await isCommitted())) throw error;
     return keysOf(multipart);
   }
 }
 
-/** Reads the bytes and writes them to the blob's own key. @returns as {@link commitBlob} */
+/** Reads the bytes and writes them to the blob's key. @returns as {@link commitBlob} */
 async function rewrite({ store, writer, reopen, writeBlob }: BlobCommit): Promise<readonly string[]> {
-  // Nobody waits for memory while holding some.
+  // No request waits for memory while holding some.
   if (reopen !== undefined) writer.close();
   const source = reopen === undefined ? writer : await reopen();
   try {
@@ -188,11 +195,11 @@ async function rewrite({ store, writer, reopen, writeBlob }: BlobCommit): Promis
 }
 
 /**
- * Moves what a multipart upload has become, if that is just the bytes that are wanted.
+ * Moves the object of a completed multipart upload if it has exactly the expected bytes.
  * @param size of these
- * @param known their digest in another algorithm, where nobody has computed the right one yet
- * @returns whether it is
- * @throws RegistryError DIGEST_INVALID when it is these bytes, and they have another digest
+ * @param known their digest in another algorithm, if that of the blob was not computed yet
+ * @returns whether it was moved
+ * @throws RegistryError DIGEST_INVALID if it has the expected bytes but they do not have the blob's digest
  */
 async function moveIfMatching(
   { store, digest }: BlobCommit,
@@ -212,19 +219,19 @@ async function moveIfMatching(
   try {
     await store.move(key, blobData(digest), object);
   } catch (error) {
-    // The other request may be quicker once more.
+    // The concurrent request may have moved it.
     if (!isConcurrentChange(error) || !(await exists(store, blobData(digest)))) throw asUploadGone(error);
   }
   return true;
 }
 
-/** The digest of an object in the algorithm of another one, if it is there. */
+/** The digest of an object, in the algorithm of another digest; undefined if there is no object. */
 async function digestAt(store: ObjectStore, key: string, like: Digest): Promise<Digest | undefined> {
   const object = await undefinedIfMissing(store.open(key));
   return object && (await digestsOfStream(object.body, like, like))[0];
 }
 
-/** The digests of bytes in the algorithms of two others. */
+/** The digests of a stream, in the algorithms of two others. */
 async function digestsOfStream(
   body: AsyncIterable<unknown>,
   like: Digest,
@@ -239,7 +246,7 @@ async function digestsOfStream(
   return [hash.digest(), like === alsoLike ? hash.digest() : other.digest()];
 }
 
-/** Puts parts together that lie apart, on the store where that can. @returns as {@link commitBlob} */
+/** Concatenates parts that are objects, in the store if it can. @returns as {@link commitBlob} */
 async function concatenate(commit: BlobCommit, multipart: Multipart): Promise<readonly string[]> {
   const { store, writer, digest } = commit;
   const { tail, metadata } = writer;
@@ -249,8 +256,8 @@ async function concatenate(commit: BlobCommit, multipart: Multipart): Promise<re
 }
 
 /**
- * Completes a multipart upload with the parts that are its own. Where another request has done so, with last bytes of its own,
- * those parts come before these.
+ * Completes a multipart upload with its own parts. If a concurrent request has done so with other last bytes, the object still
+ * begins with these parts.
  */
 async function piecesOf(store: ObjectStore, { key, uploadId, parts }: Multipart): Promise<Piece[]> {
   const own = parts.filter((part) => part.key === undefined);
@@ -259,10 +266,10 @@ async function piecesOf(store: ObjectStore, { key, uploadId, parts }: Multipart)
   } catch (error) {
     if (!isConcurrentChange(error) || !(await exists(store, key))) throw asUploadGone(error);
   }
-  const apart = parts.flatMap((part) =>
+  const objects = parts.flatMap((part) =>
     part.key === undefined ? [] : [{ key: part.key, sizes: [part.size] }],
   );
-  return [{ key, sizes: own.map(({ size }) => size) }, ...apart];
+  return [{ key, sizes: own.map(({ size }) => size) }, ...objects];
 }
 
 function sizeOf({ sizes }: Pick<Piece, 'sizes'>): number {
@@ -279,11 +286,3 @@ async function* bytesOf(store: ObjectStore, pieces: readonly Piece[]): AsyncGene
     throw asUploadGone(error);
   }
 }
-
-function wrongDigest(actual: Digest, claimed: Digest): RegistryError {
-  return new RegistryError('DIGEST_INVALID', `the bytes received have the digest ${actual}`, [
-    { digest: claimed },
-  ]);
-}
-
-const mixed = 'another request has written to this upload at the same time; start another one';

@@ -10,17 +10,16 @@ import {
 import type { BufferPool, Claim } from './buffer-pool.ts';
 
 /*
- * Sizes of parts. They double after each tenth of the parts an upload may have, so that these hold a hundred times what
- * they would at the first size: 8 TiB in 10,000 parts of 8 MiB and more.
+ * Part sizes. They double after each tenth of the parts an upload may have, so that all parts hold a hundred times what they
+ * would at the first size: 8 TiB in 10,000 parts of at least 8 MiB.
  */
 
-/** Most bytes of an upload that lie in its session for want of a part that large. */
+/** Maximum bytes that stay in the session because they do not fill a part. */
 export const maxTailBytes = 64 * 1024 * 1024;
 
 /**
- * Bytes of the next part.
- * @param parts there are already
- * @param length of the whole object, where it is known: if all parts must have one size, that decides it
+ * The size of the next part.
+ * @param length of the whole object, if known: it determines the size if all parts must be equal
  */
 function partSize(limits: StoreLimits, parts: readonly UploadedPart[], length: number | undefined): number {
   const { partSize: base, maxPartSize, maxParts, equalParts } = limits;
@@ -28,7 +27,7 @@ function partSize(limits: StoreLimits, parts: readonly UploadedPart[], length: n
   return Math.min(base * 2 ** Math.floor(parts.length / (maxParts / 10)), maxPartSize);
 }
 
-/** How few bytes become a part before their number is known to be final. Many small chunks must not use up all parts. */
+/** The smallest tail that becomes a part at the end of a request. Many small chunks must not use up all parts. */
 function smallestPart(limits: StoreLimits, parts: readonly UploadedPart[]): number {
   const { minPartSize, maxParts, equalParts } = limits;
   const next = partSize(limits, parts, undefined);
@@ -37,16 +36,16 @@ function smallestPart(limits: StoreLimits, parts: readonly UploadedPart[]): numb
 }
 
 /**
- * A part of an upload. The first request that fills one begins a multipart upload, and its parts are that one's. Those of a
- * later request must be its own until its session is saved, for another one may have begun at the same place, be refused, and
- * still be writing. So where a part would replace another of its number, each is an object at a key of its own.
+ * A part of an upload. The first request that fills one starts a multipart upload and adds its parts to it. The parts of a
+ * later request must not replace others until its session is saved: a concurrent request may have started at the same offset,
+ * be refused, and still be writing. So on stores where parts replace others of their number, each is an object of its own.
  */
 export interface StoredPart extends UploadedPart {
-  /** Of the object, where it is one. */
+  /** Of the object, if the part is one. */
   readonly key?: string;
 }
 
-/** A multipart upload in progress: where it goes, and its parts so far, in it or apart from it. */
+/** A multipart upload in progress, with all parts so far. */
 export interface Multipart {
   readonly key: string;
   readonly uploadId: string;
@@ -55,13 +54,13 @@ export interface Multipart {
 
 export interface PartWriterOptions {
   readonly pool: BufferPool;
-  /** A key of its own, for a part that is apart, and for bytes that are kept in the store while others need the memory. */
+  /** A new key, for a part that is an object or for a spill. */
   readonly newKey: () => string;
-  /** Bytes the object will have, where that is known. */
+  /** Bytes of the object, if known. */
   readonly length?: number | undefined;
   /** Of the object. */
   readonly metadata?: Readonly<Record<string, string>>;
-  /** An upload to go on with, its bytes that are in no part yet, and what was claimed for these. */
+  /** An upload to resume, with its tail and the memory claimed for that. */
   readonly resume?: {
     readonly multipart: Multipart | undefined;
     readonly tail: Buffer;
@@ -69,10 +68,10 @@ export interface PartWriterOptions {
   };
 }
 
-/** Bytes in memory that a writer needs no claim for. */
+/** Bytes of memory that need no claim. */
 export const unclaimedBytes = 64 * 1024;
 
-/** Bytes that were put aside. */
+/** Bytes of the tail that were moved to the store to free memory. */
 interface Spill {
   readonly key: string;
   readonly size: number;
@@ -80,9 +79,9 @@ interface Spill {
 }
 
 /**
- * Takes bytes in pieces of any size and puts them into parts of the size a store wants, several at a time where that
- * helps it. What is too little for a part stays in memory: it is the `tail`. While other uploads wait for memory, a tail
- * that has been there for long is put aside in the store, and read again when it is needed.
+ * Collects bytes into parts of the size a store wants and stores several concurrently if that helps it. Bytes that do not
+ * fill a part stay in memory, as the `tail`. While other uploads wait for memory, a tail that was held for long is spilled:
+ * moved to the store, and read back when it is needed.
  */
 export class PartWriter {
   readonly #store: ObjectStore;
@@ -90,28 +89,28 @@ export class PartWriter {
   readonly #pool: BufferPool;
   readonly #newKey: () => string;
   readonly #length: number | undefined;
-  /** For the object, where the bytes become it without this writer. */
+  /** Of the object; public for writes of it without this writer. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** By number, from 1. Those on their way have no ETag yet. */
+  /** By number, from 1. Those in progress have no ETag yet. */
   readonly #parts: StoredPart[];
-  /** Whether parts are objects of their own, and not those of the multipart upload. */
+  /** Whether new parts are objects instead of parts of the multipart upload. */
   readonly #partsAreObjects: boolean;
-  /** Keys of such objects that this writer has made. */
+  /** Keys of the parts that this writer created as objects. */
   readonly #createdKeys: string[] = [];
   #upload: Promise<string> | undefined;
   #uploadId: string | undefined;
   #lost = false;
   #created = false;
-  /** Of the bytes that come next, after those that were put aside. */
+  /** The bytes after the spills. */
   #buffer: Buffer;
   #filled: number;
-  /** For the buffer, where it has more than {@link unclaimedBytes}. */
+  /** For the buffer, if it exceeds {@link unclaimedBytes}. */
   #claim: Claim | undefined;
   #spills: Spill[] = [];
   readonly #pending = new Set<Promise<void>>();
   #failure: { readonly error: unknown } | undefined;
 
-  /** @param key where the object will be, unless one is resumed */
+  /** @param key of the object, unless an upload is resumed */
   constructor(store: ObjectStore, key: string, options: PartWriterOptions) {
     const { pool, newKey, length, metadata = {}, resume } = options;
     this.#store = store;
@@ -128,27 +127,26 @@ export class PartWriter {
     this.#claim = resume?.claim;
   }
 
-  /** The upload in progress, or undefined while all bytes are in the tail. To be asked when settled. */
+  /** The upload in progress; undefined while all bytes are in the tail. Valid once settled. */
   get multipart(): Multipart | undefined {
     return this.#uploadId === undefined
       ? undefined
       : { key: this.#key, uploadId: this.#uploadId, parts: [...this.#parts] };
   }
 
-  /** Bytes in no part yet. To be asked when settled. A view: copy it to keep it after {@link close}. */
+  /** Bytes in no part yet. Valid once settled. A view: copy it to keep it after {@link close}. */
   get tail(): Buffer {
     return this.#buffer.subarray(0, this.#filled);
   }
 
   /**
-   * Whether the store said that the multipart upload is gone: another request has completed or thrown it away. What is
-   * written from then on is dropped.
+   * Whether the multipart upload is gone: another request has completed or aborted it. Further writes are discarded.
    */
   get lost(): boolean {
     return this.#lost;
   }
 
-  /** Lets others have the memory of a resumed tail when they have waited for it for long enough. More may be written then, and it is to be settled. */
+  /** Allows the memory of a resumed tail to be reclaimed. More may be written then, and the writer must be settled. */
   allowSpilling(): void {
     this.#claim?.onReclaim(() => {
       this.#spill();
@@ -156,12 +154,12 @@ export class PartWriter {
   }
 
   /**
-   * Resolves when more may be written, which is not yet when all is stored.
-   * @throws RegistryError BUSY when there was no memory for too long
+   * Resolves when more may be written, not when all is stored.
+   * @throws RegistryError BUSY if it times out waiting for memory
    */
   async write(bytes: Uint8Array): Promise<void> {
     for (let rest = bytes; rest.byteLength > 0;) {
-      // A resumed tail may be more than a part, if the store's settings have changed meanwhile.
+      // A resumed tail may exceed a part if the store's settings have changed.
       const taken = Math.min(rest.byteLength, Math.max(0, this.#partSize() - this.#tailSize));
       if (this.#filled + taken > (this.#claim?.bytes ?? unclaimedBytes)) await this.#claimPart();
       this.#take(rest.subarray(0, taken));
@@ -170,7 +168,7 @@ export class PartWriter {
     }
   }
 
-  /** Waits for what is being stored. A tail that is large enough becomes a part, so that few bytes stay over. */
+  /** Waits until parts are stored. A tail that is large enough becomes a part, so that few bytes remain. */
   async settle(): Promise<void> {
     if (this.#tailSize >= smallestPart(this.#store.limits, this.#parts)) await this.#startPart();
     await this.#reloadSpills();
@@ -179,9 +177,9 @@ export class PartWriter {
   }
 
   /**
-   * Stores the rest and completes the object, in one write when all of it is in the tail. Not where parts are apart.
-   * @param keepsTail whether that stays, in case another request has completed the object with other last bytes
-   * @throws MultipartNotFound when {@link lost}
+   * Stores the tail and completes the object, in one write if all bytes are in the tail. Not for parts that are objects.
+   * @param keepsTail keeps the tail in memory, in case a concurrent request completed the object with other last bytes
+   * @throws MultipartNotFound if {@link lost}
    */
   async complete({ keepsTail = false } = {}): Promise<ObjectInfo & MoveSource> {
     await this.#allStored();
@@ -192,7 +190,7 @@ export class PartWriter {
     }
     const { length } = this.#parts;
     if (keepsTail && this.#filled > 0) await this.#storeInMultipart(this.#nextNumber(), this.tail);
-    else if (this.#tailSize > 0) await this.#startPart({ apart: false });
+    else if (this.#tailSize > 0) await this.#startPart({ asObject: false });
     await this.#allStored();
     const parts = [...this.#parts];
     this.#parts.length = length;
@@ -200,7 +198,7 @@ export class PartWriter {
     return { ...(await this.#store.completeMultipart(this.#key, this.#uploadId, parts)), parts };
   }
 
-  /** Makes the tail a part that is apart, however small, and gives its memory back. */
+  /** Stores the tail as a part that is an object, however small, and releases its memory. */
   async storeTailAsObject(): Promise<void> {
     await this.#reloadSpills();
     this.#claim?.pin();
@@ -208,15 +206,13 @@ export class PartWriter {
     this.close();
   }
 
-  /** Gives the memory back. The tail is gone then. */
+  /** Releases the memory and discards the tail. */
   close(): void {
-    const buffer = this.#buffer;
-    [this.#buffer, this.#filled] = [Buffer.alloc(0), 0];
-    this.#claim?.release(buffer);
-    this.#claim = undefined;
+    const { buffer, claim } = this.#detach();
+    claim?.release(buffer);
   }
 
-  /** Throws away what this writer itself began. Best effort: a sweep finds what stays. */
+  /** Deletes what this writer itself created. Best effort: a purge removes what remains. */
   async discard(): Promise<void> {
     this.close();
     await Promise.all(this.#pending);
@@ -230,7 +226,7 @@ export class PartWriter {
     return partSize(this.#store.limits, this.#parts, this.#length);
   }
 
-  /** Bytes in no part yet, in memory or put aside. */
+  /** Bytes in no part yet, in memory or spilled. */
   get #tailSize(): number {
     return this.#filled + this.#spilled;
   }
@@ -239,9 +235,9 @@ export class PartWriter {
     return this.#spills.reduce((sum, { size }) => sum + size, 0);
   }
 
-  /** Claims memory for what the part still lacks, of which all that is known is how much it is at most. */
+  /** Claims memory for the rest of the part, or of the object if that is known to be less. */
   async #claimPart(): Promise<void> {
-    // One for a resumed tail may be too small. Nobody waits for memory while holding some.
+    // A resumed tail's claim may be too small. No writer waits for memory while holding some.
     if (this.#claim !== undefined) this.#spill();
     const stored = this.#parts.reduce((sum, { size }) => sum + size, 0) + this.#spilled;
     const most = Math.min(this.#partSize() - this.#spilled, (this.#length ?? Infinity) - stored);
@@ -249,7 +245,7 @@ export class PartWriter {
     this.allowSpilling();
   }
 
-  /** Without a claim the buffer grows with its content, so that small uploads stay small. */
+  /** Without a claim the buffer grows with its content, so that small uploads need little memory. */
   #take(bytes: Uint8Array): void {
     const needed = this.#filled + bytes.byteLength;
     if (needed > this.#buffer.byteLength) {
@@ -264,17 +260,23 @@ export class PartWriter {
     this.#filled = needed;
   }
 
-  /** Puts the bytes in the buffer aside and gives its memory back. */
-  #spill(): void {
-    const [buffer, bytes, claim] = [this.#buffer, this.tail, this.#claim];
+  /** Takes the buffer and its claim from this writer, to store or release them. */
+  #detach(): { readonly buffer: Buffer; readonly bytes: Buffer; readonly claim: Claim | undefined } {
+    const detached = { buffer: this.#buffer, bytes: this.tail, claim: this.#claim };
     [this.#buffer, this.#filled, this.#claim] = [Buffer.alloc(0), 0, undefined];
-    claim?.pin();
+    detached.claim?.pin();
+    return detached;
+  }
+
+  /** Moves the buffer to the store and releases its memory. */
+  #spill(): void {
+    const { buffer, bytes, claim } = this.#detach();
     const key = this.#newKey();
     const stored = this.#runInBackground(this.#store.put(key, bytes), () => claim?.release(buffer));
     this.#spills.push({ key, size: bytes.byteLength, stored });
   }
 
-  /** Brings the tail together in the buffer, if some of it was put aside. Holds no memory while it waits for more. */
+  /** Reads spills back, so that the whole tail is in the buffer. Holds no memory while it waits for more. */
   async #reloadSpills(): Promise<void> {
     if (this.#spills.length === 0) return;
     if (this.#claim !== undefined) this.#spill();
@@ -296,28 +298,27 @@ export class PartWriter {
     if (spills.length > 0) await this.#store.delete(spills.map(({ key }) => key)).catch(() => undefined);
   }
 
-  /** Hands the buffer to the store, as soon as that takes another part, and goes on with a new one. */
-  async #startPart({ apart = this.#partsAreObjects } = {}): Promise<void> {
+  /** Starts storing the buffer as a part, once the store accepts another one, and continues with a new buffer. */
+  async #startPart({ asObject = this.#partsAreObjects } = {}): Promise<void> {
     await this.#reloadSpills();
     this.#claim?.pin();
     while (this.#pending.size >= this.#store.limits.parallelParts) await Promise.race(this.#pending);
     this.#throwFailure();
     const number = this.#nextNumber();
-    const [buffer, bytes, claim] = [this.#buffer, this.tail, this.#claim];
+    const { buffer, bytes, claim } = this.#detach();
     this.#parts.push({ number, etag: '', size: bytes.byteLength });
-    [this.#buffer, this.#filled, this.#claim] = [Buffer.alloc(0), 0, undefined];
-    const stored = apart ? this.#storeAsObject(number, bytes) : this.#storeInMultipart(number, bytes);
+    const stored = asObject ? this.#storeAsObject(number, bytes) : this.#storeInMultipart(number, bytes);
     void this.#runInBackground(stored, () => claim?.release(buffer));
   }
 
-  /** @throws RegistryError SIZE_INVALID when there are as many parts as there may be */
+  /** @throws RegistryError SIZE_INVALID if no more parts are allowed */
   #nextNumber(): number {
     const { length } = this.#parts;
     if (length < this.#store.limits.maxParts) return length + 1;
     throw new RegistryError('SIZE_INVALID', `the storage takes no blob of more than ${length} parts`);
   }
 
-  /** Lets something go on beside what follows, which its failure ends. @param release what it has taken */
+  /** Its failure surfaces on the next {@link #throwFailure}. @param release called when the work ends */
   #runInBackground(work: Promise<unknown>, release: () => void): Promise<void> {
     const ended = work
       .catch((error: unknown) => {

@@ -17,19 +17,19 @@ const hour = 60 * 60 * 1000;
 /** Milliseconds without activity after which an upload counts as abandoned. */
 export const abandonedAfterMs = 7 * 24 * hour;
 
-/** The least there may be: an upload's state lives for 24 hours, and a request that uses it up to its end may be long. */
+/** The minimum: the state of an upload is valid for 24 hours, and a request that uses it may take long. */
 export const minAbandonedAfterMs = 2 * 24 * hour;
 
-/** An upload that was given up: its session, and with it the multipart upload it recorded. */
+/** A session, with the multipart upload it recorded. */
 export interface PurgedUpload {
   readonly kind: 'upload';
   readonly id: string;
-  /** Undefined, as the bytes are, when the session object was damaged. */
+  /** Undefined, like `received`, if the session was damaged. */
   readonly repository: RepositoryName | undefined;
   /** Bytes. */
   readonly received: number | undefined;
   readonly lastWritten: Date;
-  /** The key of its multipart upload, if it had one. */
+  /** The key of its multipart upload, if any. */
   readonly multipart: string | undefined;
 }
 
@@ -39,18 +39,18 @@ export interface PurgedData {
   readonly key: string;
   readonly size: number;
   readonly lastWritten: Date;
-  /** Whether it goes with its upload's session; otherwise there was none any more. */
+  /** Whether it was purged with its session; otherwise it was orphaned. */
   readonly ofUpload: boolean;
 }
 
-/** A multipart upload in progress which no session recorded. */
+/** A multipart upload that no session recorded. */
 export interface PurgedMultipart {
   readonly kind: 'multipart';
   readonly key: string;
   readonly started: Date;
 }
 
-/** What could not be removed, and stays for the next sweep. */
+/** Something that could not be removed; the next purge retries it. */
 export interface PurgeFailure {
   readonly kind: 'failure';
   /** Of the session, the data or the multipart upload. */
@@ -58,10 +58,10 @@ export interface PurgeFailure {
   readonly error: unknown;
 }
 
-/** Multipart uploads that the store does not show, and which so stay. */
+/** The store does not list all multipart uploads, so some may stay. */
 export interface UnlistedMultiparts {
   readonly kind: 'unlisted';
-  /** Why, in words. */
+  /** For people. */
   readonly reason: string;
 }
 
@@ -69,24 +69,24 @@ export type Purged = PurgedUpload | PurgedData | PurgedMultipart;
 export type PurgeResult = Purged | PurgeFailure | UnlistedMultiparts;
 
 export interface PurgeOptions {
-  /** Only what was last written, or begun, before this. */
+  /** Only what was last written, or started, before this. */
   readonly olderThan: Date;
-  /** Tell what would be removed, and remove nothing. */
+  /** Report what would be removed, without removing it. */
   readonly dryRun?: boolean;
 }
 
 /**
- * Removes uploads that were given up, and tells of each thing when it is gone. Safe while uploads go on, and beside
- * another sweep: what is decided by a listing is looked at once more before anything is removed, and all that is removed
- * may be so twice. What cannot be removed is told of as a failure, and the sweep goes on.
+ * Removes abandoned uploads and reports each removal once it is done. Safe while uploads are in progress and concurrently
+ * with another purge: everything listed is checked again before it is removed, and removals are idempotent. A failure is
+ * reported, and the purge continues.
  *
- * - a session that is old goes, with the multipart upload it records; then its data
- * - data goes by its own age once it has no session that lives
- * - a multipart upload of ours that no session records goes by its own age. Of those begun at a blob's key none is
- *   recorded anywhere. Where the store cannot list them all, that is told at the end.
+ * - An old session is removed, after the multipart upload it records and with its data.
+ * - Data without a live session is removed by its own age.
+ * - Our multipart uploads that no session records are removed by their own age. Those of blob keys are never recorded. If
+ *   the store cannot list them all, this is reported at the end.
  *
- * Objects of blobs, distribution's uploads and keys of any other form are left alone.
- * @throws StoreUnavailable when the bucket cannot be listed
+ * Blobs, distribution's uploads and keys of any other form are not touched.
+ * @throws StoreUnavailable if the bucket cannot be listed
  */
 export async function* purgeUploads(
   store: ObjectStore,
@@ -97,31 +97,31 @@ export async function* purgeUploads(
   yield* purger.multiparts();
 }
 
-/** Uploads looked at before their keys are deleted in one go. */
+/** Uploads whose keys are deleted together. */
 const batchSize = 400;
 
-/** Requests at once. */
+/** Concurrent requests. */
 const parallel = 16;
 
-/** Bytes of a session object that hold the description of an upload of some gigabytes, and of any. */
+/** Bytes of a session to read for its description: enough for an upload of some gigabytes, and for any. */
 const descriptionSizes = [64 * 1024, maxDescriptionBytes];
 
-/** The objects of one upload, as they were listed. */
+/** The listed objects of one upload. */
 interface UploadObjects {
   readonly id: string;
   readonly session: ObjectInfo | undefined;
   readonly data: readonly ObjectInfo[];
 }
 
-/** What is to be removed of an upload. */
+/** The objects of an upload to remove. */
 interface Plan {
-  /** Of the session, or of the first of the data without one. */
+  /** Of the session, or of the first data object without one. */
   readonly key: string;
   readonly keys: readonly string[];
   readonly removed: readonly Purged[];
 }
 
-/** What a sweep has to know of a session; a description only of one that is not damaged. */
+/** The state of a session; without a description if it is damaged. */
 interface SessionRecord {
   readonly lastModified: Date;
   readonly description: Description | undefined;
@@ -138,7 +138,7 @@ class Purger {
     this.#dryRun = dryRun;
   }
 
-  /** Sessions and data, a batch at a time. */
+  /** Purges sessions and data in batches. */
   async *uploads(): AsyncGenerator<PurgeResult, void> {
     for await (const batch of batches(this.#oldUploads())) {
       const prepared = await inParallel(batch, parallel, async (upload) => await this.#prepare(upload));
@@ -147,7 +147,7 @@ class Purger {
     }
   }
 
-  /** After the uploads: on most stores those of sessions that went are no longer listed. */
+  /** Follows the uploads: most stores no longer list the multipart uploads of purged sessions. */
   async *multiparts(): AsyncGenerator<PurgeResult, void> {
     for await (const batch of batches(this.#oldMultiparts())) {
       const results = await inParallel(
@@ -177,14 +177,14 @@ class Purger {
       }
   }
 
-  /** By the clock that dates objects: this machine's may be wrong. */
+  /** Uses the clock that dates objects: this machine's may be wrong. */
   #isOld({ lastModified }: Pick<ObjectInfo, 'lastModified'>): boolean {
     return lastModified.getTime() - (this.#store.clockOffsetMs ?? 0) < this.#olderThan.getTime();
   }
 
   /**
-   * Looks at an upload once more, for a listing may lag and the session have been written since, and throws away its
-   * multipart upload. Nothing else knows of that, so it goes before the session does.
+   * Checks an upload again, since the listing may be stale, and aborts its multipart upload. Only the session records that, so
+   * it goes first.
    */
   async #prepare(upload: UploadObjects): Promise<Plan | PurgeFailure | undefined> {
     const data = upload.data.filter((object) => this.#isOld(object));
@@ -195,23 +195,21 @@ class Purger {
       const multipart = session?.description?.multipart;
       if (multipart !== undefined && !this.#dryRun)
         await this.#store.abortMultipart(multipart.key, multipart.uploadId);
-      return {
-        key,
-        keys: [
-          ...data.map((object) => object.key),
-          ...(session === undefined ? [] : [uploadSession(upload.id)]),
-        ],
-        removed: [
-          ...(session === undefined ? [] : [sweptUpload(upload.id, session)]),
-          ...data.map((object) => sweptData(object, session !== undefined)),
-        ],
-      };
+      const purgedData = data.map((object) => describeData(object, session !== undefined));
+      const keys = data.map((object) => object.key);
+      return session === undefined
+        ? { key, keys, removed: purgedData }
+        : {
+            key,
+            keys: [...keys, uploadSession(upload.id)],
+            removed: [describeUpload(upload.id, session), ...purgedData],
+          };
     } catch (error) {
       return { kind: 'failure', key, error };
     }
   }
 
-  /** Deletes what was planned at once; one by one where that fails, to know which of it stays. */
+  /** Deletes the planned keys together; if that fails, one upload at a time, to report which ones stay. */
   async #delete(plans: readonly Plan[]): Promise<readonly PurgeResult[]> {
     const removed = plans.flatMap((plan) => plan.removed);
     if (this.#dryRun || removed.length === 0) return removed;
@@ -221,11 +219,11 @@ class Purger {
     } catch (error) {
       const [plan, ...rest] = plans;
       if (plan !== undefined && rest.length === 0) return [{ kind: 'failure', key: plan.key, error }];
-      return (await inParallel(plans, parallel, async (one) => await this.#delete([one]))).flat();
+      return (await inParallel(plans, parallel, async (single) => await this.#delete([single]))).flat();
     }
   }
 
-  /** One that a session records lives with it: if that is old and still here, it could not be removed. */
+  /** A recorded one belongs to its session: if that is old and still exists, it could not be removed. */
   async #abortUnrecorded({ key, uploadId, started }: MultipartUpload): Promise<PurgeResult | undefined> {
     const id = parseUploadKey(key)?.id;
     try {
@@ -238,14 +236,14 @@ class Purger {
     }
   }
 
-  /** A damaged session that is not old may yet be mended by the hand that damaged it. */
+  /** A damaged session that is not old may still be repaired by hand. */
   #mayNeed(session: SessionRecord, uploadId: string): boolean {
     const { description } = session;
     return description === undefined ? !this.#isOld(session) : description.multipart?.uploadId === uploadId;
   }
 }
 
-/** The uploads in a bucket with their objects, which lie side by side in a listing. */
+/** The uploads in a bucket with their objects, which are adjacent in a listing. */
 async function* uploadsOf(store: ObjectStore): AsyncGenerator<UploadObjects, void> {
   let upload: UploadObjects | undefined;
   for await (const object of listObjects(store, uploadsPrefix, { skipUnreadable: true })) {
@@ -262,7 +260,7 @@ async function* uploadsOf(store: ObjectStore): AsyncGenerator<UploadObjects, voi
   if (upload !== undefined) yield upload;
 }
 
-/** @returns undefined when there is none (any more) */
+/** @returns undefined if there is none (any more) */
 async function readSession(store: ObjectStore, id: string): Promise<SessionRecord | undefined> {
   const key = uploadSession(id);
   try {
@@ -276,7 +274,7 @@ async function readSession(store: ObjectStore, id: string): Promise<SessionRecor
   }
 }
 
-/** A session's description without the bytes after it, which may be some MiB. */
+/** Reads a session's description without its tail, which may have several MiB. */
 async function readFirstLine(
   store: ObjectStore,
   key: string,
@@ -293,7 +291,7 @@ async function readFirstLine(
   return { lastModified, line: undefined };
 }
 
-function sweptUpload(id: string, { lastModified, description }: SessionRecord): PurgedUpload {
+function describeUpload(id: string, { lastModified, description }: SessionRecord): PurgedUpload {
   return {
     kind: 'upload',
     id,
@@ -304,7 +302,7 @@ function sweptUpload(id: string, { lastModified, description }: SessionRecord): 
   };
 }
 
-function sweptData({ key, size, lastModified }: ObjectInfo, ofUpload: boolean): PurgedData {
+function describeData({ key, size, lastModified }: ObjectInfo, ofUpload: boolean): PurgedData {
   return { kind: 'data', key, size, lastWritten: lastModified, ofUpload };
 }
 
@@ -319,23 +317,23 @@ async function* batches<T>(items: AsyncIterable<T>): AsyncGenerator<readonly T[]
   if (batch.length > 0) yield batch;
 }
 
-/** What a sweep came to, in numbers. */
+/** Counts the results of a purge. */
 export class PurgeTotals {
   uploads = 0;
-  /** Bytes that the uploads had received. */
+  /** Bytes received by the uploads. */
   received = 0;
-  /** Data objects without a session. */
+  /** Orphaned data objects. */
   data = 0;
   multiparts = 0;
   failures = 0;
 
-  add(swept: PurgeResult): void {
-    if (swept.kind === 'failure') this.failures += 1;
-    else if (swept.kind === 'unlisted') return;
-    else if (swept.kind === 'multipart') this.multiparts += 1;
-    else if (swept.kind === 'upload') {
+  add(result: PurgeResult): void {
+    if (result.kind === 'failure') this.failures += 1;
+    else if (result.kind === 'unlisted') return;
+    else if (result.kind === 'multipart') this.multiparts += 1;
+    else if (result.kind === 'upload') {
       this.uploads += 1;
-      this.received += swept.received ?? 0;
-    } else if (!swept.ofUpload) this.data += 1;
+      this.received += result.received ?? 0;
+    } else if (!result.ofUpload) this.data += 1;
   }
 }

@@ -29,34 +29,35 @@ import {
 import type { Session } from './session-object.ts';
 import { Sessions } from './sessions.ts';
 
-/** A session in memory. */
+/** A loaded session. */
 interface OpenSession extends Session {
   tail: Buffer;
-  /** For its tail. */
+  /** Memory of the tail. */
   readonly claim: Claim | undefined;
-  /** What holds memory for this request. */
+  /** Writers that hold memory for this request. */
   readonly writers: PartWriter[];
 }
 
 type Roles = RegistryReader['uploads'] & RegistryWriter['uploads'];
+type Body = Omit<Chunk, 'start' | 'partial'>;
 
-/** Sessions read at once: each may have a tail of megabytes, for which memory is claimed once its size is known. */
+/** Concurrent reads of sessions. A tail may have megabytes, for which memory is claimed only once its size is known. */
 const parallelLoads = 8;
 
-/** What a writer took of a request, before any of it counts. */
+/** A received chunk that is not saved yet. */
 interface Received {
   readonly writer: PartWriter;
   readonly hash: ContentHash;
-  /** Bytes of the upload with these. */
+  /** Bytes of the upload including the chunk. */
   readonly offset: number;
-  /** Where earlier requests kept bytes that are now elsewhere. */
+  /** Keys of bytes that were copied elsewhere. */
   readonly stale: readonly string[];
 }
 
 /**
- * Upload sessions (OCI Distribution Spec, "Pushing blobs"). Each method is one request, and the next may reach another
- * process: all there is between two requests is the session object and the parts it names. A request that fails leaves
- * the session as it was.
+ * Upload sessions (OCI Distribution Spec, "Pushing blobs"). Each method is one request, and another process may serve the
+ * next: all state between requests is in the session object and the parts it names. A failed request leaves the session
+ * unchanged.
  */
 export class Uploads implements Roles {
   readonly #store: ObjectStore;
@@ -65,7 +66,7 @@ export class Uploads implements Roles {
   readonly #pool: BufferPool;
   readonly #loads = new ConcurrencyLimit(parallelLoads);
 
-  /** @param pool what all uploads share of memory */
+  /** @param pool memory shared by all uploads */
   constructor(store: ObjectStore, blobs: Blobs, pool = new BufferPool()) {
     this.#store = store;
     this.#blobs = blobs;
@@ -107,43 +108,46 @@ export class Uploads implements Roles {
 
   async finish(name: RepositoryName, id: string, digest: Digest, last: Chunk | undefined): Promise<BlobInfo> {
     const session = await this.#open(name, id);
-    if (session === undefined) return await this.#finished(name, digest);
-    try {
-      return await this.#finishSession(session, digest, last);
-    } finally {
-      close(session);
-    }
+    if (session !== undefined)
+      try {
+        return await this.#finishSession(session, digest, last);
+      } finally {
+        close(session);
+      }
+    // An earlier request may have finished it, and its response was lost.
+    const blob = await this.#blobs.find(name, digest);
+    if (blob === undefined) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
+    return blob;
   }
 
   async #finishSession(session: OpenSession, digest: Digest, last: Chunk | undefined): Promise<BlobInfo> {
     const { id, repository: name } = session;
-    const whole = last?.start === 0 && (session.offset === 0 || !last.partial);
-    if (whole) {
+    const isWholeBlob = last?.start === 0 && (session.offset === 0 || !last.partial);
+    if (isWholeBlob) {
       release(session);
-      const size = await this.#receiveWhole(name, digest, last);
-      await this.#blobs.link(name, digest);
+      const blob = await this.put(name, digest, last);
       await this.#remove(session);
-      return { digest, size };
+      return blob;
     }
     try {
       const { moved, stale, size } = await this.#finishParts(session, digest, last);
       await this.#blobs.link(name, digest);
       await this.#sessions.delete(id, moved);
-      // After the session: a repetition would read it once more.
+      // After the session: a retry would read these again.
       if (stale.length > 0) await this.#store.delete(stale);
       return { digest, size };
     } catch (error) {
       if (!(error instanceof UploadGone)) throw error;
       const failure = await this.#explainGone(session, error);
-      // That of a session that is gone may be here.
+      // If the session is gone, the blob may have been committed.
       const blob = failure.status === 404 ? await this.#blobs.find(name, digest) : undefined;
       if (blob === undefined) throw failure;
       return blob;
     }
   }
 
-  async put(name: RepositoryName, digest: Digest, blob: Omit<Chunk, 'start' | 'partial'>): Promise<BlobInfo> {
-    const size = await this.#receiveWhole(name, digest, { ...blob, start: 0, partial: false });
+  async put(name: RepositoryName, digest: Digest, blob: Body): Promise<BlobInfo> {
+    const size = await this.#receiveBlob(name, digest, blob);
     await this.#blobs.link(name, digest);
     return { digest, size };
   }
@@ -170,7 +174,7 @@ export class Uploads implements Roles {
     }
   }
 
-  /** @returns what is to be given to {@link close} */
+  /** @returns a session that must be passed to {@link close} */
   async #open(name: RepositoryName, id: string): Promise<OpenSession | undefined> {
     return await this.#loads.run(async () => {
       const session = await this.#sessions.load(name, id);
@@ -182,7 +186,7 @@ export class Uploads implements Roles {
     });
   }
 
-  /** What it means that the bytes of a session are gone: while it is there, another request may still be finishing it. */
+  /** The error if the bytes of a session are gone: while the session exists, a concurrent request may still be finishing it. */
   async #explainGone(session: OpenSession, cause: UploadGone): Promise<RegistryError> {
     const { repository, id, etag } = session;
     close(session);
@@ -191,30 +195,21 @@ export class Uploads implements Roles {
     close(now);
     if (now.etag !== etag) return new OffsetMismatch(now.offset);
     const message =
-      'another request is finishing this upload, or has thrown it away; try again, or start another one if this goes on';
+      'another request is finishing this upload or has cancelled it; try again, or start another one if this persists';
     return new RegistryError('UNAVAILABLE', message, [], { cause });
   }
 
-  /** A session that is gone may have been finished by a request whose answer was lost. */
-  async #finished(name: RepositoryName, digest: Digest): Promise<BlobInfo> {
-    const blob = await this.#blobs.find(name, digest);
-    if (blob === undefined) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
-    return blob;
-  }
-
-  /** Straight to the blob's own key, where nothing shows until the digest has turned out right. @returns its bytes */
-  async #receiveWhole(name: RepositoryName, digest: Digest, chunk: Chunk): Promise<number> {
-    const { length } = chunk;
-    const metadata = this.#blobs.mountHint(name);
+  /** Writes a whole blob directly to its key, where nothing appears until the digest is verified. @returns its size */
+  async #receiveBlob(name: RepositoryName, digest: Digest, blob: Body): Promise<number> {
     const writer = new PartWriter(this.#store, blobData(digest), {
       pool: this.#pool,
       newKey: newKeys(randomUUID()),
-      length,
-      metadata,
+      length: blob.length,
+      metadata: this.#blobs.mountHint(name),
     });
     const hash = streamHash(digestParts(digest).algorithm);
     try {
-      const size = await receive(chunk, writer, hash);
+      const size = await receive(blob, writer, hash);
       assertDigest(hash.digest(), digest);
       await this.#complete(writer, digest);
       return size;
@@ -226,12 +221,12 @@ export class Uploads implements Roles {
     }
   }
 
-  /** Nothing but bytes that have the digest is ever put at a blob's own key, so what is there now is right. */
+  /** A blob's key only ever has bytes with its digest, so an object that already exists there is right. */
   async #complete(writer: PartWriter, digest: Digest): Promise<void> {
     try {
       await writer.complete();
     } catch (error) {
-      // Completed by a call whose answer was lost, or thrown away by others.
+      // It was completed by a call whose response was lost, or aborted by others.
       if (!(error instanceof MultipartNotFound)) throw error;
       if (!(await exists(this.#store, blobData(digest))))
         throw new RegistryError('UNAVAILABLE', 'the storage has lost the bytes; send them again', [], {
@@ -241,8 +236,7 @@ export class Uploads implements Roles {
   }
 
   /**
-   * @returns the keys of what has become the blob, and of what an earlier attempt kept; both can go. And
-   *   the bytes of the blob.
+   * @returns the keys of the bytes that became the blob and of stale copies, which can all be deleted, and the blob's size
    * @throws UploadGone
    */
   async #finishParts(
@@ -252,14 +246,14 @@ export class Uploads implements Roles {
   ): Promise<{ moved: readonly string[]; stale: readonly string[]; size: number }> {
     const { algorithm } = digestParts(digest);
     const writeBlob = async (body: Chunk['body'], length: number): Promise<void> => {
-      await this.#receiveWhole(session.repository, digest, { body, start: 0, length, partial: false });
+      await this.#receiveBlob(session.repository, digest, { body, length });
     };
     const commit = { store: this.#store, digest, writeBlob };
     if (last === undefined) {
       const known = await digestOf(session);
       const whole = { ...commit, ...this.#source(session) };
       const rest = { stale: [], size: session.offset };
-      // What was computed while the bytes passed says nothing of a digest in another algorithm.
+      // The digest computed so far may have another algorithm.
       if (algorithm !== algorithmOf(session.hash))
         return { moved: await commitUnverified(whole, known), ...rest };
       assertDigest(known, digest);
@@ -272,7 +266,7 @@ export class Uploads implements Roles {
     return { moved: await commitBlob({ ...commit, writer }), stale, size };
   }
 
-  /** All that there is of a session, whose tail need not be kept in memory: it can be read again. */
+  /** A writer for a whole session. Its tail need not stay in memory: it can be read again. */
   #source(session: OpenSession): Pick<BlobCommit, 'writer' | 'reopen'> {
     const reopen = async (): Promise<PartWriter> => {
       const now = await this.#open(session.repository, session.id);
@@ -287,14 +281,14 @@ export class Uploads implements Roles {
     return { writer: this.#writer(session), reopen };
   }
 
-  /** Adds a chunk to a session's bytes, without saving what came of it. */
+  /** Appends a chunk without saving the session. */
   async #receive(
     session: OpenSession,
     chunk: Chunk,
     algorithm = algorithmOf(session.hash),
   ): Promise<Received> {
     const { writer, hash, stale } = await this.#reopen(session, chunk, algorithm);
-    // It is the writer's now, which may put it aside.
+    // The writer has the tail now and may spill it.
     release(session);
     writer.allowSpilling();
     try {
@@ -307,7 +301,7 @@ export class Uploads implements Roles {
     }
   }
 
-  /** Makes ready to go on where a session stands. @param algorithm of the digest that is wanted in the end */
+  /** Prepares a writer and a hash at the session's offset. @param algorithm of the final digest */
   async #reopen(
     session: OpenSession,
     chunk: Chunk,
@@ -328,12 +322,12 @@ export class Uploads implements Roles {
   }
 
   /**
-   * Goes on after a stream whose digest cannot go on, or with a digest in another algorithm: the bytes are read once more, as
-   * they move to a new multipart upload, for the parts of one in progress cannot be read. Only a client comes here that streams
-   * without saying that more will follow, and then sends more, or that did not say which algorithm it would use; docker does
-   * neither. The session's parts are an object then, to which no part can be added where these are in the multipart upload:
-   * after a wrong digest of another algorithm and last bytes, only this way leads on.
-   * @param before has all of the session
+   * Continues a session whose digest cannot be continued, or in another algorithm: the bytes are read again and copied to a
+   * new multipart upload, because the parts of one in progress cannot be read. This happens if a client streams without
+   * declaring that more will follow and then sends more, or did not declare its algorithm; docker does neither. Reading
+   * completes the session's multipart upload, so no part can be added to it: after a wrong digest in another algorithm with
+   * last bytes, this is the only way to continue.
+   * @param before has all bytes of the session
    * @throws UploadGone
    */
   async #rehash(
@@ -355,7 +349,7 @@ export class Uploads implements Roles {
       },
     };
     try {
-      await receive({ body, start: 0, length: session.offset, partial: true }, writer, both);
+      await receive({ body, length: session.offset }, writer, both);
       assertDigest(check.digest(), await digestOf(session));
     } catch (error) {
       await writer.discard();
@@ -380,19 +374,19 @@ export class Uploads implements Roles {
 
   async #save(session: OpenSession, { writer, hash, offset }: Received): Promise<void> {
     try {
-      // Nothing else would tell of a request that began where this one did; the first ones are not worth another look.
+      // Detects a concurrent request with the same offset; at offset 0 that is not worth a request.
       if (session.offset > 0) await this.#sessions.assertUnchanged(session);
       const { multipart, tail } = writer;
       await this.#sessions.save({ ...session, offset, hash: hash.state(), multipart, tail });
     } catch (error) {
-      // After any other error the session may have been written all the same, and need its parts.
+      // After any other error, the session may have been written and need its parts.
       if (!(error instanceof PreconditionFailed)) throw error;
       await writer.discard();
       throw new OffsetMismatch(await this.status(session.repository, session.id));
     }
   }
 
-  /** The session goes last: until then, whatever was interrupted can be repeated. */
+  /** The session goes last: until then, an interrupted removal can be retried. */
   async #remove({ id, multipart }: Session): Promise<void> {
     if (multipart !== undefined) {
       await this.#store.abortMultipart(multipart.key, multipart.uploadId);
@@ -402,39 +396,43 @@ export class Uploads implements Roles {
   }
 }
 
-/** Keys for bytes of an upload that are not its blob yet, of which there may be thousands. */
+/** Creates keys for the data of an upload; it may have thousands. */
 function newKeys(id: string): () => string {
   return () => uploadData(id, randomBytes(16).toString('hex'));
 }
 
-/** The tail is not needed any more, or a writer has it. */
+/** Releases the tail, unless a writer holds it. */
 function release(session: OpenSession): void {
   session.tail = Buffer.alloc(0);
   if (session.writers.length === 0) session.claim?.release();
 }
 
-/** Gives back all memory that a request has taken. */
+/** Releases all memory of a request. */
 function close({ claim, writers }: OpenSession): void {
   for (const writer of writers) writer.close();
   claim?.release();
 }
 
-/** Passes a chunk to a writer and a hash. @returns its bytes */
-async function receive(chunk: Chunk, writer: PartWriter, hash: Pick<ContentHash, 'update'>): Promise<number> {
-  let length = 0;
-  for await (const bytes of chunk.body) {
-    length += bytes.byteLength;
-    // It need not end.
-    if (chunk.length !== undefined && length > chunk.length) break;
+/** Passes a body to a writer and a hash. @returns its size */
+async function receive(
+  { body, length }: Body,
+  writer: PartWriter,
+  hash: Pick<ContentHash, 'update'>,
+): Promise<number> {
+  let received = 0;
+  for await (const bytes of body) {
+    received += bytes.byteLength;
+    // The body may be endless.
+    if (length !== undefined && received > length) break;
     hash.update(bytes);
     await writer.write(bytes);
   }
-  if (chunk.length !== undefined && length !== chunk.length)
-    throw new RegistryError('SIZE_INVALID', `the request announced ${chunk.length} bytes and sent others`);
-  return length;
+  if (length !== undefined && received !== length)
+    throw new RegistryError('SIZE_INVALID', `the request announced ${length} bytes and sent others`);
+  return received;
 }
 
-/** The digest of all bytes a session has. */
+/** The digest of all bytes of a session. */
 async function digestOf({ hash }: Session): Promise<Digest> {
   return hash.kind === 'final' ? hash.digest : (await resumableHash(algorithmOf(hash), hash.state)).digest();
 }
