@@ -2,11 +2,9 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, beforeEach, describe, it } from 'node:test';
+import { after, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { digestFrom } from '../../lib/protocol/digests.ts';
-import { parseRepositoryName } from '../../lib/protocol/names.ts';
-import { streamHash } from '../../lib/registry/uploads/content-hash.ts';
 import {
   blobData,
   isBlobData,
@@ -16,143 +14,25 @@ import {
   uploadSession,
 } from '../../lib/registry/layout.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
-import { Sessions } from '../../lib/registry/uploads/sessions.ts';
-import { purgeUploads, PurgeTotals, type PurgeResult } from '../../lib/registry/uploads/purge.ts';
+import { purgeUploads, PurgeTotals } from '../../lib/registry/uploads/purge.ts';
 import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
-import {
-  StoreUnavailable,
-  type Listing,
-  type ListOptions,
-  type MultipartUpload,
-  type ObjectStore,
-  type UploadedPart,
-} from '../../lib/storage/store.ts';
 import { temporaryFolder } from '../servers/folder.ts';
-import { MemoryStore } from './memory-store.ts';
-
-const day = 24 * 60 * 60 * 1000;
-const today = new Date('2026-06-15T12:00:00Z');
-const olderThan = new Date(today.getTime() - 7 * day);
-const daysAgo = (days: number): Date => new Date(today.getTime() - days * day);
-const repository = parseRepositoryName('team/app');
-const someBlob = () => blobData(digestFrom('sha256', randomBytes(32).toString('hex')));
-
-/** A bucket whose days can be chosen, with small pages, which counts the requests and can be made to fail. */
-class Bucket extends MemoryStore {
-  readonly clock: { now: Date };
-  readonly asked: Record<string, number> = {};
-  /** Throws for what is to fail. */
-  fail: (operation: string, key: string) => void = () => undefined;
-  pageSize = 3;
-
-  constructor() {
-    const clock = { now: today };
-    super({ now: () => clock.now });
-    this.clock = clock;
-  }
-
-  /** Does something as if it were some days ago. */
-  async ago<T>(days: number, work: () => Promise<T>): Promise<T> {
-    this.clock.now = daysAgo(days);
-    const result = await work();
-    this.clock.now = today;
-    return result;
-  }
-
-  override async list(options: ListOptions): Promise<Listing> {
-    this.#ask('list', options.prefix ?? '');
-    const { objects } = await super.list(options);
-    const left = objects.filter(({ key }) => key > (options.startAfter ?? ''));
-    const page = left.slice(0, this.pageSize);
-    return { objects: page, prefixes: [], next: left.length > page.length ? page.at(-1)?.key : undefined };
-  }
-
-  override async delete(keys: readonly string[]): Promise<void> {
-    for (const key of keys) this.#ask('delete', key, 0);
-    this.asked['delete'] = (this.asked['delete'] ?? 0) + 1;
-    await super.delete(keys);
-  }
-
-  override async open(...args: Parameters<MemoryStore['open']>): ReturnType<MemoryStore['open']> {
-    this.#ask('open', args[0]);
-    return await super.open(...args);
-  }
-
-  override async abortMultipart(key: string, uploadId: string): Promise<void> {
-    this.#ask('abort', key);
-    await super.abortMultipart(key, uploadId);
-  }
-
-  override async *listMultiparts(prefix: string): AsyncIterable<MultipartUpload> {
-    this.#ask('listMultiparts', prefix);
-    yield* super.listMultiparts(prefix);
-  }
-
-  #ask(operation: string, key: string, count = 1): void {
-    this.fail(operation, key);
-    this.asked[operation] = (this.asked[operation] ?? 0) + count;
-  }
-}
-
-let store: Bucket;
-
-beforeEach(() => {
-  store = new Bucket();
-});
-
-interface Begun {
-  readonly id: string;
-  readonly session: string;
-  readonly multipart: string;
-}
-
-/** An upload whose session was written some days ago, and whose multipart upload was begun then or before. */
-async function begin(days: number, started = days, parts: readonly UploadedPart[] = []): Promise<Begun> {
-  const id = randomUUID();
-  const key = uploadData(id, 'abcd1234');
-  const uploadId = await store.ago(started, async () => await store.createMultipart(key));
-  await store.ago(days, async () => {
-    await new Sessions(store).save({
-      id,
-      repository,
-      startedAt: daysAgo(started),
-      offset: 1234,
-      hash: streamHash().state(),
-      multipart: { key, uploadId, parts },
-      tail: Buffer.from('tail\n'),
-      etag: undefined,
-    });
-  });
-  return { id, session: uploadSession(id), multipart: key };
-}
-
-async function put(days: number, key: string, content = 'content'): Promise<string> {
-  await store.ago(days, async () => await store.put(key, Buffer.from(content)));
-  return key;
-}
-
-async function multipart(days: number, key: string): Promise<string> {
-  await store.ago(days, async () => await store.createMultipart(key));
-  return key;
-}
-
-const run = async (on: ObjectStore = store, dryRun = false): Promise<PurgeResult[]> =>
-  await collect(purgeUploads(on, { olderThan, dryRun }));
-
-/** All there is: keys, and those of multipart uploads. */
-async function contents(): Promise<{ objects: string[]; multiparts: string[] }> {
-  const multiparts = await collect(MemoryStore.prototype.listMultiparts.call(store, ''));
-  return { objects: [...store.objects.keys()].sort(), multiparts: multiparts.map(({ key }) => key).sort() };
-}
-
-async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
-  const all: T[] = [];
-  for await (const item of items) all.push(item);
-  return all;
-}
-
-const nothing = { objects: [], multiparts: [] };
-const kinds = (swept: readonly PurgeResult[]): string[] => swept.map(({ kind }) => kind).sort();
+import {
+  day,
+  olderThan,
+  daysAgo,
+  repository,
+  someBlob,
+  begin,
+  put,
+  multipart,
+  run,
+  contents,
+  collect,
+  nothing,
+  kinds,
+  store,
+} from './purge-fixture.ts';
 
 describe('a purge of uploads', () => {
   it('a purge removes and reports an old session with its multipart upload and data', async () => {
@@ -367,99 +247,6 @@ describe('a purge of uploads', () => {
     assert.deepEqual(kinds(await run()), ['data', 'upload', 'upload']);
     assert.equal((await contents()).objects.length, 2);
   });
-});
-
-describe('a purge while uploads go on', () => {
-  it('a purge keeps a session written after the listing, and the data of a new one', async () => {
-    const written = await begin(1, 9);
-    const missing = await begin(1, 9);
-    await put(9, uploadData(missing.id, '0badcafe'));
-    const before = await contents();
-    const lagging = Object.assign(Object.create(store) as Bucket, {
-      list: async (options: ListOptions): Promise<Listing> => {
-        const page = await store.list(options);
-        const objects = page.objects
-          .filter(({ key }) => key !== missing.session)
-          .map((one) => (one.key === written.session ? { ...one, lastModified: daysAgo(8) } : one));
-        return { ...page, objects };
-      },
-      listMultiparts: (prefix: string) => store.listMultiparts(prefix),
-      open: async (key: string) => await store.open(key),
-      delete: async (keys: readonly string[]) => {
-        await store.delete(keys);
-      },
-      abortMultipart: async (key: string, id: string) => {
-        await store.abortMultipart(key, id);
-      },
-    });
-    assert.deepEqual(await run(lagging), []);
-    assert.deepEqual(await contents(), before);
-  });
-
-  it('a purge aborts recorded multipart uploads on a server that lists none', async () => {
-    await begin(8);
-    const silent = store;
-    silent.listMultiparts = async function* () {
-      // Says that there are none.
-    };
-    assert.deepEqual(kinds(await run(silent)), ['upload']);
-    assert.deepEqual(await contents(), nothing);
-  });
-
-  it('two concurrent purges give the same result', async () => {
-    store.pageSize = 10;
-    for (let i = 0; i < 50; i++) {
-      const { id } = await begin(8);
-      await put(8, uploadData(id, '0badcafe'));
-      await multipart(8, someBlob());
-    }
-    const living = await begin(1, 9);
-    const swept = (await Promise.all([run(), run()])).flat();
-    assert.ok(!kinds(swept).includes('failure'));
-    assert.deepEqual(await contents(), { objects: [living.session], multiparts: [living.multipart] });
-  });
-});
-
-describe('a purge of a store that fails', () => {
-  const outage = (key: string) => new StoreUnavailable(key, 'out of order');
-
-  for (const operation of ['open', 'abort', 'delete'])
-    it(`a purge continues after a failure to ${operation}, reports it and removes the rest next time`, async () => {
-      const stuck = await begin(8);
-      await begin(8);
-      await begin(8);
-      store.fail = (asked, key) => {
-        if (asked === operation && parseUploadKey(key)?.id === stuck.id) throw outage(key);
-      };
-      const swept = await run();
-      const failures = swept.filter(({ kind }) => kind === 'failure');
-      // Its multipart upload is found as well when its session cannot be read.
-      assert.equal(failures.length, operation === 'open' ? 2 : 1);
-      assert.ok(failures.every((one) => one.kind === 'failure' && parseUploadKey(one.key)?.id === stuck.id));
-      assert.equal(swept.filter(({ kind }) => kind === 'upload').length, 2);
-      assert.deepEqual((await contents()).objects, [stuck.session]);
-      store.fail = () => undefined;
-      assert.deepEqual(kinds(await run()), ['upload']);
-      assert.deepEqual(await contents(), nothing);
-    });
-
-  it('a purge continues after a multipart upload that it cannot abort', async () => {
-    const [stuck] = [await multipart(8, someBlob()), await multipart(8, someBlob())];
-    store.fail = (asked, key) => {
-      if (asked === 'abort' && key === stuck) throw outage(key);
-    };
-    assert.deepEqual(kinds(await run()), ['failure', 'multipart']);
-    assert.deepEqual((await contents()).multiparts, [stuck]);
-  });
-
-  for (const operation of ['list', 'listMultiparts'])
-    it(`ends with the error when ${operation} fails`, async () => {
-      await begin(8);
-      store.fail = (asked, key) => {
-        if (asked === operation) throw outage(key);
-      };
-      await assert.rejects(run(), StoreUnavailable);
-    });
 });
 
 describe('the totals of a purge', () => {
