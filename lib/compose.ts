@@ -23,8 +23,8 @@ import type { SearchConfig } from './config/search.ts';
 import { Urls } from './http/urls.ts';
 
 /**
- * The wiring: every part made of its settings, in one place. A server looks at once whether its storage is right; a
- * function has no time for that, and answers 503 at its first request if it is not.
+ * Wires all parts from the settings. A server checks its storage at start. A function skips that to start faster, and
+ * responds with 503 if the storage is unavailable.
  * @throws StoreUnavailable
  */
 export async function createServices(
@@ -54,65 +54,62 @@ export async function createServices(
         }),
       ],
       (error) => {
-        log.error({ err: error }, 'an event was not taken in');
+        log.error({ err: error }, 'a subscriber failed');
       },
     ),
     urlSigner: new UrlSigner(config.secrets),
     urls: new Urls(program, config),
     log,
-    warnOfForeign: throttledWarning(log, foreignSignature),
+    warnForeignSignature: throttledWarning(log, foreignSignature),
     redirectEnabled: config.redirectEnabled,
     streams: program !== 'functions',
     chunkSize: program === 'functions' && config.dataPlane === undefined ? functionChunk : undefined,
     limits,
     bodies: new ConcurrencyLimit(config.maxUploads, {
-      queueLimit: waitingBodies,
+      queueLimit: queuedBodies,
       timeoutMs: limits.queueTimeoutMs,
     }),
     requests: new RequestLimits(limits),
     manifestPushes: new ConcurrencyLimit(parallelManifests, { timeoutMs: limits.queueTimeoutMs }),
     manifestMemory: new BufferPool({ bytes: manifestBytes, waitMs: limits.queueTimeoutMs }),
-    answerMemory: new MemoryBudget(answerBytes),
+    responseMemory: new MemoryBudget(responseBytes),
   };
 }
 
-/** The wrappers that settings ask for. */
+/** Applies the wrappers that are configured. */
 function restrict(registry: Registry, config: Config): Registry {
   if (config.readOnly) return readOnly(registry);
   return config.deleteEnabled ? registry : withoutDeletes(registry);
 }
 
 const foreignSignature =
-  'a URL has a signature of another secret: REGISTRY_HTTP_SECRET must be the same for all instances and both planes, and to ' +
-  'change it each must know the new one, as REGISTRY_HTTP_SECRET_PREVIOUS, before any signs with it; or the URL was altered';
+  'a URL is signed with another secret, or was altered: REGISTRY_HTTP_SECRET must be the same for all instances and both ' +
+  'planes; to rotate it, set the new one as REGISTRY_HTTP_SECRET_PREVIOUS everywhere before any instance signs with it';
 
-/** Bodies that wait for a place. Some 100 KB of each has come already. */
-const waitingBodies = 500;
+/** Request bodies in the queue. Each holds some 100 KB. */
+const queuedBodies = 500;
 
-/** Manifests that are checked and stored at once. */
+/** Concurrent pushes of manifests. */
 const parallelManifests = 8;
 
-/** Bytes of large manifests that come, and of large answers. */
+/** Memory for large manifests in transfer, and for large responses. */
 const manifestBytes = 16 * 1024 * 1024;
-const answerBytes = 32 * 1024 * 1024;
+const responseBytes = 32 * 1024 * 1024;
 
-/** Bytes of a chunk that fits a Lambda function's 6 MB of JSON and base64, with some room. */
+/** Fits into the 6 MB of JSON and base64 that Lambda allows. */
 const functionChunk = 4 * 1024 * 1024;
 
 interface OpenOptions {
-  /** Whether it is asked at once if all is right. */
+  /** Whether the settings are checked at once. */
   readonly check: boolean;
   /** Whether the check must not write. */
   readonly readOnly?: boolean;
-  /** Is told of what is wrong and does not keep the store from working. */
+  /** Logs problems that do not prevent use. */
   readonly warn?: (message: string) => void;
   readonly onDamaged?: OnDamaged;
 }
 
-/**
- * Opens the store that is configured.
- * @throws StoreUnavailable when `check` is asked for and the storage does not answer as it should
- */
+/** Opens the configured store. @throws StoreUnavailable if `check` finds a problem */
 export async function openStore(
   storage: StorageConfig,
   { check, readOnly = false, warn, onDamaged }: OpenOptions,
@@ -127,7 +124,7 @@ export async function openStore(
   return store;
 }
 
-/** Each store is loaded only where it is used. */
+/** Loads the client of the store on demand. */
 async function openBucket(
   storage: BucketConfig,
   warn: OpenOptions['warn'],
@@ -137,14 +134,14 @@ async function openBucket(
   return new (await import('./storage/scs/store.ts')).ScsStore(storage);
 }
 
-/** What the jobs work with that run by a schedule or by hand: a purge of uploads, a reindex. */
+/** The dependencies of the jobs: the purge of uploads and the reindex. */
 export interface Maintenance {
   readonly store: ObjectStore;
   readonly registry: Registry;
   readonly search: Search;
 }
 
-/** The wiring of jobs. Whether the storage is right they soon see themselves. */
+/** Wires the jobs, without a check: they list the storage anyway. */
 export async function createMaintenance(
   { storage, search }: Pick<Config, 'storage' | 'search'>,
   onDamaged: OnDamaged,
@@ -154,12 +151,11 @@ export async function createMaintenance(
   return { store, registry, search: createSearch(search, registry) };
 }
 
-/** The list of repositories that is configured. Nothing is opened before it is asked for. */
 function createSearch(config: SearchConfig, registry: Pick<RegistryLister, 'catalog'>): Search {
   return new Search(async () => await openSearch(config, registry.catalog), registry);
 }
 
-/** The client of MySQL is loaded only where it is used. */
+/** Loads the client of MySQL on demand. */
 async function openSearch(config: SearchConfig, catalog: RegistryLister['catalog']): Promise<SearchBackend> {
   switch (config.kind) {
     case 'bucket':

@@ -1,10 +1,6 @@
 import { resolve } from 'node:path';
 
-/**
- * Whether a path of a function is on a file system that outlives it. They are mounted below /mnt alone (`LocalMountPath` of
- * Lambda's API); the rest of the disk can only be read, or is lost with the instance.
- * @param path undefined where none is named
- */
+/** Whether a path is on a mounted file system, always below /mnt in Lambda (`LocalMountPath` of its API). */
 export function isMounted(path: string | undefined): boolean {
   return path !== undefined && /^\/mnt\/./.test(resolve(path));
 }

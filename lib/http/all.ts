@@ -9,5 +9,5 @@ import { search } from './search.ts';
 import { tags } from './tags.ts';
 import { uploads } from './uploads.ts';
 
-/** The whole registry: what the streaming server serves, and the function for paths the gateway has no route for. */
+/** The whole registry, for the streaming server and for the function `all`. */
 export const all: Groups = { base, extensions, catalog, search, tags, manifests, referrers, blobs, uploads };

@@ -14,37 +14,37 @@ import { logRequests } from '../logging.ts';
 import { requestTarget } from './request-target.ts';
 import type { Services } from './services.ts';
 
-/** A request as an operation sees it: parsed and validated. */
+/** A parsed and validated request. */
 export interface RequestContext<G extends Group> extends Services {
   readonly ctx: Context;
-  readonly target: Extract<Route, { group: G }>;
+  readonly route: Extract<Route, { group: G }>;
   readonly query: URLSearchParams;
 }
 
-export type Operation<G extends Group> = (call: RequestContext<G>) => Promise<void> | void;
+export type Handler<G extends Group> = (context: RequestContext<G>) => Promise<void> | void;
 
 export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
-/** What a group does for each method. A HEAD without an operation of its own is a GET without its body. */
-export type Operations<G extends Group> = Readonly<Partial<Record<Method, Operation<G>>>>;
+/** Handlers by method. A HEAD without a handler is a GET without its body. */
+export type Handlers<G extends Group> = Readonly<Partial<Record<Method, Handler<G>>>>;
 
-/** The groups a program serves. Any other is 404. */
-export type Groups = { readonly [G in Group]?: Operations<G> };
+/** The groups that a program serves. Others are 404. */
+export type Groups = { readonly [G in Group]?: Handlers<G> };
 
-/** The HTTP application of some groups: the same in Lambda, in the streaming server and in tests. */
+/** The HTTP application, the same in Lambda, in the streaming server and in tests. */
 export function createApp(groups: Groups, services: Services): Koa {
   const app = new Koa();
-  // Errors of a stream under way, after the status was sent. Koa's own ways end in standard error.
+  // Errors of response streams after the status was sent. Koa would write them to standard error.
   app.silent = true;
   app.on('error', (error: Error) => {
-    if (!isHangUp(error)) services.log.error({ err: error }, 'an answer broke off');
+    if (!isDisconnect(error)) services.log.error({ err: error }, 'a response broke off');
   });
   app.use(logRequests(services.log));
   app.use(commonHeaders);
-  app.use(errorAnswers(services));
-  // A function's answer is collected whole anyway.
+  app.use(errorResponses(services));
+  // A function buffers its whole response anyway.
   if (services.streams)
-    app.use(limitLargeResponses(services.answerMemory, services.limits.contendedBodyRate.withinMs));
+    app.use(limitLargeResponses(services.responseMemory, services.limits.contendedBodyRate.withinMs));
   app.use(dispatch(groups, services));
   return app;
 }
@@ -55,53 +55,53 @@ const commonHeaders: Middleware = async (ctx, next) => {
   await next();
 };
 
-/** What a request asks of what is there (RFC 9110, section 13.1). */
+/** RFC 9110, section 13.1. */
 export function conditionsOf(ctx: Context): Conditions {
   return { ifMatch: ctx.get('If-Match'), ifNoneMatch: ctx.get('If-None-Match') };
 }
 
-/** An answer without a body, where Koa would send the status's name. */
+/** Sends a response without a body, where Koa would send the status text. */
 export function sendEmpty(ctx: Context, status: number): void {
   ctx.body = null;
   ctx.status = status;
   ctx.length = 0;
 }
 
-/** The one place where an error becomes an answer (OCI Distribution Spec, "Error Codes"). */
-function errorAnswers({ log, limits, warnOfForeign }: Services): Middleware {
+/** Turns errors into responses (OCI Distribution Spec, "Error Codes"). */
+function errorResponses({ log, limits, warnForeignSignature }: Services): Middleware {
   return async (ctx, next) => {
     try {
       await next();
     } catch (error) {
-      const answer = toRegistryError(error);
+      const response = toRegistryError(error);
       const { path } = requestTarget(ctx.req);
-      if (isHangUp(error)) log.info({ path }, 'the client hung up');
-      else if (answer.failure === 'BUSY') log.warn({ path }, answer.message);
-      else if (answer.failure === 'UPLOAD_STATE_FOREIGN') warnOfForeign({ path });
-      else if (answer.status >= 500) log.error({ err: error, path }, 'a request failed');
-      ctx.status = answer.status;
-      ctx.set(answer.headers);
-      ctx.body = answer.body;
-      // Exactly this: clients compare it, some without expecting a parameter.
+      if (isDisconnect(error)) log.info({ path }, 'the client disconnected');
+      else if (response.failure === 'BUSY') log.warn({ path }, response.message);
+      else if (response.failure === 'UPLOAD_STATE_FOREIGN') warnForeignSignature({ path });
+      else if (response.status >= 500) log.error({ err: error, path }, 'a request failed');
+      ctx.status = response.status;
+      ctx.set(response.headers);
+      ctx.body = response.body;
+      // Without a charset, since some clients compare the whole value.
       ctx.set('Content-Type', 'application/json');
     }
-    dropUnread(ctx, limits.lingerMs);
+    discardUnread(ctx, limits.lingerMs);
   };
 }
 
-/** An outage of the store is 503: worth another try, and never to be taken for a missing image. */
+/** An outage of the store is 503, so that clients retry and do not take it for a missing image. */
 function toRegistryError(error: unknown): RegistryError {
   if (error instanceof RegistryError) return error;
   return error instanceof StoreUnavailable ? new RegistryError('UNAVAILABLE') : new RegistryError('UNKNOWN');
 }
 
 /**
- * A client may be sending gigabytes to a request that has failed, or that was done before. Closing at once would lose it the answer (RFC 9112,
- * section 9.6), so what comes is dropped for a while, in which it can read that and stop.
+ * Discards the rest of a request body for `lingerMs`, so that a client that is still sending can read the response.
+ * Closing at once would reset the connection and lose it (RFC 9112, section 9.6).
  */
-export function dropUnread({ req, res }: Pick<Context, 'req' | 'res'>, patience: number): void {
+export function discardUnread({ req, res }: Pick<Context, 'req' | 'res'>, lingerMs: number): void {
   if (req.complete) return;
-  // Also for a client that asked to close: Node would do so with its bytes unread, which resets the connection.
+  // Node would close the connection of a client that asked for it with bytes unread, which resets it.
   const staysOpen = res.shouldKeepAlive;
   res.shouldKeepAlive = true;
   req.resume();
@@ -115,65 +115,61 @@ export function dropUnread({ req, res }: Pick<Context, 'req' | 'res'>, patience:
     }
     setTimeout(() => {
       if (!req.complete) req.destroy();
-    }, patience).unref();
+    }, lingerMs).unref();
   });
 }
 
-function isHangUp(error: unknown): boolean {
+function isDisconnect(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException | undefined)?.code ?? '';
-  // HPE_…: what followed was no HTTP.
+  // HPE_…: invalid HTTP followed.
   return ['ECONNRESET', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE'].includes(code) || code.startsWith('HPE_');
 }
 
 function dispatch(groups: Groups, services: Services): Middleware {
   return async (ctx) => {
     const { path, query: text } = requestTarget(ctx.req);
-    const [target, query] = [parseRoute(path), new URLSearchParams(text)];
-    if ('name' in target) tellNamespace(ctx, query);
-    await callOperation(groups, target, { ...services, ctx, query });
+    const [route, query] = [parseRoute(path), new URLSearchParams(text)];
+    if ('name' in route) setNamespace(ctx, query);
+    await handleRequest(groups, route, { ...services, ctx, query });
   };
 }
 
-/**
- * Answers a pull that says at which host its client looks for the repository ("Registry Proxying"): all names are of this
- * registry here, whatever the host.
- */
-function tellNamespace(ctx: Context, query: URLSearchParams): void {
+/** Confirms the host that a pull names in `ns` ("Registry Proxying"): this registry serves every host alike. */
+function setNamespace(ctx: Context, query: URLSearchParams): void {
   const [host = '', ...others] = query.getAll('ns');
   const isPull = ctx.method === 'GET' || ctx.method === 'HEAD';
   const isHost = /^(?:[a-z0-9](?:[a-z0-9.-]{0,252})|\[[0-9a-f:.]{2,45}\])(?::\d{1,5})?$/i.test(host);
   if (isPull && isHost && others.length === 0) ctx.set('OCI-Namespace', host);
 }
 
-async function callOperation<G extends Group>(
-  groups: { readonly [K in G]?: Operations<K> },
-  target: Extract<Route, { group: G }>,
-  call: Omit<RequestContext<G>, 'target'>,
+async function handleRequest<G extends Group>(
+  groups: { readonly [K in G]?: Handlers<K> },
+  route: Extract<Route, { group: G }>,
+  context: Omit<RequestContext<G>, 'route'>,
 ): Promise<void> {
-  const operations: Operations<G> | undefined = groups[target.group];
-  if (operations === undefined) throw new RegistryError('ROUTE_UNKNOWN');
-  const { ctx, limits } = call;
-  const operation = find(operations, ctx.method);
-  const methods = methodsOf(operations, target);
-  if (operation === undefined) throw methodNotAllowed(`this endpoint takes ${methods.join(', ')}`, methods);
-  assertNotRefused(call, target.group, methods);
-  const hasTag = target.group === 'blobs' || target.group === 'manifests';
+  const handlers: Handlers<G> | undefined = groups[route.group];
+  if (handlers === undefined) throw new RegistryError('ROUTE_UNKNOWN');
+  const { ctx, limits } = context;
+  const handler = handlerFor(handlers, ctx.method);
+  const methods = methodsOf(handlers, route);
+  if (handler === undefined) throw methodNotAllowed(`this endpoint takes ${methods.join(', ')}`, methods);
+  assertAllowed(context, route.group, methods);
+  const hasTag = route.group === 'blobs' || route.group === 'manifests';
   if (!hasTag) assertUntagged(conditionsOf(ctx), ctx.method);
   const work = async () => {
     const events: RegistryEvent[] = [];
-    const registry = withEvents(call.registry, eventContext(ctx), (event) => events.push(event));
-    await call.requests.run(target.group, ctx, async () => {
-      await operation({ ...call, registry, target });
+    const registry = withEvents(context.registry, eventContext(ctx), (event) => events.push(event));
+    await context.requests.run(route.group, ctx, async () => {
+      await handler({ ...context, registry, route });
     });
-    // Not before: a subscriber may take its time, and others wait for what the request holds.
-    await call.publish(events);
+    // After the slot is released, since subscribers may be slow.
+    await context.publish(events);
   };
-  // The bytes of an upload are worth waiting for: what is finished too late for the gateway is found by a repetition.
-  if (limits.responseTimeoutMs === undefined || (target.group === 'uploads' && hasBytes(ctx))) await work();
-  else await answered(work, limits.responseTimeoutMs);
+  // Uploads with bytes have no timeout: after a gateway's timeout, the client's retry finds the result.
+  if (limits.responseTimeoutMs === undefined || (route.group === 'uploads' && hasBytes(ctx))) await work();
+  else await withResponseTimeout(work, limits.responseTimeoutMs);
 }
 
-/** Who asks, for events. */
 function eventContext({ req, method }: Context): EventContext {
   const { host = '', 'user-agent': userAgent = '' } = req.headers;
   const address = req.socket.remoteAddress;
@@ -183,8 +179,8 @@ function eventContext({ req, method }: Context): EventContext {
   };
 }
 
-/** Before a body comes. @param methods of the target */
-function assertNotRefused(
+/** Rejects before the body is read. @param methods of the route */
+function assertAllowed(
   { ctx, registry: { refusal } }: Pick<RequestContext<Group>, 'ctx' | 'registry'>,
   group: Group,
   methods: readonly string[],
@@ -197,43 +193,38 @@ function assertNotRefused(
 
 function roleOf(group: Group, method: string): Role {
   if (method === 'GET' || method === 'HEAD') return 'read';
-  // An upload is given up, and nothing that was in the registry goes.
+  // A cancelled upload removes no content of the registry.
   return method === 'DELETE' && group !== 'uploads' ? 'delete' : 'write';
 }
 
-/**
- * Does work for which there is so much time. What is under way of it when it is over, or has failed, is ended.
- * @throws RegistryError UNAVAILABLE
- */
-async function answered(work: () => Promise<void>, milliseconds: number): Promise<void> {
-  const deadline = new Deadline(milliseconds);
-  await withTimeout(deadline.run(work), milliseconds, () => {
+/** Aborts the work after a timeout. @throws RegistryError UNAVAILABLE */
+async function withResponseTimeout(work: () => Promise<void>, timeoutMs: number): Promise<void> {
+  const deadline = new Deadline(timeoutMs);
+  await withTimeout(deadline.run(work), timeoutMs, () => {
     deadline.end();
-    return tooSlow();
+    return new RegistryError('UNAVAILABLE', 'the storage answers too slowly; try again');
   });
 }
 
-/** Whether a request brings bytes of a blob, or makes one of those that came before. */
+/** Whether an upload request sends bytes or commits them. */
 function hasBytes({ method, req }: Context): boolean {
   return method === 'PATCH' || method === 'PUT' || (contentLength(req) ?? 0) > 0;
 }
 
-const tooSlow = () => new RegistryError('UNAVAILABLE', 'the storage answers too slowly; try again');
-
-function find<G extends Group>(operations: Operations<G>, method: string): Operation<G> | undefined {
-  const own = Object.hasOwn(operations, method) ? operations[method as Method] : undefined;
-  return own ?? (method === 'HEAD' ? operations.GET : undefined);
+function handlerFor<G extends Group>(handlers: Handlers<G>, method: string): Handler<G> | undefined {
+  const own = Object.hasOwn(handlers, method) ? handlers[method as Method] : undefined;
+  return own ?? (method === 'HEAD' ? handlers.GET : undefined);
 }
 
-function methodsOf(operations: object, target: Route): string[] {
-  const starts = target.group === 'uploads' && target.id === undefined;
-  const own = Object.keys(operations).filter(
-    (method) => target.group !== 'uploads' || (method === 'POST') === starts,
+function methodsOf(handlers: object, route: Route): string[] {
+  const starts = route.group === 'uploads' && route.id === undefined;
+  const own = Object.keys(handlers).filter(
+    (method) => route.group !== 'uploads' || (method === 'POST') === starts,
   );
   return own.includes('GET') ? [...new Set(['GET', 'HEAD', ...own])] : own;
 }
 
-/** RFC 9110, section 15.5.6. @param methods that the target takes */
+/** RFC 9110, section 15.5.6. @param methods for the header Allow */
 export function methodNotAllowed(message: string, methods: readonly string[]): RegistryError {
   return new RegistryError('UNSUPPORTED', message, [], { headers: { Allow: methods.join(', ') } });
 }

@@ -1,7 +1,7 @@
-import type { Operations } from './app.ts';
+import type { Handlers } from './app.ts';
 
-/** `/v2/`: whether this is a registry, and later who may enter (end-1). */
-export const base: Operations<'base'> = {
+/** `/v2/`: whether this is a registry (end-1). */
+export const base: Handlers<'base'> = {
   GET({ ctx }) {
     ctx.body = {};
     ctx.set('Content-Type', 'application/json');

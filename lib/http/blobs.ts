@@ -1,17 +1,17 @@
 import { assertConditions, entityTag, matchesIfNoneMatch } from '../protocol/conditions.ts';
 import { requestedSpan } from '../protocol/ranges.ts';
 import type { BlobInfo } from '../registry/interface.ts';
-import { conditionsOf, sendEmpty, type RequestContext, type Operations } from './app.ts';
+import { conditionsOf, sendEmpty, type RequestContext, type Handlers } from './app.ts';
 
 /** `/v2/<name>/blobs/<digest>` (end-2, end-10). */
-export const blobs: Operations<'blobs'> = {
-  async GET(call) {
-    const { ctx, target, registry } = call;
-    const blob = await registry.blobs.stat(target.name, target.digest);
-    if (hasIt(call, blob)) return;
-    const delivery = await deliveryOf(call, blob);
+export const blobs: Handlers<'blobs'> = {
+  async GET(context) {
+    const { ctx, route, registry } = context;
+    const blob = await registry.blobs.stat(route.name, route.digest);
+    if (sendNotModified(context, blob)) return;
+    const delivery = await deliveryOf(context, blob);
     if (delivery.kind === 'stream') {
-      await streamBlob(call, blob);
+      await streamBlob(context, blob);
       return;
     }
     sendEmpty(ctx, 307);
@@ -19,17 +19,17 @@ export const blobs: Operations<'blobs'> = {
     ctx.set('Location', delivery.url);
   },
 
-  // Answered here, never redirected: a URL signed for GET is refused for HEAD.
-  async HEAD(call) {
-    const { ctx, target, registry } = call;
-    const blob = await registry.blobs.stat(target.name, target.digest);
-    if (hasIt(call, blob)) return;
+  // Never redirected: a URL signed for GET is invalid for HEAD.
+  async HEAD(context) {
+    const { ctx, route, registry } = context;
+    const blob = await registry.blobs.stat(route.name, route.digest);
+    if (sendNotModified(context, blob)) return;
     ctx.status = 200;
     describe(ctx, blob);
     ctx.length = blob.size;
   },
 
-  async DELETE({ ctx, target: { name, digest }, registry }) {
+  async DELETE({ ctx, route: { name, digest }, registry }) {
     await registry.blobs.delete(name, digest, conditionsOf(ctx));
     sendEmpty(ctx, 202);
   },
@@ -37,35 +37,28 @@ export const blobs: Operations<'blobs'> = {
 
 type BlobContext = RequestContext<'blobs'>;
 
-/**
- * How a client gets a blob: from this response, by a redirect to the store, or by one to the data plane. Functions cannot
- * carry a layer.
- */
+/** How a client gets a blob: in this response, or by a redirect to the store or the data plane. */
 type Delivery = { readonly kind: 'stream' } | { readonly kind: 'store' | 'data-plane'; readonly url: string };
 
-async function deliveryOf(call: BlobContext, blob: BlobInfo): Promise<Delivery> {
-  // Of no bytes there is nothing to fetch elsewhere, where a bucket refuses a range of the last bytes (RFC 9110, 14.1.2).
+async function deliveryOf(context: BlobContext, blob: BlobInfo): Promise<Delivery> {
+  // An empty blob needs no redirect; buckets reject suffix ranges of empty objects (RFC 9110, section 14.1.2).
   if (blob.size === 0) return { kind: 'stream' };
-  const { target, registry, urlSigner, urls, redirectEnabled, streams } = call;
-  const url = redirectEnabled ? await registry.blobs.url(target.name, blob) : undefined;
+  const { route, registry, urlSigner, urls, redirectEnabled, streams } = context;
+  const url = redirectEnabled ? await registry.blobs.url(route.name, blob) : undefined;
   if (url !== undefined) return { kind: 'store', url: url.href };
   if (streams) return { kind: 'stream' };
-  const streamed = urls.streamedBlob(
-    target.name,
-    target.digest,
-    urlSigner.signBlob(target.name, target.digest),
-  );
+  const streamed = urls.streamedBlob(route.name, route.digest, urlSigner.signBlob(route.name, route.digest));
   if (streamed === undefined) throw new Error('functions need a store that signs URLs, or a data plane');
   return { kind: 'data-plane', url: streamed };
 }
 
-/** Sends the blob, or the part of it that was asked for. */
-export async function streamBlob(call: BlobContext, blob: BlobInfo): Promise<void> {
-  if (hasIt(call, blob)) return;
-  const { ctx, target, registry } = call;
+/** Sends the blob or the requested range. */
+export async function streamBlob(context: BlobContext, blob: BlobInfo): Promise<void> {
+  if (sendNotModified(context, blob)) return;
+  const { ctx, route, registry } = context;
   const span = wantedSpan(ctx, blob);
-  ctx.body = blob.size === 0 ? Buffer.alloc(0) : await registry.blobs.open(target.name, blob, span);
-  // Not before: an error is not to be kept for a year.
+  ctx.body = blob.size === 0 ? Buffer.alloc(0) : await registry.blobs.open(route.name, blob, span);
+  // Only now, so that an error gets no cache headers.
   describe(ctx, blob);
   ctx.set('Content-Type', 'application/octet-stream');
   ctx.length = span === undefined ? blob.size : span.end - span.start + 1;
@@ -75,11 +68,11 @@ export async function streamBlob(call: BlobContext, blob: BlobInfo): Promise<voi
 }
 
 /**
- * Answers a client that has the blob already. The digest is a strong validator (RFC 9110, section 13.1.2).
- * @returns whether it does
- * @throws RegistryError PRECONDITION_FAILED when it wants another one, by its If-Match (section 13.1.1)
+ * Responds with 304 if the client has the blob. The digest is a strong validator (RFC 9110, section 13.1).
+ * @returns whether it has responded
+ * @throws RegistryError PRECONDITION_FAILED
  */
-function hasIt({ ctx }: BlobContext, blob: BlobInfo): boolean {
+function sendNotModified({ ctx }: BlobContext, blob: BlobInfo): boolean {
   assertConditions({ ...conditionsOf(ctx), ifNoneMatch: '' }, blob.digest);
   if (!matchesIfNoneMatch(ctx.get('If-None-Match'), blob.digest)) return false;
   describe(ctx, blob);
@@ -89,7 +82,7 @@ function hasIt({ ctx }: BlobContext, blob: BlobInfo): boolean {
 
 function wantedSpan(ctx: BlobContext['ctx'], { digest, size }: BlobInfo): ReturnType<typeof requestedSpan> {
   const condition = ctx.get('If-Range');
-  // Only a strong tag will do (RFC 9110, section 13.1.5).
+  // Only a strong validator matches (RFC 9110, section 13.1.5).
   if (condition !== '' && condition !== entityTag(digest)) return undefined;
   return requestedSpan(ctx.get('Range'), size);
 }

@@ -1,43 +1,39 @@
 import { RegistryError } from '../protocol/errors.ts';
-import type { Groups, Operation, Operations } from './app.ts';
+import type { Groups, Handler, Handlers } from './app.ts';
 import { blobs, streamBlob } from './blobs.ts';
 import { requestTarget } from './request-target.ts';
 import { uploads } from './uploads.ts';
 
-/*
- * What the streaming server answers beside functions: uploads that have begun, and blobs by signed URL. Both carry their
- * authority in the URL. All else belongs to the functions.
- */
-
-/** Only uploads that have begun: who may begin one is decided by the functions. */
-const begun: Operation<'uploads'> = () => {
+/** Functions decide who may start an upload. */
+const rejectStart: Handler<'uploads'> = () => {
   throw new RegistryError('ROUTE_UNKNOWN');
 };
 
-const signedBlobs: Operations<'blobs'> = {
-  async GET(call) {
-    assertSigned(call);
-    await streamBlob(call, await call.registry.blobs.stat(call.target.name, call.target.digest));
+const signedBlobs: Handlers<'blobs'> = {
+  async GET(context) {
+    assertSigned(context);
+    await streamBlob(context, await context.registry.blobs.stat(context.route.name, context.route.digest));
   },
 
-  async HEAD(call) {
-    assertSigned(call);
-    await blobs.HEAD?.(call);
+  async HEAD(context) {
+    assertSigned(context);
+    await blobs.HEAD?.(context);
   },
 };
 
-export const dataPlane: Groups = { uploads: { ...uploads, POST: begun }, blobs: signedBlobs };
+/** What the streaming server serves beside functions: started uploads and blobs, both by signed URLs. */
+export const dataPlane: Groups = { uploads: { ...uploads, POST: rejectStart }, blobs: signedBlobs };
 
-/** As if it were not here: whether a blob exists is not told to who may not have it. */
+/** 404 without a valid signature, so that the response does not reveal whether the blob exists. */
 function assertSigned({
   ctx,
-  target: { name, digest },
+  route: { name, digest },
   query,
   urlSigner,
-  warnOfForeign,
-}: Parameters<Operation<'blobs'>>[0]): void {
+  warnForeignSignature,
+}: Parameters<Handler<'blobs'>>[0]): void {
   if (urlSigner.mayReadBlob(name, digest, query)) return;
   const { path } = requestTarget(ctx.req);
-  if (urlSigner.isForeign(name, digest, query)) warnOfForeign({ path });
+  if (urlSigner.isForeign(name, digest, query)) warnForeignSignature({ path });
   throw new RegistryError('ROUTE_UNKNOWN');
 }

@@ -1,6 +1,6 @@
-import type { Operations } from './app.ts';
+import type { Handlers } from './app.ts';
 
-/** What there is beyond the spec, for the registry and for each repository alike. */
+/** The same for the registry and for each repository. */
 const list = {
   extensions: [
     {
@@ -19,7 +19,7 @@ const list = {
 };
 
 /** `/v2/_oci/ext/discover` and `/v2/<name>/_oci/ext/discover` (OCI Distribution Spec, extensions/_oci.md). */
-export const extensions: Operations<'extensions'> = {
+export const extensions: Handlers<'extensions'> = {
   GET({ ctx }) {
     ctx.body = list;
     ctx.set('Content-Type', 'application/json');

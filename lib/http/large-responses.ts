@@ -4,35 +4,36 @@ import type { Middleware } from 'koa';
 import { RegistryError } from '../protocol/errors.ts';
 import type { MemoryBudget } from '../storage/memory-budget.ts';
 
-/** Bytes of a response that need no claim. Nearly all manifests and lists are smaller. */
-const small = 64 * 1024;
+/** Bytes up to which a response is not counted. Nearly all manifests and lists are smaller. */
+const smallBytes = 64 * 1024;
 
-/** Bytes of one write, so that it can be seen how much of a response a slow client takes. */
-const sliceSize = 64 * 1024;
+/** Bytes per write, so that the progress of a slow client is visible. */
+const sliceBytes = 64 * 1024;
 
 /**
- * Limits what responses that are whole in memory take there while their clients read them.
- * @param within milliseconds a client has for one while others find no memory; then it is cut
- * @throws RegistryError BUSY when all such responses together have what they may
+ * Limits the memory of buffered responses while clients read them.
+ * @param contendedMs after which a response is cut if others find no memory
+ * @throws RegistryError BUSY if the budget is used up
  */
-export function limitLargeResponses(memory: MemoryBudget, within: number): Middleware {
-  /** When they began, in that order. */
+export function limitLargeResponses(memory: MemoryBudget, contendedMs: number): Middleware {
+  /** With their start times, oldest first. */
   const responses = new Map<ServerResponse, number>();
   const cutLate = () => {
-    for (const [response, since] of responses) if (performance.now() - since >= within) response.destroy();
+    for (const [response, since] of responses)
+      if (performance.now() - since >= contendedMs) response.destroy();
   };
   return async (ctx, next) => {
     await next();
     const bytes = wholeBody(ctx.body);
-    if (bytes === undefined || bytes.byteLength <= small || ctx.method === 'HEAD') return;
-    // Its client has hung up meanwhile: it would not close again, which gives the memory back.
+    if (bytes === undefined || bytes.byteLength <= smallBytes || ctx.method === 'HEAD') return;
+    // The client has disconnected, so no `close` would release the memory.
     if (ctx.res.destroyed) return;
     if (!memory.take(bytes.byteLength)) {
       cutLate();
       throw new RegistryError('BUSY', 'the registry is sending as many large answers as it can; try again');
     }
     responses.set(ctx.res, performance.now());
-    // With those of a stream that is piped to it they are one more than Node warns of.
+    // The listeners of a piped stream and this one exceed Node's warning threshold.
     ctx.res.setMaxListeners(ctx.res.getMaxListeners() + 1);
     ctx.res.once('close', () => {
       responses.delete(ctx.res);
@@ -51,5 +52,5 @@ function wholeBody(body: unknown): Buffer | undefined {
 }
 
 function* slices(bytes: Buffer): Generator<Buffer> {
-  for (let at = 0; at < bytes.byteLength; at += sliceSize) yield bytes.subarray(at, at + sliceSize);
+  for (let at = 0; at < bytes.byteLength; at += sliceBytes) yield bytes.subarray(at, at + sliceBytes);
 }

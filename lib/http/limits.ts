@@ -1,6 +1,6 @@
-/** Limits on what one client can cost a process in time, connections and memory. Tests use shorter ones. */
+/** Limits on the time, connections and memory that a client can take. Tests use shorter ones. */
 export interface Limits {
-  /** The minimum rate of a request body. Time that the storage takes does not count. */
+  /** The minimum rate of a request body. Time spent in the storage does not count. */
   readonly bodyRate: { readonly bytes: number; readonly withinMs: number };
   /** The minimum rate while other requests wait for a body slot. */
   readonly contendedBodyRate: { readonly bytes: number; readonly withinMs: number };
@@ -12,7 +12,7 @@ export interface Limits {
   readonly headersTimeoutMs: number;
   /** How long a connection may be idle while the server waits for the client. */
   readonly idleTimeoutMs: number;
-  /** How long a request without a blob's bytes may take, whatever the storage does; undefined for no limit. */
+  /** The timeout of a request without blob bytes; undefined for none. */
   readonly responseTimeoutMs: number | undefined;
   /** How long a push waits for the list of repositories. */
   readonly recordTimeoutMs: number;
@@ -23,14 +23,14 @@ export interface Limits {
 }
 
 /**
- * - `lookups`: a few small objects of the storage
- * - `lists`: of the storage or of a database
- * - `referrers`: each may hold megabytes of annotations
+ * - `lookups`: read a few small objects of the storage
+ * - `lists`: read listings of the storage or a database
+ * - `referrers`: may hold megabytes of annotations
  */
 export type RequestKind = 'lookups' | 'lists' | 'referrers';
 
 export const usualLimits: Limits = {
-  // 273 bytes a second: any modem does better.
+  // 273 bytes a second, less than any modem's rate.
   bodyRate: { bytes: 16 * 1024, withinMs: 60_000 },
   // 64 KiB a second.
   contendedBodyRate: { bytes: 640 * 1024, withinMs: 10_000 },

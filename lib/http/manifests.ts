@@ -8,43 +8,40 @@ import { parseTag, type Tag } from '../protocol/tags.ts';
 import type { Claim } from '../registry/uploads/buffer-pool.ts';
 import type { ManifestInfo } from '../registry/interface.ts';
 import { unclaimedBytes } from '../registry/uploads/part-writer.ts';
-import { conditionsOf, sendEmpty, type RequestContext, type Operations } from './app.ts';
+import { conditionsOf, sendEmpty, type RequestContext, type Handlers } from './app.ts';
 import { bodyOf, contentLength } from './body.ts';
 
 /** `/v2/<name>/manifests/<reference>` (end-3, end-7, end-9). */
-export const manifests: Operations<'manifests'> = {
-  /*
-   * And HEAD, which reads the manifest all the same: one that is damaged would be there for who only asks, and clients that
-   * look before they push would not mend it.
-   */
-  async GET({ ctx, target: { name, reference }, registry }) {
+export const manifests: Handlers<'manifests'> = {
+  // HEAD reads the manifest as well: if it reported a damaged one as present, clients would not push it again.
+  async GET({ ctx, route: { name, reference }, registry }) {
     const { info, bytes } = await registry.manifests.get(name, reference, negotiate(ctx, reference));
-    if (hasIt(ctx, info)) return;
+    if (sendNotModified(ctx, info)) return;
     describe(ctx, info);
     ctx.body = bytes;
     ctx.set('Content-Type', info.mediaType);
   },
 
-  async PUT(call) {
-    const { ctx, target, registry, urls, bodies, manifestPushes, query } = call;
-    const { name, reference } = target;
+  async PUT(context) {
+    const { ctx, route, registry, urls, bodies, manifestPushes, query } = context;
+    const { name, reference } = route;
     const tags = readTags(query, reference);
     const conditions = conditionsOf(ctx);
     const options = { tags, conditions };
     const type = ctx.get('Content-Type');
-    const { bytes, claim } = await bodies.run(async () => await readManifest(call));
+    const { bytes, claim } = await bodies.run(async () => await readManifest(context));
     const push = async () => await registry.manifests.put(name, reference, bytes, type, options);
     const { info, manifest } = await manifestPushes.run(push).finally(() => claim?.release());
     sendEmpty(ctx, 201);
     ctx.set('Location', urls.manifest(name, info.digest));
     ctx.set('Docker-Content-Digest', info.digest);
-    // All of them: where one could not be moved, the answer is an error (end-7b).
+    // All tags, since a failed one fails the request (end-7b).
     if (tags.length > 0) ctx.set('OCI-Tag', tags.join(', '));
-    // Tells clients that they need not keep a list of referrers themselves ("Pushing Manifests with Subject").
+    // The client need not update the referrers tag itself ("Pushing Manifests with Subject").
     if (manifest.subject !== undefined) ctx.set('OCI-Subject', manifest.subject);
   },
 
-  async DELETE({ ctx, target: { name, reference }, registry }) {
+  async DELETE({ ctx, route: { name, reference }, registry }) {
     await registry.manifests.delete(name, reference, conditionsOf(ctx));
     sendEmpty(ctx, 202);
   },
@@ -55,18 +52,18 @@ function describe(ctx: Context, { digest }: ManifestInfo): void {
   ctx.set('ETag', entityTag(digest));
 }
 
-/** What a client takes. What it gets by a tag depends on that, which caches must know (RFC 9110, section 12.5.5). */
+/** The response by tag varies by Accept (RFC 9110, section 12.5.5). */
 function negotiate(ctx: Context, reference: Reference): Accept {
   if (reference.kind === 'tag') ctx.vary('Accept');
   return new Accept(ctx.get('Accept'));
 }
 
 /**
- * Answers a client that has the manifest already.
- * @returns whether it does
- * @throws RegistryError PRECONDITION_FAILED when it wants another one, by its If-Match
+ * Responds with 304 if the client has the manifest.
+ * @returns whether it has responded
+ * @throws RegistryError PRECONDITION_FAILED
  */
-function hasIt(ctx: Context, info: ManifestInfo): boolean {
+function sendNotModified(ctx: Context, info: ManifestInfo): boolean {
   assertConditions({ ...conditionsOf(ctx), ifNoneMatch: '' }, info.digest);
   if (!matchesIfNoneMatch(ctx.get('If-None-Match'), info.digest)) return false;
   describe(ctx, info);
@@ -74,12 +71,12 @@ function hasIt(ctx: Context, info: ManifestInfo): boolean {
   return true;
 }
 
-/** The spec asks for 10 at least. 50 are 6.5 KB at most in `OCI-Tag`, of the 10 KB of headers that a gateway takes. */
+/** The spec requires 10. 50 take at most 6.5 KB in `OCI-Tag`, of the 10 KB of headers that a gateway allows. */
 const maxTags = 50;
 
 /**
  * The tags of a push by digest (end-7b).
- * @throws RegistryError TAG_INVALID, TOO_MANY_TAGS, and QUERY_INVALID beside a tag, where they mean nothing
+ * @throws RegistryError TAG_INVALID, TOO_MANY_TAGS, or QUERY_INVALID for a push by tag
  */
 function readTags(query: URLSearchParams, reference: Reference): Tag[] {
   const tags = [...new Set(query.getAll('tag'))];
@@ -94,19 +91,18 @@ function readTags(query: URLSearchParams, reference: Reference): Tag[] {
   return tags.map(parseTag);
 }
 
-/** A manifest in memory, and what was claimed for it. */
 interface ManifestBody {
   readonly bytes: Buffer;
   readonly claim: Claim | undefined;
 }
 
-/** @throws RegistryError MANIFEST_TOO_LARGE as soon as there is too much, BUSY */
-async function readManifest(call: RequestContext<'manifests'>): Promise<ManifestBody> {
-  const { ctx, limits, bodies, manifestMemory } = call;
+/** @throws RegistryError MANIFEST_TOO_LARGE, BUSY, TOO_SLOW */
+async function readManifest(context: RequestContext<'manifests'>): Promise<ManifestBody> {
+  const { ctx, limits, bodies, manifestMemory } = context;
   const announced = contentLength(ctx.req);
   if ((announced ?? 0) > maxManifestSize) throw tooLarge();
   const isContended = () => bodies.isContended || manifestMemory.isContended;
-  const contention = { pace: limits.contendedBodyRate, isContended };
+  const contention = { rate: limits.contendedBodyRate, isContended };
   const pieces: Uint8Array[] = [];
   let size = 0;
   let claim: Claim | undefined;

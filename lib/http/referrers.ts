@@ -2,21 +2,21 @@ import { parseDigest } from '../protocol/digests.ts';
 import { nextPageLink, parsePage } from '../protocol/pages.ts';
 import { readOnce } from '../protocol/queries.ts';
 import { referrersMediaType } from '../protocol/referrers.ts';
-import type { Operations } from './app.ts';
+import type { Handlers } from './app.ts';
 
-/** Referrers of a page when `n` is not given: each that is looked at costs two requests to the bucket. */
+/** The page size without `n`. Each referrer costs two requests to the bucket. */
 const defaultPage = 100;
 
-/** `/v2/<name>/referrers/<digest>`: the manifests about another one (end-12a, end-12b). */
-export const referrers: Operations<'referrers'> = {
-  async GET({ ctx, target: { name, digest }, registry, query }) {
+/** `/v2/<name>/referrers/<digest>`: manifests with this subject (end-12a, end-12b). */
+export const referrers: Handlers<'referrers'> = {
+  async GET({ ctx, route: { name, digest }, registry, query }) {
     const { n, last } = parsePage(query, defaultPage);
-    // An empty one, as of a shell variable that is not set, is no filter.
+    // An empty value, as from an unset shell variable, is no filter.
     const type = readOnce(query, 'artifactType') ?? '';
     const artifactType = type === '' ? undefined : type;
     const page = { n, last: last === '' ? undefined : parseDigest(last) };
     const { descriptors, next } = await registry.referrers.list(name, digest, page, artifactType);
-    // Also where there is no such repository: 404 would say that there is no such endpoint ("Listing Referrers").
+    // Never 404, which would mean that the endpoint is not supported ("Listing Referrers").
     if (artifactType !== undefined) ctx.set('OCI-Filters-Applied', 'artifactType');
     if (next !== undefined) {
       const filter: Record<string, string> = artifactType === undefined ? {} : { artifactType };

@@ -3,7 +3,7 @@ import type { Group } from '../protocol/routes.ts';
 import { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
 import type { Limits, RequestKind } from './limits.ts';
 
-/** None for what asks for nothing, and for uploads, which see to it themselves. */
+/** Other groups need no limit, and uploads have their own. */
 const kinds: Readonly<Partial<Record<Group, RequestKind>>> = {
   manifests: 'lookups',
   blobs: 'lookups',
@@ -14,9 +14,8 @@ const kinds: Readonly<Partial<Record<Group, RequestKind>>> = {
 };
 
 /**
- * How many requests without bodies are worked on at once. A request counts until its work has ended, also when its client has
- * hung up: it may wait for a bucket, a database or a lock, or for what another one reads, none of which bounds how many do.
- * What brings a body is limited by that.
+ * Concurrency limits of requests without bodies. A request counts until its work ends, even if its client has disconnected.
+ * Requests with bodies have a limit of their own.
  */
 export class RequestLimits {
   readonly #limits: Readonly<Record<RequestKind, ConcurrencyLimit>>;
@@ -31,19 +30,19 @@ export class RequestLimits {
     };
   }
 
-  /** Looks something up when it is its turn. @throws RegistryError BUSY */
+  /** @throws RegistryError BUSY */
   async lookUp<T>(work: () => Promise<T>): Promise<T> {
     return await this.#limits.lookups.run(work);
   }
 
-  /** Does the work of a request when it is its turn. @throws RegistryError BUSY */
+  /** @throws RegistryError BUSY */
   async run(group: Group, { method, req }: Context, work: () => Promise<void>): Promise<void> {
     const kind = method === 'GET' || method === 'HEAD' || method === 'DELETE' ? kinds[group] : undefined;
     if (kind === undefined) await work();
     else
       await this.#limits[kind].run(async () => {
         if (req.socket.destroyed)
-          throw Object.assign(new Error('the client hung up'), { code: 'ECONNRESET' });
+          throw Object.assign(new Error('the client disconnected'), { code: 'ECONNRESET' });
         await work();
       });
   }

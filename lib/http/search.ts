@@ -2,20 +2,20 @@ import type { Context } from 'koa';
 import { maxPage, parseCount } from '../protocol/pages.ts';
 import { readOnce } from '../protocol/queries.ts';
 import type { SearchBackend, SearchPage, SearchResults } from '../search/search-backend.ts';
-import type { Operations } from './app.ts';
+import type { Handlers } from './app.ts';
 
-/** Results of a page when `n` is not given, as docker asks for. */
+/** The page size without `n`, the same as docker's. */
 const defaultSize = 25;
 
-/** What names are made of, and as long as they may be: anything else is in none. */
+/** Any other term matches no name. */
 const partOfName = /^[a-z0-9._/-]{0,255}$/;
 
-/** `/v1/_ping` and `/v1/search`: all that `docker search` and `podman search` need of the Docker Registry API V1. */
-export const search: Operations<'search'> = {
-  async GET(call) {
-    const { ctx, target } = call;
-    if (target.resource === 'ping') sendPing(ctx);
-    else ctx.body = await results(await call.search.backend(), call.query);
+/** `/v1/_ping` and `/v1/search`: the part of the Docker Registry API V1 that docker and podman use to search. */
+export const search: Handlers<'search'> = {
+  async GET(context) {
+    const { ctx, route } = context;
+    if (route.resource === 'ping') sendPing(ctx);
+    else ctx.body = await results(await context.search.backend(), context.query);
     ctx.set('Content-Type', 'application/json');
   },
 };
@@ -25,14 +25,13 @@ function sendPing(ctx: Context): void {
   ctx.body = { standalone: true };
 }
 
-/** Docker Registry API V1, "Search". Pages are counted from 1. */
+/** Docker Registry API V1, "Search". Pages start at 1. */
 async function results(backend: SearchBackend, query: URLSearchParams): Promise<object> {
   const term = readOnce(query, 'q') ?? '';
   const page = {
     size: Math.min(parseCount(query, 'n', defaultSize), maxPage),
     number: Math.max(1, parseCount(query, 'page', 1)),
   };
-  // Names are in lower case, however they are searched for.
   const { names, total } = await find(backend, term.toLowerCase(), page);
   return {
     query: term.slice(0, 255),
@@ -44,7 +43,7 @@ async function results(backend: SearchBackend, query: URLSearchParams): Promise<
   };
 }
 
-/** What clients show beside a name, and no registry but Docker Hub knows. */
+/** Fields that clients expect and only Docker Hub fills. */
 const unrated = { description: '', star_count: 0, is_official: false, is_automated: false };
 
 async function find(backend: SearchBackend, term: string, page: SearchPage): Promise<SearchResults> {

@@ -10,32 +10,32 @@ import type { Limits } from './limits.ts';
 import type { RequestLimits } from './request-limits.ts';
 import type { Urls } from './urls.ts';
 
-/** What the operations work with. Made once per process and passed in. */
+/** The dependencies of the handlers, created once per process. */
 export interface Services {
   readonly registry: Registry;
-  /** Tells of what a request has done, once it is done. */
+  /** Publishes the events of a completed request. */
   readonly publish: Publish;
   readonly search: Search;
   readonly urlSigner: UrlSigner;
   readonly urls: Urls;
   readonly log: Logger;
-  /** Tells of a URL with a signature that is not of this process's secrets. */
-  readonly warnOfForeign: (request: { readonly path: string }) => void;
-  /** Whether pulls are sent to the store's own URLs. */
+  /** Warns of a URL that was signed with another secret. */
+  readonly warnForeignSignature: (request: { readonly path: string }) => void;
+  /** Whether pulls are redirected to the store. */
   readonly redirectEnabled: boolean;
-  /** Whether this program can answer with a body of any size. */
+  /** Whether responses can have bodies of any size. */
   readonly streams: boolean;
-  /** Bytes clients should send in a chunk of an upload, where the size of a request is limited. */
+  /** Bytes per chunk of an upload, if the size of requests is limited. */
   readonly chunkSize: number | undefined;
   readonly limits: Limits;
-  /** For bodies of requests, which may come slowly. */
+  /** Concurrent request bodies. */
   readonly bodies: ConcurrencyLimit;
-  /** For requests without bodies. */
+  /** Concurrent requests without bodies. */
   readonly requests: RequestLimits;
-  /** For what a manifest that has come takes: its checks are thousands of requests to a bucket, and its fields megabytes. */
+  /** Concurrent checks of pushed manifests, each of which may take thousands of bucket requests and megabytes. */
   readonly manifestPushes: ConcurrencyLimit;
-  /** For the bytes of large manifests that come. */
+  /** Memory for large manifests in transfer. */
   readonly manifestMemory: BufferPool;
-  /** For answers that are whole in memory. */
-  readonly answerMemory: MemoryBudget;
+  /** Memory for large buffered responses. */
+  readonly responseMemory: MemoryBudget;
 }

@@ -1,9 +1,9 @@
 import { maxPage, nextPageLink, parsePage } from '../protocol/pages.ts';
-import type { Operations } from './app.ts';
+import type { Handlers } from './app.ts';
 
 /** `/v2/<name>/tags/list`: the tags of a repository (end-8). */
-export const tags: Operations<'tags'> = {
-  async GET({ ctx, target: { name }, registry, query }) {
+export const tags: Handlers<'tags'> = {
+  async GET({ ctx, route: { name }, registry, query }) {
     const page = parsePage(query, maxPage);
     const { names, more } = await registry.tags.list(name, page);
     if (more) ctx.set('Link', nextPageLink(`/v2/${name}/tags/list`, { n: page.n, last: names.at(-1) ?? '' }));

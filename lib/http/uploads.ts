@@ -13,94 +13,91 @@ import { readOnce } from '../protocol/queries.ts';
 import { parseContentRange, uploadRange } from '../protocol/ranges.ts';
 import { digestOf } from '../registry/uploads/content-hash.ts';
 import { OffsetMismatch, type Chunk } from '../registry/interface.ts';
-import { methodNotAllowed, sendEmpty, type RequestContext, type Operations } from './app.ts';
+import { methodNotAllowed, sendEmpty, type RequestContext, type Handlers } from './app.ts';
 import { bodyOf, contentLength, hasBody } from './body.ts';
 
 type UploadContext = RequestContext<'uploads'>;
 
 /** `/v2/<name>/blobs/uploads/` (end-4, end-11) and `/v2/<name>/blobs/uploads/<id>` (end-5, end-6, end-13, end-14). */
-export const uploads: Operations<'uploads'> = {
-  async POST(call) {
-    assertNoId(call);
-    const { registry, requests, target } = call;
-    if (await requests.lookUp(async () => await mount(call))) return;
-    if (await putWhole(call)) return;
-    const algorithm = readAlgorithm(call.query);
-    const id = await requests.lookUp(async () => await registry.uploads.start(target.name, algorithm));
-    sendEmpty(call.ctx, 202);
-    tellState(call, id, 0);
-    // Clients that choose the size of their chunks choose this (end-4a).
-    if (call.chunkSize !== undefined) call.ctx.set('OCI-Chunk-Min-Length', String(call.chunkSize));
+export const uploads: Handlers<'uploads'> = {
+  async POST(context) {
+    assertNoId(context);
+    const { registry, requests, route } = context;
+    if (await requests.lookUp(async () => await mount(context))) return;
+    if (await putWhole(context)) return;
+    const algorithm = readAlgorithm(context.query);
+    const id = await requests.lookUp(async () => await registry.uploads.start(route.name, algorithm));
+    sendEmpty(context.ctx, 202);
+    setUploadHeaders(context, id, 0);
+    // Clients use it as their chunk size (end-4a).
+    if (context.chunkSize !== undefined) context.ctx.set('OCI-Chunk-Min-Length', String(context.chunkSize));
   },
 
-  async GET(call) {
-    const { id } = readState(call);
-    // A session has the bytes of a part in it.
-    const status = async () => await call.registry.uploads.status(call.target.name, id);
-    const offset = await call.bodies.run(status);
-    sendEmpty(call.ctx, 204);
-    tellState(call, id, offset);
+  async GET(context) {
+    const { id } = readState(context);
+    // Limited, since reading a session loads the bytes of a part.
+    const status = async () => await context.registry.uploads.status(context.route.name, id);
+    const offset = await context.bodies.run(status);
+    sendEmpty(context.ctx, 204);
+    setUploadHeaders(context, id, offset);
   },
 
-  async PATCH(call) {
-    const { id, offset } = readState(call);
-    const chunk = readChunk(call, offset);
-    const append = async () => await call.registry.uploads.append(call.target.name, id, chunk);
-    const received = await orTellOffset(call, id, call.bodies.run(append));
-    sendEmpty(call.ctx, 202);
-    tellState(call, id, received);
+  async PATCH(context) {
+    const { id, offset } = readState(context);
+    const chunk = readChunk(context, offset);
+    const append = async () => await context.registry.uploads.append(context.route.name, id, chunk);
+    const received = await withOffsetHeaders(context, id, context.bodies.run(append));
+    sendEmpty(context.ctx, 202);
+    setUploadHeaders(context, id, received);
   },
 
-  async PUT(call) {
-    const { id, offset } = readState(call);
-    const digest = readDigest(call.query);
-    const last = (await hasBody(call.ctx.req, call.limits.bodyRate)) ? readChunk(call, offset) : undefined;
+  async PUT(context) {
+    const { id, offset } = readState(context);
+    const digest = readDigest(context.query);
+    const last = (await hasBody(context.ctx.req, context.limits.bodyRate))
+      ? readChunk(context, offset)
+      : undefined;
     const finish = async () => {
-      await call.registry.uploads.finish(call.target.name, id, digest, last);
+      await context.registry.uploads.finish(context.route.name, id, digest, last);
     };
-    await orTellOffset(call, id, call.bodies.run(finish));
-    tellBlob(call, digest);
+    await withOffsetHeaders(context, id, context.bodies.run(finish));
+    sendCreated(context, digest);
   },
 
-  async DELETE(call) {
-    const { id } = readState(call);
-    await call.bodies.run(async () => {
-      await call.registry.uploads.cancel(call.target.name, id);
+  async DELETE(context) {
+    const { id } = readState(context);
+    await context.bodies.run(async () => {
+      await context.registry.uploads.cancel(context.route.name, id);
     });
-    sendEmpty(call.ctx, 204);
+    sendEmpty(context.ctx, 204);
   },
 };
 
-/**
- * Where a blob is already in another repository, no byte need be sent (end-11). Whatever else is asked for, such as no digest
- * or one from two repositories, cannot be mounted: it is an ordinary upload, as the spec says.
- */
-async function mount(call: UploadContext): Promise<boolean> {
-  const { target, query, registry } = call;
+/** Mounts a blob of another repository (end-11). Invalid requests fall back to an ordinary upload, as in the spec. */
+async function mount(context: UploadContext): Promise<boolean> {
+  const { route, query, registry } = context;
   const digest = readMounted(query);
   const [from, ...others] = new Set(query.getAll('from'));
   if (digest === undefined || others.length > 0) return false;
-  // Once there are users: only from repositories that this one may read.
   const mounted =
     from === undefined
-      ? await registry.blobs.mountFromAnywhere(target.name, digest)
+      ? await registry.blobs.mountFromAnywhere(route.name, digest)
       : isRepositoryName(from)
-        ? await registry.blobs.mount(target.name, digest, from)
+        ? await registry.blobs.mount(route.name, digest, from)
         : undefined;
   if (mounted === undefined) return false;
-  tellBlob(call, digest);
+  sendCreated(context, digest);
   return true;
 }
 
-/** The digest that is to be mounted, if there is just one. */
 function readMounted(query: URLSearchParams): Digest | undefined {
   const [mounted, ...others] = new Set(query.getAll('mount'));
   return others.length > 0 ? undefined : digestOrUndefined(mounted);
 }
 
-/** The whole blob in the one request (end-4b). With nothing but the announcement of a digest, an upload begins. */
-async function putWhole(call: UploadContext): Promise<boolean> {
-  const { ctx, target, query, registry, bodies, limits } = call;
+/** Takes the whole blob in one request (end-4b). With a digest but without a body, an ordinary upload starts. */
+async function putWhole(context: UploadContext): Promise<boolean> {
+  const { ctx, route, query, registry, bodies, limits } = context;
   if (!query.has('digest')) return false;
   const digest = readDigest(query);
   if (
@@ -109,17 +106,17 @@ async function putWhole(call: UploadContext): Promise<boolean> {
   )
     return false;
   await bodies.run(async () => {
-    const body = blobBody(call);
-    await registry.uploads.put(target.name, digest, { body, length: contentLength(ctx.req) });
+    const body = blobBody(context);
+    await registry.uploads.put(route.name, digest, { body, length: contentLength(ctx.req) });
   });
-  tellBlob(call, digest);
+  sendCreated(context, digest);
   return true;
 }
 
 const nothing = new Uint8Array();
 
-/** The id of the upload and the offset its Location was made at; nothing else is believed before its signature. */
-function readState({ target: { name, id }, query, urlSigner }: UploadContext): {
+/** The id and the signed offset of the upload's Location. */
+function readState({ route: { name, id }, query, urlSigner }: UploadContext): {
   id: string;
   offset: number;
 } {
@@ -127,12 +124,12 @@ function readState({ target: { name, id }, query, urlSigner }: UploadContext): {
   return { id, ...urlSigner.readUpload(name, id, readOnce(query, '_state', 'BLOB_UPLOAD_INVALID')) };
 }
 
-function assertNoId({ target: { id } }: UploadContext): void {
+function assertNoId({ route: { id } }: UploadContext): void {
   if (id !== undefined)
     throw methodNotAllowed('an upload takes GET, PATCH, PUT and DELETE', ['GET', 'PATCH', 'PUT', 'DELETE']);
 }
 
-/** Some clients send the digest twice: containerd adds it to a Location that has it. */
+/** May be repeated: containerd appends it to a Location that has it. */
 function readDigest(query: URLSearchParams): Digest {
   const digest = readOnce(query, 'digest', 'DIGEST_INVALID');
   if (digest === null)
@@ -140,7 +137,7 @@ function readDigest(query: URLSearchParams): Digest {
   return parseDigest(digest);
 }
 
-/** What the digest will be in (end-4c); one that is announced, or was to be mounted, says it as well. */
+/** From `digest-algorithm` (end-4c), or the digest to upload or mount. */
 function readAlgorithm(query: URLSearchParams): Algorithm {
   const algorithm = readOnce(query, 'digest-algorithm', 'DIGEST_INVALID');
   if (algorithm !== null) return parseAlgorithm(algorithm);
@@ -149,12 +146,12 @@ function readAlgorithm(query: URLSearchParams): Algorithm {
   return digest === undefined ? canonicalAlgorithm : digestParts(digest).algorithm;
 }
 
-/** A body starts at its Content-Range, or where the upload stood when its Location was made (docker sends neither range nor length). */
-function readChunk(call: UploadContext, offset: number): Chunk {
-  const { ctx } = call;
+/** A body without Content-Range, as docker sends, starts at the offset of its Location. */
+function readChunk(context: UploadContext, offset: number): Chunk {
+  const { ctx } = context;
   const header = ctx.get('Content-Range');
   const length = contentLength(ctx.req);
-  const body = blobBody(call);
+  const body = blobBody(context);
   if (header === '') return { body, start: offset, length, partial: false };
   const span = parseContentRange(header);
   const spanned = span.end - span.start + 1;
@@ -168,24 +165,24 @@ function readChunk(call: UploadContext, offset: number): Chunk {
 
 function blobBody({ ctx, limits, bodies }: UploadContext): AsyncIterable<Uint8Array> {
   return bodyOf(ctx.req, limits.bodyRate, {
-    pace: limits.contendedBodyRate,
+    rate: limits.contendedBodyRate,
     isContended: () => bodies.isContended,
   });
 }
 
-/** A client that is told where the upload stands can go on from there (regctl does). */
-async function orTellOffset<T>(call: UploadContext, id: string, result: Promise<T>): Promise<T> {
+/** Adds the current offset to an error, so that clients such as regctl can resume. */
+async function withOffsetHeaders<T>(context: UploadContext, id: string, result: Promise<T>): Promise<T> {
   try {
     return await result;
   } catch (error) {
-    if (error instanceof OffsetMismatch) tellState(call, id, error.offset);
+    if (error instanceof OffsetMismatch) setUploadHeaders(context, id, error.offset);
     throw error;
   }
 }
 
-/** Every answer renews the state, so an upload expires a day after its last request, not after its first. */
-function tellState(
-  { ctx, target: { name }, urlSigner, urls }: UploadContext,
+/** Renews the signature, so that an upload expires a day after its last request. */
+function setUploadHeaders(
+  { ctx, route: { name }, urlSigner, urls }: UploadContext,
   id: string,
   offset: number,
 ): void {
@@ -194,7 +191,7 @@ function tellState(
   ctx.set('Docker-Upload-UUID', id);
 }
 
-function tellBlob({ ctx, target: { name }, urls }: UploadContext, digest: Digest): void {
+function sendCreated({ ctx, route: { name }, urls }: UploadContext, digest: Digest): void {
   sendEmpty(ctx, 201);
   ctx.set('Location', urls.blob(name, digest));
   ctx.set('Docker-Content-Digest', digest);

@@ -3,8 +3,8 @@ import type { Digest } from '../protocol/digests.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 
 /**
- * The URLs answers point at. Relative by default, since behind a gateway the host a client used is not told reliably;
- * absolute where `REGISTRY_HTTP_HOST` says it, and from one plane to the other.
+ * URLs in responses. Relative by default, since a gateway does not pass the client's host reliably; absolute with
+ * `REGISTRY_HTTP_HOST` and from one plane to the other.
  */
 export class Urls {
   readonly #registry: string;
@@ -18,7 +18,7 @@ export class Urls {
     const absolute = host !== undefined && (!relativeUrls || program === 'data-plane');
     this.#registry = absolute ? host : '';
     this.#dataPlane = dataPlane;
-    // An upload that has reached the data plane stays there.
+    // An upload stays on the data plane.
     this.#uploads = program === 'data-plane' ? '' : (dataPlane ?? this.#registry);
   }
 
@@ -30,12 +30,12 @@ export class Urls {
     return `${this.#registry}/v2/${name}/blobs/${digest}`;
   }
 
-  /** Where the next request of an upload goes. */
+  /** For the next request of an upload. */
   upload(name: RepositoryName, id: string, state: string): string {
     return `${this.#uploads}/v2/${name}/blobs/uploads/${id}?${new URLSearchParams({ _state: state }).toString()}`;
   }
 
-  /** Where the streaming server sends a blob, if there is one beside this program. */
+  /** On the data plane; undefined without one. */
   streamedBlob(name: RepositoryName, digest: Digest, signature: URLSearchParams): string | undefined {
     if (this.#dataPlane === undefined) return undefined;
     return `${this.#dataPlane}/v2/${name}/blobs/${digest}?${signature.toString()}`;

@@ -13,14 +13,14 @@ type Result = APIGatewayProxyStructuredResultV2;
 export type Handler = (event: APIGatewayProxyEventV2, context: Context) => Promise<Result>;
 
 /**
- * The Lambda handler of some groups, for an HTTP API with payload format 2.0. Settings are read and parts made at the
- * first request of an instance; while that fails, every answer is a 503 and the log says why.
+ * A Lambda handler for an HTTP API with payload format 2.0. It starts at an instance's first request. If that fails, the
+ * response is a 503 and the log has the reason.
  */
 export function lambdaHandler(groups: Groups): Handler {
   let app: Promise<Handler> | undefined;
-  return middy<APIGatewayProxyEventV2, Result>({ timeoutEarlyResponse: timeIsUp })
+  return middy<APIGatewayProxyEventV2, Result>({ timeoutEarlyResponse: timedOut })
     .onError((request) => {
-      // A start that failed may succeed next time, such as when the storage was out of reach.
+      // The next request retries a failed start.
       app = undefined;
       request.response = unavailable(request.error);
     })
@@ -36,7 +36,7 @@ export function lambdaHandler(groups: Groups): Handler {
 
 async function start(groups: Groups): Promise<Handler> {
   const app = createApp(groups, await createServices('functions', loadConfig('functions')));
-  // Blobs leave by redirect, so no answer is binary; a manifest is JSON.
+  // No response is binary: blobs are redirected, and manifests are JSON.
   return serverless(app.callback(), { provider: 'aws' });
 }
 
@@ -44,16 +44,16 @@ function unavailable(error: Error | null | undefined): Result {
   const log = createLogger('error');
   if (error instanceof ConfigError) log.error({ faults: error.faults }, 'invalid settings');
   else log.error({ err: error }, 'a function failed');
-  return answer(new RegistryError('UNAVAILABLE', 'the registry is not set up right; its log says why'));
+  return respond(new RegistryError('UNAVAILABLE', 'the registry is not set up right; its log says why'));
 }
 
-/** Just before Lambda ends the instance. */
-function timeIsUp(): Result {
+/** Runs just before Lambda's timeout. */
+function timedOut(): Result {
   createLogger('error').error('a request took longer than the function may');
-  return answer(new RegistryError('UNAVAILABLE', 'the storage answers too slowly; try again'));
+  return respond(new RegistryError('UNAVAILABLE', 'the storage answers too slowly; try again'));
 }
 
-function answer({ status, headers, body }: RegistryError): Result {
+function respond({ status, headers, body }: RegistryError): Result {
   return {
     statusCode: status,
     headers: { 'content-type': 'application/json', 'x-content-type-options': 'nosniff', ...headers },

@@ -1,4 +1,4 @@
-/* The first import of every function: a start that fails is seen, where an older runtime would only answer wrongly at times. */
+/* Must be the first import: an older runtime would sometimes respond wrongly instead of failing at start. */
 import { nodeFault } from '../node-version.ts';
 
 const fault = nodeFault();

@@ -1,19 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Services } from '../http/services.ts';
 
-/** Milliseconds until a reindex that failed is tried again. */
-const pause = 60_000;
+const retryDelayMs = 60_000;
 
-/**
- * Makes the list of repositories that of the bucket beside what a server does, and tries again until that has succeeded.
- * @returns what gives it up, and resolves when it has ended
- */
+/** Reindexes in the background and retries until it succeeds. @returns a function that aborts it and waits for its end */
 export function reindexInBackground(
   services: Pick<Services, 'search' | 'log'>,
-  pauseBetween = pause,
+  delayMs = retryDelayMs,
 ): () => Promise<void> {
   const stop = new AbortController();
-  const work = reindexUntilDone(services, pauseBetween, stop.signal);
+  const work = reindexUntilDone(services, delayMs, stop.signal);
   return async () => {
     stop.abort();
     await work;
@@ -22,7 +18,7 @@ export function reindexInBackground(
 
 async function reindexUntilDone(
   { search, log }: Pick<Services, 'search' | 'log'>,
-  pauseBetween: number,
+  delayMs: number,
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
@@ -37,16 +33,13 @@ async function reindexUntilDone(
       return;
     } catch (error) {
       if (isAborted(signal)) return;
-      log.error(
-        { err: error },
-        `the list of repositories could not be brought up to date; the next try is in ${pauseBetween / 1000} s`,
-      );
-      await delay(pauseBetween, undefined, { signal }).catch(() => undefined);
+      log.error({ err: error }, `the reindex failed; the next attempt is in ${delayMs / 1000} s`);
+      await delay(delayMs, undefined, { signal }).catch(() => undefined);
     }
   }
 }
 
-/** The compiler takes what it knew of a signal before an await for the truth. */
+/** A call, since the compiler assumes that the value from before an await still holds. */
 function isAborted({ aborted }: AbortSignal): boolean {
   return aborted;
 }

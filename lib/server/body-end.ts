@@ -3,18 +3,18 @@ import type { IncomingMessage } from 'node:http';
 /** `\n` */
 const lineFeed = 10;
 
-/** Characters of a chunk's line that are looked at: more than the digits of any size. */
-const sizeDigits = 20;
+/** Characters that are kept of a chunk's size line, more than any size has. */
+const maxSizeChars = 20;
 
 /**
- * Finds the end of a request's body in the bytes that follow its headers (RFC 9112, section 6.3). What is no HTTP is left to
- * Node's parser, which takes nothing after it.
+ * Finds the end of a request body in the bytes after the headers (RFC 9112, section 6.3). Invalid HTTP is left to Node's
+ * parser, which then takes no more requests.
  */
 export class BodyEnd {
   readonly #isChunked: boolean;
-  /** Of the body, or of the chunk with the end of its line. */
+  /** Bytes left of the body, or of the chunk and its line end. */
   #left: number;
-  /** The beginning of a line that is not all there. */
+  /** The start of an incomplete line. */
   #line = '';
   #inTrailers = false;
   #isOver: boolean;
@@ -30,7 +30,7 @@ export class BodyEnd {
     return this.#isOver;
   }
 
-  /** @returns how many of the bytes that come next belong to the body */
+  /** @returns how many of the bytes belong to the body */
   take(bytes: Buffer): number {
     let at = 0;
     while (at < bytes.byteLength && !this.#isOver)
@@ -45,12 +45,12 @@ export class BodyEnd {
     return count;
   }
 
-  /** A line of a chunk, or of what follows the last one. */
+  /** Reads a size line or a trailer. */
   #read(bytes: Buffer, at: number): number {
     const feed = bytes.indexOf(lineFeed, at);
     const end = feed < 0 ? bytes.byteLength : feed + 1;
-    if (this.#line.length < sizeDigits)
-      this.#line += bytes.toString('latin1', at, Math.min(end, at + sizeDigits));
+    if (this.#line.length < maxSizeChars)
+      this.#line += bytes.toString('latin1', at, Math.min(end, at + maxSizeChars));
     if (feed >= 0) this.#endLine();
     return end - at;
   }

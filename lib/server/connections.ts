@@ -5,12 +5,8 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/*
- * How long connections live: silent and slow ones are closed, and a stop drains the rest.
- */
-
-/** Milliseconds that requests have to finish after a stop begins. */
-const grace = 10 * 60_000;
+/** How long requests in flight may take after a stop begins. */
+const drainTimeoutMs = 10 * 60_000;
 
 /** The current or last response of each connection. */
 export type LastResponses = WeakMap<Duplex, ServerResponse>;
@@ -27,80 +23,79 @@ export function lastResponses(server: Server): LastResponses {
  * Closes idle connections. A connection is not idle while the server works on its request: the request is complete, or
  * bytes of it wait to be read.
  */
-export function closeIdleConnections(server: Server, responses: LastResponses, silence: number): void {
-  server.setTimeout(silence, (socket) => {
+export function closeIdleConnections(server: Server, responses: LastResponses, idleTimeoutMs: number): void {
+  server.setTimeout(idleTimeoutMs, (socket) => {
     const response = responses.get(socket);
-    if (response === undefined || !isOurTurn(response)) socket.destroy();
+    if (response === undefined || !isProcessing(response)) socket.destroy();
   });
 }
 
-function isOurTurn({ req, headersSent }: ServerResponse): boolean {
+function isProcessing({ req, headersSent }: ServerResponse): boolean {
   return !headersSent && (req.complete || req.readableLength > 0);
 }
 
 /**
- * Closes connections whose clients read responses too slowly, since unread bytes stay in memory. Only time in which bytes wait
- * for the client counts, and no time in which this process was busy.
- * @param pace the least in so many milliseconds
+ * Closes connections whose clients read responses below the minimum rate, since unread bytes stay in memory. Only time in
+ * which bytes wait for the client counts, and not time in which this process was busy.
  */
-export function closeSlowReaders(server: Server, { bytes, withinMs: within }: Limits['responseRate']): void {
-  const connections = new Map<Socket, { taken: number; waited: number }>();
-  const interval = within / 8;
-  let looked = performance.now();
+export function closeSlowReaders(server: Server, { bytes, withinMs }: Limits['responseRate']): void {
+  const connections = new Map<Socket, { sent: number; waitedMs: number }>();
+  const intervalMs = withinMs / 8;
+  let checked = performance.now();
   server.on('connection', (socket: Socket) => {
-    connections.set(socket, { taken: 0, waited: 0 });
+    connections.set(socket, { sent: 0, waitedMs: 0 });
     socket.once('close', () => connections.delete(socket));
   });
-  const look = () => {
-    const passed = Math.min(performance.now() - looked, interval);
-    looked = performance.now();
+  const check = () => {
+    const passedMs = Math.min(performance.now() - checked, intervalMs);
+    checked = performance.now();
     for (const [socket, state] of connections) {
-      const taken = socket.bytesWritten - socket.writableLength;
-      if (socket.writableLength === 0 || taken - state.taken >= bytes) {
-        state.taken = taken;
-        state.waited = 0;
-      } else if ((state.waited += passed) >= within) socket.destroy();
+      const sent = socket.bytesWritten - socket.writableLength;
+      if (socket.writableLength === 0 || sent - state.sent >= bytes) {
+        state.sent = sent;
+        state.waitedMs = 0;
+      } else if ((state.waitedMs += passedMs) >= withinMs) socket.destroy();
     }
   };
-  const timer = setInterval(look, interval).unref();
+  const timer = setInterval(check, intervalMs).unref();
   server.once('close', () => {
     clearInterval(timer);
   });
 }
 
-/** Work on requests. It goes on after a client hangs up: an upload is finished or discarded. */
-export class RequestWork {
-  readonly #underWay = new Set<Promise<void>>();
+/** Tracks work on requests, which continues after a client disconnects: an upload is completed or discarded. */
+export class InFlightWork {
+  readonly #inFlight = new Set<Promise<void>>();
 
   add(work: Promise<void>): void {
-    this.#underWay.add(work);
-    void work.finally(() => this.#underWay.delete(work));
+    this.#inFlight.add(work);
+    void work.finally(() => this.#inFlight.delete(work));
   }
 
   async ended(): Promise<void> {
-    await Promise.allSettled(this.#underWay);
+    await Promise.allSettled(this.#inFlight);
   }
 }
 
 /**
- * Drains the server: it accepts no new requests on any connection and lets those in progress finish. Node alone would keep
- * connections open that have sent part of a request, and would serve the next request of the others.
+ * Drains the server on stop: it accepts no new requests, and those in flight finish. Node alone would wait for partial
+ * requests and serve further requests on open connections.
  */
-export function drainOnStop(server: Server, works: RequestWork): () => Promise<void> {
-  const underWay = new Map<Socket, number>();
+export function drainOnStop(server: Server, work: InFlightWork): () => Promise<void> {
+  const inFlight = new Map<Socket, number>();
   let stopping = false;
   const closeIfIdle = (socket: Socket) => {
-    if (stopping && underWay.get(socket) === 0) socket.destroySoon();
+    if (stopping && inFlight.get(socket) === 0) socket.destroySoon();
   };
   server.on('connection', (socket: Socket) => {
-    underWay.set(socket, 0);
-    socket.once('close', () => underWay.delete(socket));
+    inFlight.set(socket, 0);
+    socket.once('close', () => inFlight.delete(socket));
   });
   server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
     const add = (count: number) => {
-      const now = underWay.get(socket);
-      // A response closes after the connection of a client that hung up. Adding that again would leak it.
-      if (now !== undefined) underWay.set(socket, now + count);
+      const now = inFlight.get(socket);
+      // After a disconnect, the response closes after the socket, whose entry must not come back.
+      if (now !== undefined) inFlight.set(socket, now + count);
     };
     add(1);
     response.once('close', () => {
@@ -111,13 +106,13 @@ export function drainOnStop(server: Server, works: RequestWork): () => Promise<v
   return async () => {
     stopping = true;
     const closed = once(server.close(), 'close');
-    for (const socket of underWay.keys()) closeIfIdle(socket);
+    for (const socket of inFlight.keys()) closeIfIdle(socket);
     const timer = new AbortController();
     await Promise.race([
       closed.then(async () => {
-        await works.ended();
+        await work.ended();
       }),
-      delay(grace, undefined, { signal: timer.signal, ref: false }).catch(() => undefined),
+      delay(drainTimeoutMs, undefined, { signal: timer.signal, ref: false }).catch(() => undefined),
     ]);
     timer.abort();
     server.closeAllConnections();

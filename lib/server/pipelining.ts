@@ -3,48 +3,47 @@ import { Socket } from 'node:net';
 import { BodyEnd } from './body-end.ts';
 
 /*
- * Pipelining (RFC 9112, section 9.3.2): a client may send requests without waiting for responses. Node's parser begins with
- * every request in the bytes it is given and keeps all of them in memory, and a paused socket does not hold it back. So a
- * connection's bytes are handed to it one request at a time, as long as few are unanswered.
+ * Pipelining (RFC 9112, section 9.3.2): a client may send requests without waiting for responses. Node's parser starts
+ * every request in its input, even on a paused socket, and keeps all of them in memory. So a connection's bytes are passed
+ * to it one request at a time while few are in flight.
  */
 
 export interface PipelineLimits {
-  /** Requests of one connection that are worked on at once. */
+  /** Requests in flight per connection. */
   readonly perConnection: number;
-  /** Requests of all connections together beyond the first of each. */
-  readonly beyondFirst: number;
-  /** Bytes in memory that all connections together may have sent ahead; a connection that sends more is closed. */
-  readonly heldBytes: number;
+  /** Requests in flight on all connections beyond the first of each. */
+  readonly extraRequests: number;
+  /** Bytes that all connections may buffer; a connection that exceeds it is closed. */
+  readonly bufferedBytes: number;
 }
 
 export const pipelineLimits: PipelineLimits = {
   perConnection: 8,
-  beyondFirst: 256,
-  heldBytes: 8 * 1024 * 1024,
+  extraRequests: 256,
+  bufferedBytes: 8 * 1024 * 1024,
 };
 
-/** Holds the connections of a server to the limits. */
 export function limitPipelining(server: Server, limits = pipelineLimits): void {
   const connections = new WeakMap<Socket, PipelinedConnection>();
-  const total: Totals = { beyondFirst: 0, heldBytes: 0, limits };
+  const total: Totals = { extraRequests: 0, bufferedBytes: 0, limits };
   server.on('connection', (socket: Socket) => {
     connections.set(socket, new PipelinedConnection(socket, total));
   });
   const count = (request: IncomingMessage, response: ServerResponse) =>
-    connections.get(request.socket)?.began(request, response);
+    connections.get(request.socket)?.onRequest(request, response);
   server.prependListener('request', count);
   server.prependListener('checkExpectation', count);
-  // Else each of the requests that the rest of a packet seems to have would be an error of its own.
+  // Drops the rest of an invalid packet, which could cause further errors.
   server.prependListener('clientError', (_, socket) => {
     if (socket instanceof Socket) connections.get(socket)?.drop();
   });
   server.prependListener('connect', ({ socket }: IncomingMessage) => connections.get(socket)?.detach());
 }
 
-/** Over all connections of a server. */
+/** Of all connections of a server. */
 interface Totals {
-  beyondFirst: number;
-  heldBytes: number;
+  extraRequests: number;
+  bufferedBytes: number;
   readonly limits: PipelineLimits;
 }
 
@@ -61,15 +60,15 @@ class PipelinedConnection {
   /** Node's parser. */
   readonly #parse: BytesListener;
   readonly #pause: () => Socket;
-  /** Requests that have begun and whose responses have not been handed to the network yet. */
-  #unanswered = 0;
+  /** Requests whose responses are not complete. */
+  #inFlight = 0;
   #last: IncomingMessage | undefined;
-  /** Of the last one, whose headers end what the parser was given when it began. */
+  /** Of the last request. */
   #body: BodyEnd | undefined;
-  #held = nothing;
-  /** What the parser was given last of headers that are not all there, as far as their end may have begun in it. */
-  #before = nothing;
-  /** Whether the HTTP server wants no bytes: a body is not read, or too many responses wait for the client. */
+  #buffered = nothing;
+  /** The last bytes of incomplete headers, which may contain the start of the blank line. */
+  #headersTail = nothing;
+  /** Whether the HTTP server has paused the socket: a body is not read, or responses wait for the client. */
   #isPaused = false;
   #isParsing = false;
   #isDetached = false;
@@ -77,9 +76,9 @@ class PipelinedConnection {
   constructor(socket: Socket, total: Totals) {
     this.#socket = socket;
     this.#total = total;
-    // The HTTP server's own listener; with another one in its place it does not read past it either.
+    // The HTTP server's listener. Without it, Node does not bypass the stream and read the handle itself.
     const [parse] = socket.listeners('data') as BytesListener[];
-    if (parse === undefined) throw new Error('the HTTP server does not listen to its connection');
+    if (parse === undefined) throw new Error('the HTTP server has no data listener');
     this.#parse = parse;
     socket.removeListener('data', parse);
     socket.on('data', (bytes: Buffer) => {
@@ -93,100 +92,99 @@ class PipelinedConnection {
     const resume = socket.resume.bind(socket);
     socket.resume = () => {
       this.#isPaused = false;
-      this.#go();
-      return this.#held.byteLength > 0 ? socket : resume();
+      this.#feedParser();
+      return this.#buffered.byteLength > 0 ? socket : resume();
     };
     socket.once('close', () => {
-      this.#hold(nothing);
+      this.#setBuffered(nothing);
     });
   }
 
-  /** A request of this connection has begun. */
-  began(request: IncomingMessage, response: ServerResponse): void {
+  onRequest(request: IncomingMessage, response: ServerResponse): void {
     this.#last = request;
     this.#body = new BodyEnd(request);
-    if (this.#unanswered++ > 0) this.#total.beyondFirst++;
+    if (this.#inFlight++ > 0) this.#total.extraRequests++;
     response.once('close', () => {
-      if (--this.#unanswered > 0) this.#total.beyondFirst--;
-      // What is held goes on, and then what comes.
+      if (--this.#inFlight > 0) this.#total.extraRequests--;
       if (!this.#isPaused) this.#socket.resume();
     });
   }
 
-  /** Node's parser has left this connection and is given to another one: bytes from here would be taken for bytes from there. */
+  /** After CONNECT, Node reuses this connection's parser for another one, so it must get no more bytes. */
   detach(): void {
     this.#isDetached = true;
     this.drop();
   }
 
-  /** What came is no HTTP: nor is the rest. */
+  /** Discards buffered bytes. */
   drop(): void {
-    this.#hold(nothing);
+    this.#setBuffered(nothing);
   }
 
   #take(bytes: Buffer): void {
     if (this.#isDetached) return;
-    this.#hold(this.#held.byteLength === 0 ? bytes : Buffer.concat([this.#held, bytes]));
-    this.#go();
-    if (this.#held.byteLength === 0) return;
+    this.#setBuffered(this.#buffered.byteLength === 0 ? bytes : Buffer.concat([this.#buffered, bytes]));
+    this.#feedParser();
+    if (this.#buffered.byteLength === 0) return;
     this.#pause();
-    if (this.#total.heldBytes <= this.#total.limits.heldBytes) return;
-    // At once: thousands may be closed before the first of them says so.
+    if (this.#total.bufferedBytes <= this.#total.limits.bufferedBytes) return;
+    // Not on `close`, which comes later: thousands may be closed in one turn.
     this.drop();
     this.#socket.destroy();
   }
 
-  /** Hands on what may be, one request at a time. */
-  #go(): void {
-    if (this.#isParsing || this.#held.byteLength === 0) return;
+  #feedParser(): void {
+    if (this.#isParsing || this.#buffered.byteLength === 0) return;
     this.#isParsing = true;
-    while (this.#held.byteLength > 0 && !this.#isDetached && this.#mayBegin()) {
-      const next = this.#body?.isOver === false ? this.#body.take(this.#held) : this.#takeHeaders();
-      const bytes = this.#held.subarray(0, next);
-      this.#hold(this.#held.subarray(next));
+    while (this.#buffered.byteLength > 0 && !this.#isDetached && this.#mayContinue()) {
+      const next = this.#body?.isOver === false ? this.#body.take(this.#buffered) : this.#takeHeaders();
+      const bytes = this.#buffered.subarray(0, next);
+      this.#setBuffered(this.#buffered.subarray(next));
       this.#parse.call(this.#socket, bytes);
     }
     this.#isParsing = false;
   }
 
-  /** @returns how many of the bytes held are of the next request's headers */
+  /** @returns how many of the buffered bytes belong to the next request's headers */
   #takeHeaders(): number {
-    const [before, held, { byteLength }] = [this.#before, this.#held, blankLine];
-    const blank = before.byteLength === 0 ? blanksOf(held) : 0;
-    if (blank > 0) return blank;
+    const [tail, buffered, { byteLength }] = [this.#headersTail, this.#buffered, blankLine];
+    const lineEnds = tail.byteLength === 0 ? leadingLineEnds(buffered) : 0;
+    if (lineEnds > 0) return lineEnds;
     const seam =
-      before.byteLength === 0 ? -1 : Buffer.concat([before, held.subarray(0, byteLength)]).indexOf(blankLine);
-    const at = seam < 0 ? held.indexOf(blankLine) : seam - before.byteLength;
-    const isWhole = seam >= 0 || at >= 0;
-    const most = 1 - byteLength;
-    this.#before = isWhole ? nothing : Buffer.concat([before, held.subarray(most)]).subarray(most);
-    return isWhole ? at + byteLength : held.byteLength;
+      tail.byteLength === 0 ? -1 : Buffer.concat([tail, buffered.subarray(0, byteLength)]).indexOf(blankLine);
+    const at = seam < 0 ? buffered.indexOf(blankLine) : seam - tail.byteLength;
+    const isComplete = seam >= 0 || at >= 0;
+    const tailStart = 1 - byteLength;
+    this.#headersTail = isComplete
+      ? nothing
+      : Buffer.concat([tail, buffered.subarray(tailStart)]).subarray(tailStart);
+    return isComplete ? at + byteLength : buffered.byteLength;
   }
 
-  /** Whether another request may begin. The body of one that has must go on. */
-  #mayBegin(): boolean {
-    const { beyondFirst, limits } = this.#total;
+  /** Whether another request may start or the body of the last one continues. */
+  #mayContinue(): boolean {
+    const { extraRequests, limits } = this.#total;
     if (this.#isPaused || this.#socket.destroyed) return false;
     return (
-      this.#unanswered === 0 ||
+      this.#inFlight === 0 ||
       this.#last?.complete === false ||
-      (this.#unanswered < limits.perConnection && beyondFirst < limits.beyondFirst)
+      (this.#inFlight < limits.perConnection && extraRequests < limits.extraRequests)
     );
   }
 
-  #hold(bytes: Buffer): void {
-    this.#total.heldBytes += sizeInMemory(bytes) - sizeInMemory(this.#held);
-    this.#held = bytes;
+  #setBuffered(bytes: Buffer): void {
+    this.#total.bufferedBytes += sizeInMemory(bytes) - sizeInMemory(this.#buffered);
+    this.#buffered = bytes;
   }
 }
 
-/** Line ends before a request, which mean nothing (RFC 9112, section 2.2). */
-function blanksOf(bytes: Buffer): number {
+/** Ignored before a request (RFC 9112, section 2.2). */
+function leadingLineEnds(bytes: Buffer): number {
   const first = bytes.findIndex((byte) => byte !== 13 && byte !== 10);
   return first < 0 ? bytes.byteLength : first;
 }
 
-/** What is left of a piece keeps all of it in memory. */
+/** A slice keeps its whole buffer in memory. */
 function sizeInMemory({ buffer, byteLength }: Buffer): number {
   return byteLength === 0 ? 0 : buffer.byteLength;
 }

@@ -10,7 +10,7 @@ import {
   closeSlowReaders,
   drainOnStop,
   lastResponses,
-  RequestWork,
+  InFlightWork,
 } from './connections.ts';
 import { readOnlyReason, type Config } from '../config/config.ts';
 import { limitPipelining } from './pipelining.ts';
@@ -21,16 +21,11 @@ import { RequestCheck } from './valid-requests.ts';
 export interface StreamingServer {
   /** `http://host:port` */
   readonly url: string;
-  /** Takes no new requests, waits for those under way and resolves when the last has ended. */
+  /** Takes no new requests and waits for those in flight. */
   stop(): Promise<void>;
 }
 
-/**
- * Starts the streaming server: bodies of any size in both directions.
- * @param program the whole registry, or only what functions cannot do
- * @param limits of what a client may cost
- * @throws when the address cannot be listened at, or the storage or a file of repositories cannot be opened
- */
+/** Starts the streaming server. @throws if it cannot listen, or the storage or the list in a file cannot be opened */
 export async function startServer(
   program: 'server' | 'data-plane',
   config: Config,
@@ -39,40 +34,40 @@ export async function startServer(
   const services = await createServices(program, config, limits);
   const { search, log } = services;
   if (config.readOnly) log.warn(readOnlyReason);
-  // A file that cannot be used is a wrong setting; a database may only be out of reach for a while.
+  // An unusable file is an invalid setting; a database may be down for a while.
   if (program === 'server' && config.search.kind === 'local') await search.backend();
   const handle = createApp(program === 'server' ? all : dataPlane, services).callback();
-  const works = new RequestWork();
-  const server = createServer(timeLimits(limits), (request, response) => {
-    if (check.admits(request, response)) works.add(handle(request, response));
+  const work = new InFlightWork();
+  const server = createServer(serverOptions(limits), (request, response) => {
+    if (check.admits(request, response)) work.add(handle(request, response));
   });
   limitPipelining(server);
-  const stop = drainOnStop(server, works);
+  const stop = drainOnStop(server, work);
   const responses = lastResponses(server);
   const check = new RequestCheck(server, responses, limits.lingerMs);
   closeIdleConnections(server, responses, limits.idleTimeoutMs);
   closeSlowReaders(server, limits.responseRate);
   await listen(server, config.address);
-  const giveUp = program === 'server' && !config.readOnly ? reindexInBackground(services) : undefined;
+  const stopReindex = program === 'server' && !config.readOnly ? reindexInBackground(services) : undefined;
   return {
     url: urlOf(server),
     stop: async () => {
-      await Promise.all([stop(), giveUp?.()]);
+      await Promise.all([stop(), stopReindex?.()]);
       await search.close();
     },
   };
 }
 
-function timeLimits({ headersTimeoutMs, idleTimeoutMs }: Limits): ServerOptions {
+function serverOptions({ headersTimeoutMs, idleTimeoutMs }: Limits): ServerOptions {
   return {
     headersTimeout: headersTimeoutMs,
-    // What is written to a client that reads slowly stays in memory.
+    // Bytes for slow clients stay in memory.
     highWaterMark: 16 * 1024,
     connectionsCheckingInterval: Math.min(30_000, headersTimeoutMs),
-    // A layer may take hours: what counts is that bytes flow. Node would cut every request after five minutes.
+    // A layer may take hours; the minimum rates apply instead.
     requestTimeout: 0,
     keepAliveTimeout: idleTimeoutMs,
-    // Node would refuse what has none in a form that clients do not read.
+    // RequestCheck rejects it in the form of the spec.
     requireHostHeader: false,
   };
 }
@@ -80,7 +75,7 @@ function timeLimits({ headersTimeoutMs, idleTimeoutMs }: Limits): ServerOptions 
 async function listen(server: Server, address: Config['address']): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    // As many as the system lets wait: those beyond try again after seconds.
+    // The system's maximum: clients beyond it retry after seconds.
     server.listen({ ...address, backlog: 4096 }, resolve);
   });
 }

@@ -1,88 +1,85 @@
 import { STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { dropUnread } from '../http/app.ts';
+import { discardUnread } from '../http/app.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { LastResponses } from './connections.ts';
 
-/*
- * Rejects requests that are not valid HTTP, with errors in the form of the spec. A request that two servers in a row could
- * read differently (request smuggling) is rejected and its connection closed.
+/**
+ * Rejects invalid HTTP with errors in the form of the spec. Requests that two servers in a row could parse differently
+ * (request smuggling) are rejected and their connections closed.
  */
-
-/** Checks each request before any work is done for it. */
 export class RequestCheck {
   readonly #responses: LastResponses;
-  readonly #farewell: number;
+  readonly #lingerMs: number;
   /** Connections that close after the response in progress. Later requests on them are ignored. */
-  readonly #ending = new WeakSet<Duplex>();
+  readonly #closing = new WeakSet<Duplex>();
 
-  /** @param farewell milliseconds in which a client that is still sending can read the response */
-  constructor(server: Server, responses: LastResponses, farewell: number) {
+  constructor(server: Server, responses: LastResponses, lingerMs: number) {
     this.#responses = responses;
-    this.#farewell = farewell;
+    this.#lingerMs = lingerMs;
     server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
       this.#refuseUnreadable(error, socket);
     });
-    // Node leaves the connections of this method to whoever wants to be a proxy, without a listener for their errors.
+    // For proxies, Node hands over these sockets without an error listener.
     server.on('connect', (_, socket) => {
       this.#refuseConnect(socket);
     });
-    // Node's own response has no body.
+    // Node's response has no body.
     server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
-      if (!this.#ending.has(request.socket)) this.#refuse(response, new RegistryError('EXPECTATION_UNKNOWN'));
+      if (!this.#closing.has(request.socket))
+        this.#refuse(response, new RegistryError('EXPECTATION_UNKNOWN'));
     });
   }
 
-  /** @returns whether the request is to be handled; otherwise it was answered here, or its connection is closing */
+  /** @returns false if the request was rejected, or its connection is closing */
   admits(request: IncomingMessage, response: ServerResponse): boolean {
     const { socket, headers } = request;
-    if (this.#ending.has(socket)) return false;
+    if (this.#closing.has(socket)) return false;
     const fault = faultOf(request);
     if (fault !== undefined) this.#refuse(response, new RegistryError('REQUEST_INVALID', fault));
-    // It is answered as if it did not ask for that (RFC 9110, section 7.8), but Node's parser skips what came with it and
-    // would go on in the middle of something.
-    else if (headers.upgrade !== undefined) this.#endAfter(response);
+    // The Upgrade is ignored (RFC 9110, section 7.8). Node's parser skips bytes after it, so the connection must close.
+    else if (headers.upgrade !== undefined) this.#closeAfter(response);
     return fault === undefined;
   }
 
-  #endAfter(response: ServerResponse): void {
-    this.#ending.add(response.req.socket);
+  #closeAfter(response: ServerResponse): void {
+    this.#closing.add(response.req.socket);
     response.shouldKeepAlive = false;
   }
 
   #refuse(response: ServerResponse, { status, body }: RegistryError): void {
-    this.#endAfter(response);
-    if (bringsBody(response.req)) dropUnread({ req: response.req, res: response }, this.#farewell);
+    this.#closeAfter(response);
+    if (hasBody(response.req)) discardUnread({ req: response.req, res: response }, this.#lingerMs);
     response.statusCode = status;
     response.setHeader('Content-Type', 'application/json');
     response.end(body);
   }
 
-  /** Node's own responses to invalid HTTP are not in the form that clients expect. */
+  /** Replaces Node's responses to invalid HTTP. */
   #refuseUnreadable({ code = '' }: NodeJS.ErrnoException, socket: Duplex): void {
     const response = this.#responses.get(socket);
-    // Each packet is unreadable from here on, so an end that waits for one is now.
-    if (!socket.writable || (this.#ending.has(socket) && response?.writableFinished === true))
+    // The parser reports each further packet; close now if nothing is left to send.
+    if (!socket.writable || (this.#closing.has(socket) && response?.writableFinished === true))
       socket.destroy();
-    else if (this.#ending.has(socket)) return;
+    else if (this.#closing.has(socket)) return;
     else if (response === undefined || response.writableFinished || response.req.complete)
-      this.#sendLast(socket, unreadable(code));
-    // It has begun, or others come before it.
+      this.#sendLast(socket, parseError(code));
+    // Its response has started, or earlier ones are pending.
     else if (response.headersSent || response.socket === null) socket.destroy();
-    else socket.end(rawResponse(unreadable(code)));
-    this.#ending.add(socket);
+    else socket.end(rawResponse(parseError(code)));
+    this.#closing.add(socket);
   }
 
   #refuseConnect(socket: Duplex): void {
     socket.on('error', () => undefined);
-    if (!this.#ending.has(socket)) this.#sendLast(socket, new RegistryError('REQUEST_INVALID'));
-    this.#ending.add(socket);
+    if (!this.#closing.has(socket)) this.#sendLast(socket, new RegistryError('REQUEST_INVALID'));
+    this.#closing.add(socket);
     // Unread bytes would turn the close into a reset, and the client would lose the response.
     socket.resume();
-    setTimeout(() => socket.destroy(), this.#farewell).unref();
+    setTimeout(() => socket.destroy(), this.#lingerMs).unref();
   }
 
-  /** Sends a response after those to earlier requests, so that it is not taken for one of them, and closes the connection. */
+  /** Sends a response after those to earlier requests and closes the connection. */
   #sendLast(socket: Duplex, error: RegistryError): void {
     const before = this.#responses.get(socket);
     const send = () => {
@@ -93,24 +90,24 @@ export class RequestCheck {
   }
 }
 
-/** Whether a request has a body whose end can be told. */
-function bringsBody({ headers }: IncomingMessage): boolean {
+/** Whether a request has a body of a known end. */
+function hasBody({ headers }: IncomingMessage): boolean {
   const { 'content-length': length = '0', 'transfer-encoding': encoding = '' } = headers;
   return length !== '0' || /(?:^|,)\s*chunked$/i.test(encoding);
 }
 
-/** A name or an address, and perhaps a port: RFC 9112, section 3.2, without what no host's name has. */
+/** A name or address with an optional port (RFC 9112, section 3.2). */
 const host = /^(?:[\w.~-]+|\[[\da-f:.]+\])(?::\d{0,5})?$/i;
 
-/** What is wrong with a request that Node's parser has taken; undefined for nothing. */
+/** The fault of a request that Node's parser has accepted. */
 function faultOf({ httpVersion, headers, headersDistinct, url }: IncomingMessage): string | undefined {
   const [hosts, encoding] = [headersDistinct['host'] ?? [], headers['transfer-encoding']];
   const isOld = httpVersion === '1.0';
   if (!isOld && httpVersion !== '1.1') return 'the versions of HTTP that are spoken here are 1.1 and 1.0';
-  // Only the oldest clients need not say it.
+  // Optional only in HTTP/1.0.
   if (hosts.length > 1 || (hosts.length === 0 && !isOld) || !hosts.every((one) => host.test(one)))
     return 'the header Host must be there once, with a host and perhaps a port';
-  // RFC 9112, section 6.1. HTTP/1.0 knows no such header.
+  // RFC 9112, section 6.1. HTTP/1.0 lacks this header.
   if (encoding !== undefined && (isOld || encoding.toLowerCase() !== 'chunked'))
     return 'the header Transfer-Encoding takes nothing but chunked, and that not in version 1.0 of HTTP';
   // RFC 9110, section 4.2.4. A path would be logged with the password.
@@ -119,7 +116,7 @@ function faultOf({ httpVersion, headers, headersDistinct, url }: IncomingMessage
   return url?.includes('#') === true ? 'the target of a request has no fragment (#)' : undefined;
 }
 
-function unreadable(code: string): RegistryError {
+function parseError(code: string): RegistryError {
   if (code === 'HPE_HEADER_OVERFLOW') return new RegistryError('HEADERS_TOO_LARGE');
   return new RegistryError(code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'REQUEST_LATE' : 'REQUEST_INVALID');
 }

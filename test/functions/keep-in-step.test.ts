@@ -137,7 +137,7 @@ describe('a list of repositories in MariaDB', requires('mariadbd'), () => {
   it('a server started during an outage of MariaDB updates the list afterwards, or stops', async () => {
     await down();
     const registry = await serve(folder.path, env());
-    await said(registry, 'could not be brought up to date');
+    await said(registry, 'the reindex failed; the next attempt');
     await registry.stop();
     await server.restart();
     await database.sql('DELETE FROM repositories');

@@ -128,7 +128,7 @@ describe('a signature with an unknown secret', () => {
         });
         assert.match(body.toString(), /"BLOB_UPLOAD_INVALID".*REGISTRY_HTTP_SECRET/);
       }
-    const warnings = [...here.output().matchAll(/.*signature of another secret.*/g)].map(([line]) => line);
+    const warnings = [...here.output().matchAll(/.*signed with another secret.*/g)].map(([line]) => line);
     assert.equal(warnings.length, 1, here.output());
     assert.match(
       warnings[0] ?? '',
@@ -142,8 +142,8 @@ describe('a signature with an unknown secret', () => {
     const host = { REGISTRY_HTTP_HOST: 'http://127.0.0.1:1' };
     const services = await createServices('data-plane', loadConfig('data-plane', { ...settings, ...host }));
     const warned: object[] = [];
-    const warnOfForeign = (request: object): void => void warned.push(request);
-    const handle = createApp(dataPlane, { ...services, warnOfForeign }).callback();
+    const warnForeignSignature = (request: object): void => void warned.push(request);
+    const handle = createApp(dataPlane, { ...services, warnForeignSignature }).callback();
     const server = createServer((request, response) => void handle(request, response));
     const client = new Client(await listening(server));
     const bytes = randomBytes(10);

@@ -196,12 +196,12 @@ describe('a server with limits to pipelining', () => {
   });
 
   it('handles the first request of each connection, however many others wait', async () => {
-    const { begun } = await begin({ beyondFirst: 3 }, 10, head('GET', '/').repeat(5));
+    const { begun } = await begin({ extraRequests: 3 }, 10, head('GET', '/').repeat(5));
     await eventually(() => begun.length === 13);
   });
 
   it('closes a connection that exceeds the shared limit of pipelined bytes', async () => {
-    const { begun, clients } = await begin({ heldBytes: 1000 }, 1, head('GET', '/').repeat(1000));
+    const { begun, clients } = await begin({ bufferedBytes: 1000 }, 1, head('GET', '/').repeat(1000));
     await eventually(() => clients[0]?.destroyed === true);
     assert.equal(begun.length, 8);
   });
