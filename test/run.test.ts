@@ -149,6 +149,14 @@ describe('npm test', () => {
     assert.equal(lines.at(-1), '1 passed, 0 failed');
   });
 
+  for (const program of ['run.ts', 'benchmarks/blobs.ts', 'benchmarks/load.ts'])
+    it(`prints the usage of ${program} for --help`, async () => {
+      const path = fileURLToPath(new URL(program, import.meta.url));
+      const { lines, code } = await finish(spawn(process.execPath, [path, '--help']));
+      assert.match(lines[0] ?? '', /^Usage: npm (test|run bench)/);
+      assert.equal(code, 0);
+    });
+
   it('fails if no test file matches the arguments', async () => {
     const { code } = await finish(runner(['no/such/folder']));
     assert.equal(code, 2);

@@ -21,7 +21,12 @@ const TEST_TIMEOUT_MS = 5 * 60_000;
 const RUN_TIMEOUT_MS = 45 * 60_000;
 const COVERAGE_TIMEOUT_MS = 3 * RUN_TIMEOUT_MS;
 
-const usage = 'Usage: npm test [file, folder or part of a path …] [-- --grep regular-expression]';
+const usage = `Usage: npm test [file, folder or part of a path …] [-- --grep regular-expression]
+
+Runs the tests in these files; all without arguments. npm run coverage takes the same arguments.
+
+  --grep, -g  runs only the tests whose name matches (repeatable)
+  --help      prints this`;
 
 /** For two cores: tests of failures spend much of their time waiting. */
 const CONCURRENT_FILES = 3;
@@ -90,8 +95,13 @@ function readArguments(): { positionals: string[]; patterns: RegExp[] | undefine
       options: {
         grep: { type: 'string', short: 'g', multiple: true },
         coverage: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
       },
     });
+    if (values.help) {
+      console.log(usage);
+      process.exit(0);
+    }
     const patterns = values.grep?.map((pattern) => new RegExp(pattern));
     return { positionals, patterns, coverage: values.coverage };
   } catch (error) {

@@ -41,7 +41,11 @@ export function readArguments<const Options extends ParseArgsOptionsConfig>(
     if (more !== undefined) refuse(more, 'argument', []);
     return { values, word };
   } catch (error) {
-    throw error instanceof UsageError ? error : new UsageError((error as Error).message);
+    if (error instanceof UsageError) throw error;
+    const [, option = ''] = /--([\w-]+)/.exec((error as Error).message) ?? [];
+    throw new UsageError(
+      `--${option} ${options[option]?.type === 'string' ? 'needs a value' : 'takes no value'}`,
+    );
   }
 }
 

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { loadConfig } from '../config/config.ts';
+import { ConfigError, loadConfig } from '../config/config.ts';
 import { Settings } from '../config/settings.ts';
 import { configuresBucket, describeStorage } from '../config/storage.ts';
 import { readArguments, type Command } from './command.ts';
@@ -82,9 +82,9 @@ async function startPlanes(): Promise<void> {
 function readPort(text: string): number {
   const port = Number(text);
   if (!/^\d+$/.test(text) || port < 1 || port > 65534)
-    throw new Error(
-      `PORT is ${JSON.stringify(text)}; it must be a number from 1 to 65534 (the next port is used as well).`,
-    );
+    throw new ConfigError([
+      `PORT: ${JSON.stringify(text)} is not a port from 1 to 65534 (the next port is used as well)`,
+    ]);
   return port;
 }
 

@@ -13,9 +13,10 @@ import { peakMemory } from '../servers/memory.ts';
 import { serve } from '../servers/stowage.ts';
 
 const [megabytes = '512'] = process.argv.slice(2);
-if (!/^[1-9]\d{0,5}$/.test(megabytes)) {
-  console.error(`npm run bench -- [MiB of the blob], such as 512; not ${JSON.stringify(megabytes)}`);
-  process.exit(2);
+const help = megabytes === '--help';
+if (help || !/^[1-9]\d{0,5}$/.test(megabytes)) {
+  console[help ? 'log' : 'error']('Usage: npm run bench -- [MiB of the blob, such as 512]');
+  process.exit(help ? 0 : 2);
 }
 const size = Number(megabytes) * 1024 * 1024;
 const rounds = 3;

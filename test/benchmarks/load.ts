@@ -10,6 +10,12 @@ import { memory, peakMemory } from '../servers/memory.ts';
 import { bundlePrograms } from '../servers/programs.ts';
 import { serve } from '../servers/stowage.ts';
 
+const [argument] = process.argv.slice(2);
+if (argument !== undefined) {
+  const help = argument === '--help';
+  console[help ? 'log' : 'error']('Usage: npm run bench:load, without arguments');
+  process.exit(help ? 0 : 2);
+}
 const folder = await temporaryFolder('bench-load');
 await bundlePrograms(join(folder.path, 'programs'));
 const none: Load = { readers: 0, stalledUploads: 0, manifests: 0 };

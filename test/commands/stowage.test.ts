@@ -151,10 +151,15 @@ describe('the package of npm', () => {
   });
 
   it('the npm package contains the bundle, its licences and the documentation, but no sources', () => {
-    const others = files.filter((file) => !/^dist\/stowage\/[\w-]+\.mjs$|^docs\/[\w-]+\.md$/.test(file));
+    const others = files.filter(
+      (file) => !/^dist\/stowage\/[\w-]+\.mjs$|^docs\/(decisions\/)?[\w-]+\.md$/.test(file),
+    );
     assert.deepEqual(others.sort(), [
+      'CHANGELOG.md',
+      'CONTRIBUTING.md',
       'LICENSE',
       'README.md',
+      'SECURITY.md',
       'dist/THIRD-PARTY-LICENSES.txt',
       'dist/stowage.mjs',
       'package.json',

@@ -145,7 +145,9 @@ describe('stowage purge-uploads', () => {
     [['--older-than', '7'], /"7" is not an age[^]*Usage/],
     [['--older-than', '7w'], /"7w" is not an age/],
     [['--older-than', '-7d'], /Usage/],
-    [['--older-than'], /Usage/],
+    [['--older-than'], /^--older-than needs a value\n\nUsage/m],
+    [['--older-than', '--dry-run'], /^--older-than needs a value\n\nUsage/m],
+    [['--dry-run=yes'], /^--dry-run takes no value\n\nUsage/m],
     [['--dryrun'], /"--dryrun" is not a known option; did you mean --dry-run\?[^]*Usage/],
     [['now'], /now[^]*Usage/],
   ] as const)

@@ -77,7 +77,7 @@ describe('a registry that can write nothing', requiresMounts(), () => {
         );
         if ('SEARCH_BACKEND' in env) assert.match(log, /SEARCH_BACKEND_LOCAL: [^"]* can only be read/);
         assert.match(log, /"a request failed"/);
-        assert.match(log, /EROFS: [^"]*; it is read-only/);
+        assert.match(log, /\(EROFS\); it is read-only/);
         assert.doesNotMatch(log, /brought up to date/);
       }
     });
@@ -109,7 +109,7 @@ describe('a registry that can write nothing', requiresMounts(), () => {
     } finally {
       await registry.stop();
     }
-    assert.match(registry.output(), /ENOSPC: [^"]*; make room there/);
+    assert.match(registry.output(), /\(ENOSPC\); make room there/);
   });
 
   it(
@@ -150,6 +150,6 @@ describe('a registry that can write nothing', requiresMounts(), () => {
     const root = at('empty');
     mountFolder(at('nothing'), root);
     makeReadOnly(root);
-    await assert.rejects(FilesystemStore.open(root), /EROFS: .*it is read-only/);
+    await assert.rejects(FilesystemStore.open(root), /\(EROFS\); it is read-only/);
   });
 });

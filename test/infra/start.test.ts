@@ -102,7 +102,7 @@ describe('stowage start', () => {
     it(`refuses PORT=${port}`, async () => {
       const { code, output } = await run({ PORT: port });
       assert.equal(code, 1);
-      assert.match(output, /^PORT is "[^"]*"; it must be a number/);
+      assert.match(output, /^Invalid settings:\n  - PORT: "[^"]*" is not a port/);
     });
 
   it('start lists faults of its settings before it builds anything', async () => {

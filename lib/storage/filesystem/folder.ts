@@ -124,8 +124,15 @@ export class Folder {
         throw new NotFound(key, { cause: error });
       const isOfObject = NotFound === ObjectNotFound && hasCode(error, unreadableCodes);
       const Fault = isOfObject ? ObjectUnreadable : StoreUnavailable;
-      throw new Fault(key, `${this.root}: ${String(error)}; ${hintFor(error)}`, { cause: error });
+      throw new Fault(key, `${this.#reasonOf(error)}; ${hintFor(error)}`, { cause: error });
     }
+  }
+
+  /** Such as "/srv/images: no such file or directory (ENOENT)". */
+  #reasonOf(error: unknown): string {
+    const { path = this.root, code = '', message } = error as NodeJS.ErrnoException;
+    const [, reason] = /^E[A-Z]+: (.+?), \w+/.exec(message) ?? [];
+    return reason === undefined ? `${this.root}: ${String(error)}` : `${path}: ${reason} (${code})`;
   }
 
   /**
