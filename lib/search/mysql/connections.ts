@@ -37,8 +37,8 @@ export class MysqlConnections {
   readonly #lastUsed = new WeakMap<object, number>();
 
   constructor(config: MysqlConfig) {
-    this.#connectTimeoutMs = config.connectTimeout ?? defaultConnectTimeoutMs;
-    this.#responseTimeoutMs = config.readTimeout ?? defaultResponseTimeoutMs;
+    this.#connectTimeoutMs = config.connectTimeoutMs ?? defaultConnectTimeoutMs;
+    this.#responseTimeoutMs = config.readTimeoutMs ?? defaultResponseTimeoutMs;
     this.#pool = newPool(poolOptions(config, this.#connectTimeoutMs));
     this.#plaintext =
       config.tls === 'preferred' ? poolOptions({ ...config, tls: 'off' }, this.#connectTimeoutMs) : undefined;
@@ -179,7 +179,7 @@ function discard(connection: PoolConnection): void {
 
 function poolOptions(
   { user, password, database, address, tls }: MysqlConfig,
-  connectTimeout: number,
+  connectTimeoutMs: number,
 ): PoolOptions {
   return {
     user,
@@ -190,7 +190,7 @@ function poolOptions(
       ? {}
       : { ssl: { rejectUnauthorized: tls === 'verified', verifyIdentity: tls === 'verified' } }),
     charset: 'UTF8_GENERAL_CI',
-    connectTimeout,
+    connectTimeout: connectTimeoutMs,
     connectionLimit: poolSize,
     queueLimit,
     enableKeepAlive: true,

@@ -5,10 +5,10 @@ export interface MysqlConfig {
   readonly address: MysqlAddress;
   /** `unverified` accepts any certificate; `preferred` falls back to plaintext. */
   readonly tls: 'off' | 'verified' | 'unverified' | 'preferred';
-  /** Milliseconds to connect and authenticate; undefined for the default. */
-  readonly connectTimeout: number | undefined;
-  /** Milliseconds for the response to a statement; undefined for the default. */
-  readonly readTimeout: number | undefined;
+  /** To connect and authenticate; undefined for the default. */
+  readonly connectTimeoutMs: number | undefined;
+  /** For the response to a statement; undefined for the default. */
+  readonly readTimeoutMs: number | undefined;
 }
 
 export type MysqlAddress = { readonly host: string; readonly port: number } | { readonly socketPath: string };
@@ -20,7 +20,7 @@ export type MysqlDsn =
 
 type Report = (fault: string) => void;
 
-type Parameters = Pick<MysqlConfig, 'tls' | 'connectTimeout' | 'readTimeout'>;
+type Parameters = Pick<MysqlConfig, 'tls' | 'connectTimeoutMs' | 'readTimeoutMs'>;
 
 /** The parts of a DSN or URL, decoded but for `query`. */
 interface Parts {
@@ -188,17 +188,17 @@ function isIpv6(text: string): boolean {
 /** As in Go, the last value wins, and a name without "=" is ignored. */
 function readParameters(query: string, isPublic: boolean, report: Report): Parameters {
   let tls: Parameters['tls'] | undefined;
-  let connectTimeout: number | undefined;
-  let readTimeout: number | undefined;
+  let connectTimeoutMs: number | undefined;
+  let readTimeoutMs: number | undefined;
   for (const pair of query.split('&')) {
     if (!pair.includes('=')) continue;
     const [name, value] = cut(pair, '=');
     if (name === 'tls') tls = readTls(value, report);
-    else if (name === 'timeout') connectTimeout = parseTimeout(name, value, report);
-    else if (name === 'readTimeout') readTimeout = parseTimeout(name, value, report);
+    else if (name === 'timeout') connectTimeoutMs = parseTimeout(name, value, report);
+    else if (name === 'readTimeout') readTimeoutMs = parseTimeout(name, value, report);
     else if (!ignored.has(name)) report(unknownParameter(name, isPublic));
   }
-  return { tls: tls ?? 'off', connectTimeout, readTimeout };
+  return { tls: tls ?? 'off', connectTimeoutMs, readTimeoutMs };
 }
 
 /** In Go it sets a session variable. */
