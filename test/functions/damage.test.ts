@@ -26,7 +26,7 @@ describe('the log of damaged objects', () => {
     assert.deepEqual(lines, ['skipped a/b, which is damaged or unreadable Error: why']);
     for (let i = 0; i < 1000; i++) name(`a/${i}`, new Error('why'));
     assert.equal(lines.length, 101);
-    assert.match(lines.at(-1) ?? '', /more is damaged .* named again 60 minutes later/);
+    assert.match(lines.at(-1) ?? '', /more objects are damaged .* reported again after 60 minutes/);
     now += 61 * 60_000;
     name('a/b', new Error('why'));
     assert.match(lines.at(-1) ?? '', /skipped a\/b/);
