@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** How far an upload is, and where it goes on. */
+/** The offset of an upload and its next Location. */
 interface Progress {
   readonly location: string;
   readonly offset: number;

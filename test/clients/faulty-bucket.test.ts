@@ -13,7 +13,7 @@ import { serve, type Stowage } from '../servers/stowage.ts';
 import { forgetAll, idOf } from './docker-images.ts';
 import { tar } from './images.ts';
 
-/** By turns, so that each befalls every kind of request sooner or later. */
+/** In rotation, so that every kind of request meets each fault sooner or later. */
 const fates: readonly Fate[] = [
   { status: 503, code: 'SlowDown' },
   'drop-answer',

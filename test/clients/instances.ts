@@ -1,4 +1,4 @@
-/** Several instances serve one bucket, and each request reaches another one: all there is between two lies in the bucket. */
+/** Several instances serve one bucket, and each request reaches another one: they share only the bucket. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';

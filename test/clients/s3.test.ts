@@ -23,7 +23,7 @@ onBuckets(onSwift, (newBucket) => {
 
   const place = (name: string, more: Record<string, string>): InteropPlace => ({
     name,
-    // Distribution 3 asks for the bucket's name in the host unless told.
+    // Distribution 3 puts the bucket's name into the host by default.
     make: async () => await newBucket({ REGISTRY_STORAGE_S3_FORCEPATHSTYLE: 'true', ...more }),
     listingLag: LISTING_LAG,
   });

@@ -1,6 +1,6 @@
 import { messageOf } from './messages.ts';
 
-/** The one of some names that a value of `--only` is. Throws with what is wrong with it. */
+/** Parses a value of `--only` as one of some names. Throws an error that says what is wrong. */
 export function onlyOf<T extends string>(names: readonly T[], text: string): T {
   const name = names.find((one) => one === text);
   if (name !== undefined) return name;

@@ -33,7 +33,7 @@ describe('OCI distribution conformance', needed(installed), () => {
         await registry.stop();
       });
 
-      // Both are the same tests here, told differently: `npm run conformance` runs both on each.
+      // Both run the same tests with different reports: `npm run conformance` runs both on each.
       for (const version of kind.name === 'folder' ? specVersions : specVersions.slice(0, 1))
         it(`OCI distribution conformance, version ${version}`, async () => {
           const suite = theSuite();

@@ -19,7 +19,7 @@ on Swift's S3 API and on the SCS of the tests, and against npm start. The result
   --write      puts the results into docs/conformance.md
   --help       prints this`;
 
-/** Reads the command line. Throws with what is wrong with it. */
+/** Reads the command line. Throws an error that says what is wrong. */
 export function readOptions(args: readonly string[]): Options | 'help' {
   const { values } = parseArgs({
     args: [...args],

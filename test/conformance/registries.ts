@@ -63,7 +63,7 @@ async function onFolder(startOn: typeof serve): Promise<Registry> {
   };
 }
 
-/** Without redirects, as a bucket cannot send `Docker-Content-Digest`, which the suite is told to look for. */
+/** Without redirects, as a bucket cannot send `Docker-Content-Digest`, which the suite is set to check. */
 async function onBucket(kind: BucketKind): Promise<Registry> {
   const buckets = await kind.start();
   try {

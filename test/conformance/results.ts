@@ -23,7 +23,7 @@ export interface Counts {
 export interface Problem {
   readonly outcome: 'failed' | 'skipped';
   readonly name: string;
-  /** In one line, and without what is different each time. */
+  /** In one line, without the parts that differ each time. */
   readonly message: string;
 }
 

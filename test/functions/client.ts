@@ -42,7 +42,7 @@ export async function send(
     headers: { ...sized, ...headers },
     agent,
   });
-  // It may fail again after it has failed, when nobody waits for it any more.
+  // It may fail a second time, when nothing awaits it any more.
   asked.on('error', () => undefined);
   asked.end(body);
   const [response] = (await once(asked, 'response')) as [IncomingMessage];

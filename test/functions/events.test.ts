@@ -76,7 +76,7 @@ describe('an event', () => {
     storage.remove();
   });
 
-  /** What was published: the events of each request, without who asked. */
+  /** The published events of each request, without the actor. */
   const told = () =>
     published.map((events) =>
       events.map((event) =>

@@ -30,7 +30,7 @@ const outage = (k: number): Fate => outages[k % outages.length] ?? slowDown;
 const lateRequests = 2000;
 
 export interface Faults {
-  /** In which one mishap befalls each request of each operation that writes. */
+  /** In which each request of each write operation meets one mishap. */
   readonly rounds: number;
   /** The same of those that read. */
   readonly readRounds: number;

@@ -14,7 +14,7 @@ import {
   type Refusal,
 } from './hostile-input.ts';
 
-/** The way from a name to a path of each kind of route that has one. */
+/** A request by name for each kind of route with a name. */
 const routes: Readonly<Record<string, (text: string) => Ask>> = {
   tags: (text) => ({ method: 'GET', path: `/v2/${text}/tags/list` }),
   manifest: (text) => ({ method: 'PUT', path: `/v2/${text}/manifests/v1`, body: bytes }),
@@ -54,7 +54,7 @@ const badNames: readonly string[] = [
   '~',
 ];
 
-/** Names between which nothing stands. */
+/** Names with an empty component. */
 const emptyNames: readonly string[] = ['a//b', '/a', 'a/', ''];
 
 const badTags = ['.', '..', '%2e%2e', '-a', '.a', 'a%2fb', 'a%00', '%C3%A4', 'a'.repeat(129), 'a%20', 'a+b'];
@@ -183,7 +183,7 @@ describe('hostile input', () => {
   ])
     refuses(`answers 404 at ${path}`, { method: 'GET', path }, noEndpoint);
 
-  /** Ways to spell a path that a proxy which compares paths as they are sent would take for others. */
+  /** Spellings of a path that a proxy comparing raw paths would treat as different. */
   const spellings: readonly ((path: string) => string)[] = [
     (path) => path.replace(name, name.replace('/', '%2F')),
     (path) => path.replace(name, name.replace('/', '%2f')),

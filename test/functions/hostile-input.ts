@@ -8,7 +8,7 @@ export const name = 'team/app';
 export const bytes = Buffer.from('some bytes');
 export const digest = digestOf(bytes);
 
-/** Statuses of which any will do, and the code that goes with each. */
+/** Accepted statuses and the error code of each. */
 export type Refusal = Readonly<Record<number, string>>;
 
 export const nameInvalid: Refusal = { 400: 'NAME_INVALID' };
@@ -35,7 +35,7 @@ export function hostileInput() {
     await planes.stop();
   });
 
-  /** Every object, with what tells one content from another. */
+  /** Every object with its ETag. */
   const stored = async (): Promise<readonly string[]> => {
     const { objects, next } = await store.list({});
     assert.equal(next, undefined);

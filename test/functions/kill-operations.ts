@@ -18,7 +18,7 @@ import {
 export interface Prepared {
   /** Its path has no host. */
   readonly ask: Ask;
-  /** Repeats the request as clients do, goes on to the end, and finds what it has pushed. */
+  /** Retries the request as clients do, continues to the end, and checks the pushed content. */
   readonly repeat: (client: Client) => Promise<void>;
 }
 

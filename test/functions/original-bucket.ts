@@ -26,7 +26,7 @@ const { repositories } = JSON.parse(await readFile(join(fixtures, 'original-regi
 /** Byte order, which is that of JavaScript for names and tags. */
 const names = Object.keys(repositories).sort();
 
-/** That whatever the original registry left in a storage is served as it served it. Once in a process. */
+/** Tests that content of the original registry is served as by the original. Once in a process. */
 export function originalBucket(openStorage: () => Promise<TestStorage>): void {
   let planes: Planes;
 

@@ -25,7 +25,7 @@ export interface ReadOperation {
 export interface PreparedRead {
   /** Its path has no host. */
   readonly ask: Ask;
-  /** Whether an answer of success tells what is there. */
+  /** Whether a successful response describes existing content. */
   readonly check: (reply: Reply) => void;
 }
 

@@ -1,4 +1,4 @@
-/** More requests than are worked on at once, at a bucket that does not answer for a while. */
+/** More requests than the concurrency limit, with a bucket that stalls for a while. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -16,7 +16,7 @@ const emptyList =
   '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>bucket</Name><KeyCount>0</KeyCount>' +
   '<MaxKeys>1000</MaxKeys><IsTruncated>false</IsTruncated></ListBucketResult>';
 
-/** An empty bucket that answers when it is told to. */
+/** An empty bucket that responds on demand. */
 class StalledBucket {
   readonly #server: Server = createServer((request, response) => {
     this.asked.push(request.url ?? '');

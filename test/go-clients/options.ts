@@ -19,7 +19,7 @@ be built is left out, and so is buildkit where root or runc is missing, for its 
   --only name  tries this client only (repeatable)
   --help       prints this`;
 
-/** Reads the command line. Throws with what is wrong with it. */
+/** Reads the command line. Throws an error that says what is wrong. */
 export function readOptions(args: readonly string[]): Options | 'help' {
   const { values } = parseArgs({
     args: [...args],

@@ -72,7 +72,7 @@ function flows(tool: Tool, registry: RegistryView): Flows {
         'blob',
         named('regctl/mounted:1'),
       );
-      // The last begun is the file, after the empty config.
+      // The last upload is the file, after the empty config.
       assert.equal(registry.answers('POST', 'regctl/mounted', 'blobs/uploads/').at(-1), 201);
       const { bytes } = await run('artifact', 'get', named('regctl/mounted:1'));
       assert.equal(digestOf(bytes), digest);

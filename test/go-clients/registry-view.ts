@@ -40,7 +40,7 @@ export class RegistryView {
     return index.manifests.map(({ artifactType }) => artifactType).sort();
   }
 
-  /** How it answered whatever was asked by this method below this path of a repository, oldest first. */
+  /** The responses to requests with this method below this path of a repository, oldest first. */
   answers(method: string, repository: string, path: string): number[] {
     const prefix = `/v2/${repository}/${path}`;
     return this.#requests()

@@ -6,7 +6,7 @@ import { command, launch, type Output, type Server } from '../servers/process.ts
 import type { ServerName } from '../servers/requires.ts';
 import type { RegistryView } from './registry-view.ts';
 
-/** A client that Go can build, and what is tried with it. */
+/** A client that Go can build, and its checks. */
 export interface GoClient<Name extends string = string> {
   readonly name: Name;
   /** The package of its program, with the version of its module. */
@@ -17,7 +17,7 @@ export interface GoClient<Name extends string = string> {
   readonly flows: (tool: Tool, registry: RegistryView) => Flows;
 }
 
-/** What a client does, by what is said of it. Each rejects where it does not go well. */
+/** Checks of a client by title. A failed check rejects. */
 export type Flows = Readonly<Record<string, () => Promise<void>>>;
 
 /** A client that is installed, with a folder and settings of its own. */
@@ -73,7 +73,7 @@ export function toolOf(program: string, home: string, address: string): Tool {
   };
 }
 
-/** Nothing of the user's, and no way to other machines: Go's clients ask no proxy for what is on this one. */
+/** No user settings and no access to other machines: Go's clients use no proxy for loopback. */
 function environment(home: string): NodeJS.ProcessEnv {
   const nowhere = 'http://127.0.0.1:9';
   return {

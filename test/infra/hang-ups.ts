@@ -16,14 +16,14 @@ import { dial, head, pathOf } from './raw-http.ts';
 const MiB = 1024 ** 2;
 const name = 'team/app';
 
-/** The difference is told, and not all the rest. */
+/** Reports the difference only. */
 function assertSame(state: readonly string[], before: readonly string[]): void {
   const without = (some: readonly string[], others: readonly string[]) =>
     some.filter((one) => !others.includes(one));
   assert.deepEqual({ more: without(state, before), less: without(before, state) }, { more: [], less: [] });
 }
 
-/** Connections at once. */
+/** Concurrent connections. */
 const parallel = 32;
 
 export function hangUps(openStorage: () => Promise<TestStorage>): void {
@@ -58,7 +58,7 @@ export function hangUps(openStorage: () => Promise<TestStorage>): void {
       storage.remove();
     });
 
-    /** Everything, down to the uploads under way; once all requests have ended. */
+    /** All content including uploads in progress, once all requests have ended. */
     const settledState = async (): Promise<readonly string[]> => {
       await server.stop();
       await start();

@@ -1,4 +1,4 @@
-/** Many slow, stalled and greedy clients at once. `npm run bench:load` has the figures; three times those are a fault. */
+/** Many concurrent slow, stalled and greedy clients. The limits are three times the figures of `npm run bench:load`. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -23,7 +23,7 @@ describe('the streaming server', () => {
     assert.ok(peak < 1200e6, `${peak} bytes`);
     assert.ok(after < 600e6, `${after} bytes 10 s after`);
     assert.ok(pings.p99 < 300, `${pings.p99} ms`);
-    // An upload that stalled for longer than it may, on a slow machine, is told so.
+    // On a slow machine, an upload that stalls too long gets an error.
     assert.deepEqual(
       [...uploads.keys()].filter((status) => status !== '408'),
       ['201'],

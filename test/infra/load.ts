@@ -16,7 +16,7 @@ export interface Load {
   readonly readers: number;
   /** Uploads whose clients send nearly a part and then nothing. */
   readonly stalledUploads: number;
-  /** Manifests of {@link layers} layers that are pushed at once. */
+  /** Concurrently pushed manifests of {@link layers} layers. */
   readonly manifests: number;
 }
 

@@ -78,7 +78,7 @@ describe('a server with limits to pipelining', () => {
     stop();
   });
 
-  /** A server that answers when it is told to, and a client whose requests it has. */
+  /** A server that responds on demand, and a client whose requests it holds. */
   async function begin(limits: Partial<PipelineLimits>, connections: number, requests: string) {
     const begun: ServerResponse[] = [];
     const server = createServer((_, response) => void begun.push(response));

@@ -48,7 +48,7 @@ async function upload(days: number, size: number): Promise<string> {
   return id;
 }
 
-/** A multipart upload begun at the key of a blob some days ago. */
+/** A multipart upload started at the key of a blob some days ago. */
 async function multipart(days: number): Promise<string> {
   const key = blobData(digestFrom('sha256', randomBytes(32).toString('hex')));
   const file = join(root, '.tmp/multipart', await store.createMultipart(key), 'upload');

@@ -205,7 +205,7 @@ function assertNoSecret(text: string, settings: Settings): void {
   assert.doesNotMatch(text, /foreign|AWS4|Signature=|Credential=|StringToSign|[0-9a-f]{64}/i);
 }
 
-/** Settings that are wrong, with what to stop after them, and what is told of them. */
+/** Wrong settings, what to stop afterwards, and the expected message. */
 interface Case {
   readonly name: string;
   readonly told: RegExp;
@@ -239,7 +239,7 @@ describe('a bucket that cannot be used', requires('swift-proxy-server'), () => {
     return { ...others, ...nowhere, AWS_EC2_METADATA_DISABLED: 'true' };
   };
 
-  /** Settings that are wrong, and what is told of them. */
+  /** Wrong settings and the expected message. */
   const cases: Readonly<Record<string, readonly [() => Settings | Promise<Settings>, RegExp]>> = {
     'a bucket that does not exist': [
       () => ({ ...right(), ...s3({ BUCKET: 'no-such-bucket' }) }),

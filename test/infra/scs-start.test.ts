@@ -45,7 +45,7 @@ describe('npm run serve on SCS', () => {
     }
   });
 
-  /** Settings that are wrong, and what is told of them. */
+  /** Wrong settings and the expected message. */
   const cases: Readonly<Record<string, readonly [() => Settings | Promise<Settings>, RegExp]>> = {
     'a bucket that does not exist': [
       () => ({ ...right(), ...scs({ BUCKET: 'no-such-bucket' }) }),

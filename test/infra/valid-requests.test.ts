@@ -158,7 +158,7 @@ describe('the streaming server', () => {
       const remove = head('DELETE', `${path}/kept`);
       socket.write(first + head('PUT', `${path}/other`, `Content-Length: ${remove.length}`));
       await delay(20);
-      // The body of the second, which a server that has lost its place takes for a third.
+      // The body of the second request, which a desynchronised server reads as a third.
       socket.write(remove);
       const text = await answers;
       assert.deepEqual(statusesOf(text), ['400'], text);

@@ -30,7 +30,7 @@ const image = (field: string) =>
 const index = (manifests: string) =>
   `{"schemaVersion":2,"mediaType":"${types.index}","subject":${descriptor()},"manifests":[${manifests}]}`;
 
-/** A layer that is to be had elsewhere. */
+/** A foreign layer. */
 const elsewhere = (urls: string) =>
   index(
     descriptor(`,"urls":[${urls}]`).replace(

@@ -41,7 +41,7 @@ const taken: readonly (readonly [string, readonly string[], readonly string[]])[
   [`${image};q=1`, [image], [index]],
   [`${image};q=1.000;x=0`, [image], [index]],
   [`${image};xq=0`, [image], [index]],
-  // Weights have three digits at most, and what is none is not held against a client.
+  // Weights have at most three digits; invalid ones are ignored.
   [`${image};q=0.0000`, [image], [index]],
   [`${image};q=`, [image], [index]],
   [`${image};q`, [image], [index]],

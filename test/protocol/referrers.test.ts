@@ -270,7 +270,7 @@ describe('readIndexed', () => {
 });
 
 describe('referrersTag', () => {
-  // The table of the spec ("Referrers Tag Schema"), without the algorithm that nobody has.
+  // The table of the spec ("Referrers Tag Schema"), without the unsupported algorithm.
   for (const [digest, tag] of [
     [
       'sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa',

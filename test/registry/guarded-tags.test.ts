@@ -18,7 +18,7 @@ import { MemoryStore } from './memory-store.ts';
 
 const name = parseRepositoryName('team/app');
 const tag = parseReference('v1');
-/** A server that only compares before it writes lets in all who came at once: there two of a race may have won. */
+/** A server that compares and writes in two steps may let two concurrent writers win. */
 const notAtOnce = { skip: 'versitygw compares and writes in two steps' };
 
 const some = (what: string): Buffer => manifest({ manifests: [], annotations: { what } }, indexType);
@@ -50,7 +50,7 @@ async function failureOf(request: Promise<void>): Promise<RegistryError | undefi
   }
 }
 
-/** Many at once. @returns what the ones have pushed that were told it is there; all others must have been refused */
+/** Pushes concurrently. @returns the manifests of successful pushes; all others must have been refused */
 async function race(
   store: ObjectStore,
   conditions: Conditions,

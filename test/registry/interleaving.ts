@@ -90,7 +90,7 @@ export interface Interrupted {
 /** Where two writers meet. */
 export interface Arena {
   readonly store: ObjectStore;
-  /** The same for the one who is interrupted before the k-th call, from 1. */
+  /** The same for the writer that is interrupted before the k-th call, counted from 1. */
   readonly interrupted: (k: number, meanwhile: () => Promise<void>) => Interrupted;
 }
 
@@ -147,7 +147,7 @@ async function run(arena: Arena, k: number, { begin, one, other, sizes, same }: 
       const digest = await work(() => createRegistry(store).uploads, id, sent, bytes);
       if (digest !== undefined) finished.push(digest);
     } catch (error) {
-      // Nobody knows yet whether what is gone is being finished by another one, or was thrown away.
+      // It is not known yet whether a missing upload is being finished by another request or was aborted.
       if (error instanceof RegistryError && error.failure === 'UNAVAILABLE') told.push([work, bytes]);
       else if (!(error instanceof RegistryError) || error.status >= 500)
         faults.push(`answered with ${String(error)}`);
@@ -158,7 +158,7 @@ async function run(arena: Arena, k: number, { begin, one, other, sizes, same }: 
   });
   await attempt(pausing.store, one, mine);
   for (const [work, bytes] of told.splice(0)) await attempt(base, work, bytes);
-  // Elsewhere a session that was saved too late has come back, and nobody will ever know.
+  // Elsewhere a session that was saved too late has reappeared, which cannot be detected.
   if (base.limits.conditionalWrites && told.length > 0) faults.push('told to try again, and once more');
 
   for (const digest of new Set(

@@ -79,7 +79,7 @@ export const indexOf = (children: readonly Digest[], mediaType = types.ociImage)
     manifests: children.map((child) => descriptor(child, { mediaType })),
   });
 
-/** An image nobody has pushed yet, whose blobs are in the repository. */
+/** An image that is not pushed yet, whose blobs are in the repository. */
 export async function image(name: RepositoryName, more: object = {}): Promise<Buffer> {
   return imageOf(await pushBlob(name), [await pushBlob(name)], more);
 }

@@ -39,7 +39,7 @@ interface StoredUpload {
 }
 
 export interface MemoryStoreOptions {
-  /** As on S3, where a part written again takes the place of the first; else both stand, told apart by their ETags. */
+  /** As on S3, where a part written again replaces the first; else both exist, with different ETags. */
   readonly partsReplace?: boolean;
   readonly conditionalWrites?: boolean;
   /** As on S3: a move leaves its source, and parts go up several at a time. */

@@ -20,7 +20,7 @@ class KeyStore {
   readonly #keys: readonly string[];
   readonly #cap: number;
 
-  /** @param cap most entries a listing has, whatever was asked: servers may have a limit of their own */
+  /** @param cap maximum of entries in a listing: servers may have their own limit */
   constructor(keys: Iterable<string>, cap = 1000) {
     this.#keys = [...new Set(keys)].sort(byBytes);
     this.#cap = cap;
@@ -90,7 +90,7 @@ const catalog: Subject = {
 };
 
 const tags: Subject = {
-  // A tag that was moved once; what lies under its index is rolled up.
+  // A tag that was moved once; its index is rolled up.
   keysOf: (text) => {
     const tag = parseTag(text);
     return [tagLink(repository, tag), ...digests.map((digest) => tagIndexLink(repository, tag, digest))];

@@ -292,7 +292,7 @@ describe('a purge of a folder', () => {
     const direct = someBlob();
     await ageMultipart(folder.path, await store.createMultipart(direct));
     await store.createMultipart(someBlob());
-    // A living session keeps its multipart upload of whatever age.
+    // A live session keeps its multipart upload of any age.
     for (const { key, uploadId } of await collect(store.listMultiparts(uploadData(going, ''))))
       if (parseUploadKey(key)?.id === going) await ageMultipart(folder.path, uploadId);
 

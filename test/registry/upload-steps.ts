@@ -116,7 +116,7 @@ export async function assertBlob(name: RepositoryName, digest: Digest, size?: nu
   await assertBytesRight(digest);
 }
 
-/** What lies under a digest has it. */
+/** Every blob has the digest of its key. */
 export async function assertBytesRight(digest: Digest): Promise<void> {
   const { body } = await store.open(blobData(digest));
   const actual = digestIn(digestParts(digest).algorithm, await buffer(body));

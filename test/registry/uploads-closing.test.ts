@@ -117,7 +117,7 @@ describe('an upload that a server is still completing', () => {
 
 const MiB = 1024 ** 2;
 
-/** Each is told that it is done, or to try again, and is done then. */
+/** Each request succeeds, or is asked to retry and then succeeds. */
 function finishTogether(open: () => ObjectStore): void {
   for (const [what, sizes, last] of [
     ['that has a part', [5 * MiB], 0],

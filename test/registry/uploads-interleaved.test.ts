@@ -130,7 +130,7 @@ function interleaveRequests(kind: S3Kind): void {
     return betweenRequests(store, proxied, proxy);
   };
 
-  // Those who only finish do so by few requests, which the calls above stand for one by one.
+  // Finishing alone takes few requests, which the calls above cover one by one.
   interleave(
     arena,
     5 * MiB,

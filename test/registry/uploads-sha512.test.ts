@@ -24,7 +24,7 @@ import {
   uploads,
 } from './upload-steps.ts';
 
-/** What an upload was begun with: the algorithm, as the spec asks for (end-4c), or nothing. */
+/** How an upload was started: with the algorithm, as in the spec (end-4c), or without. */
 const announcements: readonly (readonly [string, Algorithm | undefined])[] = [
   ['that was announced', 'sha512'],
   ['that was not announced', undefined],

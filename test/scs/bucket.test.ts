@@ -116,7 +116,7 @@ describe('a bucket of SCS', () => {
     const { body } = await bucket.get('large');
     body.on('error', () => undefined);
     body.destroy(new Error('given up'));
-    // Node tells the request too, to which nobody listens any more; that would end the process.
+    // Node also emits the error on the request, which has no listener any more; that would end the process.
     await delay(100);
     await bucket.delete('large');
   });
@@ -231,7 +231,7 @@ describe('a bucket of SCS', () => {
       const endpoint = `http://127.0.0.1:${(refusing.address() as AddressInfo).port}`;
       const error = await failureOf(open({ endpoint }).put('a', randomBytes(30 * MiB)));
       assert.equal(error.code, 'AccessDenied');
-      // What the connection still says of its end must harm nobody.
+      // Later errors of the connection must be harmless.
       await delay(200);
       refusing.close();
     });

@@ -16,7 +16,7 @@ it('100,000 repositories of a folder are listed in pages, in order and each once
   const folder = await memoryFolder('many');
   const names = manyNames(100_000);
   for (const name of names) {
-    // One file of each: what is below a repository counts for nothing.
+    // One file for each: the content of a repository does not matter.
     const path = join(folder.path, repositoriesPrefix, name);
     mkdirSync(path, { recursive: true });
     writeFileSync(join(path, '_layers'), '');

@@ -8,7 +8,7 @@ import { NamesBucket, type SharedGround, type SharedList } from './list-ground.t
 
 const rounds = 1000;
 
-/** What is always there, so that a reader who sees less has seen half a list. */
+/** Names that always exist: a reader that misses one has seen a partial list. */
 const steady = Array.from({ length: 20 }, (_, i) => `steady/${String(i).padStart(2, '0')}`);
 
 /** What comes and goes. */
@@ -25,7 +25,7 @@ function randomOf(seed: number): () => number {
   };
 }
 
-/** Pushes, deletes, reindexes and readers of one list at once, on three backends that share it, in seeded random orders. */
+/** Concurrent pushes, deletes, reindexes and reads of one list on three backends that share it, in seeded random order. */
 export function interleavings(
   what: string,
   requirement: Requirement,

@@ -146,7 +146,7 @@ export async function groundOf(start: () => Promise<SharedGround>): Promise<Grou
 async function subjectOn(list: SharedList): Promise<Subject> {
   const bucket = new NamesBucket();
   const backend = await list.connect();
-  // Until then it is not the list of the bucket, and not to be had.
+  // Until then the list is unavailable.
   await backend.reindex(bucket);
   return {
     backend,

@@ -7,10 +7,10 @@ import { LocalFile } from '../../lib/search/file/local-file.ts';
 import type { BucketNames } from '../../lib/search/search-backend.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 
-/** Prefixes of each other, with what sorts before and after a slash; in byte order. */
+/** Prefixes of each other, with characters that sort before and after a slash; in byte order. */
 export const related = ['a', 'a-b', 'a.b', 'a/b', 'a_b', 'ab'];
 
-/** A bucket with these names, of which a listing may lack some or have others. */
+/** A bucket with these names, whose listing may differ. */
 export function bucketOf(names: readonly string[], listed = names): BucketNames {
   return {
     async *all() {
@@ -58,7 +58,7 @@ export function listFile() {
 
 export const rows = (names: readonly string[]) => names.map((name) => `${name}\n`).join('');
 
-/** Lets new files have three bytes and no more. */
+/** Limits new files to three bytes. */
 export function fillDisk(): void {
   const { open } = fs;
   mock.method(fs, 'open', async (at: string, flags: string) => {
@@ -68,7 +68,7 @@ export function fillDisk(): void {
   });
 }
 
-/** Lets a handle write so many bytes and no more. */
+/** Limits the bytes that a handle can write. */
 function failAfter(handle: FileHandle, room: number): void {
   mock.method(handle, 'writeFile', async (data: string) => {
     await handle.write(data.slice(0, room));

@@ -30,7 +30,7 @@ describe('the list in a local file', () => {
       for (const name of permanent) await bucket.push(name);
     });
 
-    /** Has three processes record and reindex, and reads meanwhile. Writers that lose a name fail themselves. */
+    /** Runs three processes that record and reindex, and reads meanwhile. Writers that lose a name fail themselves. */
     async function scramble(readAll: () => Promise<readonly string[]>): Promise<void> {
       const program = join(import.meta.dirname, 'local-file-process.ts');
       const ended = new AbortController();
@@ -132,13 +132,13 @@ describe('the list in a local file', () => {
   });
 });
 
-/** Options that let a test run where files can be mounted; with `CI=true` it runs in any case. */
+/** Skips a test where files cannot be mounted; with `CI=true` it always runs. */
 function mountable(): Requirement {
   if (process.env['CI'] === 'true' || canMount()) return {};
   return { skip: 'needs root and the right to mount' };
 }
 
-/** Tries it, as root in a container may still not be allowed to. */
+/** Probed, as root in a container may lack the right. */
 function canMount(): boolean {
   if (process.getuid?.() !== 0) return false;
   return spawnSync('unshare', ['--mount', 'mount', '--bind', '/proc/version', '/proc/version']).status === 0;

@@ -1,4 +1,4 @@
-/** What lies between a registry and its MySQL: TLS, and networks that forget connections. */
+/** TLS between a registry and its MySQL, and networks that drop connections silently. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
@@ -136,7 +136,7 @@ describe('a network that forgets connections to MariaDB', requires('mariadbd'), 
     const { port } = proxy.address() as AddressInfo;
     const backend = mysqlSearch(dsn.replace(`:${server.port}`, `:${port}`));
     await backend.reindex(new NamesBucket('a'));
-    // Several connections, each of which is forgotten: nothing of it passes any more, and no end is told.
+    // Several connections, each of which is dropped silently.
     await Promise.all([1, 2, 3, 4].map(async () => await backend.list(all)));
     assert.ok(sockets.size >= 4);
     for (const socket of sockets) socket.unpipe().pause();

@@ -43,7 +43,7 @@ export interface Answer {
 /** @param index of the request since the last reset, from 0 */
 export type Intercept = (request: BucketRequest, index: number) => Fate | Promise<Fate>;
 
-/** Stands before an S3 server, counts what is asked of it, and does harm where a test wants it. */
+/** A proxy before an S3 server that counts requests and injects faults. */
 export interface BucketProxy {
   readonly endpoint: string;
   /** Since the last reset, in the order they came. */
@@ -51,7 +51,7 @@ export interface BucketProxy {
   intercept: Intercept;
   /** Forgets the requests and lets all pass. */
   reset(): void;
-  /** Resolves when no request is under way, here or at the server behind. */
+  /** Resolves when no request is in flight, here or at the server behind. */
   settled(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -126,7 +126,7 @@ async function pass(
   const outgoing = request(new URL(url, upstream), { agent, method, headers });
   // Node would encode again what the client has signed.
   outgoing.path = url;
-  // It may fail again after it has failed, when nobody waits for it any more.
+  // It may fail a second time, when nothing awaits it any more.
   outgoing.on('error', () => undefined);
   const [[response]] = await Promise.all([
     once(outgoing, 'response') as Promise<[IncomingMessage]>,

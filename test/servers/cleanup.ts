@@ -17,7 +17,7 @@ export function atExit(undo: () => void): () => void {
   };
 }
 
-/** The same, where the function returned undoes it at once. */
+/** The same; the returned function undoes it immediately. */
 export function undoOnce(undo: () => void): () => void {
   const forget = atExit(undo);
   return () => {
@@ -48,7 +48,7 @@ function undoAll(): void {
   }
 }
 
-/** Waits without giving the event loop a turn, for the time after an exit has begun. */
+/** Waits without the event loop, for use during an exit. */
 export function sleepSync(milliseconds: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
 }

@@ -67,7 +67,7 @@ async function collectGarbage(program: string, place: Place): Promise<string> {
   }
 }
 
-/** Version 3 tells another server of each request, unless told. */
+/** Version 3 reports each request to another server by default. */
 function environment(place: Place): NodeJS.ProcessEnv {
   return cleanEnvironment({ OTEL_TRACES_EXPORTER: 'none', ...placeSettings(place) });
 }

@@ -21,7 +21,7 @@ const maxInvocation = 6_291_556;
 /** Bytes of a request's line and headers. */
 const maxHeaders = 10_240;
 
-/** Milliseconds until the gateway gives up on a function, which goes on. */
+/** Milliseconds until the gateway times out; the function continues. */
 const patience = 30_000;
 
 /** Milliseconds a function has, as serverless.yml says. */

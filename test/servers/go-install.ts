@@ -36,7 +36,7 @@ export async function install(target: string | GoModule, folder: string): Promis
   return join(folder, basename(programs[0]));
 }
 
-/** A command of its own, since those of the tests are given up after four minutes. Returns what it wrote. */
+/** Not the command of the tests, which times out after four minutes. Returns the output. */
 async function go(
   target: string,
   args: readonly string[],

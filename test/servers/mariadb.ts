@@ -95,7 +95,7 @@ async function install(folder: Folder): Promise<void> {
   await command('mariadb-install-db', [
     '--no-defaults',
     `--datadir=${dataOf(folder)}`,
-    // Several at once would meet in /tmp.
+    // Several concurrent ones would share /tmp.
     `--tmpdir=${folder.path}`,
     '--auth-root-authentication-method=normal',
     '--skip-test-db',

@@ -10,7 +10,7 @@ const LAST = 29_999;
 /** Those given out: servers that start side by side do not listen yet. */
 const given = new Set<number>();
 
-/** A loopback port nobody listens on, the first of `count` such ports in a row. */
+/** A free loopback port, the first of `count` consecutive ones. */
 export async function freePort(count = 1): Promise<number> {
   for (let attempt = 0; attempt < 200; attempt++) {
     const port = FIRST + Math.floor(Math.random() * (LAST - FIRST - count));

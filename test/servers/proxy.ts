@@ -60,7 +60,7 @@ function pass(upstream: string, agent: Agent, incoming: IncomingMessage, answer:
   incoming.pipe(outgoing);
 }
 
-/** What is left to tell: that there is no answer, or that the one begun will not end. */
+/** Reports that there is no response, or that the response will not end. */
 function fail(incoming: IncomingMessage, answer: ServerResponse): void {
   if (answer.headersSent || answer.destroyed) {
     answer.destroy();

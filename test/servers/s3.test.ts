@@ -154,7 +154,7 @@ function bytewise(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
-/** Starts a server whose folder lies in another folder. */
+/** Starts a server in a subfolder. */
 async function startedIn(kind: S3Kind, folder: string): Promise<S3Server> {
   const before = process.env['TMPDIR'];
   process.env['TMPDIR'] = folder;

@@ -63,7 +63,7 @@ const operations: Readonly<Record<string, Operation>> = {
   GetObject: {
     parameters: signed,
     answer: ({ key, query, headers: { range } }, _, { objects, metadata }) => {
-      // Whoever has a signed URL is not the client under test, and may ask for what is ignored.
+      // Users of a signed URL are not the client under test and may send ignored headers.
       const isLenient = query.has('Signature');
       const known = range === undefined || /^bytes=\d+-\d*$/.test(range);
       if (!known && !isLenient) throw new ScsRefusal(400, 'InvalidArgument', `the range ${range}`);
@@ -282,7 +282,7 @@ function keptHeaders(headers: ScsRequest['headers']): Record<string, string> {
   return Object.fromEntries(kept.map(([name, value]) => [name, String(value)]));
 }
 
-/** RFC 9110, 14.2: the last bytes are a range too, and what is none, or several, may be ignored. */
+/** RFC 9110, 14.2: suffix ranges are valid; invalid and multiple ranges may be ignored. */
 function leniently(range: string | undefined, size: number): string | undefined {
   const [, last] = /^bytes=-(\d+)$/.exec(range ?? '') ?? [];
   if (last !== undefined) return `bytes=${Math.max(0, size - Number(last))}-`;

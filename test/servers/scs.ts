@@ -20,7 +20,7 @@ export interface ScsOptions extends ListingHabits {
   readonly accessKey?: string;
   readonly secretKey?: string;
   readonly now?: () => Date;
-  /** `head` unless given: that is what is known of SCS. */
+  /** By default `head`, the known behaviour of SCS. */
   readonly metadata?: MetadataHabit;
   /** Makes it speak https. */
   readonly tls?: { readonly key: string; readonly cert: string };

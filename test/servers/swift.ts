@@ -127,7 +127,7 @@ function common(path: string, port: number): Record<string, string> {
     user: process.getuid?.() === 0 ? 'root' : '',
     swift_dir: path,
     log_level: 'WARNING',
-    // Swift refuses writes on a disk with less than this left, one percent unless told.
+    // Swift refuses writes on a disk with less than this left, by default one percent.
     fallocate_reserve: '0',
     disable_fallocate: 'true',
     eventlet_debug: 'false',

@@ -402,7 +402,7 @@ export class Actor {
   }
 }
 
-/** All of some requests have ended before the first failure is thrown: nothing of them goes on. */
+/** Waits for all requests before the first failure is thrown. */
 async function settled(requests: readonly Promise<Reply>[]): Promise<Reply[]> {
   await Promise.allSettled(requests);
   return await Promise.all(requests);

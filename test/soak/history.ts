@@ -7,7 +7,7 @@ export const there: Value = 'there';
 interface Write {
   readonly value: Value;
   readonly start: number;
-  /** Infinity when nobody knows whether, or when, it took effect. */
+  /** Infinity if it is unknown whether or when it took effect. */
   readonly end: number;
   /** Whether it took effect for certain. */
   readonly certain: boolean;
@@ -36,7 +36,7 @@ export class History {
     return start;
   }
 
-  /** The end of an operation, after which its writes and reads are told. */
+  /** The end of an operation, which then reports its writes and reads. */
   end(start: number): Span {
     this.#underWay.delete(start);
     return { start, end: ++this.#clock };
@@ -52,7 +52,7 @@ export class History {
     this.#add(key, { value, start, end, certain: false });
   }
 
-  /** A write that has begun, or whose answer was lost: it may take effect now, later or never. */
+  /** A write in progress or whose response was lost: it may take effect now, later or never. */
   mayWrite(key: string, value: Value, start: number): void {
     this.#add(key, { value, start, end: Infinity, certain: false });
   }
@@ -88,7 +88,7 @@ export class History {
 
   #add(key: string, write: Write): void {
     const writes = [...this.#of(key), write];
-    // No read that is under way or will be can find what is over for the oldest of them.
+    // No current or later read can find what was replaced before the oldest current read.
     const oldest = Math.min(this.#clock, ...this.#underWay);
     this.#writes.set(
       key,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { gone, there, type History, type Span, type Value } from './history.ts';
 
-/** How far a store is from one that shows every write at once, and nothing else. */
+/** How a store differs from one that shows every write immediately. */
 export interface Weaknesses {
   /** Listings may miss what was just written, and still have what was just deleted. */
   readonly listingsLag?: boolean;
@@ -93,7 +93,7 @@ export class RegistryModel {
     this.#history.wrote(manifestKey(repository, digest), gone, span);
   }
 
-  /** A write has begun, and may never be answered. */
+  /** A write has started and may never get a response. */
   mayPushBlob(repository: string, digest: string, start: number): void {
     this.#history.mayWrite(blobKey(repository, digest), there, start);
   }

@@ -82,7 +82,7 @@ async function clientsOn(
     }
   };
   const ends = await Promise.allSettled(
-    // Together they do as many as asked for, also where these are no multiple of the clients.
+    // Together they do the requested number, also if it is not a multiple of the clients.
     Array.from({ length: clients }, async (_, j) => {
       await act(Math.floor((steps + j) / clients)).catch((error: unknown) => {
         run.isOver = true;
@@ -120,7 +120,7 @@ class Fleet {
     this.#running = await Promise.all(Array.from({ length: this.#size }, async () => await this.#serve()));
   }
 
-  /** Kills one, whatever it is doing, once there is another in its place. */
+  /** Kills an instance once another has replaced it. */
   async replaceOne(random: Random): Promise<void> {
     const next = await this.#serve();
     const old = random.one(this.#running);

@@ -221,7 +221,7 @@ export function listingContract(place: Place): void {
           prefixes: [],
         });
       }
-      // This one lies before the prefix, not in it.
+      // This one sorts before the prefix, not below it.
       const { prefixes } = await entriesOf({ prefix: 'a/', delimiter: '/', startAfter: `${base}a/b` });
       assert.deepEqual(prefixes, under(['a/b-c/', 'a/b/']));
     });

@@ -388,7 +388,7 @@ export function objectContract(place: Place): void {
         await rejects(place.store.delete([good, key]), InvalidKey, key);
         await rejects(place.store.createMultipart(key), InvalidKey, key);
       }
-      // Time for what a refused call might have begun.
+      // Time for anything that a refused call may have started.
       await sleep(50);
       assert.equal(await contentOf(place.store, good), 'good');
     });

@@ -202,7 +202,7 @@ describe('filesystem store, on several mounts', requiresMounts(), () => {
     });
 });
 
-/** Paths of what lies in folders for temporary files. */
+/** Paths of all temporary files. */
 async function litter(root: string): Promise<string[]> {
   const found: string[] = [];
   const look = async (folder: string): Promise<void> => {

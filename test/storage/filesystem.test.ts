@@ -37,7 +37,7 @@ describe('filesystem store, of its own', () => {
       () => true,
       () => false,
     );
-  /** What lies in the store's folder for what is under way. */
+  /** Files of operations in progress in the store's folder. */
   const litter = async (): Promise<string[]> => [
     ...(await fs.readdir(at('.tmp'))).filter((name) => name !== 'multipart'),
     ...(await fs.readdir(at('.tmp/multipart'))),

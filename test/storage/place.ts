@@ -24,7 +24,7 @@ export interface Place {
   readonly store: ObjectStore;
   readonly other: ObjectStore;
   readonly options: Required<ContractOptions>;
-  /** A folder nobody else uses, with its slash. */
+  /** An unshared folder, with its slash. */
   fresh(): string;
   /** Lists until it holds, as a listing may lag behind. */
   listed(options: ListOptions, holds: (listing: Listing) => boolean): Promise<Listing>;

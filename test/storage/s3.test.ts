@@ -167,7 +167,7 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
       const store = open({ encryption: { keyId: 'the-key' }, storageClass: 'STANDARD_IA' });
       const source = { size: 1, etag: 'any' };
       proxy.intercept = () => ({ status: 200, headers: { etag: '"any"' } });
-      // What comes of them does not matter: these are answers of nobody.
+      // The results do not matter: the responses are made up.
       await Promise.allSettled([
         store.put('kept/a', Buffer.from('a')),
         store.createMultipart('kept/b'),

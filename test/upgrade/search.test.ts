@@ -97,7 +97,7 @@ describe(
           list = await kind.start();
           images = await temporaryFolder('images');
           env = { ...list.settings, REGISTRY_HTTP_SECRET: randomBytes(32).toString('hex') };
-          // The last release has begun the list, and has a name in it: an empty one it takes for one that was lost.
+          // The last release has created the list with a name: it treats an empty list as lost.
           const before = await serve(images.path, env, last);
           for (let i = 0; i < 200 && !before.output().includes('is that of the bucket'); i++) await delay(50);
           assert.match(before.output(), /is that of the bucket/);

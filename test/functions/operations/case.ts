@@ -5,10 +5,10 @@ import type { Ask, Client, Reply } from '../client.ts';
 import { RegistryFailed } from './faulty-client.ts';
 import { isSigned } from './signed-url.ts';
 
-/** What an answer must be. What is not named here may be anything. */
+/** The expected response. Omitted fields may be anything. */
 export interface Expectation {
   readonly status: number;
-  /** A text is compared whole, a pattern is looked for, `undefined` must not be there. */
+  /** A text must be equal, a pattern must match, `undefined` must be absent. */
   readonly headers?: Readonly<Record<string, string | RegExp | undefined>>;
   readonly json?: unknown;
   readonly bytes?: Uint8Array;
@@ -18,13 +18,13 @@ export interface Expectation {
   readonly mentions?: readonly string[];
 }
 
-/** The registry under test: a client of it, and the store behind it to lay things into. */
+/** The registry under test: a client and the store behind it. */
 export interface Bench {
   readonly client: Client;
   readonly store: ObjectStore;
 }
 
-/** One operation: what is prepared, the request, and what is expected of its answer. */
+/** One operation: its preparation, the request and the expected response. */
 export interface Case {
   readonly title: string;
   readonly act: (bench: Bench) => Promise<{ readonly ask: Ask; readonly expect: Expectation }>;
@@ -61,7 +61,7 @@ export function conditionOn(
   );
 }
 
-/** How many cases came through, and how many met a failure that the registry owned up to. */
+/** Numbers of cases that passed, and that met a failure reported by the registry. */
 export interface Outcomes {
   passed: number;
   failed: number;
@@ -158,7 +158,7 @@ function checkHeaders({ headers }: Reply, expected: NonNullable<Expectation['hea
   }
 }
 
-/** Every refusal has the form of the spec and the type clients look for. */
+/** Every error has the form of the spec and the content type that clients expect. */
 function checkErrors({ headers, body }: Reply, codes: readonly string[] | undefined): void {
   assert.equal(headers['content-type'], 'application/json');
   const { errors } = JSON.parse(body.toString()) as { errors: { code: string; message: string }[] };

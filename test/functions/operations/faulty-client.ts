@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { Client, type Ask, type Reply } from '../client.ts';
 import { isSigned } from './signed-url.ts';
 
-/** The registry said that it failed, in the form of the spec, or cut an answer off that it had begun. */
+/** The registry reported a failure with an error of the spec, or cut off a response. */
 export class RegistryFailed extends Error {
   override readonly name = 'RegistryFailed';
 }

@@ -61,7 +61,7 @@ const negotiated: readonly Case[] = (
   }),
 );
 
-/** "Registry Proxying": who pulls may say at which host it looks for the repository. */
+/** "Registry Proxying": a client may name the host of the repository. */
 const namespaces: readonly Case[] = (
   [
     ['docker.io', 'docker.io'],

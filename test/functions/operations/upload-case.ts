@@ -15,7 +15,7 @@ export const created = (name: string, blob = digest): Expectation => ({
   },
 });
 
-/** The upload of a repository goes on at a Location, with so many bytes. */
+/** The upload continues at a Location of the repository with this range. */
 export const goesOn = (status: number, name: string, range: string): Expectation => ({
   status,
   headers: {
@@ -25,7 +25,7 @@ export const goesOn = (status: number, name: string, range: string): Expectation
   },
 });
 
-/** A case on an upload that has begun. */
+/** A case on an upload in progress. */
 export function onUpload(
   title: string,
   act: (client: Client, name: string, location: string) => Promise<{ ask: Ask; expect: Expectation }>,
