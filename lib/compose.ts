@@ -63,7 +63,7 @@ export async function createServices(
     warnForeignSignature: throttledWarning(log, foreignSignature),
     redirectEnabled: config.redirectEnabled,
     streams: program !== 'functions',
-    chunkSize: program === 'functions' && config.dataPlane === undefined ? functionChunk : undefined,
+    chunkSize: program === 'functions' && config.dataPlane === undefined ? functionChunkBytes : undefined,
     limits,
     bodies: new ConcurrencyLimit(config.maxUploads, {
       queueLimit: queuedBodies,
@@ -97,7 +97,7 @@ const manifestBytes = 16 * 1024 * 1024;
 const responseBytes = 32 * 1024 * 1024;
 
 /** Fits into the 6 MB of JSON and base64 that Lambda allows. */
-const functionChunk = 4 * 1024 * 1024;
+const functionChunkBytes = 4 * 1024 * 1024;
 
 interface OpenOptions {
   /** Whether the settings are checked at once. */

@@ -11,7 +11,7 @@ const fastMs = 100;
 const slowMs = 1_000;
 
 /** Bytes read before reads may grow: more than system buffers absorb for a client that reads nothing. */
-const growthThreshold = 12 * 1024 * 1024;
+const growthThresholdBytes = 12 * 1024 * 1024;
 
 /** Bytes of a process for all reads beyond the minimum size. */
 const sharedBytes = 32 * 1024 * 1024;
@@ -54,7 +54,7 @@ export class ReadSize {
     const taken = now - this.#readAt;
     this.#readAt = now;
     if (taken > slowMs) return minReadSize;
-    return taken < fastMs && this.#passed > growthThreshold
+    return taken < fastMs && this.#passed > growthThresholdBytes
       ? Math.min(2 * this.#last, maxReadSize)
       : this.#last;
   }

@@ -7,7 +7,7 @@ const maxFailures = 4;
 const retryDelayMs = 100;
 
 /** Bytes received since a failure after which it no longer counts. */
-const recoveredAfter = 1024 * 1024;
+const recoveredAfterBytes = 1024 * 1024;
 
 /** What a body is read from: a range of an object. */
 interface BodySource {
@@ -89,7 +89,7 @@ export class ReconnectingBody extends Readable {
   }
 
   #retry(error = new Error('the response ended early')): void {
-    if (this.#received - this.#failedAt >= recoveredAfter) this.#failures = 0;
+    if (this.#received - this.#failedAt >= recoveredAfterBytes) this.#failures = 0;
     this.#failures += 1;
     this.#failedAt = this.#received;
     if (this.#failures === maxFailures) this.destroy(this.#failure('was cut off', error));

@@ -7,7 +7,7 @@ import { blobData, signaturesPrefix } from '../layout.ts';
 import { undefinedIfDamaged, readLink } from '../links.ts';
 
 /** Bytes of a signature. One with a certificate chain has some thousand; each of its tokens is indented again. */
-const maxSignature = 32 * 1024;
+const maxSignatureBytes = 32 * 1024;
 
 /** Signatures of a manifest. Docker creates one. */
 const maxSignatures = 16;
@@ -40,7 +40,7 @@ async function readSignature(store: ObjectStore, key: string): Promise<Buffer | 
   const link = await undefinedIfDamaged(store, key, readLink(store, key));
   if (link === undefined) return undefined;
   const data = blobData(link.digest);
-  const blob = await undefinedIfDamaged(store, data, store.read(data, maxSignature));
+  const blob = await undefinedIfDamaged(store, data, store.read(data, maxSignatureBytes));
   const isWhole = blob && digestOf(blob.bytes, digestParts(link.digest).algorithm) === link.digest;
   return isWhole === true ? blob.bytes : undefined;
 }

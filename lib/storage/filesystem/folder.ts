@@ -21,8 +21,8 @@ import {
   StoreUnavailable,
 } from '../store.ts';
 
-/** Longest file name in bytes, on all common file systems. */
-const longestName = 255;
+/** The longest file name on all common file systems. */
+const maxNameBytes = 255;
 
 /** How often a write creates its folders, since concurrent deletes remove empty ones. */
 const maxAttempts = 100;
@@ -227,7 +227,7 @@ export function areValidSegments(segments: readonly string[]): boolean {
         !isInvalidSegment(name) &&
         name !== temporaryName &&
         !name.includes('\0') &&
-        Buffer.byteLength(name) <= longestName,
+        Buffer.byteLength(name) <= maxNameBytes,
     )
   );
 }

@@ -16,7 +16,7 @@ import {
   StoreUnavailable,
 } from '../store.ts';
 
-const longestKey = 1024;
+const maxKeyBytes = 1024;
 
 /** Files described in parallel. */
 const parallelStats = 32;
@@ -117,7 +117,7 @@ async function childrenOf(folder: Folder, top: string, page: Page): Promise<stri
   const children = (entries ?? [])
     .filter(({ name }) => name !== temporaryName && (top !== '' || areValidSegments([name])))
     .map((entry) => ({ entry, path: `${top}${entry.name}${entry.isFile() ? '' : '/'}` }))
-    .filter(({ path }) => page.wants(path) && Buffer.byteLength(path) <= longestKey);
+    .filter(({ path }) => page.wants(path) && Buffer.byteLength(path) <= maxKeyBytes);
   const paths: string[] = [];
   for (const { entry, path } of children) {
     const isWanted =

@@ -9,8 +9,8 @@ import type { ObjectHead, ObjectInfo } from '../store.ts';
 
 type Metadata = ObjectHead['metadata'];
 
-/** Largest sidecar in bytes: a key, an ETag and 2 KiB of metadata. */
-const maxSize = 16 * 1024;
+/** The largest sidecar: a key, an ETag and 2 KiB of metadata. */
+const maxSidecarBytes = 16 * 1024;
 
 /**
  * The metadata of objects, each in a sidecar file `.metadata/<xx>/<SHA-256 of the key>`. Hashed names ensure that a stale
@@ -27,7 +27,7 @@ export class Sidecars {
   }
 
   async read(info: ObjectInfo): Promise<Metadata> {
-    const text = await readSmallFile(this.#path(info.key), maxSize).catch(() => undefined);
+    const text = await readSmallFile(this.#path(info.key), maxSidecarBytes).catch(() => undefined);
     return text === undefined ? {} : metadataOf(text, info.etag);
   }
 

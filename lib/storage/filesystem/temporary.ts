@@ -8,13 +8,13 @@ import type { Mount } from './mounts.ts';
 import { readUpload, uploadIdPattern } from './uploads.ts';
 import type { OnDamaged } from '../store.ts';
 
-const day = 24 * 60 * 60 * 1000;
+const dayMs = 24 * 60 * 60 * 1000;
 
-/** Age in milliseconds at which a temporary file is abandoned. */
-const abandonedAfter = day;
+/** Age at which a temporary file is abandoned. */
+const abandonedAfterMs = dayMs;
 
-/** Age in milliseconds at which a damaged multipart upload is removed. */
-const damagedAfter = 7 * day;
+/** Age at which a damaged multipart upload is removed. */
+const damagedAfterMs = 7 * dayMs;
 
 /** The folder of a mount's multipart uploads. */
 export function multipartsOf({ temporary }: Pick<Mount, 'temporary'>): string {
@@ -69,23 +69,23 @@ async function make(path: string): Promise<void> {
 
 async function clear(store: Store, mount: Mount): Promise<void> {
   const multiparts = multipartsOf(mount);
-  await clearOld(store, mount.temporary, abandonedAfter, (name) => name !== 'multipart');
-  await clearOld(store, multiparts, abandonedAfter, (name) => !uploadIdPattern.test(name));
+  await clearOld(store, mount.temporary, abandonedAfterMs, (name) => name !== 'multipart');
+  await clearOld(store, multiparts, abandonedAfterMs, (name) => !uploadIdPattern.test(name));
   await clearOld(
     store,
     multiparts,
-    damagedAfter,
+    damagedAfterMs,
     async (name) => (await readUpload(join(multiparts, name))) === undefined,
   );
   if (mount.top === store.root)
-    await clearOld(store, store.metadata, abandonedAfter, (name) => name.endsWith('.tmp'));
+    await clearOld(store, store.metadata, abandonedAfterMs, (name) => name.endsWith('.tmp'));
 }
 
-/** Removes files older than `age`. Skips and reports those that cannot be removed. */
+/** Removes files older than `ageMs`. Skips and reports those that cannot be removed. */
 async function clearOld(
   store: Store,
   parent: string,
-  age: number,
+  ageMs: number,
   isRemovable: (name: string) => boolean | Promise<boolean>,
 ): Promise<void> {
   for (const name of (await ignoring(notFoundCodes, fs.readdir(parent))) ?? []) {
@@ -93,7 +93,7 @@ async function clearOld(
     try {
       // Not the mtime, which a file keeps while it is moved.
       const stats = await ignoring(notFoundCodes, fs.lstat(path));
-      if (stats === undefined || stats.ctimeMs >= Date.now() - age || !(await isRemovable(name))) continue;
+      if (stats === undefined || stats.ctimeMs >= Date.now() - ageMs || !(await isRemovable(name))) continue;
       await fs.rm(path, { recursive: true, force: true });
     } catch (error) {
       store.onDamaged(path.slice(store.root.length + 1), error);

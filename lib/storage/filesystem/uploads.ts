@@ -4,8 +4,8 @@ import { readSmallFile } from './small-files.ts';
 
 export const uploadIdPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** Largest size in bytes of the file: a key and metadata. */
-const maxSize = 64 * 1024;
+/** The largest file: a key and metadata. */
+const maxFileBytes = 64 * 1024;
 
 /** The content of a multipart upload's file `upload`. */
 export interface Upload {
@@ -20,7 +20,7 @@ export interface Upload {
  * @returns undefined if the file is missing or damaged, which makes the upload unusable
  */
 export async function readUpload(folder: string): Promise<Upload | undefined> {
-  const text = await readSmallFile(join(folder, 'upload'), maxSize);
+  const text = await readSmallFile(join(folder, 'upload'), maxFileBytes);
   return text === undefined ? undefined : parse(text);
 }
 

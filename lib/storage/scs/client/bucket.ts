@@ -60,7 +60,7 @@ export class ScsBucket {
   /** Writes an object. @returns its ETag */
   async put(key: string, bytes: Uint8Array, options: WriteOptions = {}): Promise<string> {
     const request = { ...this.#on('PUT', key), headers: writeHeaders(options), body: bytes };
-    return etagOf((await this.#connection.exchange({ ...request, timeoutMs: timeoutFor(bytes) })).response);
+    return etagOf((await this.#connection.exchange({ ...request, timeoutMs: timeoutMsFor(bytes) })).response);
   }
 
   /** Opens an object for streaming. */
@@ -133,7 +133,7 @@ export class ScsBucket {
       // Hexadecimal, unlike S3's.
       headers: { 'content-md5': createHash('md5').update(bytes).digest('hex') },
       body: bytes,
-      timeoutMs: timeoutFor(bytes),
+      timeoutMs: timeoutMsFor(bytes),
     };
     return etagOf((await this.#connection.exchange(request)).response);
   }
@@ -234,7 +234,7 @@ function writeHeaders({ contentType = 'application/octet-stream', metadata = {} 
 }
 
 /** Milliseconds to send a body and get the response, at 256 KiB/s or more; undefined for small bodies. */
-function timeoutFor({ byteLength }: Uint8Array): number | undefined {
+function timeoutMsFor({ byteLength }: Uint8Array): number | undefined {
   return byteLength < 1024 ** 2 ? undefined : 20_000 + byteLength / 256;
 }
 

@@ -48,7 +48,7 @@ const totalTimeoutMs = 25_000;
 const idleTimeoutMs = 5 * 60_000;
 
 /** Largest response in bytes read into memory: a listing of 1000 keys of 1024 bytes, each byte a reference. */
-const maxDocument = 16 * 1024 ** 2;
+const maxDocumentBytes = 16 * 1024 ** 2;
 
 /** Redirects of one attempt. */
 const maxRedirects = 3;
@@ -113,7 +113,7 @@ export class Connection {
     for (let count = 1; ; count++) {
       try {
         const attemptMs = Math.min(timeoutMs ?? attemptTimeoutMs, end - performance.now());
-        return await withTimeout(attemptMs, async (signal) => await attempt(this.#withCaller(signal)));
+        return await abortAfter(attemptMs, async (signal) => await attempt(this.#withCaller(signal)));
       } catch (cause) {
         const error = cause instanceof ScsError ? cause : connectionError(cause);
         error.attempts = count;
@@ -181,7 +181,7 @@ export class Connection {
 }
 
 /** Bounds an attempt, but not what it leaves to read after it has resolved. */
-async function withTimeout<T>(ms: number, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
+async function abortAfter<T>(ms: number, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const timeout = new AbortController();
   const timer = setTimeout(
     () => {
@@ -221,7 +221,7 @@ async function readDocument(response: IncomingMessage): Promise<string> {
   for await (const part of response as AsyncIterable<Buffer>) {
     parts.push(part);
     size += part.byteLength;
-    if (size > maxDocument)
+    if (size > maxDocumentBytes)
       throw new ScsError('EntityTooLarge', 'the response is too large', { status: 200 });
   }
   return Buffer.concat(parts).toString();
