@@ -44,7 +44,7 @@ export function assertConditions({ ifMatch, ifNoneMatch }: Conditions, current: 
 }
 
 /**
- * Checks the conditions against a resource without an entity tag, such as a list or an upload: no tag matches.
+ * Checks the conditions against a resource without an entity tag, such as a list: no tag matches.
  * @throws RegistryError PRECONDITION_FAILED
  */
 export function assertUntagged({ ifMatch, ifNoneMatch }: Conditions, method: string): void {

@@ -43,12 +43,7 @@ type Field<T> = (json: JsonReader, where: string) => T;
 
 const text: Field<string> = (json, where) => (isNull(json) ? '' : expectText(json, where));
 
-/** A list of texts that is only validated. */
-const texts: Field<void> = (json, where) => {
-  readList(json, where, (item) => void text(json, item));
-};
-
-const textList: Field<string[]> = (json, where) => {
+const texts: Field<string[]> = (json, where) => {
   const list: string[] = [];
   readList(json, where, (item) => void list.push(text(json, item)));
   return list;
@@ -82,10 +77,6 @@ const base64: Field<void> = (json, where) => {
 /** A number as written; '' for any other value. */
 const number: Field<string> = (json) => json.ifKind('number', () => json.number()) ?? '';
 
-const anything: Field<void> = (json) => {
-  json.skip();
-};
-
 const platform: Field<Platform> = (json, where) => {
   const { os = '', architecture = '' } = platformFields(json, where);
   return { os, architecture };
@@ -104,7 +95,7 @@ const descriptorFields = struct('must be a descriptor', {
   mediaType: text,
   digest: text,
   size: number,
-  urls: textList,
+  urls: texts,
   annotations: checkedAnnotations,
   data: base64,
   platform: optional(platform),
@@ -142,7 +133,9 @@ export const manifestFields = struct('the manifest is not a JSON object', {
   manifests: descriptors,
   subject: optional(descriptor),
   annotations,
-  fsLayers: anything,
+  fsLayers: (json) => {
+    json.skip();
+  },
 });
 
 export type ManifestFields = ReturnType<typeof manifestFields>;

@@ -89,16 +89,12 @@ export function matchPath(path: string): RawRoute | undefined {
   const slash = segments.at(-1) === '';
   if (slash) segments.pop();
   const pattern = patterns.find(
-    (p) => versionOf(p) === version && (p.slash !== undefined || !slash) && fits(p, segments),
+    (p) => (p.version ?? 'v2') === version && (p.slash !== undefined || !slash) && fits(p, segments),
   );
   if (pattern === undefined) return undefined;
   const hasLeaf = pattern.group === 'search' || pattern.tail.at(-1)?.startsWith('{') === true;
   const leaf = hasLeaf ? segments.at(-1) : undefined;
   return { group: pattern.group, name: segments.slice(0, segments.length - pattern.tail.length), leaf };
-}
-
-function versionOf({ version }: Pattern): string {
-  return version ?? 'v2';
 }
 
 function fits({ named, tail }: Pattern, segments: readonly string[]): boolean {

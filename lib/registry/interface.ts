@@ -41,7 +41,6 @@ export interface RegistryReader {
     /** @throws RegistryError BLOB_UNKNOWN */
     stat(name: RepositoryName, digest: Digest): Promise<BlobInfo>;
 
-    /** Whether a repository has the blob. */
     has(name: RepositoryName, digest: Digest): Promise<boolean>;
 
     /**
@@ -68,7 +67,6 @@ export interface RegistryReader {
      */
     get(name: RepositoryName, reference: Reference, accept?: Accept): Promise<FoundManifest>;
 
-    /** Whether a repository has the manifest. */
     has(name: RepositoryName, digest: Digest): Promise<boolean>;
   };
 

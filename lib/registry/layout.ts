@@ -57,7 +57,6 @@ export function revisionsPrefix(name: RepositoryName): string {
   return `${repositoriesPrefix}${name}/_manifests/revisions/`;
 }
 
-/** The prefix of links to the signatures of a schema 1 manifest. */
 export function signaturesPrefix(name: RepositoryName, digest: Digest): string {
   return `${revisionsPrefix(name)}${digestPath(digest)}/signatures/`;
 }
@@ -69,7 +68,6 @@ export function parseRevisionLink(name: RepositoryName, key: string): Digest | u
   return key.startsWith(prefix) ? digestOrUndefined(`${algorithm}:${hex}`) : undefined;
 }
 
-/** The prefix of a repository's index of referrers. */
 export function referrersPrefix(name: RepositoryName): string {
   return `${repositoriesPrefix}${name}/_referrers/`;
 }
@@ -108,7 +106,6 @@ export function tagsPrefix(name: RepositoryName): string {
 /** Separates a tag from its history: as a listing's delimiter it gives one object and one prefix for each tag. */
 export const tagIndexDelimiter = '/index/';
 
-/** The suffix of the key of each tag's link. */
 export const tagLinkSuffix = '/current/link';
 
 export function tagLink(name: RepositoryName, tag: Tag): string {

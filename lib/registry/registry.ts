@@ -25,7 +25,7 @@ export function createRegistry(
   const blobs = new Blobs(store, new MountHints(secrets));
   const tags = new Tags(store);
   const referrers = new Referrers(store, tags, { readOnly });
-  const manifests = new Manifests(store, { blobs, tags, referrers, requiredPlatforms });
+  const manifests = new Manifests(store, blobs, tags, referrers, requiredPlatforms);
   return {
     blobs,
     tags,

@@ -8,6 +8,9 @@ import { undefinedIfMissing } from '../links.ts';
 /** Bytes of the largest manifest that is served: distribution accepted larger ones. */
 export const maxStoredSize = 4 * maxManifestSize;
 
+/** Bytes of all cached manifests. */
+const maxCacheSize = 16 * 1024 * 1024;
+
 /**
  * The bytes of a manifest; undefined if there are none.
  * @throws RegistryError UNKNOWN if they were altered
@@ -54,15 +57,9 @@ export class StoredManifest {
  * repository has a manifest.
  */
 export class ManifestCache {
-  readonly #capacity: number;
   /** Least recently used first. */
   readonly #entries = new Map<Digest, StoredManifest>();
   #size = 0;
-
-  /** @param capacity in bytes */
-  constructor(capacity = 16 * 1024 * 1024) {
-    this.#capacity = capacity;
-  }
 
   get(digest: Digest): StoredManifest | undefined {
     const manifest = this.#entries.get(digest);
@@ -75,11 +72,11 @@ export class ManifestCache {
   /** @param manifest with this digest, which was verified */
   set(digest: Digest, manifest: StoredManifest): void {
     const { byteLength } = manifest.bytes;
-    if (byteLength > this.#capacity || this.#entries.has(digest)) return;
+    if (byteLength > maxCacheSize || this.#entries.has(digest)) return;
     this.#entries.set(digest, manifest);
     this.#size += byteLength;
     for (const [oldest, { bytes }] of this.#entries) {
-      if (this.#size <= this.#capacity) return;
+      if (this.#size <= maxCacheSize) return;
       this.#entries.delete(oldest);
       this.#size -= bytes.byteLength;
     }

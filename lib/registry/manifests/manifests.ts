@@ -34,13 +34,6 @@ import { SingleFlight } from '../../concurrency/single-flight.ts';
 import type { Tags } from '../tags.ts';
 import type { Tag } from '../../protocol/tags.ts';
 
-export interface ManifestsOptions {
-  readonly blobs: Blobs;
-  readonly tags: Tags;
-  readonly referrers: Referrers;
-  readonly requiredPlatforms: RequiredPlatforms;
-}
-
 /** Concurrent reads of manifests, whose size is not known beforehand. */
 const parallelLoads = 32;
 
@@ -61,7 +54,13 @@ export class Manifests implements Roles {
   readonly #reads = new SingleFlight<Digest, StoredManifest | undefined>();
   readonly #loads = new ConcurrencyLimit(parallelLoads);
 
-  constructor(store: ObjectStore, { blobs, tags, referrers, requiredPlatforms }: ManifestsOptions) {
+  constructor(
+    store: ObjectStore,
+    blobs: Blobs,
+    tags: Tags,
+    referrers: Referrers,
+    requiredPlatforms: RequiredPlatforms,
+  ) {
     this.#store = store;
     this.#blobs = blobs;
     this.#tags = tags;

@@ -139,9 +139,7 @@ export class PartWriter {
     return this.#buffer.subarray(0, this.#filled);
   }
 
-  /**
-   * Whether the multipart upload is gone: another request has completed or aborted it. Further writes are discarded.
-   */
+  /** Whether another request has completed or aborted the multipart upload. Further writes are discarded. */
   get lost(): boolean {
     return this.#lost;
   }

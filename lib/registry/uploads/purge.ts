@@ -109,8 +109,8 @@ const descriptionSizes = [64 * 1024, maxDescriptionBytes];
 /** The listed objects of one upload. */
 interface UploadObjects {
   readonly id: string;
-  readonly session: ObjectInfo | undefined;
-  readonly data: readonly ObjectInfo[];
+  session: ObjectInfo | undefined;
+  readonly data: ObjectInfo[];
 }
 
 /** The objects of an upload to remove. */
@@ -150,11 +150,7 @@ class Purger {
   /** Follows the uploads: most stores no longer list the multipart uploads of purged sessions. */
   async *multiparts(): AsyncGenerator<PurgeResult, void> {
     for await (const batch of batches(this.#oldMultiparts())) {
-      const results = await inParallel(
-        batch,
-        parallel,
-        async (upload) => await this.#abortUnrecorded(upload),
-      );
+      const results = await inParallel(batch, parallel, async (upload) => await this.#abort(upload));
       yield* results.filter((one) => one !== undefined);
     }
     const { unlistedMultiparts: reason } = this.#store;
@@ -195,7 +191,10 @@ class Purger {
       const multipart = session?.description?.multipart;
       if (multipart !== undefined && !this.#dryRun)
         await this.#store.abortMultipart(multipart.key, multipart.uploadId);
-      const purgedData = data.map((object) => describeData(object, session !== undefined));
+      const ofUpload = session !== undefined;
+      const purgedData = data.map(({ key, size, lastModified }): PurgedData => {
+        return { kind: 'data', key, size, lastWritten: lastModified, ofUpload };
+      });
       const keys = data.map((object) => object.key);
       return session === undefined
         ? { key, keys, removed: purgedData }
@@ -224,7 +223,7 @@ class Purger {
   }
 
   /** A recorded one belongs to its session: if that is old and still exists, it could not be removed. */
-  async #abortUnrecorded({ key, uploadId, started }: MultipartUpload): Promise<PurgeResult | undefined> {
+  async #abort({ key, uploadId, started }: MultipartUpload): Promise<PurgeResult | undefined> {
     const id = parseUploadKey(key)?.id;
     try {
       const session = id === undefined ? undefined : await readSession(this.#store, id);
@@ -249,13 +248,12 @@ async function* uploadsOf(store: ObjectStore): AsyncGenerator<UploadObjects, voi
   for await (const object of listObjects(store, uploadsPrefix, { skipUnreadable: true })) {
     const key = parseUploadKey(object.key);
     if (key === undefined) continue;
-    if (upload !== undefined && upload.id !== key.id) yield upload;
-    const { session, data }: Omit<UploadObjects, 'id'> =
-      upload?.id === key.id ? upload : { session: undefined, data: [] };
-    upload =
-      key.kind === 'session'
-        ? { id: key.id, session: object, data }
-        : { id: key.id, session, data: [...data, object] };
+    if (upload?.id !== key.id) {
+      if (upload !== undefined) yield upload;
+      upload = { id: key.id, session: undefined, data: [] };
+    }
+    if (key.kind === 'session') upload.session = object;
+    else upload.data.push(object);
   }
   if (upload !== undefined) yield upload;
 }
@@ -300,10 +298,6 @@ function describeUpload(id: string, { lastModified, description }: SessionRecord
     lastWritten: lastModified,
     multipart: description?.multipart?.key,
   };
-}
-
-function describeData({ key, size, lastModified }: ObjectInfo, ofUpload: boolean): PurgedData {
-  return { kind: 'data', key, size, lastWritten: lastModified, ofUpload };
 }
 
 async function* batches<T>(items: AsyncIterable<T>): AsyncGenerator<readonly T[], void> {
