@@ -3,10 +3,15 @@ import type { IncomingMessage } from 'node:http';
 import { Connection, type ConnectionOptions, type ScsRequest } from './connection.ts';
 import { ScsError } from './errors.ts';
 import { encodeQuery, pathOf } from './escape.ts';
-import { readListing, readUploads, type ObjectListing, type UploadListing } from './listings.ts';
+import {
+  readListing,
+  readUploads,
+  type ListedObject,
+  type ObjectListing,
+  type UploadListing,
+} from './listings.ts';
 import { signedQuery } from './signature.ts';
 import { childrenOf, escapeXml, readXml, textOf } from './xml.ts';
-import type { ByteRange, ObjectHead, UploadedPart } from '../../store.ts';
 
 export interface ScsBucketOptions extends ConnectionOptions {
   /** In any case; SCS uses lower case. */
@@ -21,7 +26,10 @@ interface WriteOptions {
 }
 
 /** The headers of an object's response. `size` is that of the whole object. */
-type ObjectHeaders = Omit<ObjectHead, 'key'>;
+interface ObjectHeaders extends Omit<ListedObject, 'key'> {
+  /** Names in lower case. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
 
 interface ListObjectsOptions {
   readonly prefix?: string;
@@ -64,7 +72,10 @@ export class ScsBucket {
   }
 
   /** Opens an object for streaming. */
-  async get(key: string, range?: ByteRange): Promise<ObjectHeaders & { readonly body: IncomingMessage }> {
+  async get(
+    key: string,
+    range?: { readonly start: number; readonly end?: number },
+  ): Promise<ObjectHeaders & { readonly body: IncomingMessage }> {
     const headers = range && { range: `bytes=${range.start}-${range.end ?? ''}` };
     const body = await this.#connection.open({ ...this.#on('GET', key), ...(headers && { headers }) });
     return { ...objectHeaders(body), body };
@@ -142,7 +153,7 @@ export class ScsBucket {
   async completeMultipart(
     key: string,
     uploadId: string,
-    parts: readonly Pick<UploadedPart, 'number' | 'etag'>[],
+    parts: readonly { readonly number: number; readonly etag: string }[],
   ): Promise<string> {
     const list = parts.map(
       ({ number, etag }) =>

@@ -1,15 +1,23 @@
-import type { MultipartUpload, ObjectInfo } from '../../store.ts';
 import { childrenOf, textOf, type XmlNode } from './xml.ts';
 
+export interface ListedObject {
+  readonly key: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly lastModified: Date;
+  /** Without quotes. */
+  readonly etag: string;
+}
+
 export interface ObjectListing {
-  readonly objects: readonly ObjectInfo[];
+  readonly objects: readonly ListedObject[];
   /** Rolled-up prefixes. */
   readonly prefixes: readonly string[];
   readonly isTruncated: boolean;
 }
 
 export interface UploadListing {
-  readonly uploads: readonly MultipartUpload[];
+  readonly uploads: readonly { readonly key: string; readonly uploadId: string; readonly started: Date }[];
   readonly isTruncated: boolean;
   readonly nextKeyMarker: string;
   readonly nextUploadIdMarker: string;
