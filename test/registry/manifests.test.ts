@@ -386,7 +386,12 @@ describe('what distribution wrote', () => {
     const name = fresh();
     const bytes = bytesOf({ schemaVersion: 1, name, tag: 'old', fsLayers: [] });
     await writeAsDistribution(name, 'old', bytes);
-    await assertFolderExists(name, tagged('old'), bytes, 'application/vnd.docker.distribution.manifest.v1+json');
+    await assertFolderExists(
+      name,
+      tagged('old'),
+      bytes,
+      'application/vnd.docker.distribution.manifest.v1+json',
+    );
     await assert.rejects(push(name, bytes, 'new'), { failure: 'MANIFEST_INVALID' });
   });
 
