@@ -158,7 +158,8 @@ export class Referrers implements Roles {
   async repair(name: RepositoryName, full = false): Promise<Repaired | undefined> {
     const scan = await this.#scanned(name);
     if (scan === undefined) return undefined;
-    const before = await this.#entries(name);
+    const entries = listObjects(this.#store, referrersPrefix(name), { skipUnreadable: true });
+    const before = await Array.fromAsync(entries, ({ key }) => key);
     const added = await this.#scan(name, { at: scan.at, after: undefined }, this.#strictWriter, full);
     const links = listObjects(this.#store, revisionsPrefix(name));
     const linked = new Set(await Array.fromAsync(links, ({ key }) => parseRevisionLink(name, key)));
@@ -207,11 +208,6 @@ export class Referrers implements Roles {
     );
   }
 
-  async #entries(name: RepositoryName): Promise<string[]> {
-    const below = listObjects(this.#store, referrersPrefix(name), { skipUnreadable: true });
-    return await Array.fromAsync(below, ({ key }) => key);
-  }
-
   /** Reads an entry; without a descriptor if its manifest is gone. Rebuilds damaged entries. */
   async #read(
     name: RepositoryName,
@@ -226,19 +222,10 @@ export class Referrers implements Roles {
     if (!isLinked) return { descriptor: undefined, referrer, size };
     const descriptor = entry && readDescriptor(entry.bytes, referrer);
     if (descriptor !== undefined) return { descriptor, referrer, size };
-    const restored = await this.#restored(name, subject, referrer);
-    return { descriptor: restored, referrer, size: restored?.size ?? 0 };
-  }
-
-  async #restored(
-    name: RepositoryName,
-    subject: Digest,
-    digest: Digest,
-  ): Promise<ReferrerDescriptor | undefined> {
-    const referrer = await this.#referrerIn(digest);
-    if (referrer?.subject !== subject) return undefined;
-    if (!this.#unsaved.has(name, subject, digest)) await this.#lenientWriter.entry(name, referrer);
-    return referrer.descriptor;
+    const restored = await this.#referrerIn(referrer);
+    if (restored?.subject !== subject) return { descriptor: undefined, referrer, size: 0 };
+    if (!this.#unsaved.has(name, subject, referrer)) await this.#lenientWriter.entry(name, restored);
+    return { descriptor: restored.descriptor, referrer, size: restored.descriptor.size };
   }
 
   /** Completes the first scan of a repository's manifests. */

@@ -16,7 +16,9 @@ export class Sessions {
 
   /** @returns undefined if it was finished, cancelled or purged */
   async load(name: RepositoryName, id: string): Promise<Session | undefined> {
-    const object = await undefinedIfMissing(this.#store.read(uploadSession(id), this.#maxSize));
+    const maxTail = Math.max(maxTailBytes, this.#store.limits.partSize);
+    const read = this.#store.read(uploadSession(id), maxDescriptionBytes + maxTail);
+    const object = await undefinedIfMissing(read);
     if (object === undefined) return undefined;
     const session = decodeSession(id, object.bytes, object.etag);
     if (session.repository !== name) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
@@ -47,10 +49,5 @@ export class Sessions {
   /** @param keys of other objects to delete with it */
   async delete(id: string, keys: readonly string[] = []): Promise<void> {
     await this.#store.delete([uploadSession(id), ...keys]);
-  }
-
-  /** A tail is smaller than a part. */
-  get #maxSize(): number {
-    return maxDescriptionBytes + Math.max(maxTailBytes, this.#store.limits.partSize);
   }
 }
