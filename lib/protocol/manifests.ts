@@ -1,4 +1,3 @@
-import { isUtf8 } from 'node:buffer';
 import { digestOrUndefined, type Digest } from './digests.ts';
 import { RegistryError } from './errors.ts';
 import { JsonError, JsonReader, type JsonLimits } from './json-reader.ts';
@@ -243,6 +242,15 @@ function readPushed(bytes: Uint8Array): ManifestFields {
   } catch (error) {
     if (!(error instanceof JsonError)) throw error;
     throw error.fault === undefined ? notJson(error) : invalid(`the manifest ${error.fault}`);
+  }
+}
+
+function isUtf8(bytes: Uint8Array): boolean {
+  try {
+    new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return true;
+  } catch {
+    return false;
   }
 }
 
