@@ -14,14 +14,15 @@ export const memoryEnvironment: Readonly<Record<string, string>> = {
 
 /**
  * Re-executes this program in the same process with the missing flags and variables, so that its pid, signals and streams
- * stay. Given values are kept. `npm run serve` passes all of them, which starts faster.
+ * stay. Given values are kept, also those in NODE_OPTIONS. `npm run serve` passes all of them, which starts faster.
  */
 export function ensureLowMemory(): void {
   const { argv, env, execArgv, execPath } = process;
-  const hasFlags = memoryFlags.every((flag) => hasFlag(execArgv, flag));
+  const given = [...execArgv, ...(env['NODE_OPTIONS'] ?? '').split(/[\s"]+/)];
+  const missing = memoryFlags.filter((flag) => !hasFlag(given, flag));
   const hasVariables = Object.keys(memoryEnvironment).every((name) => env[name] !== undefined);
-  if (hasFlags && hasVariables) return;
-  const args = [execPath, ...memoryFlags, ...execArgv, ...argv.slice(1)];
+  if (missing.length === 0 && hasVariables) return;
+  const args = [execPath, ...missing, ...execArgv, ...argv.slice(1)];
   try {
     // Windows has no execve.
     process.execve?.(execPath, args, { ...memoryEnvironment, ...env });
@@ -32,5 +33,6 @@ export function ensureLowMemory(): void {
 
 function hasFlag(args: readonly string[], flag: string): boolean {
   const [name = ''] = flag.split('=');
-  return args.some((arg) => arg.startsWith(`${name}=`));
+  // V8 also takes underscores.
+  return args.some((arg) => arg.replaceAll('_', '-').startsWith(`${name}=`));
 }

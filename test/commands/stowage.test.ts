@@ -27,11 +27,13 @@ async function serveBare(
   [program, ...args]: readonly [string, ...string[]],
   folder: string,
   during: (pid: number) => void = () => undefined,
+  more: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const address = `127.0.0.1:${await freePort()}`;
   const env = cleanEnvironment({
     REGISTRY_HTTP_ADDR: address,
     REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder,
+    ...more,
   });
   const server = await launch(program, [...args, 'serve'], async () => await serves(address), { env });
   try {
@@ -187,6 +189,17 @@ describe('the package of npm', () => {
       for (const [name, value] of Object.entries(memoryEnvironment))
         assert.ok(words('environ').includes(`${name}=${value}`), name);
     });
+  });
+
+  it('serve keeps a memory flag given in NODE_OPTIONS when it restarts itself', async () => {
+    const checkFlags = (pid: number) => {
+      const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      assert.deepEqual(words.slice(1, 4), ['--heap-growing-percent=20', program, 'serve']);
+    };
+    for (const flag of ['--max-semi-space-size=32', '--max_semi_space_size=32'])
+      await serveBare([program], join(folder.path, 'images'), checkFlags, {
+        NODE_OPTIONS: `--no-warnings ${flag}`,
+      });
   });
 
   it('serve starts where Node may not start programs and so cannot restart itself', async () => {
