@@ -144,6 +144,31 @@ describe('loadConfig', () => {
       assert.deepEqual(others, []);
     });
 
+  for (const name of ['REGISTRY_HTTP_ADDR', 'REGISTRY_HTTP_MAXUPLOADS', 'REGISTRY_LOG_LEVEL'])
+    it(`does not quote a value of ${name} that may be secret or is long`, () => {
+      for (const value of ['u:hunter2@tcp(127.0.0.1:3306)/d', 'hunter2'.repeat(10_000)]) {
+        const [fault = '', ...others] = faultsOf('server', { [name]: value });
+        assert.match(fault, new RegExp(`^${name}: it is not `));
+        assert.doesNotMatch(fault, /hunter2/);
+        assert.deepEqual(others, []);
+      }
+    });
+
+  for (const name of [
+    'REGISTRY_HTTP_ADDR',
+    'REGISTRY_HTTP_HOST',
+    'REGISTRY_HTTP_SECRET',
+    'REGISTRY_LOG_LEVEL',
+    'REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY',
+    'SEARCH_BACKEND_LOCAL',
+  ])
+    it(`refuses control characters in ${name} without quoting the value`, () => {
+      for (const character of ['\r\n', '\n', '\t', '\0', '\x7f', '\x85'])
+        assert.deepEqual(faultsOf('server', { [name]: `https://reg.example.com${character}X` }), [
+          `${name}: must not contain line breaks or other control characters`,
+        ]);
+    });
+
   it('lists every fault in one message', () => {
     const faults = faultsOf('functions', {
       REGISTRY_STORAGE: 's4',

@@ -1,11 +1,11 @@
-import type { Settings } from './settings.ts';
+import { quoted, type Settings } from './settings.ts';
 
 /** S3's "Bucket naming rules", plus capitals, which other servers accept. @returns an empty name after a fault */
 export function readBucket(settings: Settings, setting: string): string {
   const bucket = settings.text(setting);
   if (bucket === undefined) settings.fault(`${setting}: missing; name the bucket`);
   else if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$/.test(bucket))
-    settings.fault(`${setting}: ${JSON.stringify(bucket)} is not a valid bucket name`);
+    settings.fault(`${setting}: ${quoted(bucket)} is not a valid bucket name`);
   return bucket ?? '';
 }
 
@@ -26,7 +26,7 @@ export function readEndpoint(settings: Settings, setting: string, secure: boolea
 export function readRoot(settings: Settings, setting: string): string {
   const root = (settings.text(setting) ?? '').replace(/^\/+|\/+$/g, '');
   if (root !== '' && root.split('/').some((segment) => segment === '' || segment === '.' || segment === '..'))
-    settings.fault(`${setting}: ${JSON.stringify(root)} must not have empty, "." or ".." segments`);
+    settings.fault(`${setting}: must not have empty, "." or ".." segments`);
   if (Buffer.byteLength(root) > 256)
     settings.fault(`${setting}: longer than 256 bytes, the most that fits into keys`);
   return root;

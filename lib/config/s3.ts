@@ -1,5 +1,5 @@
 import { readBucket, readEndpoint, readRoot } from './bucket.ts';
-import type { Settings } from './settings.ts';
+import { quoted, type Settings } from './settings.ts';
 import { isAws } from '../storage/s3/aws-endpoints.ts';
 import type { CopyOptions, S3Credentials, S3Options } from '../storage/s3/bucket.ts';
 
@@ -68,17 +68,17 @@ function readRegion(settings: Settings, endpoint: string | undefined): string {
   if (region === undefined && endpoint === undefined)
     settings.fault(`${setting}: missing; name the bucket's region, such as eu-central-1`);
   else if (region !== undefined && !/^[a-zA-Z0-9][a-zA-Z0-9-]*$/.test(region))
-    settings.fault(`${setting}: ${JSON.stringify(region)} is not a region, such as eu-central-1`);
+    settings.fault(`${setting}: ${quoted(region)} is not a region, such as eu-central-1`);
   else if (region !== undefined && endpoint === undefined && !/^[a-z]{2,}(-[a-z]+)+-\d+$/.test(region))
-    settings.fault(`${setting}: ${JSON.stringify(region)} is not a region of AWS, such as eu-central-1`);
+    settings.fault(`${setting}: ${quoted(region)} is not a region of AWS, such as eu-central-1`);
   return region ?? 'us-east-1';
 }
 
 /** Without keys, the SDK uses its default credential providers. */
 function readCredentials(settings: Settings): S3Credentials | undefined {
-  const accessKeyId = readKey(settings, 'REGISTRY_STORAGE_S3_ACCESSKEY');
-  const secretAccessKey = readKey(settings, 'REGISTRY_STORAGE_S3_SECRETKEY');
-  const sessionToken = readKey(settings, 'REGISTRY_STORAGE_S3_SESSIONTOKEN');
+  const accessKeyId = settings.text('REGISTRY_STORAGE_S3_ACCESSKEY');
+  const secretAccessKey = settings.text('REGISTRY_STORAGE_S3_SECRETKEY');
+  const sessionToken = settings.text('REGISTRY_STORAGE_S3_SESSIONTOKEN');
   if (accessKeyId !== undefined && secretAccessKey !== undefined)
     return { accessKeyId, secretAccessKey, sessionToken };
   const missing =
@@ -90,14 +90,6 @@ function readCredentials(settings: Settings): S3Credentials | undefined {
       );
   } else settings.fault(`${missing}: missing, but the other key is set; set both, or none to use a role`);
   return undefined;
-}
-
-/** The message does not contain the value. */
-function readKey(settings: Settings, setting: string): string | undefined {
-  const key = settings.text(setting);
-  if (key !== undefined && /\p{Cc}/u.test(key))
-    settings.fault(`${setting}: must not contain line breaks or other control characters`);
-  return key;
 }
 
 function readEncryption(settings: Settings): Pick<S3Options, 'encryption'> {

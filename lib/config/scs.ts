@@ -1,6 +1,6 @@
 import { readBucket, readEndpoint, readRoot } from './bucket.ts';
 import { regionHost, regions } from '../storage/scs/client/regions.ts';
-import type { Settings } from './settings.ts';
+import { quoted, type Settings } from './settings.ts';
 import type { ScsOptions } from '../storage/scs/store.ts';
 
 export interface ScsConfig extends ScsOptions {
@@ -53,6 +53,6 @@ function readLocation(
   if (region === undefined)
     settings.fault(`${setting}: missing; name the bucket's region, one of ${regions.join(', ')}`);
   else if (host === undefined)
-    settings.fault(`${setting}: ${JSON.stringify(region)} is not one of ${regions.join(', ')}`);
+    settings.fault(`${setting}: ${quoted(region)} is not one of ${regions.join(', ')}`);
   return { region, endpoint: `${secure ? 'https' : 'http'}://${host ?? ''}` };
 }

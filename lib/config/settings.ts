@@ -82,11 +82,7 @@ export class Settings {
     const value = this.text(name);
     if (value === undefined) return undefined;
     const option = options.find((one) => one.toLowerCase() === value.toLowerCase());
-    if (option === undefined)
-      // Anything but a word may be a misplaced password.
-      this.fault(
-        `${name}: ${/^[\w.-]{1,32}$/.test(value) ? `"${value}"` : 'it'} is not one of ${options.join(', ')}`,
-      );
+    if (option === undefined) this.fault(`${name}: ${quoted(value)} is not one of ${options.join(', ')}`);
     return option;
   }
 
@@ -109,7 +105,7 @@ export class Settings {
     if (value === undefined) return fallback;
     const number = Number(value);
     if (/^\d{1,15}$/.test(value) && number >= min && number <= max) return number;
-    this.fault(`${name}: ${JSON.stringify(value)} is not a number of ${what} from ${min} to ${max}`);
+    this.fault(`${name}: ${quoted(value)} is not a number of ${what} from ${min} to ${max}`);
     return fallback;
   }
 
@@ -131,7 +127,7 @@ export class Settings {
     if (value === undefined) return fallback;
     const [, host, bracketed, port] = /^(?:\[([^\]]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(value) ?? [];
     if (port === undefined || Number(port) > 65535) {
-      this.fault(`${name}: ${JSON.stringify(value)} is not host:port, such as 127.0.0.1:5000 or :5000`);
+      this.fault(`${name}: ${quoted(value)} is not host:port, such as 127.0.0.1:5000 or :5000`);
       return fallback;
     }
     // As in Go, no host means all addresses.
@@ -151,7 +147,12 @@ export class Settings {
           `${name}: ${refusalOf(name) ?? `no such setting; ${hint ?? 'docs/configuration.md lists all of them'}`}`,
         );
     }
-    if (this.#faults.length > 0) throw new ConfigError(this.#faults);
+    const unprintable = [...this.#known].filter((name) => /\p{Cc}/u.test(this.text(name) ?? ''));
+    const faults = [
+      ...this.#faults.filter((fault) => !unprintable.some((name) => fault.startsWith(`${name}:`))),
+      ...unprintable.map((name) => `${name}: must not contain line breaks or other control characters`),
+    ];
+    if (faults.length > 0) throw new ConfigError(faults);
   }
 
   /**
@@ -164,6 +165,11 @@ export class Settings {
     const [, service] = /^(REGISTRY_\w+?)_(?:PORT|SERVICE_HOST|SERVICE_PORT)(?:_|$)/.exec(name) ?? [];
     return service !== undefined && this.#environment[`${service}_SERVICE_HOST`] !== undefined;
   }
+}
+
+/** A value for a message. Anything but a word may be a misplaced password. */
+export function quoted(value: string): string {
+  return /^[\w.-]{1,32}$/.test(value) ? `"${value}"` : 'it';
 }
 
 function refusalOf(name: string): string | undefined {
