@@ -101,6 +101,29 @@ describe('the list in a local file', () => {
     );
   });
 
+  it('a file above 64 MiB is refused unread, and the error names the setting and the size', async () => {
+    const size = 64 * 1024 * 1024 + 1;
+    await fs.truncate(list.path, size);
+    const isTooLarge = (error: unknown) =>
+      isUnavailable(error) &&
+      ((error as Error).cause as Error).message.startsWith(
+        `SEARCH_BACKEND_LOCAL: the list has ${size} bytes, more than ${size - 1}; `,
+      );
+    const memory = process.memoryUsage().rss;
+    for (const use of [
+      () => all(),
+      () => list.file.search('a', { size: 1, number: 1 }),
+      () => record('a'),
+      () => list.file.reindex(bucketOf(['a'])),
+    ])
+      await assert.rejects(use(), isTooLarge);
+    assert.ok(process.memoryUsage().rss - memory < size / 2);
+    assert.equal((await fs.stat(list.path)).size, size);
+    await fs.truncate(list.path, 0);
+    await list.file.reindex(bucketOf(['a']));
+    assert.deepEqual(await all(), ['a']);
+  });
+
   describe('before the first reindex', () => {
     const isNotWhole = (error: unknown) =>
       isUnavailable(error) &&

@@ -28,6 +28,9 @@ const stepPauseMs = 50;
 /** Two changes within this time can have the same timestamps: clocks of file systems tick every few milliseconds. */
 const clockTickNs = 100_000_000n;
 
+/** Size of the largest file that is read. The whole file and its names must fit into memory. */
+const maxBytes = 64 * 1024 * 1024;
+
 const setting = 'SEARCH_BACKEND_LOCAL';
 
 /** Codes of a file system that is read-only or full. */
@@ -174,6 +177,7 @@ export class LocalFile implements SearchBackend {
     try {
       const stats = await handle.stat({ bigint: true });
       if (known !== undefined && isSame(known.stats, stats)) return (this.#cache = known);
+      assertFits(stats.size);
       const startedNs = BigInt(Date.now()) * 1_000_000n;
       const text = await asUnavailable(handle.readFile('utf8'));
       if (text === '') return undefined;
@@ -190,7 +194,9 @@ export class LocalFile implements SearchBackend {
     if (this.readOnly !== undefined) throw unavailable(new Error(this.readOnly));
     assertNotExpired();
     // Without names, the file has an empty line. Names are ASCII, so the order of strings is that of bytes.
-    await asUnavailable(replaceFile(this.#path, Buffer.from(`${names.toSorted().join('\n')}\n`)));
+    const bytes = Buffer.from(`${names.toSorted().join('\n')}\n`);
+    assertFits(BigInt(bytes.length));
+    await asUnavailable(replaceFile(this.#path, bytes));
   }
 
   /** A list that can only be read needs no lock. */
@@ -289,6 +295,17 @@ function existing(list: List | undefined): List {
   throw unavailable(
     new Error('the list does not exist yet: npm run reindex creates it, and so does npm run serve'),
   );
+}
+
+/** @throws RegistryError SEARCH_UNAVAILABLE for a file that is too large to read */
+function assertFits(size: bigint): void {
+  if (size > maxBytes)
+    throw unavailable(
+      new Error(
+        `${setting}: the list has ${size} bytes, more than ${maxBytes}; if the file is a list of repositories, ` +
+          'set SEARCH_BACKEND=MYSQL or remove SEARCH_BACKEND, else name another file',
+      ),
+    );
 }
 
 /** Turns file errors into SEARCH_UNAVAILABLE. */
