@@ -163,17 +163,17 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     [
       'no key',
       'name VARCHAR(255), createTime BIGINT NOT NULL DEFAULT 0',
-      /no key that is its whole name alone/,
+      /no unique key on the whole name alone/,
     ],
     [
       'a key of another column',
       'id INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(255), createTime BIGINT NOT NULL DEFAULT 0, KEY (name)',
-      /no key that is its whole name alone/,
+      /no unique key on the whole name alone/,
     ],
     [
       'a key of the first letters',
       'name VARCHAR(255), createTime BIGINT NOT NULL DEFAULT 0, PRIMARY KEY (name(10))',
-      /no key that is its whole name alone/,
+      /no unique key on the whole name alone/,
     ],
     [
       'no transactions',

@@ -3,7 +3,8 @@ import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseRepositoryName } from '../../lib/protocol/names.ts';
+import fc from 'fast-check';
+import { isRepositoryName, parseRepositoryName } from '../../lib/protocol/names.ts';
 import type { SearchBackend } from '../../lib/search/search-backend.ts';
 import { mariadb, type Database, type MariaDb } from '../servers/mariadb.ts';
 import { requires } from '../servers/requires.ts';
@@ -269,6 +270,27 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     assert.ok(Math.abs(Number(time) - Date.now() / 1000) < 60, time);
   });
 
+  it('a search counts exactly the rows that are repository names', async () => {
+    const database = await server.newDatabase();
+    await database.sql(tableIn('utf8mb4_nopad_bin', 300));
+    const backend = connect(database);
+    const rows = new Set(['UPPER', 'Foo Bar', 'team/app/', 'a', 'team/app', 'a.b__c--d/e', 'a\n', 'é', '']);
+    for (const length of [254, 255, 256]) rows.add('a'.repeat(length));
+    const signs = ['a', 'b', '0', '.', '_', '-', '/', 'A', ' ', '\n', 'é'];
+    const some = fc.array(fc.constantFrom(...signs.slice(0, 7)), { minLength: 1, maxLength: 7 });
+    const any = fc.array(fc.constantFrom(...signs), { maxLength: 7 });
+    for (const row of fc.sample(fc.oneof(some, any), 3000)) rows.add(row.join(''));
+    const values = [...rows].map((row) => `(X'${Buffer.from(row).toString('hex')}')`);
+    await database.sql(`INSERT INTO repositories (name) VALUES ${values.join()}`);
+    const names = [...rows].filter(isRepositoryName);
+    for (const term of ['', 'a', '/']) {
+      const found = await backend.search(term, { size: 10_000, number: 1 });
+      const matches = names.filter((one) => one.includes(term));
+      assert.deepEqual(found.names.toSorted(), matches.toSorted());
+      assert.equal(found.total, matches.length);
+    }
+  });
+
   it('a search term cannot inject SQL', async () => {
     const backend = connect(await server.newDatabase());
     await backend.reindex(new NamesBucket('a'));
@@ -326,7 +348,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     await assertUnavailable(wrong(server.password, 'guessed-wrong').list(all), refused, server);
     await assertUnavailable(
       wrong(/\/registry\d+\?/, '/other?').list(all),
-      /may not use its database, or there is none of that name; create it, and grant/,
+      /may not use its database, or it does not exist; create it, and grant/,
       server,
     );
     await assertUnavailable(wrong(/:p@.*@/, '@').list(all), refused, server);
@@ -386,7 +408,7 @@ describe('a table of MariaDB', requires('mariadbd'), () => {
     const sockets = new Set<Socket>();
     for (const [meet, more, told] of [
       // Longer than it waits for an answer: that is another matter.
-      [() => undefined, 'timeout=600ms&readTimeout=100ms', /does not answer; check the address/],
+      [() => undefined, 'timeout=600ms&readTimeout=100ms', /does not respond; check the address/],
       [(socket) => socket.end(), 'timeout=5s', /closed each connection at once; check its log/],
       [(socket) => socket.resetAndDestroy(), 'timeout=5s', /reset each connection|closed each connection/],
     ] as readonly (readonly [(socket: Socket) => unknown, string, RegExp])[]) {

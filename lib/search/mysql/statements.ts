@@ -6,10 +6,14 @@ export const definition = `CREATE TABLE IF NOT EXISTS \`repositories\` (
 ) COLLATE='utf8_general_ci' ENGINE=InnoDB`;
 
 // Compares as UTF-8 bytes in any collation and character set.
-const bytes = 'CAST(CONVERT(name USING utf8mb4) AS BINARY)';
+const text = 'CONVERT(name USING utf8mb4)';
+const bytes = `CAST(${text} AS BINARY)`;
 const position = `LOCATE(CAST(? AS BINARY), ${bytes})`;
-// Skips rows of the last release such as `# empty`, and rows of other programs that are not ASCII.
-const isMatch = `${position} > 0 AND CHAR_LENGTH(name) = LENGTH(${bytes}) AND name NOT LIKE '#%'`;
+// Whatever `isRepositoryName` refuses, but for the length. Without nested repetition, and in the syntax that MariaDB,
+// MySQL 5.7 and MySQL 8 share.
+const notAName = '[^-a-z0-9._/]|^[-._/]|[-._/]$|[/.][-._/]|_[-/.]|-[/._]|___|^$';
+// Skips rows of the last release such as `# empty`, and rows of other programs.
+const isMatch = `${position} > 0 AND CHAR_LENGTH(name) <= 255 AND ${text} COLLATE utf8mb4_bin NOT REGEXP '${notAName}'`;
 
 /** In byte order, whatever the order of the key: reads the whole key once. Values: the exclusive start, the limit. */
 export const pageStatement = `SELECT name FROM repositories
