@@ -102,7 +102,7 @@ const functionChunkBytes = 4 * 1024 * 1024;
 interface OpenOptions {
   /** Whether the settings are checked at once. */
   readonly check: boolean;
-  /** Whether the check must not write. */
+  /** Whether nothing may be written. */
   readonly readOnly?: boolean;
   /** Logs problems that do not prevent use. */
   readonly warn?: (message: string) => void;
@@ -116,7 +116,7 @@ export async function openStore(
 ): Promise<ObjectStore> {
   if (storage.kind === 'filesystem') {
     const { FilesystemStore } = await import('./storage/filesystem/store.ts');
-    return await FilesystemStore.open(storage.rootDirectory, { warn, onDamaged });
+    return await FilesystemStore.open(storage.rootDirectory, { warn, onDamaged, readOnly });
   }
   const store = await openBucket(storage, warn);
   if (onDamaged !== undefined) store.onDamaged = onDamaged;
@@ -143,10 +143,10 @@ export interface Maintenance {
 
 /** Wires the jobs, without a check: they list the storage anyway. */
 export async function createMaintenance(
-  { storage, search }: Pick<Config, 'storage' | 'search'>,
+  { storage, search, readOnly }: Pick<Config, 'storage' | 'search' | 'readOnly'>,
   onDamaged: OnDamaged,
 ): Promise<Maintenance> {
-  const store = await openStore(storage, { check: false, onDamaged });
+  const store = await openStore(storage, { check: false, readOnly, onDamaged });
   const registry = createRegistry(store);
   return { store, registry, search: createSearch(search, registry) };
 }

@@ -102,6 +102,24 @@ describe('filesystem store, of its own', () => {
       assert.deepEqual(await litter(), [id]);
     });
 
+    it('opening in read-only mode changes nothing, and a missing root is an error', async () => {
+      const copy = `${root}-read-only`;
+      await fs.mkdir(join(copy, 'a'), { recursive: true });
+      const files = async () => (await fs.readdir(copy, { recursive: true })).sort();
+      const warn = (message: string) => assert.fail(message);
+      await FilesystemStore.open(copy, { readOnly: true, warn });
+      assert.deepEqual(await files(), ['a']);
+      await fs.mkdir(join(copy, '.tmp'));
+      await fs.writeFile(join(copy, '.tmp/half'), 'of an object');
+      const tomorrow = Date.now() + 25 * 60 * 60 * 1000;
+      mock.method(Date, 'now', () => tomorrow);
+      await FilesystemStore.open(copy, { readOnly: true, warn });
+      assert.deepEqual(await files(), ['.tmp', '.tmp/half', 'a']);
+      await fs.rm(copy, { recursive: true });
+      await rejects(FilesystemStore.open(copy, { readOnly: true }), StoreUnavailable);
+      assert.equal(await isThere(copy), false);
+    });
+
     it('gives content that replaces other content another ETag, however quickly', async () => {
       const etags = new Set<string>();
       for (let round = 0; round < 100; round++) etags.add((await store.put('a', Buffer.of(round))).etag);

@@ -66,14 +66,16 @@ export class Folder {
   /**
    * Creates the missing folders of the store and removes the files of killed writers. A root with content need not be
    * writable.
-   * @returns a sentence for each mount that is not writable
+   * @param readOnly creates and removes nothing; the root must exist
+   * @returns a sentence for each mount that is not writable but should be
    */
-  async open(): Promise<string[]> {
+  async open(readOnly: boolean): Promise<string[]> {
     return await this.guard('', async () => {
+      if (readOnly) await fs.readdir(this.root);
       await this.mounts.findUpper();
       const refusals: string[] = [];
       for (const mount of this.mounts.all) {
-        const refusal = await openMount(this, mount);
+        const refusal = await openMount(this, mount, readOnly);
         if (refusal !== undefined) refusals.push(refusal);
       }
       return refusals;

@@ -37,6 +37,8 @@ const parallelDeletes = 16;
 
 interface OpenOptions {
   readonly onDamaged?: OnDamaged | undefined;
+  /** Opens an existing folder without changes to it. */
+  readonly readOnly?: boolean;
   /** Called if nothing can be written. */
   readonly warn?: ((message: string) => void) | undefined;
 }
@@ -57,12 +59,15 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
   }
 
   /**
-   * Opens the store in a folder, which is created if missing. One with images need not be writable.
+   * Opens the store in a folder, which is created if missing, except in read-only mode. One with images need not be writable.
    * @throws StoreUnavailable
    */
-  static async open(root: string, { onDamaged, warn }: OpenOptions = {}): Promise<FilesystemStore> {
+  static async open(
+    root: string,
+    { onDamaged, readOnly = false, warn }: OpenOptions = {},
+  ): Promise<FilesystemStore> {
     const folder = new Folder(root, onDamaged ?? (() => undefined));
-    for (const refusal of await folder.open()) warn?.(refusal);
+    for (const refusal of await folder.open(readOnly)) warn?.(refusal);
     return new FilesystemStore(folder);
   }
 

@@ -30,12 +30,14 @@ interface Store {
 /**
  * Prepares a mount at start: creates the root's own folders and removes abandoned files. Other mounts get folders only when
  * needed, as they may contain other data than images.
+ * @param readOnly creates and removes nothing
  * @returns a sentence that says why nothing can be written there, if so
  */
-export async function openMount(store: Store, mount: Mount): Promise<string | undefined> {
+export async function openMount(store: Store, mount: Mount, readOnly: boolean): Promise<string | undefined> {
   try {
-    if (mount.top === store.root) await makeTemporary(store, mount);
+    if (mount.top === store.root && !readOnly) await makeTemporary(store, mount);
     else if ((await ignoring(notFoundCodes, fs.lstat(mount.temporary))) !== undefined) mount.made = true;
+    if (readOnly) return undefined;
     await fs.access(mount.made ? mount.temporary : mount.top, constants.W_OK | constants.X_OK);
   } catch (error) {
     if (!hasCode(error, unwritableCodes)) throw error;
@@ -43,7 +45,7 @@ export async function openMount(store: Store, mount: Mount): Promise<string | un
     if (mount.top === store.root && (await firstIn(store.root)) === undefined) throw error;
     return `${mount.top} cannot be written to (${String(error)}): what is there is served, but pushes and deletes fail`;
   } finally {
-    if (!mount.made) mount.marker = join(mount.top, (await firstIn(mount.top)) ?? '');
+    mount.marker = mount.made ? mount.temporary : join(mount.top, (await firstIn(mount.top)) ?? '');
   }
   if (mount.made) await clear(store, mount);
   return undefined;
