@@ -66,12 +66,16 @@ export class Blobs implements Roles {
     return { ...blob, from };
   }
 
-  async mountFromAnywhere(name: RepositoryName, digest: Digest): Promise<MountedBlob | undefined> {
+  async mountFromAnywhere(
+    name: RepositoryName,
+    digest: Digest,
+    isSource: (from: RepositoryName) => boolean = () => true,
+  ): Promise<MountedBlob | undefined> {
     const [isLinked, data] = await this.#lookUp(name, digest);
     if (data === undefined) return undefined;
     if (isLinked) return { digest, size: data.size, from: undefined };
     const from = this.#mountHints.read(data.metadata);
-    return from === undefined ? undefined : await this.mount(name, digest, from);
+    return from === undefined || !isSource(from) ? undefined : await this.mount(name, digest, from);
   }
 
   /** Metadata for the object of a blob that is pushed to this repository. */

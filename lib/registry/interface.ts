@@ -150,7 +150,32 @@ export class OffsetMismatch extends RegistryError {
   }
 }
 
+/**
+ * The rule that keeps a tag of the repository where it is, or undefined where it may move and be deleted. A tag that does
+ * not exist yet can be pushed all the same, and one that has the manifest already can be pushed again.
+ */
+export type Immutable = (tag: Tag) => string | undefined;
+
+/** A push or delete would change an immutable tag. */
+export class TagImmutable extends RegistryError {
+  readonly tag: Tag;
+  /** That keeps the tag, for the audit log. */
+  readonly rule: string;
+  constructor(tag: Tag, rule: string, what: string) {
+    super('DENIED', `tag ${tag} is immutable: ${rule}; ${what}`, [{ tag }]);
+    this.tag = tag;
+    this.rule = rule;
+  }
+}
+
+export interface DeleteOptions {
+  /** On what is there under the reference, looked at just before: few stores delete on a condition. */
+  readonly conditions?: Conditions;
+  readonly immutable?: Immutable;
+}
+
 export interface PushOptions {
+  readonly immutable?: Immutable;
   /** Tags for a manifest that is pushed by digest (end-7b). */
   readonly tags?: readonly Tag[];
   /** On the current content of the reference. */
@@ -180,9 +205,14 @@ export interface RegistryWriter {
 
     /**
      * Mounts a blob from any repository known to have it. That its bytes are in the bucket proves nothing (CVE-2024-39897).
+     * @param isSource whether it may be mounted from a repository
      * @returns undefined if none is known
      */
-    mountFromAnywhere(name: RepositoryName, digest: Digest): Promise<MountedBlob | undefined>;
+    mountFromAnywhere(
+      name: RepositoryName,
+      digest: Digest,
+      isSource?: (from: RepositoryName) => boolean,
+    ): Promise<MountedBlob | undefined>;
   };
 
   readonly uploads: {
@@ -227,8 +257,8 @@ export interface RegistryWriter {
     /**
      * Stores a manifest and points tags at it (end-7).
      * @param contentType as sent, if any
-     * @throws RegistryError MANIFEST_INVALID, MANIFEST_TOO_LARGE, DIGEST_INVALID, PRECONDITION_FAILED, and
-     *   MANIFEST_BLOB_UNKNOWN with an entry for each digest that the repository lacks
+     * @throws RegistryError MANIFEST_INVALID, MANIFEST_TOO_LARGE, DIGEST_INVALID, PRECONDITION_FAILED, and MANIFEST_BLOB_UNKNOWN with an entry for each digest that the repository lacks
+     * @throws TagImmutable if an immutable tag has another manifest, or a damaged link
      */
     put(
       name: RepositoryName,
@@ -254,10 +284,10 @@ export interface RegistryDeleter {
   readonly manifests: {
     /**
      * Deletes a tag, or a manifest and all tags that point at it (end-9).
-     * @param conditions on the current content of the reference, checked just before: few stores have conditional deletes
      * @throws RegistryError MANIFEST_UNKNOWN, PRECONDITION_FAILED
+     * @throws TagImmutable if a tag that would go is immutable; others may be gone if it was pushed meanwhile
      */
-    delete(name: RepositoryName, reference: Reference, conditions?: Conditions): Promise<void>;
+    delete(name: RepositoryName, reference: Reference, options?: DeleteOptions): Promise<void>;
   };
 }
 

@@ -21,7 +21,8 @@ import {
   tagsPrefix,
 } from './layout.ts';
 import { inParallel } from '../concurrency/in-parallel.ts';
-import type { NamePage, RegistryLister } from './interface.ts';
+import { assertDeletable } from './immutable-tags.ts';
+import type { Immutable, NamePage, RegistryLister } from './interface.ts';
 import {
   exists,
   isDamage,
@@ -134,11 +135,20 @@ export class Tags implements TagLister {
     return { link, history: keys.filter((key) => key !== link) };
   }
 
-  /** The tags that currently point at a manifest. */
-  async pointingAt(name: RepositoryName, digest: Digest): Promise<StoredTag[]> {
+  /**
+   * The tags that currently point at a manifest, to delete them.
+   * @throws TagImmutable if one of them is, or is damaged and has pointed there
+   */
+  async pointingAt(name: RepositoryName, digest: Digest, immutable?: Immutable): Promise<StoredTag[]> {
     const tags = await this.#all(name);
-    const pointing = await inParallel(tags, parallelReads, async (tag) => await this.#pointsAt(tag, digest));
-    return tags.filter((_, i) => pointing[i]);
+    const pointing = await inParallel(
+      tags,
+      parallelReads,
+      async (tag) => await this.#pointsAt(tag, digest, immutable),
+    );
+    const found = tags.filter((_, i) => pointing[i]);
+    for (const { tag } of found) assertDeletable(tag, immutable);
+    return found;
   }
 
   /**
@@ -158,10 +168,18 @@ export class Tags implements TagLister {
    * Any other ETag proves nothing, so the link is read. So it is if the ETag matches no entry of the history, which a
    * concurrent delete may have removed.
    */
-  async #pointsAt({ link, history, etag }: ListedTag, digest: Digest): Promise<boolean> {
+  async #pointsAt(
+    { tag, link, history, etag }: ListedTag,
+    digest: Digest,
+    immutable: Immutable | undefined,
+  ): Promise<boolean> {
     if (md5(digest) === etag) return true;
     if (history.some((key) => md5(digestOfHistoryKey(key)) === etag)) return false;
-    return (await undefinedIfDamaged(this.#store, link, readLink(this.#store, link)))?.digest === digest;
+    const read = await undefinedIfDamaged(this.#store, link, readLink(this.#store, link));
+    if (read !== undefined) return read.digest === digest;
+    // Gone or damaged. A damaged one that is immutable has what it was created with.
+    const hasPointed = history.some((key) => digestOfHistoryKey(key) === digest);
+    return hasPointed && immutable?.(tag) !== undefined;
   }
 
   /** All tags of a repository that have a link, from one listing. */
@@ -177,7 +195,7 @@ export class Tags implements TagLister {
     return objects.flatMap(({ key, etag }) => {
       const tag = key.slice(prefix.length, -tagLinkSuffix.length);
       const isLink = key.endsWith(tagLinkSuffix) && isTag(tag);
-      return isLink ? [{ link: key, history: history.get(tag) ?? [], etag }] : [];
+      return isLink ? [{ tag, link: key, history: history.get(tag) ?? [], etag }] : [];
     });
   }
 
@@ -200,6 +218,7 @@ export interface StoredTag {
 }
 
 interface ListedTag extends StoredTag {
+  readonly tag: Tag;
   /** Of the link. */
   readonly etag: string;
 }

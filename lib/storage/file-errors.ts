@@ -25,5 +25,8 @@ export const unreadableCodes: readonly string[] = [
   'Unknown system error -117',
 ];
 
+/** A file cannot have a second link. */
+export const noHardLinkCodes: readonly string[] = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'];
+
 /** A place that cannot be written to but may be readable. */
 export const unwritableCodes: readonly string[] = ['EROFS', 'EACCES', 'EPERM', 'ENOSPC', 'EDQUOT'];

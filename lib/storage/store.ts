@@ -41,8 +41,10 @@ export interface StoreLimits {
   readonly equalParts: boolean;
   /** Whether a part that is written again replaces the earlier one; otherwise both exist and differ in their ETags. */
   readonly replacesParts: boolean;
-  /** Whether {@link PutOptions.onlyIfAbsent} and {@link PutOptions.ifMatch} are honoured; otherwise they are ignored. */
-  readonly conditionalWrites: boolean;
+  /** Whether {@link PutOptions.onlyIfAbsent} is honoured, also among concurrent writers; otherwise it is ignored. */
+  readonly honoursOnlyIfAbsent: boolean;
+  /** Whether {@link PutOptions.ifMatch} is honoured; otherwise it is ignored. */
+  readonly honoursIfMatch: boolean;
 }
 
 /** S3's limits, which all stores apply: SCS documents only the smallest part, and what works in a folder must work on S3. */
@@ -105,9 +107,9 @@ export interface ObjectReader {
 export interface PutOptions {
   /** Names `[a-z0-9-]+`, values printable ASCII, 2 KiB in all. */
   readonly metadata?: Readonly<Record<string, string>>;
-  /** Write only if no object has this key. Honoured with `limits.conditionalWrites`. */
+  /** Write only if no object has this key. See `limits.honoursOnlyIfAbsent`. */
   readonly onlyIfAbsent?: boolean;
-  /** Write only if the object still has this ETag. Honoured with `limits.conditionalWrites`. */
+  /** Write only if the object still has this ETag. See `limits.honoursIfMatch`. */
   readonly ifMatch?: string;
 }
 

@@ -159,7 +159,7 @@ async function run(arena: Arena, k: number, { begin, one, other, sizes, same }: 
   await attempt(pausing.store, one, mine);
   for (const [work, bytes] of told.splice(0)) await attempt(base, work, bytes);
   // Elsewhere a session that was saved too late has reappeared, which cannot be detected.
-  if (base.limits.conditionalWrites && told.length > 0) faults.push('told to try again, and once more');
+  if (base.limits.honoursIfMatch && told.length > 0) faults.push('told to try again, and once more');
 
   for (const digest of new Set(
     [sent, mine, theirs].flatMap((bytes) => [digestOf(bytes), digestOf(sent, bytes)]),

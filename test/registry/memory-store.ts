@@ -42,6 +42,8 @@ export interface MemoryStoreOptions {
   /** As on S3, where a part written again replaces the first; else both exist, with different ETags. */
   readonly partsReplace?: boolean;
   readonly conditionalWrites?: boolean;
+  /** As in a folder, which honours this condition and no other. */
+  readonly onlyIfAbsent?: boolean;
   /** As on S3: a move leaves its source, and parts go up several at a time. */
   readonly copies?: boolean;
   /** As on R2. */
@@ -70,7 +72,7 @@ export class MemoryStore implements ObjectStore {
 
   constructor(options: MemoryStoreOptions = {}) {
     const { partsReplace = false, conditionalWrites = false, copies = false, equalParts = false } = options;
-    const { now = () => new Date() } = options;
+    const { now = () => new Date(), onlyIfAbsent = conditionalWrites } = options;
     this.limits = {
       minPartSize: 1000,
       partSize: 2000,
@@ -79,7 +81,8 @@ export class MemoryStore implements ObjectStore {
       parallelParts: copies ? 3 : 1,
       equalParts,
       replacesParts: partsReplace,
-      conditionalWrites,
+      honoursOnlyIfAbsent: onlyIfAbsent,
+      honoursIfMatch: conditionalWrites,
     };
     this.#partsReplace = partsReplace;
     this.#copies = copies;
@@ -114,13 +117,11 @@ export class MemoryStore implements ObjectStore {
     const copy = Buffer.from(bytes);
     await Promise.resolve();
     const etag = this.objects.get(key)?.etag;
-    const {
-      onlyIfAbsent = false,
-      ifMatch,
-      metadata,
-    } = this.limits.conditionalWrites ? options : { metadata: options.metadata };
-    if ((onlyIfAbsent && etag !== undefined) || (ifMatch !== undefined && ifMatch !== etag))
-      throw new PreconditionFailed(key);
+    const { onlyIfAbsent = false, ifMatch, metadata } = options;
+    const { honoursOnlyIfAbsent, honoursIfMatch } = this.limits;
+    const isTaken = honoursOnlyIfAbsent && onlyIfAbsent && etag !== undefined;
+    const isChanged = honoursIfMatch && ifMatch !== undefined && ifMatch !== etag;
+    if (isTaken || isChanged) throw new PreconditionFailed(key);
     return this.#place(key, copy, metadata);
   }
 

@@ -8,9 +8,9 @@ import { requires } from '../servers/requires.ts';
 /**
  * Registers tests on a folder and on each kind of bucket.
  * @param what is tested, as the title begins
- * @param tests are given the store when they run
+ * @param tests are given the store when they run, and the name of its kind
  */
-export function onStores(what: string, tests: (store: () => ObjectStore) => void): void {
+export function onStores(what: string, tests: (store: () => ObjectStore, kind: string) => void): void {
   describe(`${what} on a folder`, () => {
     let folder: Folder;
     let store: FilesystemStore;
@@ -24,7 +24,7 @@ export function onStores(what: string, tests: (store: () => ObjectStore) => void
       folder.remove();
     });
 
-    tests(() => store);
+    tests(() => store, 'a folder');
   });
 
   for (const kind of [...s3Kinds, onScs])
@@ -43,6 +43,6 @@ export function onStores(what: string, tests: (store: () => ObjectStore) => void
         await buckets.stop();
       });
 
-      tests(() => store);
+      tests(() => store, kind.name);
     });
 }

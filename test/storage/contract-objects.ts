@@ -253,18 +253,51 @@ export function objectContract(place: Place): void {
   });
 
   describe('conditional writes', () => {
-    it('conditional writes hold, or are ignored where the store has none', async () => {
+    it('conditional writes hold, or are ignored, as the limits of the store say', async () => {
       const key = `${place.fresh()}a`;
       const { etag } = await place.store.put(key, text('one'), { onlyIfAbsent: true });
-      const { etag: next } = await place.store.put(key, text('two'), { ifMatch: etag });
+      let { etag: last } = await place.store.put(key, text('two'), { ifMatch: etag });
       assert.equal(await contentOf(place.store, key), 'two');
+      const { honoursOnlyIfAbsent, honoursIfMatch } = place.store.limits;
+      const isHonoured = (condition: object) =>
+        'ifMatch' in condition ? honoursIfMatch : honoursOnlyIfAbsent;
       for (const condition of [{ onlyIfAbsent: true }, { ifMatch: etag }]) {
         const write = place.store.put(key, text('three'), condition);
-        if (place.store.limits.conditionalWrites) await rejects(write, PreconditionFailed, key);
-        else await write;
+        if (isHonoured(condition)) await rejects(write, PreconditionFailed, key);
+        else last = (await write).etag;
       }
-      const unchanged = (await place.store.head(key)).etag === next;
-      assert.equal(unchanged, place.store.limits.conditionalWrites);
+      assert.equal((await place.other.head(key)).etag, last);
+    });
+
+    it('one of many concurrent writers creates an object, with its metadata; all do where the condition is ignored', async () => {
+      const { honoursOnlyIfAbsent } = place.store.limits;
+      const base = place.fresh();
+      const creators = Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? place.store : place.other));
+      for (const key of [`${base}a`, `${base}new/folder/a`]) {
+        const results = await Promise.allSettled(
+          creators.map(async (store, i) => {
+            await store.put(key, text(`${i}`), { onlyIfAbsent: true, metadata: { number: `${i}` } });
+            return `${i}`;
+          }),
+        );
+        for (const result of results)
+          if (result.status === 'rejected') assert.ok(result.reason instanceof PreconditionFailed);
+        const won = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+        if (!honoursOnlyIfAbsent) assert.equal(won.length, creators.length);
+        else if (place.options.exactCreation) assert.equal(won.length, 1);
+        const { bytes, metadata } = await place.other.read(key, 100);
+        assert.ok(won.includes(bytes.toString()), `${bytes.toString()} is none of ${won.join(', ')}`);
+        if (place.options.metadata) assert.equal(metadata['number'], bytes.toString());
+      }
+    });
+
+    it('an object can be created again after it was deleted', async () => {
+      const key = `${place.fresh()}a/b`;
+      for (const content of ['one', 'two']) {
+        await place.store.put(key, text(content), { onlyIfAbsent: true });
+        assert.equal(await contentOf(place.other, key), content);
+        await place.other.delete([key]);
+      }
     });
   });
 

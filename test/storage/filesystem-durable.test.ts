@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it, mock } from 'node:test';
 
 import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
+import { PreconditionFailed } from '../../lib/storage/store.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { mountMemory, requiresMounts } from '../servers/mounts.ts';
 
@@ -75,6 +76,15 @@ describe('filesystem store, at a power cut', () => {
     await store.put('a/b/c/d', content, { metadata: { of: 'it' } });
     assert.deepEqual(unsynced(), []);
     await store.put('a/b/e', content);
+    assert.deepEqual(unsynced(), []);
+  });
+
+  it('a power cut keeps what was created only if absent, also where the writer learns that it exists', async () => {
+    await store.put('a/b/c/d', content, { onlyIfAbsent: true });
+    assert.deepEqual(unsynced(), []);
+    // As another writer leaves it that has not come to its sync yet.
+    changed.add(at('a/b/c'));
+    await assert.rejects(store.put('a/b/c/d', content, { onlyIfAbsent: true }), PreconditionFailed);
     assert.deepEqual(unsynced(), []);
   });
 

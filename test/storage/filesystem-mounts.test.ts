@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it, mock } from 'node:test';
 
 import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
-import { InvalidKey, ObjectNotFound, StoreUnavailable } from '../../lib/storage/store.ts';
+import { InvalidKey, ObjectNotFound, PreconditionFailed, StoreUnavailable } from '../../lib/storage/store.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { mountFolder, mountMemory, requiresMounts, unmount } from '../servers/mounts.ts';
 import { rejects } from './place.ts';
@@ -15,6 +15,7 @@ const metadata = { of: 'it' };
 const v2 = 'docker/registry/v2';
 const keys = {
   link: `${v2}/repositories/team/app/_manifests/tags/1/current/link`,
+  created: `${v2}/repositories/team/app/_manifests/tags/2/current/link`,
   blob: `${v2}/blobs/sha256/ab/abcd/data`,
   session: `${v2}/uploads/1/session`,
   data: `${v2}/uploads/1/data-x`,
@@ -91,6 +92,9 @@ describe('filesystem store, on several mounts', requiresMounts(), () => {
       await store.put(keys.session, content);
       const put = await store.put(keys.link, content, { metadata });
       assert.deepEqual(await store.head(keys.link), { ...put, metadata });
+      const created = await store.put(keys.created, content, { onlyIfAbsent: true, metadata });
+      await rejects(store.put(keys.created, content, { onlyIfAbsent: true }), PreconditionFailed);
+      assert.deepEqual(await store.head(keys.created), { ...created, metadata });
       const id = await store.createMultipart(keys.data, { metadata });
       const part = await store.uploadPart(keys.data, id, 1, content);
       // Another process finds the upload where it is.
@@ -105,7 +109,8 @@ describe('filesystem store, on several mounts', requiresMounts(), () => {
       assert.deepEqual([blob.bytes, blob.metadata], [content, metadata]);
       await rejects(store.head(keys.data), ObjectNotFound);
       const { objects } = await store.list({});
-      assert.deepEqual(objects.map(({ key }) => key).sort(), [keys.blob, keys.link, keys.session].sort());
+      const left = [keys.blob, keys.created, keys.link, keys.session];
+      assert.deepEqual(objects.map(({ key }) => key).sort(), left.sort());
       const abandoned = await store.createMultipart(keys.blob);
       await store.abortMultipart(keys.blob, abandoned);
       assert.deepEqual(await litter(root.path), []);

@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import fc from 'fast-check';
 
 import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
-import { InvalidKey, ObjectNotFound, StoreUnavailable } from '../../lib/storage/store.ts';
+import { InvalidKey, ObjectNotFound, PreconditionFailed, StoreUnavailable } from '../../lib/storage/store.ts';
 import { allPages, expectedEntries, listOptionsOf } from './contract-listing.ts';
 import { storeContract } from './contract.ts';
 import { rejects } from './place.ts';
@@ -55,6 +55,76 @@ describe('filesystem store, of its own', () => {
   afterEach(async () => {
     mock.restoreAll();
     await fs.rm(root, { recursive: true, force: true });
+  });
+
+  describe('creating', () => {
+    const created = { onlyIfAbsent: true };
+    const systemError = (code: string) => Object.assign(new Error('of the test'), { code });
+
+    it('exactly one of many processes creates an object', async () => {
+      const rounds = 40;
+      const program = join(import.meta.dirname, 'create-race.ts');
+      const names = Array.from({ length: 6 }, (_, i) => `process ${i}`);
+      const won = await Promise.all(
+        names.map(async (name) => {
+          const { stdout } = await run(process.execPath, [program, root, name, `${rounds}`]);
+          return stdout.split('\n').flatMap((round) => (round === '' ? [] : [{ name, round }]));
+        }),
+      );
+      for (let round = 0; round < rounds; round++) {
+        const winners = won.flat().filter((one) => one.round === `${round}`);
+        assert.equal(winners.length, 1, `round ${round}`);
+        const { bytes, metadata } = await store.read(`race/${round}/deep/link`, 100);
+        assert.deepEqual([bytes.toString(), metadata['name']], [winners[0]?.name, winners[0]?.name]);
+      }
+      assert.deepEqual(await litter(), []);
+    });
+
+    it('an object is created in place of an empty folder, but not of a folder of others', async () => {
+      await fs.mkdir(at('a/b'), { recursive: true });
+      await store.put('a/b', bytes, created);
+      assert.deepEqual((await store.read('a/b', 100)).bytes, bytes);
+      await assert.rejects(store.put('a', bytes, created), InvalidKey);
+      await assert.rejects(store.put('a/b/c', bytes, created), InvalidKey);
+      assert.deepEqual(await litter(), []);
+    });
+
+    it('a creation succeeds where the answer of a network file system was lost', async () => {
+      const { link } = fs;
+      mock.method(fs, 'link', async (from: string, to: string) => {
+        await link(from, to);
+        throw systemError('EEXIST');
+      });
+      await store.put('a/b', bytes, { ...created, metadata: { of: 'it' } });
+      const read = await store.read('a/b', 100);
+      assert.deepEqual([read.bytes, read.metadata], [bytes, { of: 'it' }]);
+      assert.deepEqual(await litter(), []);
+    });
+
+    it('without hard links, as the limits say, a creation is checked just before', async () => {
+      assert.equal(store.limits.honoursOnlyIfAbsent, true);
+      for (const code of ['EPERM', 'EOPNOTSUPP']) {
+        mock.method(fs, 'link', () => Promise.reject(systemError(code)));
+        const opened = await FilesystemStore.open(root);
+        assert.equal(opened.limits.honoursOnlyIfAbsent, false);
+        await opened.put(`a/${code}`, bytes, created);
+        await rejects(opened.put(`a/${code}`, bytes, created), PreconditionFailed, `a/${code}`);
+        assert.deepEqual((await opened.read(`a/${code}`, 100)).bytes, bytes);
+        mock.restoreAll();
+      }
+      // A store that was opened before, as on a mount that came later.
+      mock.method(fs, 'link', () => Promise.reject(systemError('EPERM')));
+      await store.put('b', bytes, created);
+      assert.equal(store.limits.honoursOnlyIfAbsent, false);
+      assert.deepEqual(await litter(), []);
+    });
+
+    it('a creation that fails leaves nothing', async () => {
+      mock.method(fs, 'link', () => Promise.reject(systemError('ENOSPC')));
+      await rejects(store.put('a', bytes, created), StoreUnavailable, 'a');
+      assert.equal(await isThere(at('a')), false);
+      assert.deepEqual(await litter(), []);
+    });
   });
 
   describe('files', () => {

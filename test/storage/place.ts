@@ -17,6 +17,8 @@ export interface ContractOptions {
   readonly lag?: number;
   /** Whether a full page that ends with a rolled-up prefix tells whether more follows. */
   readonly exactEnds?: boolean;
+  /** Whether exactly one of several writers at once creates an object, where the store honours that condition. */
+  readonly exactCreation?: boolean;
 }
 
 /** A place under test, seen through two stores as two processes would see it. */
@@ -34,7 +36,7 @@ export interface Place {
 export function usePlace(open: OpenStore, options: ContractOptions): Place {
   const opened: Awaited<ReturnType<OpenStore>>[] = [];
   const storeAt = (index: number): ObjectStore => opened[index]?.store ?? assert.fail('not open yet');
-  const { metadata = false, runs = 100, lag = 10_000, exactEnds = true } = options;
+  const { metadata = false, runs = 100, lag = 10_000, exactEnds = true, exactCreation = true } = options;
   before(async () => {
     opened.push(await open(), await open());
   });
@@ -48,7 +50,7 @@ export function usePlace(open: OpenStore, options: ContractOptions): Place {
     get other() {
       return storeAt(1);
     },
-    options: { metadata, runs, lag, exactEnds },
+    options: { metadata, runs, lag, exactEnds, exactCreation },
     fresh: () => `contract/${randomUUID()}/`,
     listed: (query, holds) => poll(async () => await storeAt(0).list(query), holds, lag),
   };

@@ -214,7 +214,7 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
         const [with_, without] = [open(), open()];
         proxy.intercept = honour;
         await with_.check();
-        assert.equal(with_.limits.conditionalWrites, true);
+        assert.equal(with_.limits.honoursIfMatch, true);
         // As a server does that has never heard of conditions.
         const ignoring = open();
         proxy.intercept = async ({ operation, key, body }) => {
@@ -223,10 +223,10 @@ describe('S3 store on Swift', requires('swift-proxy-server'), () => {
           return { status: 200, headers: { etag: `"${etag}"` } };
         };
         await ignoring.check();
-        assert.equal(ignoring.limits.conditionalWrites, false);
+        assert.equal(ignoring.limits.honoursIfMatch, false);
         proxy.reset();
         await without.check();
-        assert.equal(without.limits.conditionalWrites, false);
+        assert.equal(without.limits.honoursIfMatch, false);
         const { objects } = await without.list({ prefix: 'docker/registry/v2/uploads/' });
         assert.deepEqual(objects, []);
       });

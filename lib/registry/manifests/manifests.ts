@@ -17,13 +17,17 @@ import { digestOf } from '../uploads/content-hash.ts';
 import { blobData, revisionLink } from '../layout.ts';
 import { ConcurrencyLimit } from '../../concurrency/concurrency-limit.ts';
 import { inParallel } from '../../concurrency/in-parallel.ts';
-import type {
-  FoundManifest,
-  PushedManifest,
-  PushOptions,
-  RegistryDeleter,
-  RegistryReader,
-  RegistryWriter,
+import { assertDeletable, ImmutableTags } from '../immutable-tags.ts';
+import {
+  TagImmutable,
+  type DeleteOptions,
+  type FoundManifest,
+  type Immutable,
+  type PushedManifest,
+  type PushOptions,
+  type RegistryDeleter,
+  type RegistryReader,
+  type RegistryWriter,
 } from '../interface.ts';
 import { exists, writeLink } from '../links.ts';
 import { loadManifest, ManifestCache, StoredManifest } from './cache.ts';
@@ -33,6 +37,12 @@ import { readSigned } from './schema1-signatures.ts';
 import { SingleFlight } from '../../concurrency/single-flight.ts';
 import type { Tags } from '../tags.ts';
 import type { Tag } from '../../protocol/tags.ts';
+
+interface PushedTag {
+  readonly tag: Tag;
+  /** That keeps the tag where it is, if any. */
+  readonly rule: string | undefined;
+}
 
 /** Concurrent reads of manifests, whose size is not known beforehand. */
 const parallelLoads = 32;
@@ -47,6 +57,7 @@ export class Manifests implements Roles {
   readonly #store: ObjectStore;
   readonly #blobs: Blobs;
   readonly #tags: Tags;
+  readonly #immutableTags: ImmutableTags;
   readonly #referrers: Referrers;
   readonly #requiredPlatforms: RequiredPlatforms;
   readonly #cache = new ManifestCache();
@@ -64,6 +75,7 @@ export class Manifests implements Roles {
     this.#store = store;
     this.#blobs = blobs;
     this.#tags = tags;
+    this.#immutableTags = new ImmutableTags(store);
     this.#referrers = referrers;
     this.#requiredPlatforms = requiredPlatforms;
   }
@@ -77,21 +89,25 @@ export class Manifests implements Roles {
     reference: Reference,
     bytes: Uint8Array,
     contentType: string | undefined,
-    { tags: named = [], conditions = unconditional }: PushOptions = {},
+    { tags: named = [], conditions = unconditional, immutable }: PushOptions = {},
   ): Promise<PushedManifest> {
     const manifest = parseManifest(bytes, contentType);
     const digest = digestOf(bytes, algorithmOf(reference));
     if (reference.kind === 'digest' && reference.digest !== digest)
       throw new RegistryError('DIGEST_INVALID', `the manifest has the digest ${digest}`, [reference]);
+    const tags = (reference.kind === 'tag' ? [reference.tag] : [...new Set(named)]).map((tag) => ({
+      tag,
+      rule: immutable?.(tag),
+    }));
+    await this.#assertPushable(name, tags, digest);
     if (isConditional(conditions)) assertConditions(conditions, await this.#current(name, reference));
     await this.#assertComplete(name, manifest);
     const info = { digest, mediaType: manifest.mediaType, size: bytes.byteLength };
-    const tags = reference.kind === 'tag' ? [reference.tag] : [...new Set(named)];
     await Promise.all([
       // With a mount hint, since the same bytes may also be a blob.
       this.#store.put(blobData(digest), bytes, { metadata: this.#blobs.mountHint(name) }),
       writeLink(this.#store, revisionLink(name, digest), digest),
-      ...tags.map(async (tag) => {
+      ...tags.map(async ({ tag }) => {
         await this.#tags.recordHistory(name, tag, digest);
       }),
     ]);
@@ -99,45 +115,95 @@ export class Manifests implements Roles {
     await Promise.all([
       // Not before the link: see Referrers.add.
       subject && this.#referrers.add(name, { subject, descriptor: { ...info, ...about } }),
-      ...tags.map(async (tag) => {
-        await this.#point(name, tag, digest, reference.kind === 'tag' ? conditions : unconditional);
-      }),
+      this.#pointAll(name, tags, digest, reference.kind === 'tag' ? conditions : unconditional),
     ]);
-    return { info, manifest, tags };
+    return { info, manifest, tags: tags.map(({ tag }) => tag) };
   }
 
-  async delete(name: RepositoryName, reference: Reference, conditions = unconditional): Promise<void> {
+  async delete(
+    name: RepositoryName,
+    reference: Reference,
+    { conditions = unconditional, immutable }: DeleteOptions = {},
+  ): Promise<void> {
     if (reference.kind === 'tag') {
       const tag = await this.#tags.find(name, reference.tag);
       if (tag === undefined) throw unknown(reference);
+      assertDeletable(reference.tag, immutable);
       if (isConditional(conditions)) assertConditions(conditions, await this.#current(name, reference));
       await this.#tags.delete([tag]);
       return;
     }
     const [known, pointing] = await Promise.all([
       this.has(name, reference.digest),
-      this.#tags.pointingAt(name, reference.digest),
+      this.#tags.pointingAt(name, reference.digest, immutable),
     ]);
     if (!known) throw unknown(reference);
     assertConditions(conditions, reference.digest);
     // The tags go first: an interruption must not leave dangling tags.
     await this.#tags.delete(pointing, [revisionLink(name, reference.digest)]);
     // Again, for tags that a concurrent push has moved here.
-    await this.#tags.delete(await this.#tags.pointingAt(name, reference.digest));
+    await this.#deleteNewTags(name, reference.digest, immutable);
+  }
+
+  /**
+   * Deletes the tags that pushes have moved to a manifest during its delete.
+   * @throws TagImmutable if one of them is immutable; then the manifest is restored
+   */
+  async #deleteNewTags(
+    name: RepositoryName,
+    digest: Digest,
+    immutable: Immutable | undefined,
+  ): Promise<void> {
+    try {
+      await this.#tags.delete(await this.#tags.pointingAt(name, digest, immutable));
+    } catch (error) {
+      if (error instanceof TagImmutable) await writeLink(this.#store, revisionLink(name, digest), digest);
+      throw error;
+    }
   }
 
   async has(name: RepositoryName, digest: Digest): Promise<boolean> {
     return await exists(this.#store, revisionLink(name, digest));
   }
 
+  /** The immutable tags first: if one of them was created meanwhile with another manifest, no other tag moves. */
+  async #pointAll(
+    name: RepositoryName,
+    tags: readonly PushedTag[],
+    digest: Digest,
+    conditions: Conditions,
+  ): Promise<void> {
+    const isImmutable = ({ rule }: PushedTag) => rule !== undefined;
+    for (const group of [tags.filter(isImmutable), tags.filter((one) => !isImmutable(one))])
+      await Promise.all(
+        group.map(async (one) => {
+          await this.#point(name, one, digest, conditions);
+        }),
+      );
+  }
+
   /**
    * Points a tag at a manifest, as the last step of a push. The re-check prevents dangling tags when a push races a delete of
    * the manifest: whichever checks second, here or in {@link delete}, sees the change of the other.
    */
-  async #point(name: RepositoryName, tag: Tag, digest: Digest, conditions: Conditions): Promise<void> {
-    await this.#tags.move(name, tag, digest, conditions);
+  async #point(
+    name: RepositoryName,
+    { tag, rule }: PushedTag,
+    digest: Digest,
+    conditions: Conditions,
+  ): Promise<void> {
+    if (rule === undefined) await this.#tags.move(name, tag, digest, conditions);
+    else await this.#immutableTags.create(name, tag, digest, { conditions, rule });
     if (await this.has(name, digest)) return;
     await writeLink(this.#store, revisionLink(name, digest), digest);
+  }
+
+  /** Looks at the immutable ones of the tags before any of them moves. @throws TagImmutable */
+  async #assertPushable(name: RepositoryName, tags: readonly PushedTag[], digest: Digest): Promise<void> {
+    const checks = tags.flatMap(({ tag, rule }) =>
+      rule === undefined ? [] : [this.#immutableTags.assertPushable(name, tag, digest, rule)],
+    );
+    await Promise.all(checks);
   }
 
   /** The current content of a reference. */

@@ -26,8 +26,8 @@ export class Sessions {
   }
 
   /**
-   * Writes a session; with conditional writes, only if it has not changed since it was loaded. Otherwise the last write
-   * wins, and bytes that two requests mixed are detected later, by their digest or the ETags of their parts.
+   * Writes a session; where the store honours it, only if it has not changed since it was loaded. Otherwise the last
+   * write wins, and bytes that two requests mixed are detected later, by their digest or the ETags of their parts.
    * @throws PreconditionFailed
    */
   async save(session: Session): Promise<void> {
@@ -36,11 +36,11 @@ export class Sessions {
   }
 
   /**
-   * Without conditional writes, checks just before saving that a session has not changed since it was loaded.
+   * Where the store does not, checks just before saving that a session has not changed since it was loaded.
    * @throws PreconditionFailed
    */
   async assertUnchanged({ id, etag }: Session): Promise<void> {
-    if (this.#store.limits.conditionalWrites) return;
+    if (this.#store.limits.honoursIfMatch) return;
     const key = uploadSession(id);
     const now = await undefinedIfMissing(this.#store.head(key));
     if (now?.etag !== etag) throw new PreconditionFailed(key);

@@ -4,9 +4,8 @@ import fs, { type FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
 import { notFoundCodes, hasCode, ignoring, unreadableCodes } from '../file-errors.ts';
-import { assertNotExpired } from '../deadline.ts';
-import { syncParents } from './durable-folders.ts';
 import { type Mount, Mounts, privateNames, temporaryName } from './mounts.ts';
+import { placeFile, placeNewFile } from './placing.ts';
 import { makeTemporary, openMount } from './temporary.ts';
 import {
   assertKey,
@@ -24,11 +23,13 @@ import {
 /** The longest file name on all common file systems. */
 const maxNameBytes = 255;
 
-/** How often a write creates its folders, since concurrent deletes remove empty ones. */
-const maxAttempts = 100;
-
 /** How many mounts a write tries: the expected one first. */
 const maxMounts = 3;
+
+interface CreateOptions {
+  readonly describe: (info: ObjectInfo) => Promise<void>;
+  readonly onlyIfAbsent: boolean;
+}
 
 /** A file not yet renamed to its key. */
 export interface PendingFile {
@@ -161,21 +162,25 @@ export class Folder {
   /**
    * Creates an object atomically; durable when it resolves.
    * @param fill writes the content; called again if the key turns out to be on another mount
-   * @param prepare called before the object appears
+   * @param options.describe writes what is kept beside the object: before it appears, but after that if it must be new, since
+   *   whoever loses must not touch what the winner has written
+   * @throws PreconditionFailed if it must be new and is not
    */
   async create(
     key: string,
     fill: (handle: FileHandle) => Promise<unknown>,
-    prepare: (info: ObjectInfo) => Promise<void>,
+    { describe, onlyIfAbsent }: CreateOptions,
   ): Promise<ObjectInfo> {
     const path = this.path(key);
     let mount = this.mounts.of(path);
     for (let attempt = 1; ; attempt++) {
       const file = await write(await this.temporaryPath(mount), fill);
+      const info = objectInfo(key, file.stats);
       try {
-        const info = objectInfo(key, file.stats);
-        await prepare(info);
-        await this.place(file.path, key);
+        if (!onlyIfAbsent) await describe(info);
+        if (onlyIfAbsent) await placeNewFile(file.path, { key, path }, mount);
+        else await placeFile(file.path, { key, path });
+        if (onlyIfAbsent) await describe(info);
         return info;
       } catch (error) {
         await fs.rm(file.path, { force: true });
@@ -185,19 +190,9 @@ export class Folder {
     }
   }
 
-  /** Renames a file to its key and creates the parents; durable when it resolves. Fails with EXDEV on another mount. */
+  /** See {@link placeFile}. */
   async place(file: string, key: string): Promise<void> {
-    const path = this.path(key);
-    let made: string | undefined;
-    for (let attempt = 1; !(await tryRename(file, path, key)); attempt++) {
-      if (attempt === maxAttempts)
-        throw new StoreUnavailable(key, `the folder of ${path} is removed again and again`);
-      // Fails if the file itself is missing.
-      await fs.lstat(file);
-      const parent = await makeParent(path, key);
-      if (made === undefined || (parent !== undefined && parent.length < made.length)) made = parent;
-    }
-    await syncParents(path, made);
+    await placeFile(file, { key, path: this.path(key) });
   }
 
   /**
@@ -266,50 +261,6 @@ async function write(path: string, fill: (handle: FileHandle) => Promise<unknown
   } finally {
     await handle.close();
   }
-}
-
-/** Renames a file. @returns false if the parent was missing, or an empty folder was at the path */
-async function tryRename(file: string, path: string, key: string): Promise<boolean> {
-  assertNotExpired();
-  try {
-    await fs.rename(file, path);
-    return true;
-  } catch (error) {
-    if (hasCode(error, ['ENOENT'])) return false;
-    if (hasCode(error, ['ENOTDIR'])) throw belowObject(key, error);
-    if (!hasCode(error, ['EISDIR', 'EEXIST', 'ENOTEMPTY'])) throw error;
-  }
-  try {
-    await ignoring(['ENOENT', 'ENOTDIR'], fs.rmdir(path));
-    return false;
-  } catch (error) {
-    throw new InvalidKey(key, `object key ${JSON.stringify(key)} is the folder of others`, { cause: error });
-  }
-}
-
-/** Creates the parents of a path. @returns the topmost that was missing */
-async function makeParent(path: string, key: string): Promise<string | undefined> {
-  try {
-    return await ignoring(['ENOENT'], fs.mkdir(dirname(path), { recursive: true }));
-  } catch (error) {
-    if (!hasCode(error, ['EEXIST', 'ENOTDIR'])) throw error;
-    // Node also reports ENOTDIR for a folder that is pruned while it checks its type.
-    if (await isBelowFile(path)) throw belowObject(key, error);
-    return undefined;
-  }
-}
-
-/** Whether the nearest existing parent of a path is not a folder. */
-async function isBelowFile(path: string): Promise<boolean> {
-  for (let folder = dirname(path); folder !== dirname(folder); folder = dirname(folder)) {
-    const stats = await ignoring(['ENOENT', 'ENOTDIR'], fs.stat(folder));
-    if (stats !== undefined) return !stats.isDirectory();
-  }
-  return false;
-}
-
-function belowObject(key: string, cause: unknown): InvalidKey {
-  return new InvalidKey(key, `object key ${JSON.stringify(key)} is below another object`, { cause });
 }
 
 /** How to fix a failure. */

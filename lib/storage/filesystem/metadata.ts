@@ -16,8 +16,9 @@ const maxSidecarBytes = 16 * 1024;
  * The metadata of objects, each in a sidecar file `.metadata/<xx>/<SHA-256 of the key>`. Hashed names ensure that a stale
  * sidecar, left by another program's delete, never blocks a folder.
  *
- * A sidecar is written before its object appears and contains the object's ETag, so it is never used for other content. It
- * is a hint: it is not synced and may be missing after a power cut, and failures to read, write or remove it are ignored.
+ * A sidecar is written before its object appears, or just after that if the object must be new. It contains the object's ETag,
+ * so it is never used for other content. It is a hint: it is not synced and may be missing after a power cut, and failures to
+ * read, write or remove it are ignored.
  */
 export class Sidecars {
   readonly #folder: Folder;

@@ -33,6 +33,8 @@ export interface Mount {
   marker: string;
   /** Whether the temporary folder exists. */
   made: boolean;
+  /** Whether its files can have a second link, as far as known. */
+  hardLinks: boolean;
 }
 
 /**
@@ -117,7 +119,7 @@ export class Mounts {
 }
 
 function mount(top: string, temporary: string, isShared: boolean): Mount {
-  return { top, temporary, isShared, marker: top, made: false };
+  return { top, temporary, isShared, marker: top, made: false, hardLinks: true };
 }
 
 /** Whether a path is the folder itself or below it. */

@@ -23,15 +23,19 @@ import {
   type UploadedPart,
 } from '../store.ts';
 
-const limits: StoreLimits = {
+const limits: Omit<StoreLimits, 'honoursOnlyIfAbsent'> = {
   ...s3Limits,
   partSize: 8 * 1024 ** 2,
   equalParts: false,
   // Sequential parts share a file and need no copy.
   parallelParts: 1,
   replacesParts: false,
-  // Conditions would need locks between processes.
-  conditionalWrites: false,
+  // It would need locks between processes.
+  honoursIfMatch: false,
+};
+
+type WriteOptions = Pick<PutOptions, 'onlyIfAbsent'> & {
+  readonly metadata?: PutOptions['metadata'] | undefined;
 };
 
 /** A part on disk. */
@@ -66,7 +70,6 @@ interface PartRecord {
  * open the segment, or the completion sees the writer and copies.
  */
 export class FilesystemMultiparts implements MultipartWriter {
-  readonly limits = limits;
   protected readonly folder: Folder;
   protected readonly sidecars: Sidecars;
   readonly #segments = new Segments();
@@ -74,6 +77,11 @@ export class FilesystemMultiparts implements MultipartWriter {
   constructor(folder: Folder) {
     this.folder = folder;
     this.sidecars = new Sidecars(folder);
+  }
+
+  /** Conditions need hard links, which network file systems may lack. */
+  get limits(): StoreLimits {
+    return { ...limits, honoursOnlyIfAbsent: this.folder.mounts.all.every(({ hardLinks }) => hardLinks) };
   }
 
   async createMultipart(key: string, options: Pick<PutOptions, 'metadata'> = {}): Promise<string> {
@@ -222,19 +230,20 @@ export class FilesystemMultiparts implements MultipartWriter {
       for (const record of records) await copyPart(upload, record, target);
     };
     // It has its own guard: a missing copy does not mean a missing upload.
-    return await this.writeObject(key, fill, metadata);
+    return await this.writeObject(key, fill, { metadata });
   }
 
   /** Writes an object with its metadata. */
   protected async writeObject(
     key: string,
     fill: (handle: FileHandle) => Promise<void>,
-    metadata: PutOptions['metadata'],
+    { metadata, onlyIfAbsent = false }: WriteOptions,
   ): Promise<ObjectInfo> {
-    const prepare = async (info: ObjectInfo) => {
+    const describe = async (info: ObjectInfo) => {
       await this.sidecars.write(info, metadata);
     };
-    return await this.folder.guard(key, async () => await this.folder.create(key, fill, prepare));
+    const options = { describe, onlyIfAbsent };
+    return await this.folder.guard(key, async () => await this.folder.create(key, fill, options));
   }
 }
 

@@ -5,7 +5,7 @@ import { inParallel } from '../../concurrency/in-parallel.ts';
 import { assertNotExpired } from '../deadline.ts';
 import { syncFolder } from './durable-folders.ts';
 import { copyBytes, readBytes } from './file-bytes.ts';
-import { notFoundCodes, hasCode, ignoring } from '../file-errors.ts';
+import { notFoundCodes, hasCode, ignoring, noHardLinkCodes } from '../file-errors.ts';
 import { FileBody } from './body.ts';
 import { Folder, objectInfo } from './folder.ts';
 import { listFolder } from './listing.ts';
@@ -28,9 +28,6 @@ import {
   type PutOptions,
   RangeNotSatisfiable,
 } from '../store.ts';
-
-/** Hard links are unsupported, by the file system or for a folder; EXDEV: the file is a mount itself. */
-const noLinks = ['EXDEV', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'];
 
 /** Objects deleted in parallel. */
 const parallelDeletes = 16;
@@ -105,7 +102,7 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
     const fill = async (handle: FileHandle) => {
       await handle.writeFile(bytes);
     };
-    return await this.writeObject(key, fill, options.metadata);
+    return await this.writeObject(key, fill, options);
   }
 
   async move(from: string, to: string, source?: MoveSource): Promise<void> {
@@ -186,7 +183,7 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
       const fill = async (target: FileHandle) => {
         await copyFile(file, target);
       };
-      await this.writeObject(to, fill, metadata);
+      await this.writeObject(to, fill, { metadata });
     }
   }
 
@@ -198,8 +195,8 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
     } catch (error) {
       const found = hasCode(error, ['EXDEV']) ? await this.folder.mounts.find(path) : mount;
       if (found !== mount) return await this.#link(path, found);
-      // Then the file itself is renamed, which cannot rule out a concurrent replacement.
-      if (hasCode(error, noLinks)) return path;
+      // Then the file itself, which may be a mount, is renamed; that cannot rule out a concurrent replacement.
+      if (hasCode(error, ['EXDEV', ...noHardLinkCodes])) return path;
       throw error;
     }
   }

@@ -1,8 +1,9 @@
+import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import fs from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { notFoundCodes, hasCode, ignoring, unwritableCodes } from '../file-errors.ts';
+import { notFoundCodes, hasCode, ignoring, noHardLinkCodes, unwritableCodes } from '../file-errors.ts';
 import { makeFolders, syncParents } from './durable-folders.ts';
 import type { Mount } from './mounts.ts';
 import { readUpload, uploadIdPattern } from './uploads.ts';
@@ -47,8 +48,25 @@ export async function openMount(store: Store, mount: Mount, readOnly: boolean): 
   } finally {
     mount.marker = mount.made ? mount.temporary : join(mount.top, (await firstIn(mount.top)) ?? '');
   }
-  if (mount.made) await clear(store, mount);
+  if (mount.made) {
+    mount.hardLinks = await hasHardLinks(mount);
+    await clear(store, mount);
+  }
   return undefined;
+}
+
+/** Probes for hard links. If that fails for another reason, the first write shows. */
+async function hasHardLinks({ temporary }: Mount): Promise<boolean> {
+  const [file, link] = [join(temporary, randomUUID()), join(temporary, randomUUID())];
+  try {
+    await fs.writeFile(file, '', { flag: 'wx' });
+    await fs.link(file, link);
+    return true;
+  } catch (error) {
+    return !hasCode(error, noHardLinkCodes);
+  } finally {
+    for (const path of [file, link]) await fs.rm(path, { force: true }).catch(() => undefined);
+  }
 }
 
 /** Creates a mount's folder for temporary files. */

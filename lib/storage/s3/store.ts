@@ -84,7 +84,8 @@ export class S3Store extends S3Multiparts implements ObjectStore {
       parallelParts: 4,
       equalParts,
       replacesParts: true,
-      conditionalWrites: this.#knownConditionalWrites,
+      honoursOnlyIfAbsent: this.#knownConditionalWrites,
+      honoursIfMatch: this.#knownConditionalWrites,
     };
   }
 

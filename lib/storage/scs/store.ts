@@ -79,7 +79,8 @@ export class ScsStore implements ObjectStore {
       parallelParts: 4,
       equalParts: false,
       replacesParts: true,
-      conditionalWrites: false,
+      honoursOnlyIfAbsent: false,
+      honoursIfMatch: false,
     };
   }
 

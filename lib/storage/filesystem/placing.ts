@@ -1,0 +1,128 @@
+import fs from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+import { assertNotExpired } from '../deadline.ts';
+import { hasCode, ignoring, noHardLinkCodes, notFoundCodes } from '../file-errors.ts';
+import { InvalidKey, PreconditionFailed, StoreUnavailable } from '../store.ts';
+import { syncFolder, syncParents } from './durable-folders.ts';
+import type { Mount } from './mounts.ts';
+
+/** How often a write creates its folders, since concurrent deletes remove empty ones. */
+const maxAttempts = 100;
+
+/** A place for a file. */
+interface Target {
+  readonly key: string;
+  readonly path: string;
+}
+
+/** @returns false if the parent was missing, or an empty folder was at the path */
+type Attempt = (file: string, target: Target) => Promise<boolean>;
+
+/**
+ * Renames a file to its key, replacing any there, and creates the parents; durable when it resolves. Fails with EXDEV on
+ * another mount.
+ */
+export async function placeFile(file: string, target: Target): Promise<void> {
+  await place(file, target, tryRename);
+}
+
+/**
+ * Gives a file to a key that has none: of several processes one succeeds. Otherwise like {@link placeFile}.
+ * @throws PreconditionFailed if there is a file, which then is durable
+ */
+export async function placeNewFile(file: string, target: Target, mount: Mount): Promise<void> {
+  await place(file, target, async () => await tryLink(file, target, mount));
+  // If this fails, it is removed with the files of killed writers.
+  await fs.rm(file, { force: true }).catch(() => undefined);
+}
+
+async function place(file: string, target: Target, attempt: Attempt): Promise<void> {
+  const { key, path } = target;
+  let made: string | undefined;
+  for (let attempts = 1; !(await attempt(file, target)); attempts++) {
+    if (attempts === maxAttempts)
+      throw new StoreUnavailable(key, `the folder of ${path} is removed again and again`);
+    // Fails if the file itself is missing.
+    await fs.lstat(file);
+    const parent = await makeParent(target);
+    if (made === undefined || (parent !== undefined && parent.length < made.length)) made = parent;
+  }
+  await syncParents(path, made);
+}
+
+async function tryRename(file: string, target: Target): Promise<boolean> {
+  assertNotExpired();
+  try {
+    await fs.rename(file, target.path);
+    return true;
+  } catch (error) {
+    if (hasCode(error, ['ENOENT'])) return false;
+    if (hasCode(error, ['ENOTDIR'])) throw belowObject(target.key, error);
+    if (!hasCode(error, ['EISDIR', 'EEXIST', 'ENOTEMPTY'])) throw error;
+  }
+  await removeEmptyFolder(target);
+  return false;
+}
+
+/** Links a file, which unlike a rename fails if there is one (link(2)). */
+async function tryLink(file: string, target: Target, mount: Mount): Promise<boolean> {
+  assertNotExpired();
+  try {
+    if (mount.hardLinks) {
+      await fs.link(file, target.path);
+      return true;
+    }
+  } catch (error) {
+    if (hasCode(error, ['ENOENT'])) return false;
+    if (hasCode(error, ['ENOTDIR'])) throw belowObject(target.key, error);
+    if (hasCode(error, noHardLinkCodes)) mount.hardLinks = false;
+    else if (!hasCode(error, ['EEXIST'])) throw error;
+  }
+  const there = await ignoring(notFoundCodes, fs.lstat(target.path));
+  // Without hard links, the best there is: two writers at the same instant may both succeed.
+  if (there === undefined) return mount.hardLinks ? false : await tryRename(file, target);
+  if (there.isDirectory()) {
+    await removeEmptyFolder(target);
+    return false;
+  }
+  // On NFS, a link whose answer was lost is sent again, and then finds itself.
+  const own = await fs.lstat(file);
+  if (there.ino === own.ino && there.dev === own.dev) return true;
+  // The caller will rely on what is there, which its writer may not have synced yet.
+  await syncFolder(dirname(target.path));
+  throw new PreconditionFailed(target.key);
+}
+
+async function removeEmptyFolder({ key, path }: Target): Promise<void> {
+  try {
+    await ignoring(['ENOENT', 'ENOTDIR'], fs.rmdir(path));
+  } catch (error) {
+    throw new InvalidKey(key, `object key ${JSON.stringify(key)} is the folder of others`, { cause: error });
+  }
+}
+
+/** Creates the parents of a path. @returns the topmost that was missing */
+async function makeParent({ key, path }: Target): Promise<string | undefined> {
+  try {
+    return await ignoring(['ENOENT'], fs.mkdir(dirname(path), { recursive: true }));
+  } catch (error) {
+    if (!hasCode(error, ['EEXIST', 'ENOTDIR'])) throw error;
+    // Node also reports ENOTDIR for a folder that is pruned while it checks its type.
+    if (await isBelowFile(path)) throw belowObject(key, error);
+    return undefined;
+  }
+}
+
+/** Whether the nearest existing parent of a path is not a folder. */
+async function isBelowFile(path: string): Promise<boolean> {
+  for (let folder = dirname(path); folder !== dirname(folder); folder = dirname(folder)) {
+    const stats = await ignoring(['ENOENT', 'ENOTDIR'], fs.stat(folder));
+    if (stats !== undefined) return !stats.isDirectory();
+  }
+  return false;
+}
+
+function belowObject(key: string, cause: unknown): InvalidKey {
+  return new InvalidKey(key, `object key ${JSON.stringify(key)} is below another object`, { cause });
+}
