@@ -4,6 +4,9 @@
  * `errcode` registry.
  */
 const failures = {
+  UNAUTHORIZED: [401, 'authentication required'],
+  DENIED: [403, 'requested access to the resource is denied'],
+  TOO_MANY_REQUESTS: [429, 'too many requests; try again later', 'TOOMANYREQUESTS'],
   BLOB_UNKNOWN: [404, 'blob unknown to this repository'],
   BLOB_UPLOAD_INVALID: [400, 'blob upload invalid'],
   BLOB_UPLOAD_UNKNOWN: [

@@ -5,6 +5,7 @@ import { parseReference, type Reference } from './references.ts';
 
 /** The route groups. Each is deployed as a function. */
 export const groups = [
+  'token',
   'base',
   'extensions',
   'catalog',
@@ -20,6 +21,8 @@ export type Group = (typeof groups)[number];
 
 /** A parsed request path, with the endpoints of the OCI Distribution Spec. */
 export type Route =
+  /** The token service (Docker Registry v2 authentication, "Token Authentication Specification") */
+  | { readonly group: 'token' }
   /** end-1 */
   | { readonly group: 'base' }
   /** OCI Distribution Spec, extensions/_oci.md, "discover": for the registry or a repository */
@@ -39,7 +42,7 @@ export type Route =
   /** end-4, end-11; with an id end-5, end-6, end-13, end-14 */
   | { readonly group: 'uploads'; readonly name: RepositoryName; readonly id: string | undefined };
 
-/** A matched path below `/v2/` or `/v1/`, not yet validated. */
+/** A matched path below `/v2/` or `/v1/`, or `/token`, not yet validated. */
 export interface RawRoute {
   readonly group: Group;
   /** Segments of the repository name, if any. */
@@ -51,7 +54,7 @@ export interface RawRoute {
 interface Pattern {
   readonly group: Group;
   /** The first segment; v2 by default. */
-  readonly version?: 'v1';
+  readonly version?: 'v1' | 'token';
   /** Whether a repository name precedes `tail`. */
   readonly named: boolean;
   /** Segments; those in braces match any value. */
@@ -65,6 +68,7 @@ interface Pattern {
  * their end, where at most one pattern fits. Only a blob called `uploads` is ambiguous; the literal comes first.
  */
 const patterns: readonly Pattern[] = [
+  { group: 'token', version: 'token', named: false, tail: [] },
   { group: 'base', named: false, tail: [], slash: 'GET' },
   { group: 'extensions', named: false, tail: ['_oci', 'ext', 'discover'] },
   { group: 'extensions', named: true, tail: ['_oci', 'ext', 'discover'] },
@@ -130,7 +134,7 @@ function readRoute(path: string): Route {
   const raw = matchPath(path);
   if (raw === undefined) throw new RegistryError('ROUTE_UNKNOWN');
   const { group, leaf = '' } = raw;
-  if (group === 'base' || group === 'catalog') return { group };
+  if (group === 'token' || group === 'base' || group === 'catalog') return { group };
   if (group === 'search') return { group, resource: leaf === '_ping' ? 'ping' : 'results' };
   if (group === 'extensions' && raw.name.length === 0) return { group };
   const name = parseRepositoryName(raw.name.join('/'));

@@ -4,6 +4,9 @@ import { RegistryError, type Failure } from '../../lib/protocol/errors.ts';
 
 /** What clients act upon. The compiler holds that none is left out. */
 const statuses: Readonly<Record<Failure, number>> = {
+  UNAUTHORIZED: 401,
+  DENIED: 403,
+  TOO_MANY_REQUESTS: 429,
   BLOB_UNKNOWN: 404,
   BLOB_UPLOAD_INVALID: 400,
   BLOB_UPLOAD_UNKNOWN: 404,

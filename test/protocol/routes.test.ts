@@ -275,7 +275,9 @@ describe('matchPath', () => {
     '/v2/a/manifests',
     '/v2/blobs/uploads/',
     '/v2/a/b',
-    '/token',
+    '/v2/token',
+    '/token/',
+    '/token/x',
     '/v2/a/blobs/uploads//',
     '/%2fv2/',
   ])
@@ -292,6 +294,7 @@ describe('matchPath', () => {
     assert.deepEqual(parseRoute('/v2/'), { group: 'base' });
     assert.deepEqual(parseRoute('/v2/_catalog'), { group: 'catalog' });
     assert.deepEqual(parseRoute('/v1/_ping'), { group: 'search', resource: 'ping' });
+    assert.deepEqual(parseRoute('/token'), { group: 'token' });
     assert.deepEqual(parseRoute('/v1/search'), { group: 'search', resource: 'results' });
   });
 
