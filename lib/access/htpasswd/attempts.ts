@@ -1,0 +1,128 @@
+import { isIPv6 } from 'node:net';
+import { RegistryError } from '../../protocol/errors.ts';
+
+/** Limits for wrong passwords. */
+export interface AttemptLimits {
+  /** Wrong passwords for one user from one address, per window. */
+  readonly perUser: number;
+  /** Wrong passwords from one address, per window. */
+  readonly perAddress: number;
+  /** Concurrent attempts from one address, so that it cannot fill the queue. */
+  readonly concurrent: number;
+  /** Milliseconds. A window begins with the first attempt. */
+  readonly windowMs: number;
+  /** Users and addresses that are counted. The oldest counts are evicted. */
+  readonly maxCounts: number;
+}
+
+export const defaultAttemptLimits: AttemptLimits = {
+  perUser: 10,
+  perAddress: 100,
+  concurrent: 32,
+  windowMs: 60_000,
+  maxCounts: 20_000,
+};
+
+/** An attempt in progress. It counts as a wrong password until it ends. */
+export interface Attempt {
+  /** @param wrong whether the password was wrong */
+  end(wrong: boolean): void;
+}
+
+interface Count {
+  failures: number;
+  inProgress: number;
+  /** End of the window, by performance.now(). */
+  until: number;
+}
+
+/** Throttles password guessing by user and address, and by address alone. */
+export class Attempts {
+  readonly #limits: AttemptLimits;
+  readonly #counts = new Map<string, Count>();
+
+  constructor(limits: AttemptLimits) {
+    this.#limits = limits;
+  }
+
+  /**
+   * @param client of {@link clientKey}
+   * @throws RegistryError TOO_MANY_REQUESTS with Retry-After
+   */
+  assertAllowed(user: string, client: string): void {
+    this.#assertBelow(this.#find(client), this.#limits.perAddress);
+    this.#assertBelow(this.#find(userKey(user, client)), this.#limits.perUser);
+  }
+
+  /** Starts an attempt. The caller must end it. @throws RegistryError TOO_MANY_REQUESTS with Retry-After */
+  begin(user: string, client: string): Attempt {
+    this.assertAllowed(user, client);
+    if ((this.#find(client)?.inProgress ?? 0) >= this.#limits.concurrent) throw tooMany(1);
+    const keys = [client, userKey(user, client)];
+    const counts = keys.map((key) => this.#findOrCreate(key));
+    for (const count of counts) count.inProgress++;
+    return {
+      end: (wrong) => {
+        for (const count of counts) count.inProgress--;
+        // The window may have ended, so the failure belongs to the present one.
+        if (wrong) for (const key of keys) this.#findOrCreate(key).failures++;
+      },
+    };
+  }
+
+  #find(key: string): Count | undefined {
+    const count = this.#counts.get(key);
+    return count !== undefined && count.until > performance.now() ? count : undefined;
+  }
+
+  #findOrCreate(key: string): Count {
+    const known = this.#find(key);
+    if (known !== undefined) return known;
+    const count = { failures: 0, inProgress: 0, until: performance.now() + this.#limits.windowMs };
+    this.#counts.delete(key);
+    this.#counts.set(key, count);
+    const [oldest] = this.#counts.keys();
+    if (this.#counts.size > this.#limits.maxCounts && oldest !== undefined) this.#counts.delete(oldest);
+    return count;
+  }
+
+  #assertBelow(count: Count | undefined, limit: number): void {
+    if (count === undefined || count.failures + count.inProgress < limit) return;
+    throw tooMany(count.failures < limit ? 1 : Math.ceil((count.until - performance.now()) / 1000));
+  }
+}
+
+function tooMany(seconds: number): RegistryError {
+  return new RegistryError(
+    'TOO_MANY_REQUESTS',
+    `too many wrong passwords from your address; try again in ${seconds} s`,
+    [],
+    { headers: { 'Retry-After': String(seconds) } },
+  );
+}
+
+const userKey = (user: string, client: string) => `${client} ${user}`;
+
+/**
+ * The key that an address is counted by: the /64 prefix of an IPv6 address, since one client has all addresses below it.
+ * Clients without an address share a key.
+ */
+export function clientKey(address: string | undefined): string {
+  if (address === undefined) return 'unknown';
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
+  if (mapped !== undefined) return mapped;
+  const [plain = ''] = address.split('%');
+  return isIPv6(plain) ? `${prefix64(plain)}::/64` : address;
+}
+
+function prefix64(address: string): string {
+  const [head = '', tail] = address.split('::');
+  const groups = (part: string) => (part === '' ? [] : part.split(':'));
+  const [left, right] = [groups(head), tail === undefined ? [] : groups(tail)];
+  const missing = tail === undefined ? 0 : 8 - left.length - right.length;
+  const all = [...left, ...Array.from({ length: Math.max(0, missing) }, () => '0'), ...right];
+  return all
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(':');
+}

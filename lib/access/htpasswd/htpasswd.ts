@@ -1,0 +1,169 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import { SingleFlight } from '../../concurrency/single-flight.ts';
+import { RegistryError } from '../../protocol/errors.ts';
+import { Attempts, clientKey, defaultAttemptLimits, type AttemptLimits } from './attempts.ts';
+import type { Check } from './bcrypt-worker.ts';
+import { maxNameBytes, type Entry } from './entries.ts';
+import { ExpiringSet } from './expiring-set.ts';
+import { PasswordFile } from './password-file.ts';
+import { createReader, type HtpasswdSource } from './sources.ts';
+import { Verifier } from './verifier.ts';
+
+export type { HtpasswdSource } from './sources.ts';
+export { HtpasswdError } from './entries.ts';
+
+export interface HtpasswdOptions {
+  /** Called when the file becomes invalid, and when it is valid again. Messages contain no secrets. */
+  readonly warn: (message: string) => void;
+  /** Milliseconds between checks for changes. Default: one second for a file, five minutes for a secret. */
+  readonly checkEveryMs?: number | undefined;
+  /** Milliseconds that a verified password is cached after its last use. */
+  readonly rememberMs?: number | undefined;
+  readonly attempts?: AttemptLimits | undefined;
+  /** Threads that verify passwords. Default: one less than the cores, from 1 to 4. */
+  readonly threads?: number | undefined;
+}
+
+export interface VerifiedUser {
+  readonly name: string;
+  /** See {@link Htpasswd.fingerprint}. */
+  readonly fingerprint: string;
+}
+
+/** Bytes of a password that bcrypt uses. */
+const bcryptBytes = 72;
+
+/** Entries of the cache of verified passwords: one for each user, and one for each user and address. */
+const maxRemembered = 20_000;
+
+const defaultRememberMs = 10 * 60_000;
+
+/** Users and passwords of a password file (`htpasswd -B`). */
+export class Htpasswd {
+  readonly #file: PasswordFile;
+  readonly #attempts: Attempts;
+  /** Hashes of verified credentials, with and without the client's address. */
+  readonly #verified: ExpiringSet;
+  readonly #verifier: Verifier;
+  /** Logins in progress, by user, password and address. */
+  readonly #logins = new SingleFlight<string, boolean>();
+  /** Verifications in progress, by user and password. */
+  readonly #verifications = new SingleFlight<string, boolean>();
+  /** Random for each process, so that cache keys are useless elsewhere. */
+  readonly #key = randomBytes(32);
+
+  private constructor(file: PasswordFile, options: HtpasswdOptions) {
+    this.#file = file;
+    this.#attempts = new Attempts(options.attempts ?? defaultAttemptLimits);
+    this.#verified = new ExpiringSet(options.rememberMs ?? defaultRememberMs, maxRemembered);
+    this.#verifier = new Verifier(options.threads);
+  }
+
+  /**
+   * Reads the users.
+   * @throws HtpasswdError for invalid lines, Error if the source cannot be read
+   */
+  static async open(source: HtpasswdSource, options: HtpasswdOptions): Promise<Htpasswd> {
+    const reader = await createReader(source, options.checkEveryMs);
+    return new Htpasswd(await PasswordFile.open(reader, options.warn), options);
+  }
+
+  /**
+   * Verifies a password. A cached one is accepted even while other logins from the same address are throttled, so that an
+   * attacker cannot lock out an active user.
+   *
+   * As in distribution, bcrypt uses the first 72 bytes only: longer passwords with the same beginning are equal.
+   * @param address of the client
+   * @throws RegistryError UNAUTHORIZED for wrong credentials; TOO_MANY_REQUESTS with Retry-After after too many of them; BUSY if
+   *   the queue is full; UNAVAILABLE if passwords cannot be verified
+   */
+  async verify(name: string, password: string, address: string | undefined): Promise<VerifiedUser> {
+    if (password === '' || Buffer.byteLength(name) > maxNameBytes) throw wrong();
+    const { users, highestCost } = await this.#file.current();
+    const entry = users.get(name);
+    const client = clientKey(address);
+    // The hash is part of the keys, so that a changed line invalidates its cached entries.
+    const credentials = this.#hmac([name, password, entry?.hash]);
+    const login: Login = {
+      name,
+      client,
+      credentials,
+      key: this.#hmac([credentials, client]),
+      check: {
+        // A copy, since postMessage clones the whole buffer behind a view.
+        password: new TextEncoder().encode(password).slice(0, bcryptBytes),
+        hash: entry?.hash,
+        costOfFailure: highestCost,
+      },
+    };
+    const matches = this.#verified.use(login.key) || (await this.#login(login));
+    if (entry === undefined || !matches) throw wrong();
+    return { name, fingerprint: fingerprintOf(entry) };
+  }
+
+  /**
+   * Identifies the line of a user, or undefined if there is none. It changes with the password, is the same in all processes,
+   * and does not help to guess the password.
+   */
+  async fingerprint(name: string): Promise<string | undefined> {
+    const { users } = await this.#file.current();
+    const entry = users.get(name);
+    return entry && fingerprintOf(entry);
+  }
+
+  async close(): Promise<void> {
+    await this.#verifier.close();
+  }
+
+  /** @returns whether the password is right */
+  async #login(login: Login): Promise<boolean> {
+    const { name, client, credentials, key } = login;
+    this.#attempts.assertAllowed(name, client);
+    const matches =
+      this.#verified.use(credentials) ||
+      (await this.#logins.run(key, async () => await this.#attempt(login)));
+    if (matches) this.#verified.add(key);
+    return matches;
+  }
+
+  async #attempt({ name, client, credentials, check }: Login): Promise<boolean> {
+    const attempt = this.#attempts.begin(name, client);
+    let isWrong = false;
+    try {
+      const matches = await this.#verifications.run(
+        credentials,
+        async () => await this.#verifier.verify(check),
+      );
+      isWrong = !matches;
+      if (matches) this.#verified.add(credentials);
+      return matches;
+    } finally {
+      attempt.end(isWrong);
+    }
+  }
+
+  #hmac(parts: readonly unknown[]): string {
+    return createHmac('sha256', this.#key).update(JSON.stringify(parts)).digest('base64');
+  }
+}
+
+interface Login {
+  readonly name: string;
+  readonly client: string;
+  /** HMAC of user and password. */
+  readonly credentials: string;
+  /** HMAC of user, password and address. */
+  readonly key: string;
+  readonly check: Check;
+}
+
+/** The line has a salt of 128 bits, so that neither line nor password can be found by brute force. */
+function fingerprintOf({ name, hash }: Entry): string {
+  return createHmac('sha256', 'stowage: line of a password file')
+    .update(`${name}:${hash}`)
+    .digest('base64url');
+}
+
+function wrong(): RegistryError {
+  return new RegistryError('UNAUTHORIZED', 'wrong user name or password');
+}
