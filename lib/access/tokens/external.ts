@@ -1,0 +1,125 @@
+import { jwtVerify, type JWTPayload } from 'jose';
+import type { AccessControl, Caller, ChallengeError, Credentials, Decision, Needed } from '../access.ts';
+import { RegistryError } from '../../protocol/errors.ts';
+import { bearerChallenge, bearerToken } from './challenge.ts';
+import { covers, readAccess, type ResourceAccess } from './scopes.ts';
+import { readTrustedKeys, type KeyFiles, type TrustedKey } from './trusted-keys.ts';
+
+export interface ExternalTokenOptions extends KeyFiles {
+  /** Absolute URL of the token server; ignored with `autoRedirect`. */
+  readonly realm: string;
+  readonly service: string;
+  readonly issuer: string;
+  /** Undefined for all asymmetric ones. */
+  readonly algorithms: readonly string[] | undefined;
+  /** Whether the realm is at the host that the client uses, below `autoRedirectPath`. */
+  readonly autoRedirect: boolean;
+  readonly autoRedirectPath: string;
+}
+
+/** Seconds that clocks may differ, as in distribution. */
+const leeway = 60;
+
+const asymmetric = [
+  ...['EdDSA', 'Ed25519', 'ES256', 'ES384', 'ES512'],
+  ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
+];
+
+/**
+ * `REGISTRY_AUTH=token`: JWTs of an external token server (Docker Registry v2 authentication). A token must be signed with a
+ * key that is configured; keys within its header (`jwk`, `x5c`, `jku`, `x5u`) are ignored (CVE-2025-24976).
+ */
+export class ExternalTokens implements AccessControl {
+  readonly #options: ExternalTokenOptions;
+  readonly #keys: readonly TrustedKey[];
+
+  private constructor(options: ExternalTokenOptions, keys: readonly TrustedKey[]) {
+    this.#options = options;
+    this.#keys = keys;
+  }
+
+  /** Reads the keys. @throws Error that names the setting and what is wrong with its file */
+  static async open(options: ExternalTokenOptions): Promise<ExternalTokens> {
+    return new ExternalTokens(options, await readTrustedKeys(options, options.algorithms ?? asymmetric));
+  }
+
+  async authenticate({ authorization }: Credentials): Promise<Caller> {
+    if (authorization === undefined) return stranger;
+    const token = bearerToken(authorization);
+    const payload = token === undefined ? undefined : await this.#verify(token);
+    const access = payload === undefined ? undefined : readAccess(payload['access']);
+    if (payload === undefined || access === undefined) throw new RegistryError('UNAUTHORIZED');
+    return callerOf(payload.sub, access);
+  }
+
+  challenge({ origin }: Credentials, needed: readonly Needed[], error: ChallengeError | undefined): string {
+    const { realm, service, autoRedirect, autoRedirectPath } = this.#options;
+    return bearerChallenge(autoRedirect ? `${origin}${autoRedirectPath}` : realm, service, needed, error);
+  }
+
+  /** The claims of a valid token, undefined for any other. */
+  async #verify(token: string): Promise<JWTPayload | undefined> {
+    const { issuer, service, algorithms = asymmetric } = this.#options;
+    const options = {
+      issuer,
+      audience: service,
+      algorithms: [...algorithms],
+      clockTolerance: leeway,
+      requiredClaims: ['exp'],
+    };
+    for (const { key } of this.#candidates(token))
+      try {
+        return (await jwtVerify(token, key, options)).payload;
+      } catch {
+        // Signed with another key, or not valid at all.
+      }
+    return undefined;
+  }
+
+  /** The key that the token names, or all: servers name keys in several ways (distribution#4470, #4533). */
+  #candidates(token: string): readonly TrustedKey[] {
+    const id = keyIdOf(token);
+    const named = this.#keys.filter((key) => id !== undefined && key.id === id);
+    return named.length > 0 ? named : this.#keys;
+  }
+}
+
+function keyIdOf(token: string): string | undefined {
+  try {
+    const header: unknown = JSON.parse(
+      Buffer.from(token.split('.', 1)[0] ?? '', 'base64url').toString('utf8'),
+    );
+    const id = (header as { kid?: unknown } | null)?.kid;
+    return typeof id === 'string' ? id : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const authenticate: Decision = { outcome: 'authenticate' };
+const allow: Decision = { outcome: 'allow' };
+
+const stranger: Caller = {
+  actor: undefined,
+  decideLogin: () => authenticate,
+  decide: () => authenticate,
+  decideCatalog: () => authenticate,
+  shows: () => false,
+  immutable: () => undefined,
+};
+
+/** What the token does not cover, another one may. */
+function callerOf(subject: unknown, access: readonly ResourceAccess[]): Caller {
+  const decide = (type: string, name: string, action: string) =>
+    covers(access, type, name, action) ? allow : authenticate;
+  return {
+    // Signed, and yet of any type: nothing in a JWT demands a text.
+    actor: typeof subject === 'string' && subject !== '' ? subject : undefined,
+    decideLogin: () => allow,
+    decide: (action, repository) => decide('repository', repository, action),
+    decideCatalog: () => decide('registry', 'catalog', '*'),
+    // Whoever may list the catalog sees all of it, as in distribution.
+    shows: undefined,
+    immutable: () => undefined,
+  };
+}

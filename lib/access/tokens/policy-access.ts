@@ -1,0 +1,87 @@
+import type {
+  AccessControl,
+  Action,
+  Caller,
+  ChallengeError,
+  Credentials,
+  Decision,
+  Identity,
+  Needed,
+} from '../access.ts';
+import { nameOf } from '../access.ts';
+import { RegistryError } from '../../protocol/errors.ts';
+import type { RepositoryName } from '../../protocol/names.ts';
+import type { Policy } from '../policy/policy.ts';
+import type { PolicySource } from '../policy/source.ts';
+import { verifyAccessToken } from './access-tokens.ts';
+import { bearerChallenge, bearerToken } from './challenge.ts';
+import type { PublicKey } from './keys.ts';
+import { covers, type ResourceAccess } from './scopes.ts';
+
+export interface PolicyAccessOptions {
+  readonly policies: Pick<PolicySource, 'current'>;
+  /** Of access tokens. */
+  readonly keys: readonly PublicKey[];
+  readonly service: string;
+  /** `https://host` of the registry; undefined for the one that a client uses. */
+  readonly host: string | undefined;
+}
+
+/**
+ * `REGISTRY_AUTH=policy`: tokens of this registry's own token service say who sends a request, and the policy what the sender may
+ * do. A request without a token is anonymous.
+ */
+export class PolicyAccess implements AccessControl {
+  readonly #options: PolicyAccessOptions;
+
+  constructor(options: PolicyAccessOptions) {
+    this.#options = options;
+  }
+
+  async authenticate({ authorization }: Credentials): Promise<Caller> {
+    const { policies, keys, service } = this.#options;
+    const policy = await policies.current();
+    if (authorization === undefined) return callerOf(policy, { kind: 'anonymous' }, undefined);
+    const token = bearerToken(authorization);
+    if (token === undefined) throw new RegistryError('UNAUTHORIZED');
+    const { identity, access } = await verifyAccessToken(keys, service, token);
+    return callerOf(policy, identity, access);
+  }
+
+  challenge({ origin }: Credentials, needed: readonly Needed[], error: ChallengeError | undefined): string {
+    const { host = origin, service } = this.#options;
+    return bearerChallenge(`${host}/token`, service, needed, error);
+  }
+}
+
+/** @param access of the caller's token; undefined without one */
+function callerOf(policy: Policy, identity: Identity, access: readonly ResourceAccess[] | undefined): Caller {
+  const isAnonymous = identity.kind === 'anonymous';
+  const decide = (action: Action, repository: RepositoryName): Decision => {
+    const { allowed, rule } = policy.decide(identity, action, repository);
+    // Whoever has not logged in may be allowed more afterwards.
+    if (!allowed) return { outcome: isAnonymous ? 'authenticate' : 'deny', rule };
+    const isCovered = access === undefined || covers(access, 'repository', repository, action);
+    return isCovered
+      ? { outcome: 'allow', rule }
+      : { outcome: 'authenticate', rule: 'the scope of the token' };
+  };
+  return {
+    actor: isAnonymous ? undefined : nameOf(identity),
+    decideLogin: () => ({ outcome: access === undefined ? 'authenticate' : 'allow' }),
+    decide,
+    decideCatalog: () => ({ outcome: isAnonymous && !mayListAny(policy) ? 'authenticate' : 'allow' }),
+    shows: (repository) =>
+      policy.decide(identity, 'list', repository).allowed &&
+      policy.decide(identity, 'pull', repository).allowed,
+    immutable: (repository, tag) => policy.immutable(repository, tag),
+  };
+}
+
+/** Whether a rule lets callers without a login list anything. */
+function mayListAny({ content: { rules } }: Policy): boolean {
+  return rules.some(
+    ({ allows, actions, who }) =>
+      allows && actions.has('list') && who.some(({ kind }) => kind === 'everybody' || kind === 'anonymous'),
+  );
+}
