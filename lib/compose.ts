@@ -1,5 +1,8 @@
 import type { Config, Program } from './config/config.ts';
+import { open } from './access/open.ts';
+import { createAccess } from './compose-access.ts';
 import type { Services } from './http/services.ts';
+import { EncryptedNames } from './registry/encrypted-names.ts';
 import { BufferPool } from './registry/uploads/buffer-pool.ts';
 import { UrlSigner } from './registry/url-signer.ts';
 import { ConcurrencyLimit } from './concurrency/concurrency-limit.ts';
@@ -41,8 +44,16 @@ export async function createServices(
   const store = await openStore(config.storage, { check, readOnly: config.readOnly, warn, onDamaged });
   const registry = restrict(createRegistry(store, config), config);
   const search = createSearch(config.search, registry);
+  for (const warning of config.warnings) warn(warning);
+  const { access, tokens } = await createAccess({ program, config, store, log });
   return {
     registry,
+    access,
+    tokens,
+    // Independent of the log level.
+    audit: access === open ? undefined : log.child({ audit: true }, { level: 'info' }),
+    cursors: new EncryptedNames(config.secrets, 'stowage catalog cursor', { length: 255 }),
+    corsOrigins: config.corsOrigins,
     search,
     publish: createPublisher(
       [
@@ -69,6 +80,10 @@ export async function createServices(
       queueLimit: queuedBodies,
       timeoutMs: limits.queueTimeoutMs,
     }),
+    forms: new ConcurrencyLimit(parallelForms, {
+      queueLimit: queuedBodies,
+      timeoutMs: limits.queueTimeoutMs,
+    }),
     requests: new RequestLimits(limits),
     manifestPushes: new ConcurrencyLimit(parallelManifests, { timeoutMs: limits.queueTimeoutMs }),
     manifestMemory: new BufferPool({ bytes: manifestBytes, waitMs: limits.queueTimeoutMs }),
@@ -88,6 +103,9 @@ const foreignSignature =
 
 /** Request bodies in the queue. Each holds some 100 KB. */
 const queuedBodies = 500;
+
+/** Concurrent forms of the token service, of 64 KiB at most. */
+const parallelForms = 256;
 
 /** Concurrent pushes of manifests. */
 const parallelManifests = 8;

@@ -34,6 +34,9 @@ describe('loadConfig', () => {
     assert.deepEqual(config, {
       storage: { kind: 'filesystem', rootDirectory: resolve('.registry') },
       search: { kind: 'bucket' },
+      auth: { kind: 'none' },
+      corsOrigins: [],
+      warnings: [],
       readOnly: false,
       deleteEnabled: true,
       redirectEnabled: true,
@@ -92,7 +95,7 @@ describe('loadConfig', () => {
   ];
   for (const [name, value, expected] of settings)
     it(`reads ${name}=${value}`, () => {
-      const config = load({ [name]: value });
+      const config = load({ REGISTRY_AUTH: 'none', [name]: value });
       assert.deepEqual({ ...config, ...expected }, config);
     });
 
@@ -182,6 +185,7 @@ describe('loadConfig', () => {
       AWS_LAMBDA_FUNCTION_NAME: 'base',
     });
     assert.deepEqual(faults.map((fault) => fault.split(':', 1).join('')).sort(), [
+      'REGISTRY_AUTH',
       'REGISTRY_HTTP_ADDR',
       'REGISTRY_HTTP_DATAPLANE',
       'REGISTRY_HTTP_HOST',
@@ -199,10 +203,6 @@ describe('loadConfig', () => {
   it('refuses unknown settings, so that none is ignored', () => {
     for (const name of ['REGISTRY_STORAGE_DELETE_ENABLE', 'REGISTRY_', 'REGISTRY_PORTAL'])
       assert.match(faultsOf('server', { [name]: 'x' })[0] ?? '', new RegExp(`^${name}: no such setting`));
-    assert.match(
-      faultsOf('server', { REGISTRY_AUTH_HTPASSWD_PATH: 'x' })[0] ?? '',
-      /^REGISTRY_AUTH_HTPASSWD_PATH: there is no access control yet/,
-    );
     assert.deepEqual(faultsOf('server', { REGISTRY_TYPO: '', REGISTRY_HTTP_TLS_KEY: ' ' }), []);
     assert.match(
       faultsOf('server', { REGISTRY_HTTP_TLS_CERTIFICATE: '/cert' })[0] ?? '',
@@ -343,7 +343,7 @@ describe('each program', () => {
       assert.deepEqual(faultsOf(program, needed[program]), []);
     });
 
-  const inLambda = { ...needed.functions, AWS_LAMBDA_FUNCTION_NAME: 'base' };
+  const inLambda = { ...needed.functions, AWS_LAMBDA_FUNCTION_NAME: 'base', REGISTRY_AUTH: 'none' };
   for (const folder of [
     undefined,
     '',

@@ -73,6 +73,7 @@ describe('the settings of the list of repositories', () => {
   it('settings of the list refuse a file on the local disk of Lambda and accept one on a mounted file system', () => {
     const lambda = {
       AWS_LAMBDA_FUNCTION_NAME: 'catalog',
+      REGISTRY_AUTH: 'none',
       REGISTRY_STORAGE_S3_BUCKET: 'images',
       REGISTRY_STORAGE_S3_REGION: 'eu-central-1',
       REGISTRY_HTTP_SECRET: 'hunter2',

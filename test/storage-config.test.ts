@@ -432,7 +432,7 @@ describe('the store', () => {
   });
 
   it('the store in Lambda may be a bucket but no folder', () => {
-    const lambda = { AWS_LAMBDA_FUNCTION_NAME: 'base', REGISTRY_HTTP_SECRET: 'x' };
+    const lambda = { AWS_LAMBDA_FUNCTION_NAME: 'base', REGISTRY_AUTH: 'none', REGISTRY_HTTP_SECRET: 'x' };
     assert.deepEqual(faultsOf({ ...onAws, ...lambda }, 'functions'), []);
     assert.deepEqual(
       namesOf(

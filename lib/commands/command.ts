@@ -30,16 +30,24 @@ export function readArguments<const Options extends ParseArgsOptionsConfig>(
   options: Options,
   words: readonly string[] = [],
 ) {
+  const { values, positionals } = readOptions(args, options);
+  const [word, more] = positionals;
+  if (word !== undefined && !words.includes(word)) refuse(word, 'argument', words);
+  if (more !== undefined) refuse(more, 'argument', []);
+  return { values, word };
+}
+
+/** Reads options, and any arguments beside them. @throws UsageError */
+export function readOptions<const Options extends ParseArgsOptionsConfig>(
+  args: readonly string[],
+  options: Options,
+) {
   const config = { args: [...args], options, allowPositionals: true };
   const known = Object.keys(options).map((name) => `--${name}`);
   for (const token of parseArgs({ ...config, strict: false, tokens: true }).tokens)
     if (token.kind === 'option' && !known.includes(`--${token.name}`)) refuse(token.rawName, 'option', known);
   try {
-    const { values, positionals } = parseArgs(config);
-    const [word, more] = positionals;
-    if (word !== undefined && !words.includes(word)) refuse(word, 'argument', words);
-    if (more !== undefined) refuse(more, 'argument', []);
-    return { values, word };
+    return parseArgs(config);
   } catch (error) {
     if (error instanceof UsageError) throw error;
     const [, option = ''] = /--([\w-]+)/.exec((error as Error).message) ?? [];

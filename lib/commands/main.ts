@@ -9,6 +9,10 @@ const commands: Readonly<Record<string, () => Promise<{ readonly command: Comman
   start: async () => await import('./start.ts'),
   'purge-uploads': async () => await import('./purge-uploads.ts'),
   reindex: async () => await import('./reindex.ts'),
+  token: async () => await import('./token.ts'),
+  policy: async () => await import('./policy.ts'),
+  htpasswd: async () => await import('./htpasswd.ts'),
+  login: async () => await import('./login.ts'),
 };
 
 const aliases: Readonly<Record<string, string>> = { sweep: 'purge-uploads' };

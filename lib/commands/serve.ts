@@ -2,6 +2,7 @@ import { ConfigError, loadConfig, type Config } from '../config/config.ts';
 import { describeStorage } from '../config/storage.ts';
 import type { StreamingServer } from '../server/server.ts';
 import { readArguments, reasonOf, type Command } from './command.ts';
+import { openWarning } from './open-warning.ts';
 import { ensureLowMemory } from './low-memory.ts';
 
 export const command: Command = {
@@ -41,8 +42,9 @@ async function serve(program: 'server' | 'data-plane'): Promise<number> {
   }
 }
 
-function greet(url: string, { storage, secretIsGenerated }: Config): void {
+function greet(url: string, { auth, storage, secretIsGenerated }: Config): void {
   console.error(`The registry listens at ${url} and keeps its images in ${describeStorage(storage)}.`);
+  if (auth.kind === 'none') console.error(openWarning);
   if (secretIsGenerated)
     console.error(
       'REGISTRY_HTTP_SECRET is not set: this process generated one, so a restart breaks uploads in progress. ' +

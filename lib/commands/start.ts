@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ConfigError, loadConfig } from '../config/config.ts';
 import { Settings } from '../config/settings.ts';
 import { configuresBucket, describeStorage } from '../config/storage.ts';
+import { openWarning } from './open-warning.ts';
 import { readArguments, type Command } from './command.ts';
 import { memoryEnvironment, memoryFlags } from './low-memory.ts';
 
@@ -58,11 +59,11 @@ async function startPlanes(): Promise<void> {
   const [functionsUrl, dataPlaneUrl] = [`http://${host}:${port}`, `http://${host}:${port + 1}`];
   const common = settings();
   const planes = {
-    functions: { ...common, REGISTRY_HTTP_DATAPLANE: dataPlaneUrl },
+    functions: { ...challengeHost(port), ...common, REGISTRY_HTTP_DATAPLANE: dataPlaneUrl },
     dataPlane: { ...common, REGISTRY_HTTP_HOST: functionsUrl, REGISTRY_HTTP_ADDR: `${host}:${port + 1}` },
   };
   // The functions would report invalid settings only at the first request.
-  const { storage, search, readOnly } = loadConfig('functions', planes.functions);
+  const { auth, storage, search, readOnly } = loadConfig('functions', planes.functions);
   loadConfig('data-plane', planes.dataPlane);
   for (const taken of [port, port + 1]) await assertFree(taken);
   console.log('Building the functions …');
@@ -74,8 +75,9 @@ async function startPlanes(): Promise<void> {
     'inherit',
   );
   spawnChild('functions', await offlineArguments(port), planes.functions, 'inherit');
-  await Promise.all([waitFor(`${functionsUrl}/v2/`, 200), waitFor(`${dataPlaneUrl}/v2/`, 404)]);
-  greet(port, describeStorage(storage));
+  // 401 where one must log in.
+  await Promise.all([waitFor(`${functionsUrl}/v2/`, [200, 401]), waitFor(`${dataPlaneUrl}/v2/`, [404])]);
+  greet(port, describeStorage(storage), auth.kind === 'none');
   if (search.kind !== 'bucket' && !readOnly) reindex(planes.functions);
 }
 
@@ -173,18 +175,26 @@ async function run(name: string, args: readonly string[], env: NodeJS.ProcessEnv
   if (code !== 0) throw new Error(`The ${name} failed.`);
 }
 
-async function waitFor(url: string, status: number): Promise<void> {
+async function waitFor(url: string, statuses: readonly number[]): Promise<void> {
   const deadline = Date.now() + startTimeoutMs;
   while (Date.now() < deadline && !stopping) {
     const response = await fetch(url).catch(() => undefined);
     await response?.body?.cancel();
-    if (response?.status === status) return;
+    if (response !== undefined && statuses.includes(response.status)) return;
     await delay(200);
   }
   if (!stopping) throw new Error(`There is no response from ${url}.`);
 }
 
-function greet(port: number, storage: string): void {
+/** serverless-offline tells the functions that clients use https, which challenges would repeat. */
+function challengeHost(port: number): NodeJS.ProcessEnv {
+  const hasAuth = (process.env['REGISTRY_AUTH'] ?? 'none') !== 'none';
+  return hasAuth
+    ? { REGISTRY_HTTP_HOST: `http://localhost:${port}`, REGISTRY_HTTP_RELATIVEURLS: 'true' }
+    : {};
+}
+
+function greet(port: number, storage: string, isOpen: boolean): void {
   if (stopping) return;
   console.log(`
 The registry listens at localhost:${port} and keeps its images in ${storage}.
@@ -192,7 +202,9 @@ The registry listens at localhost:${port} and keeps its images in ${storage}.
   docker tag alpine localhost:${port}/alpine
   docker push localhost:${port}/alpine
 
-Uploads and downloads of layers go through the data plane at localhost:${port + 1}. Ctrl-C stops both.
+Uploads and downloads of layers go through the data plane at localhost:${port + 1}. Ctrl-C stops both.${
+    isOpen ? `\n${openWarning}` : ''
+  }
 `);
 }
 

@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { Settings, type Environment } from './settings.ts';
+import { minSecretLength, readAuth, type AuthConfig } from './auth.ts';
 import { readPlatforms } from './platforms.ts';
 import type { RequiredPlatforms } from '../registry/manifests/required-platforms.ts';
 import { readSearch, type SearchConfig } from './search.ts';
 import { readStorage, type StorageConfig } from './storage.ts';
+import { isLoopback } from './loopback.ts';
 
 export { ConfigError } from './settings.ts';
 
@@ -11,6 +13,11 @@ export { ConfigError } from './settings.ts';
 export interface Config {
   readonly storage: StorageConfig;
   readonly search: SearchConfig;
+  readonly auth: AuthConfig;
+  /** Origins of web pages that may read responses (CORS); `*` for all. */
+  readonly corsOrigins: readonly string[];
+  /** What is set and probably not meant so, for the log. */
+  readonly warnings: readonly string[];
   /** No push, no delete, no maintenance. */
   readonly readOnly: boolean;
   readonly deleteEnabled: boolean;
@@ -48,17 +55,22 @@ export type Program = 'functions' | 'server' | 'data-plane' | 'maintenance';
 export function loadConfig(program: Program, environment: Environment = process.env): Config {
   const settings = new Settings(environment);
   const ephemeral = settings.inLambda && program !== 'data-plane';
+  const address = settings.address('REGISTRY_HTTP_ADDR', { host: '127.0.0.1', port: 5000 });
+  const secrets = readSecrets(settings, program);
   const config: Config = {
     storage: readStorage(settings, ephemeral),
     search: readSearch(settings, ephemeral),
+    auth: readAccess(settings, program, address, secrets),
+    corsOrigins: readOrigins(settings),
+    warnings: [],
     readOnly: settings.flag('REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED', false),
     deleteEnabled: settings.flag('REGISTRY_STORAGE_DELETE_ENABLED', true),
     redirectEnabled: !settings.flag('REGISTRY_STORAGE_REDIRECT_DISABLE', false),
-    ...readSecrets(settings, program),
+    ...secrets,
     host: settings.url('REGISTRY_HTTP_HOST'),
     relativeUrls: settings.flag('REGISTRY_HTTP_RELATIVEURLS', false),
     dataPlane: settings.url('REGISTRY_HTTP_DATAPLANE'),
-    address: settings.address('REGISTRY_HTTP_ADDR', { host: '127.0.0.1', port: 5000 }),
+    address,
     maxUploads: settings.number('REGISTRY_HTTP_MAXUPLOADS', 'uploads', {
       min: 1,
       max: 100_000,
@@ -69,7 +81,7 @@ export function loadConfig(program: Program, environment: Environment = process.
   };
   checkPlanes(settings, program, config);
   settings.finish();
-  return config;
+  return { ...config, warnings: warningsOf(config) };
 }
 
 function readSecrets(settings: Settings, program: Program): Pick<Config, 'secrets' | 'secretIsGenerated'> {
@@ -84,6 +96,60 @@ function readSecrets(settings: Settings, program: Program): Pick<Config, 'secret
     secrets: previous === undefined ? [first] : [first, previous],
     secretIsGenerated: secret === undefined,
   };
+}
+
+/** A data plane asks for no credentials: the signatures of its URLs are all the authority it knows. Nor does maintenance. */
+function readAccess(
+  settings: Settings,
+  program: Program,
+  address: Config['address'],
+  { secrets }: Pick<Config, 'secrets'>,
+): AuthConfig {
+  const isFunctions = program === 'functions';
+  const where = address.host === '::' ? `:${address.port}` : `${address.host}:${address.port}`;
+  return readAuth(settings, {
+    isLocal:
+      program === 'data-plane' ||
+      program === 'maintenance' ||
+      (isFunctions ? !settings.inLambda : isLoopback(address.host)),
+    openCommand: isFunctions
+      ? 'set REGISTRY_AUTH=none for the functions'
+      : `REGISTRY_AUTH=none REGISTRY_HTTP_ADDR=${where} stowage serve`,
+    httpSecrets: isFunctions && settings.inLambda ? undefined : secrets,
+  });
+}
+
+/** Settings that are valid and probably a mistake. */
+function warningsOf({ secrets, secretIsGenerated, auth, host, address }: Config): string[] {
+  const isShort = secrets.some((secret) => secret.length < minSecretLength);
+  const needsHost = auth.kind === 'policy' && host === undefined && !isLoopback(address.host);
+  const isVolatile = auth.kind === 'policy' && secretIsGenerated && auth.secrets === secrets;
+  return [
+    ...(isVolatile
+      ? [
+          'REGISTRY_HTTP_SECRET is not set, so logins and passwords of robots end with this process; take one from: openssl rand -hex 32',
+        ]
+      : []),
+    ...(isShort
+      ? [
+          `REGISTRY_HTTP_SECRET has fewer than ${minSecretLength} characters and can be guessed from a signed URL; take one from: openssl rand -hex 32`,
+        ]
+      : []),
+    ...(needsHost
+      ? [
+          'REGISTRY_HTTP_HOST is not set, so challenges name the token service by the host and scheme of each request; set it to the URL that clients use, such as https://registry.example.com',
+        ]
+      : []),
+  ];
+}
+
+function readOrigins(settings: Settings): readonly string[] {
+  const name = 'REGISTRY_HTTP_CORS_ORIGINS';
+  const origins = (settings.text(name) ?? '').split(/[\s,]+/).filter((one) => one !== '');
+  for (const origin of origins)
+    if (origin !== '*' && !(URL.canParse(origin) && new URL(origin).origin === origin))
+      settings.fault(`${name}: ${JSON.stringify(origin)} is no origin such as https://ui.example.com, nor *`);
+  return origins;
 }
 
 export const readOnlyReason =

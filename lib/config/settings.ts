@@ -15,7 +15,6 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** Settings of distribution that are refused, by prefix, with reason and remedy. */
 const unsupported: Readonly<Record<string, string>> = {
   REGISTRY_PORT: 'no such setting; set REGISTRY_HTTP_ADDR to host:port, such as :5000, and remove it',
-  REGISTRY_AUTH: 'there is no access control yet; do not expose this registry, and remove it',
   REGISTRY_NOTIFICATIONS: 'not supported yet; remove it',
   REGISTRY_HTTP_TLS_: 'the server speaks plain HTTP; terminate TLS at a gateway or proxy, and remove it',
   REGISTRY_HTTP_DEBUG_: 'there is no debug server and there are no metrics yet; remove it',
@@ -36,12 +35,15 @@ const unsupported: Readonly<Record<string, string>> = {
   REGISTRY_STORAGE_S3_LOGLEVEL: 'not supported; remove it',
 };
 
-const ourPrefix = /^(REGISTRY_|SEARCH_BACKEND)/;
+/** But for where podman and skopeo keep logins, which may be set on the machine of a registry. */
+const ourPrefix = /^(REGISTRY_(?!AUTH_FILE$)|SEARCH_BACKEND)/;
 
 /** Reads variables one by one and collects their faults. */
 export class Settings {
   readonly #environment: Environment;
   readonly #known = new Set<string>();
+  /** Settings whose value may have several lines. */
+  readonly #multiline = new Set<string>();
   readonly #faults: string[] = [];
 
   constructor(environment: Environment) {
@@ -72,6 +74,12 @@ export class Settings {
     this.#known.add(name);
     const value = this.#environment[name]?.trim();
     return value === '' ? undefined : value;
+  }
+
+  /** A value that may have several lines. */
+  lines(name: string): string | undefined {
+    this.#multiline.add(name);
+    return this.text(name);
   }
 
   choice<const T extends string>(name: string, options: readonly T[], fallback: T): T {
@@ -147,7 +155,9 @@ export class Settings {
           `${name}: ${refusalOf(name) ?? `no such setting; ${hint ?? 'docs/configuration.md lists all of them'}`}`,
         );
     }
-    const unprintable = [...this.#known].filter((name) => /\p{Cc}/u.test(this.text(name) ?? ''));
+    const unprintable = [...this.#known]
+      .filter((name) => !this.#multiline.has(name))
+      .filter((name) => /\p{Cc}/u.test(this.text(name) ?? ''));
     const faults = [
       ...this.#faults.filter((fault) => !unprintable.some((name) => fault.startsWith(`${name}:`))),
       ...unprintable.map((name) => `${name}: must not contain line breaks or other control characters`),

@@ -7,7 +7,19 @@ import { manifests } from './manifests.ts';
 import { referrers } from './referrers.ts';
 import { search } from './search.ts';
 import { tags } from './tags.ts';
+import { token } from './token.ts';
 import { uploads } from './uploads.ts';
 
 /** The whole registry, for the streaming server and for the function `all`. */
-export const all: Groups = { base, extensions, catalog, search, tags, manifests, referrers, blobs, uploads };
+export const all: Groups = {
+  base,
+  extensions,
+  catalog,
+  search,
+  tags,
+  manifests,
+  referrers,
+  blobs,
+  uploads,
+  token,
+};

@@ -4,9 +4,15 @@ import { RegistryError } from '../protocol/errors.ts';
 import { parseRoute, type Group, type Route } from '../protocol/routes.ts';
 import type { EventContext, RegistryEvent } from '../registry/events.ts';
 import type { Role } from '../registry/interface.ts';
+import { withAccess } from '../registry/wrappers/with-access.ts';
 import { withEvents } from '../registry/wrappers/with-events.ts';
 import { Deadline } from '../storage/deadline.ts';
 import { StoreUnavailable } from '../storage/store.ts';
+import type { Caller } from '../access/access.ts';
+import { AccessUnavailable } from '../access/unavailable.ts';
+import { audited } from './audit.ts';
+import { admit } from './authorization.ts';
+import { cors } from './cors.ts';
 import { contentLength } from './body.ts';
 import { withTimeout } from '../concurrency/with-timeout.ts';
 import { limitLargeResponses } from './large-responses.ts';
@@ -17,6 +23,7 @@ import type { Services } from './services.ts';
 /** A parsed and validated request. */
 export interface RequestContext<G extends Group> extends Services {
   readonly ctx: Context;
+  readonly caller: Caller;
   readonly route: Extract<Route, { group: G }>;
   readonly query: URLSearchParams;
 }
@@ -41,6 +48,7 @@ export function createApp(groups: Groups, services: Services): Koa {
   });
   app.use(logRequests(services.log));
   app.use(commonHeaders);
+  app.use(cors(services.corsOrigins));
   app.use(errorResponses(services));
   // A function buffers its whole response anyway.
   if (services.streams)
@@ -76,7 +84,8 @@ function errorResponses({ log, limits, warnForeignSignature }: Services): Middle
       const response = toRegistryError(error);
       const { path } = requestTarget(ctx.req);
       if (isDisconnect(error)) log.info({ path }, 'the client disconnected');
-      else if (response.failure === 'BUSY') log.warn({ path }, response.message);
+      else if (response.failure === 'BUSY' || response instanceof AccessUnavailable)
+        log.warn({ path }, response.message);
       else if (response.failure === 'UPLOAD_STATE_FOREIGN') warnForeignSignature({ path });
       else if (response.status >= 500) log.error({ err: error, path }, 'a request failed');
       ctx.status = response.status;
@@ -145,36 +154,59 @@ function setNamespace(ctx: Context, query: URLSearchParams): void {
 async function handleRequest<G extends Group>(
   groups: { readonly [K in G]?: Handlers<K> },
   route: Extract<Route, { group: G }>,
-  context: Omit<RequestContext<G>, 'route'>,
+  context: Omit<RequestContext<G>, 'route' | 'caller'>,
 ): Promise<void> {
   const handlers: Handlers<G> | undefined = groups[route.group];
   if (handlers === undefined) throw new RegistryError('ROUTE_UNKNOWN');
   const { ctx, limits } = context;
-  const handler = handlerFor(handlers, ctx.method);
   const methods = methodsOf(handlers, route);
+  // Browsers send it without credentials.
+  if (ctx.method === 'OPTIONS') {
+    ctx.set('Allow', ['OPTIONS', ...methods].join(', '));
+    sendEmpty(ctx, 204);
+    return;
+  }
+  const handler = handlerFor(handlers, ctx.method);
   if (handler === undefined) throw methodNotAllowed(`this endpoint takes ${methods.join(', ')}`, methods);
   assertAllowed(context, route.group, methods);
-  const hasTag = route.group === 'blobs' || route.group === 'manifests';
-  if (!hasTag) assertUntagged(conditionsOf(ctx), ctx.method);
   const work = async () => {
-    const events: RegistryEvent[] = [];
-    const registry = withEvents(context.registry, eventContext(ctx), (event) => events.push(event));
-    await context.requests.run(route.group, ctx, async () => {
-      await handler({ ...context, registry, route });
+    await audited(context, route, async (admitted) => {
+      const admission = await admit(ctx, route, context);
+      admitted(admission);
+      await runHandler(handler, route, { ...context, caller: admission.caller });
     });
-    // After the slot is released, since subscribers may be slow.
-    await context.publish(events);
   };
   // Uploads with bytes have no timeout: after a gateway's timeout, the client's retry finds the result.
   if (limits.responseTimeoutMs === undefined || (route.group === 'uploads' && hasBytes(ctx))) await work();
   else await withResponseTimeout(work, limits.responseTimeoutMs);
 }
 
-function eventContext({ req, method }: Context): EventContext {
+async function runHandler<G extends Group>(
+  handler: Handler<G>,
+  route: Extract<Route, { group: G }>,
+  context: Omit<RequestContext<G>, 'route'>,
+): Promise<void> {
+  const { ctx, caller } = context;
+  const hasTag = route.group === 'blobs' || route.group === 'manifests';
+  if (!hasTag) assertUntagged(conditionsOf(ctx), ctx.method);
+  const events: RegistryEvent[] = [];
+  const registry = withEvents(
+    withAccess(context.registry, caller),
+    eventContext(ctx, caller.actor),
+    (event) => events.push(event),
+  );
+  await context.requests.run(route.group, ctx, async () => {
+    await handler({ ...context, registry, route });
+  });
+  // After the slot is released, since subscribers may be slow.
+  await context.publish(events);
+}
+
+function eventContext({ req, method }: Context, actor: string | undefined): EventContext {
   const { host = '', 'user-agent': userAgent = '' } = req.headers;
   const address = req.socket.remoteAddress;
   return {
-    actor: undefined,
+    actor,
     request: { method, path: requestTarget(req).path, host, userAgent, address },
   };
 }
@@ -192,7 +224,8 @@ function assertAllowed(
 }
 
 function roleOf(group: Group, method: string): Role {
-  if (method === 'GET' || method === 'HEAD') return 'read';
+  // The token service changes nothing.
+  if (method === 'GET' || method === 'HEAD' || group === 'token') return 'read';
   // A cancelled upload removes no content of the registry.
   return method === 'DELETE' && group !== 'uploads' ? 'delete' : 'write';
 }

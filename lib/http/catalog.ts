@@ -1,19 +1,47 @@
-import { parseRepositoryName } from '../protocol/names.ts';
-import { nextPageLink, parsePage } from '../protocol/pages.ts';
-import type { Handlers } from './app.ts';
+import { RegistryError } from '../protocol/errors.ts';
+import { parseRepositoryName, type RepositoryName } from '../protocol/names.ts';
+import { nextPageLink, parsePage, type Page } from '../protocol/pages.ts';
+import { readOnce } from '../protocol/queries.ts';
+import type { Handlers, RequestContext } from './app.ts';
+import { shownPage } from './shown-names.ts';
 
 /** The page size without `n`, as in distribution. */
 const defaultPage = 100;
 
-/** `/v2/_catalog`: the repositories. */
+/** `/v2/_catalog`: the repositories that the caller may see. */
 export const catalog: Handlers<'catalog'> = {
-  async GET({ ctx, search, query }) {
-    const page = parsePage(query, defaultPage);
-    // Rejects an invalid `last` on every backend.
-    if (page.last !== '') parseRepositoryName(page.last);
-    const { names, more } = await (await search.backend()).list(page);
-    if (more) ctx.set('Link', nextPageLink('/v2/_catalog', { n: page.n, last: names.at(-1) ?? '' }));
+  async GET(call) {
+    const { ctx, search, caller } = call;
+    const page = readPage(call);
+    const backend = await search.backend();
+    const { names, next } = await shownPage(async (of) => await backend.list(of), page, caller.shows);
+    if (next !== undefined) ctx.set('Link', linkAfter(call, page, next));
     ctx.body = { repositories: names };
     ctx.set('Content-Type', 'application/json');
   },
 };
+
+type CatalogContext = RequestContext<'catalog'>;
+
+function readPage({ query, cursors }: CatalogContext): Page {
+  const { n, last } = parsePage(query, defaultPage);
+  // The same response from every backend.
+  if (last !== '') parseRepositoryName(last);
+  const cursor = readOnce(query, 'cursor');
+  if (cursor === null) return { n, last };
+  const name = cursors.decrypt(cursor);
+  if (name === undefined)
+    throw new RegistryError('QUERY_INVALID', 'cursor is not one of this registry; use the Link as sent');
+  return { n, last: name };
+}
+
+/** A name that the caller may not see is encrypted. */
+function linkAfter({ caller: { shows }, cursors }: CatalogContext, { n, last }: Page, next: string): string {
+  const name = next as RepositoryName;
+  const isSecret = shows !== undefined && next !== '' && !shows(name);
+  const cursor = isSecret ? cursors.encrypt(name) : undefined;
+  if (isSecret && cursor === undefined) return nextPageLink('/v2/_catalog', { n, last });
+  return cursor === undefined
+    ? nextPageLink('/v2/_catalog', { n, last: next })
+    : `</v2/_catalog?${new URLSearchParams({ cursor, n: String(n) }).toString()}>; rel="next"`;
+}

@@ -42,7 +42,7 @@ export const manifests: Handlers<'manifests'> = {
   },
 
   async DELETE({ ctx, route: { name, reference }, registry }) {
-    await registry.manifests.delete(name, reference, conditionsOf(ctx));
+    await registry.manifests.delete(name, reference, { conditions: conditionsOf(ctx) });
     sendEmpty(ctx, 202);
   },
 };

@@ -2,7 +2,9 @@ import type { Context } from 'koa';
 import { maxPage, parseCount } from '../protocol/pages.ts';
 import { readOnce } from '../protocol/queries.ts';
 import type { SearchBackend, SearchPage, SearchResults } from '../search/search-backend.ts';
+import type { Caller } from '../access/access.ts';
 import type { Handlers } from './app.ts';
+import { shownResults } from './shown-names.ts';
 
 /** The page size without `n`, the same as docker's. */
 const defaultSize = 25;
@@ -15,7 +17,7 @@ export const search: Handlers<'search'> = {
   async GET(context) {
     const { ctx, route } = context;
     if (route.resource === 'ping') sendPing(ctx);
-    else ctx.body = await results(await context.search.backend(), context.query);
+    else ctx.body = await results(await context.search.backend(), context.query, context.caller.shows);
     ctx.set('Content-Type', 'application/json');
   },
 };
@@ -26,13 +28,17 @@ function sendPing(ctx: Context): void {
 }
 
 /** Docker Registry API V1, "Search". Pages start at 1. */
-async function results(backend: SearchBackend, query: URLSearchParams): Promise<object> {
+async function results(
+  backend: SearchBackend,
+  query: URLSearchParams,
+  shows: Caller['shows'],
+): Promise<object> {
   const term = readOnce(query, 'q') ?? '';
   const page = {
     size: Math.min(parseCount(query, 'n', defaultSize), maxPage),
     number: Math.max(1, parseCount(query, 'page', 1)),
   };
-  const { names, total } = await find(backend, term.toLowerCase(), page);
+  const { names, total } = await find(backend, term.toLowerCase(), page, shows);
   return {
     query: term.slice(0, 255),
     page: page.number,
@@ -46,6 +52,14 @@ async function results(backend: SearchBackend, query: URLSearchParams): Promise<
 /** Fields that clients expect and only Docker Hub fills. */
 const unrated = { description: '', star_count: 0, is_official: false, is_automated: false };
 
-async function find(backend: SearchBackend, term: string, page: SearchPage): Promise<SearchResults> {
-  return partOfName.test(term) ? await backend.search(term, page) : { names: [], total: 0 };
+async function find(
+  backend: SearchBackend,
+  term: string,
+  page: SearchPage,
+  shows: Caller['shows'],
+): Promise<SearchResults> {
+  if (!partOfName.test(term)) return { names: [], total: 0 };
+  return shows === undefined
+    ? await backend.search(term, page)
+    : await shownResults(backend, term, page, shows);
 }

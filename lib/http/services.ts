@@ -1,4 +1,7 @@
 import type { Logger } from 'pino';
+import type { AccessControl } from '../access/access.ts';
+import type { TokenService } from '../access/token-service.ts';
+import type { EncryptedNames } from '../registry/encrypted-names.ts';
 import type { UrlSigner } from '../registry/url-signer.ts';
 import type { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
 import type { Publish } from '../registry/events.ts';
@@ -13,6 +16,15 @@ import type { Urls } from './urls.ts';
 /** The dependencies of the handlers, created once per process. */
 export interface Services {
   readonly registry: Registry;
+  readonly access: AccessControl;
+  /** Issues tokens; undefined where this registry does not. */
+  readonly tokens: (() => Promise<TokenService>) | undefined;
+  /** Where granted and denied writes are logged; undefined without access control. */
+  readonly audit: Logger | undefined;
+  /** Hides the name at which a page of a filtered list ends. */
+  readonly cursors: EncryptedNames;
+  /** Origins of web pages that may read responses; `*` for all. */
+  readonly corsOrigins: readonly string[];
   /** Publishes the events of a completed request. */
   readonly publish: Publish;
   readonly search: Search;
@@ -30,6 +42,8 @@ export interface Services {
   readonly limits: Limits;
   /** Concurrent request bodies. */
   readonly bodies: ConcurrencyLimit;
+  /** Concurrent forms of the token service, apart from {@link bodies}: anybody may send one. */
+  readonly forms: ConcurrencyLimit;
   /** Concurrent requests without bodies. */
   readonly requests: RequestLimits;
   /** Concurrent checks of pushed manifests, each of which may take thousands of bucket requests and megabytes. */

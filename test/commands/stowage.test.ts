@@ -15,8 +15,11 @@ const { version, scripts } = JSON.parse(readFileSync(join(root, 'package.json'),
   scripts: { serve: string };
 };
 
+/** Commands that read settings. */
+const configured = ['serve', 'start', 'purge-uploads', 'reindex'];
+
 /** Every command by its name, and by its alias. */
-const names = ['serve', 'start', 'purge-uploads', 'reindex'];
+const names = [...configured, 'htpasswd', 'policy', 'token'];
 const nameOf: Readonly<Record<string, string>> = {
   ...Object.fromEntries(names.map((name) => [name, name])),
   sweep: 'purge-uploads',
@@ -64,7 +67,10 @@ describe('the command stowage', () => {
     assert.deepEqual([code, output], [0, `stowage ${version}\n`]);
   });
 
-  for (const [given, name] of Object.entries(nameOf))
+  for (const [given, name] of [
+    ...Object.entries(nameOf),
+    ...names.slice(configured.length).map((name) => [name, name] as const),
+  ])
     it(`prints the usage of ${given} for --help and does nothing`, async () => {
       // Nothing could be done with such settings.
       const { code, output, errors } = await runStowage([given, '--help'], { REGISTRY_STORAGE: 'tape' });
@@ -97,7 +103,7 @@ describe('the command stowage', () => {
       assert.deepEqual([code, output], [2, '']);
     });
 
-  for (const name of names)
+  for (const name of configured)
     it(`${name} exits with 1 for a mistyped setting and suggests the right one`, async () => {
       const { code, output, errors } = await runStowage([name], {
         REGISTRY_LOG_LEVLE: 'info',

@@ -16,6 +16,9 @@ const leaks: Readonly<Record<string, string>> = {
   'a signed URL of SCS': 'http://scs/bucket/key?Expires=1&SOHUCSAccessKeyId=A&x=1',
   'a signed request to S3': 'authorization: AWS4-HMAC-SHA256 Credential=AKIA/2026/s3, Signature=12',
   'credentials of a client': '"authorization":"Basic dXNlcjpwYXNzd29yZA=="',
+  "a robot's token": '{"message":"stowage_robot_eyJhbGciOiJIUzI1NiJ9 is void"}',
+  'a token of a client': `{"token":"${['eyJhbGciOiJFZERTQSJ9', 'eyJpc3MiOiJzdG93YWdlIn0', 'c2ln'].join('.')}"}`,
+  'a line of a password file': `line 2: alice:$2y$10$${'a'.repeat(53)}`,
   'a DSN': 'cannot reach user:pass/word@tcp(127.0.0.1:3306)/registry',
   'a URL with a password': 'mysql://user:pass@localhost/registry',
   'a secret that it was given': '{"message":"the secret of a test is short"}',
@@ -42,12 +45,15 @@ describe('the search for secrets in a log', () => {
       SEARCH_BACKEND_MYSQL: 'user:pass@tcp(localhost)/x',
       REGISTRY_STORAGE_SCS_BUCKET: 'images-of-a-test',
       REGISTRY_STORAGE_S3_SECURE: undefined,
+      PASSWORDS: 'password of alice\npassword of bob',
     });
     assert.deepEqual(secrets, [
       'the secret of a test',
       'test:tester',
       'test/secret+key=1',
       'user:pass@tcp(localhost)/x',
+      'password of alice',
+      'password of bob',
     ]);
   });
 });

@@ -1,5 +1,5 @@
 import { existsSync, rmdirSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { undoOnce } from './cleanup.ts';
 import { temporaryFolder, type Folder } from './folder.ts';
@@ -12,6 +12,12 @@ const DOCKER = existsSync('/usr/bin/docker') ? '/usr/bin/docker' : 'docker';
 export interface Dockerd {
   /** Runs the docker client against this daemon, with no configuration but its own and the classic builder. */
   readonly docker: (...args: string[]) => Promise<Output>;
+  /** `docker login` at the host of a registry. */
+  login(host: string, user: string, password: string): Promise<Output>;
+  /** The file with the client's configuration, and its credentials. */
+  readonly configFile: string;
+  /** What the client keeps, with its credentials. */
+  config(): Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -20,11 +26,16 @@ export async function dockerd(): Promise<Dockerd> {
   const folder = await temporaryFolder('dockerd');
   const removeShared = removeSharedFoldersAfterwards();
   const config = await writeConfig(folder);
-  const docker = client(folder);
+  const run = client(folder);
+  const docker: Dockerd['docker'] = async (...args) => await run(args);
   const answers = async () => Boolean(await docker('version'));
   const server = await launch('dockerd', daemonArguments(folder, config), answers);
   return {
     docker,
+    login: async (host, user, password) =>
+      await run(['login', '--username', user, '--password-stdin', host], password),
+    configFile: configFile(folder),
+    config: async () => await readFile(configFile(folder), 'utf8'),
     stop: async () => {
       await server.stop();
       folder.remove();
@@ -33,9 +44,14 @@ export async function dockerd(): Promise<Dockerd> {
   };
 }
 
-function client(folder: Folder): Dockerd['docker'] {
+function client(folder: Folder): (args: readonly string[], input?: string) => Promise<Output> {
   const env = cleanEnvironment({ DOCKER_CONFIG: join(folder.path, 'client'), DOCKER_BUILDKIT: '0' });
-  return async (...args) => await command(DOCKER, ['--host', socket(folder), ...args], { env });
+  return async (args, input = '') =>
+    await command(DOCKER, ['--host', socket(folder), ...args], { env, input });
+}
+
+function configFile({ path }: Folder): string {
+  return join(path, 'client', 'config.json');
 }
 
 function socket(folder: Folder): string {

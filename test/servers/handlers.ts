@@ -7,6 +7,7 @@ import { handler as manifests } from '../../functions/manifests.ts';
 import { handler as referrers } from '../../functions/referrers.ts';
 import { handler as search } from '../../functions/search.ts';
 import { handler as tags } from '../../functions/tags.ts';
+import { handler as token } from '../../functions/token.ts';
 import { handler as uploads } from '../../functions/uploads.ts';
 import type { groups } from '../../lib/protocol/routes.ts';
 
@@ -21,5 +22,6 @@ export const handlers = {
   referrers,
   search,
   tags,
+  token,
   uploads,
 } satisfies Record<(typeof groups)[number] | 'all', unknown>;

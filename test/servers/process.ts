@@ -29,6 +29,12 @@ export interface Launch {
   readonly logged?: (text: string) => void;
 }
 
+/** How to run a command. */
+export interface CommandOptions extends Omit<Launch, 'logged'> {
+  /** Its standard input; nothing is there to read unless given. */
+  readonly input?: string;
+}
+
 /** What a finished command wrote. */
 export interface Output {
   readonly bytes: Buffer;
@@ -83,7 +89,7 @@ async function giveUp(program: string, server: Server, why: string): Promise<nev
 export async function command(
   program: string,
   args: readonly string[],
-  options: Launch = {},
+  { input = '', ...options }: CommandOptions = {},
 ): Promise<Output> {
   const settings = {
     env: cleanEnvironment(),
@@ -102,6 +108,8 @@ export async function command(
     const forget = atExit(() => {
       child.kill('SIGKILL');
     });
+    // A command that does not read it may have ended before.
+    child.stdin?.on('error', () => undefined).end(input);
   });
 }
 

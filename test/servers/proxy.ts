@@ -17,12 +17,21 @@ const HOP_BY_HOP = ['connection', 'keep-alive', 'expect'];
  * Starts a plain proxy. It does nothing to help: no retries, no notion of an upstream that is down. Where an upstream refuses
  * the client gets a 502, and where it dies in the middle a cut connection.
  * @param choose tells the upstream of a request by its address, as `127.0.0.1:5000`
+ * @param beforeResponse is awaited before the client gets the response to a request
  */
-export async function startProxy(choose: (incoming: IncomingMessage) => string): Promise<Proxy> {
+export async function startProxy(
+  choose: (incoming: IncomingMessage) => string,
+  beforeResponse?: (incoming: IncomingMessage) => Promise<void>,
+): Promise<Proxy> {
   // Connections are not kept: one to an upstream that was killed would fail a request to its successor.
   const agent = new Agent({ keepAlive: false });
   const server = createServer((incoming, answer) => {
-    pass(choose(incoming), agent, incoming, answer);
+    const respond = async (response: IncomingMessage) => {
+      await beforeResponse?.(incoming);
+      answer.writeHead(response.statusCode ?? 502, withoutHopByHop(response.rawHeaders));
+      await pipeline(response, answer);
+    };
+    pass(choose(incoming), agent, incoming, answer, respond);
   });
   server.requestTimeout = 0;
   server.listen(0, '127.0.0.1');
@@ -39,16 +48,21 @@ export async function startProxy(choose: (incoming: IncomingMessage) => string):
 }
 
 /** The Host header stays the client's, so that the URLs the upstream makes of it lead back here. */
-function pass(upstream: string, agent: Agent, incoming: IncomingMessage, answer: ServerResponse): void {
+function pass(
+  upstream: string,
+  agent: Agent,
+  incoming: IncomingMessage,
+  answer: ServerResponse,
+  respond: (response: IncomingMessage) => Promise<void>,
+): void {
   const { method, url } = incoming;
   const { hostname, port } = new URL(`http://${upstream}`);
   // The path as the client wrote it, whatever characters it escaped.
   const options = { agent, hostname, port, method, path: url, headers: withoutHopByHop(incoming.rawHeaders) };
   const outgoing = request(options);
   outgoing.once('response', (response) => {
-    answer.writeHead(response.statusCode ?? 502, withoutHopByHop(response.rawHeaders));
     // A failure of either side destroys the other.
-    pipeline(response, answer).catch(() => undefined);
+    respond(response).catch(() => undefined);
   });
   outgoing.once('error', () => {
     fail(incoming, answer);

@@ -8,9 +8,9 @@ export interface Registry {
 /** Starts a registry whose images lie in `root`. */
 export type StartRegistry = (root: string) => Promise<Registry>;
 
-/** Whether a registry answers at an address. */
+/** Whether a registry answers at an address, be it with a challenge. */
 export async function serves(address: string): Promise<boolean> {
   const response = await fetch(`http://${address}/v2/`);
   await response.body?.cancel();
-  return response.status === 200;
+  return response.status === 200 || response.status === 401;
 }

@@ -2,17 +2,21 @@ import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { goProgramPlace, goPrograms, type GoProgram } from './go-programs.ts';
 
-/** A program of Debian's that tests talk to, and whether it runs for root alone. */
+/** A program of Debian's that tests talk to, whether it runs for root alone, and whether a few tests alone need it. */
 const DEBIAN = {
   dockerd: { root: true },
   containerd: { root: true },
   runc: { root: true },
+  podman: { root: true, optional: true },
   skopeo: { root: false },
   'docker-registry': { root: false },
   'swift-proxy-server': { root: false },
   mariadbd: { root: false },
   curl: { root: false },
-} as const satisfies Record<string, { root: boolean }>;
+  htpasswd: { root: false, optional: true },
+  openssl: { root: false, optional: true },
+  script: { root: false, optional: true },
+} as const satisfies Record<string, { root: boolean; optional?: true }>;
 
 export type ServerName = keyof typeof DEBIAN | GoProgram;
 
@@ -24,19 +28,23 @@ export interface Requirement {
 
 /**
  * Options that let a test run where the servers it needs can be started. Elsewhere it is skipped and says why; with
- * `CI=true` it fails with that reason, because there a missing server is a mistake in the setup; but not one that is built
- * with Go, which nothing here installs, and which may be offline.
+ * `CI=true` it fails with that reason, because there a missing server is a mistake in the setup; but not an optional one, nor
+ * one that is built with Go, which nothing here installs, and which may be offline.
  *
  *     describe('docker', requires('dockerd'), () => { … });
  */
 export function requires(...names: ServerName[]): Requirement {
-  const [notBuilt] = names.filter(isInGo).flatMap((name) => whyMissing(name) ?? []);
-  if (notBuilt !== undefined) return { skip: notBuilt };
+  const [optional] = names.filter(isOptional).flatMap((name) => whyMissing(name) ?? []);
+  if (optional !== undefined) return { skip: optional };
   const [reason] = names.flatMap((name) => whyMissing(name) ?? []);
   if (reason === undefined) return {};
   if (process.env['CI'] !== 'true') return { skip: reason };
   // A test or suite whose signal is aborted does not run and fails with the signal's reason.
   return { signal: AbortSignal.abort(new Error(reason)) };
+}
+
+function isOptional(name: ServerName): boolean {
+  return isInGo(name) || 'optional' in DEBIAN[name];
 }
 
 function isInGo(name: ServerName): name is GoProgram {

@@ -7,11 +7,16 @@ import { cleanEnvironment, command, type Launch, type Output } from './process.t
 export interface Skopeo {
   /** Where the image layouts that it reads or writes must lie. */
   readonly folder: string;
+  /** Where it keeps logins. */
+  readonly authFile: string;
   /** Copies an image, or with `--all` an index with all its images. References are skopeo's: `docker://`, `oci:`. */
   copy(from: string, to: string, ...flags: string[]): Promise<Output>;
   inspect(reference: string, ...flags: string[]): Promise<Output>;
   listTags(repository: string): Promise<Output>;
   delete(reference: string): Promise<Output>;
+  /** Logs in at the host of a registry. */
+  login(host: string, user: string, password: string): Promise<Output>;
+  logout(host: string): Promise<Output>;
   remove(): void;
 }
 
@@ -22,6 +27,7 @@ const NOBODY = 65534;
 export async function skopeo(): Promise<Skopeo> {
   const folder = await temporaryFolder('skopeo');
   const launch = await unprivileged(folder);
+  const plain = '--tls-verify=false';
   const common = [
     '--policy',
     join(folder.path, 'policy.json'),
@@ -29,14 +35,20 @@ export async function skopeo(): Promise<Skopeo> {
     join(folder.path, 'registries.d'),
   ];
   const run = async (...args: string[]) => await command('skopeo', [...common, ...args], launch);
-  const plain = '--tls-verify=false';
+  const login: Skopeo['login'] = async (host, user, password) => {
+    const args = ['login', plain, '--username', user, '--password-stdin', host];
+    return await command('skopeo', [...common, ...args], { ...launch, input: password });
+  };
   return {
     folder: folder.path,
+    authFile: join(folder.path, 'auth.json'),
     copy: async (from, to, ...flags) =>
       await run('copy', '--src-tls-verify=false', '--dest-tls-verify=false', ...flags, from, to),
     inspect: async (reference, ...flags) => await run('inspect', plain, ...flags, reference),
     listTags: async (repository) => await run('list-tags', plain, repository),
     delete: async (reference) => await run('delete', plain, reference),
+    login,
+    logout: async (host) => await run('logout', host),
     remove: () => {
       folder.remove();
     },

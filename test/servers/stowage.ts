@@ -90,10 +90,12 @@ export async function functions(
  * The functions, and the data plane beside them, at the one address of a proxy. That gives the data plane what belongs to an
  * upload that has begun, and the blobs of a folder, whose URLs it signs itself.
  * @param versions of the functions, and of the data plane
+ * @param env what the functions read beside their place, which the data plane does not know
  */
 export async function functionsAndDataPlane(
   place: Place,
   [ofFunctions, ofDataPlane]: readonly [Version, Version] = [thisVersion(), thisVersion()],
+  env: NodeJS.ProcessEnv = {},
 ): Promise<Stowage> {
   const upstreams = { functions: '', dataPlane: `127.0.0.1:${await freePort()}` };
   const proxy = await startProxy(({ url = '' }) =>
@@ -104,10 +106,13 @@ export async function functionsAndDataPlane(
   const url = `http://${proxy.address}`;
   const common = { REGISTRY_HTTP_SECRET: randomBytes(32).toString('hex'), REGISTRY_HTTP_HOST: url };
   const address = upstreams.dataPlane;
-  const env = { ...common, REGISTRY_HTTP_ADDR: address };
   const ready = async () => await listens(address);
-  const dataPlane = registry(address, await run([...ofDataPlane.server, 'data-plane'], place, env, ready));
-  const behind = await functions(place, { ...common, REGISTRY_HTTP_DATAPLANE: url }, ofFunctions);
+  const ofServer = { ...common, REGISTRY_HTTP_ADDR: address };
+  const dataPlane = registry(
+    address,
+    await run([...ofDataPlane.server, 'data-plane'], place, ofServer, ready),
+  );
+  const behind = await functions(place, { ...env, ...common, REGISTRY_HTTP_DATAPLANE: url }, ofFunctions);
   upstreams.functions = behind.address;
   const stop = async () => {
     await proxy.stop();

@@ -56,7 +56,7 @@ export function withEvents(
         return body;
       },
       mount: async (name, digest, from) => await mounted(name, blobs.mount(name, digest, from)),
-      mountFromAnywhere: async (name, digest) => await mounted(name, blobs.mountFromAnywhere(name, digest)),
+      mountFromAnywhere: async (name, ...rest) => await mounted(name, blobs.mountFromAnywhere(name, ...rest)),
       delete: async (name, digest, conditions) => {
         await blobs.delete(name, digest, conditions);
         const about = { ...context, repository: name, content: 'blob', reference: byDigest(digest) } as const;
@@ -80,8 +80,8 @@ export function withEvents(
         for (const tag of pushed.tags) emit({ ...about, action: 'tagged', reference: { kind: 'tag', tag } });
         return pushed;
       },
-      delete: async (name, reference, conditions) => {
-        await manifests.delete(name, reference, conditions);
+      delete: async (name, reference, options) => {
+        await manifests.delete(name, reference, options);
         emit({ ...context, repository: name, content: 'manifest', reference, action: 'deleted' });
       },
     },

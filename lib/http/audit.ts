@@ -1,0 +1,60 @@
+import type { Context } from 'koa';
+import { RegistryError } from '../protocol/errors.ts';
+import { TagImmutable } from '../registry/interface.ts';
+import type { Route } from '../protocol/routes.ts';
+import { AccessRefused, type Admission, type Refusal } from './authorization.ts';
+import { requestTarget } from './request-target.ts';
+import type { Services } from './services.ts';
+
+const refusals: ReadonlySet<string> = new Set(['UNAUTHORIZED', 'DENIED', 'TOO_MANY_REQUESTS']);
+
+/** Whether a method changes something. */
+function isWrite(method: string): boolean {
+  return method !== 'GET' && method !== 'HEAD' && method !== 'OPTIONS';
+}
+
+/**
+ * Handles a request. Logs one line for each granted or denied write: actor, method, path, rule and address. A write that fails
+ * for another reason counts as granted.
+ * @param work handles the request, and passes the admission to its argument
+ */
+export async function audited(
+  { ctx, audit }: Pick<Services, 'audit'> & { readonly ctx: Context },
+  route: Route,
+  work: (admitted: (admission: Admission) => void) => Promise<void>,
+): Promise<void> {
+  let admission: Admission | undefined;
+  let denial: RegistryError | undefined;
+  try {
+    await work((given) => {
+      admission = given;
+    });
+  } catch (error) {
+    if (error instanceof RegistryError && refusals.has(error.failure)) denial = error;
+    throw error;
+  } finally {
+    const isAudited = route.group !== 'token' && isWrite(ctx.method);
+    if (audit !== undefined && isAudited && (admission !== undefined || denial !== undefined)) {
+      const { actor, rule } = refusalOf(denial, admission);
+      audit.info(
+        {
+          actor: actor ?? 'anonymous',
+          method: ctx.method,
+          path: requestTarget(ctx.req).path,
+          ...('name' in route && { repository: route.name }),
+          rule,
+          // IPv4 clients of a socket that takes both.
+          address: ctx.req.socket.remoteAddress?.replace(/^::ffff:/, ''),
+        },
+        denial === undefined ? 'granted' : 'denied',
+      );
+    }
+  }
+}
+
+/** Actor and rule: those of the denial, or else those that granted the request. */
+function refusalOf(denial: RegistryError | undefined, admission: Admission | undefined): Refusal {
+  if (denial instanceof AccessRefused) return denial.refusal;
+  const rule = denial instanceof TagImmutable ? denial.rule : admission?.rule;
+  return { actor: admission?.caller.actor, rule };
+}

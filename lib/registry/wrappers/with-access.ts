@@ -1,0 +1,33 @@
+import type { Caller } from '../../access/access.ts';
+import type { RepositoryName } from '../../protocol/names.ts';
+import type { Registry } from '../interface.ts';
+import { wrap } from './wrap.ts';
+
+/**
+ * Restricts a registry to one caller: blobs are mounted only from repositories that the caller may pull, and immutable tags
+ * cannot be moved or deleted. `lib/http/authorization.ts` checks the permissions of the route itself.
+ */
+export function withAccess(registry: Registry, caller: Caller): Registry {
+  const { blobs, manifests } = registry;
+  const mayPull = (name: RepositoryName) => caller.decide('pull', name).outcome === 'allow';
+  const immutableIn = (name: RepositoryName) => (tag: Parameters<Caller['immutable']>[1]) =>
+    caller.immutable(name, tag);
+  return wrap(registry, {
+    blobs: {
+      mount: async (name, digest, from) =>
+        mayPull(from) ? await blobs.mount(name, digest, from) : undefined,
+      mountFromAnywhere: async (name, digest, isSource = () => true) =>
+        await blobs.mountFromAnywhere(name, digest, (from) => isSource(from) && mayPull(from)),
+    },
+    manifests: {
+      put: async (name, reference, bytes, contentType, options) =>
+        await manifests.put(name, reference, bytes, contentType, {
+          ...options,
+          immutable: immutableIn(name),
+        }),
+      delete: async (name, reference, options) => {
+        await manifests.delete(name, reference, { ...options, immutable: immutableIn(name) });
+      },
+    },
+  });
+}
