@@ -72,7 +72,7 @@ export function containerdFlow(name: string, start: StartRegistry): void {
 }
 
 /** The digests of all that containerd holds. It has checked each against its bytes. */
-async function contentOf(daemon: Containerd): Promise<string[]> {
+export async function contentOf(daemon: Containerd): Promise<string[]> {
   const { text } = await daemon.ctr('content', 'ls', '--quiet');
   return text.split('\n').filter(Boolean).sort();
 }
@@ -81,9 +81,9 @@ async function contentOf(daemon: Containerd): Promise<string[]> {
  * Removes all images and their content. `--sync` waits for the next collection to end, which may have begun before the
  * removal, so it is asked for again: a lease given up synchronously asks for one.
  */
-async function forgetAll(daemon: Containerd): Promise<void> {
+export async function forgetAll(daemon: Containerd): Promise<void> {
   const { text } = await daemon.ctr('images', 'ls', '--quiet');
-  await daemon.ctr('images', 'rm', '--sync', ...text.split('\n'));
+  if (text !== '') await daemon.ctr('images', 'rm', '--sync', ...text.split('\n'));
   for (let attempt = 0; attempt < 20 && (await contentOf(daemon)).length > 0; attempt++) {
     const lease = `collect-${attempt}`;
     await daemon.ctr('leases', 'create', '--id', lease);

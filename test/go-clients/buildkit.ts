@@ -154,7 +154,7 @@ function isNoneOf(known: readonly string[]): (digest: string) => boolean {
 }
 
 /** Runs `buildctl` against a `buildkitd` that has nothing, and ends that. Needs root. @param name of its folder */
-async function onNewDaemon(tool: Tool, name: string, ...args: string[]): Promise<void> {
+export async function onNewDaemon(tool: Tool, name: string, ...args: string[]): Promise<void> {
   const folder = await tool.newFolder(name);
   const address = ['--addr', `unix://${join(folder, 'socket')}`];
   const daemon = join(dirname(tool.program), 'buildkitd');

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { CiClient } from '../clients/ci-jobs.ts';
 import { digestOf, readBlobs, tar, writeIndex, type Layout } from '../clients/images.ts';
 import type { RegistryView } from './registry-view.ts';
 import type { Flows, GoClient, Tool } from './tool.ts';
@@ -7,6 +8,7 @@ export const crane: GoClient<'crane'> = {
   name: 'crane',
   target: 'github.com/google/go-containerregistry/cmd/crane@v0.22.1',
   flows,
+  ci,
 };
 
 const app = 'crane/app';
@@ -125,6 +127,21 @@ function flows(tool: Tool, registry: RegistryView): Flows {
       assert.deepEqual(await lines('ls', named(app)), ['base', 'linux-amd64', 'linux-arm64', 'multi']);
       await assert.rejects(tool.run('manifest', named(`${app}@${digest}`)), /MANIFEST_UNKNOWN/);
       await tool.run('validate', '--remote', named('crane/copy/of/app:1'));
+    },
+  };
+}
+
+function ci(tool: Tool): CiClient {
+  return {
+    keeps: 'the job token',
+    asks: { login: ['the job token, by GET'], stored: ['our token as password, by GET'] },
+    believes: true,
+    file: tool.path('.docker/config.json'),
+    login: async (address, password) =>
+      await tool.run('auth', 'login', '--username', 'oidc', '--password', password, address),
+    push: async (reference) => {
+      await tool.write('ci.tar', tar([{ name: 'file', content: await tool.write('ci', 1000) }]));
+      await tool.run('append', '--new_layer', 'ci.tar', '--new_tag', reference);
     },
   };
 }

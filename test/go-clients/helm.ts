@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import type { CiClient } from '../clients/ci-jobs.ts';
 import type { RegistryView } from './registry-view.ts';
 import type { Flows, GoClient, Tool } from './tool.ts';
 
-export const helm: GoClient<'helm'> = { name: 'helm', target: 'helm.sh/helm/v4/cmd/helm@v4.3.1', flows };
+export const helm: GoClient<'helm'> = { name: 'helm', target: 'helm.sh/helm/v4/cmd/helm@v4.3.1', flows, ci };
 
 /** Helm writes a plus as an underscore in tags. */
 const versions = ['0.1.0', '0.2.0', '0.2.1+build.5'];
@@ -61,6 +62,29 @@ function flows(tool: Tool, registry: RegistryView): Flows {
     'says that a chart is not there': async () => {
       await assert.rejects(run('pull', `${charts}/none`, '--version', '1.0.0'), /not found/);
       await assert.rejects(run('pull', `${charts}/tiny`, '--version', '9.0.0'), /not found/);
+    },
+  };
+}
+
+function ci(tool: Tool): CiClient {
+  let patch = 0;
+  return {
+    keeps: 'the job token',
+    asks: { login: ['the job token, by GET'], stored: ['our token as password, by GET'] },
+    file: tool.path('.config/helm/registry/config.json'),
+    dockerFile: tool.path('.docker/config.json'),
+    login: async (address, password) =>
+      await tool.run('registry', 'login', '--plain-http', '-u', 'oidc', '-p', password, address),
+    push: async (reference) => {
+      const version = `0.0.${++patch}`;
+      await tool.write('ci/Chart.yaml', `apiVersion: v2\nname: ci\nversion: ${version}\n`);
+      await tool.run('package', 'ci');
+      await tool.run(
+        'push',
+        '--plain-http',
+        `ci-${version}.tgz`,
+        `oci://${reference.replace(/\/app:.*/, '')}`,
+      );
     },
   };
 }

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
+import type { CiClient } from '../clients/ci-jobs.ts';
 import { digestOf } from '../clients/images.ts';
 import type { RegistryView } from './registry-view.ts';
 import type { Flows, GoClient, Tool } from './tool.ts';
 
-export const oras: GoClient<'oras'> = { name: 'oras', target: 'oras.land/oras/cmd/oras@v1.3.6', flows };
+export const oras: GoClient<'oras'> = { name: 'oras', target: 'oras.land/oras/cmd/oras@v1.3.6', flows, ci };
 
 const app = 'oras/app';
 const copy = 'oras/copy/of/app';
@@ -179,4 +180,18 @@ function flows(tool: Tool, registry: RegistryView): Flows {
 /** Of these and of what is attached to them, sorted. */
 function typesOf(referrers: readonly Referrer[]): string[] {
   return referrers.flatMap(({ artifactType, referrers: more }) => [artifactType, ...typesOf(more)]).sort();
+}
+
+function ci(tool: Tool): CiClient {
+  return {
+    keeps: 'the job token',
+    asks: { login: ['the job token, by GET'], stored: ['our token as password, by GET'] },
+    file: tool.path('.docker/config.json'),
+    login: async (address, password) =>
+      await tool.run('login', '--plain-http', '--username', 'oidc', '--password', password, address),
+    push: async (reference) => {
+      await tool.write('ci', 1000);
+      await tool.run('push', '--plain-http', reference, 'ci');
+    },
+  };
 }

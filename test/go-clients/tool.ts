@@ -1,20 +1,28 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import type { CiClient } from '../clients/ci-jobs.ts';
 import type { GoModule } from '../servers/go-install.ts';
 import { command, launch, type Output, type Server } from '../servers/process.ts';
 import type { ServerName } from '../servers/requires.ts';
 import type { RegistryView } from './registry-view.ts';
 
-/** A client that Go can build, and its checks. */
+/** A client that is written in Go, and its checks. */
 export interface GoClient<Name extends string = string> {
   readonly name: Name;
   /** The package of its program, with the version of its module. */
-  readonly target: string | GoModule;
+  readonly target: string | GoModule | InstalledProgram;
   /** What it runs beside the programs of its module. */
   readonly needs?: ServerName;
   /** In order: later ones may need what earlier ones left in the registry. */
   readonly flows: (tool: Tool, registry: RegistryView) => Flows;
+  /** How it logs in and pushes in a CI job, against registries of its own. */
+  readonly ci?: (tool: Tool) => CiClient;
+}
+
+/** A program that this machine has or has not, and that needs root. */
+export interface InstalledProgram {
+  readonly installed: string;
 }
 
 /** Checks of a client by title. A failed check rejects. */
