@@ -73,8 +73,8 @@ export interface Caller {
   /** Whether the caller sees a repository in lists; undefined if all are visible. */
   readonly shows: ((repository: RepositoryName) => boolean) | undefined;
 
-  /** The rule that makes a tag immutable, or undefined. */
-  immutable(repository: RepositoryName, tag: Tag): string | undefined;
+  /** Tells the rule that makes a tag immutable, if any; undefined in a repository without immutable tags. */
+  immutableTags(repository: RepositoryName): ((tag: Tag) => string | undefined) | undefined;
 }
 
 /** A permission that a request needs. */

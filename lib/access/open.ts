@@ -8,7 +8,7 @@ export function unrestricted(actor: string | undefined): Caller {
     decide: () => ({ outcome: 'allow' }),
     decideCatalog: () => ({ outcome: 'allow' }),
     shows: undefined,
-    immutable: () => undefined,
+    immutableTags: () => undefined,
   };
 }
 

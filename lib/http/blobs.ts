@@ -30,7 +30,7 @@ export const blobs: Handlers<'blobs'> = {
   },
 
   async DELETE({ ctx, route: { name, digest }, registry }) {
-    await registry.blobs.delete(name, digest, conditionsOf(ctx));
+    await registry.blobs.delete(name, digest, { conditions: conditionsOf(ctx) });
     sendEmpty(ctx, 202);
   },
 };

@@ -6,7 +6,15 @@ import type { RepositoryName } from '../protocol/names.ts';
 import { ObjectNotFound, type ByteRange, type ObjectHead, type ObjectStore } from '../storage/store.ts';
 import { blobUrlLifetimeSeconds } from './url-signer.ts';
 import { blobData, layerLink } from './layout.ts';
-import type { BlobInfo, MountedBlob, RegistryDeleter, RegistryReader, RegistryWriter } from './interface.ts';
+import type { ImmutableImages } from './immutable-images.ts';
+import type {
+  BlobInfo,
+  DeleteOptions,
+  MountedBlob,
+  RegistryDeleter,
+  RegistryReader,
+  RegistryWriter,
+} from './interface.ts';
 import { exists, undefinedIfMissing, writeLink } from './links.ts';
 import type { MountHints } from './mount-hints.ts';
 
@@ -19,9 +27,11 @@ type Roles = RegistryReader['blobs'] & RegistryWriter['blobs'] & RegistryDeleter
 export class Blobs implements Roles {
   readonly #store: ObjectStore;
   readonly #mountHints: MountHints;
+  readonly #immutableImages: ImmutableImages;
 
-  constructor(store: ObjectStore, mountHints: MountHints) {
+  constructor(store: ObjectStore, mountHints: MountHints, immutableImages: ImmutableImages) {
     this.#store = store;
+    this.#immutableImages = immutableImages;
     this.#mountHints = mountHints;
   }
 
@@ -83,10 +93,15 @@ export class Blobs implements Roles {
     return this.#mountHints.metadataFor(name);
   }
 
-  async delete(name: RepositoryName, digest: Digest, conditions = unconditional): Promise<void> {
+  async delete(
+    name: RepositoryName,
+    digest: Digest,
+    { conditions = unconditional, immutable }: DeleteOptions = {},
+  ): Promise<void> {
     const link = layerLink(name, digest);
     if (!(await exists(this.#store, link))) throw unknown(digest);
     assertConditions(conditions, digest);
+    if (immutable !== undefined) await this.#immutableImages.assertUnneeded(name, digest, immutable);
     await this.#store.delete([link]);
   }
 

@@ -275,10 +275,9 @@ export interface RegistryDeleter {
   readonly blobs: {
     /**
      * Deletes a blob from a repository (end-10).
-     * @param conditions on the blob
-     * @throws RegistryError BLOB_UNKNOWN, PRECONDITION_FAILED
+     * @throws RegistryError BLOB_UNKNOWN, PRECONDITION_FAILED; TagImmutable if an immutable tag needs it
      */
-    delete(name: RepositoryName, digest: Digest, conditions?: Conditions): Promise<void>;
+    delete(name: RepositoryName, digest: Digest, options?: DeleteOptions): Promise<void>;
   };
 
   readonly manifests: {

@@ -1,6 +1,7 @@
 import type { ObjectStore } from '../storage/store.ts';
 import { Blobs } from './blobs.ts';
 import { Catalog } from './catalog.ts';
+import { ImmutableImages } from './immutable-images.ts';
 import type { Registry } from './interface.ts';
 import { Manifests } from './manifests/manifests.ts';
 import { MountHints } from './mount-hints.ts';
@@ -22,8 +23,8 @@ export function createRegistry(
   store: ObjectStore,
   { secrets = [], requiredPlatforms = 'all', readOnly = false }: RegistryOptions = {},
 ): Registry {
-  const blobs = new Blobs(store, new MountHints(secrets));
   const tags = new Tags(store);
+  const blobs = new Blobs(store, new MountHints(secrets), new ImmutableImages(store, tags));
   const referrers = new Referrers(store, tags, { readOnly });
   const manifests = new Manifests(store, blobs, tags, referrers, requiredPlatforms);
   return {

@@ -182,6 +182,16 @@ export class Tags implements TagLister {
     return hasPointed && immutable?.(tag) !== undefined;
   }
 
+  /** The immutable tags of a repository, and their manifests. Those with a damaged link are left out. */
+  async immutable(name: RepositoryName, immutable: Immutable): Promise<PointingTag[]> {
+    const tags = (await this.#all(name)).filter(({ tag }) => immutable(tag) !== undefined);
+    const resolve = async ({ tag, link }: ListedTag) => {
+      const found = await undefinedIfDamaged(this.#store, link, readLink(this.#store, link));
+      return found === undefined ? [] : [{ tag, digest: found.digest }];
+    };
+    return (await inParallel(tags, parallelReads, resolve)).flat();
+  }
+
   /** All tags of a repository that have a link, from one listing. */
   async #all(name: RepositoryName): Promise<ListedTag[]> {
     const prefix = tagsPrefix(name);
@@ -208,6 +218,12 @@ export class Tags implements TagLister {
     });
     if (objects.length === 0) throw new RegistryError('NAME_UNKNOWN', undefined, [{ name }]);
   }
+}
+
+/** A tag and its manifest. */
+export interface PointingTag {
+  readonly tag: Tag;
+  readonly digest: Digest;
 }
 
 /** The keys of a tag. */

@@ -156,7 +156,7 @@ function pushes(open: () => MemoryStore): void {
     });
     const registry = withAccess(createRegistry(store), {
       ...caller,
-      immutable: (repository, tag) => (repository === name ? immutable(tag) : undefined),
+      immutableTags: (repository) => (repository === name ? immutable : undefined),
     });
     const put = async (bytes: Buffer) =>
       await registry.manifests.put(name, parseReference('v1'), bytes, indexType);

@@ -11,7 +11,7 @@ const anonymous: Caller = {
   decide: () => authenticate,
   decideCatalog: () => authenticate,
   shows: () => false,
-  immutable: () => undefined,
+  immutableTags: () => undefined,
 };
 
 /** `REGISTRY_AUTH=htpasswd`: users of the password file may do everything, others nothing. */

@@ -52,6 +52,14 @@ export class Policy {
     return rule === undefined ? { allowed: false, rule: noRule } : { allowed: rule.allows, rule: rule.label };
   }
 
+  /** Whether tags of a repository can be immutable. */
+  hasImmutable(repository: string): boolean {
+    const segments = repository.split('/');
+    return this.content.immutableTags.some(({ repositories }) =>
+      repositories.some((pattern) => pattern.matches(segments)),
+    );
+  }
+
   /** The rule that makes a tag immutable, such as `immutable-tags 1 (v*)`, or undefined. */
   immutable(repository: string, tag: string): string | undefined {
     const segments = repository.split('/');

@@ -105,7 +105,7 @@ const stranger: Caller = {
   decide: () => authenticate,
   decideCatalog: () => authenticate,
   shows: () => false,
-  immutable: () => undefined,
+  immutableTags: () => undefined,
 };
 
 /** What the token does not cover, another one may. */
@@ -120,6 +120,6 @@ function callerOf(subject: unknown, access: readonly ResourceAccess[]): Caller {
     decideCatalog: () => decide('registry', 'catalog', '*'),
     // Whoever may list the catalog sees all of it, as in distribution.
     shows: undefined,
-    immutable: () => undefined,
+    immutableTags: () => undefined,
   };
 }

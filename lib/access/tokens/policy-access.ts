@@ -74,7 +74,8 @@ function callerOf(policy: Policy, identity: Identity, access: readonly ResourceA
     shows: (repository) =>
       policy.decide(identity, 'list', repository).allowed &&
       policy.decide(identity, 'pull', repository).allowed,
-    immutable: (repository, tag) => policy.immutable(repository, tag),
+    immutableTags: (repository) =>
+      policy.hasImmutable(repository) ? (tag) => policy.immutable(repository, tag) : undefined,
   };
 }
 

@@ -17,6 +17,7 @@ import { digestOf } from '../uploads/content-hash.ts';
 import { blobData, revisionLink } from '../layout.ts';
 import { ConcurrencyLimit } from '../../concurrency/concurrency-limit.ts';
 import { inParallel } from '../../concurrency/in-parallel.ts';
+import { ImmutableImages } from '../immutable-images.ts';
 import { assertDeletable, ImmutableTags } from '../immutable-tags.ts';
 import {
   TagImmutable,
@@ -58,6 +59,7 @@ export class Manifests implements Roles {
   readonly #blobs: Blobs;
   readonly #tags: Tags;
   readonly #immutableTags: ImmutableTags;
+  readonly #immutableImages: ImmutableImages;
   readonly #referrers: Referrers;
   readonly #requiredPlatforms: RequiredPlatforms;
   readonly #cache = new ManifestCache();
@@ -76,6 +78,7 @@ export class Manifests implements Roles {
     this.#blobs = blobs;
     this.#tags = tags;
     this.#immutableTags = new ImmutableTags(store);
+    this.#immutableImages = new ImmutableImages(store, tags);
     this.#referrers = referrers;
     this.#requiredPlatforms = requiredPlatforms;
   }
@@ -139,6 +142,8 @@ export class Manifests implements Roles {
     ]);
     if (!known) throw unknown(reference);
     assertConditions(conditions, reference.digest);
+    if (immutable !== undefined)
+      await this.#immutableImages.assertUnneeded(name, reference.digest, immutable);
     // The tags go first: an interruption must not leave dangling tags.
     await this.#tags.delete(pointing, [revisionLink(name, reference.digest)]);
     // Again, for tags that a concurrent push has moved here.

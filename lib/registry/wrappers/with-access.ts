@@ -10,23 +10,26 @@ import { wrap } from './wrap.ts';
 export function withAccess(registry: Registry, caller: Caller): Registry {
   const { blobs, manifests } = registry;
   const mayPull = (name: RepositoryName) => caller.decide('pull', name).outcome === 'allow';
-  const immutableIn = (name: RepositoryName) => (tag: Parameters<Caller['immutable']>[1]) =>
-    caller.immutable(name, tag);
+  /** Without `immutable` where the repository has no immutable tags: asking for them costs requests. */
+  const immutableIn = (name: RepositoryName) => {
+    const immutable = caller.immutableTags(name);
+    return immutable === undefined ? {} : { immutable };
+  };
   return wrap(registry, {
     blobs: {
       mount: async (name, digest, from) =>
         mayPull(from) ? await blobs.mount(name, digest, from) : undefined,
       mountFromAnywhere: async (name, digest, isSource = () => true) =>
         await blobs.mountFromAnywhere(name, digest, (from) => isSource(from) && mayPull(from)),
+      delete: async (name, digest, options) => {
+        await blobs.delete(name, digest, { ...options, ...immutableIn(name) });
+      },
     },
     manifests: {
       put: async (name, reference, bytes, contentType, options) =>
-        await manifests.put(name, reference, bytes, contentType, {
-          ...options,
-          immutable: immutableIn(name),
-        }),
+        await manifests.put(name, reference, bytes, contentType, { ...options, ...immutableIn(name) }),
       delete: async (name, reference, options) => {
-        await manifests.delete(name, reference, { ...options, immutable: immutableIn(name) });
+        await manifests.delete(name, reference, { ...options, ...immutableIn(name) });
       },
     },
   });

@@ -57,8 +57,8 @@ export function withEvents(
       },
       mount: async (name, digest, from) => await mounted(name, blobs.mount(name, digest, from)),
       mountFromAnywhere: async (name, ...rest) => await mounted(name, blobs.mountFromAnywhere(name, ...rest)),
-      delete: async (name, digest, conditions) => {
-        await blobs.delete(name, digest, conditions);
+      delete: async (name, digest, options) => {
+        await blobs.delete(name, digest, options);
         const about = { ...context, repository: name, content: 'blob', reference: byDigest(digest) } as const;
         emit({ ...about, action: 'deleted' });
       },
