@@ -74,7 +74,9 @@ function readSettings(): { secrets: readonly string[]; service: string } {
   const config = loadConfig('maintenance');
   const { auth, secretIsGenerated } = config;
   if (auth.kind !== 'policy')
-    throw new Error('REGISTRY_AUTH is not policy, so this registry issues no tokens');
+    throw new Error(
+      'REGISTRY_AUTH is not policy, so this registry issues no tokens; run it with the settings of the registry, its secret included',
+    );
   if (auth.secrets.length === 0 || (secretIsGenerated && auth.secrets === config.secrets))
     throw new Error(
       'there is no secret to sign with; set REGISTRY_AUTH_POLICY_SECRET or REGISTRY_HTTP_SECRET to the value of the registry',

@@ -242,9 +242,13 @@ function readPolicy(settings: Settings, { httpSecrets }: AuthContext): AuthConfi
     settings.text('REGISTRY_AUTH_POLICY_PATH'),
     settings.text('REGISTRY_AUTH_POLICY_OBJECT'),
   ];
-  if ((path === undefined) === (key === undefined))
+  if (path === undefined && key === undefined)
     settings.fault(
-      `REGISTRY_AUTH_POLICY_PATH: name the policy's file there, or its key in the bucket in REGISTRY_AUTH_POLICY_OBJECT, and not both`,
+      "REGISTRY_AUTH_POLICY_PATH: missing; name the policy's file, or its key in the bucket in REGISTRY_AUTH_POLICY_OBJECT",
+    );
+  if (path !== undefined && key !== undefined)
+    settings.fault(
+      'REGISTRY_AUTH_POLICY_OBJECT: REGISTRY_AUTH_POLICY_PATH is set as well; remove one of them',
     );
   if (key !== undefined && (key.startsWith('docker/') || !/^[\w.-]+(\/[\w.-]+)*$/.test(key)))
     settings.fault(

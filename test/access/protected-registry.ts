@@ -72,8 +72,10 @@ export async function policyFunctions(): Promise<ProtectedRegistry> {
 /** The same through `stowage start`, with the data plane at another port. */
 export async function policyStart(): Promise<ProtectedRegistry> {
   return await withPolicy(async (place, settings) => {
-    const { REGISTRY_HTTP_SECRET: secret = '' } = settings;
-    const env = { ...settings, REGISTRY_AUTH_POLICY_SECRET: secret };
+    const env = {
+      ...settings,
+      REGISTRY_AUTH_POLICY_SECRET: 'another secret of a test, as long as it must be',
+    };
     const registry = await start(place, env);
     const host = registry.address.replace('127.0.0.1', 'localhost');
     return [registry, { ...env, REGISTRY_HTTP_HOST: `http://${host}` }];

@@ -4,10 +4,10 @@ import type { Identity } from '../../lib/access/access.ts';
 import { signAccessToken } from '../../lib/access/tokens/access-tokens.ts';
 import { accessTokenKey } from '../../lib/access/tokens/keys.ts';
 import { all } from '../../lib/http/all.ts';
-import type { Method } from '../../lib/http/app.ts';
 import type { Group } from '../../lib/protocol/routes.ts';
 import { send, type Ask } from '../functions/client.ts';
 import { startPlanes, type Planes } from '../functions/planes.ts';
+import { endpoints, requests, type Need } from './endpoints.ts';
 import { basic, bearer, policySettings, type PolicySettings } from './policy-registry.ts';
 
 const policy = `
@@ -28,33 +28,6 @@ ci:
 
 const users = ['reader', 'pusher', 'deleter', 'admin', 'blind', 'outsider'] as const;
 type User = (typeof users)[number];
-
-/** What each endpoint asks for, written down apart from the code. */
-type Need = 'nothing' | 'login' | 'catalog' | 'pull' | 'push' | 'delete';
-
-const digest = `sha256:${'0'.repeat(64)}`;
-
-/** A path of each group, and what each of its methods needs. The compiler asks for new groups here, and the first test for methods. */
-const endpoints: Readonly<
-  Record<Group, { readonly path: string; readonly needs: Partial<Record<Method, Need>> }>
-> = {
-  token: { path: '/token', needs: { GET: 'nothing', HEAD: 'nothing', POST: 'nothing' } },
-  base: { path: '/v2/', needs: { GET: 'login', HEAD: 'login' } },
-  extensions: { path: '/v2/_oci/ext/discover', needs: { GET: 'login', HEAD: 'login' } },
-  catalog: { path: '/v2/_catalog', needs: { GET: 'catalog', HEAD: 'catalog' } },
-  search: { path: '/v1/search?q=app', needs: { GET: 'catalog', HEAD: 'catalog' } },
-  tags: { path: '/v2/team/app/tags/list', needs: { GET: 'pull', HEAD: 'pull' } },
-  referrers: { path: `/v2/team/app/referrers/${digest}`, needs: { GET: 'pull', HEAD: 'pull' } },
-  manifests: {
-    path: '/v2/team/app/manifests/v1',
-    needs: { GET: 'pull', HEAD: 'pull', PUT: 'push', DELETE: 'delete' },
-  },
-  blobs: { path: `/v2/team/app/blobs/${digest}`, needs: { GET: 'pull', HEAD: 'pull', DELETE: 'delete' } },
-  uploads: {
-    path: '/v2/team/app/blobs/uploads/?_state=x',
-    needs: { POST: 'push', GET: 'push', HEAD: 'push', PATCH: 'push', PUT: 'push', DELETE: 'push' },
-  },
-};
 
 /** Who may do what, by the policy above. A push needs pull as well. */
 const allowed: Readonly<Record<Need, readonly User[]>> = {
@@ -116,15 +89,6 @@ describe('access to each route', () => {
     await planes.stop();
     access.remove();
   });
-
-  const requests = (Object.keys(endpoints) as Group[]).flatMap((group) =>
-    Object.entries(endpoints[group].needs).map(([method, need]) => ({
-      group,
-      method,
-      need,
-      path: endpoints[group].path,
-    })),
-  );
 
   const statusOf = async (
     base: string,
