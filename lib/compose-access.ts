@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Htpasswd } from './access/htpasswd/htpasswd.ts';
-import { open } from './access/open.ts';
+import { open } from './access/callers.ts';
 import type { PolicySource } from './access/policy/source.ts';
 import type { TokenService } from './access/token-service.ts';
 import { tokenService, type HtpasswdSource, type PolicyAuthConfig } from './config/auth.ts';

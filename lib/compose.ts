@@ -1,5 +1,5 @@
 import type { Config, Program } from './config/config.ts';
-import { open } from './access/open.ts';
+import { open } from './access/callers.ts';
 import { createAccess } from './compose-access.ts';
 import type { Services } from './http/services.ts';
 import { EncryptedNames } from './registry/encrypted-names.ts';

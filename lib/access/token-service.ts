@@ -1,5 +1,6 @@
 /*
- * The interface of the token service behind `GET` and `POST /token`, without HTTP (Docker Registry v2 authentication, "Token Authentication Specification" and "OAuth2 Token Authentication").
+ * The interface of the token service behind `GET` and `POST /token`, without HTTP (Docker Registry v2 authentication, "Token
+ * Authentication Specification" and "OAuth2 Token Authentication").
  */
 
 /** The credentials of a client. */

@@ -1,6 +1,6 @@
 import type { Context } from 'koa';
 import type { Action, Caller, ChallengeError, Credentials, Decision, Needed } from '../access/access.ts';
-import { unrestricted } from '../access/open.ts';
+import { unrestricted } from '../access/callers.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { Route } from '../protocol/routes.ts';
 import type { Services } from './services.ts';

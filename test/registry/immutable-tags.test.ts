@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { open as openAccess } from '../../lib/access/open.ts';
+import { open as openAccess } from '../../lib/access/callers.ts';
 import { parseTag } from '../../lib/protocol/tags.ts';
 import { TagImmutable } from '../../lib/registry/interface.ts';
 import { revisionLink, tagIndexLink, tagLink } from '../../lib/registry/layout.ts';

@@ -1,18 +1,7 @@
-import type { AccessControl, Caller, Credentials, Decision } from '../access.ts';
+import type { AccessControl, Caller, Credentials } from '../access.ts';
 import { basicCredentials } from '../basic.ts';
-import { unrestricted } from '../open.ts';
+import { unauthenticated, unrestricted } from '../callers.ts';
 import type { Htpasswd } from './htpasswd.ts';
-
-const authenticate: Decision = { outcome: 'authenticate' };
-
-const anonymous: Caller = {
-  actor: undefined,
-  decideLogin: () => authenticate,
-  decide: () => authenticate,
-  decideCatalog: () => authenticate,
-  shows: () => false,
-  immutableTags: () => undefined,
-};
 
 /** `REGISTRY_AUTH=htpasswd`: users of the password file may do everything, others nothing. */
 export class HtpasswdAccess implements AccessControl {
@@ -27,7 +16,7 @@ export class HtpasswdAccess implements AccessControl {
 
   async authenticate({ authorization, address }: Credentials): Promise<Caller> {
     const login = basicCredentials(authorization);
-    if (login === undefined) return anonymous;
+    if (login === undefined) return unauthenticated;
     const { name } = await this.#htpasswd.verify(login.user, login.password, address);
     return unrestricted(name);
   }

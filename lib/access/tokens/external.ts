@@ -1,5 +1,6 @@
 import { jwtVerify, type JWTPayload } from 'jose';
 import type { AccessControl, Caller, ChallengeError, Credentials, Decision, Needed } from '../access.ts';
+import { unauthenticated } from '../callers.ts';
 import { RegistryError } from '../../protocol/errors.ts';
 import { bearerChallenge, bearerToken } from './challenge.ts';
 import { covers, readAccess, type ResourceAccess } from './scopes.ts';
@@ -44,7 +45,7 @@ export class ExternalTokens implements AccessControl {
   }
 
   async authenticate({ authorization }: Credentials): Promise<Caller> {
-    if (authorization === undefined) return stranger;
+    if (authorization === undefined) return unauthenticated;
     const token = bearerToken(authorization);
     const payload = token === undefined ? undefined : await this.#verify(token);
     const access = payload === undefined ? undefined : readAccess(payload['access']);
@@ -98,15 +99,6 @@ function keyIdOf(token: string): string | undefined {
 
 const authenticate: Decision = { outcome: 'authenticate' };
 const allow: Decision = { outcome: 'allow' };
-
-const stranger: Caller = {
-  actor: undefined,
-  decideLogin: () => authenticate,
-  decide: () => authenticate,
-  decideCatalog: () => authenticate,
-  shows: () => false,
-  immutableTags: () => undefined,
-};
 
 /** What the token does not cover, another one may. */
 function callerOf(subject: unknown, access: readonly ResourceAccess[]): Caller {

@@ -1,4 +1,16 @@
-import type { AccessControl, Caller } from './access.ts';
+import type { AccessControl, Caller, Decision } from './access.ts';
+
+const authenticate: Decision = { outcome: 'authenticate' };
+
+/** A caller without credentials, where nothing is allowed without them. */
+export const unauthenticated: Caller = {
+  actor: undefined,
+  decideLogin: () => authenticate,
+  decide: () => authenticate,
+  decideCatalog: () => authenticate,
+  shows: () => false,
+  immutableTags: () => undefined,
+};
 
 /** A caller who may do everything: anybody without access control, or an htpasswd user. */
 export function unrestricted(actor: string | undefined): Caller {
