@@ -1,4 +1,5 @@
 import { didYouMean } from './did-you-mean.ts';
+import { parseFlow } from './flow.ts';
 
 /** Invalid settings. The message lists every fault with its remedy. */
 export class ConfigError extends Error {
@@ -115,6 +116,21 @@ export class Settings {
     if (/^\d{1,15}$/.test(value) && number >= min && number <= max) return number;
     this.fault(`${name}: ${quoted(value)} is not a number of ${what} from ${min} to ${max}`);
     return fallback;
+  }
+
+  /**
+   * A list or a map, in JSON or in YAML's flow style, such as `[a, b]`. The caller checks its shape: a single word is read as
+   * a text. Undefined if it is not set, or after a fault.
+   */
+  json(name: string): unknown {
+    const value = this.text(name);
+    if (value === undefined) return undefined;
+    try {
+      return parseFlow(value);
+    } catch (error) {
+      this.fault(`${name}: not a list or map in JSON or YAML such as [a, b]: ${(error as Error).message}`);
+      return undefined;
+    }
   }
 
   url(name: string): string | undefined {
