@@ -50,7 +50,9 @@ describe('parseFlow', () => {
       const settings = new Settings({ REGISTRY_HTTP_HEADERS: text });
       assert.equal(settings.json('REGISTRY_HTTP_HEADERS'), undefined);
       assert.throws(
-        () => { settings.finish(); },
+        () => {
+          settings.finish();
+        },
         (error) =>
           error instanceof ConfigError &&
           error.faults.length === 1 &&
