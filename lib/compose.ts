@@ -12,6 +12,9 @@ import type { Registry, RegistryLister } from './registry/interface.ts';
 import { createRegistry } from './registry/registry.ts';
 import { readOnly, withoutDeletes } from './registry/wrappers/read-only.ts';
 import type { BucketConfig, StorageConfig } from './config/storage.ts';
+import type { ObserveBucketRequest } from './storage/bucket-requests.ts';
+import { observedStore } from './storage/observed-store.ts';
+import { countBucketRequest } from './request-scope.ts';
 import { MemoryBudget } from './storage/memory-budget.ts';
 import type { ObjectStore, OnDamaged } from './storage/store.ts';
 import { damageLog } from './damage-log.ts';
@@ -41,7 +44,13 @@ export async function createServices(
   };
   const onDamaged = damageLog(log);
   const check = program !== 'functions';
-  const store = await openStore(config.storage, { check, readOnly: config.readOnly, warn, onDamaged });
+  const store = await openStore(config.storage, {
+    check,
+    readOnly: config.readOnly,
+    warn,
+    onDamaged,
+    observe: countBucketRequest,
+  });
   const registry = restrict(createRegistry(store, config), config);
   const search = createSearch(config.search, registry);
   for (const warning of config.warnings) warn(warning);
@@ -125,18 +134,21 @@ interface OpenOptions {
   /** Logs problems that do not prevent use. */
   readonly warn?: (message: string) => void;
   readonly onDamaged?: OnDamaged;
+  /** Sees each request to a bucket, or call of a folder. */
+  readonly observe?: ObserveBucketRequest;
 }
 
 /** Opens the configured store. @throws StoreUnavailable if `check` finds a problem */
 export async function openStore(
   storage: StorageConfig,
-  { check, readOnly = false, warn, onDamaged }: OpenOptions,
+  { check, readOnly = false, warn, onDamaged, observe }: OpenOptions,
 ): Promise<ObjectStore> {
   if (storage.kind === 'filesystem') {
     const { FilesystemStore } = await import('./storage/filesystem/store.ts');
-    return await FilesystemStore.open(storage.rootDirectory, { warn, onDamaged, readOnly });
+    const folder = await FilesystemStore.open(storage.rootDirectory, { warn, onDamaged, readOnly });
+    return observe === undefined ? folder : observedStore(folder, observe);
   }
-  const store = await openBucket(storage, warn);
+  const store = await openBucket(storage, warn, observe);
   if (onDamaged !== undefined) store.onDamaged = onDamaged;
   if (check) await store.check({ readOnly });
   return store;
@@ -146,10 +158,11 @@ export async function openStore(
 async function openBucket(
   storage: BucketConfig,
   warn: OpenOptions['warn'],
+  observe: OpenOptions['observe'],
 ): Promise<ObjectStore & { check(options: { readOnly: boolean }): Promise<void> }> {
   if (storage.kind === 's3')
-    return new (await import('./storage/s3/store.ts')).S3Store(storage, warn, probeKey);
-  return new (await import('./storage/scs/store.ts')).ScsStore(storage);
+    return new (await import('./storage/s3/store.ts')).S3Store(storage, warn, probeKey, observe);
+  return new (await import('./storage/scs/store.ts')).ScsStore(storage, observe);
 }
 
 /** The dependencies of the jobs: the purge of uploads and the reindex. */

@@ -18,6 +18,7 @@ import { withTimeout } from '../concurrency/with-timeout.ts';
 import { limitLargeResponses } from './large-responses.ts';
 import { logRequests } from '../logging.ts';
 import { requestTarget } from './request-target.ts';
+import { withScope } from './scope.ts';
 import type { Services } from './services.ts';
 
 /** A parsed and validated request. */
@@ -46,6 +47,7 @@ export function createApp(groups: Groups, services: Services): Koa {
   app.on('error', (error: Error) => {
     if (!isDisconnect(error)) services.log.error({ err: error }, 'a response broke off');
   });
+  app.use(withScope);
   app.use(logRequests(services.log));
   app.use(commonHeaders);
   app.use(cors(services.corsOrigins));

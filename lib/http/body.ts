@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { once } from 'node:events';
 import { RegistryError } from '../protocol/errors.ts';
 import { withTimeout } from '../concurrency/with-timeout.ts';
+import { requestScope } from '../request-scope.ts';
 import type { Limits } from './limits.ts';
 
 /** The Content-Length, which Koa parses only below 2 GiB. */
@@ -44,12 +45,14 @@ export async function* bodyOf(
   const pieces = request.iterator({ destroyOnReturn: false }) as AsyncGenerator<Buffer, void>;
   const rates = [new MinimumRate(minimum)];
   if (contention !== undefined) rates.push(new MinimumRate(contention.rate, contention.isContended));
+  const scope = requestScope();
   let isWaiting = true;
   try {
     for (;;) {
       const piece = await withMinimumRates(pieces.next(), rates);
       if (piece.done === true) break;
       for (const rate of rates) rate.received(piece.value.byteLength);
+      if (scope !== undefined) scope.bytesReceived += piece.value.byteLength;
       isWaiting = false;
       yield piece.value;
       isWaiting = true;

@@ -11,6 +11,7 @@ import {
   type ServiceOutputTypes,
   type StorageClass,
 } from '@aws-sdk/client-s3';
+import type { ObserveBucketRequest } from '../bucket-requests.ts';
 import { assertNotExpired, deadlineSignal } from '../deadline.ts';
 import { isAws } from './aws-endpoints.ts';
 import { RootDirectory } from '../root-directory.ts';
@@ -102,7 +103,12 @@ export class S3Bucket {
   readonly probeKey: ProbeKey;
 
   /** @param warn called with problems that do not fail requests */
-  constructor(options: S3Options, warn: (message: string) => void, probeKey: ProbeKey) {
+  constructor(
+    options: S3Options,
+    warn: (message: string) => void,
+    probeKey: ProbeKey,
+    observe?: ObserveBucketRequest,
+  ) {
     this.probeKey = probeKey;
     this.options = options;
     this.clock = new ServerClock(warn);
@@ -111,6 +117,7 @@ export class S3Bucket {
     this.#md5InsteadOfChecksums();
     this.#checkDeadline();
     this.#readHeaders();
+    if (observe !== undefined) this.#observe(observe);
   }
 
   get name(): string {
@@ -215,6 +222,27 @@ export class S3Bucket {
           return await next(args);
         },
       { step: 'build', priority: 'low', name: 'contentMd5', tags: ['CHECKSUM'] },
+    );
+  }
+
+  /** Added last, next to the connection, so that it sees every attempt. */
+  #observe(observe: ObserveBucketRequest): void {
+    this.client.middlewareStack.add(
+      (next, { commandName = '' }) => {
+        const operation = commandName.replace(/Command$/, '');
+        return async (args) => {
+          const end = observe(operation);
+          try {
+            const result = await next(args);
+            end({ status: (result.response as { readonly statusCode?: number }).statusCode });
+            return result;
+          } catch (error) {
+            end({ error });
+            throw error;
+          }
+        };
+      },
+      { step: 'deserialize', priority: 'low', name: 'observe' },
     );
   }
 

@@ -18,6 +18,7 @@ import {
   type FetchedObject,
   type OpenObject,
 } from '../bodies.ts';
+import type { ObserveBucketRequest } from '../bucket-requests.ts';
 import { withoutDeadline } from '../deadline.ts';
 import { S3Bucket, type ProbeKey, type S3Options } from './bucket.ts';
 import { concatenateObjects, copyObject } from './copy.ts';
@@ -64,8 +65,9 @@ export class S3Store extends S3Multiparts implements ObjectStore {
     options: S3Options,
     warn: (message: string) => void = () => undefined,
     probeKey: ProbeKey = () => `probe-${randomUUID()}/data`,
+    observe?: ObserveBucketRequest,
   ) {
-    super(new S3Bucket(options, warn, probeKey));
+    super(new S3Bucket(options, warn, probeKey, observe));
     this.#warn = warn;
     this.#knownConditionalWrites = options.conditionalWrites ?? false;
     if (options.conditionalWrites !== undefined)

@@ -10,6 +10,7 @@ import {
   type FetchedObject,
   type OpenObject,
 } from '../bodies.ts';
+import type { ObserveBucketRequest } from '../bucket-requests.ts';
 import { deadlineSignal } from '../deadline.ts';
 import { listPage, stalledListing, type PageResponse, type PageRequest } from '../listing-page.ts';
 import { assertOrder } from '../part-order.ts';
@@ -65,10 +66,11 @@ export class ScsStore implements ObjectStore {
   readonly #root: RootDirectory;
   #isReachable = false;
 
-  constructor(options: ScsOptions) {
+  constructor(options: ScsOptions, observe?: ObserveBucketRequest) {
     const { accessKey, secretKey } = options;
     this.#options = options;
-    this.#bucket = new ScsBucket({ ...options, keys: { accessKey, secretKey }, signal: deadlineSignal });
+    const keys = { accessKey, secretKey };
+    this.#bucket = new ScsBucket({ ...options, keys, signal: deadlineSignal, observe });
     this.#root = new RootDirectory(options.rootDirectory);
   }
 

@@ -67,7 +67,7 @@ export class ScsBucket {
 
   /** Writes an object. @returns its ETag */
   async put(key: string, bytes: Uint8Array, options: WriteOptions = {}): Promise<string> {
-    const request = { ...this.#on('PUT', key), headers: writeHeaders(options), body: bytes };
+    const request = { ...this.#on('PutObject', 'PUT', key), headers: writeHeaders(options), body: bytes };
     return etagOf((await this.#connection.exchange({ ...request, timeoutMs: timeoutMsFor(bytes) })).response);
   }
 
@@ -77,17 +77,20 @@ export class ScsBucket {
     range?: { readonly start: number; readonly end?: number },
   ): Promise<ObjectHeaders & { readonly body: IncomingMessage }> {
     const headers = range && { range: `bytes=${range.start}-${range.end ?? ''}` };
-    const body = await this.#connection.open({ ...this.#on('GET', key), ...(headers && { headers }) });
+    const body = await this.#connection.open({
+      ...this.#on('GetObject', 'GET', key),
+      ...(headers && { headers }),
+    });
     return { ...objectHeaders(body), body };
   }
 
   async head(key: string): Promise<ObjectHeaders> {
-    return objectHeaders((await this.#connection.exchange(this.#on('HEAD', key))).response);
+    return objectHeaders((await this.#connection.exchange(this.#on('HeadObject', 'HEAD', key))).response);
   }
 
   /** Deletes an object. Ignores one that does not exist. */
   async delete(key: string): Promise<void> {
-    await this.#connection.exchange(this.#on('DELETE', key));
+    await this.#connection.exchange(this.#on('DeleteObject', 'DELETE', key));
   }
 
   /**
@@ -97,7 +100,10 @@ export class ScsBucket {
   async deleteMany(keys: readonly string[]): Promise<{ readonly key: string; readonly code: string }[]> {
     const objects = keys.map((key) => `<Object><Key>${escapeXml(key)}</Key></Object>`).join('');
     const document = `<?xml version="1.0" encoding="UTF-8"?>\n<Delete><Quiet>false</Quiet>${objects}</Delete>`;
-    const request = { ...this.#on('POST', '', { delete: null }), body: Buffer.from(document) };
+    const request = {
+      ...this.#on('DeleteObjects', 'POST', '', { delete: null }),
+      body: Buffer.from(document),
+    };
     const result = this.#read((await this.#connection.exchange(request)).body, 'DeleteResult');
     return childrenOf(result, 'Error').map((error) => ({
       key: textOf(error, 'Key'),
@@ -113,24 +119,31 @@ export class ScsBucket {
     maxKeys,
   }: ListObjectsOptions): Promise<ObjectListing> {
     const query = { delimiter, marker, 'max-keys': String(maxKeys), prefix: prefix === '' ? null : prefix };
-    const { body } = await this.#connection.exchange(this.#on('GET', '', query));
+    const { body } = await this.#connection.exchange(this.#on('ListObjects', 'GET', '', query));
     return readListing(this.#read(body, 'ListBucketResult'));
   }
 
   /** Copies an object with its metadata within the bucket. */
   async copy(from: string, to: string): Promise<void> {
     const headers = { 'x-scs-copy-source': pathOf(this.name, from) };
-    await this.#connection.exchange({ ...this.#on('PUT', to), headers, timeoutMs: copyTimeoutMs });
+    await this.#connection.exchange({
+      ...this.#on('CopyObject', 'PUT', to),
+      headers,
+      timeoutMs: copyTimeoutMs,
+    });
   }
 
   /** Renames an object on the server, replacing any at the new key. */
   async rename(from: string, to: string): Promise<void> {
-    await this.#connection.exchange(this.#on('PUT', from, { newObjectName: to }));
+    await this.#connection.exchange(this.#on('RenameObject', 'PUT', from, { newObjectName: to }));
   }
 
   /** Creates a multipart upload. @returns its id */
   async createMultipart(key: string, options: WriteOptions = {}): Promise<string> {
-    const request = { ...this.#on('POST', key, { uploads: null }), headers: writeHeaders(options) };
+    const request = {
+      ...this.#on('CreateMultipartUpload', 'POST', key, { uploads: null }),
+      headers: writeHeaders(options),
+    };
     const { body } = await this.#connection.exchange(request);
     const id = textOf(this.#read(body, 'InitiateMultipartUploadResult'), 'UploadId');
     if (id === '') throw notScs('a multipart upload without an id');
@@ -140,7 +153,7 @@ export class ScsBucket {
   /** Writes a part of at least 5 MiB, unless it is the last. @returns its ETag */
   async uploadPart(key: string, uploadId: string, number: number, bytes: Uint8Array): Promise<string> {
     const request = {
-      ...this.#on('PUT', key, { partNumber: String(number), uploadId }),
+      ...this.#on('UploadPart', 'PUT', key, { partNumber: String(number), uploadId }),
       // Hexadecimal, unlike S3's.
       headers: { 'content-md5': createHash('md5').update(bytes).digest('hex') },
       body: bytes,
@@ -161,7 +174,7 @@ export class ScsBucket {
     );
     const document = `<CompleteMultipartUpload>${list.join('')}</CompleteMultipartUpload>`;
     const request = {
-      ...this.#on('POST', key, { uploadId }),
+      ...this.#on('CompleteMultipartUpload', 'POST', key, { uploadId }),
       body: Buffer.from(document),
       timeoutMs: copyTimeoutMs,
     };
@@ -173,7 +186,7 @@ export class ScsBucket {
   async abortMultipart(key: string, uploadId: string): Promise<void> {
     // Not retried: the upload is gone, as desired.
     await this.#connection.exchange({
-      ...this.#on('DELETE', key, { uploadId }),
+      ...this.#on('AbortMultipartUpload', 'DELETE', key, { uploadId }),
       finalCodes: ['NoSuchUpload'],
     });
   }
@@ -192,13 +205,15 @@ export class ScsBucket {
       ...(keyMarker !== undefined && { 'key-marker': keyMarker }),
       ...(uploadIdMarker !== undefined && { 'upload-id-marker': uploadIdMarker }),
     };
-    const { body } = await this.#connection.exchange(this.#on('GET', '', query));
+    const { body } = await this.#connection.exchange(this.#on('ListMultipartUploads', 'GET', '', query));
     return readUploads(this.#read(body, 'ListMultipartUploadsResult'));
   }
 
   /** The host of the bucket's region. */
   async location(): Promise<string> {
-    const { response } = await this.#connection.exchange(this.#on('GET', '', { location: null }));
+    const { response } = await this.#connection.exchange(
+      this.#on('GetBucketLocation', 'GET', '', { location: null }),
+    );
     const host = response.headers['x-scs-location'];
     if (typeof host !== 'string') throw notScs('no X-Scs-Location');
     return host;
@@ -209,7 +224,7 @@ export class ScsBucket {
    * @param expires seconds since 1970
    */
   signedUrl(key: string, expires: number): URL {
-    const request = this.#on('GET', key);
+    const request = this.#on('GetObject', 'GET', key);
     const query = encodeQuery(signedQuery(this.#options.keys, request, expires));
     return new URL(this.#connection.origin + request.path + query);
   }
@@ -219,8 +234,8 @@ export class ScsBucket {
     this.#connection.close();
   }
 
-  #on(method: string, key: string, query: ScsRequest['query'] = {}): ScsRequest {
-    return { method, path: pathOf(this.name, key), query, headers: {} };
+  #on(operation: string, method: string, key: string, query: ScsRequest['query'] = {}): ScsRequest {
+    return { operation, method, path: pathOf(this.name, key), query, headers: {} };
   }
 
   /** The root element of a response. */

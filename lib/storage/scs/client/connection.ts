@@ -8,6 +8,8 @@ import { authorization, dateHeader, type Keys, type Signable } from './signature
 
 /** A request, without the headers of one attempt. */
 export interface ScsRequest extends Signable {
+  /** S3's name for it, such as `PutObject`. */
+  readonly operation: string;
   readonly body?: Uint8Array | undefined;
   /** Timeout for one attempt. Default: 10 s. */
   readonly timeoutMs?: number | undefined;
@@ -33,6 +35,14 @@ export interface ConnectionOptions {
   readonly skipVerify?: boolean | undefined;
   /** The caller's signal, read before each attempt. Once it is aborted, nothing more is sent. */
   readonly signal?: (() => AbortSignal | undefined) | undefined;
+  /** Called just before each attempt and redirect, and what it returns with the status or the error. */
+  readonly observe?: ((operation: string) => (end: AttemptEnd) => void) | undefined;
+}
+
+/** How an attempt ended: with the status of a response, or without one. */
+interface AttemptEnd {
+  readonly status?: number | undefined;
+  readonly error?: unknown;
 }
 
 /** The policy of SCS's own SDK. */
@@ -138,7 +148,7 @@ export class Connection {
   async #send(request: ScsRequest, signal: AbortSignal): Promise<IncomingMessage> {
     let origin = this.#origin;
     for (let redirects = 0; ; redirects++) {
-      const response = await this.#sendTo(origin, request, signal);
+      const response = await this.#observed(request, async () => await this.#sendTo(origin, request, signal));
       const { statusCode = 0, headers } = response;
       if (statusCode === 307 && headers.location !== undefined) {
         response.resume();
@@ -150,6 +160,18 @@ export class Connection {
       if (![200, 204, 206].includes(statusCode)) throw responseError(response, await readDocument(response));
       this.#origin = origin;
       return response;
+    }
+  }
+
+  async #observed({ operation }: ScsRequest, send: () => Promise<IncomingMessage>): Promise<IncomingMessage> {
+    const end = this.#options.observe?.(operation);
+    try {
+      const response = await send();
+      end?.({ status: response.statusCode });
+      return response;
+    } catch (error) {
+      end?.({ error });
+      throw error;
     }
   }
 
@@ -185,7 +207,7 @@ async function abortAfter<T>(ms: number, attempt: (signal: AbortSignal) => Promi
   const timeout = new AbortController();
   const timer = setTimeout(
     () => {
-      timeout.abort();
+      timeout.abort(new ScsError('ETIMEDOUT', 'the request timed out'));
     },
     Math.max(0, ms),
   );

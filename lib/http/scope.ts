@@ -1,0 +1,39 @@
+import type { ServerResponse } from 'node:http';
+import type { Middleware } from 'koa';
+import { createScope, inScope, type RequestScope } from '../request-scope.ts';
+
+/** Handles each request in a scope of its own; see {@link RequestScope}. */
+export const withScope: Middleware = async (ctx, next) => {
+  const scope = createScope(ctx.method);
+  countSent(ctx.res, scope);
+  await inScope(scope, next);
+};
+
+/** Node's methods have several forms, whose first argument is the bytes or none. */
+interface Sender {
+  write: (...parameters: readonly unknown[]) => unknown;
+  end: (...parameters: readonly unknown[]) => unknown;
+}
+
+/** Counts the bytes of a response's body, but not those that were left when the client disconnected. */
+function countSent(response: ServerResponse, scope: RequestScope): void {
+  const sender = response as unknown as Sender;
+  const count = (piece: unknown) => {
+    if (typeof piece === 'string') scope.bytesSent += Buffer.byteLength(piece);
+    else if (piece instanceof Uint8Array) scope.bytesSent += piece.byteLength;
+  };
+  const [write, end] = [sender.write.bind(response), sender.end.bind(response)];
+  sender.write = (...parameters) => {
+    count(parameters[0]);
+    return write(...parameters);
+  };
+  sender.end = (...parameters) => {
+    count(parameters[0]);
+    return end(...parameters);
+  };
+  // Node warns of more listeners than this.
+  response.setMaxListeners(response.getMaxListeners() + 1);
+  response.once('close', () => {
+    if (!response.writableFinished) scope.bytesSent = Math.max(0, scope.bytesSent - response.writableLength);
+  });
+}

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, describe, it } from 'node:test';
+import { createServer } from 'node:http';
+import Koa from 'koa';
+import { bodyOf } from '../../lib/http/body.ts';
+import { withScope } from '../../lib/http/scope.ts';
+import { usualLimits } from '../../lib/http/limits.ts';
+import { countBucketRequest, requestScope, type RequestScope } from '../../lib/request-scope.ts';
+import { freePort } from '../servers/ports.ts';
+import { send } from './client.ts';
+
+describe('the scope of a request', async () => {
+  const scopes: RequestScope[] = [];
+  const app = new Koa();
+  app.use(withScope);
+  app.use(async (ctx) => {
+    const scope = requestScope();
+    assert.ok(scope);
+    scopes.push(scope);
+    const pieces: Uint8Array[] = [];
+    for await (const piece of bodyOf(ctx.req, usualLimits.bodyRate)) pieces.push(piece);
+    for (let i = 0; i < Number(ctx.query['requests']); i++) {
+      await Promise.resolve();
+      countBucketRequest();
+    }
+    ctx.body = Buffer.concat(pieces);
+  });
+  const port = await freePort();
+  const handle = app.callback();
+  const server = createServer((request, response) => void handle(request, response)).listen(
+    port,
+    '127.0.0.1',
+  );
+  const ask = async (requests: number, body: Buffer) =>
+    await send(`http://127.0.0.1:${port}`, {
+      method: 'PUT',
+      path: `/?requests=${requests}`,
+      body,
+      chunked: true,
+    });
+
+  after(() => {
+    server.close();
+  });
+
+  it('counts what each of several concurrent requests reads, sends and asks of the bucket', async () => {
+    await Promise.all([1, 2, 3].map(async (one) => await ask(one, randomBytes(one * 100_000))));
+    const found = scopes.map(({ bucketRequests, bytesReceived, bytesSent }) => ({
+      bucketRequests,
+      bytesReceived,
+      bytesSent,
+    }));
+    const expected = [1, 2, 3].map((one) => ({
+      bucketRequests: one,
+      bytesReceived: one * 100_000,
+      bytesSent: one * 100_000,
+    }));
+    assert.deepEqual(
+      found.toSorted((a, b) => a.bucketRequests - b.bucketRequests),
+      expected,
+    );
+    assert.equal(new Set(scopes.map(({ id }) => id)).size, 3);
+  });
+
+  it('is undefined outside of requests', () => {
+    assert.equal(requestScope(), undefined);
+    countBucketRequest();
+  });
+});
