@@ -4,6 +4,8 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { dummyHashFor } from '../../lib/access/htpasswd/dummy-hash.ts';
+import { parseEntries } from '../../lib/access/htpasswd/entries.ts';
 import { Htpasswd } from '../../lib/access/htpasswd/htpasswd.ts';
 import { flood } from '../access/htpasswd/flood.ts';
 import { temporaryFolder } from '../servers/folder.ts';
@@ -57,22 +59,37 @@ async function compareUsers(): Promise<void> {
     { kind: 'content', content: file },
     { warn: console.error, attempts: unlimited },
   );
-  const times = { alice: [] as number[], bob: [] as number[], unknown: [] as number[] };
-  const names = ['alice', 'bob', 'unknown'] as const;
+  const unknown = unknownUsers();
+  const names = ['alice', 'bob', unknown.of10, unknown.of5];
+  const times = new Map(names.map((name) => [name, [] as number[]]));
   for (let i = 0; i < samples; i++)
     for (const name of names.toSorted(() => Math.random() - 0.5)) {
       const start = performance.now();
       await htpasswd.verify(name, `wrong ${i}`, undefined).catch(() => undefined);
-      times[name].push(performance.now() - start);
+      times.get(name)?.push(performance.now() - start);
     }
   await htpasswd.close();
-  const unknown = central(times.unknown);
-  for (const name of names) {
-    const own = central(times[name]);
-    const t = welch(own, unknown);
-    const what = { alice: 'a user of cost 10', bob: 'a user of cost 5', unknown: 'an unknown user' }[name];
-    console.log(`a wrong login of ${what}: ${mean(own).toFixed(2)} ms, t = ${t.toFixed(2)}`);
+  const timesOf = (...users: string[]) => users.flatMap((user) => central(times.get(user) ?? []));
+  for (const [what, users, others] of [
+    ['a user of cost 10', ['alice'], [unknown.of10]],
+    ['a user of cost 5', ['bob'], [unknown.of5]],
+    ['both users', ['alice', 'bob'], [unknown.of10, unknown.of5]],
+  ] as const) {
+    const [own, theirs] = [timesOf(...users), timesOf(...others)];
+    console.log(
+      `a wrong login of ${what}: ${mean(own).toFixed(2)} ms, of unknown users: ${mean(theirs).toFixed(2)} ms, ` +
+        `t = ${welch(own, theirs).toFixed(2)}`,
+    );
   }
+}
+
+/** Two names of nobody: passwords of one are compared with a hash of cost 10, of the other with one of cost 5. */
+function unknownUsers(): { of10: string; of5: string } {
+  const entries = parseEntries(file, 'file');
+  const names = Array.from({ length: 100 }, (_, i) => `unknown-${i}`);
+  const nameOf = (cost: string) =>
+    names.find((name) => dummyHashFor(name, entries).startsWith(`$2b$${cost}$`)) ?? '';
+  return { of10: nameOf('10'), of5: nameOf('05') };
 }
 
 /** Without the slowest fifth, in which other work on this machine had the processor. */

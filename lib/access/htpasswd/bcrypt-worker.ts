@@ -4,13 +4,13 @@
  */
 import { parentPort, Worker, workerData, type MessagePort } from 'node:worker_threads';
 import { bcryptVerify } from './bcrypt.ts';
+import { dummyHash } from './dummy-hash.ts';
 
 /** A password to compare with a hash. */
 export interface Check {
   /** At most 72 bytes, the limit of bcrypt. */
   readonly password: Uint8Array;
-  /** Undefined if the user does not exist: then no password is right. */
-  readonly hash: string | undefined;
+  readonly hash: string;
   /** bcrypt cost whose time each failed check takes, whatever the cost of the hash. */
   readonly costOfFailure: number;
 }
@@ -43,20 +43,11 @@ function work(port: MessagePort): void {
 
 /**
  * A check of cost c takes 2^c rounds. After a failure, dummy checks of costs c to m - 1 make it 2^m in total, which is the time
- * of the highest cost m. So the time does not reveal whether the user exists.
+ * of the highest cost m.
  */
 async function check({ password, hash, costOfFailure }: Check): Promise<boolean> {
-  if (hash === undefined) {
-    await bcryptVerify({ password, hash: dummyHash(costOfFailure) });
-    return false;
-  }
   if (await bcryptVerify({ password, hash })) return true;
   for (let cost = Number(hash.slice(4, 6)); cost < costOfFailure; cost++)
     await bcryptVerify({ password, hash: dummyHash(cost) });
   return false;
-}
-
-/** A hash without a known password. */
-function dummyHash(cost: number): string {
-  return `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`;
 }

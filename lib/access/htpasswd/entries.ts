@@ -14,6 +14,8 @@ export interface Entry {
 /** The users of a file. */
 export interface Entries {
   readonly users: ReadonlyMap<string, Entry>;
+  /** The cost of each user's hash, in ascending order. */
+  readonly costs: readonly number[];
   /** The highest cost of all hashes. Every failed check takes its time. */
   readonly highestCost: number;
 }
@@ -65,8 +67,8 @@ export function parseEntries(text: string, name: string): Entries {
     }
   }
   if (faults.length > 0) throw new HtpasswdError(describeFaults(name, faults));
-  const costs = [...users.values()].map(({ cost }) => cost);
-  return { users, highestCost: costs.length === 0 ? defaultCost : Math.max(...costs) };
+  const costs = [...users.values()].map(({ cost }) => cost).sort((a, b) => a - b);
+  return { users, costs, highestCost: costs.at(-1) ?? defaultCost };
 }
 
 /** @returns the fault of an invalid line */

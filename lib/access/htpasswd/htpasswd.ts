@@ -3,6 +3,7 @@ import { SingleFlight } from '../../concurrency/single-flight.ts';
 import { RegistryError } from '../../protocol/errors.ts';
 import { Attempts, clientKey, defaultAttemptLimits, type AttemptLimits } from './attempts.ts';
 import type { Check } from './bcrypt-worker.ts';
+import { dummyHashFor } from './dummy-hash.ts';
 import { maxNameBytes, type Entry } from './entries.ts';
 import { ExpiringSet } from './expiring-set.ts';
 import { PasswordFile } from './password-file.ts';
@@ -79,8 +80,10 @@ export class Htpasswd {
    */
   async verify(name: string, password: string, address: string | undefined): Promise<VerifiedUser> {
     if (password === '' || Buffer.byteLength(name) > maxNameBytes) throw wrong();
-    const { users, highestCost } = await this.#file.current();
-    const entry = users.get(name);
+    const entries = await this.#file.current();
+    const entry = entries.users.get(name);
+    // For users that exist too, so that all take the same time.
+    const dummyHash = dummyHashFor(name, entries);
     const client = clientKey(address);
     // The hash is part of the keys, so that a changed line invalidates its cached entries.
     const credentials = this.#hmac([name, password, entry?.hash]);
@@ -92,8 +95,8 @@ export class Htpasswd {
       check: {
         // A copy, since postMessage clones the whole buffer behind a view.
         password: new TextEncoder().encode(password).slice(0, bcryptBytes),
-        hash: entry?.hash,
-        costOfFailure: highestCost,
+        hash: entry?.hash ?? dummyHash,
+        costOfFailure: entries.highestCost,
       },
     };
     const matches = this.#verified.use(login.key) || (await this.#login(login));
