@@ -11,7 +11,7 @@ import { StoreUnavailable } from '../storage/store.ts';
 import type { Caller } from '../access/access.ts';
 import { AccessUnavailable } from '../access/unavailable.ts';
 import { audited } from './audit.ts';
-import { admit } from './authorization.ts';
+import { authorize, type Admission, type Authorize } from './authorization.ts';
 import { cors } from './cors.ts';
 import { contentLength } from './body.ts';
 import { withTimeout } from '../concurrency/with-timeout.ts';
@@ -24,6 +24,7 @@ import type { Services } from './services.ts';
 /** A parsed and validated request. */
 export interface RequestContext<G extends Group> extends Services {
   readonly ctx: Context;
+  readonly admission: Admission;
   readonly caller: Caller;
   readonly route: Extract<Route, { group: G }>;
   readonly query: URLSearchParams;
@@ -39,8 +40,11 @@ export type Handlers<G extends Group> = Readonly<Partial<Record<Method, Handler<
 /** The groups that a program serves. Others are 404. */
 export type Groups = { readonly [G in Group]?: Handlers<G> };
 
-/** The HTTP application, the same in Lambda, in the streaming server and in tests. */
-export function createApp(groups: Groups, services: Services): Koa {
+/**
+ * The HTTP application, the same in Lambda, in the streaming server and in tests.
+ * @param decide who may do what: by credentials, but for a data plane
+ */
+export function createApp(groups: Groups, services: Services, decide: Authorize = authorize): Koa {
   const app = new Koa();
   // Errors of response streams after the status was sent. Koa would write them to standard error.
   app.silent = true;
@@ -55,7 +59,7 @@ export function createApp(groups: Groups, services: Services): Koa {
   // A function buffers its whole response anyway.
   if (services.streams)
     app.use(limitLargeResponses(services.responseMemory, services.limits.contendedBodyRate.withinMs));
-  app.use(dispatch(groups, services));
+  app.use(dispatch(groups, services, decide));
   return app;
 }
 
@@ -136,12 +140,12 @@ function isDisconnect(error: unknown): boolean {
   return ['ECONNRESET', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE'].includes(code) || code.startsWith('HPE_');
 }
 
-function dispatch(groups: Groups, services: Services): Middleware {
+function dispatch(groups: Groups, services: Services, decide: Authorize): Middleware {
   return async (ctx) => {
     const { path, query: text } = requestTarget(ctx.req);
     const [route, query] = [parseRoute(path), new URLSearchParams(text)];
     if ('name' in route) setNamespace(ctx, query);
-    await handleRequest(groups, route, { ...services, ctx, query });
+    await handleRequest(groups, route, { ...services, ctx, query, decide });
   };
 }
 
@@ -153,10 +157,13 @@ function setNamespace(ctx: Context, query: URLSearchParams): void {
   if (isPull && isHost && others.length === 0) ctx.set('OCI-Namespace', host);
 }
 
+/** A request that is yet to be authorized. */
+type Admissible<G extends Group> = Omit<RequestContext<G>, 'route' | 'caller' | 'admission'>;
+
 async function handleRequest<G extends Group>(
   groups: { readonly [K in G]?: Handlers<K> },
   route: Extract<Route, { group: G }>,
-  context: Omit<RequestContext<G>, 'route' | 'caller'>,
+  { decide, ...context }: Admissible<G> & { readonly decide: Authorize },
 ): Promise<void> {
   const handlers: Handlers<G> | undefined = groups[route.group];
   if (handlers === undefined) throw new RegistryError('ROUTE_UNKNOWN');
@@ -173,9 +180,9 @@ async function handleRequest<G extends Group>(
   assertAllowed(context, route.group, methods);
   const work = async () => {
     await audited(context, route, async (admitted) => {
-      const admission = await admit(ctx, route, context);
+      const admission = await decide(ctx, route, context);
       admitted(admission);
-      await runHandler(handler, route, { ...context, caller: admission.caller });
+      await runHandler(handler, route, { ...context, admission, caller: admission.caller });
     });
   };
   // Uploads with bytes have no timeout: after a gateway's timeout, the client's retry finds the result.

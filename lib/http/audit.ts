@@ -6,7 +6,17 @@ import { AccessRefused, type Admission, type Refusal } from './authorization.ts'
 import { requestTarget } from './request-target.ts';
 import type { Services } from './services.ts';
 
+/** Callers that have not logged in. */
+export const anonymous = 'anonymous';
+
 const refusals: ReadonlySet<string> = new Set(['UNAUTHORIZED', 'DENIED', 'TOO_MANY_REQUESTS']);
+
+/** How a data plane refuses an upload without a valid signature. */
+const signatureRefusals: ReadonlySet<string> = new Set([
+  'BLOB_UPLOAD_UNKNOWN',
+  'BLOB_UPLOAD_INVALID',
+  'UPLOAD_STATE_FOREIGN',
+]);
 
 /** Whether a method changes something. */
 function isWrite(method: string): boolean {
@@ -30,15 +40,15 @@ export async function audited(
       admission = given;
     });
   } catch (error) {
-    if (error instanceof RegistryError && refusals.has(error.failure)) denial = error;
+    if (error instanceof RegistryError && isDenial(error, admission)) denial = error;
     throw error;
   } finally {
     const isAudited = route.group !== 'token' && isWrite(ctx.method);
-    if (audit !== undefined && isAudited && (admission !== undefined || denial !== undefined)) {
+    if (audit !== undefined && isAudited && (admission?.isControlled === true || denial !== undefined)) {
       const { actor, rule } = refusalOf(denial, admission);
       audit.info(
         {
-          actor: actor ?? 'anonymous',
+          actor: actor ?? anonymous,
           method: ctx.method,
           path: requestTarget(ctx.req).path,
           ...('name' in route && { repository: route.name }),
@@ -50,6 +60,10 @@ export async function audited(
       );
     }
   }
+}
+
+function isDenial({ failure }: RegistryError, admission: Admission | undefined): boolean {
+  return refusals.has(failure) || (admission === undefined && signatureRefusals.has(failure));
 }
 
 /** Actor and rule: those of the denial, or else those that granted the request. */

@@ -1,6 +1,6 @@
 import type { Context } from 'koa';
 import type { Action, Caller, ChallengeError, Credentials, Decision, Needed } from '../access/access.ts';
-import { unrestricted } from '../access/callers.ts';
+import { open, unrestricted } from '../access/callers.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { Route } from '../protocol/routes.ts';
 import type { Services } from './services.ts';
@@ -62,19 +62,31 @@ export interface Admission {
   readonly caller: Caller;
   /** The rule that allowed it. */
   readonly rule: string | undefined;
+  /** Whether access control decided. */
+  readonly isControlled: boolean;
 }
 
-/**
- * Authenticates and authorizes a request, before its body is read.
- * @throws AccessRefused, and the RegistryErrors of `AccessControl.authenticate`
- */
-export async function admit(
+/** Where no access control decides. */
+export const uncontrolled: Admission = {
+  caller: unrestricted(undefined),
+  rule: undefined,
+  isControlled: false,
+};
+
+/** Decides whether a request is allowed, before its body is read. @throws RegistryError if it is not */
+export type Authorize = (
   ctx: Context,
   route: Route,
-  { access }: Pick<Services, 'access'>,
-): Promise<Admission> {
+  services: Services & { readonly query: URLSearchParams },
+) => Promise<Admission>;
+
+/**
+ * Authenticates the caller by credentials, and authorizes the request.
+ * @throws AccessRefused, and the RegistryErrors of `AccessControl.authenticate`
+ */
+export const authorize: Authorize = async (ctx, route, { access }) => {
   // The token service verifies the credentials itself.
-  if (route.group === 'token') return { caller: unrestricted(undefined), rule: undefined };
+  if (route.group === 'token' || access === open) return uncontrolled;
   const needed = neededFor(route, ctx.method);
   const credentials = credentialsOf(ctx);
   // With a challenge (RFC 9110, section 15.5.2), if there is a way to log in.
@@ -96,8 +108,8 @@ export async function admit(
           credentials.authorization === undefined ? undefined : 'insufficient_scope',
         );
     }
-  return { caller, rule };
-}
+  return { caller, rule, isControlled: true };
+};
 
 function credentialsOf(ctx: Context): Credentials {
   const { req, protocol, host } = ctx;

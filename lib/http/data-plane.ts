@@ -1,39 +1,52 @@
 import { RegistryError } from '../protocol/errors.ts';
-import type { Groups, Handler, Handlers } from './app.ts';
+import { unrestricted } from '../access/callers.ts';
+import type { Writer } from '../registry/url-signer.ts';
+import type Koa from 'koa';
+import { createApp, type Groups, type Handler, type Handlers } from './app.ts';
+import { anonymous } from './audit.ts';
+import { uncontrolled, type Admission, type Authorize } from './authorization.ts';
 import { blobs, streamBlob } from './blobs.ts';
 import { requestTarget } from './request-target.ts';
-import { uploads } from './uploads.ts';
+import type { Services } from './services.ts';
+import { readUploadState, uploads } from './uploads.ts';
 
 /** Functions decide who may start an upload. */
 const rejectStart: Handler<'uploads'> = () => {
   throw new RegistryError('ROUTE_UNKNOWN');
 };
 
-const signedBlobs: Handlers<'blobs'> = {
+const streamedBlobs: Handlers<'blobs'> = {
   async GET(context) {
-    assertSigned(context);
     await streamBlob(context, await context.registry.blobs.stat(context.route.name, context.route.digest));
   },
 
   async HEAD(context) {
-    assertSigned(context);
     await blobs.HEAD?.(context);
   },
 };
 
-/** What the streaming server serves beside functions: started uploads and blobs, both by signed URLs. */
-export const dataPlane: Groups = { uploads: { ...uploads, POST: rejectStart }, blobs: signedBlobs };
+/** The HTTP application beside functions: started uploads and blobs, both by signed URLs. */
+export function createDataPlane(services: Services): Koa {
+  return createApp(dataPlaneGroups, services, authorizeSigned);
+}
 
-/** 404 without a valid signature, so that the response does not reveal whether the blob exists. */
-function assertSigned({
-  ctx,
-  route: { name, digest },
-  query,
-  urlSigner,
-  warnForeignSignature,
-}: Parameters<Handler<'blobs'>>[0]): void {
-  if (urlSigner.mayReadBlob(name, digest, query)) return;
-  const { path } = requestTarget(ctx.req);
-  if (urlSigner.isForeign(name, digest, query)) warnForeignSignature({ path });
-  throw new RegistryError('ROUTE_UNKNOWN');
+/** Without their authorization. */
+export const dataPlaneGroups: Groups = { uploads: { ...uploads, POST: rejectStart }, blobs: streamedBlobs };
+
+/** Authorizes by the signature of the URL alone. A blob without one is 404, so that nobody learns whether it exists. */
+const authorizeSigned: Authorize = async (ctx, route, { query, urlSigner, warnForeignSignature }) => {
+  if (route.group === 'uploads' && route.id !== undefined) {
+    const { writer } = urlSigner.readUpload(route.name, route.id, readUploadState(query));
+    return await Promise.resolve(writer === undefined ? uncontrolled : admissionOf(writer));
+  }
+  if (route.group === 'blobs' && !urlSigner.mayReadBlob(route.name, route.digest, query)) {
+    const { path } = requestTarget(ctx.req);
+    if (urlSigner.isForeign(route.name, route.digest, query)) warnForeignSignature({ path });
+    throw new RegistryError('ROUTE_UNKNOWN');
+  }
+  return uncontrolled;
+};
+
+function admissionOf({ actor, rule }: Writer): Admission {
+  return { caller: unrestricted(actor === anonymous ? undefined : actor), rule, isControlled: true };
 }

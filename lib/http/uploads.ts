@@ -13,7 +13,10 @@ import { readOnce } from '../protocol/queries.ts';
 import { parseContentRange, uploadRange } from '../protocol/ranges.ts';
 import { digestOf } from '../registry/uploads/content-hash.ts';
 import { OffsetMismatch, type Chunk } from '../registry/interface.ts';
+import type { Writer } from '../registry/url-signer.ts';
 import { methodNotAllowed, sendEmpty, type RequestContext, type Handlers } from './app.ts';
+import { anonymous } from './audit.ts';
+import type { Admission } from './authorization.ts';
 import { bodyOf, contentLength, hasBody } from './body.ts';
 
 type UploadContext = RequestContext<'uploads'>;
@@ -121,7 +124,12 @@ function readState({ route: { name, id }, query, urlSigner }: UploadContext): {
   offset: number;
 } {
   if (id === undefined) throw methodNotAllowed('start an upload with POST', ['POST']);
-  return { id, ...urlSigner.readUpload(name, id, readOnce(query, '_state', 'BLOB_UPLOAD_INVALID')) };
+  return { id, ...urlSigner.readUpload(name, id, readUploadState(query)) };
+}
+
+/** @throws RegistryError BLOB_UPLOAD_INVALID if there are two */
+export function readUploadState(query: URLSearchParams): string | null {
+  return readOnce(query, '_state', 'BLOB_UPLOAD_INVALID');
 }
 
 function assertNoId({ route: { id } }: UploadContext): void {
@@ -182,13 +190,19 @@ async function withOffsetHeaders<T>(context: UploadContext, id: string, result: 
 
 /** Renews the signature, so that an upload expires a day after its last request. */
 function setUploadHeaders(
-  { ctx, route: { name }, urlSigner, urls }: UploadContext,
+  { ctx, route: { name }, urlSigner, urls, admission }: UploadContext,
   id: string,
   offset: number,
 ): void {
-  ctx.set('Location', urls.upload(name, id, urlSigner.signUpload(name, id, { offset })));
+  const state = { offset, writer: writerOf(admission) };
+  ctx.set('Location', urls.upload(name, id, urlSigner.signUpload(name, id, state)));
   ctx.set('Range', uploadRange(offset));
   ctx.set('Docker-Upload-UUID', id);
+}
+
+/** For the audit log of a data plane, which gets no credentials. */
+function writerOf({ isControlled, caller, rule }: Admission): Writer | undefined {
+  return isControlled ? { actor: caller.actor ?? anonymous, rule } : undefined;
 }
 
 function sendCreated({ ctx, route: { name }, urls }: UploadContext, digest: Digest): void {

@@ -19,7 +19,20 @@ export const blobUrlLifetimeSeconds = 20 * 60;
 export interface UploadState {
   /** Bytes received when the Location was created. */
   readonly offset: number;
+  /** Who may write the upload, for the audit log of a data plane; undefined without access control. */
+  readonly writer?: Writer | undefined;
 }
+
+/** The caller to whom access control granted an upload. */
+export interface Writer {
+  /** `anonymous`, or the name in the audit log. */
+  readonly actor: string;
+  /** The rule that granted it. */
+  readonly rule?: string | undefined;
+}
+
+/** Characters of each name in a URL. Users have at most 255, rules 100 and their number. */
+const maxNameLength = 255;
 
 /** Creates and checks signatures, with a key for each purpose derived from the registry's secrets. */
 export class UrlSigner {
@@ -37,9 +50,9 @@ export class UrlSigner {
     this.#now = now;
   }
 
-  /** The `_state` for a Location: version, offset, expiry, and a MAC of these, the repository and the upload ID. */
-  signUpload(name: RepositoryName, id: string, state: UploadState): string {
-    const claim = `1.${state.offset}.${this.#expiresIn(uploadLifetimeSeconds)}`;
+  /** The `_state` for a Location: version, offset, expiry, writer, and a MAC of these, the repository and the upload ID. */
+  signUpload(name: RepositoryName, id: string, { offset, writer }: UploadState): string {
+    const claim = `1.${offset}.${this.#expiresIn(uploadLifetimeSeconds)}${writer === undefined ? '' : `.${encode(writer)}`}`;
     return `${claim}.${mac(this.#uploadKeys[0], [claim, name, id])}`;
   }
 
@@ -49,8 +62,8 @@ export class UrlSigner {
    */
   readUpload(name: RepositoryName, id: string, text: string | null): UploadState {
     if (text === null) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
-    const [, claim, offset, expiry, signature = ''] =
-      /^(1\.(\d{1,15})\.(\d{1,11}))\.([\w-]{43})$/.exec(text) ?? [];
+    const [, claim, offset, expiry, writer, signature = ''] =
+      /^(1\.(\d{1,15})\.(\d{1,11})(?:\.([\w-]{1,4096}))?)\.([\w-]{43})$/.exec(text) ?? [];
     if (claim === undefined)
       throw new RegistryError(
         'BLOB_UPLOAD_INVALID',
@@ -59,7 +72,7 @@ export class UrlSigner {
     if (!isSigned(this.#uploadKeys, [claim, name, id], signature))
       throw new RegistryError('UPLOAD_STATE_FOREIGN');
     if (this.#isExpired(expiry)) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
-    return { offset: Number(offset) };
+    return { offset: Number(offset), ...(writer !== undefined && { writer: decode(writer) }) };
   }
 
   /** The query that allows anyone to read a blob for {@link blobUrlLifetimeSeconds}. */
@@ -94,6 +107,16 @@ export class UrlSigner {
   #isExpired(expiry: string | undefined): boolean {
     return !(Number(expiry) * 1000 > this.#now());
   }
+}
+
+function encode({ actor, rule }: Writer): string {
+  const names = [actor, ...(rule === undefined ? [] : [rule])].map((name) => name.slice(0, maxNameLength));
+  return Buffer.from(JSON.stringify(names)).toString('base64url');
+}
+
+function decode(text: string): Writer {
+  const [actor, rule] = JSON.parse(Buffer.from(text, 'base64url').toString()) as [string, string?];
+  return { actor, rule };
 }
 
 /** Fields must not contain line feeds; names, IDs, digests and numbers do not. */

@@ -2,7 +2,7 @@ import { createServer, type Server, type ServerOptions } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { all } from '../http/all.ts';
 import { createApp } from '../http/app.ts';
-import { dataPlane } from '../http/data-plane.ts';
+import { createDataPlane } from '../http/data-plane.ts';
 import { createServices } from '../compose.ts';
 import { usualLimits, type Limits } from '../http/limits.ts';
 import {
@@ -36,7 +36,8 @@ export async function startServer(
   if (config.readOnly) log.warn(readOnlyReason);
   // An unusable file is an invalid setting; a database may be down for a while.
   if (program === 'server' && config.search.kind === 'local') await search.backend();
-  const handle = createApp(program === 'server' ? all : dataPlane, services).callback();
+  const app = program === 'server' ? createApp(all, services) : createDataPlane(services);
+  const handle = app.callback();
   const work = new InFlightWork();
   const server = createServer(serverOptions(limits), (request, response) => {
     if (check.admits(request, response)) work.add(handle(request, response));

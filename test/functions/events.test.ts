@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import type Koa from 'koa';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { createServices } from '../../lib/compose.ts';
 import { loadConfig } from '../../lib/config/config.ts';
 import { all } from '../../lib/http/all.ts';
-import { createApp, type Groups } from '../../lib/http/app.ts';
-import { dataPlane } from '../../lib/http/data-plane.ts';
+import { createApp } from '../../lib/http/app.ts';
+import { createDataPlane } from '../../lib/http/data-plane.ts';
 import type { Services } from '../../lib/http/services.ts';
 import type { RegistryEvent } from '../../lib/registry/events.ts';
 import { readOnly } from '../../lib/registry/wrappers/read-only.ts';
@@ -37,13 +38,15 @@ describe('an event', () => {
   let refusing: Client;
   let name: string;
 
+  const registry = (of: Services) => createApp(all, of);
+
   /** Serves an application whose events are noted here. */
-  async function serve(groups: Groups, more: Partial<Services> = {}): Promise<Client> {
+  async function serve(create: (services: Services) => Koa, more: Partial<Services> = {}): Promise<Client> {
     const publish = async (events: readonly RegistryEvent[]) => {
       if (events.length > 0) published.push(events);
       await Promise.resolve();
     };
-    const app = createApp(groups, { ...services, publish, ...more });
+    const app = create({ ...services, publish, ...more });
     const server = createServer((request, response) => void app.callback()(request, response));
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -59,9 +62,9 @@ describe('an event', () => {
       REGISTRY_LOG_LEVEL: 'error',
     };
     services = await createServices('server', loadConfig('server', environment));
-    client = await serve(all);
-    plane = await serve(dataPlane);
-    refusing = await serve(all, { registry: readOnly(services.registry) });
+    client = await serve(registry);
+    plane = await serve(createDataPlane);
+    refusing = await serve(registry, { registry: readOnly(services.registry) });
   });
 
   beforeEach(async () => {

@@ -4,7 +4,7 @@ import { readdir } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { loadConfig } from '../../lib/config/config.ts';
 import { all } from '../../lib/http/all.ts';
-import { dataPlane } from '../../lib/http/data-plane.ts';
+import { dataPlaneGroups } from '../../lib/http/data-plane.ts';
 import type { Group } from '../../lib/protocol/routes.ts';
 import { startServer } from '../../lib/server/server.ts';
 import { folderStorage, type TestStorage } from '../servers/storage.ts';
@@ -105,7 +105,7 @@ describe('with REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED=true', () => {
   });
 
   for (const way of ways) {
-    const served = way === 'dataPlane' ? dataPlane : all;
+    const served = way === 'dataPlane' ? dataPlaneGroups : all;
     // The token service changes nothing: clients must log in to pull, too.
     const groups = (Object.keys(served) as Group[]).filter((group) => group !== 'token');
     for (const group of groups)

@@ -4,8 +4,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import { createApp } from '../../lib/http/app.ts';
-import { dataPlane } from '../../lib/http/data-plane.ts';
+import { createDataPlane } from '../../lib/http/data-plane.ts';
 import { throttledWarning } from '../../lib/logging.ts';
 import { createServices } from '../../lib/compose.ts';
 import { startServer, type StreamingServer } from '../../lib/server/server.ts';
@@ -143,7 +142,7 @@ describe('a signature with an unknown secret', () => {
     const services = await createServices('data-plane', loadConfig('data-plane', { ...settings, ...host }));
     const warned: object[] = [];
     const warnForeignSignature = (request: object): void => void warned.push(request);
-    const handle = createApp(dataPlane, { ...services, warnForeignSignature }).callback();
+    const handle = createDataPlane({ ...services, warnForeignSignature }).callback();
     const server = createServer((request, response) => void handle(request, response));
     const client = new Client(await listening(server));
     const bytes = randomBytes(10);

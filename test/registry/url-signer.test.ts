@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { digestFrom } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
+import { RegistryError } from '../../lib/protocol/errors.ts';
 import { blobUrlLifetimeSeconds, UrlSigner, uploadLifetimeSeconds } from '../../lib/registry/url-signer.ts';
 
 const name = parseRepositoryName('library/alpine');
@@ -204,6 +205,26 @@ describe('the two purposes', () => {
     const query = urlSigner.signBlob(name, digest);
     const forged = `1.5.${query.get('expires')}.${query.get('signature')}`;
     assert.throws(() => urlSigner.readUpload(name, digest, forged), altered);
+  });
+
+  it('an upload keeps its writer, who cannot be replaced', () => {
+    const writer = { actor: 'ci:Grüße, 世界', rule: 'rule 3 (a.b/c)' };
+    const state = urlSigner.signUpload(name, id, { offset: 5, writer });
+    assert.match(state, /^[\w.-]+$/);
+    assert.deepEqual(urlSigner.readUpload(name, id, state), { offset: 5, writer });
+    const nobody = urlSigner.signUpload(name, id, { offset: 5, writer: { actor: 'anonymous' } });
+    assert.deepEqual(urlSigner.readUpload(name, id, nobody).writer, { actor: 'anonymous', rule: undefined });
+    const parts = state.split('.');
+    const other = Buffer.from('["mallory"]').toString('base64url');
+    for (const forged of [parts.with(3, other), parts.toSpliced(3, 1), parts.toSpliced(3, 0, other)])
+      assert.throws(() => urlSigner.readUpload(name, id, forged.join('.')), RegistryError);
+  });
+
+  it('the name of a writer of any length fits a URL', () => {
+    const writer = { actor: '世'.repeat(5_000), rule: '世'.repeat(5_000) };
+    const state = urlSigner.signUpload(name, id, { offset: 5, writer });
+    assert.ok(state.length < 3_000, String(state.length));
+    assert.equal(urlSigner.readUpload(name, id, state).writer?.actor, '世'.repeat(255));
   });
 
   it('each purpose signs with its own key, which other versions of the registry derive too', () => {
