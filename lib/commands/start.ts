@@ -1,24 +1,28 @@
-import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type AddressInfo, type Server } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ConfigError, loadConfig } from '../config/config.ts';
 import { Settings } from '../config/settings.ts';
 import { configuresBucket, describeStorage } from '../config/storage.ts';
 import { openWarning } from './open-warning.ts';
-import { readArguments, type Command } from './command.ts';
+import { count, readArguments, type Command } from './command.ts';
 import { memoryEnvironment, memoryFlags } from './low-memory.ts';
+import { Children } from './start/children.ts';
+import type { LocalProxy } from './start/proxy.ts';
 
 /** Runs functions (under serverless-offline) and data plane with one generated secret. */
 export const command: Command = {
   summary: 'run the functions and their data plane on this machine, from a checkout of the project',
   usage: `Usage: stowage start
 
-Runs a registry on this machine as in the cloud: the functions at 127.0.0.1, port PORT (5000), and their data plane at the
-next port. It builds them first, which needs a checkout of the project. Without one, use stowage serve.`,
+Runs a registry on this machine as in the cloud: functions and their data plane, behind one port of 127.0.0.1, PORT (5000).
+It builds them first, which needs a checkout of the project. Without one, use stowage serve.
+
+Ctrl-C stops it once requests in flight have finished, a second one at once. It prints a line for each request with
+REGISTRY_LOG_LEVEL=info.`,
   run: async (args) => {
     readArguments(args, {});
     return await start();
@@ -32,62 +36,87 @@ const host = '127.0.0.1';
 
 const startTimeoutMs = 60_000;
 
-const stopTimeoutMs = 10_000;
+/** How long requests in flight may take after a stop begins. */
+const drainTimeoutMs = 60_000;
 
-const children = new Map<string, ChildProcess>();
-let stopping = false;
+/** How long the processes may take to end when no request is in flight. */
+const endTimeoutMs = 500;
 
-/** Resolves once both planes respond. A signal, or the end of either plane, ends the process. */
+/** Ctrl-C arrives twice: from the terminal and through npm. */
+const repeatedSignalMs = 300;
+
+const children = new Children(root);
+let proxy: LocalProxy | undefined;
+/** When a stop began. */
+let stopping: number | undefined;
+
+/** Resolves once the registry responds. A signal, or the end of either plane, ends the process. */
 async function start(): Promise<number> {
   if (!existsSync(join(root, 'infra/bundle.ts')))
     throw new Error(
       'it builds the functions from a checkout of the project, and this is none; stowage serve needs no checkout',
     );
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void stop());
   try {
     await startPlanes();
   } catch (error) {
+    if (stopping !== undefined) return 0;
     console.error(error instanceof Error ? error.message : error);
-    await stop(1);
+    await end(1);
   }
   return 0;
 }
 
 async function startPlanes(): Promise<void> {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void stop(0));
   const given = process.env['PORT'] ?? '';
   const port = readPort(given === '' ? '5000' : given);
-  const [functionsUrl, dataPlaneUrl] = [`http://${host}:${port}`, `http://${host}:${port + 1}`];
+  const [url, namedUrl] = [`http://${host}:${port}`, `http://localhost:${port}`];
+  const ports = await freePorts();
   const common = settings();
   const planes = {
-    functions: { ...challengeHost(port), ...common, REGISTRY_HTTP_DATAPLANE: dataPlaneUrl },
-    dataPlane: { ...common, REGISTRY_HTTP_HOST: functionsUrl, REGISTRY_HTTP_ADDR: `${host}:${port + 1}` },
+    functions: { ...challengeHost(namedUrl), ...common, REGISTRY_HTTP_DATAPLANE: url },
+    dataPlane: { ...common, REGISTRY_HTTP_HOST: url, REGISTRY_HTTP_ADDR: `${host}:${ports.dataPlane}` },
   };
   // The functions would report invalid settings only at the first request.
-  const { auth, storage, search, readOnly } = loadConfig('functions', planes.functions);
+  const { auth, storage, search, readOnly, logLevel } = loadConfig('functions', planes.functions);
   loadConfig('data-plane', planes.dataPlane);
-  for (const taken of [port, port + 1]) await assertFree(taken);
+  const { startProxy } = await import('./start/proxy.ts');
+  proxy = await startProxy(port, { ...ports, urls: [url, namedUrl] }).catch((cause: unknown) => {
+    throw portInUse(port, cause);
+  });
   console.log('Building the functions …');
-  await run('build', ['infra/bundle.ts'], process.env);
-  spawnChild(
-    'data plane',
-    ['--enable-source-maps', ...memoryFlags, bundle, 'serve', 'data-plane'],
-    { ...memoryEnvironment, ...planes.dataPlane },
-    'inherit',
-  );
-  spawnChild('functions', await offlineArguments(port), planes.functions, 'inherit');
+  const built = await children.run({ name: 'build', args: ['infra/bundle.ts'], env: process.env });
+  if (built !== 0) throw new Error('The build failed.');
+  const onEnd = (message: string) => {
+    console.error(message);
+    void end(1);
+  };
+  const quiet = logLevel === 'warn' || logLevel === 'error';
+  children.start({ name: 'data plane', ...dataPlaneProgram(planes.dataPlane), quiet }, onEnd);
+  children.start({ name: 'functions', ...functionsProgram(planes.functions, ports, quiet), quiet }, onEnd);
   // 401 where one must log in.
-  await Promise.all([waitFor(`${functionsUrl}/v2/`, [200, 401]), waitFor(`${dataPlaneUrl}/v2/`, [404])]);
+  const responses = [waitFor(ports.functions, [200, 401]), waitFor(ports.dataPlane, [404])];
+  await Promise.all(responses);
+  if (stopping !== undefined) return;
+  children.ready();
   greet(port, describeStorage(storage), auth.kind === 'none');
-  if (search.kind !== 'bucket' && !readOnly) reindex(planes.functions);
+  if (search.kind !== 'bucket' && !readOnly) void reindex(planes.functions);
 }
 
 function readPort(text: string): number {
   const port = Number(text);
-  if (!/^\d+$/.test(text) || port < 1 || port > 65534)
-    throw new ConfigError([
-      `PORT: ${JSON.stringify(text)} is not a port from 1 to 65534 (the next port is used as well)`,
-    ]);
+  if (!/^\d+$/.test(text) || port < 1 || port > 65535)
+    throw new ConfigError([`PORT: ${JSON.stringify(text)} is not a port from 1 to 65535`]);
   return port;
+}
+
+function portInUse(port: number, cause: unknown): Error {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  const text =
+    code === 'EADDRINUSE'
+      ? `Port ${port} is in use: set PORT to a free port.`
+      : `${message}: set PORT to a port that you may use.`;
+  return new Error(text, { cause });
 }
 
 /** Settings of both planes. PORT is only for this command. */
@@ -113,110 +142,106 @@ function defaultStorage(): NodeJS.ProcessEnv {
     : { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: join(root, '.registry') };
 }
 
-/** @throws Error if another program listens there */
-async function assertFree(port: number): Promise<void> {
-  const probe = createServer();
-  try {
-    probe.listen(port, host);
-    await once(probe, 'listening');
-  } catch (cause) {
-    throw new Error(`Port ${port} is in use: set PORT to a free port whose next port is free as well.`, {
-      cause,
-    });
-  } finally {
-    probe.close();
-  }
+interface Ports {
+  readonly functions: number;
+  readonly dataPlane: number;
+  /** At which serverless-offline takes invocations, which is unused here. */
+  readonly invocations: number;
 }
 
-/** serverless-offline also opens a port for invocations, unused here, so any free one will do. */
-async function offlineArguments(port: number): Promise<string[]> {
-  const probe = createServer().listen(0, host);
-  await once(probe, 'listening');
-  const { port: lambdaPort } = probe.address() as { port: number };
-  probe.close();
-  const ports = ['--httpPort', String(port), '--lambdaPort', String(lambdaPort)];
-  const preloads = ['joined-headers', 'offline-paths'].flatMap((name) => ['--import', `./infra/${name}.ts`]);
-  const program = [...preloads, 'node_modules/serverless/bin/serverless.js'];
-  return [...program, 'offline', 'start', '--host', host, ...ports];
+/** Free ports of this machine, for the processes behind the proxy. All are held until the last is known. */
+async function freePorts(): Promise<Ports> {
+  const [first, second, third] = [await listen(), await listen(), await listen()];
+  const [functions, dataPlane, invocations] = [portOf(first), portOf(second), portOf(third)];
+  for (const server of [first, second, third]) server.close();
+  return { functions, dataPlane, invocations };
 }
 
-function spawnChild(
-  name: string,
-  args: readonly string[],
-  env: NodeJS.ProcessEnv,
-  stdio: 'inherit' | ('ignore' | 'inherit')[],
-): ChildProcess {
-  const child = spawn(process.execPath, args, { cwd: root, env, stdio });
-  children.set(name, child);
-  child.once('exit', (code, signal) => {
-    children.delete(name);
-    if (stopping) return;
-    console.error(`The ${name} ended unexpectedly (${signal ?? `exit code ${String(code)}`}).`);
-    void stop(1);
-  });
-  return child;
+async function listen(): Promise<Server> {
+  const server = createServer().listen(0, host);
+  await once(server, 'listening');
+  return server;
+}
+
+function portOf(server: Server): number {
+  return (server.address() as AddressInfo).port;
+}
+
+function dataPlaneProgram(env: NodeJS.ProcessEnv) {
+  const args = ['--enable-source-maps', ...memoryFlags, bundle, 'serve', 'data-plane'];
+  return { args, env: { ...memoryEnvironment, ...env } };
+}
+
+function functionsProgram(env: NodeJS.ProcessEnv, ports: Ports, quiet: boolean) {
+  const names = ['joined-headers', 'offline-paths', ...(quiet ? ['quiet-console'] : [])];
+  const preloads = names.flatMap((name) => ['--import', `./infra/${name}.ts`]);
+  const args = [
+    ...preloads,
+    'node_modules/serverless/bin/serverless.js',
+    ...['offline', 'start', '--host', host],
+    ...['--httpPort', String(ports.functions), '--lambdaPort', String(ports.invocations)],
+  ];
+  return { args, env: { ...(quiet && { SLS_LOG_LEVEL: 'warning' }), ...env } };
 }
 
 /** Once, in the background: the function's schedule runs only at midnight. */
-function reindex(env: NodeJS.ProcessEnv): void {
-  if (stopping) return;
+async function reindex(env: NodeJS.ProcessEnv): Promise<void> {
   const args = ['--enable-source-maps', bundle, 'reindex'];
-  const child = spawn(process.execPath, args, { cwd: root, env, stdio: 'inherit' });
-  children.set('reindex', child);
-  child.once('exit', (code) => {
-    children.delete('reindex');
-    if (code !== 0 && !stopping) console.error('The list of repositories is stale; npm run reindex retries.');
-  });
+  const code = await children.run({ name: 'reindex', args, env });
+  if (code !== 0 && stopping === undefined)
+    console.error('The list of repositories is stale; npm run reindex retries.');
 }
 
-async function run(name: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
-  const child = spawn(process.execPath, args, { cwd: root, env, stdio: 'inherit' });
-  const [code] = (await once(child, 'exit')) as [number | null];
-  if (code !== 0) throw new Error(`The ${name} failed.`);
-}
-
-async function waitFor(url: string, statuses: readonly number[]): Promise<void> {
+/** @param port of the plane @param statuses of its response to `/v2/` */
+async function waitFor(port: number, statuses: readonly number[]): Promise<void> {
+  const url = `http://${host}:${port}/v2/`;
   const deadline = Date.now() + startTimeoutMs;
-  while (Date.now() < deadline && !stopping) {
+  while (Date.now() < deadline && stopping === undefined) {
     const response = await fetch(url).catch(() => undefined);
     await response?.body?.cancel();
     if (response !== undefined && statuses.includes(response.status)) return;
     await delay(200);
   }
-  if (!stopping) throw new Error(`There is no response from ${url}.`);
+  if (stopping === undefined) throw new Error(`There is no response from ${url}.`);
 }
 
 /** serverless-offline tells the functions that clients use https, which challenges would repeat. */
-function challengeHost(port: number): NodeJS.ProcessEnv {
+function challengeHost(url: string): NodeJS.ProcessEnv {
   const hasAuth = (process.env['REGISTRY_AUTH'] ?? 'none') !== 'none';
-  return hasAuth
-    ? { REGISTRY_HTTP_HOST: `http://localhost:${port}`, REGISTRY_HTTP_RELATIVEURLS: 'true' }
-    : {};
+  return hasAuth ? { REGISTRY_HTTP_HOST: url, REGISTRY_HTTP_RELATIVEURLS: 'true' } : {};
 }
 
 function greet(port: number, storage: string, isOpen: boolean): void {
-  if (stopping) return;
   console.log(`
 The registry listens at localhost:${port} and keeps its images in ${storage}.
 
   docker tag alpine localhost:${port}/alpine
   docker push localhost:${port}/alpine
 
-Uploads and downloads of layers go through the data plane at localhost:${port + 1}. Ctrl-C stops both.${
-    isOpen ? `\n${openWarning}` : ''
-  }
+Ctrl-C stops it. REGISTRY_LOG_LEVEL=info prints a line for each request.${isOpen ? `\n${openWarning}` : ''}
 `);
 }
 
-async function stop(code: number): Promise<void> {
-  if (stopping) return;
-  stopping = true;
-  const all = [...children.values()];
-  const ended = all.map(async (child) => {
-    await once(child, 'exit');
-  });
-  for (const child of all) child.kill('SIGINT');
-  await Promise.race([Promise.all(ended), delay(stopTimeoutMs)]);
-  for (const child of all) child.kill('SIGKILL');
+/** On a signal. The second one ends requests in flight. */
+async function stop(): Promise<void> {
+  if (stopping !== undefined) {
+    if (performance.now() - stopping > repeatedSignalMs) await end(0);
+    return;
+  }
+  stopping = performance.now();
+  const inFlight = proxy?.inFlight() ?? 0;
+  if (inFlight > 0)
+    console.error(
+      `Waiting for ${count(inFlight, 'request')}, ${drainTimeoutMs / 1000} s at most. Ctrl-C again ends ${
+        inFlight === 1 ? 'it' : 'them'
+      }.`,
+    );
+  await proxy?.drain(drainTimeoutMs);
+  await end(0);
+}
+
+async function end(code: number): Promise<never> {
+  stopping ??= performance.now();
+  await children.stop(endTimeoutMs);
   process.exit(code);
 }

@@ -69,7 +69,7 @@ export async function policyFunctions(): Promise<ProtectedRegistry> {
   });
 }
 
-/** The same through `stowage start`, with the data plane at another port. */
+/** The same through `stowage start`. */
 export async function policyStart(): Promise<ProtectedRegistry> {
   return await withPolicy(async (place, settings) => {
     const env = {

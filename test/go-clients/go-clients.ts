@@ -1,7 +1,8 @@
 /**
  * `npm run test:clients -- [--only oras|crane|regctl|helm|cosign|buildkit|podman]…`: real clients written in Go work with
- * `npm run serve` on a folder, and with functions and their data plane at one address; with access control as well. They are
- * built for it, and go when it ends. One that cannot be built is left out.
+ * `npm run serve` and `npm start` on a folder, and with functions behind a gateway with API Gateway's limits and their data
+ * plane at one address; with access control as well. They are built for it, and go when it ends. One that cannot be built is
+ * left out.
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,11 +14,12 @@ import {
   htpasswdRegistry,
   policyFunctions,
   policyRegistry,
+  policyStart,
   type ProtectedRegistry,
 } from '../access/protected-registry.ts';
 import { ciFlows } from '../clients/ci-jobs.ts';
 import { expiryFlows, loginFlows, policyFlows, type Subject } from '../clients/access.ts';
-import { functionsAndDataPlane, serve, type Place, type Stowage } from '../servers/stowage.ts';
+import { functionsAndDataPlane, serve, start, type Place, type Stowage } from '../servers/stowage.ts';
 import { buildkit } from './buildkit.ts';
 import { cosign } from './cosign.ts';
 import { crane } from './crane.ts';
@@ -36,6 +38,8 @@ import { toolOf, type Flows, type GoClient, type Tool } from './tool.ts';
 /** What they work with. */
 const registries: readonly { readonly name: string; readonly start: (place: Place) => Promise<Stowage> }[] = [
   { name: 'npm run serve', start: serve },
+  // The flows read its log.
+  { name: 'npm start', start: async (place) => await start(place, { REGISTRY_LOG_LEVEL: 'info' }) },
   { name: 'functions with a data plane at one address', start: functionsAndDataPlane },
 ];
 
@@ -60,14 +64,20 @@ const protectedRegistries: readonly {
     }),
   },
   {
+    name: 'npm start with a policy',
+    start: policyStart,
+    flows: functionFlows,
+  },
+  {
     name: 'functions with a data plane at one address, and a policy',
     start: policyFunctions,
-    flows: (client, subject) => ({
-      ...loginFlows(client, () => subject),
-      ...policyFlows(client, () => subject),
-    }),
+    flows: functionFlows,
   },
 ];
+
+function functionFlows(client: ClientName, subject: Subject): Flows {
+  return { ...loginFlows(client, () => subject), ...policyFlows(client, () => subject) };
+}
 
 /** The quickest to build first. */
 const clients: readonly GoClient<ClientName>[] = [oras, crane, regctl, helm, cosign, buildkit, podman];

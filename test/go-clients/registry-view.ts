@@ -43,9 +43,12 @@ export class RegistryView {
   /** The responses to requests with this method below this path of a repository, oldest first. */
   answers(method: string, repository: string, path: string): number[] {
     const prefix = `/v2/${repository}/${path}`;
-    return this.#requests()
-      .filter((request) => request.method === method && request.path.startsWith(prefix))
-      .map(({ status }) => status);
+    return (
+      this.#requests()
+        // serverless-offline drops a slash at the end.
+        .filter((request) => request.method === method && `${request.path}/`.startsWith(prefix))
+        .map(({ status }) => status)
+    );
   }
 
   /** Fails unless all blobs that a repository was given were mounted: none of them was uploaded. */

@@ -55,11 +55,11 @@ export async function serve(
   return registry(address, await run(server, place, { ...env, REGISTRY_HTTP_ADDR: address }, ready));
 }
 
-/** `npm start`: the functions behind a local gateway, and the data plane on the port above. */
+/** `npm start`: the functions behind a local gateway and the data plane, at one port. */
 export async function start(place: Place, env: NodeJS.ProcessEnv = {}): Promise<Stowage> {
-  const port = await freePort(2);
+  const port = await freePort();
   const address = `127.0.0.1:${port}`;
-  const ready = async () => (await serves(address)) && (await listens(`127.0.0.1:${port + 1}`));
+  const ready = async () => await serves(address);
   return registry(
     address,
     await run(['lib/commands/stowage.ts', 'start'], place, { PORT: String(port), ...env }, ready),
