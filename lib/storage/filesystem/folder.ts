@@ -4,6 +4,7 @@ import fs, { type FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
 import { notFoundCodes, hasCode, ignoring, unreadableCodes } from '../file-errors.ts';
+import { hintFor } from './hints.ts';
 import { type Mount, Mounts, privateNames, temporaryName } from './mounts.ts';
 import { placeFile, placeNewFile } from './placing.ts';
 import { makeTemporary, openMount } from './temporary.ts';
@@ -127,7 +128,7 @@ export class Folder {
         throw new NotFound(key, { cause: error });
       const isOfObject = NotFound === ObjectNotFound && hasCode(error, unreadableCodes);
       const Fault = isOfObject ? ObjectUnreadable : StoreUnavailable;
-      throw new Fault(key, `${this.#reasonOf(error)}; ${hintFor(error)}`, { cause: error });
+      throw new Fault(key, `${this.#reasonOf(error)}; ${hintFor(error, this.root)}`, { cause: error });
     }
   }
 
@@ -261,12 +262,4 @@ async function write(path: string, fill: (handle: FileHandle) => Promise<unknown
   } finally {
     await handle.close();
   }
-}
-
-/** How to fix a failure. */
-function hintFor(error: unknown): string {
-  if (hasCode(error, ['EROFS'])) return 'it is read-only: mount it writable, or push elsewhere';
-  if (hasCode(error, ['ENOSPC', 'EDQUOT'])) return 'make room there';
-  if (hasCode(error, ['EACCES', 'EPERM'])) return "give the registry's user the right to it";
-  return 'check REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY';
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import { notFoundCodes, hasCode, ignoring, noHardLinkCodes, unwritableCodes } from '../file-errors.ts';
 import { makeFolders, syncParents } from './durable-folders.ts';
+import { hintFor } from './hints.ts';
 import type { Mount } from './mounts.ts';
 import { readUpload, uploadIdPattern } from './uploads.ts';
 import type { OnDamaged } from '../store.ts';
@@ -44,7 +45,7 @@ export async function openMount(store: Store, mount: Mount, readOnly: boolean): 
     if (!hasCode(error, unwritableCodes)) throw error;
     // Nothing to serve, and nothing can be added.
     if (mount.top === store.root && (await firstIn(store.root)) === undefined) throw error;
-    return `${mount.top} cannot be written to (${String(error)}): what is there is served, but pushes and deletes fail`;
+    return `${mount.top} cannot be written to (${String(error)}): what is there is served, but pushes and deletes fail; ${hintFor(error, mount.top)}`;
   } finally {
     mount.marker = mount.made ? mount.temporary : join(mount.top, (await firstIn(mount.top)) ?? '');
   }
