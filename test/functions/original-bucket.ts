@@ -1,27 +1,9 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
-import { join, relative } from 'node:path';
 import { after, before, it } from 'node:test';
-import type { ObjectStore } from '../../lib/storage/store.ts';
-import { temporaryFolder } from '../servers/folder.ts';
+import { fillWithOriginal, repositories, type Served } from '../fixtures/original.ts';
 import type { TestStorage } from '../servers/storage.ts';
 import { Client, digestOf } from './client.ts';
 import { startPlanes, type Planes } from './planes.ts';
-
-interface Served {
-  readonly mediaType: string;
-  readonly digest: string;
-  readonly size: number;
-  readonly sha256: string;
-  /** The body, of schema 1. */
-  readonly served?: string;
-}
-
-const fixtures = join(import.meta.dirname, '../fixtures');
-const { repositories } = JSON.parse(await readFile(join(fixtures, 'original-registry.json'), 'utf8')) as {
-  repositories: Record<string, Record<string, Served>>;
-};
 
 /** Byte order, which is that of JavaScript for names and tags. */
 const names = Object.keys(repositories).sort();
@@ -32,7 +14,7 @@ export function originalBucket(openStorage: () => Promise<TestStorage>): void {
 
   before(async () => {
     const storage = await openStorage();
-    await fill(await storage.open());
+    await fillWithOriginal(await storage.open());
     planes = await startPlanes({}, storage);
   });
 
@@ -77,17 +59,4 @@ export function originalBucket(openStorage: () => Promise<TestStorage>): void {
       assert.equal(body.toString(), served);
     });
   }
-}
-
-/** Puts every file of the archive under its key. */
-async function fill(store: ObjectStore): Promise<void> {
-  const folder = await temporaryFolder('original');
-  const { status } = spawnSync('tar', ['xzf', join(fixtures, 'original-registry.tar.gz'), '-C', folder.path]);
-  assert.equal(status, 0);
-  const entries = await readdir(folder.path, { recursive: true, withFileTypes: true });
-  for (const entry of entries.filter((one) => one.isFile())) {
-    const path = join(entry.parentPath, entry.name);
-    await store.put(relative(folder.path, path), await readFile(path));
-  }
-  folder.remove();
 }
