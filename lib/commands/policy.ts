@@ -106,9 +106,15 @@ async function readPolicy(file: string): Promise<Policy | undefined> {
   } catch (error) {
     if (error instanceof PolicyError)
       for (const { line, message } of error.faults) console.error(`${file}:${line}: ${message}`);
-    else console.error(`${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    else console.error(`${file} ${unreadable(error)}`);
     return undefined;
   }
+}
+
+function unreadable(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'ENOENT') return 'does not exist';
+  return code === 'EISDIR' ? 'is a folder; name the file in it' : `cannot be read: ${message}`;
 }
 
 function printSummary(file: string, { content }: Policy): number {

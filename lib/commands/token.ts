@@ -113,6 +113,9 @@ async function readRobot(values: Values): Promise<{ name: string; grants: Grant[
 /** Units in seconds. */
 const units: Readonly<Record<string, number>> = { h: 3600, d: 24 * 3600 };
 
+/** Five years. A password that is forgotten must end. */
+const maxSeconds = 1826 * 24 * 3600;
+
 function readSeconds(text: string | undefined): number {
   if (text === undefined)
     throw new UsageError(
@@ -122,5 +125,6 @@ function readSeconds(text: string | undefined): number {
   const seconds = Number(number) * (units[unit] ?? Number.NaN);
   if (!(seconds > 0))
     throw new UsageError(`--expires: ${JSON.stringify(text)} is not a duration such as 90d or 12h`);
+  if (seconds > maxSeconds) throw new UsageError('--expires: a password lasts five years (1826d) at most');
   return seconds;
 }

@@ -88,6 +88,7 @@ describe('stowage token create', () => {
 
   const refused: Readonly<Record<string, readonly [args: readonly string[], said: RegExp]>> = {
     'no name': [['--expires', '1d'], /needs --name/],
+    'a lifetime of six years': [['--name', 'ci', '--expires', '2190d'], /--expires: .*five years \(1826d\)/],
     'a name with a colon': [['--name', 'robot:ci', '--expires', '1d'], /--name: must be/],
     'a name in capitals': [['--name', 'CI', '--expires', '1d'], /--name: must be/],
     'a long name': [['--name', 'c'.repeat(65), '--expires', '1d'], /--name: must be/],
