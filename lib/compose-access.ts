@@ -46,7 +46,13 @@ async function createPolicyAccess(
   const policies = await createPolicySource(context, auth);
   const service = tokenService(auth, config.host);
   const keys = [...auth.publicKeys.map(publicKey), ...auth.secrets.map(accessTokenKey)];
-  const access = new PolicyAccess({ policies, keys, service, host: config.host });
+  const access = new PolicyAccess({
+    policies,
+    keys,
+    service,
+    host: config.host,
+    tokenPath: `${config.prefix}/token`,
+  });
   const [secret, ...previous] = auth.secrets;
   if (secret === undefined) return { access, tokens: undefined };
   const secrets = [secret, ...previous] as const;

@@ -65,6 +65,8 @@ export async function createServices(
       access === open && program !== 'data-plane' ? undefined : log.child({ audit: true }, { level: 'info' }),
     cursors: new EncryptedNames(config.secrets, 'stowage catalog cursor', { length: 255 }),
     corsOrigins: config.corsOrigins,
+    headers: config.headers,
+    prefix: config.prefix,
     search,
     publish: createPublisher(
       [

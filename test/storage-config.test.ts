@@ -446,8 +446,7 @@ describe('the store', () => {
   });
 
   for (const [name, advice] of [
-    ['REGISTRY_HTTP_TLS_CERTIFICATE', /terminate TLS at a gateway or proxy/],
-    ['REGISTRY_HTTP_TLS_LETSENCRYPT_EMAIL', /terminate TLS at a gateway or proxy/],
+    ['REGISTRY_HTTP_TLS_LETSENCRYPT_EMAIL', /certificates are not fetched here; .*, and remove it$/],
     ['REGISTRY_STORAGE_CACHE_BLOBDESCRIPTOR', /no cache needs to be set up; remove it$/],
     ['REGISTRY_HEALTH_STORAGEDRIVER_ENABLED', /health checks .*; probe GET \/v2\/, and remove it$/],
     ['REGISTRY_LOG_FORMATTER', /always JSON lines; remove it$/],

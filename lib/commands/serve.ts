@@ -69,7 +69,11 @@ function stopAtSignals(server: StreamingServer): void {
 
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const code = (error as NodeJS.ErrnoException).code;
+  const { code, syscall, address } = error as NodeJS.ErrnoException & { address?: string };
+  if (syscall === 'listen' && address?.startsWith('/') === true)
+    return code === 'EADDRINUSE'
+      ? `${error.message}: another program listens at this socket, or the file is no socket; set REGISTRY_HTTP_ADDR to another path.`
+      : `${error.message}: set REGISTRY_HTTP_ADDR to a path in a folder that exists and that this user may write.`;
   if (code === 'EADDRINUSE')
     return `${error.message}: another program listens there; set REGISTRY_HTTP_ADDR to another host:port.`;
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'EACCES')

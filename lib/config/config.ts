@@ -5,12 +5,12 @@ import { readPlatforms } from './platforms.ts';
 import type { RequiredPlatforms } from '../registry/manifests/required-platforms.ts';
 import { readSearch, type SearchConfig } from './search.ts';
 import { readStorage, type StorageConfig } from './storage.ts';
-import { isLoopback } from './loopback.ts';
+import { describeAddress, isLocal, prefixPattern, readListen, type ListenConfig } from './listen.ts';
 
 export { ConfigError } from './settings.ts';
 
 /** All settings, read once from the environment and validated. */
-export interface Config {
+export interface Config extends ListenConfig {
   readonly storage: StorageConfig;
   readonly search: SearchConfig;
   readonly auth: AuthConfig;
@@ -30,9 +30,8 @@ export interface Config {
   /** The public base URL for absolute URLs, without a trailing slash. */
   readonly host: string | undefined;
   readonly relativeUrls: boolean;
-  /** The public base URL of the data plane, without a trailing slash. */
+  /** The public base URL of the data plane, without a trailing slash. It may have a path. */
   readonly dataPlane: string | undefined;
-  readonly address: { readonly host: string; readonly port: number };
   /** Concurrent request bodies per process. */
   readonly maxUploads: number;
   readonly logLevel: LogLevel;
@@ -55,22 +54,22 @@ export type Program = 'functions' | 'server' | 'data-plane' | 'maintenance';
 export function loadConfig(program: Program, environment: Environment = process.env): Config {
   const settings = new Settings(environment);
   const ephemeral = settings.inLambda && program !== 'data-plane';
-  const address = settings.address('REGISTRY_HTTP_ADDR', { host: '127.0.0.1', port: 5000 });
+  const listen = readListen(settings, program === 'server' || program === 'data-plane');
   const secrets = readSecrets(settings, program);
   const config: Config = {
     storage: readStorage(settings, ephemeral),
     search: readSearch(settings, ephemeral),
-    auth: readAccess(settings, program, address, secrets),
+    auth: readAccess(settings, program, listen.address, secrets),
     corsOrigins: readOrigins(settings),
     warnings: [],
     readOnly: settings.flag('REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED', false),
     deleteEnabled: settings.flag('REGISTRY_STORAGE_DELETE_ENABLED', true),
     redirectEnabled: !settings.flag('REGISTRY_STORAGE_REDIRECT_DISABLE', false),
     ...secrets,
-    host: settings.url('REGISTRY_HTTP_HOST'),
+    host: readHost(settings, listen.prefix),
     relativeUrls: settings.flag('REGISTRY_HTTP_RELATIVEURLS', false),
-    dataPlane: settings.url('REGISTRY_HTTP_DATAPLANE'),
-    address,
+    dataPlane: settings.url('REGISTRY_HTTP_DATAPLANE', (path) => prefixPattern.test(`${path}/`)),
+    ...listen,
     maxUploads: settings.number('REGISTRY_HTTP_MAXUPLOADS', 'uploads', {
       min: 1,
       max: 100_000,
@@ -98,6 +97,12 @@ function readSecrets(settings: Settings, program: Program): Pick<Config, 'secret
   };
 }
 
+/** The origin. Its path may repeat the prefix, which is added to all URLs. */
+function readHost(settings: Settings, prefix: string): string | undefined {
+  const url = settings.url('REGISTRY_HTTP_HOST', (path) => path === prefix);
+  return url === undefined ? undefined : new URL(url).origin;
+}
+
 /** A data plane asks for no credentials: the signatures of its URLs are all the authority it knows. Nor does maintenance. */
 function readAccess(
   settings: Settings,
@@ -106,25 +111,25 @@ function readAccess(
   { secrets }: Pick<Config, 'secrets'>,
 ): AuthConfig {
   const isFunctions = program === 'functions';
-  const where = address.host === '::' ? `:${address.port}` : `${address.host}:${address.port}`;
   return readAuth(settings, {
     isLocal:
       program === 'data-plane' ||
       program === 'maintenance' ||
-      (isFunctions ? !settings.inLambda : isLoopback(address.host)),
+      (isFunctions ? !settings.inLambda : isLocal(address)),
     openCommand: isFunctions
       ? 'set REGISTRY_AUTH=none for the functions'
-      : `REGISTRY_AUTH=none REGISTRY_HTTP_ADDR=${where} stowage serve`,
+      : `REGISTRY_AUTH=none ${describeAddress(address)} stowage serve`,
     httpSecrets: isFunctions && settings.inLambda ? undefined : secrets,
   });
 }
 
 /** Settings that are valid and probably a mistake. */
-function warningsOf({ secrets, secretIsGenerated, auth, host, address }: Config): string[] {
+function warningsOf({ secrets, secretIsGenerated, auth, host, address, tls }: Config): string[] {
   const isShort = secrets.some((secret) => secret.length < minSecretLength);
-  const needsHost = auth.kind === 'policy' && host === undefined && !isLoopback(address.host);
+  const needsHost = auth.kind === 'policy' && host === undefined && !isLocal(address);
   const isVolatile = auth.kind === 'policy' && secretIsGenerated && auth.secrets === secrets;
   return [
+    ...(tls?.certificates.warnings ?? []),
     ...(isVolatile
       ? [
           'REGISTRY_HTTP_SECRET is not set, so logins and passwords of robots end with this process; take one from: openssl rand -hex 32',

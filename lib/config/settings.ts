@@ -17,7 +17,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 const unsupported: Readonly<Record<string, string>> = {
   REGISTRY_PORT: 'no such setting; set REGISTRY_HTTP_ADDR to host:port, such as :5000, and remove it',
   REGISTRY_NOTIFICATIONS: 'not supported yet; remove it',
-  REGISTRY_HTTP_TLS_: 'the server speaks plain HTTP; terminate TLS at a gateway or proxy, and remove it',
+  REGISTRY_HTTP_TLS_LETSENCRYPT_:
+    'certificates are not fetched here; let certbot, lego or cert-manager renew the files of REGISTRY_HTTP_TLS_CERTIFICATE and REGISTRY_HTTP_TLS_KEY, which are read again when they change, and remove it',
   REGISTRY_HTTP_DEBUG_: 'there is no debug server and there are no metrics yet; remove it',
   REGISTRY_HEALTH_: 'health checks are not configurable; probe GET /v2/, and remove it',
   REGISTRY_LOG_FORMATTER: 'the log is always JSON lines; remove it',
@@ -133,17 +134,33 @@ export class Settings {
     }
   }
 
-  url(name: string): string | undefined {
+  /** A list of texts, as {@link json} reads it, or one text. Undefined if it is not set, or after a fault. */
+  list(name: string): readonly string[] | undefined {
+    const value = this.json(name);
+    if (value === undefined) return undefined;
+    const items: readonly unknown[] = Array.isArray(value) ? value : [value];
+    if (items.every((item) => typeof item === 'string' && item !== '')) return items as readonly string[];
+    this.fault(`${name}: must be a list of texts, such as ["a", "b"]`);
+    return undefined;
+  }
+
+  /**
+   * A base URL, without a trailing slash.
+   * @param mayHavePath whether it may have this path, without a trailing slash
+   */
+  url(name: string, mayHavePath: (path: string) => boolean = () => false): string | undefined {
     const value = this.text(name);
     if (value === undefined) return undefined;
     const url = URL.canParse(value) ? new URL(value) : undefined;
-    if (url === undefined || !/^https?:$/.test(url.protocol) || url.pathname !== '/' || url.search !== '') {
+    const path = url?.pathname.replace(/\/$/, '') ?? '';
+    const isBase = path === '' || mayHavePath(path);
+    if (url === undefined || !/^https?:$/.test(url.protocol) || !isBase || url.search !== '') {
       this.fault(
         `${name}: not an http:// or https:// URL without path and query, such as https://registry.example.com`,
       );
       return undefined;
     }
-    return url.origin;
+    return url.origin + path;
   }
 
   address(name: string, fallback: { host: string; port: number }): { host: string; port: number } {

@@ -53,7 +53,7 @@ export function createApp(groups: Groups, services: Services, decide: Authorize 
   });
   app.use(withScope);
   app.use(logRequests(services.log));
-  app.use(commonHeaders);
+  app.use(commonHeaders(services.headers));
   app.use(cors(services.corsOrigins));
   app.use(errorResponses(services));
   // A function buffers its whole response anyway.
@@ -63,11 +63,15 @@ export function createApp(groups: Groups, services: Services, decide: Authorize 
   return app;
 }
 
-const commonHeaders: Middleware = async (ctx, next) => {
-  ctx.set('Docker-Distribution-Api-Version', 'registry/2.0');
-  ctx.set('X-Content-Type-Options', 'nosniff');
-  await next();
-};
+function commonHeaders(configured: Services['headers']): Middleware {
+  return async (ctx, next) => {
+    ctx.set('X-Content-Type-Options', 'nosniff');
+    for (const [name, values] of Object.entries(configured))
+      ctx.set(name, values.length === 1 ? String(values[0]) : [...values]);
+    ctx.set('Docker-Distribution-Api-Version', 'registry/2.0');
+    await next();
+  };
+}
 
 /** RFC 9110, section 13.1. */
 export function conditionsOf(ctx: Context): Conditions {
@@ -143,10 +147,16 @@ function isDisconnect(error: unknown): boolean {
 function dispatch(groups: Groups, services: Services, decide: Authorize): Middleware {
   return async (ctx) => {
     const { path, query: text } = requestTarget(ctx.req);
-    const [route, query] = [parseRoute(path), new URLSearchParams(text)];
+    const [route, query] = [parseRoute(belowPrefix(path, services.prefix)), new URLSearchParams(text)];
     if ('name' in route) setNamespace(ctx, query);
     await handleRequest(groups, route, { ...services, ctx, query, decide });
   };
+}
+
+/** @throws RegistryError ROUTE_UNKNOWN for a path that is not below the prefix */
+function belowPrefix(path: string, prefix: string): string {
+  if (!path.startsWith(`${prefix}/`)) throw new RegistryError('ROUTE_UNKNOWN');
+  return path.slice(prefix.length);
 }
 
 /** Confirms the host that a pull names in `ns` ("Registry Proxying"): this registry serves every host alike. */

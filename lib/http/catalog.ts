@@ -36,12 +36,17 @@ function readPage({ query, cursors }: CatalogContext): Page {
 }
 
 /** A name that the caller may not see is encrypted. */
-function linkAfter({ caller: { shows }, cursors }: CatalogContext, { n, last }: Page, next: string): string {
+function linkAfter(
+  { caller: { shows }, cursors, urls }: CatalogContext,
+  { n, last }: Page,
+  next: string,
+): string {
+  const path = urls.path('/v2/_catalog');
   const name = next as RepositoryName;
   const isSecret = shows !== undefined && next !== '' && !shows(name);
   const cursor = isSecret ? cursors.encrypt(name) : undefined;
-  if (isSecret && cursor === undefined) return nextPageLink('/v2/_catalog', { n, last });
+  if (isSecret && cursor === undefined) return nextPageLink(path, { n, last });
   return cursor === undefined
-    ? nextPageLink('/v2/_catalog', { n, last: next })
-    : `</v2/_catalog?${new URLSearchParams({ cursor, n: String(n) }).toString()}>; rel="next"`;
+    ? nextPageLink(path, { n, last: next })
+    : `<${path}?${new URLSearchParams({ cursor, n: String(n) }).toString()}>; rel="next"`;
 }

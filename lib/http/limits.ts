@@ -10,6 +10,8 @@ export interface Limits {
   readonly queueTimeoutMs: number;
   /** How long the headers of a request may take. */
   readonly headersTimeoutMs: number;
+  /** How long a TLS handshake may take. */
+  readonly handshakeTimeoutMs: number;
   /** How long a connection may be idle while the server waits for the client. */
   readonly idleTimeoutMs: number;
   /** The timeout of a request without blob bytes; undefined for none. */
@@ -38,6 +40,7 @@ export const usualLimits: Limits = {
   // Less than the usual timeout of proxies.
   queueTimeoutMs: 30_000,
   headersTimeoutMs: 60_000,
+  handshakeTimeoutMs: 10_000,
   idleTimeoutMs: 120_000,
   responseTimeoutMs: undefined,
   recordTimeoutMs: 2_000,

@@ -9,7 +9,7 @@ const defaultPage = 100;
 
 /** `/v2/<name>/referrers/<digest>`: manifests with this subject (end-12a, end-12b). */
 export const referrers: Handlers<'referrers'> = {
-  async GET({ ctx, route: { name, digest }, registry, query }) {
+  async GET({ ctx, route: { name, digest }, registry, query, urls }) {
     const { n, last } = parsePage(query, defaultPage);
     // An empty value, as from an unset shell variable, is no filter.
     const type = readOnce(query, 'artifactType') ?? '';
@@ -20,7 +20,7 @@ export const referrers: Handlers<'referrers'> = {
     if (artifactType !== undefined) ctx.set('OCI-Filters-Applied', 'artifactType');
     if (next !== undefined) {
       const filter: Record<string, string> = artifactType === undefined ? {} : { artifactType };
-      ctx.set('Link', nextPageLink(`/v2/${name}/referrers/${digest}`, { n, last: next }, filter));
+      ctx.set('Link', nextPageLink(urls.path(`/v2/${name}/referrers/${digest}`), { n, last: next }, filter));
     }
     ctx.body = JSON.stringify({ schemaVersion: 2, mediaType: referrersMediaType, manifests: descriptors });
     ctx.set('Content-Type', referrersMediaType);

@@ -25,6 +25,10 @@ export interface Services {
   readonly cursors: EncryptedNames;
   /** Origins of web pages that may read responses; `*` for all. */
   readonly corsOrigins: readonly string[];
+  /** Headers of every response, unless the registry sets them itself. */
+  readonly headers: Readonly<Record<string, readonly string[]>>;
+  /** Before all paths but those of probes: empty, or such as `/my/prefix`. */
+  readonly prefix: string;
   /** Publishes the events of a completed request. */
   readonly publish: Publish;
   readonly search: Search;

@@ -3,10 +3,11 @@ import type { Handlers } from './app.ts';
 
 /** `/v2/<name>/tags/list`: the tags of a repository (end-8). */
 export const tags: Handlers<'tags'> = {
-  async GET({ ctx, route: { name }, registry, query }) {
+  async GET({ ctx, route: { name }, registry, query, urls }) {
     const page = parsePage(query, maxPage);
     const { names, more } = await registry.tags.list(name, page);
-    if (more) ctx.set('Link', nextPageLink(`/v2/${name}/tags/list`, { n: page.n, last: names.at(-1) ?? '' }));
+    const path = urls.path(`/v2/${name}/tags/list`);
+    if (more) ctx.set('Link', nextPageLink(path, { n: page.n, last: names.at(-1) ?? '' }));
     ctx.body = { name, tags: names };
     ctx.set('Content-Type', 'application/json');
   },

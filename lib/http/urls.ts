@@ -10,16 +10,24 @@ export class Urls {
   readonly #registry: string;
   readonly #uploads: string;
   readonly #dataPlane: string | undefined;
+  readonly #prefix: string;
 
   constructor(
     program: Program,
-    { host, relativeUrls, dataPlane }: Pick<Config, 'host' | 'relativeUrls' | 'dataPlane'>,
+    { host, relativeUrls, dataPlane, prefix }: Pick<Config, 'host' | 'relativeUrls' | 'dataPlane' | 'prefix'>,
   ) {
+    this.#prefix = prefix;
     const absolute = host !== undefined && (!relativeUrls || program === 'data-plane');
-    this.#registry = absolute ? host : '';
+    // The functions beside a data plane have no prefix.
+    this.#registry = (absolute ? host : '') + (program === 'data-plane' ? '' : prefix);
     this.#dataPlane = dataPlane;
     // An upload stays on the data plane.
-    this.#uploads = program === 'data-plane' ? '' : (dataPlane ?? this.#registry);
+    this.#uploads = program === 'data-plane' ? prefix : (dataPlane ?? this.#registry);
+  }
+
+  /** For a link to the same server. @param path as in the specs, such as `/v2/_catalog` */
+  path(path: string): string {
+    return `${this.#prefix}${path}`;
   }
 
   manifest(name: RepositoryName, reference: string): string {

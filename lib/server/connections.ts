@@ -1,7 +1,7 @@
 import type { Limits } from '../http/limits.ts';
 import { once } from 'node:events';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import type { Server as ConnectionServer, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -77,11 +77,19 @@ export class InFlightWork {
   }
 }
 
+/** What accepts connections. */
+export interface Acceptor {
+  /** Emits `close` after its last connection. */
+  readonly server: ConnectionServer;
+  /** Closes connections that have not got as far as a request. */
+  drain(): void;
+}
+
 /**
  * Drains the server on stop: it accepts no new requests, and those in flight finish. Node alone would wait for partial
  * requests and serve further requests on open connections.
  */
-export function drainOnStop(server: Server, work: InFlightWork): () => Promise<void> {
+export function drainOnStop(server: Server, work: InFlightWork, listener: Acceptor): () => Promise<void> {
   const inFlight = new Map<Socket, number>();
   let stopping = false;
   const closeIfIdle = (socket: Socket) => {
@@ -105,7 +113,8 @@ export function drainOnStop(server: Server, work: InFlightWork): () => Promise<v
   });
   return async () => {
     stopping = true;
-    const closed = once(server.close(), 'close');
+    const closed = once(listener.server.close(), 'close');
+    listener.drain();
     for (const socket of inFlight.keys()) closeIfIdle(socket);
     const timer = new AbortController();
     await Promise.race([

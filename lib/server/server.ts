@@ -1,5 +1,4 @@
-import { createServer, type Server, type ServerOptions } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type ServerOptions } from 'node:http';
 import { all } from '../http/all.ts';
 import { createApp } from '../http/app.ts';
 import { createDataPlane } from '../http/data-plane.ts';
@@ -13,13 +12,14 @@ import {
   InFlightWork,
 } from './connections.ts';
 import { readOnlyReason, type Config } from '../config/config.ts';
+import { Listener } from './listener.ts';
 import { limitPipelining } from './pipelining.ts';
 import { reindexInBackground } from './background-reindex.ts';
 import { RequestCheck } from './valid-requests.ts';
 
 /** A streaming server that is listening. */
 export interface StreamingServer {
-  /** `http://host:port` */
+  /** `http://host:port`, `https://host:port` or `unix:/path` */
   readonly url: string;
   /** Takes no new requests and waits for those in flight. */
   stop(): Promise<void>;
@@ -43,15 +43,16 @@ export async function startServer(
     if (check.admits(request, response)) work.add(handle(request, response));
   });
   limitPipelining(server);
-  const stop = drainOnStop(server, work);
+  const listener = new Listener(server, config, { limits, log });
+  const stop = drainOnStop(server, work, listener);
   const responses = lastResponses(server);
   const check = new RequestCheck(server, responses, limits.lingerMs);
   closeIdleConnections(server, responses, limits.idleTimeoutMs);
   closeSlowReaders(server, limits.responseRate);
-  await listen(server, config.address);
+  await listener.listen();
   const stopReindex = program === 'server' && !config.readOnly ? reindexInBackground(services) : undefined;
   return {
-    url: urlOf(server),
+    url: listener.url,
     stop: async () => {
       await Promise.all([stop(), stopReindex?.()]);
       await search.close();
@@ -71,17 +72,4 @@ function serverOptions({ headersTimeoutMs, idleTimeoutMs }: Limits): ServerOptio
     // RequestCheck rejects it in the form of the spec.
     requireHostHeader: false,
   };
-}
-
-async function listen(server: Server, address: Config['address']): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    // The system's maximum: clients beyond it retry after seconds.
-    server.listen({ ...address, backlog: 4096 }, resolve);
-  });
-}
-
-function urlOf(server: Server): string {
-  const { address, family, port } = server.address() as AddressInfo;
-  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
 }

@@ -121,7 +121,8 @@ function parseError(code: string): RegistryError {
   return new RegistryError(code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'REQUEST_LATE' : 'REQUEST_INVALID');
 }
 
-function rawResponse({ status, body }: RegistryError): string {
+/** A response as bytes, for connections that have no request. They close after it. */
+export function rawResponse({ status, body }: RegistryError): string {
   return [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
     'Content-Type: application/json',

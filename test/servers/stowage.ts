@@ -44,14 +44,16 @@ export function thisVersion(): Version {
 /**
  * `npm run serve`: the streaming server alone.
  * @param env what the registry reads beside its place, and its address where that is not to be a free port
+ * @param answers whether it is ready; by plain HTTP unless given
  */
 export async function serve(
   place: Place,
   env: NodeJS.ProcessEnv = {},
   { server }: Version = thisVersion(),
+  answers?: () => Promise<boolean>,
 ): Promise<Stowage> {
   const address = env['REGISTRY_HTTP_ADDR'] ?? `127.0.0.1:${await freePort()}`;
-  const ready = async () => await serves(address);
+  const ready = answers ?? (async () => await serves(address));
   return registry(address, await run(server, place, { ...env, REGISTRY_HTTP_ADDR: address }, ready));
 }
 

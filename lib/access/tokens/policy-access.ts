@@ -25,6 +25,8 @@ export interface PolicyAccessOptions {
   readonly service: string;
   /** `https://host` of the registry; undefined for the one that a client uses. */
   readonly host: string | undefined;
+  /** Of the token service. */
+  readonly tokenPath: string;
 }
 
 /**
@@ -49,8 +51,8 @@ export class PolicyAccess implements AccessControl {
   }
 
   challenge({ origin }: Credentials, needed: readonly Needed[], error: ChallengeError | undefined): string {
-    const { host = origin, service } = this.#options;
-    return bearerChallenge(`${host}/token`, service, needed, error);
+    const { host = origin, service, tokenPath } = this.#options;
+    return bearerChallenge(`${host}${tokenPath}`, service, needed, error);
   }
 }
 

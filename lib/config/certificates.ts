@@ -1,0 +1,127 @@
+import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
+
+/** Paths of PEM files. */
+export interface CertificateFiles {
+  /** The certificate, followed by those of its issuers. */
+  readonly certificate: string;
+  readonly key: string;
+  /** Authorities whose clients are admitted. */
+  readonly clientCas: readonly string[];
+}
+
+/** The contents of {@link CertificateFiles}, which fit together. */
+export interface Certificates {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: readonly string[];
+  /** What is probably not meant so, such as a certificate that has expired. */
+  readonly warnings: readonly string[];
+}
+
+/** A file of {@link CertificateFiles} that cannot be used. The message names the setting and says what is wrong. */
+export class CertificateError extends Error {
+  readonly faults: readonly string[];
+  constructor(faults: readonly string[]) {
+    super(faults.join('; '));
+    this.faults = faults;
+  }
+}
+
+const settingOf = {
+  certificate: 'REGISTRY_HTTP_TLS_CERTIFICATE',
+  key: 'REGISTRY_HTTP_TLS_KEY',
+  clientCas: 'REGISTRY_HTTP_TLS_CLIENTCAS',
+} as const;
+
+/** Reads the files and checks that they fit together. @throws CertificateError with all faults */
+export function readCertificates(files: CertificateFiles): Certificates {
+  const faults: string[] = [];
+  const attempt = <T>(setting: string, read: () => T): T | undefined => {
+    try {
+      return read();
+    } catch (error) {
+      faults.push(`${setting}: ${(error as Error).message}`);
+      return undefined;
+    }
+  };
+  const cert = attempt(settingOf.certificate, () => readCertificate(files.certificate));
+  const key = attempt(settingOf.key, () => readKey(files.key));
+  const ca = files.clientCas.map((path) => attempt(settingOf.clientCas, () => readCertificate(path)));
+  if (cert !== undefined && key !== undefined)
+    attempt(settingOf.key, () => {
+      assertPair(cert, key, files);
+    });
+  if (cert === undefined || key === undefined || faults.length > 0) throw new CertificateError(faults);
+  return {
+    cert: cert.pem,
+    key: key.pem,
+    ca: ca.flatMap((authority) => authority?.pem ?? []),
+    warnings: validity(cert.first, files.certificate),
+  };
+}
+
+function readPem(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    const why = { ENOENT: 'does not exist', EACCES: 'may not be read by this user', EISDIR: 'is a folder' }[
+      code
+    ];
+    throw new Error(`the file ${path} ${why ?? `cannot be read (${code})`}`, { cause: error });
+  }
+}
+
+function readCertificate(path: string): { readonly pem: string; readonly first: X509Certificate } {
+  const pem = readPem(path);
+  try {
+    return { pem, first: new X509Certificate(pem) };
+  } catch (error) {
+    throw new Error(`${path} has no certificate in PEM (-----BEGIN CERTIFICATE-----)`, { cause: error });
+  }
+}
+
+function readKey(path: string): { readonly pem: string; readonly key: KeyObject } {
+  const pem = readPem(path);
+  try {
+    return { pem, key: createPrivateKey(pem) };
+  } catch (error) {
+    throw new Error(
+      pem.includes('ENCRYPTED')
+        ? `${path} is encrypted; decrypt it: openssl pkey -in ${path} -out decrypted.pem`
+        : `${path} has no private key in PEM (-----BEGIN PRIVATE KEY-----)`,
+      { cause: error },
+    );
+  }
+}
+
+function assertPair(
+  { pem: cert, first }: ReturnType<typeof readCertificate>,
+  { pem, key }: ReturnType<typeof readKey>,
+  files: CertificateFiles,
+): void {
+  if (!first.checkPrivateKey(key))
+    throw new Error(
+      `${files.key} is not the key of the certificate in ${files.certificate}, which must be the first in its file`,
+    );
+  try {
+    createSecureContext({ cert, key: pem });
+  } catch (error) {
+    throw new Error(`OpenSSL does not take ${files.certificate} (${(error as Error).message})`, {
+      cause: error,
+    });
+  }
+}
+
+function validity({ validFromDate, validToDate }: X509Certificate, path: string): string[] {
+  const now = Date.now();
+  if (validToDate.getTime() < now)
+    return [
+      `the certificate in ${path} expired on ${validToDate.toISOString()}, so clients refuse it; renew it`,
+    ];
+  return validFromDate.getTime() > now
+    ? [`the certificate in ${path} is valid only from ${validFromDate.toISOString()}, so clients refuse it`]
+    : [];
+}

@@ -1,0 +1,122 @@
+import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
+import type { Socket } from 'node:net';
+import type { Logger } from 'pino';
+import type { Certificates } from '../config/certificates.ts';
+import type { TlsConfig } from '../config/tls.ts';
+import { RegistryError } from '../protocol/errors.ts';
+import { watchCertificates } from './certificate-renewal.ts';
+import { peek } from './peek.ts';
+import { rawResponse } from './valid-requests.ts';
+
+/** Handshakes in progress. Beyond it the oldest ends: a client that is not slow takes milliseconds. */
+const maxHandshakes = 1024;
+
+/** The first byte of a handshake (RFC 8446, section 5.1). */
+const handshakeRecord = 22;
+
+export interface TlsEndpointOptions {
+  readonly config: TlsConfig;
+  /** Protocols that clients may choose by ALPN, the preferred one first. */
+  readonly protocols: readonly string[];
+  readonly handshakeTimeoutMs: number;
+  /** How long a client that speaks plain HTTP has to read the response. */
+  readonly lingerMs: number;
+  readonly log: Logger;
+}
+
+/** Encrypts connections. Handshakes are limited in time and number, and certificates are read again when they change. */
+export class TlsEndpoint {
+  readonly #server: Server;
+  readonly #options: TlsEndpointOptions;
+  /** Connections before the end of their handshake, oldest first, and their timers. */
+  readonly #handshakes = new Map<Socket, NodeJS.Timeout>();
+  readonly #stopWatching: () => void;
+
+  /** @param onSecure takes a connection after its handshake */
+  constructor(options: TlsEndpointOptions, onSecure: (socket: TLSSocket) => void) {
+    this.#options = options;
+    const { config, protocols, log } = options;
+    this.#server = createServer({
+      ...contextOptions(config, config.certificates),
+      ALPNProtocols: [...protocols],
+      requestCert: config.clientCertificates !== 'none',
+      rejectUnauthorized: config.clientCertificates === 'required',
+    });
+    this.#server.on('secureConnection', (socket: TLSSocket) => {
+      this.#endHandshake((socket as TLSSocket & WithParent)._parent);
+      if (isUnauthorized(socket, config)) socket.destroy();
+      else onSecure(socket);
+    });
+    // Node has closed the connection.
+    this.#server.on('tlsClientError', () => undefined);
+    this.#stopWatching = watchCertificates(config.files, log, (certificates) => {
+      // For new connections; those in progress keep theirs.
+      this.#server.setSecureContext(contextOptions(config, certificates));
+    });
+  }
+
+  /** Takes a new connection. */
+  accept(socket: Socket): void {
+    const timer = setTimeout(() => socket.destroy(), this.#options.handshakeTimeoutMs).unref();
+    this.#handshakes.set(socket, timer);
+    this.#limitHandshakes();
+    socket.on('error', () => undefined);
+    socket.once('close', () => {
+      this.#endHandshake(socket);
+    });
+    peek(socket, (start) => () => {
+      if (start[0] === handshakeRecord) this.#server.emit('connection', socket);
+      else this.#refusePlain(socket);
+    });
+  }
+
+  /** Ends handshakes in progress, and the watch over the certificates. */
+  stop(): void {
+    this.#stopWatching();
+    for (const socket of this.#handshakes.keys()) socket.destroy();
+  }
+
+  #limitHandshakes(): void {
+    if (this.#handshakes.size <= maxHandshakes) return;
+    const [oldest] = this.#handshakes.keys();
+    oldest?.destroy();
+    if (oldest !== undefined) this.#endHandshake(oldest);
+  }
+
+  #endHandshake(socket: Socket): void {
+    clearTimeout(this.#handshakes.get(socket));
+    this.#handshakes.delete(socket);
+  }
+
+  /** Answers a client that speaks HTTP without TLS. */
+  #refusePlain(socket: Socket): void {
+    this.#endHandshake(socket);
+    const advice = 'this port speaks TLS; use https:// in the URL';
+    socket.end(rawResponse(new RegistryError('REQUEST_INVALID', advice)));
+    // Unread bytes would turn the close into a reset, and the client would lose the response.
+    socket.resume();
+    setTimeout(() => socket.destroy(), this.#options.lingerMs).unref();
+  }
+}
+
+interface WithParent {
+  /** The connection below TLS. Node has no public name for it. */
+  readonly _parent: Socket;
+}
+
+function contextOptions({ minVersion, ciphers }: TlsConfig, { cert, key, ca }: Certificates): TlsOptions {
+  return {
+    cert,
+    key,
+    minVersion,
+    ...(ca.length > 0 && { ca: [...ca] }),
+    ...(ciphers !== undefined && { ciphers }),
+  };
+}
+
+/** Whether a client has shown a certificate that is not valid. Node itself refuses those who must show one. */
+function isUnauthorized(socket: TLSSocket, { clientCertificates }: TlsConfig): boolean {
+  return (
+    clientCertificates === 'optional' && !socket.authorized && socket.getPeerX509Certificate() !== undefined
+  );
+}
