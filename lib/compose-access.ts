@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { PasswordOutcome } from './access/htpasswd/htpasswd.ts';
 import type { Htpasswd } from './access/htpasswd/htpasswd.ts';
 import { open } from './access/callers.ts';
 import type { PolicySource } from './access/policy/source.ts';
@@ -14,6 +15,7 @@ interface Context {
   readonly config: Config;
   readonly store: ObjectStore;
   readonly log: Logger;
+  readonly onPasswordChecked: (outcome: PasswordOutcome) => void;
 }
 
 /**
@@ -30,7 +32,7 @@ export async function createAccess(context: Context): Promise<Pick<Services, 'ac
     return { access: await ExternalTokens.open(auth), tokens: undefined };
   }
   const { HtpasswdAccess } = await import('./access/htpasswd/access-control.ts');
-  const htpasswd = await openHtpasswd(auth.source, context.log);
+  const htpasswd = await openHtpasswd(auth.source, context);
   return { access: new HtpasswdAccess(htpasswd, auth.realm), tokens: undefined };
 }
 
@@ -42,7 +44,7 @@ async function createPolicyAccess(
     import('./access/tokens/policy-access.ts'),
     import('./access/tokens/keys.ts'),
   ]);
-  const { program, config, log } = context;
+  const { program, config } = context;
   const policies = await createPolicySource(context, auth);
   const service = tokenService(auth, config.host);
   const keys = [...auth.publicKeys.map(publicKey), ...auth.secrets.map(accessTokenKey)];
@@ -57,7 +59,7 @@ async function createPolicyAccess(
   if (secret === undefined) return { access, tokens: undefined };
   const secrets = [secret, ...previous] as const;
   const tokens = onceSuccessful(
-    async () => await createTokenService({ auth, secrets, service, policies, log }),
+    async () => await createTokenService({ ...context, auth, secrets, service, policies }),
   );
   // A function starts faster without, and only one of them issues tokens.
   if (program === 'server') await tokens();
@@ -91,12 +93,11 @@ async function createPolicySource(
   return policies;
 }
 
-interface TokenServiceContext {
+interface TokenServiceContext extends Pick<Context, 'log' | 'onPasswordChecked'> {
   readonly auth: PolicyAuthConfig;
   readonly secrets: readonly [string, ...string[]];
   readonly service: string;
   readonly policies: PolicySource;
-  readonly log: Logger;
 }
 
 async function createTokenService(context: TokenServiceContext): Promise<TokenService> {
@@ -115,7 +116,7 @@ async function createTokenService(context: TokenServiceContext): Promise<TokenSe
     secrets,
     service,
     policies,
-    htpasswd: auth.htpasswd && (await openHtpasswd(auth.htpasswd, log)),
+    htpasswd: auth.htpasswd && (await openHtpasswd(auth.htpasswd, context)),
     oidc: new OidcVerifier({ keys: issuerKeys }),
   });
 }
@@ -132,11 +133,15 @@ function onceSuccessful<T>(create: () => Promise<T>): () => Promise<T> {
   };
 }
 
-async function openHtpasswd(source: HtpasswdSource, log: Logger): Promise<Htpasswd> {
+async function openHtpasswd(
+  source: HtpasswdSource,
+  { log, onPasswordChecked }: Pick<Context, 'log' | 'onPasswordChecked'>,
+): Promise<Htpasswd> {
   const { Htpasswd } = await import('./access/htpasswd/htpasswd.ts');
   return await Htpasswd.open(source, {
     warn: (message) => {
       log.warn(message);
     },
+    onChecked: onPasswordChecked,
   });
 }

@@ -14,14 +14,14 @@ import { readOnly, withoutDeletes } from './registry/wrappers/read-only.ts';
 import type { BucketConfig, StorageConfig } from './config/storage.ts';
 import type { ObserveBucketRequest } from './storage/bucket-requests.ts';
 import { observedStore } from './storage/observed-store.ts';
-import { countBucketRequest } from './request-scope.ts';
+import { observeBucketRequests, reportTo, withStoreCalls, type Telemetry } from './telemetry.ts';
 import { MemoryBudget } from './storage/memory-budget.ts';
 import type { ObjectStore, OnDamaged } from './storage/store.ts';
 import { damageLog } from './damage-log.ts';
 import { functionLimits, usualLimits } from './http/limits.ts';
 import { createLogger, throttledWarning } from './logging.ts';
 import { RequestLimits } from './http/request-limits.ts';
-import { Search } from './search/search.ts';
+import { Search, type OnReindexed } from './search/search.ts';
 import { recordPushes } from './search/record-pushes.ts';
 import { BucketSearch } from './search/bucket-search.ts';
 import type { SearchBackend } from './search/search-backend.ts';
@@ -37,24 +37,33 @@ export async function createServices(
   program: Program,
   config: Config,
   limits = program === 'functions' ? functionLimits : usualLimits,
+  telemetry: readonly Telemetry[] = [],
 ): Promise<Services> {
+  const reports = reportTo(telemetry);
   const log = createLogger(config.logLevel);
   const warn = (message: string) => {
     log.warn(message);
   };
   const onDamaged = damageLog(log);
   const check = program !== 'functions';
-  const store = await openStore(config.storage, {
+  const opened = await openStore(config.storage, {
     check,
     readOnly: config.readOnly,
     warn,
     onDamaged,
-    observe: countBucketRequest,
+    observe: observeBucketRequests(telemetry),
   });
-  const registry = restrict(createRegistry(store, config), config);
-  const search = createSearch(config.search, registry);
+  const store = withStoreCalls(opened, telemetry);
+  const registry = restrict(createRegistry(store, { ...config, onCacheRead: reports.cacheRead }), config);
+  const search = createSearch(config.search, registry, reports.listReindexed);
   for (const warning of config.warnings) warn(warning);
-  const { access, tokens } = await createAccess({ program, config, store, log });
+  const { access, tokens } = await createAccess({
+    program,
+    config,
+    store,
+    log,
+    onPasswordChecked: reports.passwordChecked,
+  });
   return {
     registry,
     access,
@@ -75,6 +84,7 @@ export async function createServices(
           warn: (fields, message) => {
             log.warn(fields, message);
           },
+          onRecorded: config.search.kind === 'bucket' ? undefined : reports.pushRecorded,
         }),
       ],
       (error) => {
@@ -84,6 +94,7 @@ export async function createServices(
     urlSigner: new UrlSigner(config.secrets),
     urls: new Urls(program, config),
     log,
+    telemetry,
     warnForeignSignature: throttledWarning(log, foreignSignature),
     redirectEnabled: config.redirectEnabled,
     streams: program !== 'functions',
@@ -186,8 +197,12 @@ export async function createMaintenance(
   return { store, registry, search: createSearch(search, registry) };
 }
 
-function createSearch(config: SearchConfig, registry: Pick<RegistryLister, 'catalog'>): Search {
-  return new Search(async () => await openSearch(config, registry.catalog), registry);
+function createSearch(
+  config: SearchConfig,
+  registry: Pick<RegistryLister, 'catalog'>,
+  onReindexed?: OnReindexed,
+): Search {
+  return new Search(async () => await openSearch(config, registry.catalog), registry, onReindexed);
 }
 
 /** Loads the client of MySQL on demand. */

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
+import type { Route } from './protocol/routes.ts';
 
 /** What is known of the HTTP request that is being handled, for its log line, its metrics and its trace. */
 export interface RequestScope {
@@ -8,6 +9,8 @@ export interface RequestScope {
   readonly startMs: number;
   /** The HTTP method as sent. */
   readonly method: string;
+  /** Undefined until its path is parsed, and if there is no such endpoint. */
+  route: Route | undefined;
   /** Requests to the bucket that it made, with retries. */
   bucketRequests: number;
   /** Bytes of its body that were read. */
@@ -19,7 +22,15 @@ export interface RequestScope {
 const current = new AsyncLocalStorage<RequestScope>();
 
 export function createScope(method: string, id: string = randomUUID()): RequestScope {
-  return { id, startMs: performance.now(), method, bucketRequests: 0, bytesReceived: 0, bytesSent: 0 };
+  return {
+    id,
+    startMs: performance.now(),
+    method,
+    route: undefined,
+    bucketRequests: 0,
+    bytesReceived: 0,
+    bytesSent: 0,
+  };
 }
 
 /** The scope of the request that the caller works for; undefined in background work. */

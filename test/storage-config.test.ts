@@ -450,8 +450,6 @@ describe('the store', () => {
     ['REGISTRY_STORAGE_CACHE_BLOBDESCRIPTOR', /no cache needs to be set up; remove it$/],
     ['REGISTRY_HEALTH_STORAGEDRIVER_ENABLED', /health checks .*; probe GET \/v2\/, and remove it$/],
     ['REGISTRY_LOG_FORMATTER', /always JSON lines; remove it$/],
-    ['REGISTRY_HTTP_DEBUG_ADDR', /no debug server.*; remove it$/],
-    ['REGISTRY_HTTP_DEBUG_PROMETHEUS_ENABLED', /no metrics yet; remove it$/],
     ['REGISTRY_REDIS_ADDR', /nothing is stored in Redis; remove it$/],
     ['REGISTRY_PROXY_REMOTEURL', /no pull-through cache; keep .*, and remove it$/],
     ['REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING_ENABLED', /stowage purge-uploads; remove it$/],

@@ -10,11 +10,15 @@ export interface QueueOptions {
 
 /** Limits concurrent tasks. Callers wait for a slot in order; the queue is bounded. */
 export class ConcurrencyLimit {
+  readonly capacity: number;
   #free: number;
+  #waits = 0;
+  #refusals = 0;
   readonly #options: Required<QueueOptions>;
   readonly #waiting = new Set<() => void>();
 
   constructor(count: number, options: QueueOptions = {}) {
+    this.capacity = count;
     this.#free = count;
     const busy = () => new RegistryError('BUSY');
     this.#options = { queueLimit: 1_000, timeoutMs: 30_000, busy, ...options };
@@ -23,6 +27,25 @@ export class ConcurrencyLimit {
   /** Whether a caller waits for a slot. */
   get isContended(): boolean {
     return this.#waiting.size > 0;
+  }
+
+  /** Tasks in progress. */
+  get inUse(): number {
+    return this.capacity - this.#free;
+  }
+
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /** Callers that have had to wait. */
+  get waits(): number {
+    return this.#waits;
+  }
+
+  /** Callers that found the queue full, or waited too long. */
+  get refusals(): number {
+    return this.#refusals;
   }
 
   /** Takes a slot, which must be released. @throws the error made by `busy` */
@@ -52,7 +75,8 @@ export class ConcurrencyLimit {
 
   async #wait(): Promise<void> {
     const { queueLimit, timeoutMs, busy } = this.#options;
-    if (this.#waiting.size >= queueLimit) throw busy();
+    if (this.#waiting.size >= queueLimit) throw this.#refuse(busy);
+    this.#waits++;
     await new Promise<void>((resolve, reject) => {
       const enter = () => {
         clearTimeout(timer);
@@ -60,9 +84,14 @@ export class ConcurrencyLimit {
       };
       const timer = setTimeout(() => {
         this.#waiting.delete(enter);
-        reject(busy());
+        reject(this.#refuse(busy));
       }, timeoutMs);
       this.#waiting.add(enter);
     });
+  }
+
+  #refuse(busy: () => Error): Error {
+    this.#refusals++;
+    return busy();
   }
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Settings, type Environment } from './settings.ts';
 import { minSecretLength, readAuth, type AuthConfig } from './auth.ts';
+import { readDebug, type DebugConfig } from './debug.ts';
 import { readPlatforms } from './platforms.ts';
 import type { RequiredPlatforms } from '../registry/manifests/required-platforms.ts';
 import { readSearch, type SearchConfig } from './search.ts';
@@ -35,6 +36,8 @@ export interface Config extends ListenConfig {
   /** Concurrent request bodies per process. */
   readonly maxUploads: number;
   readonly logLevel: LogLevel;
+  /** Undefined for none. Functions have none either way. */
+  readonly debug: DebugConfig | undefined;
   /** Manifests that must exist when their index is pushed. */
   readonly requiredPlatforms: RequiredPlatforms;
 }
@@ -54,7 +57,8 @@ export type Program = 'functions' | 'server' | 'data-plane' | 'maintenance';
 export function loadConfig(program: Program, environment: Environment = process.env): Config {
   const settings = new Settings(environment);
   const ephemeral = settings.inLambda && program !== 'data-plane';
-  const listen = readListen(settings, program === 'server' || program === 'data-plane');
+  const listens = program === 'server' || program === 'data-plane';
+  const listen = readListen(settings, listens);
   const secrets = readSecrets(settings, program);
   const config: Config = {
     storage: readStorage(settings, ephemeral),
@@ -76,6 +80,7 @@ export function loadConfig(program: Program, environment: Environment = process.
       fallback: 256,
     }),
     logLevel: settings.choice('REGISTRY_LOG_LEVEL', logLevels, 'info'),
+    debug: readDebug(settings, listens ? listen.address : undefined),
     requiredPlatforms: readPlatforms(settings),
   };
   checkPlanes(settings, program, config);

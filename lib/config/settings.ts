@@ -19,7 +19,6 @@ const unsupported: Readonly<Record<string, string>> = {
   REGISTRY_NOTIFICATIONS: 'not supported yet; remove it',
   REGISTRY_HTTP_TLS_LETSENCRYPT_:
     'certificates are not fetched here; let certbot, lego or cert-manager renew the files of REGISTRY_HTTP_TLS_CERTIFICATE and REGISTRY_HTTP_TLS_KEY, which are read again when they change, and remove it',
-  REGISTRY_HTTP_DEBUG_: 'there is no debug server and there are no metrics yet; remove it',
   REGISTRY_HEALTH_: 'health checks are not configurable; probe GET /v2/, and remove it',
   REGISTRY_LOG_FORMATTER: 'the log is always JSON lines; remove it',
   REGISTRY_PROXY_: 'there is no pull-through cache; keep a registry of distribution for that, and remove it',

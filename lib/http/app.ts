@@ -17,6 +17,8 @@ import { contentLength } from './body.ts';
 import { withTimeout } from '../concurrency/with-timeout.ts';
 import { limitLargeResponses } from './large-responses.ts';
 import { logRequests } from '../logging.ts';
+import { requestScope } from '../request-scope.ts';
+import type { Telemetry } from '../telemetry.ts';
 import { requestTarget } from './request-target.ts';
 import { withScope } from './scope.ts';
 import type { Services } from './services.ts';
@@ -51,7 +53,7 @@ export function createApp(groups: Groups, services: Services, decide: Authorize 
   app.on('error', (error: Error) => {
     if (!isDisconnect(error)) services.log.error({ err: error }, 'a response broke off');
   });
-  app.use(withScope);
+  app.use(withScope(services));
   app.use(logRequests(services.log));
   app.use(commonHeaders(services.headers));
   app.use(cors(services.corsOrigins));
@@ -148,6 +150,7 @@ function dispatch(groups: Groups, services: Services, decide: Authorize): Middle
   return async (ctx) => {
     const { path, query: text } = requestTarget(ctx.req);
     const [route, query] = [parseRoute(belowPrefix(path, services.prefix)), new URLSearchParams(text)];
+    reportRoute(services.telemetry, route);
     if ('name' in route) setNamespace(ctx, query);
     await handleRequest(groups, route, { ...services, ctx, query, decide });
   };
@@ -157,6 +160,13 @@ function dispatch(groups: Groups, services: Services, decide: Authorize): Middle
 function belowPrefix(path: string, prefix: string): string {
   if (!path.startsWith(`${prefix}/`)) throw new RegistryError('ROUTE_UNKNOWN');
   return path.slice(prefix.length);
+}
+
+function reportRoute(telemetry: readonly Telemetry[], route: Route): void {
+  const scope = requestScope();
+  if (scope === undefined) return;
+  scope.route = route;
+  for (const one of telemetry) one.requestRouted?.(scope);
 }
 
 /** Confirms the host that a pull names in `ns` ("Registry Proxying"): this registry serves every host alike. */

@@ -18,12 +18,13 @@ const kinds: Readonly<Partial<Record<Group, RequestKind>>> = {
  * Requests with bodies have a limit of their own.
  */
 export class RequestLimits {
-  readonly #limits: Readonly<Record<RequestKind, ConcurrencyLimit>>;
+  /** By kind, for metrics. */
+  readonly limits: Readonly<Record<RequestKind, ConcurrencyLimit>>;
 
   constructor({ requests, queueTimeoutMs: timeoutMs }: Pick<Limits, 'requests' | 'queueTimeoutMs'>) {
     const limit = ({ atOnce, waiting }: Limits['requests'][RequestKind]) =>
       new ConcurrencyLimit(atOnce, { queueLimit: waiting, timeoutMs });
-    this.#limits = {
+    this.limits = {
       lookups: limit(requests.lookups),
       lists: limit(requests.lists),
       referrers: limit(requests.referrers),
@@ -32,7 +33,7 @@ export class RequestLimits {
 
   /** @throws RegistryError BUSY */
   async lookUp<T>(work: () => Promise<T>): Promise<T> {
-    return await this.#limits.lookups.run(work);
+    return await this.limits.lookups.run(work);
   }
 
   /** @throws RegistryError BUSY */
@@ -40,7 +41,7 @@ export class RequestLimits {
     const kind = method === 'GET' || method === 'HEAD' || method === 'DELETE' ? kinds[group] : undefined;
     if (kind === undefined) await work();
     else
-      await this.#limits[kind].run(async () => {
+      await this.limits[kind].run(async () => {
         if (req.socket.destroyed)
           throw Object.assign(new Error('the client disconnected'), { code: 'ECONNRESET' });
         await work();

@@ -1,13 +1,27 @@
 import type { ServerResponse } from 'node:http';
-import type { Middleware } from 'koa';
+import type { Context, Middleware } from 'koa';
 import { createScope, inScope, type RequestScope } from '../request-scope.ts';
+import type { Telemetry } from '../telemetry.ts';
+import type { Services } from './services.ts';
 
 /** Handles each request in a scope of its own; see {@link RequestScope}. */
-export const withScope: Middleware = async (ctx, next) => {
-  const scope = createScope(ctx.method);
-  countSent(ctx.res, scope);
-  await inScope(scope, next);
-};
+export function withScope({ telemetry }: Pick<Services, 'telemetry'>): Middleware {
+  return async (ctx, next) => {
+    const scope = createScope(ctx.method);
+    countSent(ctx.res, scope);
+    if (telemetry.length > 0) reportRequest(telemetry, scope, ctx);
+    await inScope(scope, next);
+  };
+}
+
+function reportRequest(telemetry: readonly Telemetry[], scope: RequestScope, { req, res }: Context): void {
+  for (const one of telemetry) one.requestStarted?.(scope, req.headers);
+  res.setMaxListeners(res.getMaxListeners() + 1);
+  res.once('close', () => {
+    const end = { status: res.statusCode, isComplete: res.writableFinished };
+    for (const one of telemetry) one.requestEnded?.(scope, end);
+  });
+}
 
 /** Node's methods have several forms, whose first argument is the bytes or none. */
 interface Sender {

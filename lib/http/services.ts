@@ -8,6 +8,7 @@ import type { Publish } from '../registry/events.ts';
 import type { Registry } from '../registry/interface.ts';
 import type { BufferPool } from '../registry/uploads/buffer-pool.ts';
 import type { Search } from '../search/search.ts';
+import type { Telemetry } from '../telemetry.ts';
 import type { MemoryBudget } from '../storage/memory-budget.ts';
 import type { Limits } from './limits.ts';
 import type { RequestLimits } from './request-limits.ts';
@@ -35,6 +36,8 @@ export interface Services {
   readonly urlSigner: UrlSigner;
   readonly urls: Urls;
   readonly log: Logger;
+  /** Where each request is reported, for metrics and traces. */
+  readonly telemetry: readonly Telemetry[];
   /** Warns of a URL that was signed with another secret. */
   readonly warnForeignSignature: (request: { readonly path: string }) => void;
   /** Whether pulls are redirected to the store. */

@@ -3,17 +3,15 @@ import { Blobs } from './blobs.ts';
 import { Catalog } from './catalog.ts';
 import { ImmutableImages } from './immutable-images.ts';
 import type { Registry } from './interface.ts';
-import { Manifests } from './manifests/manifests.ts';
+import { Manifests, type ManifestsOptions } from './manifests/manifests.ts';
 import { MountHints } from './mount-hints.ts';
-import type { RequiredPlatforms } from './manifests/required-platforms.ts';
 import { Referrers } from './manifests/referrers.ts';
 import { Tags } from './tags.ts';
 import { Uploads } from './uploads/uploads.ts';
 
-export interface RegistryOptions {
+export interface RegistryOptions extends Partial<ManifestsOptions> {
   /** Encrypt mount hints; see {@link MountHints}. */
   readonly secrets?: readonly string[];
-  readonly requiredPlatforms?: RequiredPlatforms;
   /** Queries store nothing either, such as referrers they discover. */
   readonly readOnly?: boolean;
 }
@@ -21,12 +19,12 @@ export interface RegistryOptions {
 /** Creates a registry. It keeps no state outside the store, so any number of registries can share one. */
 export function createRegistry(
   store: ObjectStore,
-  { secrets = [], requiredPlatforms = 'all', readOnly = false }: RegistryOptions = {},
+  { secrets = [], requiredPlatforms = 'all', readOnly = false, onCacheRead }: RegistryOptions = {},
 ): Registry {
   const tags = new Tags(store);
   const blobs = new Blobs(store, new MountHints(secrets), new ImmutableImages(store, tags));
   const referrers = new Referrers(store, tags, { readOnly });
-  const manifests = new Manifests(store, blobs, tags, referrers, requiredPlatforms);
+  const manifests = new Manifests(store, blobs, tags, referrers, { requiredPlatforms, onCacheRead });
   return {
     blobs,
     tags,

@@ -7,6 +7,8 @@ export interface RecordPushesOptions {
   readonly timeoutMs: number;
   /** Logs timeouts and failures. */
   readonly warn: (fields: object, message: string) => void;
+  /** Called with the outcome of each push. */
+  readonly onRecorded?: ((outcome: 'success' | 'failure') => void) | undefined;
 }
 
 /**
@@ -15,7 +17,7 @@ export interface RecordPushesOptions {
  */
 export function recordPushes(
   search: Pick<Search, 'backend'>,
-  { timeoutMs, warn }: RecordPushesOptions,
+  { timeoutMs, warn, onRecorded }: RecordPushesOptions,
 ): Subscriber {
   const timeoutError = () => new Error(`no response within ${timeoutMs / 1000} s`);
   return async (events) => {
@@ -27,7 +29,9 @@ export function recordPushes(
     });
     try {
       await withTimeout(record, timeoutMs, timeoutError);
+      onRecorded?.('success');
     } catch (error) {
+      onRecorded?.('failure');
       warn({ err: error, name }, 'the list of repositories is stale: it lacks a push until the next reindex');
     }
   };

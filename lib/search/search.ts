@@ -11,14 +11,23 @@ export interface ReindexOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Called with the outcome of a comparison with the bucket, unless the bucket itself is the list. */
+export type OnReindexed = (outcome: 'success' | 'failure') => void;
+
 /** The list of repositories, opened on first use, which most functions never make. */
 export class Search {
   readonly #open: () => Promise<SearchBackend>;
   readonly #catalog: RegistryLister['catalog'];
   #backend: Promise<SearchBackend> | undefined;
+  readonly #onReindexed: OnReindexed | undefined;
 
   /** @param open connects to the backend, or opens its file */
-  constructor(open: () => Promise<SearchBackend>, { catalog }: Pick<RegistryLister, 'catalog'>) {
+  constructor(
+    open: () => Promise<SearchBackend>,
+    { catalog }: Pick<RegistryLister, 'catalog'>,
+    onReindexed?: OnReindexed,
+  ) {
+    this.#onReindexed = onReindexed;
     this.#catalog = catalog;
     this.#open = open;
   }
@@ -37,7 +46,15 @@ export class Search {
 
   /** Rebuilds the list from the bucket. @returns undefined if the bucket itself is the list */
   async reindex({ onProgress, signal }: ReindexOptions = {}): Promise<Reindexed | undefined> {
-    return await (await this.backend()).reindex(bucketNames(this.#catalog, signal), onProgress);
+    try {
+      const backend = await this.backend();
+      const reindexed = await backend.reindex(bucketNames(this.#catalog, signal), onProgress);
+      if (reindexed !== undefined) this.#onReindexed?.('success');
+      return reindexed;
+    } catch (error) {
+      if (signal?.aborted !== true) this.#onReindexed?.('failure');
+      throw error;
+    }
   }
 
   async close(): Promise<void> {

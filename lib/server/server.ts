@@ -15,6 +15,7 @@ import { readOnlyReason, type Config } from '../config/config.ts';
 import { Listener } from './listener.ts';
 import { limitPipelining } from './pipelining.ts';
 import { reindexInBackground } from './background-reindex.ts';
+import { startObservers } from './observers.ts';
 import { RequestCheck } from './valid-requests.ts';
 
 /** A streaming server that is listening. */
@@ -31,7 +32,8 @@ export async function startServer(
   config: Config,
   limits: Limits = usualLimits,
 ): Promise<StreamingServer> {
-  const services = await createServices(program, config, limits);
+  const observers = await startObservers(config);
+  const services = await createServices(program, config, limits, observers.telemetry);
   const { search, log } = services;
   if (config.readOnly) log.warn(readOnlyReason);
   // An unusable file is an invalid setting; a database may be down for a while.
@@ -49,13 +51,19 @@ export async function startServer(
   const check = new RequestCheck(server, responses, limits.lingerMs);
   closeIdleConnections(server, responses, limits.idleTimeoutMs);
   closeSlowReaders(server, limits.responseRate);
-  await listener.listen();
+  const stopObservers = await observers.watch(services);
+  await listener.listen().catch(async (error: unknown) => {
+    // What listens keeps the process alive.
+    await stopObservers();
+    throw error;
+  });
   const stopReindex = program === 'server' && !config.readOnly ? reindexInBackground(services) : undefined;
   return {
     url: listener.url,
     stop: async () => {
       await Promise.all([stop(), stopReindex?.()]);
       await search.close();
+      await stopObservers();
     },
   };
 }

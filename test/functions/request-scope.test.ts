@@ -13,7 +13,7 @@ import { send } from './client.ts';
 describe('the scope of a request', async () => {
   const scopes: RequestScope[] = [];
   const app = new Koa();
-  app.use(withScope);
+  app.use(withScope({ telemetry: [] }));
   app.use(async (ctx) => {
     const scope = requestScope();
     assert.ok(scope);

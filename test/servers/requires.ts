@@ -16,6 +16,8 @@ const DEBIAN = {
   htpasswd: { root: false, optional: true },
   openssl: { root: false, optional: true },
   script: { root: false, optional: true },
+  prometheus: { root: false, optional: true },
+  promtool: { root: false, optional: true },
 } as const satisfies Record<string, { root: boolean; optional?: true }>;
 
 export type ServerName = keyof typeof DEBIAN | GoProgram;

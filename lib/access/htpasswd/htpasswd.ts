@@ -23,7 +23,12 @@ export interface HtpasswdOptions {
   readonly attempts?: AttemptLimits | undefined;
   /** Threads that verify passwords. Default: one less than the cores, from 1 to 4. */
   readonly threads?: number | undefined;
+  /** Called with the outcome of each login, cached or not. */
+  readonly onChecked?: ((outcome: PasswordOutcome) => void) | undefined;
 }
+
+/** `unavailable`: the password could not be verified, or too many others wait. */
+export type PasswordOutcome = 'right' | 'wrong' | 'throttled' | 'unavailable';
 
 export interface VerifiedUser {
   readonly name: string;
@@ -46,6 +51,7 @@ export class Htpasswd {
   /** Hashes of verified credentials, with and without the client's address. */
   readonly #verified: ExpiringSet;
   readonly #verifier: Verifier;
+  readonly #onChecked: (outcome: PasswordOutcome) => void;
   /** Logins in progress, by user, password and address. */
   readonly #logins = new SingleFlight<string, boolean>();
   /** Verifications in progress, by user and password. */
@@ -58,6 +64,7 @@ export class Htpasswd {
     this.#attempts = new Attempts(options.attempts ?? defaultAttemptLimits);
     this.#verified = new ExpiringSet(options.rememberMs ?? defaultRememberMs, maxRemembered);
     this.#verifier = new Verifier(options.threads);
+    this.#onChecked = options.onChecked ?? (() => undefined);
   }
 
   /**
@@ -79,6 +86,17 @@ export class Htpasswd {
    *   the queue is full; UNAVAILABLE if passwords cannot be verified
    */
   async verify(name: string, password: string, address: string | undefined): Promise<VerifiedUser> {
+    try {
+      const user = await this.#verify(name, password, address);
+      this.#onChecked('right');
+      return user;
+    } catch (error) {
+      this.#onChecked(outcomeOf(error));
+      throw error;
+    }
+  }
+
+  async #verify(name: string, password: string, address: string | undefined): Promise<VerifiedUser> {
     if (password === '' || Buffer.byteLength(name) > maxNameBytes) throw wrong();
     const entries = await this.#file.current();
     const entry = entries.users.get(name);
@@ -165,6 +183,12 @@ function fingerprintOf({ name, hash }: Entry): string {
   return createHmac('sha256', 'stowage: line of a password file')
     .update(`${name}:${hash}`)
     .digest('base64url');
+}
+
+function outcomeOf(error: unknown): PasswordOutcome {
+  const failure = error instanceof RegistryError ? error.failure : undefined;
+  if (failure === 'UNAUTHORIZED') return 'wrong';
+  return failure === 'TOO_MANY_REQUESTS' ? 'throttled' : 'unavailable';
 }
 
 function wrong(): RegistryError {

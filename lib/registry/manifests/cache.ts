@@ -60,9 +60,15 @@ export class ManifestCache {
   /** Least recently used first. */
   readonly #entries = new Map<Digest, StoredManifest>();
   #size = 0;
+  readonly #onRead: ((isHit: boolean) => void) | undefined;
+
+  constructor(onRead?: (isHit: boolean) => void) {
+    this.#onRead = onRead;
+  }
 
   get(digest: Digest): StoredManifest | undefined {
     const manifest = this.#entries.get(digest);
+    this.#onRead?.(manifest !== undefined);
     if (manifest === undefined) return undefined;
     this.#entries.delete(digest);
     this.#entries.set(digest, manifest);

@@ -53,6 +53,12 @@ const parallelChecks = 32;
 
 type Roles = RegistryReader['manifests'] & RegistryWriter['manifests'] & RegistryDeleter['manifests'];
 
+export interface ManifestsOptions {
+  readonly requiredPlatforms: RequiredPlatforms;
+  /** Called for each manifest that is looked up in the cache. */
+  readonly onCacheRead?: ((isHit: boolean) => void) | undefined;
+}
+
 /** The manifests of repositories, by tag and digest. */
 export class Manifests implements Roles {
   readonly #store: ObjectStore;
@@ -62,7 +68,7 @@ export class Manifests implements Roles {
   readonly #immutableImages: ImmutableImages;
   readonly #referrers: Referrers;
   readonly #requiredPlatforms: RequiredPlatforms;
-  readonly #cache = new ManifestCache();
+  readonly #cache: ManifestCache;
   /** Concurrent requests for one manifest share a read: it may have megabytes. */
   readonly #reads = new SingleFlight<Digest, StoredManifest | undefined>();
   readonly #loads = new ConcurrencyLimit(parallelLoads);
@@ -72,7 +78,7 @@ export class Manifests implements Roles {
     blobs: Blobs,
     tags: Tags,
     referrers: Referrers,
-    requiredPlatforms: RequiredPlatforms,
+    { requiredPlatforms, onCacheRead }: ManifestsOptions,
   ) {
     this.#store = store;
     this.#blobs = blobs;
@@ -81,6 +87,7 @@ export class Manifests implements Roles {
     this.#immutableImages = new ImmutableImages(store, tags);
     this.#referrers = referrers;
     this.#requiredPlatforms = requiredPlatforms;
+    this.#cache = new ManifestCache(onCacheRead);
   }
 
   async get(name: RepositoryName, reference: Reference, accept = anything): Promise<FoundManifest> {

@@ -1,0 +1,42 @@
+import type { ListenAddress } from './listen.ts';
+import type { Settings } from './settings.ts';
+
+/** The debug server, which must not be reachable for clients. */
+export interface DebugConfig {
+  readonly address: { readonly host: string; readonly port: number };
+  /** Where the metrics are; undefined for none. */
+  readonly metricsPath: string | undefined;
+}
+
+const addressName = 'REGISTRY_HTTP_DEBUG_ADDR';
+const enabledName = 'REGISTRY_HTTP_DEBUG_PROMETHEUS_ENABLED';
+const pathName = 'REGISTRY_HTTP_DEBUG_PROMETHEUS_PATH';
+
+/**
+ * Unlike distribution's, it has metrics unless they are switched off.
+ * @param publicAddress of the registry itself; undefined for programs that do not listen, which share the settings
+ */
+export function readDebug(
+  settings: Settings,
+  publicAddress: ListenAddress | undefined,
+): DebugConfig | undefined {
+  const isSet = settings.text(addressName) !== undefined;
+  const address = settings.address(addressName, { host: '127.0.0.1', port: 0 });
+  const enabled = settings.optionalFlag(enabledName);
+  const path = settings.text(pathName) ?? '/metrics';
+  if (!/^(\/[\w.~-]+)+$/.test(path)) settings.fault(`${pathName}: not a path such as /metrics`);
+  if (path === healthPath)
+    settings.fault(`${pathName}: ${healthPath} is taken; use another, such as /metrics`);
+  if (enabled === true && !isSet)
+    settings.fault(
+      `${enabledName}: needs ${addressName}, the address of the debug server, such as 127.0.0.1:5001`,
+    );
+  const publicPort = publicAddress !== undefined && 'port' in publicAddress ? publicAddress.port : 0;
+  if (isSet && address.port === publicPort && address.port !== 0)
+    settings.fault(
+      `${addressName}: the port ${address.port} is that of the registry, and metrics must not be public; set another, such as 127.0.0.1:5001`,
+    );
+  return isSet ? { address, metricsPath: enabled === false ? undefined : path } : undefined;
+}
+
+export const healthPath = '/debug/health';
