@@ -1,3 +1,4 @@
+import cluster from 'node:cluster';
 import type { Config } from '../config/config.ts';
 import type { Services } from '../http/services.ts';
 import type { Telemetry } from '../telemetry.ts';
@@ -28,6 +29,10 @@ export async function startObservers({
     watch: async (services) => {
       metrics?.watch(services);
       if (debug === undefined) return doNothing;
+      if (cluster.isWorker) {
+        if (metrics !== undefined) (await import('../metrics/workers.ts')).shareWithPrimary(metrics.registry);
+        return doNothing;
+      }
       const server = await startDebugServer(debug, {
         metrics: metrics && (async () => await metrics.text()),
         unready: async () => await Promise.resolve([]),
@@ -36,5 +41,23 @@ export async function startObservers({
         await server.stop();
       };
     },
+  };
+}
+
+/**
+ * Starts the debug server of a primary process, with the sums of its workers.
+ * @param unready the names of what is not ready
+ * @returns a function that ends it
+ */
+export async function startPrimaryDebugServer(
+  { debug }: Pick<Config, 'debug'>,
+  unready: () => Promise<readonly string[]> = async () => await Promise.resolve([]),
+): Promise<() => Promise<void>> {
+  if (debug === undefined) return doNothing;
+  const hasMetrics = debug.metricsPath !== undefined;
+  const metrics = hasMetrics ? (await import('../metrics/workers.ts')).metricsOfWorkers() : undefined;
+  const server = await startDebugServer(debug, { metrics, unready });
+  return async () => {
+    await server.stop();
   };
 }
