@@ -62,7 +62,8 @@ describe('REGISTRY_AUTH', () => {
   });
 
   it('refuses other values', () => {
-    assert.match(faultsOf({ REGISTRY_AUTH: 'silly' }).join(), /^REGISTRY_AUTH: "silly" is not one of none, /);
+    assert.match(faultsOf({ REGISTRY_AUTH: 'basic' }).join(), /^REGISTRY_AUTH: "basic" is not one of none, /);
+    assert.match(faultsOf({ REGISTRY_AUTH: 'silly' }).join(), /^REGISTRY_AUTH: it lets everybody in/);
   });
 
   for (const [name, kind] of [

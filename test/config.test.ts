@@ -126,7 +126,7 @@ describe('loadConfig', () => {
   });
 
   for (const [name, value] of [
-    ['REGISTRY_STORAGE', 'azure'],
+    ['REGISTRY_STORAGE', 'webdav'],
     ['REGISTRY_STORAGE_DELETE_ENABLED', 'yes'],
     ['REGISTRY_STORAGE_REDIRECT_DISABLE', '1'],
     ['REGISTRY_HTTP_RELATIVEURLS', 'on'],
@@ -208,6 +208,54 @@ describe('loadConfig', () => {
     for (const name of ['REGISTRY_STORAGE_DELETE_ENABLE', 'REGISTRY_', 'REGISTRY_PORTAL'])
       assert.match(faultsOf('server', { [name]: 'x' })[0] ?? '', new RegExp(`^${name}: no such setting`));
     assert.deepEqual(faultsOf('server', { REGISTRY_TYPO: '', REGISTRY_HTTP_TLS_KEY: ' ' }), []);
+  });
+
+  it('warns once of all settings that have no effect', () => {
+    const environment = {
+      REGISTRY_REDIS_ADDR: 'localhost:6379',
+      REGISTRY_STORAGE_CACHE_BLOBDESCRIPTOR: 'redis',
+      REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING_ENABLED: 'false',
+      // Set by Kubernetes for a Service.
+      REGISTRY_REDIS_SERVICE_HOST: '10.0.0.2',
+      REGISTRY_REDIS_PORT_6379_TCP_ADDR: '10.0.0.2',
+    };
+    const { warnings } = load(environment);
+    assert.equal(warnings.length, 1);
+    assert.match(
+      warnings[0] ?? '',
+      /no effect here, .*: REGISTRY_REDIS_ADDR, REGISTRY_STORAGE_CACHE_BLOBDESCRIPTOR$/,
+    );
+    assert.deepEqual(load({ REGISTRY_REDIS_ADDR: '' }).warnings, []);
+  });
+
+  it('refuses the name of a configuration file where none is read', () => {
+    const environment = { ...needed.functions, REGISTRY_CONFIGURATION_PATH: '/etc/config.yml' };
+    assert.match(
+      faultsOf('functions', environment).join(),
+      /^REGISTRY_CONFIGURATION_PATH: only stowage serve/,
+    );
+  });
+
+  it('reads the names and lists of distribution', () => {
+    const alias = load({
+      REGISTRY_STORAGE: 's3aws',
+      REGISTRY_STORAGE_S3AWS_BUCKET: 'images',
+      REGISTRY_STORAGE_S3AWS_REGION: 'eu-west-1',
+    });
+    assert.ok(alias.storage.kind === 's3' && alias.storage.bucket === 'images');
+    assert.equal(load({ REGISTRY_LOGLEVEL: 'debug' }).logLevel, 'debug');
+    assert.equal(load({ REGISTRY_LOGLEVEL: 'debug', REGISTRY_LOG_LEVEL: 'warn' }).logLevel, 'warn');
+    const list = 'REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMLIST';
+    assert.deepEqual(
+      load({
+        REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMS: 'List',
+        [list]: '[{architecture: amd64, os: linux}, {architecture: arm64, os: linux}]',
+      }).requiredPlatforms,
+      [
+        { os: 'linux', architecture: 'amd64' },
+        { os: 'linux', architecture: 'arm64' },
+      ],
+    );
   });
 
   it('ignores variables of other programs and those that Kubernetes sets for a Service called registry', () => {

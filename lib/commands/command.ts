@@ -64,6 +64,18 @@ function refuse(given: string, what: string, known: readonly string[]): never {
   );
 }
 
+/**
+ * Reads the argument FILE.
+ * @param words that could stand there instead, so that a typo is not taken for a file
+ * @throws UsageError if there are more
+ */
+export function onlyFile([file, more]: readonly string[], words: readonly string[] = []): string | undefined {
+  if (file !== undefined && didYouMean(file, words) !== undefined && !existsSync(file))
+    refuse(file, 'argument', words);
+  if (more !== undefined) refuse(more, 'argument', []);
+  return file;
+}
+
 /** Opening a store creates a missing folder, which would hide a wrong setting. */
 export function assertFolderExists(storage: StorageConfig): void {
   if (storage.kind === 'filesystem' && !existsSync(storage.rootDirectory))

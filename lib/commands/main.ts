@@ -8,6 +8,7 @@ const commands: Readonly<Record<string, () => Promise<{ readonly command: Comman
   serve: async () => await import('./serve.ts'),
   start: async () => await import('./start.ts'),
   'purge-uploads': async () => await import('./purge-uploads.ts'),
+  config: async () => await import('./config.ts'),
   reindex: async () => await import('./reindex.ts'),
   token: async () => await import('./token.ts'),
   policy: async () => await import('./policy.ts'),
@@ -78,7 +79,7 @@ Options:
   --help                print this help, or that of a command
   --version             print the version
 
-Settings are environment variables; docs/configuration.md lists all of them.`;
+Settings are environment variables, or in a configuration file; docs/configuration.md lists all of them.`;
 }
 
 /** The failure and its remedy in one line. */

@@ -1,5 +1,6 @@
 import { createMaintenance } from '../compose.ts';
-import { assertWritable, loadConfig } from '../config/config.ts';
+import { assertWritable } from '../config/config.ts';
+import { loadConfigFile } from '../config/file/load.ts';
 import {
   abandonedAfterMs,
   minAbandonedAfterMs,
@@ -9,17 +10,26 @@ import {
   type Purged,
 } from '../registry/uploads/purge.ts';
 import { describeStorage } from '../config/storage.ts';
-import { assertFolderExists, count, onDamaged, readArguments, UsageError, type Command } from './command.ts';
+import {
+  assertFolderExists,
+  count,
+  onDamaged,
+  onlyFile,
+  readOptions,
+  UsageError,
+  type Command,
+} from './command.ts';
 
 export const command: Command = {
   summary: 'remove abandoned uploads from the storage',
-  usage: `Usage: stowage purge-uploads [--dry-run] [--older-than AGE]
+  usage: `Usage: stowage purge-uploads [--dry-run] [--older-than AGE] [FILE]
 
 Removes abandoned uploads and their data from the storage.
 
   --dry-run         print what would be removed, and remove nothing
-  --older-than AGE  how long an upload must have been inactive, such as 30d or 72h (default 7d, at least 2d)`,
-  run: async (args) => await purge(readOptions(args)),
+  --older-than AGE  how long an upload must have been inactive, such as 30d or 72h (default 7d, at least 2d)
+  FILE              a configuration file of distribution, by default REGISTRY_CONFIGURATION_PATH`,
+  run: async (args) => await purge(readPurgeOptions(args)),
 };
 
 /** Failures that are printed one by one. */
@@ -30,11 +40,12 @@ const unitMs: Readonly<Record<string, number>> = { h: 60 * 60 * 1000, d: 24 * 60
 interface Options {
   readonly dryRun: boolean;
   readonly ageMs: number;
+  readonly file: string | undefined;
 }
 
 /** @returns the exit code */
-async function purge({ dryRun, ageMs }: Options): Promise<number> {
-  const config = loadConfig('maintenance');
+async function purge({ dryRun, ageMs, file }: Options): Promise<number> {
+  const { config } = await loadConfigFile('maintenance', file);
   const { storage } = config;
   if (!dryRun) assertWritable(config);
   assertFolderExists(storage);
@@ -54,15 +65,16 @@ async function purge({ dryRun, ageMs }: Options): Promise<number> {
   return totals.failures === 0 ? 0 : 1;
 }
 
-function readOptions(args: readonly string[]): Options {
-  const { 'dry-run': dryRun = false, 'older-than': age } = readArguments(args, {
+function readPurgeOptions(args: readonly string[]): Options {
+  const { values, positionals } = readOptions(args, {
     'dry-run': { type: 'boolean' },
     'older-than': { type: 'string' },
-  }).values;
+  });
+  const { 'dry-run': dryRun = false, 'older-than': age } = values;
   // npm keeps options before `--` to itself, and it has one of this name.
   if (!dryRun && process.env['npm_config_dry_run'] === 'true')
     throw new UsageError('--dry-run was given to npm; write npm run purge-uploads -- --dry-run');
-  return { dryRun, ageMs: age === undefined ? abandonedAfterMs : readAge(age) };
+  return { dryRun, ageMs: age === undefined ? abandonedAfterMs : readAge(age), file: onlyFile(positionals) };
 }
 
 function readAge(text: string): number {

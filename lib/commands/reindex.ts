@@ -1,20 +1,24 @@
 import { SingleBar } from 'cli-progress';
 import type { Search } from '../search/search.ts';
 import { createMaintenance } from '../compose.ts';
-import { assertWritable, loadConfig, type Config } from '../config/config.ts';
+import { assertWritable, type Config } from '../config/config.ts';
+import { loadConfigFile } from '../config/file/load.ts';
 import { repairReferrers } from '../registry/manifests/repair.ts';
 import type { Reindexed } from '../search/search-backend.ts';
 import { describeStorage } from '../config/storage.ts';
-import { assertFolderExists, count, onDamaged, readArguments, type Command } from './command.ts';
+import { assertFolderExists, count, onDamaged, onlyFile, readOptions, type Command } from './command.ts';
 
 export const command: Command = {
   summary: 'rebuild the list of repositories from the storage',
-  usage: `Usage: stowage reindex
+  usage: `Usage: stowage reindex [FILE]
 
-Rebuilds the list of repositories (SEARCH_BACKEND) and the referrers indexes from the storage. It takes no arguments.`,
+Rebuilds the list of repositories (SEARCH_BACKEND) and the referrers indexes from the storage.
+
+  FILE  a configuration file of distribution, by default REGISTRY_CONFIGURATION_PATH`,
   run: async (args) => {
-    readArguments(args, {});
-    await reindex(loadConfig('maintenance'));
+    const file = onlyFile(readOptions(args, {}).positionals);
+    const { config } = await loadConfigFile('maintenance', file);
+    await reindex(config);
     return 0;
   },
 };

@@ -1,29 +1,34 @@
-import { ConfigError, loadConfig, type Config } from '../config/config.ts';
+import { ConfigError, type Config } from '../config/config.ts';
+import { loadConfigFile } from '../config/file/load.ts';
 import { describeStorage } from '../config/storage.ts';
 import type { StreamingServer } from '../server/server.ts';
-import { readArguments, reasonOf, type Command } from './command.ts';
+import { onlyFile, readOptions, reasonOf, type Command } from './command.ts';
 import { openWarning } from './open-warning.ts';
 import { ensureLowMemory } from './low-memory.ts';
 
 export const command: Command = {
   summary: 'serve a registry, or the data plane beside functions, until SIGTERM or Ctrl-C',
-  usage: `Usage: stowage serve [data-plane]
+  usage: `Usage: stowage serve [data-plane] [FILE]
 
 Serves a registry at REGISTRY_HTTP_ADDR (127.0.0.1:5000) until SIGTERM or Ctrl-C. Requests in flight finish first.
 
-  data-plane  serve only uploads and downloads of layers, for functions on the same storage`,
+  data-plane  serve only uploads and downloads of layers, for functions on the same storage
+  FILE        a configuration file of distribution, by default REGISTRY_CONFIGURATION_PATH; variables override it`,
   run: async (args) => {
-    const { word } = readArguments(args, {}, ['data-plane']);
+    const { positionals } = readOptions(args, {});
+    const isDataPlane = positionals[0] === 'data-plane';
+    const file = onlyFile(positionals.slice(isDataPlane ? 1 : 0), ['data-plane']);
     ensureLowMemory();
-    return await serve(word === undefined ? 'server' : 'data-plane');
+    return await serve(isDataPlane ? 'data-plane' : 'server', file);
   },
 };
 
 /** Resolves once the server listens, or fails to. @throws ConfigError */
-async function serve(program: 'server' | 'data-plane'): Promise<number> {
+async function serve(program: 'server' | 'data-plane', file: string | undefined): Promise<number> {
   // A container's first process ignores signals without a listener, and a start may wait for its storage.
   for (const signal of stopSignals) process.once(signal, () => process.exit(0));
-  const config = loadConfig(program);
+  const { config, notes } = await loadConfigFile(program, file);
+  for (const note of notes) console.error(note);
   const [{ startServer }, { collectWhenIdle }] = await Promise.all([
     import('../server/server.ts'),
     import('../server/idle-collection.ts'),

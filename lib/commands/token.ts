@@ -1,7 +1,7 @@
 import type { Action, Grant } from '../access/access.ts';
 import { publicKeyText, robotTokenKeys } from '../access/tokens/keys.ts';
 import { tokenService } from '../config/auth.ts';
-import { loadConfig } from '../config/config.ts';
+import { loadConfigFile } from '../config/file/load.ts';
 import { readArguments, UsageError, type Command } from './command.ts';
 
 /** Creates robot tokens, and prints the public keys that functions need to verify tokens. */
@@ -50,11 +50,11 @@ async function run(args: readonly string[]): Promise<number> {
   if (word === 'keys') {
     const [unused] = Object.keys(values);
     if (unused !== undefined) throw new UsageError(`--${unused} is an option of stowage token create`);
-    for (const secret of readSettings().secrets) console.log(publicKeyText(secret));
+    for (const secret of (await readSettings()).secrets) console.log(publicKeyText(secret));
     return 0;
   }
   const [robot, seconds] = [await readRobot(values), readSeconds(values.expires)];
-  const { secrets, service } = readSettings();
+  const { secrets, service } = await readSettings();
   const { signRobotToken } = await import('../access/tokens/private-tokens.ts');
   const expires = Math.floor(Date.now() / 1000) + seconds;
   const password = await signRobotToken(robotTokenKeys(secrets), service, robot, expires);
@@ -70,8 +70,8 @@ async function run(args: readonly string[]): Promise<number> {
 }
 
 /** @throws ConfigError, and Error if the registry issues no tokens */
-function readSettings(): { secrets: readonly string[]; service: string } {
-  const config = loadConfig('maintenance');
+async function readSettings(): Promise<{ secrets: readonly string[]; service: string }> {
+  const { config } = await loadConfigFile('maintenance', undefined);
   const { auth, secretIsGenerated } = config;
   if (auth.kind !== 'policy')
     throw new Error(

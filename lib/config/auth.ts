@@ -1,5 +1,6 @@
+import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { Settings } from './settings.ts';
+import { refusalOf, type Settings } from './settings.ts';
 
 /** How callers are authenticated and authorized. */
 export type AuthConfig = OpenConfig | HtpasswdAuthConfig | TokenAuthConfig | PolicyAuthConfig;
@@ -86,7 +87,7 @@ export interface AuthContext {
 /** Reads `REGISTRY_AUTH` and its settings. */
 export function readAuth(settings: Settings, context: AuthContext): AuthConfig {
   const isNamed = settings.text('REGISTRY_AUTH') !== undefined;
-  const kind = settings.optionalChoice('REGISTRY_AUTH', kinds);
+  const kind = readKind(settings);
   for (const [other, prefix] of Object.entries(prefixes)) {
     const isUsed = other === kind || (other === 'htpasswd' && kind === 'policy');
     if (settings.hasAny(prefix) && !isUsed && (kind !== undefined || !isNamed))
@@ -106,6 +107,13 @@ export function readAuth(settings: Settings, context: AuthContext): AuthConfig {
       markKnown(settings);
       return { kind: 'none' };
   }
+}
+
+function readKind(settings: Settings): (typeof kinds)[number] | undefined {
+  const refusal = refusalOf(`REGISTRY_AUTH_${settings.text('REGISTRY_AUTH')?.toUpperCase() ?? ''}`);
+  if (refusal === undefined) return settings.optionalChoice('REGISTRY_AUTH', kinds);
+  settings.fault(`REGISTRY_AUTH: ${refusal}`);
+  return undefined;
 }
 
 function missingFault({ openCommand }: AuthContext): string {
@@ -171,8 +179,17 @@ function readHtpasswd(settings: Settings): HtpasswdSource | undefined {
   if (path !== undefined)
     return /^arn:aws[\w-]*:secretsmanager:/.test(path)
       ? { kind: 'secret', arn: path }
-      : { kind: 'file', path: resolve(path) };
+      : { kind: 'file', path: readPasswordPath(settings, path) };
   return content === undefined ? undefined : { kind: 'content', content };
+}
+
+/** Debian's configuration file of distribution names a folder, which distribution would fail to read. */
+function readPasswordPath(settings: Settings, path: string): string {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true)
+    settings.fault(
+      `REGISTRY_AUTH_HTPASSWD_PATH: ${path} is a folder; set REGISTRY_AUTH_HTPASSWD_PATH to a file, made by stowage htpasswd or htpasswd -B`,
+    );
+  return resolve(path);
 }
 
 function readToken(settings: Settings): AuthConfig {

@@ -6,7 +6,14 @@ import { readPlatforms } from './platforms.ts';
 import type { RequiredPlatforms } from '../registry/manifests/required-platforms.ts';
 import { readSearch, type SearchConfig } from './search.ts';
 import { readStorage, type StorageConfig } from './storage.ts';
-import { describeAddress, isLocal, prefixPattern, readListen, type ListenConfig } from './listen.ts';
+import {
+  describeAddress,
+  isLocal,
+  prefixPattern,
+  readListen,
+  type ListenAddress,
+  type ListenConfig,
+} from './listen.ts';
 
 export { ConfigError } from './settings.ts';
 
@@ -55,7 +62,14 @@ export type Program = 'functions' | 'server' | 'data-plane' | 'maintenance';
 
 /** Reads the settings, named as in distribution. @throws ConfigError */
 export function loadConfig(program: Program, environment: Environment = process.env): Config {
-  const settings = new Settings(environment);
+  return readConfig(program, new Settings(environment));
+}
+
+/**
+ * @param where the settings are, for the message
+ * @throws ConfigError
+ */
+export function readConfig(program: Program, settings: Settings, where?: string): Config {
   const ephemeral = settings.inLambda && program !== 'data-plane';
   const listens = program === 'server' || program === 'data-plane';
   const listen = readListen(settings, listens);
@@ -63,7 +77,12 @@ export function loadConfig(program: Program, environment: Environment = process.
   const config: Config = {
     storage: readStorage(settings, ephemeral),
     search: readSearch(settings, ephemeral),
-    auth: readAccess(settings, program, listen.address, secrets),
+    auth: readAccess(settings, {
+      program,
+      address: listen.address,
+      secrets: secrets.secrets,
+      hasFile: where !== undefined,
+    }),
     corsOrigins: readOrigins(settings),
     warnings: [],
     readOnly: settings.flag('REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED', false),
@@ -84,8 +103,12 @@ export function loadConfig(program: Program, environment: Environment = process.
     requiredPlatforms: readPlatforms(settings),
   };
   checkPlanes(settings, program, config);
-  settings.finish();
-  return { ...config, warnings: warningsOf(config) };
+  if (settings.text('REGISTRY_CONFIGURATION_PATH') !== undefined)
+    settings.fault(
+      'REGISTRY_CONFIGURATION_PATH: only stowage serve, config check and the maintenance commands read a file; give its settings as variables, and remove it',
+    );
+  settings.finish(where);
+  return { ...config, warnings: [...settings.warnings, ...warningsOf(config)] };
 }
 
 function readSecrets(settings: Settings, program: Program): Pick<Config, 'secrets' | 'secretIsGenerated'> {
@@ -108,22 +131,26 @@ function readHost(settings: Settings, prefix: string): string | undefined {
   return url === undefined ? undefined : new URL(url).origin;
 }
 
+interface AccessContext extends Pick<Config, 'secrets'> {
+  readonly program: Program;
+  readonly address: ListenAddress;
+  /** Whether the settings are in a file. */
+  readonly hasFile: boolean;
+}
+
 /** A data plane asks for no credentials: the signatures of its URLs are all the authority it knows. Nor does maintenance. */
-function readAccess(
-  settings: Settings,
-  program: Program,
-  address: Config['address'],
-  { secrets }: Pick<Config, 'secrets'>,
-): AuthConfig {
+function readAccess(settings: Settings, { program, address, secrets, hasFile }: AccessContext): AuthConfig {
   const isFunctions = program === 'functions';
   return readAuth(settings, {
     isLocal:
       program === 'data-plane' ||
       program === 'maintenance' ||
       (isFunctions ? !settings.inLambda : isLocal(address)),
-    openCommand: isFunctions
-      ? 'set REGISTRY_AUTH=none for the functions'
-      : `REGISTRY_AUTH=none ${describeAddress(address)} stowage serve`,
+    openCommand: hasFile
+      ? 'set auth: none in the file, or REGISTRY_AUTH=none'
+      : isFunctions
+        ? 'set REGISTRY_AUTH=none for the functions'
+        : `REGISTRY_AUTH=none ${describeAddress(address)} stowage serve`,
     httpSecrets: isFunctions && settings.inLambda ? undefined : secrets,
   });
 }

@@ -112,6 +112,7 @@ function unescaped(text: string): string {
   }
 }
 
-function scalar(text: string): unknown {
+/** A word as JSON has it: a number, `true`, `false`, `null`; else a text. */
+export function scalar(text: string): unknown {
   return /^(?:true|false|null|-?(?:0|[1-9]\d{0,14})(?:\.\d{1,15})?)$/.test(text) ? JSON.parse(text) : text;
 }

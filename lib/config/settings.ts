@@ -1,40 +1,24 @@
 import { didYouMean } from './did-you-mean.ts';
 import { parseFlow } from './flow.ts';
+import { isSet, knownSetting, normalize, valueOf, type Environment } from './variables.ts';
+
+export type { Environment } from './variables.ts';
 
 /** Invalid settings. The message lists every fault with its remedy. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly faults: readonly string[];
-  constructor(faults: readonly string[]) {
-    super(['Invalid settings:', ...faults.map((fault) => `  - ${fault}`)].join('\n'));
+  /** @param where such as "in config.yml" */
+  constructor(faults: readonly string[], where?: string) {
+    super(
+      [
+        where === undefined ? 'Invalid settings:' : `Invalid settings ${where}:`,
+        ...faults.map((fault) => `  - ${fault}`),
+      ].join('\n'),
+    );
     this.faults = faults;
   }
 }
-
-export type Environment = Readonly<Record<string, string | undefined>>;
-
-/** Settings of distribution that are refused, by prefix, with reason and remedy. */
-const unsupported: Readonly<Record<string, string>> = {
-  REGISTRY_PORT: 'no such setting; set REGISTRY_HTTP_ADDR to host:port, such as :5000, and remove it',
-  REGISTRY_NOTIFICATIONS: 'not supported yet; remove it',
-  REGISTRY_HTTP_TLS_LETSENCRYPT_:
-    'certificates are not fetched here; let certbot, lego or cert-manager renew the files of REGISTRY_HTTP_TLS_CERTIFICATE and REGISTRY_HTTP_TLS_KEY, which are read again when they change, and remove it',
-  REGISTRY_HEALTH_: 'health checks are not configurable; probe GET /v2/, and remove it',
-  REGISTRY_LOG_FORMATTER: 'the log is always JSON lines; remove it',
-  REGISTRY_PROXY_: 'there is no pull-through cache; keep a registry of distribution for that, and remove it',
-  REGISTRY_REDIS_: 'nothing is stored in Redis; remove it',
-  REGISTRY_STORAGE_CACHE_: 'no cache needs to be set up; remove it',
-  REGISTRY_STORAGE_MAINTENANCE_READONLY:
-    'set REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED=true for a read-only registry, and remove it',
-  REGISTRY_STORAGE_MAINTENANCE_: 'abandoned uploads are removed by stowage purge-uploads; remove it',
-  REGISTRY_STORAGE_S3_ACCELERATE:
-    'not supported; name the accelerated endpoint in REGISTRY_STORAGE_S3_REGIONENDPOINT, with REGISTRY_STORAGE_S3_FORCEPATHSTYLE=false',
-  REGISTRY_STORAGE_S3_USEDUALSTACK:
-    'not supported; name the dual-stack endpoint in REGISTRY_STORAGE_S3_REGIONENDPOINT',
-  REGISTRY_STORAGE_S3_OBJECTACL: 'objects get no ACL; use a bucket policy, and remove it',
-  REGISTRY_STORAGE_S3_USERAGENT: 'not supported; remove it',
-  REGISTRY_STORAGE_S3_LOGLEVEL: 'not supported; remove it',
-};
 
 /** But for where podman and skopeo keep logins, which may be set on the machine of a registry. */
 const ourPrefix = /^(REGISTRY_(?!AUTH_FILE$)|SEARCH_BACKEND)/;
@@ -47,8 +31,16 @@ export class Settings {
   readonly #multiline = new Set<string>();
   readonly #faults: string[] = [];
 
-  constructor(environment: Environment) {
-    this.#environment = environment;
+  readonly #shownAs: (name: string) => string;
+  /** What is used where nothing is set. */
+  readonly #fallbacks = new Map<string, string>();
+  /** Settings that are set and mean nothing here. */
+  readonly #ignored: string[] = [];
+
+  /** @param shownAs how a variable is called in messages, if it comes from a file */
+  constructor(environment: Environment, shownAs = (name: string) => name) {
+    this.#environment = normalize(environment);
+    this.#shownAs = shownAs;
   }
 
   /** Whether this is Lambda itself: serverless-offline also sets `IS_OFFLINE`. */
@@ -66,8 +58,24 @@ export class Settings {
   /** Whether any variable with this prefix is set. */
   hasAny(prefix: string): boolean {
     return Object.entries(this.#environment).some(
-      ([name, value]) => name.startsWith(prefix) && value !== undefined && value.trim() !== '',
+      ([name, value]) => name.startsWith(prefix) && isSet(value) && !this.#isServiceLink(name, value),
     );
+  }
+
+  /** Settings that were asked for, in the order of their names, with what is used where they are not set. */
+  get used(): readonly { name: string; value: string | undefined; fallback: string | undefined }[] {
+    return [...this.#known]
+      .sort()
+      .map((name) => ({ name, value: this.text(name), fallback: this.#fallbacks.get(name) }));
+  }
+
+  /** Settings that are set and mean nothing here, as one warning at most. Complete after {@link finish}. */
+  get warnings(): readonly string[] {
+    return this.#ignored.length === 0
+      ? []
+      : [
+          `these settings have no effect here, and docs/configuration-file.md says why: ${this.#ignored.sort().join(', ')}`,
+        ];
   }
 
   /** As in distribution, an empty value counts as not set. */
@@ -84,6 +92,7 @@ export class Settings {
   }
 
   choice<const T extends string>(name: string, options: readonly T[], fallback: T): T {
+    this.#fallbacks.set(name, fallback);
     return this.optionalChoice(name, options) ?? fallback;
   }
 
@@ -96,6 +105,7 @@ export class Settings {
   }
 
   flag(name: string, fallback: boolean): boolean {
+    this.#fallbacks.set(name, String(fallback));
     return this.optionalFlag(name) ?? fallback;
   }
 
@@ -110,6 +120,7 @@ export class Settings {
     what: string,
     { min, max, fallback }: { min: number; max: number; fallback: number },
   ): number {
+    this.#fallbacks.set(name, String(fallback));
     const value = this.text(name);
     if (value === undefined) return fallback;
     const number = Number(value);
@@ -163,6 +174,7 @@ export class Settings {
   }
 
   address(name: string, fallback: { host: string; port: number }): { host: string; port: number } {
+    this.#fallbacks.set(name, `${fallback.host}:${fallback.port}`);
     const value = this.text(name);
     if (value === undefined) return fallback;
     const [, host, bracketed, port] = /^(?:\[([^\]]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(value) ?? [];
@@ -177,16 +189,14 @@ export class Settings {
     };
   }
 
-  /** @throws ConfigError if there are faults or unknown settings */
-  finish(): void {
-    for (const [name, value = ''] of Object.entries(this.#environment)) {
-      if (value.trim() === '' || this.#known.has(name) || this.#isServiceLink(name, value)) continue;
-      const hint = didYouMean(name, this.#known);
-      if (ourPrefix.test(name) || (hint !== undefined && name.startsWith('SEARCH_')))
-        this.fault(
-          `${name}: ${refusalOf(name) ?? `no such setting; ${hint ?? 'docs/configuration.md lists all of them'}`}`,
-        );
-    }
+  /**
+   * @param where the settings are, for the message, such as "in config.yml"
+   * @throws ConfigError if there are faults or unknown settings
+   */
+  finish(where?: string): void {
+    for (const [name, value] of Object.entries(this.#environment))
+      if (isSet(value) && !this.#known.has(name) && !this.#isServiceLink(name, value))
+        this.#judge(name, value);
     const unprintable = [...this.#known]
       .filter((name) => !this.#multiline.has(name))
       .filter((name) => /\p{Cc}/u.test(this.text(name) ?? ''));
@@ -194,7 +204,33 @@ export class Settings {
       ...this.#faults.filter((fault) => !unprintable.some((name) => fault.startsWith(`${name}:`))),
       ...unprintable.map((name) => `${name}: must not contain line breaks or other control characters`),
     ];
-    if (faults.length > 0) throw new ConfigError(faults);
+    if (faults.length > 0)
+      throw new ConfigError(
+        faults.map((fault) => this.#asShown(fault)),
+        where,
+      );
+  }
+
+  /** A variable that nothing here reads. */
+  #judge(name: string, value: string): void {
+    const { setting } = knownSetting(name) ?? {};
+    if (setting?.kind === 'ignored') {
+      if (setting.harmless?.(valueOf(value)) !== true) this.#ignored.push(this.#shownAs(name));
+    } else if (setting?.kind === 'refused') {
+      if (setting.harmless?.(valueOf(value)) !== true) this.fault(`${name}: ${setting.remedy}`);
+    } else {
+      const isKnown = setting !== undefined && refusals[name] === undefined;
+      const hint = didYouMean(name, this.#known);
+      if (isKnown) this.fault(`${name}: has no effect in this program; remove it`);
+      else if (ourPrefix.test(name) || (hint !== undefined && name.startsWith('SEARCH_')))
+        this.fault(
+          `${name}: ${refusals[name] ?? `no such setting; ${hint ?? 'docs/configuration.md lists all of them'}`}`,
+        );
+    }
+  }
+
+  #asShown(fault: string): string {
+    return fault.replace(/^[A-Z][A-Z0-9_]*(?=…?: )/, (name) => this.#shownAs(name));
   }
 
   /**
@@ -214,6 +250,15 @@ export function quoted(value: string): string {
   return /^[\w.-]{1,32}$/.test(value) ? `"${value}"` : 'it';
 }
 
-function refusalOf(name: string): string | undefined {
-  return Object.entries(unsupported).find(([prefix]) => name.startsWith(prefix))?.[1];
+/** Mistakes that are no settings of distribution. */
+const refusals: Readonly<Record<string, string>> = {
+  REGISTRY_PORT: 'no such setting; set REGISTRY_HTTP_ADDR to host:port, such as :5000, and remove it',
+  REGISTRY_STORAGE_MAINTENANCE_READONLY:
+    'set REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED=true for a read-only registry, and remove it',
+};
+
+/** Why a storage driver or a kind of access control of distribution is refused. */
+export function refusalOf(name: string): string | undefined {
+  const { setting } = knownSetting(name) ?? {};
+  return setting?.kind === 'refused' ? setting.remedy : undefined;
 }

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { isMounted } from './mounted.ts';
 import { readS3, s3Prefix, type S3Config } from './s3.ts';
 import { readScs, scsPrefix, type ScsConfig } from './scs.ts';
-import type { Settings } from './settings.ts';
+import { refusalOf, type Settings } from './settings.ts';
 
 export type StorageConfig = FilesystemConfig | BucketConfig;
 
@@ -36,7 +36,7 @@ const prefixes = { s3: s3Prefix, scs: scsPrefix } as const;
  * @param ephemeral whether the local disk is lost with the process
  */
 export function readStorage(settings: Settings, ephemeral: boolean): StorageConfig {
-  const named = settings.optionalChoice('REGISTRY_STORAGE', kinds);
+  const named = readKind(settings);
   const folder = settings.text(folderSetting);
   const configured = kinds.filter((kind) =>
     kind === 'filesystem' ? folder !== undefined : settings.hasAny(prefixes[kind]),
@@ -51,6 +51,13 @@ export function readStorage(settings: Settings, ephemeral: boolean): StorageConf
   const s3 = wanted('s3') ? readS3(settings) : undefined;
   const scs = wanted('scs') ? readScs(settings) : undefined;
   return { s3, scs, filesystem: undefined }[chosen] ?? readFilesystem(settings, folder, ephemeral);
+}
+
+function readKind(settings: Settings): Kind | undefined {
+  const refusal = refusalOf(`REGISTRY_STORAGE_${settings.text('REGISTRY_STORAGE')?.toUpperCase() ?? ''}`);
+  if (refusal === undefined) return settings.optionalChoice('REGISTRY_STORAGE', kinds);
+  settings.fault(`REGISTRY_STORAGE: ${refusal}`);
+  return undefined;
 }
 
 export function configuresBucket(settings: Settings): boolean {

@@ -149,7 +149,7 @@ describe('stowage purge-uploads', () => {
     [['--older-than', '--dry-run'], /^--older-than needs a value\n\nUsage/m],
     [['--dry-run=yes'], /^--dry-run takes no value\n\nUsage/m],
     [['--dryrun'], /"--dryrun" is not a known option; did you mean --dry-run\?[^]*Usage/],
-    [['now'], /now[^]*Usage/],
+    [['a.yml', 'now'], /now[^]*Usage/],
   ] as const)
     it(`refuses ${args.join(' ')}`, async () => {
       const id = await upload(100, 10);

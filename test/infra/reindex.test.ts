@@ -53,7 +53,7 @@ describe('stowage reindex', () => {
     assert.match(output, /^SEARCH_BACKEND is not set: the bucket itself is the list/);
   });
 
-  for (const args of [['--force'], ['now'], ['--dry-run', 'x']])
+  for (const args of [['--force'], ['a.yml', 'now'], ['--dry-run', 'x']])
     it(`refuses ${args.join(' ')}`, async () => {
       const { code, output } = await reindexed(...args);
       assert.equal(code, 2);

@@ -1,0 +1,61 @@
+import { isSet, normalize, variableOf, type Environment } from '../variables.ts';
+import { drivers, type FlatFile } from './flatten.ts';
+
+/** The variables of a file, overridden by those of the environment. */
+export interface Merged {
+  readonly environment: Environment;
+  readonly faults: readonly string[];
+}
+
+/**
+ * Overrides the settings of a file by variables, as distribution does, but for these: an empty variable overrides nothing, and a
+ * variable that chooses another driver leaves `storage.delete` and `storage.maintenance` of the file as they are.
+ */
+export function merge({ variables, faults }: FlatFile, environment: Environment): Merged {
+  const given = normalize(
+    Object.fromEntries(
+      Object.entries(environment).filter(([name, value]) => name !== configurationPath && isSet(value)),
+    ),
+  );
+  const chosen = chooser(given);
+  const kept = [...variables].filter(([name]) => chosen(name));
+  return {
+    environment: { ...Object.fromEntries(kept), ...given },
+    faults: [...faults, ...driverFaults(Object.fromEntries(kept), given)],
+  };
+}
+
+export const configurationPath = 'REGISTRY_CONFIGURATION_PATH';
+
+/** Settings of the file for another driver than the one in the environment are left out, and likewise for the others. */
+function chooser(given: Environment): (name: string) => boolean {
+  const storage = given['REGISTRY_STORAGE']?.trim().toUpperCase();
+  const auth = given['REGISTRY_AUTH']?.trim().toUpperCase();
+  const search = given['SEARCH_BACKEND']?.trim().toUpperCase();
+  const usesPasswords = auth === 'HTPASSWD' || auth === 'POLICY';
+  return (name) => {
+    const driver = driverOf(name);
+    if (storage !== undefined && driver !== undefined) return driver === storage;
+    const [, kind] = /^REGISTRY_AUTH_([A-Z]+)_/.exec(name) ?? [];
+    if (auth !== undefined && kind !== undefined)
+      return kind === auth || (kind === 'HTPASSWD' && usesPasswords);
+    const [, backend] = /^SEARCH_BACKEND_([A-Z]+)$/.exec(name) ?? [];
+    return search === undefined || backend === undefined || backend === search;
+  };
+}
+
+function driverOf(name: string): string | undefined {
+  return drivers.find((driver) => name.startsWith(`REGISTRY_STORAGE_${driver}_`));
+}
+
+/** Distribution, too, refuses settings of a second driver. */
+function driverFaults(file: Environment, given: Environment): string[] {
+  const ofFile = file[variableOf('storage')]?.toUpperCase();
+  if (ofFile === undefined || given['REGISTRY_STORAGE'] !== undefined) return [];
+  const other = Object.keys(given).find((name) => ![undefined, ofFile].includes(driverOf(name)));
+  return other === undefined
+    ? []
+    : [
+        `${other}: the file has the driver ${ofFile.toLowerCase()}; set REGISTRY_STORAGE=${(driverOf(other) ?? '').toLowerCase()} as well, or remove it`,
+      ];
+}

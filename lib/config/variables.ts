@@ -1,0 +1,122 @@
+import { parseFlow } from './flow.ts';
+import { settingTable, type Setting } from './setting-table.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** A setting of the table, by its variable. */
+export interface KnownSetting {
+  /** Its path in the file, such as `http.addr`. */
+  readonly path: string;
+  readonly name: string;
+  readonly setting: Setting;
+}
+
+/** The variable of a path: `a.b.c` is `REGISTRY_A_B_C`. Those of the original registry's search have no prefix. */
+export function variableOf(path: string): string {
+  return (path.startsWith('search.') ? path : `registry.${path}`).replaceAll('.', '_').toUpperCase();
+}
+
+const known: readonly KnownSetting[] = Object.entries(settingTable).map(([path, setting]) => ({
+  path,
+  name: variableOf(path),
+  setting,
+}));
+
+const byName: ReadonlyMap<string, KnownSetting> = new Map(known.map((one) => [one.name, one]));
+
+/** The longest first, so that the closest one is found. */
+const sections = known
+  .filter(({ setting }) => setting.below === true)
+  .sort((a, b) => b.name.length - a.name.length);
+
+/** The setting of a variable, or the section or list that it belongs to. */
+export function knownSetting(name: string): KnownSetting | undefined {
+  return byName.get(name) ?? sections.find((one) => name.startsWith(`${one.name}_`));
+}
+
+/** The value of a list or map, for a comparison; the text itself if it is neither. */
+export function valueOf(text: string): unknown {
+  try {
+    return parseFlow(text);
+  } catch {
+    return text;
+  }
+}
+
+/**
+ * Gives settings their usual names and forms:
+ * - the older names `s3aws` and `REGISTRY_LOGLEVEL`
+ * - a list of words in brackets becomes words between commas
+ * - `REGISTRY_HTTP_TLS_CLIENTCAS_0` and `REGISTRY_LOG_FIELDS_SERVICE`, which set an entry of a list or map in distribution, are
+ *   put into it
+ */
+export function normalize(environment: Environment): Environment {
+  const variables: Record<string, string | undefined> = { ...environment };
+  for (const [name, value] of Object.entries(environment)) {
+    const usual = usualName(name);
+    if (usual === name || !isSet(value)) continue;
+    if (!isSet(variables[usual])) variables[usual] = value;
+    variables[name] = undefined;
+  }
+  if (/^s3aws$/i.test(variables['REGISTRY_STORAGE']?.trim() ?? '')) variables['REGISTRY_STORAGE'] = 's3';
+  for (const name of Object.keys(variables).sort()) placeEntry(variables, name);
+  for (const [name, value] of Object.entries(variables))
+    if (value?.trim().startsWith('[') && formOf(byName.get(name)) === 'words')
+      variables[name] = joinWords(valueOf(value)) ?? value;
+  return variables;
+}
+
+export function isSet(value: string | undefined): value is string {
+  return value !== undefined && value.trim() !== '';
+}
+
+function usualName(name: string): string {
+  return name === 'REGISTRY_LOGLEVEL'
+    ? 'REGISTRY_LOG_LEVEL'
+    : name.replace(/^REGISTRY_STORAGE_S3AWS_/, 'REGISTRY_STORAGE_S3_');
+}
+
+function formOf(one: KnownSetting | undefined): 'list' | 'map' | 'words' | undefined {
+  return one?.setting.kind === 'works' ? one.setting.form : undefined;
+}
+
+/** Texts between commas. A platform is `os/architecture`. Undefined if there is something else in the list. */
+export function joinWords(value: unknown): string | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const words = value.map((item: unknown) => {
+    if (typeof item !== 'object' || item === null) return String(item);
+    const { os, architecture } = item as Record<string, unknown>;
+    return typeof os === 'string' && typeof architecture === 'string' ? `${os}/${architecture}` : undefined;
+  });
+  return words.every((word) => word !== undefined) ? words.join(',') : undefined;
+}
+
+/** Puts a variable that sets one entry into its list or map. If that is impossible it stays, and is refused as unknown. */
+function placeEntry(variables: Record<string, string | undefined>, name: string): void {
+  const value = variables[name];
+  const collection = byName.has(name) ? undefined : knownSetting(name);
+  const form = formOf(collection);
+  if (collection === undefined || (form !== 'list' && form !== 'map') || !isSet(value)) return;
+  const keys = name.slice(collection.name.length + 1).split('_');
+  const whole = variables[collection.name];
+  const before = isSet(whole) ? valueOf(whole) : form === 'list' ? [] : {};
+  const after = withEntry(before, keys, valueOf(value));
+  if (after === undefined) return;
+  variables[collection.name] = JSON.stringify(after);
+  variables[name] = undefined;
+}
+
+/** As in distribution: an item is replaced or appended, the key of a map is found in any case, else it is in lower case. */
+function withEntry(whole: unknown, [first = '', ...rest]: readonly string[], value: unknown): unknown {
+  const inner = (before: unknown) => (rest.length === 0 ? value : withEntry(before ?? {}, rest, value));
+  if (Array.isArray(whole)) {
+    const index = Number(first);
+    if (!/^\d{1,3}$/.test(first) || index > whole.length) return undefined;
+    const item = inner(whole[index]);
+    return item === undefined ? undefined : whole.toSpliced(index, 1, item);
+  }
+  if (typeof whole !== 'object' || whole === null) return undefined;
+  const key = Object.keys(whole).find((one) => one.toUpperCase() === first) ?? first.toLowerCase();
+  const item = inner(new Map(Object.entries(whole)).get(key));
+  return item === undefined ? undefined : Object.fromEntries([...Object.entries(whole), [key, item]]);
+}
