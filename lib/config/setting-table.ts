@@ -219,7 +219,7 @@ export const settingTable: Readonly<Record<string, Setting>> = {
   'http.tls.ciphersuites': list,
   'http.tls.letsencrypt': section(
     refused(
-      'certificates are not ordered; let certbot or a proxy do that, and name its files in REGISTRY_HTTP_TLS_CERTIFICATE and REGISTRY_HTTP_TLS_KEY, which are read again when they are renewed',
+      'certificates are not fetched here; let certbot, lego or cert-manager renew the files of REGISTRY_HTTP_TLS_CERTIFICATE and REGISTRY_HTTP_TLS_KEY, which are read again when they change, and remove it',
     ),
   ),
   'http.debug.addr': works,
