@@ -1,4 +1,5 @@
 import { lambdaHandler } from '../lib/lambda/handler.ts';
 import { base } from '../lib/http/base.ts';
+import { health } from '../lib/http/health.ts';
 
-export const handler = lambdaHandler({ base });
+export const handler = lambdaHandler({ base, health });

@@ -3,8 +3,8 @@ import { gatewayRoutes, groups, type GatewayRoute } from '../lib/protocol/routes
 /** Licences of the bundled packages, shipped with every bundle. */
 export const thirdPartyFile = 'dist/THIRD-PARTY-LICENSES.txt';
 
-/** One function per route group, and `all` for paths without a route. */
-const httpFunctionNames = [...groups, 'all'] as const;
+/** One function per route group but `health`, and `all` for paths without a route. */
+const httpFunctionNames = [...groups.filter((group) => group !== 'health'), 'all'] as const;
 
 /** Functions on a schedule. */
 const scheduledFunctions = {
@@ -67,5 +67,5 @@ function routesOf(
 ): readonly Pick<GatewayRoute, 'method' | 'path'>[] {
   return name === 'all'
     ? [{ method: '*', path: '/{path+}' }]
-    : gatewayRoutes().filter(({ group }) => group === name);
+    : gatewayRoutes().filter(({ group }) => (group === 'health' ? 'base' : group) === name);
 }

@@ -1,4 +1,6 @@
+import manifest from '../package.json' with { type: 'json' };
 import type { Config, Program } from './config/config.ts';
+import { describeConfig } from './config/describe.ts';
 import { open } from './access/callers.ts';
 import { createAccess } from './compose-access.ts';
 import type { Services } from './http/services.ts';
@@ -18,8 +20,12 @@ import { observeBucketRequests, reportTo, withStoreCalls, type Telemetry } from 
 import { MemoryBudget } from './storage/memory-budget.ts';
 import type { ObjectStore, OnDamaged } from './storage/store.ts';
 import { damageLog } from './damage-log.ts';
+import { createChecks } from './health/checks.ts';
+import { Readiness } from './health/readiness.ts';
+import { createClientOf } from './http/client.ts';
+import { FormLimit } from './http/form-limit.ts';
 import { functionLimits, usualLimits } from './http/limits.ts';
-import { createLogger, throttledWarning } from './logging.ts';
+import { createLogger, throttledWarning } from './logging/logger.ts';
 import { RequestLimits } from './http/request-limits.ts';
 import { Search, type OnReindexed } from './search/search.ts';
 import { recordPushes } from './search/record-pushes.ts';
@@ -40,7 +46,8 @@ export async function createServices(
   telemetry: readonly Telemetry[] = [],
 ): Promise<Services> {
   const reports = reportTo(telemetry);
-  const log = createLogger(config.logLevel);
+  const log = createLogger(config.log);
+  log.info({ version: manifest.version, program, ...describeConfig(config) }, 'stowage starts');
   const warn = (message: string) => {
     log.warn(message);
   };
@@ -95,6 +102,16 @@ export async function createServices(
     urls: new Urls(program, config),
     log,
     telemetry,
+    accessLog: config.log.accessLog,
+    readiness: new Readiness(
+      createChecks(config.health, store),
+      program === 'functions' ? 'on-request' : 'background',
+      log,
+    ),
+    clientOf: createClientOf({
+      subnets: config.trustedProxies,
+      behindGateway: program === 'functions',
+    }),
     warnForeignSignature: throttledWarning(log, foreignSignature),
     redirectEnabled: config.redirectEnabled,
     streams: program !== 'functions',
@@ -104,10 +121,7 @@ export async function createServices(
       queueLimit: queuedBodies,
       timeoutMs: limits.queueTimeoutMs,
     }),
-    forms: new ConcurrencyLimit(parallelForms, {
-      queueLimit: queuedBodies,
-      timeoutMs: limits.queueTimeoutMs,
-    }),
+    forms: new FormLimit({ timeoutMs: limits.queueTimeoutMs }),
     requests: new RequestLimits(limits),
     manifestPushes: new ConcurrencyLimit(parallelManifests, { timeoutMs: limits.queueTimeoutMs }),
     manifestMemory: new BufferPool({ bytes: manifestBytes, waitMs: limits.queueTimeoutMs }),
@@ -127,9 +141,6 @@ const foreignSignature =
 
 /** Request bodies in the queue. Each holds some 100 KB. */
 const queuedBodies = 500;
-
-/** Concurrent forms of the token service, of 64 KiB at most. */
-const parallelForms = 256;
 
 /** Concurrent pushes of manifests. */
 const parallelManifests = 8;

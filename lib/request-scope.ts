@@ -2,6 +2,18 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 import type { Route } from './protocol/routes.ts';
 
+/** The client that a request came from, as far as it is known. */
+export interface Client {
+  /** Its address without a port. Undefined only for a Unix socket. */
+  readonly address: string | undefined;
+  /** The scheme that it used, if a proxy names it. */
+  readonly protocol: 'http' | 'https' | undefined;
+  /** The host that it asked, if a trusted proxy names it. */
+  readonly host: string | undefined;
+  /** The id that a gateway or trusted proxy has given the request. */
+  readonly requestId: string | undefined;
+}
+
 /** What is known of the HTTP request that is being handled, for its log line, its metrics and its trace. */
 export interface RequestScope {
   readonly id: string;
@@ -9,8 +21,13 @@ export interface RequestScope {
   readonly startMs: number;
   /** The HTTP method as sent. */
   readonly method: string;
+  readonly client: Client;
   /** Undefined until its path is parsed, and if there is no such endpoint. */
   route: Route | undefined;
+  /** Who sent it; undefined until that is known, and for anonymous callers. */
+  actor: string | undefined;
+  /** The code of the error that was answered. */
+  code: string | undefined;
   /** Requests to the bucket that it made, with retries. */
   bucketRequests: number;
   /** Bytes of its body that were read. */
@@ -21,12 +38,15 @@ export interface RequestScope {
 
 const current = new AsyncLocalStorage<RequestScope>();
 
-export function createScope(method: string, id: string = randomUUID()): RequestScope {
+export function createScope(method: string, client: Client): RequestScope {
   return {
-    id,
+    id: client.requestId ?? randomUUID(),
     startMs: performance.now(),
     method,
+    client,
     route: undefined,
+    actor: undefined,
+    code: undefined,
     bucketRequests: 0,
     bytesReceived: 0,
     bytesSent: 0,
@@ -36,6 +56,12 @@ export function createScope(method: string, id: string = randomUUID()): RequestS
 /** The scope of the request that the caller works for; undefined in background work. */
 export function requestScope(): RequestScope | undefined {
   return current.getStore();
+}
+
+/** Records what has become known of the current request. */
+export function noteRequest(known: Partial<Pick<RequestScope, 'actor' | 'code'>>): void {
+  const scope = current.getStore();
+  if (scope !== undefined) Object.assign(scope, known);
 }
 
 /** Counts a request to the bucket for the current scope. See `ObserveBucketRequest`. */

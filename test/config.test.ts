@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { resolve } from 'node:path';
+import { defaultLog } from '../lib/config/log.ts';
 import { ConfigError, loadConfig, type Config, type Program } from '../lib/config/config.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -50,7 +51,10 @@ describe('loadConfig', () => {
       prefix: '',
       headers: {},
       maxUploads: 256,
-      logLevel: 'info',
+      drainTimeoutMs: 600_000,
+      trustedProxies: [],
+      health: { storage: { intervalMs: 10_000, threshold: 3 }, extra: [] },
+      log: defaultLog,
       requiredPlatforms: 'all',
     });
     assert.match(secrets[0], /^[0-9a-f]{64}$/);
@@ -92,8 +96,26 @@ describe('loadConfig', () => {
     ['REGISTRY_HTTP_ADDR', 'localhost:0', { address: { host: 'localhost', port: 0 } }],
     ['REGISTRY_HTTP_ADDR', ':5000', { address: { host: '::', port: 5000 } }],
     ['REGISTRY_HTTP_ADDR', '[::1]:65535', { address: { host: '::1', port: 65535 } }],
-    ['REGISTRY_LOG_LEVEL', 'debug', { logLevel: 'debug' }],
-    ['REGISTRY_LOG_LEVEL', 'Error', { logLevel: 'error' }],
+    ['REGISTRY_LOG_LEVEL', 'debug', { log: { ...defaultLog, level: 'debug' } }],
+    ['REGISTRY_LOG_LEVEL', 'Error', { log: { ...defaultLog, level: 'error' } }],
+    ['REGISTRY_LOG_FORMATTER', 'text', { log: { ...defaultLog, formatter: 'text' } }],
+    [
+      'REGISTRY_LOG_FIELDS',
+      '{"service": "images"}',
+      { log: { ...defaultLog, fields: { service: 'images' } } },
+    ],
+    ['REGISTRY_LOG_ACCESSLOG_DISABLED', 'true', { log: { ...defaultLog, accessLog: false } }],
+    ['REGISTRY_HTTP_DRAINTIMEOUT', '1m30s', { drainTimeoutMs: 90_000 }],
+    [
+      'REGISTRY_HTTP_TRUSTEDPROXIES',
+      '10.0.0.0/8, 2001:db8::1',
+      {
+        trustedProxies: [
+          { address: '10.0.0.0', prefix: 8, family: 'ipv4' },
+          { address: '2001:db8::1', prefix: 128, family: 'ipv6' },
+        ],
+      },
+    ],
     ['REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMS', 'all', { requiredPlatforms: 'all' }],
     ['REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMS', 'None', { requiredPlatforms: 'none' }],
   ];
@@ -243,8 +265,8 @@ describe('loadConfig', () => {
       REGISTRY_STORAGE_S3AWS_REGION: 'eu-west-1',
     });
     assert.ok(alias.storage.kind === 's3' && alias.storage.bucket === 'images');
-    assert.equal(load({ REGISTRY_LOGLEVEL: 'debug' }).logLevel, 'debug');
-    assert.equal(load({ REGISTRY_LOGLEVEL: 'debug', REGISTRY_LOG_LEVEL: 'warn' }).logLevel, 'warn');
+    assert.equal(load({ REGISTRY_LOGLEVEL: 'debug' }).log.level, 'debug');
+    assert.equal(load({ REGISTRY_LOGLEVEL: 'debug', REGISTRY_LOG_LEVEL: 'warn' }).log.level, 'warn');
     const list = 'REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMLIST';
     assert.deepEqual(
       load({
@@ -311,7 +333,7 @@ describe('loadConfig', () => {
   it('reads the environment of the process by default', () => {
     process.env['REGISTRY_LOG_LEVEL'] = 'warn';
     try {
-      assert.equal(loadConfig('server').logLevel, 'warn');
+      assert.equal(loadConfig('server').log.level, 'warn');
     } finally {
       delete process.env['REGISTRY_LOG_LEVEL'];
     }

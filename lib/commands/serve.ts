@@ -1,10 +1,10 @@
 import { ConfigError, type Config } from '../config/config.ts';
 import { loadConfigFile } from '../config/file/load.ts';
 import { describeStorage } from '../config/storage.ts';
-import type { StreamingServer } from '../server/server.ts';
 import { onlyFile, readOptions, reasonOf, type Command } from './command.ts';
 import { openWarning } from './open-warning.ts';
 import { ensureLowMemory } from './low-memory.ts';
+import { stopAtSignals, stopSignals } from './stop-at-signals.ts';
 
 export const command: Command = {
   summary: 'serve a registry, or the data plane beside functions, until SIGTERM or Ctrl-C',
@@ -38,7 +38,7 @@ async function serve(program: 'server' | 'data-plane', file: string | undefined)
     collectWhenIdle();
     if (program === 'server') greet(server.url, config);
     else console.error(`The data plane listens at ${server.url}, for the functions at ${config.host ?? ''}.`);
-    stopAtSignals(server);
+    stopAtSignals(server, config.drainTimeoutMs);
     return 0;
   } catch (error) {
     if (error instanceof ConfigError) throw error;
@@ -55,21 +55,6 @@ function greet(url: string, { auth, storage, secretIsGenerated }: Config): void 
       'REGISTRY_HTTP_SECRET is not set: this process generated one, so a restart breaks uploads in progress. ' +
         'Set it if several instances serve one storage.',
     );
-}
-
-const stopSignals = ['SIGTERM', 'SIGINT'] as const;
-
-function stopAtSignals(server: StreamingServer): void {
-  let stopping = false;
-  const stop = async () => {
-    // Ctrl-C arrives twice: from the terminal and through npm.
-    if (stopping) return;
-    stopping = true;
-    console.error('Stopping: waiting for requests in flight.');
-    await server.stop();
-    process.exit(0);
-  };
-  for (const signal of stopSignals) process.removeAllListeners(signal).on(signal, () => void stop());
 }
 
 function explain(error: unknown): string {

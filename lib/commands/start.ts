@@ -78,7 +78,7 @@ async function startPlanes(): Promise<void> {
     dataPlane: { ...common, REGISTRY_HTTP_HOST: url, REGISTRY_HTTP_ADDR: `${host}:${ports.dataPlane}` },
   };
   // The functions would report invalid settings only at the first request.
-  const { auth, storage, search, readOnly, logLevel } = loadConfig('functions', planes.functions);
+  const { auth, storage, search, readOnly, log } = loadConfig('functions', planes.functions);
   loadConfig('data-plane', planes.dataPlane);
   const { startProxy } = await import('./start/proxy.ts');
   proxy = await startProxy(port, { ...ports, urls: [url, namedUrl] }).catch((cause: unknown) => {
@@ -91,7 +91,7 @@ async function startPlanes(): Promise<void> {
     console.error(message);
     void end(1);
   };
-  const quiet = logLevel === 'warn' || logLevel === 'error';
+  const quiet = log.level === 'warn' || log.level === 'error';
   children.start({ name: 'data plane', ...dataPlaneProgram(planes.dataPlane), quiet }, onEnd);
   children.start({ name: 'functions', ...functionsProgram(planes.functions, ports, quiet), quiet }, onEnd);
   // 401 where one must log in.

@@ -2,7 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { Settings, type Environment } from './settings.ts';
 import { minSecretLength, readAuth, type AuthConfig } from './auth.ts';
 import { readDebug, type DebugConfig } from './debug.ts';
+import { readHealth, type HealthConfig } from './health.ts';
+import { readLog, type LogConfig } from './log.ts';
 import { readPlatforms } from './platforms.ts';
+import { readTrustedProxies, type Subnet } from './proxies.ts';
 import type { RequiredPlatforms } from '../registry/manifests/required-platforms.ts';
 import { readSearch, type SearchConfig } from './search.ts';
 import { readStorage, type StorageConfig } from './storage.ts';
@@ -42,15 +45,17 @@ export interface Config extends ListenConfig {
   readonly dataPlane: string | undefined;
   /** Concurrent request bodies per process. */
   readonly maxUploads: number;
-  readonly logLevel: LogLevel;
   /** Undefined for none. Functions have none either way. */
   readonly debug: DebugConfig | undefined;
+  /** How long requests in flight may take after the server has stopped to take others. */
+  readonly drainTimeoutMs: number;
+  /** Proxies whose headers about their clients are believed. */
+  readonly trustedProxies: readonly Subnet[];
+  readonly health: HealthConfig;
+  readonly log: LogConfig;
   /** Manifests that must exist when their index is pushed. */
   readonly requiredPlatforms: RequiredPlatforms;
 }
-
-const logLevels = ['debug', 'info', 'warn', 'error'] as const;
-export type LogLevel = (typeof logLevels)[number];
 
 /**
  * - `functions`: in Lambda, or under serverless-offline; buffered bodies of a few MiB
@@ -98,8 +103,15 @@ export function readConfig(program: Program, settings: Settings, where?: string)
       max: 100_000,
       fallback: 256,
     }),
-    logLevel: settings.choice('REGISTRY_LOG_LEVEL', logLevels, 'info'),
     debug: readDebug(settings, listens ? listen.address : undefined),
+    drainTimeoutMs: settings.duration('REGISTRY_HTTP_DRAINTIMEOUT', {
+      min: 0,
+      max: 24 * 3_600_000,
+      fallback: 10 * 60_000,
+    }),
+    trustedProxies: readTrustedProxies(settings),
+    health: readHealth(settings),
+    log: readLog(settings),
     requiredPlatforms: readPlatforms(settings),
   };
   checkPlanes(settings, program, config);

@@ -1,4 +1,5 @@
 import { didYouMean } from './did-you-mean.ts';
+import { formatDuration, parseDuration } from './durations.ts';
 import { parseFlow } from './flow.ts';
 import { isSet, knownSetting, normalize, valueOf, type Environment } from './variables.ts';
 
@@ -152,6 +153,18 @@ export class Settings {
     if (items.every((item) => typeof item === 'string' && item !== '')) return items as readonly string[];
     this.fault(`${name}: must be a list of texts, such as ["a", "b"]`);
     return undefined;
+  }
+
+  /** A duration as Go writes it, such as `10s` or `1m30s`. @returns milliseconds */
+  duration(name: string, { min, max, fallback }: { min: number; max: number; fallback: number }): number {
+    const value = this.text(name);
+    if (value === undefined) return fallback;
+    const milliseconds = parseDuration(value);
+    if (milliseconds !== undefined && milliseconds >= min && milliseconds <= max) return milliseconds;
+    this.fault(
+      `${name}: ${quoted(value)} is not a duration from ${formatDuration(min)} to ${formatDuration(max)}, such as 10s or 1m30s`,
+    );
+    return fallback;
   }
 
   /**

@@ -1,7 +1,7 @@
 import Koa, { type Context, type Middleware } from 'koa';
 import { assertUntagged, type Conditions } from '../protocol/conditions.ts';
 import { RegistryError } from '../protocol/errors.ts';
-import { parseRoute, type Group, type Route } from '../protocol/routes.ts';
+import { matchPath, parseRoute, type Group, type Route } from '../protocol/routes.ts';
 import type { EventContext, RegistryEvent } from '../registry/events.ts';
 import type { Role } from '../registry/interface.ts';
 import { withAccess } from '../registry/wrappers/with-access.ts';
@@ -11,13 +11,13 @@ import { StoreUnavailable } from '../storage/store.ts';
 import type { Caller } from '../access/access.ts';
 import { AccessUnavailable } from '../access/unavailable.ts';
 import { audited } from './audit.ts';
-import { authorize, type Admission, type Authorize } from './authorization.ts';
+import { AccessRefused, authorize, type Admission, type Authorize } from './authorization.ts';
 import { cors } from './cors.ts';
 import { contentLength } from './body.ts';
 import { withTimeout } from '../concurrency/with-timeout.ts';
 import { limitLargeResponses } from './large-responses.ts';
-import { logRequests } from '../logging.ts';
-import { requestScope } from '../request-scope.ts';
+import { logRequests } from '../logging/requests.ts';
+import { noteRequest, requestScope } from '../request-scope.ts';
 import type { Telemetry } from '../telemetry.ts';
 import { requestTarget } from './request-target.ts';
 import { withScope } from './scope.ts';
@@ -54,7 +54,7 @@ export function createApp(groups: Groups, services: Services, decide: Authorize 
     if (!isDisconnect(error)) services.log.error({ err: error }, 'a response broke off');
   });
   app.use(withScope(services));
-  app.use(logRequests(services.log));
+  if (services.accessLog) app.use(logRequests(services.log));
   app.use(commonHeaders(services.headers));
   app.use(cors(services.corsOrigins));
   app.use(errorResponses(services));
@@ -95,6 +95,10 @@ function errorResponses({ log, limits, warnForeignSignature }: Services): Middle
     } catch (error) {
       const response = toRegistryError(error);
       const { path } = requestTarget(ctx.req);
+      noteRequest({
+        code: response.errors[0]?.code,
+        ...(error instanceof AccessRefused && { actor: error.refusal.actor }),
+      });
       if (isDisconnect(error)) log.info({ path }, 'the client disconnected');
       else if (response.failure === 'BUSY' || response instanceof AccessUnavailable)
         log.warn({ path }, response.message);
@@ -149,11 +153,17 @@ function isDisconnect(error: unknown): boolean {
 function dispatch(groups: Groups, services: Services, decide: Authorize): Middleware {
   return async (ctx) => {
     const { path, query: text } = requestTarget(ctx.req);
-    const [route, query] = [parseRoute(belowPrefix(path, services.prefix)), new URLSearchParams(text)];
+    const [route, query] = [routeOf(path, services.prefix), new URLSearchParams(text)];
     reportRoute(services.telemetry, route);
     if ('name' in route) setNamespace(ctx, query);
     await handleRequest(groups, route, { ...services, ctx, query, decide });
   };
+}
+
+/** Probes are at the root as well, since whatever sends them knows only host and port. */
+function routeOf(path: string, prefix: string): Route {
+  const isProbe = matchPath(path)?.group === 'health';
+  return parseRoute(isProbe ? path : belowPrefix(path, prefix));
 }
 
 /** @throws RegistryError ROUTE_UNKNOWN for a path that is not below the prefix */
@@ -202,6 +212,7 @@ async function handleRequest<G extends Group>(
     await audited(context, route, async (admitted) => {
       const admission = await decide(ctx, route, context);
       admitted(admission);
+      noteRequest({ actor: admission.caller.actor });
       await runHandler(handler, route, { ...context, admission, caller: admission.caller });
     });
   };
@@ -232,8 +243,8 @@ async function runHandler<G extends Group>(
 }
 
 function eventContext({ req, method }: Context, actor: string | undefined): EventContext {
-  const { host = '', 'user-agent': userAgent = '' } = req.headers;
-  const address = req.socket.remoteAddress;
+  const { host: asked = '', 'user-agent': userAgent = '' } = req.headers;
+  const { address, host = asked } = requestScope()?.client ?? {};
   return {
     actor,
     request: { method, path: requestTarget(req).path, host, userAgent, address },

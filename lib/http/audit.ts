@@ -2,6 +2,7 @@ import type { Context } from 'koa';
 import { RegistryError } from '../protocol/errors.ts';
 import { TagImmutable } from '../registry/interface.ts';
 import type { Route } from '../protocol/routes.ts';
+import { requestScope } from '../request-scope.ts';
 import { AccessRefused, type Admission, type Refusal } from './authorization.ts';
 import { requestTarget } from './request-target.ts';
 import type { Services } from './services.ts';
@@ -53,8 +54,7 @@ export async function audited(
           path: requestTarget(ctx.req).path,
           ...('name' in route && { repository: route.name }),
           rule,
-          // IPv4 clients of a socket that takes both.
-          address: ctx.req.socket.remoteAddress?.replace(/^::ffff:/, ''),
+          address: requestScope()?.client.address,
         },
         denial === undefined ? 'granted' : 'denied',
       );

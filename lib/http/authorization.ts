@@ -3,6 +3,7 @@ import type { Action, Caller, ChallengeError, Credentials, Decision, Needed } fr
 import { open, unrestricted } from '../access/callers.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { Route } from '../protocol/routes.ts';
+import { requestScope } from '../request-scope.ts';
 import type { Services } from './services.ts';
 
 /**
@@ -11,6 +12,7 @@ import type { Services } from './services.ts';
  */
 export function neededFor(route: Route, method: string): readonly Needed[] {
   switch (route.group) {
+    case 'health':
     case 'token':
       return [];
     case 'base':
@@ -85,8 +87,8 @@ export type Authorize = (
  * @throws AccessRefused, and the RegistryErrors of `AccessControl.authenticate`
  */
 export const authorize: Authorize = async (ctx, route, { access }) => {
-  // The token service verifies the credentials itself.
-  if (route.group === 'token' || access === open) return uncontrolled;
+  // Anybody may probe, whatever credentials come with it. The token service verifies its own.
+  if (route.group === 'health' || route.group === 'token' || access === open) return uncontrolled;
   const needed = neededFor(route, ctx.method);
   const credentials = credentialsOf(ctx);
   // With a challenge (RFC 9110, section 15.5.2), if there is a way to log in.
@@ -112,12 +114,11 @@ export const authorize: Authorize = async (ctx, route, { access }) => {
 };
 
 function credentialsOf(ctx: Context): Credentials {
-  const { req, protocol, host } = ctx;
+  const client = requestScope()?.client;
   return {
-    authorization: req.headers.authorization,
-    address: req.socket.remoteAddress,
-    // Each proxy appends its own; the first one saw the client.
-    origin: `${/^https\b/i.test(ctx.get('X-Forwarded-Proto')) ? 'https' : protocol}://${host}`,
+    authorization: ctx.req.headers.authorization,
+    address: client?.address,
+    origin: `${client?.protocol ?? ctx.protocol}://${client?.host ?? ctx.host}`,
   };
 }
 

@@ -12,7 +12,7 @@ const exposed = [
     'Retry-After',
     'WWW-Authenticate',
   ],
-  ...['Docker-Content-Digest', 'Docker-Distribution-Api-Version', 'Docker-Upload-UUID'],
+  ...['Docker-Content-Digest', 'Docker-Distribution-Api-Version', 'Docker-Upload-UUID', 'X-Request-Id'],
   ...['OCI-Chunk-Min-Length', 'OCI-Filters-Applied', 'OCI-Subject', 'OCI-Tag'],
 ].join(', ');
 

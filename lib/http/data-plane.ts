@@ -6,6 +6,7 @@ import { createApp, type Groups, type Handler, type Handlers } from './app.ts';
 import { anonymous } from './audit.ts';
 import { uncontrolled, type Admission, type Authorize } from './authorization.ts';
 import { blobs, streamBlob } from './blobs.ts';
+import { health } from './health.ts';
 import { requestTarget } from './request-target.ts';
 import type { Services } from './services.ts';
 import { readUploadState, uploads } from './uploads.ts';
@@ -31,7 +32,11 @@ export function createDataPlane(services: Services): Koa {
 }
 
 /** Without their authorization. */
-export const dataPlaneGroups: Groups = { uploads: { ...uploads, POST: rejectStart }, blobs: streamedBlobs };
+export const dataPlaneGroups: Groups = {
+  health,
+  uploads: { ...uploads, POST: rejectStart },
+  blobs: streamedBlobs,
+};
 
 /** Authorizes by the signature of the URL alone. A blob without one is 404, so that nobody learns whether it exists. */
 const authorizeSigned: Authorize = async (ctx, route, { query, urlSigner, warnForeignSignature }) => {

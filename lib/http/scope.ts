@@ -4,10 +4,11 @@ import { createScope, inScope, type RequestScope } from '../request-scope.ts';
 import type { Telemetry } from '../telemetry.ts';
 import type { Services } from './services.ts';
 
-/** Handles each request in a scope of its own; see {@link RequestScope}. */
-export function withScope({ telemetry }: Pick<Services, 'telemetry'>): Middleware {
+/** Handles each request in a scope of its own; see {@link RequestScope}. Its id goes out as `X-Request-Id`. */
+export function withScope({ clientOf, telemetry }: Pick<Services, 'clientOf' | 'telemetry'>): Middleware {
   return async (ctx, next) => {
-    const scope = createScope(ctx.method);
+    const scope = createScope(ctx.method, clientOf(ctx.req));
+    ctx.set('X-Request-Id', scope.id);
     countSent(ctx.res, scope);
     if (telemetry.length > 0) reportRequest(telemetry, scope, ctx);
     await inScope(scope, next);

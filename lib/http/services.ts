@@ -1,8 +1,10 @@
+import type { IncomingMessage } from 'node:http';
 import type { Logger } from 'pino';
 import type { AccessControl } from '../access/access.ts';
 import type { TokenService } from '../access/token-service.ts';
 import type { EncryptedNames } from '../registry/encrypted-names.ts';
 import type { UrlSigner } from '../registry/url-signer.ts';
+import type { Readiness } from '../health/readiness.ts';
 import type { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
 import type { Publish } from '../registry/events.ts';
 import type { Registry } from '../registry/interface.ts';
@@ -10,6 +12,8 @@ import type { BufferPool } from '../registry/uploads/buffer-pool.ts';
 import type { Search } from '../search/search.ts';
 import type { Telemetry } from '../telemetry.ts';
 import type { MemoryBudget } from '../storage/memory-budget.ts';
+import type { Client } from '../request-scope.ts';
+import type { FormLimit } from './form-limit.ts';
 import type { Limits } from './limits.ts';
 import type { RequestLimits } from './request-limits.ts';
 import type { Urls } from './urls.ts';
@@ -38,6 +42,11 @@ export interface Services {
   readonly log: Logger;
   /** Where each request is reported, for metrics and traces. */
   readonly telemetry: readonly Telemetry[];
+  /** Whether each request is logged. */
+  readonly accessLog: boolean;
+  readonly readiness: Readiness;
+  /** Finds out which client a request came from. */
+  readonly clientOf: (request: IncomingMessage) => Client;
   /** Warns of a URL that was signed with another secret. */
   readonly warnForeignSignature: (request: { readonly path: string }) => void;
   /** Whether pulls are redirected to the store. */
@@ -50,7 +59,7 @@ export interface Services {
   /** Concurrent request bodies. */
   readonly bodies: ConcurrencyLimit;
   /** Concurrent forms of the token service, apart from {@link bodies}: anybody may send one. */
-  readonly forms: ConcurrencyLimit;
+  readonly forms: FormLimit;
   /** Concurrent requests without bodies. */
   readonly requests: RequestLimits;
   /** Concurrent checks of pushed manifests, each of which may take thousands of bucket requests and megabytes. */

@@ -1,8 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 import { basicCredentials } from '../access/basic.ts';
+import { clientKey } from '../access/client-key.ts';
 import type { Login, TokenRequest } from '../access/token-service.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import { readOnce } from '../protocol/queries.ts';
+import { requestScope } from '../request-scope.ts';
 import type { Handlers, RequestContext } from './app.ts';
 import { bodyOf } from './body.ts';
 
@@ -52,7 +54,7 @@ async function answer({ ctx, tokens }: TokenContext, read: () => Asked | Promise
     throw cause instanceof RegistryError ? cause : new RegistryError('UNAVAILABLE', message, [], { cause });
   });
   try {
-    ctx.body = await service.issue({ ...(await read()), address: ctx.req.socket.remoteAddress });
+    ctx.body = await service.issue({ ...(await read()), address: requestScope()?.client.address });
   } catch (error) {
     // RFC 9110, section 15.5.2.
     if (error instanceof RegistryError && error.failure === 'UNAUTHORIZED')
@@ -86,7 +88,8 @@ async function readForm({ ctx, limits, forms }: TokenContext): Promise<URLSearch
   const { req } = ctx;
   if (!isForm(req))
     throw new RegistryError('QUERY_INVALID', 'the body must be of type application/x-www-form-urlencoded');
-  return await forms.run(async () => {
+  const client = clientKey(requestScope()?.client.address);
+  return await forms.run(client, async () => {
     const pieces: Uint8Array[] = [];
     let size = 0;
     // A form is smaller than what this rate asks for, so it has ten seconds.

@@ -1,4 +1,5 @@
 import './require-node.ts';
+import type { IncomingMessage } from 'node:http';
 import middy from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import serverless from 'serverless-http';
@@ -6,7 +7,7 @@ import { ConfigError, loadConfig } from '../config/config.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import { Deadline } from '../storage/deadline.ts';
 import { createApp, type Groups } from '../http/app.ts';
-import { createLogger } from '../logging.ts';
+import { errorLogger } from '../logging/logger.ts';
 import { createServices } from '../compose.ts';
 
 type Result = APIGatewayProxyStructuredResultV2;
@@ -18,13 +19,16 @@ export type Handler = (event: APIGatewayProxyEventV2, context: Context) => Promi
  */
 export function lambdaHandler(groups: Groups): Handler {
   let app: Promise<Handler> | undefined;
-  return middy<APIGatewayProxyEventV2, Result>({ timeoutEarlyResponse: timedOut })
+  let id = '';
+  return middy<APIGatewayProxyEventV2, Result>({ timeoutEarlyResponse: () => timedOut(id) })
     .onError((request) => {
       // The next request retries a failed start.
       app = undefined;
-      request.response = unavailable(request.error);
+      request.response = unavailable(request.error, id);
     })
     .handler(async (event, context, { signal }) => {
+      // An instance handles one request at a time.
+      id = event.requestContext.requestId;
       const handle = await (app ??= start(groups));
       const deadline = new Deadline(context.getRemainingTimeInMillis());
       signal.addEventListener('abort', () => {
@@ -36,27 +40,39 @@ export function lambdaHandler(groups: Groups): Handler {
 
 async function start(groups: Groups): Promise<Handler> {
   const app = createApp(groups, await createServices('functions', loadConfig('functions')));
-  // No response is binary: blobs are redirected, and manifests are JSON.
-  return serverless(app.callback(), { provider: 'aws' });
+  return serverless(app.callback(), {
+    // No response is binary: blobs are redirected, and manifests are JSON.
+    provider: 'aws',
+    // Its own way takes the client's header if there is one.
+    requestId: '',
+    request: (request: IncomingMessage, event: APIGatewayProxyEventV2) => {
+      request.headers['x-request-id'] = event.requestContext.requestId;
+    },
+  });
 }
 
-function unavailable(error: Error | null | undefined): Result {
-  const log = createLogger('error');
-  if (error instanceof ConfigError) log.error({ faults: error.faults }, 'invalid settings');
-  else log.error({ err: error }, 'a function failed');
-  return respond(new RegistryError('UNAVAILABLE', 'the registry is not set up right; its log says why'));
+function unavailable(error: Error | null | undefined, id: string): Result {
+  const log = errorLogger();
+  if (error instanceof ConfigError) log.error({ id, faults: error.faults }, 'invalid settings');
+  else log.error({ id, err: error }, 'a function failed');
+  return respond(new RegistryError('UNAVAILABLE', 'the registry is not set up right; its log says why'), id);
 }
 
 /** Runs just before Lambda's timeout. */
-function timedOut(): Result {
-  createLogger('error').error('a request took longer than the function may');
-  return respond(new RegistryError('UNAVAILABLE', 'the storage answers too slowly; try again'));
+function timedOut(id: string): Result {
+  errorLogger().error({ id }, 'a request took longer than the function may');
+  return respond(new RegistryError('UNAVAILABLE', 'the storage answers too slowly; try again'), id);
 }
 
-function respond({ status, headers, body }: RegistryError): Result {
+function respond({ status, headers, body }: RegistryError, id: string): Result {
   return {
     statusCode: status,
-    headers: { 'content-type': 'application/json', 'x-content-type-options': 'nosniff', ...headers },
+    headers: {
+      'content-type': 'application/json',
+      'x-content-type-options': 'nosniff',
+      'x-request-id': id,
+      ...headers,
+    },
     body,
   };
 }

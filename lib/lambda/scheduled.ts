@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { ConfigError, loadConfig, readOnlyReason, type Config } from '../config/config.ts';
 import type { OnDamaged } from '../storage/store.ts';
 import { damageLog } from '../damage-log.ts';
-import { createLogger } from '../logging.ts';
+import { createLogger, errorLogger } from '../logging/logger.ts';
 
 /** A job on a schedule. */
 export interface Job<Parts extends object> {
@@ -22,7 +22,7 @@ export function scheduled<Parts extends object>({ name, start, run }: Job<Parts>
   const startOnce = async () => {
     try {
       const config = loadConfig('maintenance');
-      const log = createLogger(config.logLevel);
+      const log = createLogger(config.log);
       const parts = config.readOnly ? undefined : await start(config, damageLog(log));
       return { parts, log };
     } catch (error) {
@@ -44,7 +44,7 @@ export function scheduled<Parts extends object>({ name, start, run }: Job<Parts>
 }
 
 function logFailure(name: string, error: unknown): void {
-  const log = createLogger('error');
+  const log = errorLogger();
   if (error instanceof ConfigError) log.error({ faults: error.faults }, 'invalid settings');
   else log.error({ err: error }, `${name} failed`);
 }

@@ -1,7 +1,7 @@
 import type { Group, Route } from '../protocol/routes.ts';
 
 /** The handlers that metrics know by name: distribution's, and `other` for paths that are none of the registry's. */
-const handlers: Readonly<Record<Exclude<Group, 'uploads'>, string>> = {
+const handlers: Readonly<Record<Exclude<Group, 'uploads' | 'health'>, string>> = {
   base: 'base',
   manifests: 'manifest',
   tags: 'tags',
@@ -16,7 +16,7 @@ const handlers: Readonly<Record<Exclude<Group, 'uploads'>, string>> = {
 
 /** The label `handler` of a request: one of a dozen names. */
 export function handlerLabel(route: Route | undefined): string {
-  if (route === undefined) return 'other';
+  if (route === undefined || route.group === 'health') return 'other';
   if (route.group !== 'uploads') return handlers[route.group];
   return route.id === undefined ? 'blob_upload' : 'blob_upload_chunk';
 }

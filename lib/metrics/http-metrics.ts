@@ -49,10 +49,12 @@ export function httpMetrics(registry: Registry): Telemetry {
       bytes.started(scope);
     },
     requestRouted: ({ route }) => {
+      if (route?.group === 'health') return;
       inFlight.inc({ handler: handlerLabel(route) });
     },
     requestEnded: (scope, { status }) => {
       bytes.ended(scope);
+      if (scope.route?.group === 'health') return;
       const [handler, method] = [handlerLabel(scope.route), methodLabel(scope.method)];
       if (scope.route !== undefined) inFlight.dec({ handler });
       requests.inc({ handler, code: status, method });

@@ -26,7 +26,12 @@ export class Metrics {
 
   /** Adds what is read of the services when metrics are asked for. */
   watch({ bodies, forms, manifestPushes, requests }: Services): void {
-    limitMetrics(this.registry, { bodies, forms, manifest_pushes: manifestPushes, ...requests.limits });
+    limitMetrics(this.registry, {
+      bodies,
+      forms: forms.all,
+      manifest_pushes: manifestPushes,
+      ...requests.limits,
+    });
     const uploads = new Gauge({
       name: 'stowage_uploads_in_progress',
       help: 'Bodies of blobs and manifests that are being received.',

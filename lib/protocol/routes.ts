@@ -3,8 +3,9 @@ import { RegistryError } from './errors.ts';
 import { parseRepositoryName, type RepositoryName } from './names.ts';
 import { parseReference, type Reference } from './references.ts';
 
-/** The route groups. Each is deployed as a function. */
+/** The route groups. Each is deployed as a function, except that `base` serves the paths of `health` too. */
 export const groups = [
+  'health',
   'token',
   'base',
   'extensions',
@@ -21,6 +22,8 @@ export type Group = (typeof groups)[number];
 
 /** A parsed request path, with the endpoints of the OCI Distribution Spec. */
 export type Route =
+  /** `/` and `/livez`, `/readyz`: whether the process runs, and whether it should get requests */
+  | { readonly group: 'health'; readonly check: 'live' | 'ready' }
   /** The token service (Docker Registry v2 authentication, "Token Authentication Specification") */
   | { readonly group: 'token' }
   /** end-1 */
@@ -42,7 +45,7 @@ export type Route =
   /** end-4, end-11; with an id end-5, end-6, end-13, end-14 */
   | { readonly group: 'uploads'; readonly name: RepositoryName; readonly id: string | undefined };
 
-/** A matched path below `/v2/` or `/v1/`, or `/token`, not yet validated. */
+/** A matched path below `/v2/` or `/v1/`, or one of a single segment, not yet validated. */
 export interface RawRoute {
   readonly group: Group;
   /** Segments of the repository name, if any. */
@@ -54,7 +57,7 @@ export interface RawRoute {
 interface Pattern {
   readonly group: Group;
   /** The first segment; v2 by default. */
-  readonly version?: 'v1' | 'token';
+  readonly version?: 'v1' | 'token' | '' | 'livez' | 'readyz';
   /** Whether a repository name precedes `tail`. */
   readonly named: boolean;
   /** Segments; those in braces match any value. */
@@ -68,6 +71,9 @@ interface Pattern {
  * their end, where at most one pattern fits. Only a blob called `uploads` is ambiguous; the literal comes first.
  */
 const patterns: readonly Pattern[] = [
+  { group: 'health', version: '', named: false, tail: [] },
+  { group: 'health', version: 'livez', named: false, tail: [] },
+  { group: 'health', version: 'readyz', named: false, tail: [] },
   { group: 'token', version: 'token', named: false, tail: [] },
   { group: 'base', named: false, tail: [], slash: 'GET' },
   { group: 'extensions', named: false, tail: ['_oci', 'ext', 'discover'] },
@@ -97,7 +103,7 @@ export function matchPath(path: string): RawRoute | undefined {
   );
   if (pattern === undefined) return undefined;
   const hasLeaf = pattern.group === 'search' || pattern.tail.at(-1)?.startsWith('{') === true;
-  const leaf = hasLeaf ? segments.at(-1) : undefined;
+  const leaf = pattern.group === 'health' ? version : hasLeaf ? segments.at(-1) : undefined;
   return { group: pattern.group, name: segments.slice(0, segments.length - pattern.tail.length), leaf };
 }
 
@@ -134,6 +140,7 @@ function readRoute(path: string): Route {
   const raw = matchPath(path);
   if (raw === undefined) throw new RegistryError('ROUTE_UNKNOWN');
   const { group, leaf = '' } = raw;
+  if (group === 'health') return { group, check: leaf === 'readyz' ? 'ready' : 'live' };
   if (group === 'token' || group === 'base' || group === 'catalog') return { group };
   if (group === 'search') return { group, resource: leaf === '_ping' ? 'ping' : 'results' };
   if (group === 'extensions' && raw.name.length === 0) return { group };

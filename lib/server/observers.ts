@@ -35,7 +35,7 @@ export async function startObservers({
       }
       const server = await startDebugServer(debug, {
         metrics: metrics && (async () => await metrics.text()),
-        unready: async () => await Promise.resolve([]),
+        unready: async () => await services.readiness.unready(),
       });
       return async () => {
         await server.stop();

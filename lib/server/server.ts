@@ -4,14 +4,9 @@ import { createApp } from '../http/app.ts';
 import { createDataPlane } from '../http/data-plane.ts';
 import { createServices } from '../compose.ts';
 import { usualLimits, type Limits } from '../http/limits.ts';
-import {
-  closeIdleConnections,
-  closeSlowReaders,
-  drainOnStop,
-  lastResponses,
-  InFlightWork,
-} from './connections.ts';
+import { closeIdleConnections, closeSlowReaders, lastResponses } from './connections.ts';
 import { readOnlyReason, type Config } from '../config/config.ts';
+import { Drain } from './drain.ts';
 import { Listener } from './listener.ts';
 import { limitPipelining } from './pipelining.ts';
 import { reindexInBackground } from './background-reindex.ts';
@@ -22,7 +17,11 @@ import { RequestCheck } from './valid-requests.ts';
 export interface StreamingServer {
   /** `http://host:port`, `https://host:port` or `unix:/path` */
   readonly url: string;
-  /** Takes no new requests and waits for those in flight. */
+  /** Requests in flight. */
+  readonly requests: number;
+  /** Answers `/readyz` with 503, so that proxies send their requests elsewhere, and closes connections after responses. */
+  announceStop(): void;
+  /** Takes no new requests and waits for those in flight, at most for `REGISTRY_HTTP_DRAINTIMEOUT`. */
   stop(): Promise<void>;
 }
 
@@ -34,19 +33,18 @@ export async function startServer(
 ): Promise<StreamingServer> {
   const observers = await startObservers(config);
   const services = await createServices(program, config, limits, observers.telemetry);
-  const { search, log } = services;
+  const { search, log, readiness } = services;
   if (config.readOnly) log.warn(readOnlyReason);
   // An unusable file is an invalid setting; a database may be down for a while.
   if (program === 'server' && config.search.kind === 'local') await search.backend();
   const app = program === 'server' ? createApp(all, services) : createDataPlane(services);
   const handle = app.callback();
-  const work = new InFlightWork();
   const server = createServer(serverOptions(limits), (request, response) => {
-    if (check.admits(request, response)) work.add(handle(request, response));
+    if (check.admits(request, response)) drain.add(response, handle(request, response));
   });
   limitPipelining(server);
   const listener = new Listener(server, config, { limits, log });
-  const stop = drainOnStop(server, work, listener);
+  const drain = new Drain(server, listener);
   const responses = lastResponses(server);
   const check = new RequestCheck(server, responses, limits.lingerMs);
   closeIdleConnections(server, responses, limits.idleTimeoutMs);
@@ -58,10 +56,20 @@ export async function startServer(
     throw error;
   });
   const stopReindex = program === 'server' && !config.readOnly ? reindexInBackground(services) : undefined;
+  const announceStop = () => {
+    readiness.stop();
+    drain.announce();
+  };
   return {
     url: listener.url,
+    get requests() {
+      return drain.requests;
+    },
+    announceStop,
     stop: async () => {
-      await Promise.all([stop(), stopReindex?.()]);
+      announceStop();
+      const [cut] = await Promise.all([drain.end(config.drainTimeoutMs), stopReindex?.()]);
+      if (cut > 0) log.warn({ requests: cut }, 'the drain timeout is over: requests in flight were cut');
       await search.close();
       await stopObservers();
     },

@@ -44,8 +44,8 @@ describe('the audit log', () => {
       .map((line) => JSON.parse(line) as Line);
 
   /** What a request adds to it. */
-  async function auditOf(request: Ask): Promise<{ status: number; added: Line[] }> {
-    const { status } = await send(registry.url, request);
+  async function auditOf(request: Ask): Promise<{ status: number; id: unknown; added: Line[] }> {
+    const { status, headers } = await send(registry.url, request);
     // A write that is always granted ends what this one may have added.
     const marker = `/v2/team/marker-${randomBytes(4).toString('hex')}/blobs/uploads/`;
     await send(registry.url, { method: 'POST', path: marker, headers: users['alice'] ?? {} });
@@ -53,7 +53,7 @@ describe('the audit log', () => {
     const all = lines();
     const added = all.slice(seen).filter(({ path }) => path !== marker);
     seen = all.length;
-    return { status, added };
+    return { status, id: headers['x-request-id'], added };
   }
 
   /** @param user of the request; undefined for nobody */
@@ -146,9 +146,10 @@ describe('the audit log', () => {
       const audit = await auditOf(as(user, request));
       assert.equal(audit.status, status);
       assert.equal(audit.added.length, 1, JSON.stringify(audit.added));
-      const { time, level, ...line } = audit.added[0] ?? {};
+      const { time, level, id, ...line } = audit.added[0] ?? {};
+      assert.equal(id, audit.id);
       assert.match(String(time), /^\d{4}-\d\d-\d\dT/);
-      assert.equal(level, 30);
+      assert.equal(level, 'info');
       const path = request.path.replace(/\?.*/, '');
       const repository = /^\/v2\/(\w+\/\w+)\//.exec(path)?.[1];
       const common = { audit: true, method: request.method, path, repository, address: '127.0.0.1' };

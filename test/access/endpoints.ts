@@ -10,6 +10,7 @@ export const digest = `sha256:${'0'.repeat(64)}`;
 export const endpoints: Readonly<
   Record<Group, { readonly path: string; readonly needs: Partial<Record<Method, Need>> }>
 > = {
+  health: { path: '/readyz', needs: { GET: 'nothing', HEAD: 'nothing' } },
   token: { path: '/token', needs: { GET: 'nothing', HEAD: 'nothing', POST: 'nothing' } },
   base: { path: '/v2/', needs: { GET: 'login', HEAD: 'login' } },
   extensions: { path: '/v2/_oci/ext/discover', needs: { GET: 'login', HEAD: 'login' } },

@@ -81,7 +81,8 @@ describe('settings that hold for every caller', () => {
       REGISTRY_AUTH: 'htpasswd',
       REGISTRY_AUTH_HTPASSWD_CONTENT: await htpasswdOf(['alice']),
     });
-    const isOpen = ({ group, path }: (typeof requests)[number]) => group === 'token' || path === '/v1/_ping';
+    const isOpen = ({ group, path }: (typeof requests)[number]) =>
+      group === 'health' || group === 'token' || path === '/v1/_ping';
     for (const headers of [{}, basic('alice', 'wrong'), { authorization: 'Bearer x.y.z' }])
       for (const [what, status] of Object.entries(await statuses(base, headers, (one) => !isOpen(one))))
         // Guesses are slowed down after ten.

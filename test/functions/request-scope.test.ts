@@ -4,6 +4,7 @@ import { after, describe, it } from 'node:test';
 import { createServer } from 'node:http';
 import Koa from 'koa';
 import { bodyOf } from '../../lib/http/body.ts';
+import { createClientOf } from '../../lib/http/client.ts';
 import { withScope } from '../../lib/http/scope.ts';
 import { usualLimits } from '../../lib/http/limits.ts';
 import { countBucketRequest, requestScope, type RequestScope } from '../../lib/request-scope.ts';
@@ -13,7 +14,7 @@ import { send } from './client.ts';
 describe('the scope of a request', async () => {
   const scopes: RequestScope[] = [];
   const app = new Koa();
-  app.use(withScope({ telemetry: [] }));
+  app.use(withScope({ telemetry: [], clientOf: createClientOf({ subnets: [], behindGateway: false }) }));
   app.use(async (ctx) => {
     const scope = requestScope();
     assert.ok(scope);

@@ -5,7 +5,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { createDataPlane } from '../../lib/http/data-plane.ts';
-import { throttledWarning } from '../../lib/logging.ts';
+import { throttledWarning } from '../../lib/logging/logger.ts';
 import { createServices } from '../../lib/compose.ts';
 import { startServer, type StreamingServer } from '../../lib/server/server.ts';
 import { loadConfig } from '../../lib/config/config.ts';
@@ -131,7 +131,7 @@ describe('a signature with an unknown secret', () => {
     assert.equal(warnings.length, 1, here.output());
     assert.match(
       warnings[0] ?? '',
-      /"level":40,.*"path":"\/v2\/team\/app\/blobs\/uploads\/[0-9a-f-]{36}".*REGISTRY_HTTP_SECRET/,
+      /"level":"warn",.*"path":"\/v2\/team\/app\/blobs\/uploads\/[0-9a-f-]{36}".*REGISTRY_HTTP_SECRET/,
     );
     assert.deepEqual(secretsIn(here.output(), [old, next]), []);
   });

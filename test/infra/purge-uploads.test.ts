@@ -234,7 +234,7 @@ describe('the function purge-uploads', () => {
     const [old, living] = [await upload(8, 1000), await upload(6, 10)];
     const [removed, done, again, end] = await invoked(settings());
     assert.partialDeepStrictEqual(removed, {
-      level: 30,
+      level: 'info',
       kind: 'upload',
       id: old,
       repository,

@@ -32,7 +32,7 @@ describe('the search for secrets in a log', () => {
 
   it('finds no secrets in the usual log of a registry', () => {
     const line =
-      '{"level":30,"time":"2026-11-24T10:00:00.000Z","method":"PATCH","path":"/v2/team/app/blobs/uploads/0b0e4f6a-5f3f-4f0e-a3b5-0d7d5c9d3c11","status":202,"milliseconds":12} ' +
+      '{"level":"info","time":"2026-11-24T10:00:00.000Z","id":"0b0e4f6a-5f3f-4f0e-a3b5-0d7d5c9d3c11","address":"10.0.0.7","agent":"docker/29.1.1","method":"PATCH","path":"/v2/team/app/blobs/uploads/0b0e4f6a-5f3f-4f0e-a3b5-0d7d5c9d3c11","status":202,"milliseconds":12} ' +
       'the _state of this upload was altered; use the Location as sent; at file:///app/lib/registry/uploads.ts:12:3 http://127.0.0.1:5000/v2/';
     assert.deepEqual(secretsIn(line, ['the secret of a test']), []);
   });

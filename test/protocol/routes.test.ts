@@ -107,7 +107,7 @@ function assertAgreement(method: string, path: string): void {
       name.map(([, segment]) => segment),
       path,
     );
-    const leaf = chosen.group === 'search' ? path.split('/').at(-1) : undefined;
+    const leaf = chosen.group === 'search' || chosen.group === 'health' ? path.split('/').at(-1) : undefined;
     assert.equal(parsed.leaf, leaf ?? variables['reference'] ?? variables['digest'] ?? variables['id'], path);
   }
   const routed = parsed !== undefined && parsed.name.length <= routedSegments && !path.endsWith('/');
@@ -252,7 +252,11 @@ describe("the gateway's routes and the parser", () => {
 describe('matchPath', () => {
   for (const path of [
     '',
-    '/',
+    '//',
+    '/livez/',
+    '/readyz/',
+    '/readyz/x',
+    '/healthz',
     'v2',
     '/v1/',
     '/v1',

@@ -15,8 +15,8 @@ export interface Server {
   readonly pid: number;
   /** The last 64 KiB of what it wrote to its standard output and error. */
   output(): string;
-  /** Sends SIGTERM, after ten seconds SIGKILL, and waits until it is gone. Stopping twice is fine. */
-  stop(): Promise<Exit>;
+  /** Sends SIGTERM, unless another signal is given, after ten seconds SIGKILL, and waits until it is gone. Stopping twice is fine. */
+  stop(signal?: NodeJS.Signals): Promise<Exit>;
 }
 
 /** How to start a program. The environment is `cleanEnvironment()` unless given. */
@@ -134,8 +134,8 @@ function start(program: string, args: readonly string[], { logged, ...options }:
     pid: child.pid ?? 0,
     output,
     ended: () => hasEnded(child),
-    stop: async () => {
-      child.kill('SIGTERM');
+    stop: async (signal: NodeJS.Signals = 'SIGTERM') => {
+      child.kill(signal);
       const kill = setTimeout(() => child.kill('SIGKILL'), STOPPED_WITHIN_MS);
       const exit = await gone;
       clearTimeout(kill);

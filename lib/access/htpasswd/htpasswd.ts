@@ -1,7 +1,8 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { SingleFlight } from '../../concurrency/single-flight.ts';
 import { RegistryError } from '../../protocol/errors.ts';
-import { Attempts, clientKey, defaultAttemptLimits, type AttemptLimits } from './attempts.ts';
+import { clientKey } from '../client-key.ts';
+import { Attempts, defaultAttemptLimits, type AttemptLimits } from './attempts.ts';
 import type { Check } from './bcrypt-worker.ts';
 import { dummyHashFor } from './dummy-hash.ts';
 import { maxNameBytes, type Entry } from './entries.ts';

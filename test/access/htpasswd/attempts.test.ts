@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { Attempts, clientKey, defaultAttemptLimits } from '../../../lib/access/htpasswd/attempts.ts';
+import { clientKey } from '../../../lib/access/client-key.ts';
+import { Attempts, defaultAttemptLimits } from '../../../lib/access/htpasswd/attempts.ts';
 import type { Htpasswd } from '../../../lib/access/htpasswd/htpasswd.ts';
 import type { RegistryError } from '../../../lib/protocol/errors.ts';
 import { line, openContent, outcome, right, tally } from './lines.ts';

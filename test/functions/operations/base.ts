@@ -7,6 +7,36 @@ function simple(title: string, method: string, path: string, expect: Expectation
 const json = { 'content-type': 'application/json' };
 const nowhere: Expectation = { status: 404, errors: ['UNSUPPORTED'] };
 
+/** Whatever credentials come with it, since a load balancer has none. */
+function probe(path: string, status: string): Case[] {
+  const uncached = { ...json, 'cache-control': 'no-store' };
+  return [
+    simple(`GET ${path} says that it is ${status}`, 'GET', path, {
+      status: 200,
+      headers: uncached,
+      json: { status },
+    }),
+    simple(`HEAD ${path} does without a body`, 'HEAD', path, { status: 200, headers: uncached }),
+    simple(`POST ${path} is refused`, 'POST', path, {
+      status: 405,
+      headers: { allow: 'GET, HEAD' },
+      errors: ['UNSUPPORTED'],
+    }),
+  ];
+}
+
+/** A repository may have the name of a probe. */
+const namesake: Case = {
+  title: 'a repository called readyz has its tags',
+  act: async ({ client }) => {
+    await client.pushImage('readyz', 'livez');
+    return {
+      ask: { method: 'GET', path: '/v2/readyz/tags/list' },
+      expect: { status: 200, json: { name: 'readyz', tags: ['livez'] } },
+    };
+  },
+};
+
 export const baseCases: readonly Case[] = [
   simple('GET /v2/ says that this is a registry', 'GET', '/v2/', { status: 200, headers: json, json: {} }),
   simple('GET /v2 does as well', 'GET', '/v2', { status: 200, headers: json, json: {} }),
@@ -28,7 +58,9 @@ export const baseCases: readonly Case[] = [
     errors: ['NAME_INVALID'],
   }),
   simple('another extension is 404', 'GET', '/v2/_oci/ext/other', nowhere),
-  simple('a path beside /v2/ is 404', 'GET', '/', nowhere),
+  ...['/', '/livez', '/readyz'].flatMap((path) => probe(path, path === '/readyz' ? 'ready' : 'live')),
+  simple('a path beside /v2/ is 404', 'GET', '/healthz', nowhere),
+  namesake,
   simple('a path below /v2/ that is no endpoint is 404', 'GET', '/v2/team/app', nowhere),
   simple(
     'a name that is too long for the gateway has its tags all the same',

@@ -1,18 +1,29 @@
-import type { Middleware } from 'koa';
 import { pino, type DestinationStream, type Logger } from 'pino';
-import type { LogLevel } from './config/config.ts';
-import { requestTarget } from './http/request-target.ts';
+import { defaultLog, type LogConfig } from '../config/log.ts';
+import { requestScope } from '../request-scope.ts';
+import { textLine } from './text-line.ts';
 
-/** JSON lines on standard output, which Lambda and containers collect. */
-export function createLogger(level: LogLevel): Logger {
+/** Lines on standard output, which Lambda and containers collect. Those of a request have its id. */
+export function createLogger({ level, formatter, fields }: LogConfig = defaultLog): Logger {
   const options = {
     level,
-    base: null,
+    base: fields,
     timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
     serializers: { err: describeError },
+    mixin: () => {
+      const id = requestScope()?.id;
+      return id === undefined ? {} : { id };
+    },
   };
   // Synchronous, since a function is frozen after its response and would lose buffered lines.
-  return pino(options, standardOutput());
+  const output = standardOutput();
+  return pino(options, formatter === 'json' ? output : { write: (line) => output.write(textLine(line)) });
+}
+
+/** The log of what fails before the settings are read. */
+export function errorLogger(): Logger {
+  return createLogger({ ...defaultLog, level: 'error' });
 }
 
 /** Drops lines that cannot be written, so that a full disk below the log does not end the process. */
@@ -47,25 +58,5 @@ export function throttledWarning(log: Logger, message: string, now = Date.now): 
     if (now() < next) return;
     log.warn({ ...fields, ...(times > 1 && { times }) }, message);
     [times, next] = [0, now() + warningIntervalMs];
-  };
-}
-
-/** Logs each request without its query, which carries authority in upload and signed URLs. */
-export function logRequests(log: Logger): Middleware {
-  return async ({ req, method, res }, next) => {
-    const { path } = requestTarget(req);
-    const start = performance.now();
-    res.once('close', () => {
-      const { statusCode: status, writableFinished: finished } = res;
-      const milliseconds = Math.round(performance.now() - start);
-      log.info({
-        method,
-        path,
-        status,
-        milliseconds,
-        ...(finished ? {} : { cut: true }),
-      });
-    });
-    await next();
   };
 }

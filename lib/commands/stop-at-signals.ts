@@ -1,0 +1,48 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { formatDuration } from '../config/durations.ts';
+import type { StreamingServer } from '../server/server.ts';
+import { count } from './command.ts';
+
+export const stopSignals = ['SIGTERM', 'SIGINT'] as const;
+
+/** Load balancers and Kubernetes take this long to see that a server is not ready, or to hear that it ends. */
+const noticeMs = 5_000;
+
+/** Ctrl-C arrives twice: from the terminal and through npm. */
+const repeatedSignalMs = 1_000;
+
+/**
+ * Stops a server at SIGTERM after a notice to proxies, and at once at Ctrl-C. Requests in flight finish first; a second signal ends
+ * the process at once.
+ */
+export function stopAtSignals(server: StreamingServer, drainTimeoutMs: number): void {
+  let stoppedMs: number | undefined;
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (stoppedMs === undefined) {
+      stoppedMs = performance.now();
+      void stop(server, signal, drainTimeoutMs);
+    } else if (performance.now() - stoppedMs > repeatedSignalMs) {
+      console.error(`Ended by a second signal, with ${count(server.requests, 'request')} in flight.`);
+      process.exit(1);
+    }
+  };
+  for (const signal of stopSignals) process.removeAllListeners(signal).on(signal, onSignal);
+}
+
+async function stop(server: StreamingServer, signal: NodeJS.Signals, drainTimeoutMs: number): Promise<void> {
+  if (signal === 'SIGTERM') {
+    console.error(
+      `Stopping: /readyz answers 503 now, and new connections are taken for ${formatDuration(noticeMs)} more.`,
+    );
+    server.announceStop();
+    await delay(noticeMs);
+  }
+  if (server.requests > 0)
+    console.error(
+      `Waiting for ${count(server.requests, 'request')}, at most ${formatDuration(drainTimeoutMs)}. ${
+        signal === 'SIGINT' ? 'Ctrl-C again' : 'Another signal'
+      } ends it at once.`,
+    );
+  await server.stop();
+  process.exit(0);
+}

@@ -1,0 +1,40 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Middleware } from 'koa';
+import type { Logger } from 'pino';
+import { requestTarget } from '../http/request-target.ts';
+import { requestScope, type RequestScope } from '../request-scope.ts';
+
+/** Longest user agent that is logged, in characters. */
+const maxAgent = 256;
+
+/** Logs one line for each request, except for probes. Never its query, which carries authority in upload and signed URLs. */
+export function logRequests(log: Logger): Middleware {
+  return async ({ req, res }, next) => {
+    const scope = requestScope();
+    res.once('close', () => {
+      if (scope !== undefined && scope.route?.group !== 'health')
+        log.info(lineOf(scope, req, res), 'request');
+    });
+    await next();
+  };
+}
+
+function lineOf(scope: RequestScope, req: IncomingMessage, res: ServerResponse): object {
+  const { id, client, route, actor, code, startMs } = scope;
+  return {
+    id,
+    address: client.address,
+    agent: req.headers['user-agent']?.slice(0, maxAgent),
+    actor,
+    method: scope.method,
+    path: requestTarget(req).path,
+    ...(route !== undefined && 'name' in route && { repository: route.name }),
+    status: res.statusCode,
+    code,
+    milliseconds: Math.round(performance.now() - startMs),
+    received: scope.bytesReceived,
+    sent: scope.bytesSent,
+    bucketRequests: scope.bucketRequests,
+    ...(res.writableFinished ? {} : { cut: true }),
+  };
+}

@@ -1,0 +1,90 @@
+import { once } from 'node:events';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Server as ConnectionServer, Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** What accepts connections. */
+export interface Acceptor {
+  /** Emits `close` after its last connection. */
+  readonly server: ConnectionServer;
+  /** Closes connections that have not got as far as a request. */
+  drain(): void;
+}
+
+/**
+ * Ends the connections of a server without failing a request. Node alone would wait for partial requests and serve further ones
+ * on open connections.
+ */
+export class Drain {
+  readonly #server: Server;
+  readonly #acceptor: Acceptor;
+  /** The responses in progress on each connection. */
+  readonly #connections = new Map<Socket, Set<ServerResponse>>();
+  /** Requests that are not over: their work continues after a client disconnects, since an upload is completed or discarded. */
+  readonly #inFlight = new Set<Promise<unknown>>();
+  #isAnnounced = false;
+  #isDraining = false;
+
+  constructor(server: Server, acceptor: Acceptor) {
+    this.#server = server;
+    this.#acceptor = acceptor;
+    server.on('connection', (socket: Socket) => {
+      this.#connections.set(socket, new Set());
+      socket.once('close', () => this.#connections.delete(socket));
+    });
+    server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+      const responses = this.#connections.get(socket);
+      responses?.add(response);
+      if (this.#isAnnounced) response.shouldKeepAlive = false;
+      response.once('close', () => {
+        responses?.delete(response);
+        this.#closeIfIdle(socket);
+      });
+    });
+  }
+
+  /** Requests in flight. */
+  get requests(): number {
+    return this.#inFlight.size;
+  }
+
+  /** Tracks a request until its response is sent and its work has ended. */
+  add(response: ServerResponse, work: Promise<void>): void {
+    const closed = new Promise<void>((resolve) => response.once('close', resolve));
+    const over = Promise.allSettled([work, closed]);
+    this.#inFlight.add(over);
+    void over.then(() => this.#inFlight.delete(over));
+  }
+
+  /** From now on each response closes its connection, which it says (`Connection: close`). New ones are still taken. */
+  announce(): void {
+    this.#isAnnounced = true;
+    for (const responses of this.#connections.values())
+      for (const response of responses) response.shouldKeepAlive = false;
+  }
+
+  /**
+   * Takes no more connections and waits for the requests in flight, then closes all connections.
+   * @returns how many requests were cut when the time was over
+   */
+  async end(timeoutMs: number): Promise<number> {
+    this.announce();
+    this.#isDraining = true;
+    const closed = once(this.#acceptor.server.close(), 'close');
+    this.#acceptor.drain();
+    for (const socket of this.#connections.keys()) this.#closeIfIdle(socket);
+    const timer = new AbortController();
+    await Promise.race([
+      closed.then(async () => await Promise.all(this.#inFlight)),
+      delay(timeoutMs, undefined, { signal: timer.signal, ref: false }).catch(() => undefined),
+    ]);
+    timer.abort();
+    const cut = this.requests;
+    this.#server.closeAllConnections();
+    return cut;
+  }
+
+  #closeIfIdle(socket: Socket): void {
+    if (this.#isDraining && this.#connections.get(socket)?.size === 0) socket.destroySoon();
+  }
+}
