@@ -11,9 +11,9 @@ import type { ObjectStore } from './storage/store.ts';
  */
 export interface Telemetry {
   /** A request has arrived. */
-  readonly requestStarted?: (scope: RequestScope, headers: IncomingHttpHeaders) => void;
+  readonly requestStarted?: (scope: RequestScope) => void;
   /** Its path is one of the registry's: `scope.route` is set. */
-  readonly requestRouted?: (scope: RequestScope) => void;
+  readonly requestRouted?: (scope: RequestScope, headers: IncomingHttpHeaders) => void;
   /** Its response has ended, or its client has disconnected. Work for it may continue. */
   readonly requestEnded?: (scope: RequestScope, response: ResponseEnd) => void;
   /** As in {@link ObserveBucketRequest}. */

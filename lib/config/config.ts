@@ -4,6 +4,7 @@ import { minSecretLength, readAuth, type AuthConfig } from './auth.ts';
 import { readDebug, type DebugConfig } from './debug.ts';
 import { readHealth, type HealthConfig } from './health.ts';
 import { readLog, type LogConfig } from './log.ts';
+import { readTracing, type TracingConfig } from './tracing.ts';
 import { readPlatforms } from './platforms.ts';
 import { readTrustedProxies, type Subnet } from './proxies.ts';
 import type { RequiredPlatforms } from '../registry/manifests/required-platforms.ts';
@@ -45,6 +46,8 @@ export interface Config extends ListenConfig {
   readonly dataPlane: string | undefined;
   /** Concurrent request bodies per process. */
   readonly maxUploads: number;
+  /** Undefined for no traces. */
+  readonly tracing: TracingConfig | undefined;
   /** Undefined for none. Functions have none either way. */
   readonly debug: DebugConfig | undefined;
   /** How long requests in flight may take after the server has stopped to take others. */
@@ -103,6 +106,7 @@ export function readConfig(program: Program, settings: Settings, where?: string)
       max: 100_000,
       fallback: 256,
     }),
+    tracing: readTracing(settings),
     debug: readDebug(settings, listens ? listen.address : undefined),
     drainTimeoutMs: settings.duration('REGISTRY_HTTP_DRAINTIMEOUT', {
       min: 0,

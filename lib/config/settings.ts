@@ -31,6 +31,7 @@ export class Settings {
   /** Settings whose value may have several lines. */
   readonly #multiline = new Set<string>();
   readonly #faults: string[] = [];
+  readonly #warnings: string[] = [];
 
   readonly #shownAs: (name: string) => string;
   /** What is used where nothing is set. */
@@ -52,6 +53,10 @@ export class Settings {
     );
   }
 
+  warn(text: string): void {
+    this.#warnings.push(text);
+  }
+
   fault(text: string): void {
     this.#faults.push(text);
   }
@@ -70,11 +75,12 @@ export class Settings {
       .map((name) => ({ name, value: this.text(name), fallback: this.#fallbacks.get(name) }));
   }
 
-  /** Settings that are set and mean nothing here, as one warning at most. Complete after {@link finish}. */
+  /** Complete after {@link finish}. Settings that mean nothing here are one warning at most. */
   get warnings(): readonly string[] {
     return this.#ignored.length === 0
-      ? []
+      ? this.#warnings
       : [
+          ...this.#warnings,
           `these settings have no effect here, and docs/configuration-file.md says why: ${this.#ignored.sort().join(', ')}`,
         ];
   }

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import Koa, { type Context, type Middleware } from 'koa';
 import { assertUntagged, type Conditions } from '../protocol/conditions.ts';
 import { RegistryError } from '../protocol/errors.ts';
@@ -154,7 +155,7 @@ function dispatch(groups: Groups, services: Services, decide: Authorize): Middle
   return async (ctx) => {
     const { path, query: text } = requestTarget(ctx.req);
     const [route, query] = [routeOf(path, services.prefix), new URLSearchParams(text)];
-    reportRoute(services.telemetry, route);
+    reportRoute(services.telemetry, route, ctx.req.headers);
     if ('name' in route) setNamespace(ctx, query);
     await handleRequest(groups, route, { ...services, ctx, query, decide });
   };
@@ -172,11 +173,11 @@ function belowPrefix(path: string, prefix: string): string {
   return path.slice(prefix.length);
 }
 
-function reportRoute(telemetry: readonly Telemetry[], route: Route): void {
+function reportRoute(telemetry: readonly Telemetry[], route: Route, headers: IncomingHttpHeaders): void {
   const scope = requestScope();
   if (scope === undefined) return;
   scope.route = route;
-  for (const one of telemetry) one.requestRouted?.(scope);
+  for (const one of telemetry) one.requestRouted?.(scope, headers);
 }
 
 /** Confirms the host that a pull names in `ns` ("Registry Proxying"): this registry serves every host alike. */

@@ -15,8 +15,8 @@ export function withScope({ clientOf, telemetry }: Pick<Services, 'clientOf' | '
   };
 }
 
-function reportRequest(telemetry: readonly Telemetry[], scope: RequestScope, { req, res }: Context): void {
-  for (const one of telemetry) one.requestStarted?.(scope, req.headers);
+function reportRequest(telemetry: readonly Telemetry[], scope: RequestScope, { res }: Context): void {
+  for (const one of telemetry) one.requestStarted?.(scope);
   res.setMaxListeners(res.getMaxListeners() + 1);
   res.once('close', () => {
     const end = { status: res.statusCode, isComplete: res.writableFinished };

@@ -10,7 +10,7 @@ import { Drain } from './drain.ts';
 import { Listener } from './listener.ts';
 import { limitPipelining } from './pipelining.ts';
 import { reindexInBackground } from './background-reindex.ts';
-import { startObservers } from './observers.ts';
+import { Observers } from './observers.ts';
 import { RequestCheck } from './valid-requests.ts';
 
 /** A streaming server that is listening. */
@@ -31,7 +31,7 @@ export async function startServer(
   config: Config,
   limits: Limits = usualLimits,
 ): Promise<StreamingServer> {
-  const observers = await startObservers(config);
+  const observers = await Observers.load(config);
   const services = await createServices(program, config, limits, observers.telemetry);
   const { search, log, readiness } = services;
   if (config.readOnly) log.warn(readOnlyReason);
@@ -49,10 +49,10 @@ export async function startServer(
   const check = new RequestCheck(server, responses, limits.lingerMs);
   closeIdleConnections(server, responses, limits.idleTimeoutMs);
   closeSlowReaders(server, limits.responseRate);
-  const stopObservers = await observers.watch(services);
+  await observers.watch(services);
   await listener.listen().catch(async (error: unknown) => {
     // What listens keeps the process alive.
-    await stopObservers();
+    await observers.stop();
     throw error;
   });
   const stopReindex = program === 'server' && !config.readOnly ? reindexInBackground(services) : undefined;
@@ -71,7 +71,7 @@ export async function startServer(
       const [cut] = await Promise.all([drain.end(config.drainTimeoutMs), stopReindex?.()]);
       if (cut > 0) log.warn({ requests: cut }, 'the drain timeout is over: requests in flight were cut');
       await search.close();
-      await stopObservers();
+      await observers.stop();
     },
   };
 }

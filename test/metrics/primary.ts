@@ -6,7 +6,11 @@ import { metricsOfWorkers, shareWithPrimary } from '../../lib/metrics/workers.ts
 
 if (cluster.isPrimary) {
   const workers = ['1', '2'].map((COUNT) => cluster.fork({ COUNT }));
-  await Promise.all(workers.map(async (worker) => void (await once(worker, 'message'))));
+  await Promise.all(
+    workers.map(async (worker) => {
+      await once(worker, 'message');
+    }),
+  );
   process.send?.(await metricsOfWorkers()());
   for (const worker of workers) worker.kill();
   process.disconnect();
