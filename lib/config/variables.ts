@@ -51,6 +51,16 @@ export function valueOf(text: string): unknown {
  *   put into it
  */
 export function normalize(environment: Environment): Environment {
+  const variables = withUsualNames(environment);
+  for (const name of Object.keys(variables).sort()) placeEntry(variables, name);
+  for (const [name, value] of Object.entries(variables))
+    if (value?.trim().startsWith('[') === true && formOf(byName.get(name)) === 'words')
+      variables[name] = joinWords(valueOf(value)) ?? value;
+  return variables;
+}
+
+/** The first step of {@link normalize}: entries of lists and maps stay as they are. */
+export function withUsualNames(environment: Environment): Record<string, string | undefined> {
   const variables: Record<string, string | undefined> = { ...environment };
   for (const [name, value] of Object.entries(environment)) {
     const usual = usualName(name);
@@ -59,10 +69,6 @@ export function normalize(environment: Environment): Environment {
     variables[name] = undefined;
   }
   if (/^s3aws$/i.test(variables['REGISTRY_STORAGE']?.trim() ?? '')) variables['REGISTRY_STORAGE'] = 's3';
-  for (const name of Object.keys(variables).sort()) placeEntry(variables, name);
-  for (const [name, value] of Object.entries(variables))
-    if (value?.trim().startsWith('[') && formOf(byName.get(name)) === 'words')
-      variables[name] = joinWords(valueOf(value)) ?? value;
   return variables;
 }
 

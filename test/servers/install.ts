@@ -10,6 +10,7 @@ import { atExit } from './cleanup.ts';
 import { whyNotGo } from './go.ts';
 import { install as goInstall } from './go-install.ts';
 import { messageOf } from '../conformance/messages.ts';
+import { copySources, goSources, whyNoSource, type GoSource } from './go-sources.ts';
 import { goProgramPlace, goPrograms, type GoProgram } from './go-programs.ts';
 
 const PACKAGES = [
@@ -117,6 +118,7 @@ async function buildAll(): Promise<void> {
     );
     return;
   }
+  await copyAll();
   for (const name of wanted) await build(name);
   if (wanted.length < names.length)
     console.log(`test servers: ${names.filter((name) => !wanted.includes(name)).join(', ')} are built`);
@@ -129,4 +131,16 @@ async function build(name: GoProgram): Promise<void> {
   } catch (error) {
     console.log(`test servers: ${messageOf(error)}. Tests that need it are skipped and say so.`);
   }
+}
+
+/** Copies what tests read of Go modules. One that cannot be downloaded is left out, and said so. */
+async function copyAll(): Promise<void> {
+  const names = (Object.keys(goSources) as GoSource[]).filter((name) => whyNoSource(name) !== undefined);
+  if (names.length > 0 && whyNotGo() !== undefined) return;
+  for (const name of names)
+    try {
+      await copySources(name);
+    } catch (error) {
+      console.log(`test servers: ${messageOf(error)}. Tests that need it are skipped and say so.`);
+    }
 }

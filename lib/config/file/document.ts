@@ -1,5 +1,15 @@
 import { open } from 'node:fs/promises';
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Document, type Node } from 'yaml';
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  type Alias,
+  type Document,
+  type Node,
+} from 'yaml';
 import { ConfigError } from '../settings.ts';
 
 /** A value of the file, and the line where it begins, from 1. Texts are as written: `0.1`, `true`, `10s`. */
@@ -29,8 +39,10 @@ export async function readDocument(path: string): Promise<FileValue> {
     prettyErrors: false,
     lineCounter: lines,
   });
+  // Messages may end with a piece of the text, which may be secret.
   const faults = document.errors.map(
-    ({ message, pos }) => `line ${lines.linePos(pos[0]).line}: this is not YAML: ${message}`,
+    ({ message, pos }) =>
+      `line ${lines.linePos(pos[0]).line}: this is not YAML: ${message.replace(/: ["*].*$/s, '')}`,
   );
   if (faults.length > 0) throw new ConfigError(faults.slice(0, 10), `in ${path}`);
   try {
@@ -99,7 +111,7 @@ class Walk {
     const line = node?.range ? Math.max(1, this.#lines.linePos(node.range[0]).line) : parentLine;
     if (++this.#values > maxValues || depth > maxDepth)
       throw new Fault(`line ${line}: the file has more than ${maxValues} values, or ${maxDepth} levels`);
-    if (isAlias(node)) return { ...this.read(node.resolve(this.#document), depth + 1, line), line };
+    if (isAlias(node)) return { ...this.read(this.#resolve(node, line), depth + 1, line), line };
     if (isSeq<Node>(node))
       return { line, isPlain: false, value: node.items.map((item) => this.read(item, depth + 1, line)) };
     if (isMap<Node, Node>(node))
@@ -108,6 +120,13 @@ class Walk {
     const text = isScalar(node) ? String(node.value) : '';
     const isNull = !isScalar(node) || (isPlain && /^(?:|~|null|Null|NULL)$/.test(text));
     return { line, isPlain, value: isNull ? null : text };
+  }
+
+  #resolve(alias: Alias, line: number): Node {
+    const node = alias.resolve(this.#document);
+    if (node === undefined)
+      throw new Fault(`line ${line}: there is no such alias; a text that begins with * must be in quotes`);
+    return node;
   }
 
   #entries(

@@ -58,25 +58,30 @@ class Flattening implements FlatFile {
       if (value !== '') this.#select(path, path, line, value);
     } else if (value instanceof Map) {
       const entries = value as ReadonlyMap<string, FileValue>;
-      if (options !== undefined) this.#choose(path, entries, options);
-      for (const [key, inner] of entries) this.#entry(path, key, inner);
+      const left = options === undefined ? [] : this.#choose(path, entries, options);
+      for (const [key, inner] of entries) if (!left.includes(key)) this.#entry(path, key, inner);
     } else if (value !== null)
       this.#fault(path || 'the file', line, 'must be a section of settings (key: value)');
   }
 
-  /** Names the driver, the kind of access control or the list of repositories. */
-  #choose(path: string, entries: ReadonlyMap<string, FileValue>, options: readonly string[]): void {
+  /** Names the driver, the kind of access control or the list of repositories. @returns keys that are left out after a fault */
+  #choose(
+    path: string,
+    entries: ReadonlyMap<string, FileValue>,
+    options: readonly string[],
+  ): readonly string[] {
     const named = [...entries.keys()].filter((key) => options.includes(key));
     const [first] = named;
     // Users of a policy may have passwords.
     const isPolicy =
       path === 'auth' && named.length === 2 && named.includes('policy') && named.includes('htpasswd');
     const chosen = isPolicy ? 'policy' : first;
-    if (chosen === undefined) return;
+    if (chosen === undefined) return [];
     const { line } = entries.get(chosen) ?? { line: 0 };
     if (named.length > 1 && !isPolicy)
       this.#fault(path, line, `must have exactly one of ${named.join(', ')}`);
-    else this.#select(path, `${path}.${chosen}`, line, chosen);
+    this.#select(path, `${path}.${chosen}`, line, chosen === 's3aws' ? 's3' : chosen);
+    return isPolicy ? [] : named.filter((key) => key !== chosen);
   }
 
   #select(path: string, from: string, line: number, chosen: string): void {

@@ -1,4 +1,4 @@
-import { isSet, normalize, variableOf, type Environment } from '../variables.ts';
+import { isSet, withUsualNames, variableOf, type Environment } from '../variables.ts';
 import { drivers, type FlatFile } from './flatten.ts';
 
 /** The variables of a file, overridden by those of the environment. */
@@ -12,7 +12,7 @@ export interface Merged {
  * variable that chooses another driver leaves `storage.delete` and `storage.maintenance` of the file as they are.
  */
 export function merge({ variables, faults }: FlatFile, environment: Environment): Merged {
-  const given = normalize(
+  const given = withUsualNames(
     Object.fromEntries(
       Object.entries(environment).filter(([name, value]) => name !== configurationPath && isSet(value)),
     ),
@@ -48,11 +48,16 @@ function driverOf(name: string): string | undefined {
   return drivers.find((driver) => name.startsWith(`REGISTRY_STORAGE_${driver}_`));
 }
 
+/** Variables that Kubernetes sets for a Service, such as one called registry-storage-s3. */
+const ofKubernetes = /_(?:PORT|SERVICE_HOST|SERVICE_PORT)(?:_|$)/;
+
 /** Distribution, too, refuses settings of a second driver. */
 function driverFaults(file: Environment, given: Environment): string[] {
   const ofFile = file[variableOf('storage')]?.toUpperCase();
   if (ofFile === undefined || given['REGISTRY_STORAGE'] !== undefined) return [];
-  const other = Object.keys(given).find((name) => ![undefined, ofFile].includes(driverOf(name)));
+  const other = Object.keys(given).find(
+    (name) => ![undefined, ofFile].includes(driverOf(name)) && !ofKubernetes.test(name),
+  );
   return other === undefined
     ? []
     : [

@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { isMap, isScalar, parseDocument, type Node } from 'yaml';
+import { settingsPage, withSettings } from '../../infra/settings-page.ts';
+import { readConfig } from '../../lib/config/config.ts';
+import { settingTable } from '../../lib/config/setting-table.ts';
+import { ConfigError, Settings } from '../../lib/config/settings.ts';
+import { knownSetting, variableOf } from '../../lib/config/variables.ts';
+import { goSources, sourceFile, whyNoSource, type GoSource } from '../servers/go-sources.ts';
+
+/** What a bucket needs beside the setting. */
+function storeOf(name: string): Readonly<Record<string, string>> {
+  const keys = /^REGISTRY_STORAGE_S3_(?:ACCESS|SECRET)KEY$|_SESSIONTOKEN$/.test(name)
+    ? ['ACCESSKEY', 'SECRETKEY']
+    : [];
+  const kind = /^REGISTRY_STORAGE_(S3|SCS)_/.exec(name)?.[1];
+  const needed = { S3: ['BUCKET', 'REGION', ...keys], SCS: ['BUCKET', 'REGION', 'ACCESSKEY', 'SECRETKEY'] };
+  if (kind === undefined) return {};
+  const values: Readonly<Record<string, string>> = { REGION: kind === 'S3' ? 'eu-west-1' : 'bjcnc' };
+  return Object.fromEntries(
+    needed[kind as 'S3' | 'SCS'].map((key) => [`REGISTRY_STORAGE_${kind}_${key}`, values[key] ?? 'images']),
+  );
+}
+
+/** What one variable brings about. */
+function outcomeOf(name: string, value: string): { used: boolean; warnings: string; faults: string } {
+  const settings = new Settings({ ...storeOf(name), [name]: value });
+  let [warnings, faults] = ['', ''];
+  try {
+    warnings = readConfig('server', settings).warnings.join();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    faults = error.faults.join('\n');
+    warnings = settings.warnings.join();
+  }
+  return { used: settings.used.some((one) => one.name === name), warnings, faults };
+}
+
+/** As after `storage`, `auth` and `search.backend`, a file chooses by a key. */
+const inFileOnly = ['version', 'loglevel'];
+
+/** Being built. */
+const pending = ['http.workers', 'http.http2.disabled', 'http.h2c.enabled'];
+
+describe('the table of settings', () => {
+  it('stands in docs/configuration-file.md as the code has it', () => {
+    const page = readFileSync(settingsPage, 'utf8');
+    assert.equal(page, withSettings(page), 'run: node infra/settings-page.ts');
+  });
+
+  for (const [path, setting] of Object.entries(settingTable)) {
+    const name = variableOf(path);
+    if (inFileOnly.includes(path)) continue;
+    it(`${path} ${{ works: 'is read', ignored: 'has no effect and a warning', refused: 'is refused with a remedy' }[setting.kind]}`, () => {
+      const { used, warnings, faults } = outcomeOf(name, 'x');
+      if (setting.kind === 'works') {
+        assert.ok(used || pending.includes(path), 'the code does not read it');
+        if (used) assert.doesNotMatch(faults, /no such setting|no effect in this program/);
+      } else assert.ok(!used, 'the code reads it');
+      if (setting.kind === 'ignored') {
+        assert.equal(faults, '');
+        assert.equal(warnings.includes(name), setting.harmless === undefined);
+      }
+      if (setting.kind === 'refused') assert.equal(faults, `${name}: ${setting.remedy}`);
+    });
+  }
+
+  it('has every setting that the code reads', () => {
+    const settings = new Settings({
+      REGISTRY_STORAGE_S3_BUCKET: 'images',
+      REGISTRY_STORAGE_SCS_BUCKET: 'images',
+    });
+    assert.throws(() => readConfig('server', settings), ConfigError);
+    const lacking = settings.used.map(({ name }) => name).filter((name) => knownSetting(name) === undefined);
+    assert.deepEqual(lacking, ['REGISTRY_CONFIGURATION_PATH']);
+    const read = new Set(settings.used.map(({ name }) => name));
+    const unread = Object.entries(settingTable)
+      .filter(
+        ([path, { kind }]) => kind === 'works' && !inFileOnly.includes(path) && !read.has(variableOf(path)),
+      )
+      .map(([path]) => path);
+    assert.deepEqual(
+      unread.filter((path) => !pending.includes(path)),
+      [],
+    );
+  });
+});
+
+describe('the reference of settings of distribution', () => {
+  for (const name of Object.keys(goSources) as GoSource[]) {
+    const reason = whyNoSource(name);
+    it(
+      `has no setting that the table lacks: ${goSources[name].module}`,
+      reason === undefined ? {} : { skip: reason },
+      () => {
+        const paths = pathsIn(sourceFile(name, goSources[name].files[0]));
+        assert.ok(paths.length > 100, String(paths.length));
+        const lacking = paths.filter(
+          (path) => path !== 'version' && knownSetting(variableOf(path)) === undefined,
+        );
+        assert.deepEqual(lacking, []);
+      },
+    );
+  }
+});
+
+/** The paths of the example with all settings. It has some sections twice. */
+function pathsIn(page: string): string[] {
+  const [, yaml = ''] =
+    /## List of configuration options[^]*?```\w*\n([^]*?)```/.exec(readFileSync(page, 'utf8')) ?? [];
+  const document = parseDocument(yaml, { uniqueKeys: false });
+  const walk = (node: Node | null | undefined, path: string): string[] =>
+    isMap<Node, Node | null>(node)
+      ? node.items.flatMap(({ key, value }) =>
+          walk(value, [path, isScalar(key) ? String(key.value) : '?'].filter(Boolean).join('.')),
+        )
+      : [path];
+  return walk(document.contents, '');
+}
