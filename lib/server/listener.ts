@@ -40,9 +40,11 @@ export class Listener {
       await listenAtSocket(this.server, address.path, backlog);
       return;
     }
+    const { host, port } = address;
     await new Promise<void>((resolve, reject) => {
       this.server.once('error', reject);
-      this.server.listen({ ...address, backlog }, resolve);
+      // Without a host Node listens at all addresses, also on a system without IPv6.
+      this.server.listen({ port, backlog, ...(host !== '::' && { host }) }, resolve);
     });
   }
 
