@@ -7,6 +7,7 @@ import { reasonOf, UsageError, type Command } from './command.ts';
 const commands: Readonly<Record<string, () => Promise<{ readonly command: Command }>>> = {
   serve: async () => await import('./serve.ts'),
   start: async () => await import('./start.ts'),
+  health: async () => await import('./health.ts'),
   'purge-uploads': async () => await import('./purge-uploads.ts'),
   config: async () => await import('./config.ts'),
   reindex: async () => await import('./reindex.ts'),
@@ -34,6 +35,8 @@ export async function main([first, ...rest]: readonly string[]): Promise<number>
     case 'help':
       return await main([...rest, '--help']);
     default:
+      // As the original's image, whose only argument is its configuration file.
+      if (/\.ya?ml$/.test(first)) return await runCommand('serve', [first, ...rest]);
       return await runCommand(first, rest);
   }
 }

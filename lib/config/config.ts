@@ -166,7 +166,9 @@ function readAccess(settings: Settings, { program, address, secrets, hasFile }: 
       ? 'set auth: none in the file, or REGISTRY_AUTH=none'
       : isFunctions
         ? 'set REGISTRY_AUTH=none for the functions'
-        : `REGISTRY_AUTH=none ${describeAddress(address)} stowage serve`,
+        : settings.inImage
+          ? 'docker run -e REGISTRY_AUTH=none …'
+          : `REGISTRY_AUTH=none ${describeAddress(address)} stowage serve`,
     httpSecrets: isFunctions && settings.inLambda ? undefined : secrets,
   });
 }

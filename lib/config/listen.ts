@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { defaultsOf } from './defaults.ts';
 import { isLoopback } from './loopback.ts';
 import type { Settings } from './settings.ts';
 import { readTls, type TlsConfig } from './tls.ts';
@@ -31,7 +32,7 @@ export function readListen(settings: Settings, listens: boolean): ListenConfig {
 function readAddress(settings: Settings): ListenAddress {
   const name = 'REGISTRY_HTTP_ADDR';
   if (settings.choice('REGISTRY_HTTP_NET', ['tcp', 'unix'], 'tcp') === 'tcp')
-    return settings.address(name, { host: '127.0.0.1', port: 5000 });
+    return settings.address(name, defaultsOf(settings).address);
   const path = settings.text(name);
   if (path === undefined)
     settings.fault(

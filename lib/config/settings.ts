@@ -1,7 +1,7 @@
 import { didYouMean } from './did-you-mean.ts';
 import { formatDuration, parseDuration } from './durations.ts';
 import { parseFlow } from './flow.ts';
-import { isSet, knownSetting, normalize, valueOf, type Environment } from './variables.ts';
+import { isImage, isSet, knownSetting, normalize, valueOf, type Environment } from './variables.ts';
 
 export type { Environment } from './variables.ts';
 
@@ -55,6 +55,10 @@ export class Settings {
 
   warn(text: string): void {
     this.#warnings.push(text);
+  }
+
+  get inImage(): boolean {
+    return isImage(this.#environment);
   }
 
   fault(text: string): void {

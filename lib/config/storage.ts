@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { defaultsOf } from './defaults.ts';
 import { isMounted } from './mounted.ts';
 import { readS3, s3Prefix, type S3Config } from './s3.ts';
 import { readScs, scsPrefix, type ScsConfig } from './scs.ts';
@@ -73,5 +74,5 @@ function readFilesystem(
     settings.fault(
       `${folderSetting}: Lambda's disk is lost with each instance; configure a bucket, or name a folder on a mounted file system, below /mnt`,
     );
-  return { kind: 'filesystem', rootDirectory: resolve(folder ?? '.registry') };
+  return { kind: 'filesystem', rootDirectory: resolve(folder ?? defaultsOf(settings).rootDirectory) };
 }

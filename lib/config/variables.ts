@@ -24,6 +24,11 @@ const known: readonly KnownSetting[] = Object.entries(settingTable).map(([path, 
 
 const byName: ReadonlyMap<string, KnownSetting> = new Map(known.map((one) => [one.name, one]));
 
+/** Whether the program runs in the image, whose Dockerfile sets this. */
+export function isImage(environment: Environment): boolean {
+  return environment['STOWAGE_IMAGE'] === 'true';
+}
+
 /** The longest first, so that the closest one is found. */
 const sections = known
   .filter(({ setting }) => setting.below === true)

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import type { CiClient } from '../clients/ci-jobs.ts';
+import { goPrograms } from '../servers/go-programs.ts';
 import type { RegistryView } from './registry-view.ts';
 import type { Flows, GoClient, Tool } from './tool.ts';
 
-export const helm: GoClient<'helm'> = { name: 'helm', target: 'helm.sh/helm/v4/cmd/helm@v4.3.1', flows, ci };
+export const helm: GoClient<'helm'> = { name: 'helm', target: goPrograms.helm, flows, ci };
 
 /** Helm writes a plus as an underscore in tags. */
 const versions = ['0.1.0', '0.2.0', '0.2.1+build.5'];

@@ -21,9 +21,12 @@ export interface Dockerd {
   stop(): Promise<void>;
 }
 
-/** Starts `dockerd`, which starts a containerd of its own. Needs root. */
-export async function dockerd(): Promise<Dockerd> {
-  const folder = await temporaryFolder('dockerd');
+/**
+ * Starts `dockerd`, which starts a containerd of its own. Needs root.
+ * @param newFolder where it keeps its images
+ */
+export async function dockerd(newFolder = temporaryFolder): Promise<Dockerd> {
+  const folder = await newFolder('dockerd');
   const removeShared = removeSharedFoldersAfterwards();
   const config = await writeConfig(folder);
   const run = client(folder);

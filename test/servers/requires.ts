@@ -8,6 +8,7 @@ const DEBIAN = {
   containerd: { root: true },
   runc: { root: true },
   podman: { root: true, optional: true },
+  mmdebstrap: { root: true, optional: true },
   skopeo: { root: false },
   'docker-registry': { root: false },
   'swift-proxy-server': { root: false },
@@ -18,6 +19,7 @@ const DEBIAN = {
   script: { root: false, optional: true },
   prometheus: { root: false, optional: true },
   promtool: { root: false, optional: true },
+  'systemd-analyze': { root: false, optional: true },
 } as const satisfies Record<string, { root: boolean; optional?: true }>;
 
 export type ServerName = keyof typeof DEBIAN | GoProgram;

@@ -1,4 +1,5 @@
 import { readConfig, type Config, type Program } from '../config.ts';
+import { defaultFile } from '../defaults.ts';
 import { Settings } from '../settings.ts';
 import { isSet, type Environment } from '../variables.ts';
 import type { Origin } from './flatten.ts';
@@ -29,7 +30,7 @@ export async function loadConfigFile(
   variables: Environment = process.env,
 ): Promise<LoadedConfig> {
   const named = variables[configurationPath];
-  const path = file ?? (isSet(named) ? named.trim() : undefined);
+  const path = file ?? (isSet(named) ? named.trim() : defaultFile(variables));
   if (path === undefined) return withoutFile(program, variables);
   // The YAML library is for files alone.
   const [{ readDocument }, { flatten }] = await Promise.all([
