@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { ConfigError, type Config } from '../config/config.ts';
 import { describeStorage } from '../config/storage.ts';
 import { loadConfigFile, type LoadedConfig } from '../config/file/load.ts';
 import { knownSetting } from '../config/variables.ts';
@@ -22,10 +24,28 @@ there are faults, and all of them are printed. Neither the storage nor the netwo
           : `${JSON.stringify(verb)} is not a known argument; the only one is check`,
       );
     const program = values['data-plane'] === true ? 'data-plane' : 'server';
-    report(await loadConfigFile(program, onlyFile(files)));
+    const loaded = await loadConfigFile(program, onlyFile(files));
+    const missing = missingFiles(loaded.config);
+    if (missing.length > 0) throw new ConfigError(missing);
+    report(loaded);
     return 0;
   },
 };
+
+/** Files that the start will open, beyond those that the settings themselves need. */
+function missingFiles({ auth }: Config): string[] {
+  const ofPasswords = 'htpasswd' in auth ? auth.htpasswd : auth.kind === 'htpasswd' ? auth.source : undefined;
+  const files = {
+    REGISTRY_AUTH_HTPASSWD_PATH: ofPasswords?.kind === 'file' ? ofPasswords.path : undefined,
+    REGISTRY_AUTH_POLICY_PATH:
+      auth.kind === 'policy' && auth.policy.kind === 'file' ? auth.policy.path : undefined,
+    REGISTRY_AUTH_TOKEN_JWKS: auth.kind === 'token' ? auth.jwks : undefined,
+    REGISTRY_AUTH_TOKEN_ROOTCERTBUNDLE: auth.kind === 'token' ? auth.rootCertBundle : undefined,
+  };
+  return Object.entries(files).flatMap(([name, path]) =>
+    path === undefined || existsSync(path) ? [] : [`${name}: the file ${path} does not exist`],
+  );
+}
 
 function report(loaded: LoadedConfig): void {
   const { config, path, notes } = loaded;
@@ -57,7 +77,7 @@ function rowsOf({ settings, originOf }: LoadedConfig): string[][] {
 /** Secrets, and passwords in URLs, are masked. */
 function shown(name: string, value: string): string {
   const { setting } = knownSetting(name) ?? {};
-  if (setting === undefined || (setting.kind === 'works' && setting.secret === true)) return '(secret)';
+  if (setting?.kind === 'works' && setting.secret === true) return '(secret)';
   const text = value.replace(/\/\/[^/@\s]*@/g, '//…@');
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }

@@ -81,12 +81,19 @@ export class Settings {
 
   /** Complete after {@link finish}. Settings that mean nothing here are one warning at most. */
   get warnings(): readonly string[] {
-    return this.#ignored.length === 0
-      ? this.#warnings
-      : [
-          ...this.#warnings,
-          `these settings have no effect here, and docs/configuration-file.md says why: ${this.#ignored.sort().join(', ')}`,
-        ];
+    return this.ignoredWarning === undefined ? this.#warnings : [...this.#warnings, this.ignoredWarning];
+  }
+
+  /** The variables that are set and mean nothing here. Complete after {@link finish}. */
+  get ignored(): readonly string[] {
+    return this.#ignored;
+  }
+
+  get ignoredWarning(): string | undefined {
+    const names = this.#ignored.map((name) => this.#shownAs(name)).sort();
+    return names.length === 0
+      ? undefined
+      : `these settings have no effect here, and docs/configuration-file.md says why: ${names.join(', ')}`;
   }
 
   /** As in distribution, an empty value counts as not set. */
@@ -238,7 +245,7 @@ export class Settings {
   #judge(name: string, value: string): void {
     const { setting } = knownSetting(name) ?? {};
     if (setting?.kind === 'ignored') {
-      if (setting.harmless?.(valueOf(value)) !== true) this.#ignored.push(this.#shownAs(name));
+      if (setting.harmless?.(valueOf(value)) !== true) this.#ignored.push(name);
     } else if (setting?.kind === 'refused') {
       if (setting.harmless?.(valueOf(value)) !== true) this.fault(`${name}: ${setting.remedy}`);
     } else {

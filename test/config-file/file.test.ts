@@ -179,12 +179,32 @@ compatibility: { schema1: { enabled: true } }
     });
 
   it('has one warning of all settings without effect', async () => {
-    const { config } = await load(
+    const { notes, config, environment } = await load(
       'storage: { filesystem: { maxthreads: 5 }, cache: { blobdescriptor: redis } }\nredis: { password: hunter2 }\n',
     );
-    assert.deepEqual(config.warnings, [
-      'these settings have no effect here, and docs/configuration-file.md says why: redis (line 3), storage.cache (line 2), storage.filesystem.maxthreads (line 2)',
+    assert.deepEqual(notes.slice(1), [
+      'These settings have no effect here, and docs/configuration-file.md says why: redis (line 3), storage.cache (line 2), storage.filesystem.maxthreads (line 2).',
     ]);
+    // The log of another process with these variables need not repeat it.
+    assert.deepEqual(config.warnings, []);
+    assert.deepEqual(Object.keys(environment), [
+      'REGISTRY_STORAGE',
+      'REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY',
+    ]);
+  });
+
+  it('is told once where defaults differ from those of distribution, deletes first', async () => {
+    const { notes } = await load('storage: filesystem');
+    assert.deepEqual(notes, [
+      'Defaults that differ from those of distribution: deletes are allowed (storage.delete.enabled); abandoned uploads stay until stowage purge-uploads runs; the log is JSON (log.formatter); manifests may name layers on other servers by URL.',
+    ]);
+    const { notes: fewer } = await load(
+      'storage: { delete: { enabled: false }, maintenance: { uploadpurging: { enabled: false } } }\nlog: { formatter: text }',
+    );
+    assert.deepEqual(fewer, [
+      'Defaults that differ from those of distribution: manifests may name layers on other servers by URL.',
+    ]);
+    assert.deepEqual((await loadConfigFile('server', undefined, {})).notes, []);
   });
 
   it('never has a secret repeated', async () => {

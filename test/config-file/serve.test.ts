@@ -147,7 +147,7 @@ health:
       /^log\.level +debug +REGISTRY_LOG_LEVEL$/m,
       /^http\.maxuploads +256 +default$/m,
       /^The images are in /m,
-      /^Warning: these settings have no effect here, .*: storage\.cache \(line 4\)\.$/m,
+      /^These settings have no effect here, .*: storage\.cache \(line 4\)\.$/m,
       /^The settings in .* are valid\.$/m,
     ])
       assert.match(output, row);
@@ -162,6 +162,24 @@ health:
       output,
       /^Invalid settings in .*\n {2}- http\.adr \(line 2\): .*\n {2}- proxy\.remoteurl \(line 3\): /,
     );
+  });
+
+  it('config check looks whether the files exist that the settings name', async () => {
+    const file = fileOf(
+      'version: 0.1\nauth: { token: { realm: https://a, service: a, issuer: a, jwks: /no/jwks } }\n',
+    );
+    const { code, output } = await runToEnd(['config', 'check', file], {});
+    assert.equal(code, 1);
+    assert.match(output, /REGISTRY_AUTH_TOKEN_JWKS: the file \/no\/jwks does not exist/);
+  });
+
+  it('token reads the secret of REGISTRY_CONFIGURATION_PATH', async () => {
+    const file = fileOf(
+      `version: 0.1\nauth: { policy: { path: /etc/policy.yaml, secret: ${'x'.repeat(32)} } }\n`,
+    );
+    const { code, output } = await runToEnd(['token', 'keys'], { REGISTRY_CONFIGURATION_PATH: file });
+    assert.equal(code, 0, output);
+    assert.match(output, /^[\w-]{43}\n$/);
   });
 
   it('config check reads variables alone where there is no file', async () => {

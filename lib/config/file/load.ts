@@ -15,7 +15,7 @@ export interface LoadedConfig {
   readonly path: string | undefined;
   /** Where a variable of the file is in it; undefined for one of the environment. */
   readonly originOf: (name: string) => Origin | undefined;
-  /** For a person, at the start: defaults that differ from distribution's. */
+  /** For a person, at the start: defaults that differ from distribution's, and settings without effect. */
   readonly notes: readonly string[];
 }
 
@@ -48,24 +48,42 @@ export async function loadConfigFile(
   for (const fault of faults) settings.fault(fault);
   const where = `in ${path} and the environment (where a.b.c is REGISTRY_A_B_C)`;
   const config = readConfig(program, settings, where);
-  return { config, environment, settings, path, originOf, notes: differences(environment) };
+  return { ...quietly(config, settings, environment, differences(environment)), path, originOf };
 }
 
 function withoutFile(program: Program, environment: Environment): LoadedConfig {
   const settings = new Settings(environment);
   const config = readConfig(program, settings);
-  return { config, environment, settings, path: undefined, originOf: () => undefined, notes: [] };
+  return { ...quietly(config, settings, environment, []), path: undefined, originOf: () => undefined };
+}
+
+/** Makes a note of the settings without effect, so that the log of each worker need not name them. */
+function quietly(
+  config: Config,
+  settings: Settings,
+  environment: Environment,
+  notes: readonly string[],
+): Omit<LoadedConfig, 'path' | 'originOf'> {
+  const { ignored, ignoredWarning } = settings;
+  const kept = Object.entries(environment).filter(([name]) => !ignored.includes(name));
+  return {
+    config: { ...config, warnings: config.warnings.filter((warning) => warning !== ignoredWarning) },
+    environment: Object.fromEntries(kept),
+    settings,
+    notes: ignoredWarning === undefined ? notes : [...notes, `T${ignoredWarning.slice(1)}.`],
+  };
 }
 
 /** Defaults of this registry that a user of distribution does not expect, the most important one first. */
 function differences(environment: Environment): string[] {
   const has = (name: string) => environment[name] !== undefined;
-  const purging = environment['REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING'] ?? '';
+  const purging = 'REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING';
+  const purges =
+    environment[`${purging}_ENABLED`] !== 'false' &&
+    environment[purging]?.includes('"enabled":false') !== true;
   const differing = [
     ...(has('REGISTRY_STORAGE_DELETE_ENABLED') ? [] : ['deletes are allowed (storage.delete.enabled)']),
-    ...(purging.includes('"enabled":false')
-      ? []
-      : ['abandoned uploads stay until stowage purge-uploads runs']),
+    ...(purges ? ['abandoned uploads stay until stowage purge-uploads runs'] : []),
     ...(has('REGISTRY_LOG_FORMATTER') ? [] : ['the log is JSON (log.formatter)']),
     'manifests may name layers on other servers by URL',
   ];
