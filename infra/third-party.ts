@@ -71,6 +71,7 @@ async function standardText(root: string, { name, license, author }: Package): P
   if (license === 'Apache-2.0') return await textOf(join(root, 'LICENSE'));
   const holder = typeof author === 'string' ? author : (author?.name ?? `the authors of ${name}`);
   if (license === 'MIT') return `MIT License\n\nCopyright (c) ${holder}\n\n${mit}`;
+  if (license === 'MIT-0') return `MIT No Attribution\n\nCopyright (c) ${holder}\n\n${mitWithoutConditions}`;
   throw new Error(
     `${name} has no licence text (${license ?? 'no licence is named'}): add it in infra/third-party.ts`,
   );
@@ -93,6 +94,9 @@ AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
 LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
 OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
 SOFTWARE.`;
+
+/** MIT-0 has the same text without conditions. */
+const mitWithoutConditions = mit.replace(/, subject to the following conditions:\n\n.*?\n\n/s, '.\n\n');
 
 function format(used: readonly BundledPackage[]): string {
   const byText = Map.groupBy(used, ({ text }) => text);

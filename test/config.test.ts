@@ -45,6 +45,7 @@ describe('loadConfig', () => {
       host: undefined,
       relativeUrls: false,
       dataPlane: undefined,
+      cloudWatch: undefined,
       tracing: undefined,
       debug: undefined,
       address: { host: '127.0.0.1', port: 5000 },

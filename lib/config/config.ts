@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Settings, type Environment } from './settings.ts';
 import { minSecretLength, readAuth, type AuthConfig } from './auth.ts';
+import { readCloudWatch } from './cloudwatch.ts';
 import { readDebug, type DebugConfig } from './debug.ts';
 import { readHealth, type HealthConfig } from './health.ts';
 import { readLog, type LogConfig } from './log.ts';
@@ -48,6 +49,8 @@ export interface Config extends ListenConfig {
   readonly maxUploads: number;
   /** Undefined for no traces. */
   readonly tracing: TracingConfig | undefined;
+  /** The namespace of metrics for CloudWatch, in functions; undefined for none. */
+  readonly cloudWatch: string | undefined;
   /** Undefined for none. Functions have none either way. */
   readonly debug: DebugConfig | undefined;
   /** How long requests in flight may take after the server has stopped to take others. */
@@ -107,6 +110,7 @@ export function readConfig(program: Program, settings: Settings, where?: string)
       fallback: 256,
     }),
     tracing: readTracing(settings),
+    cloudWatch: readCloudWatch(settings),
     debug: readDebug(settings, listens ? listen.address : undefined),
     drainTimeoutMs: settings.duration('REGISTRY_HTTP_DRAINTIMEOUT', {
       min: 0,

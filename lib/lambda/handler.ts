@@ -9,6 +9,8 @@ import { Deadline } from '../storage/deadline.ts';
 import { createApp, type Groups } from '../http/app.ts';
 import { errorLogger } from '../logging/logger.ts';
 import { createServices } from '../compose.ts';
+import { functionLimits } from '../http/limits.ts';
+import { FunctionObservers } from './observers.ts';
 
 type Result = APIGatewayProxyStructuredResultV2;
 export type Handler = (event: APIGatewayProxyEventV2, context: Context) => Promise<Result>;
@@ -38,9 +40,14 @@ export function lambdaHandler(groups: Groups): Handler {
     });
 }
 
+/** Metrics are written, and spans sent, before the response, since the instance is frozen after it. */
 async function start(groups: Groups): Promise<Handler> {
-  const app = createApp(groups, await createServices('functions', loadConfig('functions')));
-  return serverless(app.callback(), {
+  const config = loadConfig('functions');
+  const observers = await FunctionObservers.load(config);
+  const services = await createServices('functions', config, functionLimits, observers.telemetry);
+  observers.reportProblems(services.log);
+  const app = createApp(groups, services);
+  const handle = serverless(app.callback(), {
     // No response is binary: blobs are redirected, and manifests are JSON.
     provider: 'aws',
     // Its own way takes the client's header if there is one.
@@ -48,7 +55,12 @@ async function start(groups: Groups): Promise<Handler> {
     request: (request: IncomingMessage, event: APIGatewayProxyEventV2) => {
       request.headers['x-request-id'] = event.requestContext.requestId;
     },
-  });
+  }) as Handler;
+  return async (event, context) => {
+    const result = await handle(event, context);
+    await observers.flush();
+    return result;
+  };
 }
 
 function unavailable(error: Error | null | undefined, id: string): Result {

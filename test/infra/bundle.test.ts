@@ -108,6 +108,11 @@ describe('the licences of third parties', () => {
       await withPackage({ license: 'MIT', author: 'A. N. Other' }),
       /Copyright \(c\) A\. N\. Other\n/,
     );
+    const withoutConditions = await withPackage({ license: 'MIT-0', author: 'A. N. Other' });
+    assert.match(
+      withoutConditions,
+      /Copyright \(c\) A\. N\. Other\n\n[^"]*"Software"\)[^:]*do so\.\n\nTHE SOFTWARE/,
+    );
     assert.match(await withPackage({ license: 'Apache-2.0' }), /\n\nApache License\n$/);
   });
 
