@@ -42,7 +42,7 @@ export async function startPolicyProcess(
     url,
     output: () => output,
     stop: async () => {
-      await server.stop();
+      await server.stop('SIGINT');
       storage.remove();
       access.remove();
     },

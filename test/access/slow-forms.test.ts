@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { send } from '../functions/client.ts';
-import { bearer } from './policy-registry.ts';
+import { bearer, passwordOf } from './policy-registry.ts';
 import { startPolicyRegistry, type PolicyRegistry } from './policy-server.ts';
 
 const policy = `
@@ -24,6 +24,29 @@ describe('a registry with a policy and slow strangers', () => {
     await registry.stop();
   });
 
+  it('takes the forms of others while one client sends hundreds slowly, and refuses what does not fit', async () => {
+    const { hostname, port } = new URL(registry.url);
+    const strangers = await Promise.all(
+      Array.from({ length: 300 }, async () => await sendSlowForm(hostname, Number(port), '127.0.0.2')),
+    );
+    const answered = (status: number) =>
+      strangers.filter(({ text }) => text().includes(`HTTP/1.1 ${status} `)).length;
+    try {
+      const form = { grant_type: 'password', username: 'alice', password: passwordOf('alice') };
+      const reply = await send(registry.url, {
+        method: 'POST',
+        path: '/token',
+        headers: { 'content-type': 'application/x-www-form-urlencoded' },
+        body: Buffer.from(new URLSearchParams(form).toString()),
+      });
+      assert.equal(reply.status, 200, reply.body.toString());
+      assert.equal(answered(408), 0, 'it waited until slow forms had failed');
+      assert.equal(answered(503), 300 - 64 - 100);
+    } finally {
+      for (const { socket } of strangers) socket.destroy();
+    }
+  });
+
   it('takes uploads while strangers send the forms of logins slowly', async () => {
     const headers = await bearer(registry.url, 'alice', 'repository:team/app:pull,push');
     const { hostname, port } = new URL(registry.url);
@@ -35,18 +58,28 @@ describe('a registry with a policy and slow strangers', () => {
       const upload = { method: 'POST', path: `/v2/team/app/blobs/uploads/?digest=${digest}`, headers };
       assert.equal((await send(registry.url, { ...upload, body: Buffer.from('{}') })).status, 201);
     } finally {
-      for (const stranger of strangers) stranger.destroy();
+      for (const { socket } of strangers) socket.destroy();
     }
   });
 });
 
-/** A form of which the first bytes arrive, and no more. */
-async function sendSlowForm(host: string, port: number): Promise<Socket> {
-  const socket = connect(port, host);
+interface Stranger {
+  readonly socket: Socket;
+  /** What it was answered. */
+  readonly text: () => string;
+}
+
+/** A form of which the first bytes arrive, and no more. @param localAddress of the client */
+async function sendSlowForm(host: string, port: number, localAddress = '127.0.0.1'): Promise<Stranger> {
+  const socket = connect({ port, host, localAddress });
+  let text = '';
+  socket.on('data', (bytes: Buffer) => {
+    text += bytes.toString();
+  });
   await once(socket, 'connect');
   const head = ['POST /token HTTP/1.1', 'Host: x', 'Content-Type: application/x-www-form-urlencoded'];
   socket.write(`${[...head, 'Content-Length: 100', 'Expect: 100-continue'].join('\r\n')}\r\n\r\n`);
   // Its headers have arrived then.
   await once(socket, 'data');
-  return socket;
+  return { socket, text: () => text };
 }

@@ -42,7 +42,7 @@ async function serveBare(
   try {
     during(server.pid);
   } finally {
-    assert.deepEqual(await server.stop(), { code: 0, signal: null }, server.output());
+    assert.deepEqual(await server.stop('SIGINT'), { code: 0, signal: null }, server.output());
   }
 }
 

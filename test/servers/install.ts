@@ -27,7 +27,7 @@ const PACKAGES = [
 ];
 
 /** Packages of a few tests, which are skipped where these cannot be installed. */
-const OPTIONAL_PACKAGES = ['podman', 'apache2-utils', 'openssl', 'prometheus', 'mmdebstrap'];
+const OPTIONAL_PACKAGES = ['podman', 'apache2-utils', 'openssl', 'prometheus', 'mmdebstrap', 'haproxy'];
 
 /** Asked before a package starts its daemon; 101 is "not allowed" (invoke-rc.d(8)). */
 const POLICY = '/usr/sbin/policy-rc.d';

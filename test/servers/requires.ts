@@ -20,6 +20,7 @@ const DEBIAN = {
   prometheus: { root: false, optional: true },
   promtool: { root: false, optional: true },
   'systemd-analyze': { root: false, optional: true },
+  haproxy: { root: false, optional: true },
 } as const satisfies Record<string, { root: boolean; optional?: true }>;
 
 export type ServerName = keyof typeof DEBIAN | GoProgram;

@@ -22,21 +22,39 @@ export interface S3Program {
   readonly env?: (place: S3Place) => Record<string, string>;
 }
 
+/** A server of S3 that is one process. */
+export interface S3Process extends S3Server {
+  /** Ends it and keeps what it has stored. */
+  halt(): Promise<void>;
+  /** Starts it again, at the same address. */
+  resume(): Promise<void>;
+}
+
 /** Starts a server of S3 that is one process, which keeps all in a folder of its own. */
-export async function startS3({ program, health, args, env }: S3Program): Promise<S3Server> {
+export async function startS3({ program, health, args, env }: S3Program): Promise<S3Process> {
   const folder = await temporaryFolder(program);
   const address = `127.0.0.1:${await freePort()}`;
   const place = { address, folder: folder.path, accessKey: 'tester', secretKey: secretKey() };
   const endpoint = `http://${address}`;
   const ready = async () => (await fetch(endpoint + health)).ok;
   const options = { env: cleanEnvironment({ HOME: folder.path, ...env?.(place) }) };
-  const starts = launch(goProgramPlace(program).file, args(place), ready, options);
-  const server = await starts.catch((error: unknown) => {
+  const start = async () => await launch(goProgramPlace(program).file, args(place), ready, options);
+  let server = await start().catch((error: unknown) => {
     folder.remove();
     throw error;
   });
-  return s3Server({ endpoint, accessKey: place.accessKey, secretKey: place.secretKey }, async () => {
+  const where = { endpoint, accessKey: place.accessKey, secretKey: place.secretKey };
+  const s3 = s3Server(where, async () => {
     await server.stop();
     folder.remove();
   });
+  return {
+    ...s3,
+    halt: async () => {
+      await server.stop();
+    },
+    resume: async () => {
+      server = await start();
+    },
+  };
 }

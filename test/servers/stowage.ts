@@ -15,6 +15,8 @@ const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
 export interface Stowage extends Registry {
   readonly pid: number;
   readonly output: () => string;
+  /** Ends it as Ctrl-C does, unless at SIGTERM, after which it takes requests for five seconds more. */
+  stop(signal?: 'SIGINT' | 'SIGTERM'): Promise<void>;
   /** Ends it as a lost machine does, with no time to tidy up. Stopping it afterwards is fine. */
   kill(): Promise<void>;
 }
@@ -152,9 +154,8 @@ function registry(address: string, server: Server): Stowage {
       const exit = await server.stop();
       assert.equal(exit.signal, 'SIGKILL', `it had ended before it was killed:\n${server.output()}`);
     },
-    stop: async () => {
-      // At SIGTERM a server takes requests for five seconds more.
-      const exit = await server.stop('SIGINT');
+    stop: async (signal: 'SIGINT' | 'SIGTERM' = 'SIGINT') => {
+      const exit = await server.stop(signal);
       if (!killed)
         assert.deepEqual(exit, { code: 0, signal: null }, `it did not exit with 0:\n${server.output()}`);
     },

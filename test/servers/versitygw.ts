@@ -1,8 +1,7 @@
-import type { S3Server } from './s3.ts';
-import { startS3 } from './s3-program.ts';
+import { startS3, type S3Process } from './s3-program.ts';
 
 /** Starts Versity's S3 gateway, whose buckets are folders. */
-export async function versitygw(): Promise<S3Server> {
+export async function versitygw(): Promise<S3Process> {
   return await startS3({
     program: 'versitygw',
     health: '/health',
