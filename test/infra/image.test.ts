@@ -161,8 +161,18 @@ describe('the image', requires('dockerd', 'mmdebstrap'), () => {
     const images = await newFolder('original');
     extractOriginal(images);
     giveAway(images);
-    const address = await serve('folder', '-v', `${images}:/var/lib/registry`);
+    const address = await serve('folder', '-v', `${images}:/var/lib/registry`, '-e', 'SEARCH_BACKEND=LOCAL');
     await servesOriginal(address);
+    // The file is made from the folder after the start.
+    await until('folder', async () => {
+      const { status, body } = await new Client(`http://${address}`).send({
+        method: 'GET',
+        path: '/v2/_catalog',
+      });
+      if (status !== 200) return false;
+      assert.deepEqual(JSON.parse(body.toString()), { repositories: Object.keys(repositories).sort() });
+      return true;
+    });
     await docker('pull', `${address}/team/app:v1`);
 
     await buildSmall(docker, await newFolder('small'));
