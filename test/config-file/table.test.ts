@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { describe, it } from 'node:test';
-import { isMap, isScalar, parseDocument, type Node } from 'yaml';
+import { after, describe, it } from 'node:test';
+import { isMap, parseDocument, stringify, type Node } from 'yaml';
 import { settingsPage, withSettings } from '../../infra/settings-page.ts';
 import { readConfig } from '../../lib/config/config.ts';
 import { settingTable } from '../../lib/config/setting-table.ts';
 import { ConfigError, Settings } from '../../lib/config/settings.ts';
 import { knownSetting, variableOf } from '../../lib/config/variables.ts';
 import { goSources, sourceFile, whyNoSource, type GoSource } from '../servers/go-sources.ts';
+import { faultsOf, load, removeFiles } from './files.ts';
+
+after(removeFiles);
 
 /** What a bucket needs beside the setting. */
 function storeOf(name: string): Readonly<Record<string, string>> {
@@ -93,30 +96,47 @@ describe('the reference of settings of distribution', () => {
   for (const name of Object.keys(goSources) as GoSource[]) {
     const reason = whyNoSource(name);
     it(
-      `has no setting that the table lacks: ${goSources[name].module}`,
+      `works, has one warning or is refused, setting by setting: ${goSources[name].module}`,
       reason === undefined ? {} : { skip: reason },
-      () => {
-        const paths = pathsIn(sourceFile(name, goSources[name].files[0]));
-        assert.ok(paths.length > 100, String(paths.length));
-        const lacking = paths.filter(
-          (path) => path !== 'version' && knownSetting(variableOf(path)) === undefined,
-        );
-        assert.deepEqual(lacking, []);
+      async () => {
+        const settings = settingsIn(sourceFile(name, goSources[name].files[0]));
+        assert.ok(settings.length > 100, String(settings.length));
+        for (const { path, text } of settings) if (!pending.includes(path)) await assertMeaning(path, text);
       },
     );
   }
 });
 
-/** The paths of the example with all settings. It has some sections twice. */
-function pathsIn(page: string): string[] {
+/** Loads a file with this setting alone, and with the value that the reference has. */
+async function assertMeaning(path: string, text: string): Promise<void> {
+  const known = knownSetting(variableOf(path));
+  assert.ok(known !== undefined, path);
+  const { setting } = known;
+  const faults = (await faultsOf(text)).join('\n');
+  assert.doesNotMatch(faults, /no such setting|must be (?:a|an) |no effect in this program/, path);
+  const isRefused = setting.kind === 'refused' && faults.includes(setting.remedy);
+  if (setting.kind === 'works')
+    assert.ok(
+      !faults.endsWith('remove it') || faults.includes('has no effect without'),
+      `${path}: ${faults}`,
+    );
+  if (setting.kind === 'ignored' && setting.harmless === undefined && !path.startsWith('storage.s3.'))
+    assert.match((await load(text)).notes.join(), new RegExp(`no effect here, .*${known.path}`), path);
+  if (setting.kind === 'refused')
+    assert.ok(isRefused || setting.harmless !== undefined, `${path}: ${faults}`);
+}
+
+/** The settings of the example with all settings, each as a file of its own. It has some sections twice. */
+function settingsIn(page: string): { path: string; text: string }[] {
   const [, yaml = ''] =
     /## List of configuration options[^]*?```\w*\n([^]*?)```/.exec(readFileSync(page, 'utf8')) ?? [];
   const document = parseDocument(yaml, { uniqueKeys: false });
-  const walk = (node: Node | null | undefined, path: string): string[] =>
-    isMap<Node, Node | null>(node)
-      ? node.items.flatMap(({ key, value }) =>
-          walk(value, [path, isScalar(key) ? String(key.value) : '?'].filter(Boolean).join('.')),
-        )
-      : [path];
-  return walk(document.contents, '');
+  const walk = (node: Node | null, path: readonly string[]): { path: string; text: string }[] => {
+    if (isMap<Node, Node | null>(node) && node.items.length > 0)
+      return node.items.flatMap(({ key, value }) => walk(value, [...path, String(key.toJS(document))]));
+    const value: unknown = node?.toJS(document) ?? null;
+    const nested = path.reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
+    return [{ path: path.join('.'), text: stringify(nested) }];
+  };
+  return walk(document.contents, []).filter(({ path }) => path !== 'version');
 }

@@ -44,7 +44,7 @@ export async function readDocument(path: string): Promise<FileValue> {
     ({ message, pos }) =>
       `line ${lines.linePos(pos[0]).line}: this is not YAML: ${message.replace(/: ["*].*$/s, '')}`,
   );
-  if (faults.length > 0) throw new ConfigError(faults.slice(0, 10), `in ${path}`);
+  if (faults.length > 0) throw new ConfigError([...new Set(faults)].slice(0, 10), `in ${path}`);
   try {
     return new Walk(document, lines).read(document.contents, 0, 1);
   } catch (error) {
