@@ -19,10 +19,10 @@ export function defaultsOf({ inImage }: Pick<Settings, 'inImage'>): Defaults {
     : { address: { host: '127.0.0.1', port: 5000 }, rootDirectory: '.registry' };
 }
 
-/** Where users of the original's image mount their own. */
-const fileOfImage = '/etc/docker/registry/config.yml';
+/** Where users of distribution's images mount their own: of the original and version 2, and of version 3. */
+const filesOfImage = ['/etc/docker/registry/config.yml', '/etc/distribution/config.yml'];
 
 /** The configuration file where none is named. */
 export function defaultFile(environment: Environment): string | undefined {
-  return isImage(environment) && existsSync(fileOfImage) ? fileOfImage : undefined;
+  return isImage(environment) ? filesOfImage.find((file) => existsSync(file)) : undefined;
 }
