@@ -273,6 +273,8 @@ export const settingTable: Readonly<Record<string, Setting>> = {
   'validation.manifests.indexes.platforms': works,
   'validation.manifests.indexes.platformlist': words,
 
+  'metrics.cloudwatch.namespace': differs('Of functions, which take variables.'),
+
   'search.backend': differs('Not of distribution: `mysql` or `local`.'),
   'search.backend.mysql': secret,
   'search.backend.local': works,
