@@ -260,7 +260,14 @@ describe('the chart', requires('helm', 'kubectl-validate'), () => {
     await refuses(settings('REGISTRY_HTTP_SECRET'), /move it to secret\.values/);
     await refuses(settings('REGISTRY_STORAGE_S3_SECRETKEY'), /move it to secret\.values/);
     await refuses(settings('REGISTRY_HTTP_ADDR'), /is set by the chart/);
+    await refuses(settings('REGISTRY_HTTP_NET'), /is set by the chart/);
     await refuses({ ...onFolder, secret: { existing: 'mine', values: { A: 'b' } } }, /remove one of them/);
+  });
+
+  it('refuses to demand client certificates, which probes do not have', async () => {
+    const settings = { REGISTRY_AUTH: 'none', REGISTRY_HTTP_TLS_CLIENTCAS: '[/etc/clients.pem]' };
+    await refuses({ settings }, /set settings\.REGISTRY_HTTP_TLS_CLIENTAUTH=verify-client-cert-if-given/);
+    await render({ settings: { ...settings, REGISTRY_HTTP_TLS_CLIENTAUTH: 'verify-client-cert-if-given' } });
   });
 
   it('refuses values that it does not have, and demands REGISTRY_AUTH', async () => {

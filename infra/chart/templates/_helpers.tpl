@@ -39,12 +39,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $bucket := "" }}
 {{- range $name, $value := .Values.settings }}
   {{- if regexMatch "^REGISTRY_STORAGE_(S3|SCS)_BUCKET$" $name }}{{ $bucket = $name }}{{ end }}
-  {{- if regexMatch "^REGISTRY_HTTP_(ADDR|DRAINTIMEOUT|DEBUG_ADDR|TLS_CERTIFICATE|TLS_KEY)$" $name }}
+  {{- if regexMatch "^REGISTRY_HTTP_(ADDR|NET|DRAINTIMEOUT|DEBUG_ADDR|TLS_CERTIFICATE|TLS_KEY)$" $name }}
     {{- fail (printf "settings.%s is set by the chart; remove it" $name) }}
   {{- end }}
   {{- if regexMatch "(SECRET|SECRETKEY|HTPASSWD_CONTENT|BACKEND_MYSQL)$" $name }}
     {{- fail (printf "settings.%s is secret; move it to secret.values" $name) }}
   {{- end }}
+{{- end }}
+{{- if and (hasKey .Values.settings "REGISTRY_HTTP_TLS_CLIENTCAS") (ne (get .Values.settings "REGISTRY_HTTP_TLS_CLIENTAUTH") "verify-client-cert-if-given") }}
+  {{- fail "the probes of Kubernetes show no client certificate, so no pod would become ready; set settings.REGISTRY_HTTP_TLS_CLIENTAUTH=verify-client-cert-if-given" }}
 {{- end }}
 {{- if and .Values.persistence.enabled $bucket }}
   {{- fail (printf "settings.%s names a bucket, which needs no volume; set persistence.enabled=false" $bucket) }}
