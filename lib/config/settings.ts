@@ -243,15 +243,17 @@ export class Settings {
 
   /** A variable that nothing here reads. */
   #judge(name: string, value: string): void {
-    const { setting } = knownSetting(name) ?? {};
+    const { setting, name: whole } = knownSetting(name) ?? {};
     if (setting?.kind === 'ignored') {
       if (setting.harmless?.(valueOf(value)) !== true) this.#ignored.push(name);
     } else if (setting?.kind === 'refused') {
       if (setting.harmless?.(valueOf(value)) !== true) this.fault(`${name}: ${setting.remedy}`);
     } else {
-      const isKnown = setting !== undefined && refusals[name] === undefined;
       const hint = didYouMean(name, this.#known);
-      if (isKnown) this.fault(`${name}: has no effect in this program; remove it`);
+      if (whole !== undefined && whole !== name)
+        this.fault(`${name}: is no entry of ${whole}; indexes count from 0, without gaps`);
+      else if (whole !== undefined && refusals[name] === undefined)
+        this.fault(`${name}: has no effect in this program; remove it`);
       else if (ourPrefix.test(name) || (hint !== undefined && name.startsWith('SEARCH_')))
         this.fault(
           `${name}: ${refusals[name] ?? `no such setting; ${hint ?? 'docs/configuration.md lists all of them'}`}`,

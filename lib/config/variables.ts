@@ -107,14 +107,19 @@ function placeEntry(variables: Record<string, string | undefined>, name: string)
   const value = variables[name];
   const collection = byName.has(name) ? undefined : knownSetting(name);
   const form = formOf(collection);
-  if (collection === undefined || (form !== 'list' && form !== 'map') || !isSet(value)) return;
+  if (collection === undefined || form === undefined || !isSet(value)) return;
   const keys = name.slice(collection.name.length + 1).split('_');
   const whole = variables[collection.name];
-  const before = isSet(whole) ? valueOf(whole) : form === 'list' ? [] : {};
+  const before = isSet(whole) ? entriesOf(whole, form) : form === 'map' ? {} : [];
   const after = withEntry(before, keys, valueOf(value));
   if (after === undefined) return;
   variables[collection.name] = JSON.stringify(after);
   variables[name] = undefined;
+}
+
+function entriesOf(whole: string, form: 'list' | 'map' | 'words'): unknown {
+  const value = valueOf(whole);
+  return form === 'words' && typeof value === 'string' ? value.split(/[\s,]+/) : value;
 }
 
 /** As in distribution: an item is replaced or appended, the key of a map is found in any case, else it is in lower case. */

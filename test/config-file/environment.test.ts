@@ -14,11 +14,13 @@ describe('variables beside a configuration file', () => {
   });
 
   it('replace or add entries of its lists and maps', async () => {
-    const text = 'http: { headers: { X-Frame-Options: [DENY], X-A: [a] } }\nhealth: { file: [{ file: /a }] }';
+    const text =
+      'http: { headers: { X-Frame-Options: [DENY], X-A: [a] }, cors: { origins: [https://a.example.com] } }\nhealth: { file: [{ file: /a }] }';
     const { config } = await load(text, {
       'REGISTRY_HTTP_HEADERS_X-FRAME-OPTIONS': '[SAMEORIGIN]',
       'REGISTRY_HTTP_HEADERS_X-B': '[b]',
       REGISTRY_LOG_FIELDS_SERVICE: 'registry',
+      REGISTRY_HTTP_CORS_ORIGINS_1: 'https://b.example.com',
       REGISTRY_HEALTH_FILE_0_INTERVAL: '20s',
       REGISTRY_HEALTH_FILE_1: '{file: /b}',
       REGISTRY_HEALTH_FILE_2_FILE: '/c',
@@ -29,6 +31,7 @@ describe('variables beside a configuration file', () => {
       'x-b': ['b'],
     });
     assert.deepEqual(config.log.fields, { service: 'registry' });
+    assert.deepEqual(config.corsOrigins, ['https://a.example.com', 'https://b.example.com']);
     assert.deepEqual(
       config.health.extra.map((check) => (check.kind === 'file' ? [check.file, check.intervalMs] : [])),
       [
@@ -39,7 +42,7 @@ describe('variables beside a configuration file', () => {
     );
     assert.match(
       (await faultsOf(text, { REGISTRY_HEALTH_FILE_7: '{file: /b}' })).join(),
-      /^REGISTRY_HEALTH_FILE_7: /,
+      /^REGISTRY_HEALTH_FILE_7: is no entry of REGISTRY_HEALTH_FILE; indexes count from 0/,
     );
   });
 

@@ -159,6 +159,8 @@ compatibility: { schema1: { enabled: true } }
     ],
     ['middleware: { storage: [{ name: cloudfront }] }', /^middleware\.storage \(line 2\): /],
     ['validation: { manifests: { urls: { allow: [a] } } }', /^validation\.manifests\.urls \(line 2\): /],
+    ['constructor: { a: b }', /^constructor \(line 2\): no such setting/],
+    ['__proto__: { http: b }', /^__proto__ \(line 2\): no such setting/],
     ['http: { addr: "0.0.0.0:1" }', /^REGISTRY_AUTH: missing, .* set auth: none in the file/],
   ] as const)
     it(`refuses ${text.replaceAll(/\s+/g, ' ')}`, async () => {

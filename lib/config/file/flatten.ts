@@ -18,19 +18,21 @@ export interface FlatFile {
 }
 
 /** Sections of which exactly one key is in use, beside settings that are not a choice. */
-const choices: Readonly<Record<string, readonly string[]>> = {
-  storage: ['filesystem', 's3', 's3aws', 'scs', 'azure', 'gcs', 'swift', 'oss', 'inmemory'],
-  auth: ['none', 'htpasswd', 'token', 'policy', 'silly'],
-  'search.backend': ['mysql', 'local'],
-};
+const choices: ReadonlyMap<string, readonly string[]> = new Map([
+  ['storage', ['filesystem', 's3', 's3aws', 'scs', 'azure', 'gcs', 'swift', 'oss', 'inmemory']],
+  ['auth', ['none', 'htpasswd', 'token', 'policy', 'silly']],
+  ['search.backend', ['mysql', 'local']],
+]);
 
 /** The drivers of `storage`, as parts of names of variables. */
-export const drivers = choices['storage']?.map((driver) => driver.toUpperCase()) ?? [];
+export const drivers = choices.get('storage')?.map((driver) => driver.toUpperCase()) ?? [];
 
 /** As in distribution. */
 const defaultFolder = '/var/lib/registry';
 
-const paths = Object.keys(settingTable);
+const settings: ReadonlyMap<string, Setting> = new Map(Object.entries(settingTable));
+
+const paths = [...settings.keys()];
 
 /** Turns a file into variables: `a.b.c` into `REGISTRY_A_B_C`. Sections without a value set nothing. */
 export function flatten(root: FileValue): FlatFile {
@@ -53,7 +55,7 @@ class Flattening implements FlatFile {
   }
 
   section(path: string, { value, line }: FileValue): void {
-    const options = choices[path];
+    const options = choices.get(path);
     if (typeof value === 'string' && options !== undefined) {
       if (value !== '') this.#select(path, path, line, value);
     } else if (value instanceof Map) {
@@ -93,11 +95,11 @@ class Flattening implements FlatFile {
   #entry(parent: string, key: string, inner: FileValue): void {
     const path = parent === '' ? key : `${parent}.${key}`;
     const usual = path.replace(/^storage\.s3aws(?=\.|$)/, 'storage.s3');
-    const setting = settingTable[usual];
+    const setting = settings.get(usual);
     const isSection = paths.some((one) => one.startsWith(`${usual}.`));
     if (path === 'version') return;
     if (isRefusedChoice(parent, setting)) return;
-    if (choices[path] !== undefined) this.section(path, inner);
+    if (choices.get(path) !== undefined) this.section(path, inner);
     else if (setting !== undefined && !(isSection && setting.below === true && inner.value instanceof Map))
       this.#value(usual, path, setting, inner);
     else if (isSection) this.section(path, inner);
@@ -106,13 +108,13 @@ class Flattening implements FlatFile {
 
   /** A key below a setting that stands for a whole section. */
   #isBelow(usual: string, path: string, inner: FileValue): boolean {
-    const above = paths.find((one) => settingTable[one]?.below === true && usual.startsWith(`${one}.`));
+    const above = paths.find((one) => settings.get(one)?.below === true && usual.startsWith(`${one}.`));
     if (above !== undefined) this.#set(usual, path, inner.line, textOf(inner));
     return above !== undefined;
   }
 
   #unknown(parent: string, path: string, { line }: FileValue): void {
-    if (choices[parent]?.includes(path.slice(parent.length + 1)) === true) return;
+    if (choices.get(parent)?.includes(path.slice(parent.length + 1)) === true) return;
     const depth = path.split('.').length;
     const siblings = paths
       .filter((one) => parent === '' || one.startsWith(`${parent}.`))
@@ -156,7 +158,7 @@ class Flattening implements FlatFile {
 
 /** The choice itself is refused, whatever is below it. */
 function isRefusedChoice(parent: string, setting: Setting | undefined): boolean {
-  return choices[parent] !== undefined && setting?.kind === 'refused' && setting.below === true;
+  return choices.get(parent) !== undefined && setting?.kind === 'refused' && setting.below === true;
 }
 
 function isEmpty(value: FileValue['value']): boolean {
