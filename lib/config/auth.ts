@@ -1,5 +1,5 @@
-import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { readHtpasswd, readRealm, type HtpasswdSource } from './htpasswd.ts';
 import { refusalOf, type Settings } from './settings.ts';
 
 /** How callers are authenticated and authorized. */
@@ -9,13 +9,6 @@ export type AuthConfig = OpenConfig | HtpasswdAuthConfig | TokenAuthConfig | Pol
 export interface OpenConfig {
   readonly kind: 'none';
 }
-
-/** The source of an htpasswd file. */
-export type HtpasswdSource =
-  | { readonly kind: 'file'; readonly path: string }
-  | { readonly kind: 'content'; readonly content: string }
-  /** The ARN of a secret in AWS Secrets Manager. */
-  | { readonly kind: 'secret'; readonly arn: string };
 
 export interface HtpasswdAuthConfig {
   readonly kind: 'htpasswd';
@@ -158,38 +151,6 @@ function readHtpasswdAuth(settings: Settings): AuthConfig {
     return { kind: 'none' };
   }
   return { kind: 'htpasswd', realm, source };
-}
-
-function readRealm(settings: Settings): string {
-  const realm = settings.text('REGISTRY_AUTH_HTPASSWD_REALM') ?? 'Registry Realm';
-  if (!/^[ !#-[\]-~]{1,256}$/.test(realm))
-    settings.fault(
-      'REGISTRY_AUTH_HTPASSWD_REALM: must be 1 to 256 printable ASCII characters without quotes and backslashes',
-    );
-  return realm;
-}
-
-function readHtpasswd(settings: Settings): HtpasswdSource | undefined {
-  const path = settings.text('REGISTRY_AUTH_HTPASSWD_PATH');
-  const content = settings.lines('REGISTRY_AUTH_HTPASSWD_CONTENT');
-  if (path !== undefined && content !== undefined)
-    settings.fault(
-      'REGISTRY_AUTH_HTPASSWD_CONTENT: REGISTRY_AUTH_HTPASSWD_PATH is set as well; remove one of them',
-    );
-  if (path !== undefined)
-    return /^arn:aws[\w-]*:secretsmanager:/.test(path)
-      ? { kind: 'secret', arn: path }
-      : { kind: 'file', path: readPasswordPath(settings, path) };
-  return content === undefined ? undefined : { kind: 'content', content };
-}
-
-/** Debian's configuration file of distribution names a folder, which distribution would fail to read. */
-function readPasswordPath(settings: Settings, path: string): string {
-  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true)
-    settings.fault(
-      `REGISTRY_AUTH_HTPASSWD_PATH: ${path} is a folder; set REGISTRY_AUTH_HTPASSWD_PATH to a file, made by stowage htpasswd or htpasswd -B`,
-    );
-  return resolve(path);
 }
 
 function readToken(settings: Settings): AuthConfig {
