@@ -50,6 +50,7 @@ describe('loadConfig', () => {
       debug: undefined,
       address: { host: '127.0.0.1', port: 5000 },
       tls: undefined,
+      http2: false,
       prefix: '',
       headers: {},
       maxUploads: 256,

@@ -106,4 +106,10 @@ describe('the settings of how the server listens', () => {
       /must be a map of each header to a list/,
     );
   });
+
+  it('HTTP/2 without TLS is off unless it is enabled', () => {
+    assert.equal(load({}).http2, false);
+    assert.equal(load({ REGISTRY_HTTP_HTTP2_DISABLED: 'false' }).http2, false);
+    assert.equal(load({ REGISTRY_HTTP_H2C_ENABLED: 'true' }).http2, true);
+  });
 });

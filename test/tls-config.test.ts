@@ -146,6 +146,15 @@ describe('the settings of TLS', requires('openssl'), () => {
     );
   });
 
+  it('HTTP/2 over TLS is off unless it is enabled, and has nothing to do with h2c', () => {
+    assert.equal(withPair().http2, false);
+    assert.equal(withPair({ REGISTRY_HTTP_HTTP2_DISABLED: 'false' }).http2, true);
+    assert.match(
+      faultsOf({ ...ofPair(pair), REGISTRY_HTTP_H2C_ENABLED: 'true' })[0] ?? '',
+      /^REGISTRY_HTTP_H2C_ENABLED: means HTTP\/2 without TLS.*set REGISTRY_HTTP_HTTP2_DISABLED=false/,
+    );
+  });
+
   it('a program that does not listen takes the settings without the files', () => {
     const missing = { certificate: '/no/such.crt', key: '/no/such.key' };
     assert.equal(load(ofPair(missing), 'maintenance').tls, undefined);

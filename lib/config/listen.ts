@@ -12,6 +12,8 @@ export interface ListenConfig {
   readonly address: ListenAddress;
   /** Undefined for plain HTTP. */
   readonly tls: TlsConfig | undefined;
+  /** HTTP/2 beside HTTP/1.1: over TLS if the client chooses it, without TLS if it begins with it (h2c). */
+  readonly http2: boolean;
   /** Before all paths: empty, or such as `/my/prefix`. */
   readonly prefix: string;
   /** Headers of every response, unless the registry sets them itself. */
@@ -21,9 +23,16 @@ export interface ListenConfig {
 /** @param listens whether the program is a server; others share its environment and must take its settings */
 export function readListen(settings: Settings, listens: boolean): ListenConfig {
   const tls = readTls(settings, listens);
+  const http2Disabled = settings.flag('REGISTRY_HTTP_HTTP2_DISABLED', true);
+  const h2c = settings.flag('REGISTRY_HTTP_H2C_ENABLED', false);
+  if (h2c && tls !== undefined)
+    settings.fault(
+      'REGISTRY_HTTP_H2C_ENABLED: means HTTP/2 without TLS, and REGISTRY_HTTP_TLS_CERTIFICATE is set; remove it, and set REGISTRY_HTTP_HTTP2_DISABLED=false for HTTP/2 over TLS',
+    );
   return {
     address: readAddress(settings),
     tls,
+    http2: tls === undefined ? h2c : !http2Disabled,
     prefix: listens ? readPrefix(settings) : (settings.text('REGISTRY_HTTP_PREFIX'), ''),
     headers: readHeaders(settings),
   };

@@ -147,8 +147,10 @@ export function discardUnread({ req, res }: Pick<Context, 'req' | 'res'>, linger
 
 function isDisconnect(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException | undefined)?.code ?? '';
-  // HPE_…: invalid HTTP followed.
-  return ['ECONNRESET', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE'].includes(code) || code.startsWith('HPE_');
+  // HPE_…, ERR_HTTP2_…: invalid HTTP followed.
+  return (
+    ['ECONNRESET', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE'].includes(code) || /^(HPE|ERR_HTTP2)_/.test(code)
+  );
 }
 
 function dispatch(groups: Groups, services: Services, decide: Authorize): Middleware {

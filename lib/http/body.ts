@@ -15,7 +15,8 @@ export function contentLength({ headers }: IncomingMessage): number | undefined 
 export async function hasBody(request: IncomingMessage, { withinMs }: Limits['bodyRate']): Promise<boolean> {
   const announced = contentLength(request);
   if (announced !== undefined) return announced > 0;
-  if (request.headers['transfer-encoding'] === undefined) return false;
+  // Only HTTP/2 has bodies without either header.
+  if (request.headers['transfer-encoding'] === undefined && request.httpVersionMajor < 2) return false;
   if (request.readableLength > 0) return true;
   // A complete empty body never becomes readable.
   if (!request.complete && !request.readableEnded)

@@ -1,7 +1,7 @@
-import type { Limits } from '../http/limits.ts';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { SlowReaders } from './slow-readers.ts';
 
 /** The current or last response of each connection. */
 export type LastResponses = WeakMap<Duplex, ServerResponse>;
@@ -29,31 +29,18 @@ function isProcessing({ req, headersSent }: ServerResponse): boolean {
   return !headersSent && (req.complete || req.readableLength > 0);
 }
 
-/**
- * Closes connections whose clients read responses below the minimum rate, since unread bytes stay in memory. Only time in
- * which bytes wait for the client counts, and not time in which this process was busy.
- */
-export function closeSlowReaders(server: Server, { bytes, withinMs }: Limits['responseRate']): void {
-  const connections = new Map<Socket, { sent: number; waitedMs: number }>();
-  const intervalMs = withinMs / 8;
-  let checked = performance.now();
+/** Closes connections whose clients read responses too slowly. */
+export function closeSlowReaders(server: Server, readers: SlowReaders): void {
   server.on('connection', (socket: Socket) => {
-    connections.set(socket, { sent: 0, waitedMs: 0 });
-    socket.once('close', () => connections.delete(socket));
-  });
-  const check = () => {
-    const passedMs = Math.min(performance.now() - checked, intervalMs);
-    checked = performance.now();
-    for (const [socket, state] of connections) {
-      const sent = socket.bytesWritten - socket.writableLength;
-      if (socket.writableLength === 0 || sent - state.sent >= bytes) {
-        state.sent = sent;
-        state.waitedMs = 0;
-      } else if ((state.waitedMs += passedMs) >= withinMs) socket.destroy();
-    }
-  };
-  const timer = setInterval(check, intervalMs).unref();
-  server.once('close', () => {
-    clearInterval(timer);
+    const unwatch = readers.watch({
+      get sent() {
+        return socket.bytesWritten - socket.writableLength;
+      },
+      get waiting() {
+        return socket.writableLength;
+      },
+      cut: () => socket.destroy(),
+    });
+    socket.once('close', unwatch);
   });
 }

@@ -3,12 +3,21 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Server as ConnectionServer, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
+/** A response of any version of HTTP. */
+export interface Writing {
+  once(event: 'close', listener: () => void): unknown;
+}
+
 /** What accepts connections. */
 export interface Acceptor {
   /** Emits `close` after its last connection. */
   readonly server: ConnectionServer;
-  /** Closes connections that have not got as far as a request. */
+  /** Tells clients of HTTP/2 to begin no more requests on their connections. */
+  announceEnd(): void;
+  /** Closes connections that have not got as far as a request, and those of HTTP/2 after their last one. */
   drain(): void;
+  /** Closes the connections of HTTP/2. */
+  closeAllConnections(): void;
 }
 
 /**
@@ -49,7 +58,7 @@ export class Drain {
   }
 
   /** Tracks a request until its response is sent and its work has ended. */
-  add(response: ServerResponse, work: Promise<void>): void {
+  add(response: Writing, work: Promise<void>): void {
     const closed = new Promise<void>((resolve) => response.once('close', resolve));
     const over = Promise.allSettled([work, closed]);
     this.#inFlight.add(over);
@@ -58,6 +67,7 @@ export class Drain {
 
   /** From now on each response closes its connection, which it says (`Connection: close`). New ones are still taken. */
   announce(): void {
+    if (!this.#isAnnounced) this.#acceptor.announceEnd();
     this.#isAnnounced = true;
     for (const responses of this.#connections.values())
       for (const response of responses) response.shouldKeepAlive = false;
@@ -81,6 +91,7 @@ export class Drain {
     timer.abort();
     const cut = this.requests;
     this.#server.closeAllConnections();
+    this.#acceptor.closeAllConnections();
     return cut;
   }
 

@@ -1,37 +1,94 @@
 import type { Server as HttpServer } from 'node:http';
-import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import type { ListenConfig } from '../config/listen.ts';
 import type { Limits } from '../http/limits.ts';
+import type { Http2Endpoint } from './http2/endpoint.ts';
+import { peek } from './peek.ts';
 import { TlsEndpoint } from './tls.ts';
 import { listenAtSocket } from './unix-socket.ts';
 
 /** The system's maximum of connections that wait to be accepted: clients beyond it retry after seconds. */
 const backlog = 4096;
 
+/** The first bytes of a client of HTTP/2 (RFC 9113, section 3.4). No request of HTTP/1.1 begins so. */
+const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+
+export interface Endpoints {
+  /** Speaks HTTP/1.1. It listens itself where nothing else is spoken. */
+  readonly http1: HttpServer;
+  /** Undefined if HTTP/2 is off. */
+  readonly http2: Http2Endpoint | undefined;
+}
+
 /** Accepts connections and gives each to the server of its protocol. */
 export class Listener {
   /** What listens. It emits `close` after the last connection. */
   readonly server: Server;
-  readonly #tls: TlsEndpoint | undefined;
   readonly #config: ListenConfig;
+  readonly #endpoints: Endpoints;
+  readonly #tls: TlsEndpoint | undefined;
+  readonly #limits: Limits;
+  /** Connections whose protocol is not known yet. */
+  readonly #unknown = new Set<Socket>();
 
-  /** @param http1 speaks HTTP/1.1. Without TLS it listens itself */
-  constructor(http1: HttpServer, config: ListenConfig, { limits, log }: { limits: Limits; log: Logger }) {
+  constructor(endpoints: Endpoints, config: ListenConfig, { limits, log }: { limits: Limits; log: Logger }) {
     this.#config = config;
-    const { handshakeTimeoutMs, lingerMs } = limits;
-    if (config.tls === undefined) {
+    this.#endpoints = endpoints;
+    this.#limits = limits;
+    const { http1, http2 } = endpoints;
+    this.#tls = config.tls && this.#createTls(config.tls, log);
+    if (this.#tls === undefined && http2 === undefined) {
       this.server = http1;
       return;
     }
-    const options = { config: config.tls, protocols: ['http/1.1'], handshakeTimeoutMs, lingerMs, log };
-    const tls = (this.#tls = new TlsEndpoint(options, (socket) => http1.emit('connection', socket)));
-    this.server = createTcpServer(connectionOptions, (socket: Socket) => {
-      tls.accept(socket);
+    this.server = createServer(connectionOptions, (socket: Socket) => {
+      if (this.#tls === undefined) this.#acceptPlain(socket);
+      else this.#tls.accept(socket);
     });
     // Node checks the timeouts of headers only in a server that listens.
     http1.emit('listening');
     this.server.once('close', () => http1.close());
+  }
+
+  #createTls(config: NonNullable<ListenConfig['tls']>, log: Logger): TlsEndpoint {
+    const { http1, http2 } = this.#endpoints;
+    const { handshakeTimeoutMs, lingerMs } = this.#limits;
+    const protocols = http2 === undefined ? ['http/1.1'] : ['h2', 'http/1.1'];
+    return new TlsEndpoint({ config, protocols, handshakeTimeoutMs, lingerMs, log }, (socket: TLSSocket) => {
+      if (socket.alpnProtocol === 'h2') http2?.accept(socket);
+      else http1.emit('connection', socket);
+    });
+  }
+
+  /** HTTP/2 without TLS, by prior knowledge. */
+  #acceptPlain(socket: Socket): void {
+    const { http1, http2 } = this.#endpoints;
+    const forget = () => {
+      clearTimeout(timer);
+      this.#unknown.delete(socket);
+      socket.off('error', ignore).off('close', forget);
+    };
+    const toHttp1 = () => {
+      forget();
+      http1.emit('connection', socket);
+    };
+    const stop = peek(socket, (start) => {
+      const common = Math.min(start.byteLength, preface.byteLength);
+      if (!start.subarray(0, common).equals(preface.subarray(0, common))) return toHttp1;
+      if (common < preface.byteLength) return undefined;
+      return () => {
+        forget();
+        http2?.accept(socket);
+      };
+    });
+    const timer = setTimeout(() => {
+      stop();
+      toHttp1();
+    }, this.#limits.headersTimeoutMs).unref();
+    this.#unknown.add(socket);
+    socket.on('error', ignore).once('close', forget);
   }
 
   async listen(): Promise<void> {
@@ -57,11 +114,25 @@ export class Listener {
     return `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
   }
 
-  /** Closes connections that have not got as far as a request. */
+  /** Tells clients of HTTP/2 to begin no more requests here. */
+  announceEnd(): void {
+    this.#endpoints.http2?.announceEnd();
+  }
+
+  /** Closes the connections of HTTP/2. */
+  closeAllConnections(): void {
+    this.#endpoints.http2?.closeAllConnections();
+  }
+
+  /** Closes connections that have not got as far as a request, and those of HTTP/2 after their last one. */
   drain(): void {
     this.#tls?.stop();
+    for (const socket of this.#unknown) socket.destroy();
+    this.#endpoints.http2?.drain();
   }
 }
+
+const ignore = () => undefined;
 
 /** As Node's HTTP server has them. */
 const connectionOptions = { allowHalfOpen: true, noDelay: true, highWaterMark: 16 * 1024 };

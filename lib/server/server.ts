@@ -7,10 +7,12 @@ import { usualLimits, type Limits } from '../http/limits.ts';
 import { closeIdleConnections, closeSlowReaders, lastResponses } from './connections.ts';
 import { readOnlyReason, type Config } from '../config/config.ts';
 import { Drain } from './drain.ts';
+import { Http2Endpoint } from './http2/endpoint.ts';
 import { Listener } from './listener.ts';
 import { limitPipelining } from './pipelining.ts';
 import { reindexInBackground } from './background-reindex.ts';
 import { Observers } from './observers.ts';
+import { SlowReaders } from './slow-readers.ts';
 import { RequestCheck } from './valid-requests.ts';
 
 /** A streaming server that is listening. */
@@ -24,6 +26,9 @@ export interface StreamingServer {
   /** Takes no new requests and waits for those in flight, at most for `REGISTRY_HTTP_DRAINTIMEOUT`. */
   stop(): Promise<void>;
 }
+
+/** Of a response, beyond which Node warns of a leak. */
+const maxListeners = 20;
 
 /** Starts the streaming server. @throws if it cannot listen, or the storage or the list in a file cannot be opened */
 export async function startServer(
@@ -40,15 +45,33 @@ export async function startServer(
   const app = program === 'server' ? createApp(all, services) : createDataPlane(services);
   const handle = app.callback();
   const server = createServer(serverOptions(limits), (request, response) => {
+    // Logs, metrics, limits and the drain each listen for its end.
+    response.setMaxListeners(maxListeners);
     if (check.admits(request, response)) drain.add(response, handle(request, response));
   });
+  const slowReaders = new SlowReaders(limits.responseRate);
+  server.once('close', () => {
+    slowReaders.stop();
+  });
+  const http2 = config.http2
+    ? new Http2Endpoint({
+        limits,
+        slowReaders,
+        handle: async (request, response) => {
+          response.setMaxListeners(maxListeners);
+          const work = handle(request, response);
+          drain.add(response, work);
+          await work;
+        },
+      })
+    : undefined;
   limitPipelining(server);
-  const listener = new Listener(server, config, { limits, log });
+  const listener = new Listener({ http1: server, http2 }, config, { limits, log });
   const drain = new Drain(server, listener);
   const responses = lastResponses(server);
   const check = new RequestCheck(server, responses, limits.lingerMs);
   closeIdleConnections(server, responses, limits.idleTimeoutMs);
-  closeSlowReaders(server, limits.responseRate);
+  closeSlowReaders(server, slowReaders);
   await observers.watch(services);
   await listener.listen().catch(async (error: unknown) => {
     // What listens keeps the process alive.

@@ -97,7 +97,7 @@ function hasBody({ headers }: IncomingMessage): boolean {
 }
 
 /** A name or address with an optional port (RFC 9112, section 3.2). */
-const host = /^(?:[\w.~-]+|\[[\da-f:.]+\])(?::\d{0,5})?$/i;
+export const validHost = /^(?:[\w.~-]+|\[[\da-f:.]+\])(?::\d{0,5})?$/i;
 
 /** The fault of a request that Node's parser has accepted. */
 function faultOf({ httpVersion, headers, headersDistinct, url }: IncomingMessage): string | undefined {
@@ -105,7 +105,7 @@ function faultOf({ httpVersion, headers, headersDistinct, url }: IncomingMessage
   const isOld = httpVersion === '1.0';
   if (!isOld && httpVersion !== '1.1') return 'the versions of HTTP that are spoken here are 1.1 and 1.0';
   // Optional only in HTTP/1.0.
-  if (hosts.length > 1 || (hosts.length === 0 && !isOld) || !hosts.every((one) => host.test(one)))
+  if (hosts.length > 1 || (hosts.length === 0 && !isOld) || !hosts.every((one) => validHost.test(one)))
     return 'the header Host must be there once, with a host and perhaps a port';
   // RFC 9112, section 6.1. HTTP/1.0 lacks this header.
   if (encoding !== undefined && (isOld || encoding.toLowerCase() !== 'chunked'))

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { cpSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
+import { connect as connectHttp2 } from 'node:http2';
 import { request, type RequestOptions } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { connect as connectPlain } from 'node:net';
@@ -169,6 +170,25 @@ describe('a server with TLS', requires('openssl'), () => {
     while (oldest?.closed === false) await delay(10);
     assert.equal((await get(url)).statusCode, 200);
     for (const socket of silent) socket.destroy();
+  });
+
+  it('speaks HTTP/2 with clients that choose it where it is on, and HTTP/1.1 with all others', async () => {
+    const chosen = async (url: string, ...protocols: string[]) => {
+      const socket = await dialTls(url, { ALPNProtocols: protocols });
+      socket.destroy();
+      return socket.alpnProtocol;
+    };
+    const usual = await start();
+    assert.equal(await chosen(usual, 'h2', 'http/1.1'), 'http/1.1');
+    const both = await start({ REGISTRY_HTTP_HTTP2_DISABLED: 'false' });
+    assert.equal(await chosen(both, 'h2', 'http/1.1'), 'h2');
+    assert.equal(await chosen(both, 'http/1.1'), 'http/1.1');
+    assert.equal((await get(both)).statusCode, 200);
+    const session = connectHttp2(both, trusting());
+    const stream = session.request({ ':path': '/v2/' });
+    const [headers] = (await once(stream, 'response')) as [Record<string, unknown>];
+    assert.equal(headers[':status'], 200);
+    session.destroy();
   });
 
   describe('over TLS as without', () => {
