@@ -110,7 +110,7 @@ export function readConfig(program: Program, settings: Settings, where?: string)
       fallback: 256,
     }),
     tracing: readTracing(settings),
-    cloudWatch: readCloudWatch(settings),
+    cloudWatch: readCloudWatch(settings, program === 'functions'),
     debug: readDebug(settings, listens ? listen.address : undefined),
     drainTimeoutMs: settings.duration('REGISTRY_HTTP_DRAINTIMEOUT', {
       min: 0,

@@ -14,7 +14,7 @@ const pathName = 'REGISTRY_HTTP_DEBUG_PROMETHEUS_PATH';
 
 /**
  * Unlike distribution's, it has metrics unless they are switched off.
- * @param publicAddress of the registry itself; undefined for programs that do not listen, which share the settings
+ * @param publicAddress of the registry itself; undefined for programs that do not listen, which share the settings and have none
  */
 export function readDebug(
   settings: Settings,
@@ -36,7 +36,9 @@ export function readDebug(
     settings.fault(
       `${addressName}: the port ${address.port} is that of the registry, and metrics must not be public; set another, such as 127.0.0.1:5001`,
     );
-  return isSet ? { address, metricsPath: enabled === false ? undefined : path } : undefined;
+  return isSet && publicAddress !== undefined
+    ? { address, metricsPath: enabled === false ? undefined : path }
+    : undefined;
 }
 
 export const healthPath = '/debug/health';

@@ -14,6 +14,8 @@ export function describeConfig(config: Config): {
     deletes: config.deleteEnabled && !config.readOnly,
     redirects: config.redirectEnabled && storage.kind !== 'filesystem',
     'data plane': config.dataPlane !== undefined,
+    metrics: config.debug?.metricsPath !== undefined || config.cloudWatch !== undefined,
+    traces: config.tracing !== undefined,
     TLS: config.tls !== undefined,
     CORS: config.corsOrigins.length > 0,
     'trusted proxies': config.trustedProxies.length > 0,
