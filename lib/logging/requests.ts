@@ -9,12 +9,13 @@ const maxAgent = 256;
 
 /** Logs one line for each request, except for probes. Never its query, which carries authority in upload and signed URLs. */
 export function logRequests(log: Logger): Middleware {
+  const isEnabled = log.isLevelEnabled('info');
   return async ({ req, res }, next) => {
     const scope = requestScope();
-    res.once('close', () => {
-      if (scope !== undefined && scope.route?.group !== 'health')
-        log.info(lineOf(scope, req, res), 'request');
-    });
+    if (isEnabled && scope !== undefined)
+      res.once('close', () => {
+        if (scope.route?.group !== 'health') log.info(lineOf(scope, req, res), 'request');
+      });
     await next();
   };
 }

@@ -69,8 +69,11 @@ export class Drain {
   announce(): void {
     if (!this.#isAnnounced) this.#acceptor.announceEnd();
     this.#isAnnounced = true;
-    for (const responses of this.#connections.values())
-      for (const response of responses) response.shouldKeepAlive = false;
+    for (const responses of this.#connections.values()) {
+      // Of pipelined requests the last: those before it would take its response with them.
+      const last = [...responses].at(-1);
+      if (last !== undefined) last.shouldKeepAlive = false;
+    }
   }
 
   /**
