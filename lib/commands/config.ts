@@ -68,7 +68,9 @@ function report(loaded: LoadedConfig): void {
 function rowsOf({ settings, originOf }: LoadedConfig): string[][] {
   return settings.used.flatMap(({ name, value, fallback }) => {
     const path = knownSetting(name)?.path ?? name;
-    if (value === undefined) return fallback === undefined ? [] : [[path, fallback, 'default']];
+    // 0 stands for what the machine gives.
+    if (value === undefined)
+      return [undefined, '0'].includes(fallback) ? [] : [[path, fallback ?? '', 'default']];
     const origin = originOf(name);
     return [[path, shown(name, value), origin === undefined ? name : `line ${origin.line}`]];
   });

@@ -226,7 +226,7 @@ export const settingTable: Readonly<Record<string, Setting>> = {
   'http.debug.prometheus.enabled': works,
   'http.debug.prometheus.path': works,
   'http.headers': map,
-  'http.http2.disabled': works,
+  'http.http2.disabled': differs('`true` by default.'),
   'http.h2c.enabled': works,
 
   'notifications.events.includereferences': ignored('there are no notifications yet'),

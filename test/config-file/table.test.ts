@@ -44,7 +44,7 @@ function outcomeOf(name: string, value: string): { used: boolean; warnings: stri
 const inFileOnly = ['version', 'loglevel'];
 
 /** Being built. */
-const pending = ['http.workers', 'http.http2.disabled', 'http.h2c.enabled'];
+const pending = ['http.workers'];
 
 describe('the table of settings', () => {
   it('stands in docs/configuration-file.md as the code has it', () => {

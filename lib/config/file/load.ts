@@ -85,6 +85,9 @@ function differences(environment: Environment): string[] {
     ...(has('REGISTRY_STORAGE_DELETE_ENABLED') ? [] : ['deletes are allowed (storage.delete.enabled)']),
     ...(purges ? ['abandoned uploads stay until stowage purge-uploads runs'] : []),
     ...(has('REGISTRY_LOG_FORMATTER') ? [] : ['the log is JSON (log.formatter)']),
+    ...(has('REGISTRY_HTTP_TLS_CERTIFICATE') && !has('REGISTRY_HTTP_HTTP2_DISABLED')
+      ? ['HTTP/2 is off (http.http2.disabled)']
+      : []),
     'manifests may name layers on other servers by URL',
   ];
   return [`Defaults that differ from those of distribution: ${differing.join('; ')}.`];
