@@ -38,11 +38,14 @@ function countSent(response: ServerResponse, scope: RequestScope): void {
     else if (piece instanceof Uint8Array) scope.bytesSent += piece.byteLength;
   };
   const [write, end] = [sender.write.bind(response), sender.end.bind(response)];
+  let isEnding = false;
   sender.write = (...parameters) => {
-    count(parameters[0]);
+    if (!isEnding) count(parameters[0]);
     return write(...parameters);
   };
   sender.end = (...parameters) => {
+    // HTTP/2's `end` writes its bytes by `write`, HTTP/1's does not.
+    isEnding = true;
     count(parameters[0]);
     return end(...parameters);
   };

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, describe, it } from 'node:test';
+import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { connect, createServer as createHttp2Server } from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
 import Koa from 'koa';
 import { bodyOf } from '../../lib/http/body.ts';
 import { createClientOf } from '../../lib/http/client.ts';
@@ -62,6 +66,20 @@ describe('the scope of a request', async () => {
       expected,
     );
     assert.equal(new Set(scopes.map(({ id }) => id)).size, 3);
+  });
+
+  it('counts the bytes of a response over HTTP/2 once', async () => {
+    const secure = createHttp2Server((request, response) => void handle(request, response));
+    secure.listen(0, '127.0.0.1');
+    await once(secure, 'listening');
+    const session = connect(`http://127.0.0.1:${(secure.address() as AddressInfo).port}`);
+    scopes.length = 0;
+    const stream = session.request({ ':method': 'PUT', ':path': '/?requests=1' });
+    stream.end(randomBytes(70_000));
+    assert.equal((await buffer(stream)).byteLength, 70_000);
+    session.close();
+    secure.close();
+    assert.deepEqual([scopes[0]?.bytesReceived, scopes[0]?.bytesSent], [70_000, 70_000]);
   });
 
   it('is undefined outside of requests', () => {
