@@ -1,5 +1,5 @@
 import { isIP, isIPv6 } from 'node:net';
-import { quoted, type Settings } from './settings.ts';
+import type { Settings } from './settings.ts';
 
 /** A range of addresses. A single address is one of its full length. */
 export interface Subnet {
@@ -17,10 +17,15 @@ export function readTrustedProxies(settings: Settings): readonly Subnet[] {
     const subnet = parseSubnet(entry);
     if (subnet === undefined)
       settings.fault(
-        `${name}: ${quoted(entry)} is no address nor a range of them, such as 10.0.0.7 or 10.0.0.0/8; write an address itself, not a name`,
+        `${name}: ${shown(entry)} is no address nor a range of them, such as 10.0.0.7 or 10.0.0.0/8; write an address itself, not a name`,
       );
     return subnet ?? [];
   });
+}
+
+/** An entry for a message. Anything else may be a misplaced password. */
+function shown(entry: string): string {
+  return /^[\w.:/-]{1,64}$/.test(entry) ? JSON.stringify(entry) : 'an entry';
 }
 
 /** Separated by commas or blanks; a list of the configuration file comes as JSON. */
