@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
-import type { PasswordOutcome } from './access/htpasswd/htpasswd.ts';
-import type { Htpasswd } from './access/htpasswd/htpasswd.ts';
+import type { Htpasswd, HtpasswdOptions, PasswordOutcome } from './access/htpasswd/htpasswd.ts';
+import { share } from './concurrency/share.ts';
 import { open } from './access/callers.ts';
 import type { PolicySource } from './access/policy/source.ts';
 import type { TokenService } from './access/token-service.ts';
@@ -94,7 +94,7 @@ async function createPolicySource(
   return policies;
 }
 
-interface TokenServiceContext extends Pick<Context, 'log' | 'onPasswordChecked'> {
+interface TokenServiceContext extends Pick<Context, 'config' | 'log' | 'onPasswordChecked'> {
   readonly auth: PolicyAuthConfig;
   readonly secrets: readonly [string, ...string[]];
   readonly service: string;
@@ -136,13 +136,25 @@ function onceSuccessful<T>(create: () => Promise<T>): () => Promise<T> {
 
 async function openHtpasswd(
   source: HtpasswdSource,
-  { log, onPasswordChecked }: Pick<Context, 'log' | 'onPasswordChecked'>,
+  { config, log, onPasswordChecked }: Pick<Context, 'config' | 'log' | 'onPasswordChecked'>,
 ): Promise<Htpasswd> {
   const { Htpasswd } = await import('./access/htpasswd/htpasswd.ts');
   return await Htpasswd.open(source, {
+    ...(config.workerNumber !== undefined && (await sharedByWorkers(config))),
     warn: (message) => {
       log.warn(message);
     },
     onChecked: onPasswordChecked,
   });
+}
+
+/** Workers count wrong passwords together, and have the threads of one process. */
+async function sharedByWorkers({
+  workers = 1,
+}: Config): Promise<Pick<HtpasswdOptions, 'attempts' | 'threads'>> {
+  const [{ attemptsOfAllWorkers }, { defaultThreads }] = await Promise.all([
+    import('./access/htpasswd/shared-attempts.ts'),
+    import('./access/htpasswd/verifier.ts'),
+  ]);
+  return { attempts: attemptsOfAllWorkers(), threads: share(defaultThreads, workers) };
 }

@@ -1,5 +1,5 @@
 import manifest from '../package.json' with { type: 'json' };
-import type { Config, Program } from './config/config.ts';
+import { isFurtherWorker, type Config, type Program } from './config/config.ts';
 import { describeConfig } from './config/describe.ts';
 import { open } from './access/callers.ts';
 import { createAccess } from './compose-access.ts';
@@ -7,6 +7,7 @@ import type { Services } from './http/services.ts';
 import { EncryptedNames } from './registry/encrypted-names.ts';
 import { BufferPool } from './registry/uploads/buffer-pool.ts';
 import { UrlSigner } from './registry/url-signer.ts';
+import { share } from './concurrency/share.ts';
 import { ConcurrencyLimit } from './concurrency/concurrency-limit.ts';
 import { probeKey } from './registry/layout.ts';
 import { createPublisher } from './registry/events.ts';
@@ -47,11 +48,14 @@ export async function createServices(
 ): Promise<Services> {
   const reports = reportTo(telemetry);
   const log = createLogger(config.log);
+  // The first worker logs what concerns the start.
+  if (isFurtherWorker(config)) log.level = 'error';
   log.info({ version: manifest.version, program, ...describeConfig(config) }, 'stowage starts');
   const warn = (message: string) => {
     log.warn(message);
   };
   const onDamaged = damageLog(log);
+  const part = (total: number, least?: number) => share(total, config.workers ?? 1, least);
   const check = program !== 'functions';
   const opened = await openStore(config.storage, {
     check,
@@ -59,6 +63,7 @@ export async function createServices(
     warn,
     onDamaged,
     observe: observeBucketRequests(telemetry),
+    workers: config.workers,
   });
   const store = withStoreCalls(opened, telemetry);
   const registry = restrict(createRegistry(store, { ...config, onCacheRead: reports.cacheRead }), config);
@@ -117,15 +122,15 @@ export async function createServices(
     streams: program !== 'functions',
     chunkSize: program === 'functions' && config.dataPlane === undefined ? functionChunkBytes : undefined,
     limits,
-    bodies: new ConcurrencyLimit(config.maxUploads, {
-      queueLimit: queuedBodies,
+    bodies: new ConcurrencyLimit(part(config.maxUploads), {
+      queueLimit: part(queuedBodies),
       timeoutMs: limits.queueTimeoutMs,
     }),
-    forms: new FormLimit({ timeoutMs: limits.queueTimeoutMs }),
+    forms: new FormLimit({ timeoutMs: limits.queueTimeoutMs, workers: config.workers }),
     requests: new RequestLimits(limits),
-    manifestPushes: new ConcurrencyLimit(parallelManifests, { timeoutMs: limits.queueTimeoutMs }),
-    manifestMemory: new BufferPool({ bytes: manifestBytes, waitMs: limits.queueTimeoutMs }),
-    responseMemory: new MemoryBudget(responseBytes),
+    manifestPushes: new ConcurrencyLimit(part(parallelManifests), { timeoutMs: limits.queueTimeoutMs }),
+    manifestMemory: new BufferPool({ bytes: part(manifestBytes), waitMs: limits.queueTimeoutMs }),
+    responseMemory: new MemoryBudget(part(responseBytes, leastResponseBytes)),
   };
 }
 
@@ -149,6 +154,9 @@ const parallelManifests = 8;
 const manifestBytes = 16 * 1024 * 1024;
 const responseBytes = 32 * 1024 * 1024;
 
+/** Two manifests of the largest size. */
+const leastResponseBytes = 8 * 1024 * 1024;
+
 /** Fits into the 6 MB of JSON and base64 that Lambda allows. */
 const functionChunkBytes = 4 * 1024 * 1024;
 
@@ -162,19 +170,19 @@ interface OpenOptions {
   readonly onDamaged?: OnDamaged;
   /** Sees each request to a bucket, or call of a folder. */
   readonly observe?: ObserveBucketRequest;
+  /** Processes that share the limits of a store. */
+  readonly workers?: number | undefined;
 }
 
 /** Opens the configured store. @throws StoreUnavailable if `check` finds a problem */
-export async function openStore(
-  storage: StorageConfig,
-  { check, readOnly = false, warn, onDamaged, observe }: OpenOptions,
-): Promise<ObjectStore> {
+export async function openStore(storage: StorageConfig, options: OpenOptions): Promise<ObjectStore> {
+  const { check, readOnly = false, warn, onDamaged, observe, workers } = options;
   if (storage.kind === 'filesystem') {
     const { FilesystemStore } = await import('./storage/filesystem/store.ts');
-    const folder = await FilesystemStore.open(storage.rootDirectory, { warn, onDamaged, readOnly });
+    const folder = await FilesystemStore.open(storage.rootDirectory, { warn, onDamaged, readOnly, workers });
     return observe === undefined ? folder : observedStore(folder, observe);
   }
-  const store = await openBucket(storage, warn, observe);
+  const store = await openBucket(storage, options);
   if (onDamaged !== undefined) store.onDamaged = onDamaged;
   if (check) await store.check({ readOnly });
   return store;
@@ -183,12 +191,11 @@ export async function openStore(
 /** Loads the client of the store on demand. */
 async function openBucket(
   storage: BucketConfig,
-  warn: OpenOptions['warn'],
-  observe: OpenOptions['observe'],
+  { warn, observe, workers }: OpenOptions,
 ): Promise<ObjectStore & { check(options: { readOnly: boolean }): Promise<void> }> {
   if (storage.kind === 's3')
-    return new (await import('./storage/s3/store.ts')).S3Store(storage, warn, probeKey, observe);
-  return new (await import('./storage/scs/store.ts')).ScsStore(storage, observe);
+    return new (await import('./storage/s3/store.ts')).S3Store(storage, warn, probeKey, observe, workers);
+  return new (await import('./storage/scs/store.ts')).ScsStore(storage, observe, workers);
 }
 
 /** The dependencies of the jobs: the purge of uploads and the reindex. */

@@ -54,6 +54,8 @@ describe('loadConfig', () => {
       prefix: '',
       headers: {},
       maxUploads: 256,
+      workers: undefined,
+      workerNumber: undefined,
       drainTimeoutMs: 600_000,
       trustedProxies: [],
       health: { storage: { intervalMs: 10_000, threshold: 3 }, extra: [] },

@@ -1,9 +1,16 @@
-import { ConfigError, type Config } from '../config/config.ts';
+import cluster from 'node:cluster';
+import { ConfigError, loadConfig, type Config } from '../config/config.ts';
 import { loadConfigFile } from '../config/file/load.ts';
+import { configurationPath } from '../config/file/merge.ts';
+import type { Environment } from '../config/variables.ts';
 import { describeStorage } from '../config/storage.ts';
 import { onlyFile, readOptions, reasonOf, type Command } from './command.ts';
 import { openWarning } from './open-warning.ts';
 import { ensureLowMemory } from './low-memory.ts';
+import { defaultWorkers } from '../server/workers/available-cores.ts';
+import { StartFailed } from '../server/workers/start-failed.ts';
+import type { StreamingServer } from '../server/server.ts';
+import type { Workers } from '../server/workers/primary.ts';
 import { stopAtSignals, stopSignals } from './stop-at-signals.ts';
 
 export const command: Command = {
@@ -19,32 +26,97 @@ Serves a registry at REGISTRY_HTTP_ADDR (127.0.0.1:5000) until SIGTERM or Ctrl-C
     const isDataPlane = positionals[0] === 'data-plane';
     const file = onlyFile(positionals.slice(isDataPlane ? 1 : 0), ['data-plane']);
     ensureLowMemory();
-    return await serve(isDataPlane ? 'data-plane' : 'server', file);
+    const program = isDataPlane ? 'data-plane' : 'server';
+    return cluster.isWorker ? await work(program) : await serve(program, file);
   },
 };
 
+type ServerProgram = 'server' | 'data-plane';
+
 /** Resolves once the server listens, or fails to. @throws ConfigError */
-async function serve(program: 'server' | 'data-plane', file: string | undefined): Promise<number> {
+async function serve(program: ServerProgram, file: string | undefined): Promise<number> {
   // A container's first process ignores signals without a listener, and a start may wait for its storage.
   for (const signal of stopSignals) process.once(signal, () => process.exit(0));
-  const { config, notes } = await loadConfigFile(program, file);
+  const { config, environment, notes } = await loadConfigFile(program, file);
   for (const note of notes) console.error(note);
+  try {
+    const server = await startProcesses(program, config, environment);
+    stopAtSignals(server, config.drainTimeoutMs);
+    if ('startOthers' in server) await server.startOthers();
+    if (program === 'server') greet(server.url, config);
+    else console.error(`The data plane listens at ${server.url}, for the functions at ${config.host ?? ''}.`);
+    return 0;
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    if (!(error instanceof StartFailed)) console.error(explain(error));
+    else if (error.signal !== null) console.error(`The registry cannot start: ${error.message}.`);
+    return error instanceof StartFailed ? error.exitCode : 1;
+  }
+}
+
+/** One process serves alone. More are started and watched by this one, which then serves nothing. */
+async function startProcesses(
+  program: ServerProgram,
+  config: Config,
+  environment: Environment,
+): Promise<StreamingServer | Workers> {
+  // Each must be able to take an upload.
+  const count = Math.min(config.workers ?? (await defaultWorkers()), config.maxUploads);
+  if (count === 1) return await startServing(program, { ...config, workers: 1 });
+  return await startWorkers(count, config, environment);
+}
+
+/** @param environment all settings, so that a worker which starts later has the same */
+async function startWorkers(count: number, config: Config, environment: Environment): Promise<Workers> {
+  const [{ Workers }, { startPrimaryDebugServer }] = await Promise.all([
+    import('../server/workers/primary.ts'),
+    import('../server/observers.ts'),
+  ]);
+  const [secret] = config.secrets;
+  const workers = new Workers({
+    count,
+    env: {
+      // What this process has and the settings lack is empty, which counts as not set.
+      ...Object.fromEntries(Object.keys(process.env).map((name) => [name, ''])),
+      ...environment,
+      [configurationPath]: '',
+      REGISTRY_HTTP_WORKERS: String(count),
+      ...(config.secretIsGenerated && { REGISTRY_HTTP_SECRET: secret }),
+    },
+    report: (message) => {
+      console.error(message);
+    },
+  });
+  const stopDebugServer = await startPrimaryDebugServer(config, async () => await workers.unready());
+  await workers.startFirst().catch(async (error: unknown) => {
+    // What listens keeps the process alive.
+    await stopDebugServer();
+    throw error;
+  });
+  return workers;
+}
+
+/** A worker, which prints only why it cannot start. Its settings are all in its environment. */
+async function work(program: ServerProgram): Promise<number> {
+  const { serveAsWorker } = await import('../server/workers/worker.ts');
+  try {
+    await serveAsWorker(async () => await startServing(program, loadConfig(program)));
+    return 0;
+  } catch (error) {
+    console.error(error instanceof ConfigError ? error.message : explain(error));
+    // The channel to the primary process would keep this one alive.
+    process.exit(1);
+  }
+}
+
+async function startServing(program: ServerProgram, config: Config): Promise<StreamingServer> {
   const [{ startServer }, { collectWhenIdle }] = await Promise.all([
     import('../server/server.ts'),
     import('../server/idle-collection.ts'),
   ]);
-  try {
-    const server = await startServer(program, config);
-    collectWhenIdle();
-    if (program === 'server') greet(server.url, config);
-    else console.error(`The data plane listens at ${server.url}, for the functions at ${config.host ?? ''}.`);
-    stopAtSignals(server, config.drainTimeoutMs);
-    return 0;
-  } catch (error) {
-    if (error instanceof ConfigError) throw error;
-    console.error(explain(error));
-    return 1;
-  }
+  const server = await startServer(program, config);
+  collectWhenIdle();
+  return server;
 }
 
 function greet(url: string, { auth, storage, secretIsGenerated }: Config): void {

@@ -128,6 +128,8 @@ function settings(): NodeJS.ProcessEnv {
     REGISTRY_HTTP_SECRET: randomBytes(32).toString('hex'),
     ...defaultStorage(),
     REGISTRY_LOG_LEVEL: 'warn',
+    // Enough for one person.
+    REGISTRY_HTTP_WORKERS: '1',
     ...given,
     // No update checks of serverless-offline.
     SLS_NOTIFICATIONS_MODE: 'off',

@@ -11,6 +11,7 @@ import { readTrustedProxies, type Subnet } from './proxies.ts';
 import type { RequiredPlatforms } from '../registry/manifests/required-platforms.ts';
 import { readSearch, type SearchConfig } from './search.ts';
 import { readStorage, type StorageConfig } from './storage.ts';
+import { readWorkerNumber, readWorkers } from './workers.ts';
 import {
   describeAddress,
   isLocal,
@@ -45,12 +46,16 @@ export interface Config extends ListenConfig {
   readonly relativeUrls: boolean;
   /** The public base URL of the data plane, without a trailing slash. It may have a path. */
   readonly dataPlane: string | undefined;
-  /** Concurrent request bodies per process. */
+  /** Concurrent request bodies of all workers. */
   readonly maxUploads: number;
   /** Undefined for no traces. */
   readonly tracing: TracingConfig | undefined;
   /** The namespace of metrics for CloudWatch, in functions; undefined for none. */
   readonly cloudWatch: string | undefined;
+  /** Processes that share the port and its limits; undefined for as many as the machine gives. */
+  readonly workers: number | undefined;
+  /** The number of this worker from 0; undefined in a process that serves alone. */
+  readonly workerNumber: number | undefined;
   /** Undefined for none. Functions have none either way. */
   readonly debug: DebugConfig | undefined;
   /** How long requests in flight may take after the server has stopped to take others. */
@@ -61,6 +66,11 @@ export interface Config extends ListenConfig {
   readonly log: LogConfig;
   /** Manifests that must exist when their index is pushed. */
   readonly requiredPlatforms: RequiredPlatforms;
+}
+
+/** Whether a process serves beside a first one, which does what is done once. */
+export function isFurtherWorker({ workerNumber = 0 }: Pick<Config, 'workerNumber'>): boolean {
+  return workerNumber > 0;
 }
 
 /**
@@ -111,6 +121,8 @@ export function readConfig(program: Program, settings: Settings, where?: string)
     }),
     tracing: readTracing(settings),
     cloudWatch: readCloudWatch(settings, program === 'functions'),
+    workers: readWorkers(settings),
+    workerNumber: readWorkerNumber(),
     debug: readDebug(settings, listens ? listen.address : undefined),
     drainTimeoutMs: settings.duration('REGISTRY_HTTP_DRAINTIMEOUT', {
       min: 0,

@@ -1,4 +1,5 @@
 import { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
+import { share } from '../concurrency/share.ts';
 import { LimitPerKey } from '../concurrency/limit-per-key.ts';
 
 /** Forms of the token service that are received at once, of 64 KiB at most, and forms that wait. */
@@ -13,12 +14,20 @@ export class FormLimit {
   readonly all: ConcurrencyLimit;
   readonly #ofClients: LimitPerKey;
 
-  constructor({ timeoutMs }: { readonly timeoutMs: number }) {
-    this.all = new ConcurrencyLimit(atOnce, { queueLimit: waiting, timeoutMs });
+  /** @param workers processes that share the limits */
+  constructor({
+    timeoutMs,
+    workers = 1,
+  }: {
+    readonly timeoutMs: number;
+    readonly workers?: number | undefined;
+  }) {
+    const part = (total: number) => share(total, workers);
+    this.all = new ConcurrencyLimit(part(atOnce), { queueLimit: part(waiting), timeoutMs });
     this.#ofClients = new LimitPerKey({
-      atOnce: ofOneAtOnce,
-      waiting: ofOneWaiting,
-      total: atOnce + waiting,
+      atOnce: part(ofOneAtOnce),
+      waiting: part(ofOneWaiting),
+      total: part(atOnce + waiting),
       timeoutMs,
     });
   }

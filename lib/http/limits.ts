@@ -1,3 +1,5 @@
+import { share } from '../concurrency/share.ts';
+
 /** Limits on the time, connections and memory that a client can take. Tests use shorter ones. */
 export interface Limits {
   /** The minimum rate of a request body. Time spent in the storage does not count. */
@@ -51,6 +53,18 @@ export const usualLimits: Limits = {
     referrers: { atOnce: 8, waiting: 1_000 },
   },
 };
+
+/** The part that each of some workers has of the limits of a server. */
+export function shareLimits(limits: Limits, workers: number): Limits {
+  const part = (kind: RequestKind) => ({
+    atOnce: share(limits.requests[kind].atOnce, workers),
+    waiting: share(limits.requests[kind].waiting, workers),
+  });
+  return {
+    ...limits,
+    requests: { lookups: part('lookups'), lists: part('lists'), referrers: part('referrers') },
+  };
+}
 
 /** API Gateway times out after 30 s, with a response that clients cannot read. */
 export const functionLimits: Limits = { ...usualLimits, responseTimeoutMs: 26_000 };

@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
+import { share } from '../concurrency/share.ts';
 import { BodyEnd } from './body-end.ts';
 
 /*
@@ -22,6 +23,16 @@ export const pipelineLimits: PipelineLimits = {
   extraRequests: 256,
   bufferedBytes: 8 * 1024 * 1024,
 };
+
+/** The part that each of some workers has of the limits of a server. */
+export function sharePipelineLimits(workers: number): PipelineLimits {
+  const { perConnection, extraRequests, bufferedBytes } = pipelineLimits;
+  return {
+    perConnection,
+    extraRequests: share(extraRequests, workers),
+    bufferedBytes: share(bufferedBytes, workers),
+  };
+}
 
 export function limitPipelining(server: Server, limits = pipelineLimits): void {
   const connections = new WeakMap<Socket, PipelinedConnection>();

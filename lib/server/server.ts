@@ -3,13 +3,13 @@ import { all } from '../http/all.ts';
 import { createApp } from '../http/app.ts';
 import { createDataPlane } from '../http/data-plane.ts';
 import { createServices } from '../compose.ts';
-import { usualLimits, type Limits } from '../http/limits.ts';
+import { shareLimits, usualLimits, type Limits } from '../http/limits.ts';
 import { closeIdleConnections, closeSlowReaders, lastResponses } from './connections.ts';
-import { readOnlyReason, type Config } from '../config/config.ts';
+import { isFurtherWorker, readOnlyReason, type Config } from '../config/config.ts';
 import { Drain } from './drain.ts';
 import { Http2Endpoint } from './http2/endpoint.ts';
 import { Listener } from './listener.ts';
-import { limitPipelining } from './pipelining.ts';
+import { limitPipelining, sharePipelineLimits } from './pipelining.ts';
 import { reindexInBackground } from './background-reindex.ts';
 import { Observers } from './observers.ts';
 import { SlowReaders } from './slow-readers.ts';
@@ -21,6 +21,8 @@ export interface StreamingServer {
   readonly url: string;
   /** Requests in flight. */
   readonly requests: number;
+  /** The names of what is not ready. */
+  unready(): Promise<readonly string[]>;
   /** Answers `/readyz` with 503, so that proxies send their requests elsewhere, and closes connections after responses. */
   announceStop(): void;
   /** Takes no new requests and waits for those in flight, at most for `REGISTRY_HTTP_DRAINTIMEOUT`. */
@@ -34,8 +36,10 @@ const maxListeners = 20;
 export async function startServer(
   program: 'server' | 'data-plane',
   config: Config,
-  limits: Limits = usualLimits,
+  serverLimits: Limits = usualLimits,
 ): Promise<StreamingServer> {
+  const workers = config.workers ?? 1;
+  const limits = shareLimits(serverLimits, workers);
   const observers = await Observers.load(config);
   const services = await createServices(program, config, limits, observers.telemetry);
   const { search, log, readiness } = services;
@@ -65,7 +69,7 @@ export async function startServer(
         },
       })
     : undefined;
-  limitPipelining(server);
+  limitPipelining(server, sharePipelineLimits(workers));
   const listener = new Listener({ http1: server, http2 }, config, { limits, log });
   const drain = new Drain(server, listener);
   const responses = lastResponses(server);
@@ -78,7 +82,9 @@ export async function startServer(
     await observers.stop();
     throw error;
   });
-  const stopReindex = program === 'server' && !config.readOnly ? reindexInBackground(services) : undefined;
+  log.level = config.log.level;
+  const reindexes = program === 'server' && !config.readOnly && !isFurtherWorker(config);
+  const stopReindex = reindexes ? reindexInBackground(services) : undefined;
   const announceStop = () => {
     readiness.stop();
     drain.announce();
@@ -88,6 +94,7 @@ export async function startServer(
     get requests() {
       return drain.requests;
     },
+    unready: async () => await readiness.unready(),
     announceStop,
     stop: async () => {
       announceStop();

@@ -1,5 +1,6 @@
 import { addAbortSignal, type Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import { share } from '../concurrency/share.ts';
 import { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
 import { ReconnectingBody } from './reconnecting-body.ts';
 import {
@@ -25,10 +26,10 @@ export interface FetchedObject extends OpenObject {
   readonly start: number;
 }
 
-/** Limits how many large bodies hold a connection to a bucket. */
-export function bodyLimit(): ConcurrencyLimit {
+/** Limits how many large bodies hold a connection to a bucket. @param workers that share the limit */
+export function bodyLimit(workers: number): ConcurrencyLimit {
   const busy = () => new StoreUnavailable('', 'too many concurrent downloads from the bucket');
-  return new ConcurrencyLimit(maxBodies, { queueLimit: 2_000, timeoutMs: 20_000, busy });
+  return new ConcurrencyLimit(share(maxBodies, workers), { queueLimit: 2_000, timeoutMs: 20_000, busy });
 }
 
 /** Requests an object or a range of it. */

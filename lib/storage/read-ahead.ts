@@ -1,3 +1,4 @@
+import { share } from '../concurrency/share.ts';
 import { MemoryBudget } from './memory-budget.ts';
 
 /** Initial size of a read in bytes. Small, so that many slow readers fit into memory. */
@@ -13,12 +14,12 @@ const slowMs = 1_000;
 /** Bytes read before reads may grow: more than system buffers absorb for a client that reads nothing. */
 const growthThresholdBytes = 12 * 1024 * 1024;
 
-/** Bytes of a process for all reads beyond the minimum size. */
+/** Bytes for all reads beyond the minimum size. */
 const sharedBytes = 32 * 1024 * 1024;
 
-/** The memory that all reads of a process share. */
-export function readAheadBudget(): MemoryBudget {
-  return new MemoryBudget(sharedBytes);
+/** The memory that all reads of a process share. @param workers that share it */
+export function readAheadBudget(workers: number): MemoryBudget {
+  return new MemoryBudget(share(sharedBytes, workers));
 }
 
 /** Adapts the size of reads to the speed of their reader. */

@@ -1,19 +1,19 @@
 /*
  * `npm run bench:load`: what many slow, stalled and greedy clients cost the streaming server, on a folder: each kind alone on
- * a server of its own, and all of them at once.
+ * a server of its own, and all of them at once. Of several workers, the proportional set sizes (PSS) of all processes count.
  */
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { putLoad, putPipelined, usualLoad, type Load } from '../infra/load.ts';
 import { temporaryFolder } from '../servers/folder.ts';
-import { memory, peakMemory } from '../servers/memory.ts';
+import { peakMemory, treeMemory, watchTreeMemory } from '../servers/memory.ts';
 import { bundlePrograms } from '../servers/programs.ts';
 import { serve } from '../servers/stowage.ts';
 
-const [argument] = process.argv.slice(2);
-if (argument !== undefined) {
+const [argument, workers = '1', ...more] = process.argv.slice(2);
+if ((argument !== undefined && argument !== '--workers') || !/^[1-9]\d?$/.test(workers) || more.length > 0) {
   const help = argument === '--help';
-  console[help ? 'log' : 'error']('Usage: npm run bench:load, without arguments');
+  console[help ? 'log' : 'error']('Usage: npm run bench:load [-- --workers 4]');
   process.exit(help ? 0 : 2);
 }
 const folder = await temporaryFolder('bench-load');
@@ -43,12 +43,16 @@ folder.remove();
 async function onServer(what: string, act: (url: string) => Promise<object>, after = 0): Promise<void> {
   const server = await serve(join(folder.path, what.replaceAll(/\W+/g, '-')), {
     REGISTRY_LOG_LEVEL: 'error',
+    REGISTRY_HTTP_WORKERS: workers,
   });
   const megabytes = (bytes: number) => `${Math.round(bytes / 1e6)} MB`;
+  const peak = watchTreeMemory(server.pid);
   const seen = await act(`http://${server.address}`);
-  console.log(`${what}: most memory ${megabytes(await peakMemory(server.pid))}`, seen);
+  const most = workers === '1' ? await peakMemory(server.pid) : peak();
+  console.log(`${what}: most memory ${megabytes(most)}`, seen);
   await delay(after);
-  if (after > 0) console.log(`a minute after: ${megabytes(await memory(server.pid))}`);
+  if (after > 0) console.log(`a minute after: ${megabytes(await treeMemory(server.pid))}`);
+  peak();
   await server.stop();
 }
 

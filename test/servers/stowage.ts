@@ -33,6 +33,8 @@ export interface Version {
   readonly server: Program;
   /** The functions behind a gateway. */
   readonly functions: Program;
+  /** Settings of the streaming server that a test does not ask for. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 /** The version that is checked out. */
@@ -40,6 +42,8 @@ export function thisVersion(): Version {
   return {
     server: [programFile('lib/commands/stowage.ts'), 'serve'],
     functions: [programFile('test/servers/functions.ts')],
+    // A test that kills it or measures its memory means one process.
+    settings: { REGISTRY_HTTP_WORKERS: '1' },
   };
 }
 
@@ -51,12 +55,15 @@ export function thisVersion(): Version {
 export async function serve(
   place: Place,
   env: NodeJS.ProcessEnv = {},
-  { server }: Version = thisVersion(),
+  { server, settings }: Version = thisVersion(),
   answers?: () => Promise<boolean>,
 ): Promise<Stowage> {
   const address = env['REGISTRY_HTTP_ADDR'] ?? `127.0.0.1:${await freePort()}`;
   const ready = answers ?? (async () => await serves(address));
-  return registry(address, await run(server, place, { ...env, REGISTRY_HTTP_ADDR: address }, ready));
+  return registry(
+    address,
+    await run(server, place, { ...settings, ...env, REGISTRY_HTTP_ADDR: address }, ready),
+  );
 }
 
 /** `npm start`: the functions behind a local gateway and the data plane, at one port. */
@@ -111,7 +118,7 @@ export async function functionsAndDataPlane(
   const common = { REGISTRY_HTTP_SECRET: randomBytes(32).toString('hex'), REGISTRY_HTTP_HOST: url };
   const address = upstreams.dataPlane;
   const ready = async () => await listens(address);
-  const ofServer = { ...common, REGISTRY_HTTP_ADDR: address };
+  const ofServer = { ...ofDataPlane.settings, ...common, REGISTRY_HTTP_ADDR: address };
   const dataPlane = registry(
     address,
     await run([...ofDataPlane.server, 'data-plane'], place, ofServer, ready),

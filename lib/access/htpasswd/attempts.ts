@@ -22,6 +22,17 @@ export const defaultAttemptLimits: AttemptLimits = {
   maxCounts: 20_000,
 };
 
+/** Throttles password guessing. */
+export interface AttemptThrottle {
+  /**
+   * @param client of {@link clientKey}
+   * @throws RegistryError TOO_MANY_REQUESTS with Retry-After
+   */
+  assertAllowed(user: string, client: string): void | Promise<void>;
+  /** Starts an attempt. The caller must end it. @throws RegistryError TOO_MANY_REQUESTS with Retry-After */
+  begin(user: string, client: string): Attempt | Promise<Attempt>;
+}
+
 /** An attempt in progress. It counts as a wrong password until it ends. */
 export interface Attempt {
   /** @param wrong whether the password was wrong */
@@ -36,7 +47,7 @@ interface Count {
 }
 
 /** Throttles password guessing by user and address, and by address alone. */
-export class Attempts {
+export class Attempts implements AttemptThrottle {
   readonly #limits: AttemptLimits;
   readonly #counts = new Map<string, Count>();
 
@@ -44,16 +55,11 @@ export class Attempts {
     this.#limits = limits;
   }
 
-  /**
-   * @param client of {@link clientKey}
-   * @throws RegistryError TOO_MANY_REQUESTS with Retry-After
-   */
   assertAllowed(user: string, client: string): void {
     this.#assertBelow(this.#find(client), this.#limits.perAddress);
     this.#assertBelow(this.#find(userKey(user, client)), this.#limits.perUser);
   }
 
-  /** Starts an attempt. The caller must end it. @throws RegistryError TOO_MANY_REQUESTS with Retry-After */
   begin(user: string, client: string): Attempt {
     this.assertAllowed(user, client);
     if ((this.#find(client)?.inProgress ?? 0) >= this.#limits.concurrent) throw tooMany(1);
@@ -91,7 +97,8 @@ export class Attempts {
   }
 }
 
-function tooMany(seconds: number): RegistryError {
+/** @param seconds until the next attempt may begin */
+export function tooMany(seconds: number): RegistryError {
   return new RegistryError(
     'TOO_MANY_REQUESTS',
     `too many wrong passwords from your address; try again in ${seconds} s`,

@@ -2,7 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { SingleFlight } from '../../concurrency/single-flight.ts';
 import { RegistryError } from '../../protocol/errors.ts';
 import { clientKey } from '../client-key.ts';
-import { Attempts, defaultAttemptLimits, type AttemptLimits } from './attempts.ts';
+import { Attempts, defaultAttemptLimits, type AttemptLimits, type AttemptThrottle } from './attempts.ts';
 import type { Check } from './bcrypt-worker.ts';
 import { dummyHashFor } from './dummy-hash.ts';
 import { maxNameBytes, type Entry } from './entries.ts';
@@ -21,7 +21,7 @@ export interface HtpasswdOptions {
   readonly checkEveryMs?: number | undefined;
   /** Milliseconds that a verified password is cached after its last use. */
   readonly rememberMs?: number | undefined;
-  readonly attempts?: AttemptLimits | undefined;
+  readonly attempts?: AttemptLimits | AttemptThrottle | undefined;
   /** Threads that verify passwords. Default: one less than the cores, from 1 to 4. */
   readonly threads?: number | undefined;
   /** Called with the outcome of each login, cached or not. */
@@ -48,7 +48,7 @@ const defaultRememberMs = 10 * 60_000;
 /** Users and passwords of a password file (`htpasswd -B`). */
 export class Htpasswd {
   readonly #file: PasswordFile;
-  readonly #attempts: Attempts;
+  readonly #attempts: AttemptThrottle;
   /** Hashes of verified credentials, with and without the client's address. */
   readonly #verified: ExpiringSet;
   readonly #verifier: Verifier;
@@ -62,7 +62,8 @@ export class Htpasswd {
 
   private constructor(file: PasswordFile, options: HtpasswdOptions) {
     this.#file = file;
-    this.#attempts = new Attempts(options.attempts ?? defaultAttemptLimits);
+    const { attempts = defaultAttemptLimits } = options;
+    this.#attempts = 'begin' in attempts ? attempts : new Attempts(attempts);
     this.#verified = new ExpiringSet(options.rememberMs ?? defaultRememberMs, maxRemembered);
     this.#verifier = new Verifier(options.threads);
     this.#onChecked = options.onChecked ?? (() => undefined);
@@ -140,7 +141,7 @@ export class Htpasswd {
   /** @returns whether the password is right */
   async #login(login: Login): Promise<boolean> {
     const { name, client, credentials, key } = login;
-    this.#attempts.assertAllowed(name, client);
+    await this.#attempts.assertAllowed(name, client);
     const matches =
       this.#verified.use(credentials) ||
       (await this.#logins.run(key, async () => await this.#attempt(login)));
@@ -149,7 +150,7 @@ export class Htpasswd {
   }
 
   async #attempt({ name, client, credentials, check }: Login): Promise<boolean> {
-    const attempt = this.#attempts.begin(name, client);
+    const attempt = await this.#attempts.begin(name, client);
     let isWrong = false;
     try {
       const matches = await this.#verifications.run(

@@ -5,7 +5,7 @@ import { RegistryError } from '../../protocol/errors.ts';
 import type { Check, Checked } from './bcrypt-worker.ts';
 
 /** Leaves one core to the event loop. */
-const defaultThreads = Math.min(4, Math.max(1, availableParallelism() - 1));
+export const defaultThreads = Math.min(4, Math.max(1, availableParallelism() - 1));
 
 /** Limits for checks that wait for a thread. */
 const queue = { queueLimit: 64, timeoutMs: 10_000 };

@@ -1,3 +1,4 @@
+import { share } from '../../concurrency/share.ts';
 import { digestParts, type Digest } from '../../protocol/digests.ts';
 import { damaged, defaultChild, maxManifestSize, storedMediaType } from '../../protocol/manifests.ts';
 import { ObjectTooLarge, type ObjectStore } from '../../storage/store.ts';
@@ -10,6 +11,9 @@ export const maxStoredSize = 4 * maxManifestSize;
 
 /** Bytes of all cached manifests. */
 const maxCacheSize = 16 * 1024 * 1024;
+
+/** A manifest of the largest size. */
+const leastCacheSize = 4 * 1024 * 1024;
 
 /**
  * The bytes of a manifest; undefined if there are none.
@@ -61,9 +65,13 @@ export class ManifestCache {
   readonly #entries = new Map<Digest, StoredManifest>();
   #size = 0;
   readonly #onRead: ((isHit: boolean) => void) | undefined;
+  /** In bytes. */
+  readonly #maxSize: number;
 
-  constructor(onRead?: (isHit: boolean) => void) {
+  /** @param workers processes that share the memory */
+  constructor(onRead?: (isHit: boolean) => void, workers = 1) {
     this.#onRead = onRead;
+    this.#maxSize = share(maxCacheSize, workers, leastCacheSize);
   }
 
   get(digest: Digest): StoredManifest | undefined {
@@ -78,11 +86,11 @@ export class ManifestCache {
   /** @param manifest with this digest, which was verified */
   set(digest: Digest, manifest: StoredManifest): void {
     const { byteLength } = manifest.bytes;
-    if (byteLength > maxCacheSize || this.#entries.has(digest)) return;
+    if (byteLength > this.#maxSize || this.#entries.has(digest)) return;
     this.#entries.set(digest, manifest);
     this.#size += byteLength;
     for (const [oldest, { bytes }] of this.#entries) {
-      if (this.#size <= maxCacheSize) return;
+      if (this.#size <= this.#maxSize) return;
       this.#entries.delete(oldest);
       this.#size -= bytes.byteLength;
     }

@@ -57,6 +57,8 @@ export interface ManifestsOptions {
   readonly requiredPlatforms: RequiredPlatforms;
   /** Called for each manifest that is looked up in the cache. */
   readonly onCacheRead?: ((isHit: boolean) => void) | undefined;
+  /** Processes that share the memory for cached manifests. */
+  readonly workers?: number | undefined;
 }
 
 /** The manifests of repositories, by tag and digest. */
@@ -78,7 +80,7 @@ export class Manifests implements Roles {
     blobs: Blobs,
     tags: Tags,
     referrers: Referrers,
-    { requiredPlatforms, onCacheRead }: ManifestsOptions,
+    { requiredPlatforms, onCacheRead, workers }: ManifestsOptions,
   ) {
     this.#store = store;
     this.#blobs = blobs;
@@ -87,7 +89,7 @@ export class Manifests implements Roles {
     this.#immutableImages = new ImmutableImages(store, tags);
     this.#referrers = referrers;
     this.#requiredPlatforms = requiredPlatforms;
-    this.#cache = new ManifestCache(onCacheRead);
+    this.#cache = new ManifestCache(onCacheRead, workers);
   }
 
   async get(name: RepositoryName, reference: Reference, accept = anything): Promise<FoundManifest> {

@@ -1,5 +1,8 @@
 import { RegistryError } from '../../protocol/errors.ts';
 
+/** Memory for the parts of all uploads. */
+export const uploadBytes = 48 * 1024 * 1024;
+
 /** Memory claimed from a {@link BufferPool}. */
 export interface Claim {
   readonly bytes: number;
@@ -50,7 +53,7 @@ export class BufferPool {
   #spares: Buffer[] = [];
   #spareTimer: NodeJS.Timeout | undefined;
 
-  constructor({ bytes = 48 * 1024 * 1024, holdMs = 500, waitMs = 60_000 }: BufferPoolOptions = {}) {
+  constructor({ bytes = uploadBytes, holdMs = 500, waitMs = 60_000 }: BufferPoolOptions = {}) {
     this.#bytes = bytes;
     this.#holdMs = holdMs;
     this.#waitMs = waitMs;

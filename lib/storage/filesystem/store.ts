@@ -11,6 +11,7 @@ import { Folder, objectInfo } from './folder.ts';
 import { listFolder } from './listing.ts';
 import type { Mount } from './mounts.ts';
 import { FilesystemMultiparts } from './multipart.ts';
+import type { MemoryBudget } from '../memory-budget.ts';
 import { readAheadBudget } from '../read-ahead.ts';
 import { readFlags } from './small-files.ts';
 import {
@@ -38,6 +39,8 @@ interface OpenOptions {
   readonly readOnly?: boolean;
   /** Called if nothing can be written. */
   readonly warn?: ((message: string) => void) | undefined;
+  /** Processes that share the memory for reads. */
+  readonly workers?: number | undefined;
 }
 
 type Opened = ObjectHead & { readonly handle: FileHandle };
@@ -48,10 +51,11 @@ type Opened = ObjectHead & { readonly handle: FileHandle };
  */
 export class FilesystemStore extends FilesystemMultiparts implements ObjectStore {
   readonly onDamaged: OnDamaged;
-  readonly #readAhead = readAheadBudget();
+  readonly #readAhead: MemoryBudget;
 
-  private constructor(folder: Folder) {
+  private constructor(folder: Folder, workers: number) {
     super(folder);
+    this.#readAhead = readAheadBudget(workers);
     this.onDamaged = folder.onDamaged;
   }
 
@@ -61,11 +65,11 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
    */
   static async open(
     root: string,
-    { onDamaged, readOnly = false, warn }: OpenOptions = {},
+    { onDamaged, readOnly = false, warn, workers = 1 }: OpenOptions = {},
   ): Promise<FilesystemStore> {
     const folder = new Folder(root, onDamaged ?? (() => undefined));
     for (const refusal of await folder.open(readOnly)) warn?.(refusal);
-    return new FilesystemStore(folder);
+    return new FilesystemStore(folder, workers);
   }
 
   async head(key: string): Promise<ObjectHead> {

@@ -1,3 +1,4 @@
+import type { ConcurrencyLimit } from '../../concurrency/concurrency-limit.ts';
 import {
   DeleteObjectsCommand,
   GetObjectCommand,
@@ -54,7 +55,7 @@ const conflictRetries = 5;
 
 /** Objects in a bucket of S3 or of a compatible server. */
 export class S3Store extends S3Multiparts implements ObjectStore {
-  readonly #bodies = bodyLimit();
+  readonly #bodies: ConcurrencyLimit;
   #conditionalWrites: Promise<boolean> | undefined;
   #knownConditionalWrites: boolean;
   #isReachable = false;
@@ -66,8 +67,10 @@ export class S3Store extends S3Multiparts implements ObjectStore {
     warn: (message: string) => void = () => undefined,
     probeKey: ProbeKey = () => `probe-${randomUUID()}/data`,
     observe?: ObserveBucketRequest,
+    workers = 1,
   ) {
     super(new S3Bucket(options, warn, probeKey, observe));
+    this.#bodies = bodyLimit(workers);
     this.#warn = warn;
     this.#knownConditionalWrites = options.conditionalWrites ?? false;
     if (options.conditionalWrites !== undefined)

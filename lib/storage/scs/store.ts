@@ -1,3 +1,4 @@
+import type { ConcurrencyLimit } from '../../concurrency/concurrency-limit.ts';
 import { maxDeleted, ScsBucket, type ListUploadsOptions } from './client/bucket.ts';
 import type { RetryPolicy } from './client/connection.ts';
 import { ScsError } from './client/errors.ts';
@@ -62,11 +63,12 @@ const maxPageSize = 100;
 export class ScsStore implements ObjectStore {
   readonly #options: ScsOptions;
   readonly #bucket: ScsBucket;
-  readonly #bodies = bodyLimit();
+  readonly #bodies: ConcurrencyLimit;
   readonly #root: RootDirectory;
   #isReachable = false;
 
-  constructor(options: ScsOptions, observe?: ObserveBucketRequest) {
+  constructor(options: ScsOptions, observe?: ObserveBucketRequest, workers = 1) {
+    this.#bodies = bodyLimit(workers);
     const { accessKey, secretKey } = options;
     this.#options = options;
     const keys = { accessKey, secretKey };

@@ -1,0 +1,19 @@
+import type { AttemptRequest, AttemptResponse } from '../../access/htpasswd/shared-attempts.ts';
+
+/** What the primary process sends to its workers. */
+export type ToWorker =
+  /** See {@link StreamingServer}. */
+  | { readonly stowage: 'stop' }
+  | { readonly stowage: 'announce stop' }
+  /** Asks what is not ready. */
+  | { readonly stowage: 'unready' }
+  | AttemptResponse;
+
+/** What a worker sends to the primary process, beside its metrics. */
+export type FromWorker =
+  | { readonly stowage: 'listening'; readonly url: string }
+  /** Requests in flight have changed. */
+  | { readonly stowage: 'requests'; readonly count: number }
+  /** The answer to `unready`. */
+  | { readonly stowage: 'unready'; readonly names: readonly string[] }
+  | AttemptRequest;
