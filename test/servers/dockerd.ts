@@ -21,18 +21,33 @@ export interface Dockerd {
   stop(): Promise<void>;
 }
 
+/** A registry with TLS that a daemon knows by a name. Docker verifies no certificate at 127.0.0.1. */
+export interface KnownHost {
+  /** Its name and port. */
+  readonly host: string;
+  /** Of the name. */
+  readonly address: string;
+  /** What docker keeps for it in `/etc/docker/certs.d`, by file name. */
+  readonly files: Readonly<Record<string, string>>;
+}
+
 /**
  * Starts `dockerd`, which starts a containerd of its own. Needs root.
  * @param newFolder where it keeps its images
+ * @param known what the daemon finds, without a change to the files of this machine
  */
-export async function dockerd(newFolder = temporaryFolder): Promise<Dockerd> {
+export async function dockerd(newFolder = temporaryFolder, known?: KnownHost): Promise<Dockerd> {
   const folder = await newFolder('dockerd');
   const removeShared = removeSharedFoldersAfterwards();
   const config = await writeConfig(folder);
   const run = client(folder);
   const docker: Dockerd['docker'] = async (...args) => await run(args);
   const answers = async () => Boolean(await docker('version'));
-  const server = await launch('dockerd', daemonArguments(folder, config), answers);
+  const args = daemonArguments(folder, config);
+  const server =
+    known === undefined
+      ? await launch('dockerd', args, answers)
+      : await launch('unshare', [...(await inOwnMounts(folder, known)), 'dockerd', ...args], answers);
   return {
     docker,
     login: async (host, user, password) =>
@@ -45,6 +60,18 @@ export async function dockerd(newFolder = temporaryFolder): Promise<Dockerd> {
       removeShared();
     },
   };
+}
+
+/** Puts `/etc/docker` and `/etc/hosts` of its own before the daemon, in a mount namespace. */
+async function inOwnMounts({ path }: Folder, { host, address, files }: KnownHost): Promise<string[]> {
+  const [etc, hosts] = [join(path, 'etc'), join(path, 'hosts')];
+  const certificates = join(etc, 'certs.d', host);
+  await mkdir(certificates, { recursive: true });
+  for (const [name, content] of Object.entries(files)) await writeFile(join(certificates, name), content);
+  await writeFile(hosts, `127.0.0.1 localhost\n${address} ${host.replace(/:\d+$/, '')}\n`);
+  const script =
+    'mkdir -p /etc/docker && mount --bind "$1" /etc/docker && mount --bind "$2" /etc/hosts && shift 2 && exec "$@"';
+  return ['--mount', 'sh', '-ec', script, 'sh', etc, hosts];
 }
 
 function client(folder: Folder): (args: readonly string[], input?: string) => Promise<Output> {
