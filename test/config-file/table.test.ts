@@ -43,9 +43,6 @@ function outcomeOf(name: string, value: string): { used: boolean; warnings: stri
 /** As after `storage`, `auth` and `search.backend`, a file chooses by a key. */
 const inFileOnly = ['version', 'loglevel'];
 
-/** Being built. */
-const pending = ['http.workers'];
-
 describe('the table of settings', () => {
   it('stands in docs/configuration-file.md as the code has it', () => {
     const page = readFileSync(settingsPage, 'utf8');
@@ -58,8 +55,8 @@ describe('the table of settings', () => {
     it(`${path} ${{ works: 'is read', ignored: 'has no effect and a warning', refused: 'is refused with a remedy' }[setting.kind]}`, () => {
       const { used, warnings, faults } = outcomeOf(name, 'x');
       if (setting.kind === 'works') {
-        assert.ok(used || pending.includes(path), 'the code does not read it');
-        if (used) assert.doesNotMatch(faults, /no such setting|no effect in this program/);
+        assert.ok(used, 'the code does not read it');
+        assert.doesNotMatch(faults, /no such setting|no effect in this program/);
       } else assert.ok(!used, 'the code reads it');
       if (setting.kind === 'ignored') {
         assert.equal(faults, '');
@@ -85,10 +82,7 @@ describe('the table of settings', () => {
         ([path, { kind }]) => kind === 'works' && !inFileOnly.includes(path) && !read.has(variableOf(path)),
       )
       .map(([path]) => path);
-    assert.deepEqual(
-      unread.filter((path) => !pending.includes(path)),
-      [],
-    );
+    assert.deepEqual(unread, []);
   });
 });
 
@@ -101,7 +95,7 @@ describe('the reference of settings of distribution', () => {
       async () => {
         const settings = settingsIn(sourceFile(name, goSources[name].files[0]));
         assert.ok(settings.length > 100, String(settings.length));
-        for (const { path, text } of settings) if (!pending.includes(path)) await assertMeaning(path, text);
+        for (const { path, text } of settings) await assertMeaning(path, text);
       },
     );
   }
