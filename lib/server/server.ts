@@ -60,6 +60,7 @@ export async function startServer(
   const http2 = config.http2
     ? new Http2Endpoint({
         limits,
+        workers,
         slowReaders,
         handle: async (request, response) => {
           response.setMaxListeners(maxListeners);

@@ -1,5 +1,6 @@
 import type { ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
+import { share } from '../../concurrency/share.ts';
 
 /*
  * Node takes all that arrives, up to the window of each stream, and keeps what the application does not read. So a connection
@@ -9,7 +10,7 @@ import type { Socket } from 'node:net';
 /** Bytes that wait on one connection. */
 const maxPerConnection = 4 * 1024 * 1024;
 
-/** Bytes that wait on all connections. Each may have what Node reads at once. */
+/** Bytes that wait on all connections of all workers. Each connection may have what Node reads at once. */
 const maxTotal = 64 * 1024 * 1024;
 const minPerConnection = 64 * 1024;
 
@@ -25,14 +26,18 @@ const connections = new Set<Backlog>();
 /** Bytes of requests that arrived on a connection and wait to be read. */
 export class Backlog {
   readonly #socket: Socket;
+  /** Bytes that wait on all connections of this process. */
+  readonly #total: number;
   /** Pieces that have arrived on each stream since all of them were read. */
   readonly #pieces = new Map<ServerHttp2Stream, number>();
   /** Since the last check. */
   #arrived = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(socket: Socket) {
+  /** @param workers processes that share the memory */
+  constructor(socket: Socket, workers = 1) {
     this.#socket = socket;
+    this.#total = share(maxTotal, workers);
     connections.add(this);
     socket.once('close', () => {
       connections.delete(this);
@@ -61,7 +66,7 @@ export class Backlog {
   readonly #unread = new Map<ServerHttp2Stream, () => number>();
 
   get #limit(): number {
-    return Math.max(minPerConnection, Math.min(maxPerConnection, maxTotal / connections.size));
+    return Math.max(minPerConnection, Math.min(maxPerConnection, this.#total / connections.size));
   }
 
   #check(): void {

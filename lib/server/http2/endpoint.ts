@@ -1,6 +1,7 @@
 import { constants, createServer, type Http2Server, type Http2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Limits } from '../../http/limits.ts';
+import { share } from '../../concurrency/share.ts';
 import { RegistryError } from '../../protocol/errors.ts';
 import type { SlowReaders } from '../slow-readers.ts';
 import { Backlog } from './backlog.ts';
@@ -44,6 +45,8 @@ const serverOptions = {
 export type HandleStream = (request: StreamRequest, response: StreamResponse) => Promise<void>;
 
 export interface Http2Options {
+  /** Processes that share the limits of a server. */
+  readonly workers: number;
   readonly limits: Limits;
   readonly slowReaders: SlowReaders;
   readonly handle: HandleStream;
@@ -63,11 +66,13 @@ export class Http2Endpoint {
   readonly #server: Http2Server;
   readonly #options: Http2Options;
   readonly #connections = new Map<Http2Session, Connection>();
+  readonly #maxExtraRequests: number;
   #extraRequests = 0;
   #isDraining = false;
 
   constructor(options: Http2Options) {
     this.#options = options;
+    this.#maxExtraRequests = share(maxExtraRequests, options.workers);
     this.#server = createServer(serverOptions) as unknown as Http2Server;
     this.#server.on('request', (request: StreamRequest, response: StreamResponse) => {
       this.#onRequest(request, response, errorOf(request));
@@ -110,7 +115,7 @@ export class Http2Endpoint {
     const { headersTimeoutMs } = this.#options.limits;
     const connection = {
       socket,
-      backlog: new Backlog(socket),
+      backlog: new Backlog(socket, this.#options.workers),
       requests: 0,
       timer: this.#endAfter(session, headersTimeoutMs),
     };
@@ -134,7 +139,7 @@ export class Http2Endpoint {
     const connection = session === undefined ? undefined : this.#connections.get(session);
     if (session === undefined || connection === undefined) return;
     // A client that resets its streams leaves their work in progress.
-    if (connection.requests >= maxStreams || this.#extraRequests >= maxExtraRequests) {
+    if (connection.requests >= maxStreams || this.#extraRequests >= this.#maxExtraRequests) {
       stream.close(constants.NGHTTP2_REFUSED_STREAM);
       return;
     }
