@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, describe, it } from 'node:test';
 import { isMap, parseDocument, stringify, type Node } from 'yaml';
-import { settingsPage, withSettings } from '../../infra/settings-page.ts';
-import { readConfig } from '../../lib/config/config.ts';
-import { settingTable } from '../../lib/config/setting-table.ts';
-import { ConfigError, Settings } from '../../lib/config/settings.ts';
-import { knownSetting, variableOf } from '../../lib/config/variables.ts';
-import { goSources, sourceFile, whyNoSource, type GoSource } from '../servers/go-sources.ts';
+import { settingsPage, withSettings } from '../../../infra/settings-page.ts';
+import { readConfig } from '../../../lib/config/config.ts';
+import { settingTable } from '../../../lib/config/setting-table.ts';
+import { ConfigError, Settings } from '../../../lib/config/settings.ts';
+import { knownSetting, variableOf } from '../../../lib/config/variables.ts';
+import { goSources, sourceFile, whyNoSource, type GoSource } from '../../servers/go-sources.ts';
 import { faultsOf, load, removeFiles } from './files.ts';
 
 after(removeFiles);

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { ConfigError, loadConfig, type Config } from '../lib/config/config.ts';
-import { temporaryFolder, type Folder } from './servers/folder.ts';
-import { authority, type Pair } from './servers/openssl.ts';
-import { command } from './servers/process.ts';
-import { requires } from './servers/requires.ts';
+import { ConfigError, loadConfig, type Config } from '../../lib/config/config.ts';
+import { temporaryFolder, type Folder } from '../servers/folder.ts';
+import { authority, type Pair } from '../servers/openssl.ts';
+import { command } from '../servers/process.ts';
+import { requires } from '../servers/requires.ts';
 
 describe('the settings of TLS', requires('openssl'), () => {
   let folder: Folder;

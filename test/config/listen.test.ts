@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ConfigError, loadConfig, type Config, type Program } from '../lib/config/config.ts';
+import { ConfigError, loadConfig, type Config, type Program } from '../../lib/config/config.ts';
 
 const load = (settings: NodeJS.ProcessEnv, program: Program = 'server'): Config =>
   loadConfig(program, { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: '/images', ...settings });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
-import { parseFlow } from '../lib/config/flow.ts';
-import { ConfigError, Settings } from '../lib/config/settings.ts';
+import { parseFlow } from '../../lib/config/flow.ts';
+import { ConfigError, Settings } from '../../lib/config/settings.ts';
 
 const texts = [
   '[]',

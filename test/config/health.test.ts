@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ConfigError } from '../lib/config/config.ts';
-import { readHealth, type HealthConfig } from '../lib/config/health.ts';
-import { Settings } from '../lib/config/settings.ts';
+import { ConfigError } from '../../lib/config/config.ts';
+import { readHealth, type HealthConfig } from '../../lib/config/health.ts';
+import { Settings } from '../../lib/config/settings.ts';
 
 function read(environment: Record<string, string>): HealthConfig {
   const settings = new Settings(environment);

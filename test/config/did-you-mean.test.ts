@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { didYouMean } from '../lib/config/did-you-mean.ts';
+import { didYouMean } from '../../lib/config/did-you-mean.ts';
 
 describe('an unknown name', () => {
   const known = ['serve', 'start', 'purge-uploads', 'REGISTRY_HTTP_SECRET', 'REGISTRY_HTTP_SECRET_PREVIOUS'];

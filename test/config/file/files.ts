@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Program } from '../../lib/config/config.ts';
-import { loadConfigFile, type LoadedConfig } from '../../lib/config/file/load.ts';
-import { ConfigError } from '../../lib/config/settings.ts';
-import { temporaryFolder } from '../servers/folder.ts';
+import type { Program } from '../../../lib/config/config.ts';
+import { loadConfigFile, type LoadedConfig } from '../../../lib/config/file/load.ts';
+import { ConfigError } from '../../../lib/config/settings.ts';
+import { temporaryFolder } from '../../servers/folder.ts';
 
 const folder = await temporaryFolder('config-file');
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { resolve } from 'node:path';
-import { defaultLog } from '../lib/config/log.ts';
-import { ConfigError, loadConfig, type Config, type Program } from '../lib/config/config.ts';
+import { defaultLog } from '../../lib/config/log.ts';
+import { ConfigError, loadConfig, type Config, type Program } from '../../lib/config/config.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
 import { describe, it } from 'node:test';
-import { ConfigError, loadConfig, type Program } from '../lib/config/config.ts';
-import type { S3Config } from '../lib/config/s3.ts';
-import { describeStorage, type StorageConfig } from '../lib/config/storage.ts';
+import { ConfigError, loadConfig, type Program } from '../../lib/config/config.ts';
+import type { S3Config } from '../../lib/config/s3.ts';
+import { describeStorage, type StorageConfig } from '../../lib/config/storage.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ConfigError, loadConfig } from '../lib/config/config.ts';
-import { describeStorage, type StorageConfig } from '../lib/config/storage.ts';
+import { ConfigError, loadConfig } from '../../lib/config/config.ts';
+import { describeStorage, type StorageConfig } from '../../lib/config/storage.ts';
 
 type Environment = Readonly<Record<string, string>>;
 

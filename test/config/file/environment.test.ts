@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { loadConfigFile } from '../../lib/config/file/load.ts';
+import { loadConfigFile } from '../../../lib/config/file/load.ts';
 import { faultsOf, fileOf, load, removeFiles } from './files.ts';
 
 after(removeFiles);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { loadConfigFile } from '../../lib/config/file/load.ts';
-import { ConfigError } from '../../lib/config/settings.ts';
+import { loadConfigFile } from '../../../lib/config/file/load.ts';
+import { ConfigError } from '../../../lib/config/settings.ts';
 import { faultsOf, fileOf, load, removeFiles } from './files.ts';
 
 after(removeFiles);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { formatDuration, parseDuration } from '../lib/config/durations.ts';
+import { formatDuration, parseDuration } from '../../lib/config/durations.ts';
 
 describe("a duration in Go's form", () => {
   for (const [text, milliseconds] of [
