@@ -30,7 +30,7 @@ export function lambdaHandler(groups: Groups): Handler {
     })
     .handler(async (event, context, { signal }) => {
       // An instance handles one request at a time.
-      id = event.requestContext.requestId;
+      id = requestId(event, context);
       const handle = await (app ??= start(groups));
       const deadline = new Deadline(context.getRemainingTimeInMillis());
       signal.addEventListener('abort', () => {
@@ -52,8 +52,8 @@ async function start(groups: Groups): Promise<Handler> {
     provider: 'aws',
     // Its own way takes the client's header if there is one.
     requestId: '',
-    request: (request: IncomingMessage, event: APIGatewayProxyEventV2) => {
-      request.headers['x-request-id'] = event.requestContext.requestId;
+    request: (request: IncomingMessage, event: APIGatewayProxyEventV2, context: Context) => {
+      request.headers['x-request-id'] = requestId(event, context);
     },
   }) as Handler;
   return async (event, context) => {
@@ -61,6 +61,11 @@ async function start(groups: Groups): Promise<Handler> {
     await observers.flush();
     return result;
   };
+}
+
+/** The gateway's, which its access log has too. serverless-offline gives the same one to all requests. */
+function requestId({ requestContext }: APIGatewayProxyEventV2, { awsRequestId }: Context): string {
+  return requestContext.requestId === 'offlineContext_resourceId' ? awsRequestId : requestContext.requestId;
 }
 
 function unavailable(error: Error | null | undefined, id: string): Result {

@@ -66,6 +66,17 @@ async function assertOneSpelling(client: Client): Promise<void> {
   await client.must(200, { method: 'GET', path: `/v2/team/app/manifests/${encodeURIComponent(digest)}` });
 }
 
+/** serverless-offline by itself gives all requests the same. */
+async function assertOwnIds(client: Client): Promise<void> {
+  const idOf = async () => {
+    const { headers } = await client.must(200, { method: 'GET', path: '/v2/' });
+    return String(headers['x-request-id']);
+  };
+  const [first, second] = [await idOf(), await idOf()];
+  assert.match(first, /^[\w-]{20,}$/);
+  assert.notEqual(first, second);
+}
+
 describe('stowage start', () => {
   it('start prints how to push once both planes respond, and no lines of requests', async () => {
     const registry = await start(folder.path);
@@ -73,7 +84,9 @@ describe('stowage start', () => {
     try {
       await said(registry, `docker push localhost:${port}/`);
       assert.ok(registry.output().includes(folder.path));
-      await assertOneSpelling(new Client(`http://${registry.address}`));
+      const client = new Client(`http://${registry.address}`);
+      await assertOneSpelling(client);
+      await assertOwnIds(client);
       const expected = ['Building the functions …', 'The registry listens at', 'docker tag', 'docker push'];
       const lines = registry
         .output()
