@@ -132,7 +132,8 @@ function greet(url: string, { auth, storage, secretIsGenerated }: Config): void 
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { code, syscall, address } = error as NodeJS.ErrnoException & { address?: string };
-  if (syscall === 'listen' && address?.startsWith('/') === true)
+  // A worker's address is bound by its primary.
+  if ((syscall === 'listen' || syscall === 'bind') && address?.startsWith('/') === true)
     return code === 'EADDRINUSE'
       ? `${error.message}: another program listens at this socket, or the file is no socket; set REGISTRY_HTTP_ADDR to another path.`
       : `${error.message}: set REGISTRY_HTTP_ADDR to a path in a folder that exists and that this user may write.`;

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { lstat, unlink } from 'node:fs/promises';
+import { lstatSync, rmSync } from 'node:fs';
 import { connect, type Server } from 'node:net';
 
 /**
@@ -11,8 +11,8 @@ export async function listenAtSocket(server: Server, path: string, backlog: numb
   try {
     await listen(server, path, backlog);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || !(await isAbandoned(path))) throw error;
-    await unlink(path);
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    await removeAbandoned(path, error);
     await listen(server, path, backlog);
   }
 }
@@ -22,14 +22,27 @@ async function listen(server: Server, path: string, backlog: number): Promise<vo
   await once(server, 'listening');
 }
 
+/** @throws the error if somebody listens, or it is no socket */
+async function removeAbandoned(path: string, error: unknown): Promise<void> {
+  const before = inodeOf(path);
+  if (before === undefined) return;
+  if (!(await isAbandoned(path))) throw error;
+  // Another worker may have replaced it by now.
+  if (inodeOf(path) === before) rmSync(path, { force: true });
+}
+
+function inodeOf(path: string): number | undefined {
+  return lstatSync(path, { throwIfNoEntry: false })?.ino;
+}
+
 async function isAbandoned(path: string): Promise<boolean> {
-  if (!(await lstat(path)).isSocket()) return false;
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false) return false;
   const probe = connect(path);
   try {
     await once(probe, 'connect');
     return false;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ECONNREFUSED';
+    return ['ECONNREFUSED', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '');
   } finally {
     probe.destroy();
   }
