@@ -6,6 +6,8 @@ export interface Reader {
   readonly sent: number;
   /** Bytes that wait for the client. */
   readonly waiting: number;
+  /** Whether it has only a quarter of the time, since others need its place. */
+  readonly isUrgent?: boolean;
   cut(): void;
 }
 
@@ -49,7 +51,8 @@ export class SlowReaders {
       if (waiting === 0 || sent - state.sent >= bytes) {
         state.sent = sent;
         state.waitedMs = 0;
-      } else if ((state.waitedMs += passedMs) >= withinMs) reader.cut();
+      } else if ((state.waitedMs += passedMs) >= (reader.isUrgent === true ? withinMs / 4 : withinMs))
+        reader.cut();
     }
   }
 }

@@ -3,14 +3,20 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
+import { loadConfig } from '../../lib/config/config.ts';
+import { usualLimits } from '../../lib/http/limits.ts';
+import { startServer, type StreamingServer } from '../../lib/server/server.ts';
 import { digestOf } from '../functions/client.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { peakMemory } from '../servers/memory.ts';
+import { freePort } from '../servers/ports.ts';
 import { serve, type Stowage } from '../servers/stowage.ts';
 import { ask, open, openSession } from './http2-client.ts';
 import {
   closeOf,
   dialHttp2,
+  eachFrame,
   endHeaders,
   endStream,
   frame,
@@ -22,8 +28,9 @@ import {
 } from './http2-frames.ts';
 
 const refusedStream = 7;
+const cancelled = 8;
 const enhanceYourCalm = 11;
-const cancel = Buffer.from([0, 0, 0, 8]);
+const cancel = Buffer.from([0, 0, 0, cancelled]);
 
 describe('a server with HTTP/2', () => {
   let folder: Folder;
@@ -185,5 +192,71 @@ describe('a server with HTTP/2', () => {
       for (const socket of sockets) socket.destroy();
       assert.ok(grown < 150e6, `${Math.round(grown / 1e6)} MB`);
     });
+  });
+});
+
+/** A client that never reads: with no window, no body of a response can be sent. */
+describe('the places for requests of HTTP/2 beyond the first of each connection', () => {
+  // A hundred: the part of one of 20 workers.
+  const settings = { REGISTRY_HTTP_H2C_ENABLED: 'true', REGISTRY_HTTP_WORKERS: '20' };
+  // A quarter of that is 2 s.
+  const limits = { ...usualLimits, responseRate: { ...usualLimits.responseRate, withinMs: 8_000 } };
+  let folder: Folder;
+  let registry: StreamingServer;
+
+  before(async () => {
+    folder = await temporaryFolder('places');
+    const config = loadConfig('server', {
+      REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder.path,
+      REGISTRY_HTTP_ADDR: `127.0.0.1:${await freePort()}`,
+      REGISTRY_LOG_LEVEL: 'error',
+      ...settings,
+    });
+    registry = await startServer('server', config, limits);
+  });
+
+  after(async () => {
+    await registry.stop();
+    folder.remove();
+  });
+
+  const noWindow = frame('settings', 0, 0, Buffer.from([0, 4, 0, 0, 0, 0]));
+
+  /** @returns codes with which streams are reset, as they come */
+  const hold = async (streams: number, localAddress: string): Promise<[number[], Socket]> => {
+    const socket = await dialHttp2(registry.url, localAddress);
+    const codes: number[] = [];
+    eachFrame(socket, ({ type, payload }) => {
+      if (type === frameTypes.reset) codes.push(payload.readUInt32BE());
+    });
+    socket.write(noWindow);
+    const block = headerBlock(requestHeaders('GET', '/v2/'));
+    for (let i = 0; i < streams; i++)
+      socket.write(frame('headers', 2 * i + 1, endHeaders | endStream, block));
+    await delay(400);
+    return [codes, socket];
+  };
+  const times = (codes: readonly number[], code: number) => codes.filter((one) => one === code).length;
+
+  it('are shared by clients, and needed by no first request', async () => {
+    const [codes, holder] = await hold(100, '127.0.0.1');
+    assert.equal(times(codes, refusedStream), 49, 'half of the places are for others');
+    const [ofSame, same] = await hold(2, '127.0.0.1');
+    assert.equal(times(ofSame, refusedStream), 1);
+    const [ofOther, other] = await hold(20, '127.0.0.2');
+    assert.equal(times(ofOther, refusedStream), 0);
+    for (const socket of [holder, same, other]) socket.destroy();
+  });
+
+  it('are taken from a client that reads none of its responses', async () => {
+    await delay(100);
+    const began = performance.now();
+    const [codes, holder] = await hold(60, '127.0.0.1');
+    assert.equal(times(codes, refusedStream), 9);
+    while (times(codes, cancelled) < 51 && performance.now() - began < 7_000) await delay(50);
+    assert.equal(times(codes, cancelled), 51, 'a quarter of the time for slow readers is over');
+    const [again, socket] = await hold(40, '127.0.0.1');
+    assert.equal(times(again, refusedStream), 0);
+    for (const one of [holder, socket]) one.destroy();
   });
 });

@@ -46,8 +46,8 @@ export function requestHeaders(method: string, path: string): Record<string, str
 }
 
 /** A connection that has begun with the preface and empty settings. */
-export async function dialHttp2(url: string): Promise<Socket> {
-  const socket = await dial(url);
+export async function dialHttp2(url: string, localAddress?: string): Promise<Socket> {
+  const socket = await dial(url, localAddress);
   socket.write(preface);
   socket.write(frame('settings', 0));
   return socket;
@@ -65,19 +65,25 @@ export async function closeOf(socket: Socket): Promise<void> {
   if (!socket.closed) await new Promise((resolve) => socket.once('close', resolve));
 }
 
+/** Calls `onFrame` with each frame as it comes. */
+export function eachFrame(socket: Socket, onFrame: (frame: Frame) => void): void {
+  let bytes: Buffer = Buffer.alloc(0);
+  socket.on('data', (piece: Buffer) => {
+    bytes = Buffer.concat([bytes, piece]);
+    while (bytes.byteLength >= 9 && bytes.byteLength >= 9 + bytes.readUIntBE(0, 3)) {
+      const length = bytes.readUIntBE(0, 3);
+      const [type, flags, stream] = [bytes.readUInt8(3), bytes.readUInt8(4), bytes.readUInt32BE(5)];
+      onFrame({ type, flags, stream, payload: bytes.subarray(9, 9 + length) });
+      bytes = bytes.subarray(9 + length);
+    }
+  });
+}
+
 /** All frames until the server closed the connection. */
 export async function framesOf(socket: Socket): Promise<readonly Frame[]> {
-  const pieces: Buffer[] = [];
-  socket.on('data', (piece: Buffer) => pieces.push(piece));
-  await closeOf(socket);
-  let bytes = Buffer.concat(pieces);
   const frames: Frame[] = [];
-  while (bytes.byteLength >= 9) {
-    const length = bytes.readUIntBE(0, 3);
-    const [type, flags, stream] = [bytes.readUInt8(3), bytes.readUInt8(4), bytes.readUInt32BE(5)];
-    frames.push({ type, flags, stream, payload: bytes.subarray(9, 9 + length) });
-    bytes = bytes.subarray(9 + length);
-  }
+  eachFrame(socket, (one) => frames.push(one));
+  await closeOf(socket);
   return frames;
 }
 

@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
-/** A connection over which a test says just what it wants, HTTP or not. */
-export async function dial(url: string): Promise<Socket> {
-  const { hostname, port } = new URL(url);
-  const socket = connect(Number(port), hostname);
+/** A connection over which a test says just what it wants, HTTP or not. @param localAddress where it comes from */
+export async function dial(url: string, localAddress?: string): Promise<Socket> {
+  const { hostname: host, port } = new URL(url);
+  const socket = connect({ host, port: Number(port), ...(localAddress !== undefined && { localAddress }) });
   await once(socket, 'connect');
   // A connection that is cut is what some tests want.
   socket.on('error', () => undefined);

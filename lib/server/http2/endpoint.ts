@@ -1,9 +1,11 @@
 import { constants, createServer, type Http2Server, type Http2Session } from 'node:http2';
 import type { Socket } from 'node:net';
+import { clientKey } from '../../access/client-key.ts';
 import type { Limits } from '../../http/limits.ts';
+import { FairPlaces } from '../../concurrency/fair-places.ts';
 import { share } from '../../concurrency/share.ts';
 import { RegistryError } from '../../protocol/errors.ts';
-import type { SlowReaders } from '../slow-readers.ts';
+import type { Reader, SlowReaders } from '../slow-readers.ts';
 import { Backlog } from './backlog.ts';
 import { StreamRequest, StreamResponse } from './messages.ts';
 import { errorOf, refuse } from './valid-streams.ts';
@@ -54,6 +56,8 @@ export interface Http2Options {
 
 interface Connection {
   readonly socket: Socket;
+  /** Whom its requests are counted for. */
+  readonly client: string;
   readonly backlog: Backlog;
   /** Requests whose response or work has not ended. */
   requests: number;
@@ -66,13 +70,13 @@ export class Http2Endpoint {
   readonly #server: Http2Server;
   readonly #options: Http2Options;
   readonly #connections = new Map<Http2Session, Connection>();
-  readonly #maxExtraRequests: number;
-  #extraRequests = 0;
+  /** Of requests beyond the first of each connection. */
+  readonly #extraPlaces: FairPlaces;
   #isDraining = false;
 
   constructor(options: Http2Options) {
     this.#options = options;
-    this.#maxExtraRequests = share(maxExtraRequests, options.workers);
+    this.#extraPlaces = new FairPlaces(share(maxExtraRequests, options.workers));
     this.#server = createServer(serverOptions) as unknown as Http2Server;
     this.#server.on('request', (request: StreamRequest, response: StreamResponse) => {
       this.#onRequest(request, response, errorOf(request));
@@ -115,6 +119,7 @@ export class Http2Endpoint {
     const { headersTimeoutMs } = this.#options.limits;
     const connection = {
       socket,
+      client: clientKey(socket.remoteAddress),
       backlog: new Backlog(socket, this.#options.workers),
       requests: 0,
       timer: this.#endAfter(session, headersTimeoutMs),
@@ -138,21 +143,24 @@ export class Http2Endpoint {
     const { session } = stream;
     const connection = session === undefined ? undefined : this.#connections.get(session);
     if (session === undefined || connection === undefined) return;
-    // A client that resets its streams leaves their work in progress.
-    if (connection.requests >= maxStreams || this.#extraRequests >= this.#maxExtraRequests) {
+    if (!this.#begins(connection)) {
       stream.close(constants.NGHTTP2_REFUSED_STREAM);
       return;
     }
-    this.#count(session, connection, 1);
     connection.backlog.watch(stream, () => request.readableLength);
-    const unwatch = this.#options.slowReaders.watch(readerOf(response, () => session.destroy()));
+    const unwatch = this.#options.slowReaders.watch(
+      readerOf(response, {
+        isContended: () => this.#extraPlaces.isScarce,
+        destroy: () => session.destroy(),
+      }),
+    );
     const closed = new Promise<void>((resolve) => {
       stream.once('close', resolve);
     });
     const work = this.#respond(request, response, error);
     void closed.then(unwatch);
     void Promise.allSettled([work, closed]).then(() => {
-      this.#count(session, connection, -1);
+      this.#ended(session, connection);
     });
   }
 
@@ -179,14 +187,23 @@ export class Http2Endpoint {
     else stream.once('finish', linger);
   }
 
-  #count(session: Http2Session, connection: Connection, change: 1 | -1): void {
-    const before = Math.max(0, connection.requests - 1);
-    connection.requests += change;
-    this.#extraRequests += Math.max(0, connection.requests - 1) - before;
+  /** @returns false for a request that must be refused; never for the only one of its connection */
+  #begins(connection: Connection): boolean {
+    // A client that resets its streams leaves their work in progress.
+    if (connection.requests >= maxStreams) return false;
+    if (connection.requests > 0 && !this.#extraPlaces.take(connection.client)) return false;
+    connection.requests++;
     clearTimeout(connection.timer);
-    if (connection.requests > 0 || session.destroyed) return;
-    connection.timer = this.#endAfter(session, this.#options.limits.idleTimeoutMs);
-    this.#closeIfIdle(session);
+    return true;
+  }
+
+  #ended(session: Http2Session, connection: Connection): void {
+    connection.requests--;
+    if (connection.requests > 0) this.#extraPlaces.release(connection.client);
+    else if (!session.destroyed) {
+      connection.timer = this.#endAfter(session, this.#options.limits.idleTimeoutMs);
+      this.#closeIfIdle(session);
+    }
   }
 
   /** While draining, Node closes a connection after its last stream. */
@@ -214,8 +231,14 @@ export class Http2Endpoint {
   }
 }
 
-/** @param destroy ends the connection, where a stream cannot be closed since nothing is sent any more */
-function readerOf(response: StreamResponse, destroy: () => void) {
+interface ReaderOptions {
+  /** Whether other requests need the place of this one. */
+  readonly isContended: () => boolean;
+  /** Ends the connection, where a stream cannot be closed since nothing is sent any more. */
+  readonly destroy: () => void;
+}
+
+function readerOf(response: StreamResponse, { isContended, destroy }: ReaderOptions): Reader {
   const { stream } = response;
   let isCut = false;
   return {
@@ -224,6 +247,10 @@ function readerOf(response: StreamResponse, destroy: () => void) {
     },
     get waiting() {
       return stream.writableLength;
+    },
+    // One that has ended holds its place for nothing but its client.
+    get isUrgent() {
+      return response.writableEnded && isContended();
     },
     cut: () => {
       if (isCut) destroy();
