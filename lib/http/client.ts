@@ -10,22 +10,23 @@ export interface ProxyTrust {
   readonly behindGateway: boolean;
 }
 
-/** Finds the clients behind trusted proxies. */
+/** Finds the clients behind trusted proxies. Headers of others are hardly read, since anybody may send long ones. */
 export function createClientOf({ subnets, behindGateway }: ProxyTrust): (request: IncomingMessage) => Client {
   const trusted = new BlockList();
   for (const { address, prefix, family } of subnets) trusted.addSubnet(address, prefix, family);
-  const isTrusted = (address: string) => trusted.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+  const isTrusted = (address: string) =>
+    subnets.length > 0 && trusted.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
   return (request) => {
     const { remoteAddress } = request.socket;
     const peer = remoteAddress === undefined ? undefined : addressOf(remoteAddress);
     const isProxy = peer === undefined ? isUnixSocket(request.socket) : isTrusted(peer);
-    const forwarded = forwardedOf(request);
-    // Where no proxy is named, https is believed from anybody: it only changes the sender's own challenge.
-    const isHttps = subnets.length === 0 && forwarded.protocol === 'https';
+    const protocol = protocolOf(request);
     return {
-      address: isProxy ? clientAddress(forwarded.addresses, peer, isTrusted) : peer,
-      protocol: isProxy || behindGateway || isHttps ? forwarded.protocol : undefined,
-      host: isProxy ? forwarded.host : undefined,
+      address: isProxy ? clientAddress(request, peer, isTrusted) : peer,
+      // Where no proxy is named, https is believed from anybody: it only changes the sender's own challenge.
+      protocol:
+        isProxy || behindGateway || (subnets.length === 0 && protocol === 'https') ? protocol : undefined,
+      host: isProxy ? hostOf(request) : undefined,
       requestId: isProxy || behindGateway ? harmlessId(header(request, 'x-request-id')) : undefined,
     };
   };
@@ -36,39 +37,29 @@ function isUnixSocket(socket: Socket): boolean {
   return socket instanceof Socket && !socket.destroyed && socket.localAddress === undefined;
 }
 
-interface Forwarded {
-  /** As the header has them: each proxy appends where its request came from. One list for each of the two headers. */
-  readonly addresses: readonly (readonly string[])[];
-  readonly protocol: 'http' | 'https' | undefined;
-  readonly host: string | undefined;
+/** The scheme that the client used. Each proxy appends its own; the first one saw the client. */
+function protocolOf(request: IncomingMessage): Client['protocol'] {
+  const name =
+    firstOf(header(request, 'x-forwarded-proto')) ??
+    parameterOf(firstOf(header(request, 'forwarded')), 'proto');
+  const protocol = name?.toLowerCase();
+  return protocol === 'http' || protocol === 'https' ? protocol : undefined;
 }
 
-/** `Forwarded` (RFC 7239) and the `X-Forwarded-…` headers. */
-function forwardedOf(request: IncomingMessage): Forwarded {
-  const elements = header(request, 'forwarded')?.split(',').map(parametersOf) ?? [];
-  const plain = header(request, 'x-forwarded-for')?.split(',');
-  const [first] = elements;
-  const host = firstOf(header(request, 'x-forwarded-host')) ?? first?.get('host');
-  return {
-    addresses: [
-      ...(elements.length === 0 ? [] : [elements.map((element) => element.get('for') ?? '')]),
-      ...(plain === undefined ? [] : [plain]),
-    ],
-    // Each proxy appends its own; the first one saw the client.
-    protocol: protocolOf(firstOf(header(request, 'x-forwarded-proto')) ?? first?.get('proto')),
-    host:
-      host !== undefined && /^(?:[\w.-]{1,255}|\[[\da-f:.]{2,45}\])(?::\d{1,5})?$/i.test(host)
-        ? host
-        : undefined,
-  };
+function hostOf(request: IncomingMessage): string | undefined {
+  const host =
+    firstOf(header(request, 'x-forwarded-host')) ??
+    parameterOf(firstOf(header(request, 'forwarded')), 'host');
+  return host !== undefined && /^(?:[\w.-]{1,255}|\[[\da-f:.]{2,45}\])(?::\d{1,5})?$/i.test(host)
+    ? host
+    : undefined;
 }
 
-/** The parameters of an element of `Forwarded`: `for="[2001:db8::1]:4711";proto=https`. */
-function parametersOf(element: string): ReadonlyMap<string, string> {
-  const pairs = element.split(';').map((pair) => pair.trim().split('=', 2));
-  return new Map(
-    pairs.map(([name = '', value = '']) => [name.toLowerCase(), value.replace(/^"(.*)"$/, '$1')]),
-  );
+/** A parameter of an element of `Forwarded` (RFC 7239), such as `for="[2001:db8::1]:4711";proto=https`. */
+function parameterOf(element: string | undefined, name: 'for' | 'proto' | 'host'): string | undefined {
+  const pattern = new RegExp(`(?:^|;)\\s*${name}\\s*=\\s*(?:"([^"]*)"|([^;"\\s]*))\\s*(?:;|$)`, 'i');
+  const [, quoted, plain] = pattern.exec(element ?? '') ?? [];
+  return quoted ?? plain;
 }
 
 /**
@@ -77,23 +68,29 @@ function parametersOf(element: string): ReadonlyMap<string, string> {
  * @param peer undefined for a Unix socket
  */
 function clientAddress(
-  lists: readonly (readonly string[])[],
+  request: IncomingMessage,
   peer: string | undefined,
   isTrusted: (address: string) => boolean,
 ): string | undefined {
-  const found = new Set(lists.map((list) => lastUntrusted(list, peer, isTrusted)));
-  const [address, ...others] = found;
-  return others.length === 0 && found.size > 0 ? address : peer;
+  const [forwarded, plain] = [header(request, 'forwarded'), header(request, 'x-forwarded-for')];
+  const found = new Set<string | undefined>();
+  if (plain !== undefined) found.add(lastUntrusted(elementsFromRight(plain), peer, isTrusted));
+  if (forwarded !== undefined) {
+    const addresses = elementsFromRight(forwarded).map((element) => parameterOf(element, 'for') ?? '');
+    found.add(lastUntrusted(addresses, peer, isTrusted));
+  }
+  const [address] = found;
+  return found.size === 1 ? address : peer;
 }
 
 function lastUntrusted(
-  list: readonly string[],
+  fromRight: Iterable<string>,
   peer: string | undefined,
   isTrusted: (address: string) => boolean,
 ): string | undefined {
   let last = peer;
-  for (const entry of list.toReversed()) {
-    const address = addressOf(entry.trim());
+  for (const entry of fromRight) {
+    const address = addressOf(entry);
     // `unknown`, an obfuscated name, or no address at all: whoever wrote it is the last that is known.
     if (address === undefined) return last;
     if (!isTrusted(address)) return address;
@@ -102,23 +99,32 @@ function lastUntrusted(
   return last;
 }
 
+/** Proxies in a chain, and characters of an element. Clients may send more. */
+const [maxProxies, maxElement] = [100, 512];
+
+/** The elements of a list, read one by one. One that is too long is empty, so that it is no address. */
+function* elementsFromRight(list: string): Generator<string, void> {
+  let end = list.length;
+  for (let count = 0; count < maxProxies && end >= 0; count++) {
+    const comma = end === 0 ? -1 : list.lastIndexOf(',', end - 1);
+    yield end - comma > maxElement ? '' : list.slice(comma + 1, end).trim();
+    end = comma;
+  }
+}
+
 /** An address without port, brackets and zone; one that is IPv4 mapped to IPv6 as IPv4. */
 function addressOf(text: string): string | undefined {
   const [, bracketed, ipv4, plain = ''] =
-    /^(?:\[([\da-f:.]+)\](?::\d{1,5})?|(\d{1,3}(?:\.\d{1,3}){3}):\d{1,5}|([\da-f:.]+)(?:%\w+)?)$/i.exec(
+    /^(?:\[([\da-f:.]+)\](?::\d{1,5})?|(\d{1,3}(?:\.\d{1,3}){3}):\d{1,5}|([\da-f:.]+)(?:%[\w.~-]{1,64})?)$/i.exec(
       text,
     ) ?? [];
   const address = (bracketed ?? ipv4 ?? plain).replace(/^::ffff:(?=\d+\.)/i, '');
   return isIP(address) === 0 ? undefined : address;
 }
 
+/** The first element of a list, without what is too long to be one. */
 function firstOf(list: string | undefined): string | undefined {
-  return list?.split(',', 1)[0]?.trim();
-}
-
-function protocolOf(text: string | undefined): Client['protocol'] {
-  const protocol = text?.toLowerCase();
-  return protocol === 'http' || protocol === 'https' ? protocol : undefined;
+  return list?.slice(0, maxElement).split(',', 1)[0]?.trim();
 }
 
 /** An id that can be written to a log and into a header as it is. */
