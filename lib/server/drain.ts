@@ -30,7 +30,9 @@ export class Drain {
   /** The responses in progress on each connection. */
   readonly #connections = new Map<Socket, Set<ServerResponse>>();
   /** Requests that are not over: their work continues after a client disconnects, since an upload is completed or discarded. */
-  readonly #inFlight = new Set<Promise<unknown>>();
+  #inFlight = 0;
+  /** Called when no request is in flight. */
+  #whenIdle: (() => void) | undefined;
   #isAnnounced = false;
   #isDraining = false;
 
@@ -54,15 +56,19 @@ export class Drain {
 
   /** Requests in flight. */
   get requests(): number {
-    return this.#inFlight.size;
+    return this.#inFlight;
   }
 
   /** Tracks a request until its response is sent and its work has ended. */
   add(response: Writing, work: Promise<void>): void {
-    const closed = new Promise<void>((resolve) => response.once('close', resolve));
-    const over = Promise.allSettled([work, closed]);
-    this.#inFlight.add(over);
-    void over.then(() => this.#inFlight.delete(over));
+    this.#inFlight++;
+    let isHalfOver = false;
+    const halfOver = () => {
+      if (isHalfOver && --this.#inFlight === 0) this.#whenIdle?.();
+      isHalfOver = true;
+    };
+    response.once('close', halfOver);
+    work.then(halfOver, halfOver);
   }
 
   /** From now on each response closes its connection, which it says (`Connection: close`). New ones are still taken. */
@@ -88,7 +94,9 @@ export class Drain {
     for (const socket of this.#connections.keys()) this.#closeIfIdle(socket);
     const timer = new AbortController();
     await Promise.race([
-      closed.then(async () => await Promise.all(this.#inFlight)),
+      closed.then(async () => {
+        await this.#idle();
+      }),
       delay(timeoutMs, undefined, { signal: timer.signal, ref: false }).catch(() => undefined),
     ]);
     timer.abort();
@@ -96,6 +104,13 @@ export class Drain {
     this.#server.closeAllConnections();
     this.#acceptor.closeAllConnections();
     return cut;
+  }
+
+  async #idle(): Promise<void> {
+    if (this.#inFlight === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#whenIdle = resolve;
+    });
   }
 
   #closeIfIdle(socket: Socket): void {
