@@ -1,7 +1,7 @@
 import { isAlias, isMap, isScalar, isSeq, type LineCounter, type ParsedNode } from 'yaml';
 import { didYouMean } from '../../config/did-you-mean.ts';
 import { PolicyError, type PolicyFault } from './policy-error.ts';
-import { maxFaults, parseYaml, quoteHint } from './yaml-document.ts';
+import { maxFaults, parsePolicy, quoteHint } from './yaml-document.ts';
 
 /** A node of the file; null for a missing value. */
 export type YamlNode = ParsedNode | null;
@@ -30,7 +30,7 @@ export class YamlReader {
 
   /** @throws PolicyError if it is not YAML */
   constructor(text: string) {
-    const { root, lines, faults, isReadable } = parseYaml(text);
+    const { root, lines, faults, isReadable } = parsePolicy(text);
     this.root = root;
     this.#lines = lines;
     for (const { line, message } of faults) this.#add(line, message);

@@ -1,16 +1,8 @@
 import { open } from 'node:fs/promises';
-import {
-  isAlias,
-  isMap,
-  isScalar,
-  isSeq,
-  LineCounter,
-  parseDocument,
-  type Alias,
-  type Document,
-  type Node,
-} from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, type LineCounter, type Node, type Scalar } from 'yaml';
+import { parseYaml } from '../../yaml/parse.ts';
 import { ConfigError } from '../settings.ts';
+import { syntaxFault } from './syntax-faults.ts';
 
 /** A value of the file, and the line where it begins, from 1. Texts are as written: `0.1`, `true`, `10s`. */
 export interface FileValue {
@@ -23,6 +15,8 @@ export interface FileValue {
 /** The reference configuration of distribution has 7 KiB. */
 const maxBytes = 256 * 1024;
 
+const limits = { maxTokens: 50_000, maxFaults: 10, warningsCount: false };
+
 /** Values after aliases are followed. */
 const maxValues = 10_000;
 
@@ -31,22 +25,13 @@ const maxDepth = 32;
 /** Reads the file. @throws ConfigError if it cannot be read or is not YAML */
 export async function readDocument(path: string): Promise<FileValue> {
   const text = await readText(path);
-  const lines = new LineCounter();
-  // All scalars are texts, and the library would compare all keys in pairs.
-  const document = parseDocument(text, {
-    schema: 'failsafe',
-    uniqueKeys: false,
-    prettyErrors: false,
-    lineCounter: lines,
-  });
-  // Messages may end with a piece of the text, which may be secret.
-  const faults = document.errors.map(
-    ({ message, pos }) =>
-      `line ${lines.linePos(pos[0]).line}: this is not YAML: ${message.replace(/: ["*].*$/s, '')}`,
-  );
-  if (faults.length > 0) throw new ConfigError([...new Set(faults)].slice(0, 10), `in ${path}`);
+  const { root, lines, faults } = parseYaml(text, limits);
+  if (faults.length > 0) throw new ConfigError([...new Set(faults.map(syntaxFault))], `in ${path}`);
   try {
-    return new Walk(document, lines).read(document.contents, 0, 1);
+    const walk = new Walk(text, lines);
+    const value = walk.read(root, 0, 1);
+    walk.assertAnchorsUsed();
+    return value;
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     throw new ConfigError([error.message], `in ${path}`);
@@ -96,14 +81,21 @@ function whyUnreadable(error: unknown): string {
 
 class Fault extends Error {}
 
-/** Follows aliases and merge keys, and stops at {@link maxValues}. */
+/** The tags of YAML itself. Their values are texts like all others. */
+const knownTag = /^tag:yaml\.org,2002:(?:str|int|bool|float|null|map|seq)$/;
+
+/** Follows aliases and merge keys, and stops at {@link maxValues}. No message quotes a value, which may be secret. */
 class Walk {
-  readonly #document: Document;
+  readonly #text: string;
   readonly #lines: LineCounter;
+  /** By name. The library's own search for an alias goes through the whole file. */
+  readonly #anchored = new Map<string, Node>();
+  /** Anchors of texts to which no alias has referred, and their lines. */
+  readonly #unused = new Map<Node, number>();
   #values = 0;
 
-  constructor(document: Document, lines: LineCounter) {
-    this.#document = document;
+  constructor(text: string, lines: LineCounter) {
+    this.#text = text;
     this.#lines = lines;
   }
 
@@ -111,22 +103,57 @@ class Walk {
     const line = node?.range ? Math.max(1, this.#lines.linePos(node.range[0]).line) : parentLine;
     if (++this.#values > maxValues || depth > maxDepth)
       throw new Fault(`line ${line}: the file has more than ${maxValues} values, or ${maxDepth} levels`);
-    if (isAlias(node)) return { ...this.read(this.#resolve(node, line), depth + 1, line), line };
+    if (isAlias(node)) return { ...this.read(this.#resolve(node.source, line), depth + 1, line), line };
+    if (node?.tag !== undefined && !knownTag.test(node.tag))
+      throw new Fault(`line ${line}: tags (!) mean nothing here; put a text that begins with ! in quotes`);
+    this.#note(node, line);
     if (isSeq<Node>(node))
       return { line, isPlain: false, value: node.items.map((item) => this.read(item, depth + 1, line)) };
     if (isMap<Node, Node>(node))
       return { line, isPlain: false, value: this.#entries(node.items, depth, line) };
-    const isPlain = isScalar(node) && node.type === 'PLAIN';
-    const text = isScalar(node) ? String(node.value) : '';
-    const isNull = !isScalar(node) || (isPlain && /^(?:|~|null|Null|NULL)$/.test(text));
+    return isScalar(node) ? this.#scalar(node, line) : { line, isPlain: false, value: null };
+  }
+
+  #scalar(node: Scalar, line: number): FileValue {
+    const text = String(node.value);
+    if (text === '' && node.type === 'PLAIN') this.#assertNoComment(node.range?.[0] ?? 0, line);
+    const isPlain = node.type === 'PLAIN' && node.tag !== 'tag:yaml.org,2002:str';
+    const isNull = isPlain && /^(?:|~|null|Null|NULL)$/.test(text);
     return { line, isPlain, value: isNull ? null : text };
   }
 
-  #resolve(alias: Alias, line: number): Node {
-    const node = alias.resolve(this.#document);
+  /** A text that begins with # would silently be a comment. */
+  #assertNoComment(offset: number, line: number): void {
+    if (/^[ \t]*#[^\s#]/.test(this.#text.slice(offset, offset + 1024)))
+      throw new Fault(
+        `line ${line}: what begins with # is a comment, so the value is empty; put it in quotes, or a space after the #`,
+      );
+  }
+
+  #note(node: Node | null | undefined, line: number): void {
+    if (isAlias(node) || node?.anchor === undefined) return;
+    const earlier = this.#anchored.get(node.anchor);
+    if (earlier === node) return;
+    if (earlier !== undefined)
+      throw new Fault(`line ${line}: two values have this anchor (&); give one another name`);
+    this.#anchored.set(node.anchor, node);
+    if (isScalar(node)) this.#unused.set(node, line);
+  }
+
+  #resolve(name: string, line: number): Node {
+    const node = this.#anchored.get(name);
     if (node === undefined)
       throw new Fault(`line ${line}: there is no such alias; a text that begins with * must be in quotes`);
+    this.#unused.delete(node);
     return node;
+  }
+
+  /** A text that begins with & would silently be empty. */
+  assertAnchorsUsed(): void {
+    for (const line of this.#unused.values())
+      throw new Fault(
+        `line ${line}: no alias refers to this anchor (&); put a text that begins with & in quotes`,
+      );
   }
 
   #entries(

@@ -99,9 +99,10 @@ tests:
     ['- a', '1: the policy must be a mapping (key: value)'],
     ['rules: []\nx: \0', '2: this is not text: it contains the character "\\u0000"'],
     ['rules: []\n---\nrules: []', '2: a second document begins here (---); a policy has only one'],
+    ['rules: []\nread-only: *a', "2: a value that begins with * must be in quotes, as in '**'"],
     [
-      'rules: []\nread-only: &a [b]\nimmutable-tags: *a',
-      "3: a value that begins with * must be in quotes, as in '**'",
+      'rules: []\nread-only: &a',
+      "2: anchors have no use here; a value that begins with & must be in quotes, as in '&a'",
     ],
     ['rules: []\nread-only: !x b', '2: this is not YAML: Unresolved tag: !x'],
     ['rules: []\n? [a]\n: b', '2: a key of the policy must be a text'],
@@ -290,6 +291,6 @@ describe('the size of a policy file', () => {
   it('is not multiplied by aliases', () => {
     const levels = Array.from({ length: 30 }, (_, i) => `  g${i + 1}: &g${i + 1} [*g${i}, *g${i}]`);
     const faults = faultsOf(['rules: []', 'groups:', '  g0: &g0 [a]', ...levels].join('\n'));
-    assert.equal(faults.length, 30);
+    assert.equal(faults.filter((fault) => fault.includes('begins with *')).length, 30);
   });
 });

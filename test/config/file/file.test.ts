@@ -245,6 +245,7 @@ describe('a file that is no configuration file', () => {
     { length: 9 },
     (_, i) => `a${i + 1}: &a${i + 1} [${Array.from({ length: 10 }, () => `*a${i}`).join()}]`,
   );
+  const manyAnchors = Array.from({ length: 4_000 }, (_, i) => `&a${i} x, *a${i}`);
   for (const [name, text, fault] of [
     ['has no version', 'http: {}', /version \(line 1\): missing; write version: 0\.1/],
     ['has another version', 'version: 0.2', /version \(line 1\): must be 0\.1/],
@@ -260,6 +261,10 @@ describe('a file that is no configuration file', () => {
     ['grows by aliases', `a0: &a0 [x]\n${aliases.join('\n')}`, /more than 10000 values/],
     ['contains itself', 'a: &a [*a]', /more than 10000 values, or 32 levels/],
     ['is nested too deeply', `a: ${'['.repeat(100)}${']'.repeat(100)}`, /levels/],
+    ['has thousands of aliases', `a: &a [x]\nb: [${'*a,'.repeat(9_000)}]`, /more than 10000 values/],
+    ['has thousands of anchors', `b: [${manyAnchors.join()}]`, /line 1: /],
+    ['has thousands of braces', `b: ${'}'.repeat(250_000)}`, /this is not YAML/],
+    ['has thousands of brackets', `b: ${'['.repeat(250_000)}`, /this is not YAML/],
     ['is too large', '# '.padEnd(300_000, 'x'), /has 300000 bytes, and at most 262144 are read/],
     ['is not UTF-8', '\ud800', /version|UTF-8/],
   ] as const)
@@ -268,6 +273,41 @@ describe('a file that is no configuration file', () => {
       assert.match(await refusal(fileOf(text)), fault);
       assert.ok(performance.now() - start < 3000);
     });
+
+  for (const [value, fault] of [
+    ['|S3cr3t', /something is out of place here/],
+    ['>S3cr3t', /something is out of place here/],
+    ['!S3cr3t!abc', /this tag \(!\) does not exist; put a text that begins with ! in quotes/],
+    ['!S3cr3t', /tags \(!\) mean nothing here; put a text that begins with ! in quotes/],
+    ['!!js/S3cr3t a', /tags \(!\) mean nothing here/],
+    ['&S3cr3t', /no alias refers to this anchor \(&\); put a text that begins with & in quotes/],
+    ['&S3cr3t abc', /no alias refers to this anchor/],
+    ['*S3cr3t', /there is no such alias; a text that begins with \* must be in quotes/],
+    ['#S3cr3t', /what begins with # is a comment, so the value is empty; put it in quotes/],
+    ['"S3cr3t\\xZZ"', /a backslash in double quotes begins an escape, and this one does not exist/],
+    ['"\\S3cr3t"', /a backslash in double quotes/],
+    ['@S3cr3t', /a text cannot begin with this character; put it in quotes/],
+    ['%S3cr3t', /a text cannot begin with this character/],
+    ['"S3cr3t" S3cr3t', /something is out of place here/],
+    ['S3cr3t: S3cr3t', /put a text with ": " in quotes/],
+    ['{S3cr3t', /this is not YAML/],
+    ['[S3cr3t]S3cr3t', /something is out of place here/],
+  ] as const)
+    it(`is refused without a word of it where a secret is ${value}`, async () => {
+      const message = await refusal(fileOf(`version: 0.1\nhttp:\n  secret: ${value}\n`));
+      assert.match(message, /line [34]: /);
+      assert.match(message, fault);
+      assert.doesNotMatch(message, /S3cr/);
+    });
+
+  it('may have tags of YAML itself, anchors with aliases, and comments after empty values', async () => {
+    const { environment } = await load(
+      'auth: none\nstorage: # where\n  filesystem:\n    rootdirectory: !!str /images\n' +
+        'http:\n  host: # none\n  secret: &secret 1234567890123456\n  headers: {X-A: [*secret]}\n',
+    );
+    assert.equal(environment['REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY'], '/images');
+    assert.equal(environment['REGISTRY_HTTP_HEADERS'], '{"X-A":["1234567890123456"]}');
+  });
 
   it('is refused when it does not exist or is a folder', async () => {
     assert.match(await refusal('/no/such.yml'), /\/no\/such\.yml does not exist; correct the argument/);
