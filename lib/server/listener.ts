@@ -15,6 +15,13 @@ const backlog = 4096;
 /** The first bytes of a client of HTTP/2 (RFC 9113, section 3.4). No request of HTTP/1.1 begins so. */
 const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 
+export interface ListenerOptions {
+  readonly limits: Limits;
+  /** Processes that share the limits of a server. */
+  readonly workers: number;
+  readonly log: Logger;
+}
+
 export interface Endpoints {
   /** Speaks HTTP/1.1. It listens itself where nothing else is spoken. */
   readonly http1: HttpServer;
@@ -29,16 +36,16 @@ export class Listener {
   readonly #config: ListenConfig;
   readonly #endpoints: Endpoints;
   readonly #tls: TlsEndpoint | undefined;
-  readonly #limits: Limits;
+  readonly #options: ListenerOptions;
   /** Connections whose protocol is not known yet. */
   readonly #unknown = new Set<Socket>();
 
-  constructor(endpoints: Endpoints, config: ListenConfig, { limits, log }: { limits: Limits; log: Logger }) {
+  constructor(endpoints: Endpoints, config: ListenConfig, options: ListenerOptions) {
     this.#config = config;
     this.#endpoints = endpoints;
-    this.#limits = limits;
+    this.#options = options;
     const { http1, http2 } = endpoints;
-    this.#tls = config.tls && this.#createTls(config.tls, log);
+    this.#tls = config.tls && this.#createTls(config.tls);
     if (this.#tls === undefined && http2 === undefined) {
       this.server = http1;
       return;
@@ -52,11 +59,13 @@ export class Listener {
     this.server.once('close', () => http1.close());
   }
 
-  #createTls(config: NonNullable<ListenConfig['tls']>, log: Logger): TlsEndpoint {
+  #createTls(config: NonNullable<ListenConfig['tls']>): TlsEndpoint {
     const { http1, http2 } = this.#endpoints;
-    const { handshakeTimeoutMs, lingerMs } = this.#limits;
+    const { limits, workers, log } = this.#options;
+    const { handshakeTimeoutMs, lingerMs } = limits;
     const protocols = http2 === undefined ? ['http/1.1'] : ['h2', 'http/1.1'];
-    return new TlsEndpoint({ config, protocols, handshakeTimeoutMs, lingerMs, log }, (socket: TLSSocket) => {
+    const options = { config, protocols, handshakeTimeoutMs, lingerMs, log, workers };
+    return new TlsEndpoint(options, (socket: TLSSocket) => {
       if (socket.alpnProtocol === 'h2') http2?.accept(socket);
       else http1.emit('connection', socket);
     });
@@ -86,7 +95,7 @@ export class Listener {
     const timer = setTimeout(() => {
       stop();
       toHttp1();
-    }, this.#limits.headersTimeoutMs).unref();
+    }, this.#options.limits.headersTimeoutMs).unref();
     this.#unknown.add(socket);
     socket.on('error', ignore).once('close', forget);
   }

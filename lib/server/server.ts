@@ -71,7 +71,7 @@ export async function startServer(
       })
     : undefined;
   limitPipelining(server, sharePipelineLimits(workers));
-  const listener = new Listener({ http1: server, http2 }, config, { limits, log });
+  const listener = new Listener({ http1: server, http2 }, config, { limits, workers, log });
   const drain = new Drain(server, listener);
   const responses = lastResponses(server);
   const check = new RequestCheck(server, responses, limits.lingerMs);

@@ -3,12 +3,13 @@ import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { Certificates } from '../config/certificates.ts';
 import type { TlsConfig } from '../config/tls.ts';
+import { share } from '../concurrency/share.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import { watchCertificates } from './certificate-renewal.ts';
 import { peek } from './peek.ts';
 import { rawResponse } from './valid-requests.ts';
 
-/** Handshakes in progress. Beyond it the oldest ends: a client that is not slow takes milliseconds. */
+/** Handshakes in progress in all workers. Beyond it the oldest ends: a client that is not slow takes milliseconds. */
 const maxHandshakes = 1024;
 
 /** The first byte of a handshake (RFC 8446, section 5.1). */
@@ -22,6 +23,8 @@ export interface TlsEndpointOptions {
   /** How long a client that speaks plain HTTP has to read the response. */
   readonly lingerMs: number;
   readonly log: Logger;
+  /** Processes that share the limit of handshakes. */
+  readonly workers: number;
 }
 
 /** Encrypts connections. Handshakes are limited in time and number, and certificates are read again when they change. */
@@ -77,7 +80,7 @@ export class TlsEndpoint {
   }
 
   #limitHandshakes(): void {
-    if (this.#handshakes.size <= maxHandshakes) return;
+    if (this.#handshakes.size <= share(maxHandshakes, this.#options.workers)) return;
     const [oldest] = this.#handshakes.keys();
     oldest?.destroy();
     if (oldest !== undefined) this.#endHandshake(oldest);

@@ -153,10 +153,10 @@ describe('a server with TLS', requires('openssl'), () => {
     assert.deepEqual(await Promise.all(closed), ['', '']);
   });
 
-  it('a client gets through while thousands of others do not finish their handshakes', async () => {
-    const url = await start();
+  /** Connections that begin no handshake. @returns the oldest, and a function that closes all */
+  async function dialSilently(url: string, count: number) {
     const { hostname, port } = new URL(url);
-    const silent = Array.from({ length: 1100 }, () =>
+    const silent = Array.from({ length: count }, () =>
       connectPlain(Number(port), hostname).on('error', () => undefined),
     );
     await Promise.all(
@@ -164,12 +164,37 @@ describe('a server with TLS', requires('openssl'), () => {
         await once(socket, 'connect');
       }),
     );
-    // The oldest made room for those beyond 1024.
-    const [oldest] = silent;
-    oldest?.resume();
-    while (oldest?.closed === false) await delay(10);
-    assert.equal((await get(url)).statusCode, 200);
-    for (const socket of silent) socket.destroy();
+    const close = () => {
+      for (const socket of silent) socket.destroy();
+    };
+    return { oldest: silent[0]?.resume(), close };
+  }
+
+  /** So that only the limit of handshakes closes a connection. */
+  const patient = { handshakeTimeoutMs: 600_000 };
+
+  it(
+    'a client gets through while thousands do not finish their handshakes',
+    { timeout: 30_000 },
+    async () => {
+      const url = await start({}, patient);
+      const { oldest, close } = await dialSilently(url, 1100);
+      // The oldest made room for those beyond 1024.
+      while (oldest?.closed === false) await delay(10);
+      assert.equal((await get(url)).statusCode, 200);
+      close();
+    },
+  );
+
+  it('each of two workers has half of the handshakes that a server allows', { timeout: 30_000 }, async () => {
+    const url = await start({ REGISTRY_HTTP_WORKERS: '2' }, patient);
+    const within = await dialSilently(url, 500);
+    await delay(200);
+    assert.ok(within.oldest?.closed === false);
+    const beyond = await dialSilently(url, 20);
+    await once(within.oldest, 'close');
+    within.close();
+    beyond.close();
   });
 
   it('speaks HTTP/2 with clients that choose it where it is on, and HTTP/1.1 with all others', async () => {
