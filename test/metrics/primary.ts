@@ -5,13 +5,14 @@ import { Metrics } from '../../lib/metrics/prometheus.ts';
 import { metricsOfWorkers, shareWithPrimary } from '../../lib/metrics/workers.ts';
 
 if (cluster.isPrimary) {
+  const text = metricsOfWorkers();
   const workers = ['1', '2'].map((COUNT) => cluster.fork({ COUNT }));
   await Promise.all(
     workers.map(async (worker) => {
       await once(worker, 'message');
     }),
   );
-  process.send?.(await metricsOfWorkers()());
+  process.send?.(await text());
   for (const worker of workers) worker.kill();
   process.disconnect();
 } else {
@@ -21,5 +22,4 @@ if (cluster.isPrimary) {
     telemetry.storeCall?.('head')();
   }
   shareWithPrimary(registry);
-  process.send?.('ready');
 }
