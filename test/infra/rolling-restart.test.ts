@@ -82,7 +82,7 @@ class Load {
   }
 }
 
-describe('three servers behind HAProxy', requires('haproxy'), () => {
+describe('three servers with two workers each behind HAProxy', requires('haproxy'), () => {
   it('fail no push and no pull while one after another is restarted', { timeout: 90_000 }, async () => {
     const addresses = await Promise.all([1, 2, 3].map(async () => `127.0.0.1:${await freePort()}`));
     const begin = async (address: string): Promise<Stowage> =>
@@ -90,6 +90,7 @@ describe('three servers behind HAProxy', requires('haproxy'), () => {
         REGISTRY_HTTP_ADDR: address,
         REGISTRY_HTTP_SECRET: 'the secret of three servers that restart',
         REGISTRY_HTTP_TRUSTEDPROXIES: '127.0.0.1',
+        REGISTRY_HTTP_WORKERS: '2',
       });
     const servers = new Map(
       await Promise.all(addresses.map(async (one) => [one, await begin(one)] as const)),

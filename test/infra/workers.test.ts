@@ -13,6 +13,7 @@ import { temporaryFolder } from '../servers/folder.ts';
 import { freePort } from '../servers/ports.ts';
 import { serve, type Stowage } from '../servers/stowage.ts';
 import { dial, head, pathOf, rest } from './raw-http.ts';
+import { until, withWorkers as runWithWorkers, workersOf } from './running-workers.ts';
 import { runServer } from './run-node.ts';
 
 const folder = await temporaryFolder('workers');
@@ -28,25 +29,7 @@ async function withWorkers(
   work: (registry: Stowage) => Promise<void>,
   settings: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  const place = join(folder.path, String(registries++));
-  const registry = await serve(place, { REGISTRY_HTTP_WORKERS: String(count), ...settings });
-  try {
-    await until(() => registry.output().includes('The registry listens at'));
-    assert.equal(workersOf(registry).length, count);
-    await work(registry);
-  } finally {
-    await registry.stop();
-  }
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 200 && !condition(); tries++) await delay(50);
-  assert.ok(condition());
-}
-
-function workersOf({ pid }: Stowage): number[] {
-  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-  return text === '' ? [] : text.split(' ').map(Number);
+  await runWithWorkers(join(folder.path, String(registries++)), count, settings, work);
 }
 
 /** Bytes that a process has read, of files and connections. */
@@ -142,6 +125,27 @@ describe('stowage serve with workers', () => {
       errors,
       /^[^\n]*EADDRINUSE[^\n]*: another program listens there; set REGISTRY_HTTP_ADDR to another host:port\.\n$/,
     );
+  });
+
+  it('a Unix socket in use, or in a folder that does not exist, is reported once with its remedy', async () => {
+    const path = join(folder.path, 'in-use.sock');
+    const other = createServer().listen(path);
+    await once(other, 'listening');
+    const run = async (address: string) =>
+      await runServer({
+        REGISTRY_HTTP_WORKERS: '2',
+        REGISTRY_HTTP_NET: 'unix',
+        REGISTRY_AUTH: 'none',
+        REGISTRY_HTTP_ADDR: address,
+        REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: join(folder.path, 'socket'),
+      });
+    const inUse = await run(path);
+    other.close();
+    assert.equal(inUse.code, 1);
+    assert.match(inUse.errors, /^[^\n]*EADDRINUSE[^\n]*: another program listens at this socket,[^\n]*\n$/);
+    const { code, errors } = await run(join(folder.path, 'none/registry.sock'));
+    assert.equal(code, 1);
+    assert.match(errors, /^[^\n]*: set REGISTRY_HTTP_ADDR to a path in a folder that exists[^\n]*\n$/);
   });
 
   it('a storage that cannot be used is reported once, by exit code 1', async () => {

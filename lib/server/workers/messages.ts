@@ -11,6 +11,8 @@ export type ToWorker =
 
 /** What a worker sends to the primary process, beside its metrics. */
 export type FromWorker =
+  /** It takes messages from now on; those sent before are lost. */
+  | { readonly stowage: 'starting' }
   | { readonly stowage: 'listening'; readonly url: string }
   /** Requests in flight have changed. */
   | { readonly stowage: 'requests'; readonly count: number }

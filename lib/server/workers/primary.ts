@@ -4,6 +4,7 @@ import type { StreamingServer } from '../server.ts';
 import { workerNumberVariable } from '../../config/workers.ts';
 import type { FromWorker, ToWorker } from './messages.ts';
 import { AttemptCounter, isAttemptRequest } from '../../access/htpasswd/shared-attempts.ts';
+import { Questions } from './questions.ts';
 import { StartFailed } from './start-failed.ts';
 
 /** Pauses before a process that ended is replaced: doubled each time, and the first again after it has run for long. */
@@ -11,8 +12,8 @@ const firstPauseMs = 1_000;
 const maxPauseMs = 30_000;
 const longRunMs = 60_000;
 
-/** How long a worker may take to answer. */
-const answerTimeoutMs = 5_000;
+/** How long a worker may take to say what is not ready: less than most probes wait. */
+const answerTimeoutMs = 3_000;
 
 export interface WorkersOptions {
   /** At least 2. */
@@ -28,10 +29,14 @@ export class Workers implements StreamingServer {
   readonly #options: WorkersOptions;
   /** Requests in flight of those that run. */
   readonly #requests = new Map<Worker, number>();
+  /** Those that have started. */
+  readonly #listening = new Set<Worker>();
+  readonly #questions = new Questions<readonly string[]>({ stowage: 'unready' } satisfies ToWorker);
   readonly #attempts = new AttemptCounter<Worker>();
   readonly #timers = new Set<NodeJS.Timeout>();
   #url = '';
-  #isStopping = false;
+  /** What all workers have been told, if this server stops. */
+  #order: ToWorker | undefined;
 
   constructor(options: WorkersOptions) {
     this.#options = options;
@@ -63,14 +68,19 @@ export class Workers implements StreamingServer {
     return [...this.#requests.values()].reduce((sum, count) => sum + count, 0);
   }
 
-  /** Of any worker. One that does not answer in time counts as ready. */
+  /** Of any worker that has started. One that does not answer in time is named by its process id. */
   async unready(): Promise<readonly string[]> {
-    const names = await Promise.all([...this.#requests.keys()].map(unreadyOf));
+    if (this.#listening.size === 0) return ['workers'];
+    const names = await Promise.all(
+      [...this.#listening].map(async (worker) => {
+        const silent = [`worker ${worker.process.pid ?? ''}`];
+        return await this.#questions.ask(worker, answerTimeoutMs, silent);
+      }),
+    );
     return [...new Set(names.flat())];
   }
 
   announceStop(): void {
-    this.#isStopping = true;
     for (const timer of this.#timers) clearTimeout(timer);
     this.#tell({ stowage: 'announce stop' });
   }
@@ -94,7 +104,7 @@ export class Workers implements StreamingServer {
   #replaceAtEnd(worker: Worker, number: number, pauseMs: number): void {
     const startedMs = performance.now();
     worker.once('exit', (code: number | null, signal: NodeJS.Signals | null) => {
-      if (this.#isStopping) return;
+      if (this.#order !== undefined) return;
       const pause = performance.now() - startedMs > longRunMs ? firstPauseMs : pauseMs;
       const reason = signal ?? `exit code ${String(code)}`;
       this.#options.report(
@@ -116,6 +126,8 @@ export class Workers implements StreamingServer {
     });
     worker.once('exit', () => {
       this.#requests.delete(worker);
+      this.#listening.delete(worker);
+      this.#questions.answered(worker, []);
       this.#attempts.forget(worker);
     });
     return worker;
@@ -124,12 +136,22 @@ export class Workers implements StreamingServer {
   #receive(worker: Worker, message: FromWorker): void {
     if (isAttemptRequest(message)) {
       const response = this.#attempts.answer(worker, message);
-      if (response !== undefined && worker.isConnected()) worker.send(response);
+      if (response !== undefined) this.#send(worker, response);
+    } else if (message.stowage === 'starting') {
+      if (this.#order !== undefined) this.#send(worker, this.#order);
     } else if (message.stowage === 'requests') this.#requests.set(worker, message.count);
+    else if (message.stowage === 'listening') this.#listening.add(worker);
+    else if ('names' in message) this.#questions.answered(worker, message.names);
   }
 
-  #tell(message: ToWorker): void {
-    for (const worker of this.#requests.keys()) if (worker.isConnected()) worker.send(message);
+  #tell(order: ToWorker): void {
+    this.#order = order;
+    for (const worker of this.#requests.keys()) this.#send(worker, order);
+  }
+
+  #send(worker: Worker, message: ToWorker): void {
+    // One that has just ended cannot be written to; its end is handled.
+    if (worker.isConnected()) worker.send(message, () => undefined);
   }
 }
 
@@ -143,21 +165,4 @@ async function startOf(worker: Worker): Promise<string | StartFailed> {
     resolve(new StartFailed(code, signal));
   });
   return await promise;
-}
-
-async function unreadyOf(worker: Worker): Promise<readonly string[]> {
-  const { promise, resolve } = Promise.withResolvers<readonly string[]>();
-  const onMessage = (message: FromWorker) => {
-    if ('names' in message) resolve(message.names);
-  };
-  const giveUp = () => {
-    resolve([]);
-  };
-  const timer = setTimeout(giveUp, answerTimeoutMs);
-  worker.on('message', onMessage).once('exit', giveUp);
-  if (worker.isConnected()) worker.send({ stowage: 'unready' } satisfies ToWorker);
-  const names = await promise;
-  clearTimeout(timer);
-  worker.off('message', onMessage).off('exit', giveUp);
-  return names;
 }

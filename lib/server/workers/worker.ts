@@ -13,16 +13,21 @@ export async function serveAsWorker(start: () => Promise<StreamingServer>): Prom
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.removeAllListeners(signal).on(signal, () => undefined);
   // A stop may come before the server listens.
-  const started: { server?: StreamingServer } = {};
+  const state: { server?: StreamingServer; stops: boolean } = { stops: false };
   process.on('message', (message: ToWorker) => {
     if (!('stowage' in message)) return;
-    const { server } = started;
+    const { server } = state;
     if (message.stowage === 'unready') void sendUnready(server);
-    else if (message.stowage === 'announce stop') server?.announceStop();
-    else void stop(server);
+    else if (message.stowage === 'stop') void stop(server);
+    else {
+      state.stops = true;
+      server?.announceStop();
+    }
   });
+  send({ stowage: 'starting' });
   const server = await start();
-  started.server = server;
+  state.server = server;
+  if (state.stops) server.announceStop();
   reportRequests(server);
   send({ stowage: 'listening', url: server.url });
 }
