@@ -176,7 +176,7 @@ function dataPlaneProgram(env: NodeJS.ProcessEnv) {
 
 function functionsProgram(env: NodeJS.ProcessEnv, ports: Ports, quiet: boolean) {
   const names = ['joined-headers', 'offline-paths', ...(quiet ? ['quiet-console'] : [])];
-  const preloads = names.flatMap((name) => ['--import', `./infra/${name}.ts`]);
+  const preloads = names.flatMap((name) => ['--import', `./infra/offline/${name}.ts`]);
   const args = [
     ...preloads,
     'node_modules/serverless/bin/serverless.js',

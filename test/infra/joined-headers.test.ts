@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, request, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, describe, it } from 'node:test';
-import '../../infra/joined-headers.ts';
+import '../../infra/offline/joined-headers.ts';
 
 describe('a server under which several lines of a header are joined', () => {
   const server = createServer((asked, answer) => {

@@ -65,7 +65,7 @@ export class Children {
   }
 
   #spawn({ args, env, quiet = false }: Program): ChildProcess {
-    const child = spawn(process.execPath, ['--import', './infra/end-with-parent.ts', ...args], {
+    const child = spawn(process.execPath, ['--import', './infra/offline/end-with-parent.ts', ...args], {
       cwd: this.#cwd,
       env,
       detached: true,

@@ -3,9 +3,9 @@
  * never sees the original. Paths that the registry rejects are rejected here.
  */
 import { Server, type IncomingMessage, type ServerResponse } from 'node:http';
-import { requestTarget } from '../lib/http/request-target.ts';
-import { RegistryError } from '../lib/protocol/errors.ts';
-import { parseRoute } from '../lib/protocol/routes.ts';
+import { requestTarget } from '../../lib/http/request-target.ts';
+import { RegistryError } from '../../lib/protocol/errors.ts';
+import { parseRoute } from '../../lib/protocol/routes.ts';
 
 // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its server below
 const { emit } = Server.prototype;
