@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { parse, parseAllDocuments } from 'yaml';
 import { loadConfig } from '../../lib/config/config.ts';
+import { settingTable } from '../../lib/config/setting-table.ts';
+import { variableOf } from '../../lib/config/variables.ts';
 import { testCertificate, testKey } from '../servers/certificate.ts';
 import { temporaryFolder } from '../servers/folder.ts';
 import { goProgramPlace } from '../servers/go-programs.ts';
@@ -255,10 +257,19 @@ describe('the chart', requires('helm', 'kubectl-validate'), () => {
     );
   });
 
-  it('refuses what has no effect: secrets among the settings, and settings of its own', async () => {
+  it('refuses each secret setting outside of its Secret', async () => {
+    const secrets = Object.entries(settingTable)
+      .filter(([, setting]) => setting.kind === 'works' && setting.secret === true)
+      .map(([path]) => variableOf(path));
+    assert.ok(secrets.length > 10);
+    for (const name of [...secrets, 'REGISTRY_HEALTH_HTTP_0']) {
+      const settings = { REGISTRY_AUTH: 'none', [name]: 'x' };
+      await refuses({ settings }, new RegExp(`settings\\.${name} is secret; move it to secret\\.values`));
+    }
+  });
+
+  it('refuses what has no effect: settings that it sets itself, and values beside a Secret that is there', async () => {
     const settings = (name: string) => ({ settings: { REGISTRY_AUTH: 'none', [name]: 'x' } });
-    await refuses(settings('REGISTRY_HTTP_SECRET'), /move it to secret\.values/);
-    await refuses(settings('REGISTRY_STORAGE_S3_SECRETKEY'), /move it to secret\.values/);
     await refuses(settings('REGISTRY_HTTP_ADDR'), /is set by the chart/);
     await refuses(settings('REGISTRY_HTTP_NET'), /is set by the chart/);
     await refuses({ ...onFolder, secret: { existing: 'mine', values: { A: 'b' } } }, /remove one of them/);
