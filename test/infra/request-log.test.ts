@@ -7,9 +7,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { parseTag } from '../../lib/protocol/tags.ts';
 import { tagLink } from '../../lib/registry/layout.ts';
+import { line as userLine, right as password } from '../access/htpasswd/lines.ts';
 import { Client, send, someName, type Ask } from '../functions/client.ts';
+import { bucketProxy, type BucketProxy } from '../servers/bucket-proxy.ts';
 import { temporaryFolder } from '../servers/folder.ts';
+import { requires } from '../servers/requires.ts';
+import type { S3Server } from '../servers/s3.ts';
+import { bucketStorage } from '../servers/storage.ts';
 import { serve, type Stowage } from '../servers/stowage.ts';
+import { swift } from '../servers/swift.ts';
 
 const folder = await temporaryFolder('infra-request-log');
 
@@ -155,6 +161,63 @@ describe('the log of a server behind a trusted proxy', () => {
     const line = await lineWith(registry, (one) => one['id'] === id);
     assert.equal(line['cut'], true);
     assert.ok(Number(line['sent']) < 20_000_000, JSON.stringify(line));
+  });
+});
+
+describe('the log of a server with users', () => {
+  it('names the user of a request, and nobody whose password is wrong', async () => {
+    const registry = await serve(join(folder.path, 'users'), {
+      REGISTRY_AUTH: 'htpasswd',
+      REGISTRY_AUTH_HTPASSWD_CONTENT: userLine('alice'),
+    });
+    const as = async (password: string) => {
+      const authorization = `Basic ${Buffer.from(`alice:${password}`).toString('base64')}`;
+      const ask = { method: 'GET', path: '/v2/', headers: { authorization } };
+      const { headers } = await send(`http://${registry.address}`, ask);
+      return await lineWith(registry, (line) => line['id'] === headers['x-request-id']);
+    };
+    const [right, wrong] = [await as(password), await as('wrong')];
+    await registry.stop();
+    assert.deepEqual([right['status'], right['actor']], [200, 'alice']);
+    assert.deepEqual([wrong['status'], wrong['actor']], [401, undefined]);
+    assert.ok(!registry.output().includes(password));
+  });
+});
+
+describe('the log of a server whose bucket fails', requires('swift-proxy-server'), () => {
+  let s3: S3Server;
+  let bucket: BucketProxy;
+  let registry: Stowage;
+
+  before(async () => {
+    s3 = await swift();
+    bucket = await bucketProxy(s3.endpoint);
+    const { settings } = await bucketStorage({ ...s3, endpoint: bucket.endpoint });
+    registry = await serve(settings);
+  });
+
+  after(async () => {
+    await registry.stop();
+    await bucket.stop();
+    await s3.stop();
+  });
+
+  it('has an error with the cause, and the line of the request, under one id', async () => {
+    bucket.intercept = () => ({ status: 403, code: 'AccessDenied' });
+    const path = '/v2/team/app/manifests/v1';
+    const { status, headers } = await send(`http://${registry.address}`, { method: 'GET', path });
+    await lineWith(registry, (line) => line['msg'] === 'request' && line['path'] === path);
+    const [error, request, ...more] = linesOf(registry.output()).filter(
+      ({ id }) => id === headers['x-request-id'],
+    );
+    assert.equal(status, 503);
+    assert.deepEqual(
+      [error?.['level'], error?.['msg'], error?.['path']],
+      ['error', 'a request failed', path],
+    );
+    assert.match(JSON.stringify(error?.['err']), /access denied|AccessDenied/);
+    assert.deepEqual([request?.['msg'], request?.['status']], ['request', 503]);
+    assert.deepEqual(more, []);
   });
 });
 
