@@ -8,6 +8,7 @@ import { request } from 'node:https';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { connect } from 'node:tls';
 import { dockerd, type Dockerd } from '../servers/dockerd.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { authority, type Authority, type Pair } from '../servers/openssl.ts';
@@ -15,6 +16,7 @@ import { freePort } from '../servers/ports.ts';
 import { command } from '../servers/process.ts';
 import { requires } from '../servers/requires.ts';
 import { skopeo } from '../servers/skopeo.ts';
+import { tlsRelay, type Relay } from '../servers/tls-relay.ts';
 import { serve, type Stowage } from '../servers/stowage.ts';
 import { forgetAll } from './docker-images.ts';
 
@@ -29,6 +31,7 @@ describe('a server with TLS and client certificates', requires('openssl', 'docke
   let registry: Stowage;
   let daemon: Dockerd;
   let host: string;
+  let relay: Relay;
 
   before(async () => {
     folder = await temporaryFolder('clients-tls');
@@ -37,8 +40,9 @@ describe('a server with TLS and client certificates', requires('openssl', 'docke
     files = await issuer.issue('server', names);
     user = await issuer.issue('user');
     const port = await freePort();
-    host = `registry.test:${port}`;
     registry = await start(`[::1]:${port}`, 'registry.test');
+    relay = await tlsRelay({ host: '::1', port });
+    host = `registry.test:${relay.port}`;
     const text = (path: string) => readFileSync(path, 'utf8');
     daemon = await dockerd(undefined, {
       host,
@@ -53,6 +57,7 @@ describe('a server with TLS and client certificates', requires('openssl', 'docke
 
   after(async () => {
     await daemon.stop();
+    await relay.stop();
     await registry.stop();
     folder.remove();
   });
@@ -105,6 +110,21 @@ describe('a server with TLS and client certificates', requires('openssl', 'docke
     await forgetAll(daemon.docker);
     await daemon.docker('pull', image);
     await daemon.docker('image', 'inspect', image);
+  });
+
+  it('docker asks for no HTTP/2, which the server would speak', async () => {
+    assert.ok(relay.offers.length > 0);
+    const ofDocker = relay.offers.splice(0);
+    const options = { ...credentials(), servername: 'registry.test', ALPNProtocols: ['h2', 'http/1.1'] };
+    const socket = connect({ host: '::1', port: relay.port, ...options });
+    await once(socket, 'secureConnect');
+    assert.equal(socket.alpnProtocol, 'h2');
+    socket.destroy();
+    assert.deepEqual(relay.offers, [['h2', 'http/1.1']]);
+    assert.deepEqual(
+      ofDocker.filter((protocols) => protocols.includes('h2')),
+      [],
+    );
   });
 
   it('skopeo needs its certificate as well', requires('skopeo'), async () => {
