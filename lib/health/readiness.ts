@@ -61,6 +61,8 @@ class CheckState {
   #nextMs = 0;
   #refreshing: Promise<void> | undefined;
   #isProbing = false;
+  /** When the probe that runs counts as failed again, on the monotonic clock. */
+  #nextFailureMs = 0;
 
   constructor(check: Check, log: ReadinessLog) {
     this.#check = check;
@@ -93,6 +95,10 @@ class CheckState {
   }
 
   async #run(): Promise<void> {
+    if (this.#isProbing) {
+      this.#stillProbing();
+      return;
+    }
     try {
       await this.#probe();
       this.#succeeded();
@@ -101,11 +107,18 @@ class CheckState {
     }
   }
 
+  /** A probe that hangs fails at its timeout and counts again after each further one, however short the interval. */
+  #stillProbing(): void {
+    if (performance.now() < this.#nextFailureMs) return;
+    this.#nextFailureMs = performance.now() + this.#check.timeoutMs;
+    this.#failed(new Error('an earlier probe has not ended yet'));
+  }
+
   /** One at a time: a probe of a folder cannot be aborted, and each one that hangs holds a thread. */
   async #probe(): Promise<void> {
-    if (this.#isProbing) throw new Error('an earlier probe has not ended yet');
-    this.#isProbing = true;
     const { timeoutMs, probe } = this.#check;
+    this.#isProbing = true;
+    this.#nextFailureMs = performance.now() + 2 * timeoutMs;
     const deadline = new Deadline(timeoutMs);
     const probing = deadline
       .run(async () => {

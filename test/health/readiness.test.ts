@@ -99,6 +99,28 @@ describe('the readiness of a server', () => {
     assert.equal(begun, 1);
     one.readiness.stop();
   });
+
+  it('counts a probe that hangs once for each timeout, however short the interval', async () => {
+    const begun = performance.now();
+    const probe = async () => {
+      await new Promise(() => undefined);
+    };
+    const one = fixture('background', { timeoutMs: 100, intervalMs: 5, probe });
+    await becomes(['storage'], one);
+    assert.ok(performance.now() - begun > 290);
+    one.readiness.stop();
+  });
+
+  it('stays up while probes take longer than the interval', async () => {
+    const probe = async () => {
+      await delay(100);
+    };
+    const one = fixture('background', { intervalMs: 5, probe });
+    assert.deepEqual(await one.readiness.unready(), []);
+    await delay(250);
+    assert.deepEqual([await one.readiness.unready(), one.lines], [[], []]);
+    one.readiness.stop();
+  });
 });
 
 describe('the readiness of a function', () => {
