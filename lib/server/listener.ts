@@ -1,5 +1,5 @@
 import type { Server as HttpServer } from 'node:http';
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import type { ListenConfig } from '../config/listen.ts';
@@ -116,8 +116,8 @@ export class Listener {
 
   /** `http://host:port`, `https://host:port` or `unix:/path` */
   get url(): string {
-    const bound = this.server.address();
-    if (bound === null || typeof bound === 'string') return `unix:${bound ?? ''}`;
+    if ('path' in this.#config.address) return `unix:${this.#config.address.path}`;
+    const bound = this.server.address() as AddressInfo;
     const { address, family, port } = bound;
     const scheme = this.#config.tls === undefined ? 'http' : 'https';
     return `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -177,6 +177,19 @@ describe('the streaming server', () => {
       );
       assert.equal(await get(path), 200);
       await registry.stop();
+    });
+
+    it('leaves the file of its successor when it stops, and a file that is no socket', async () => {
+      const path = join(folder.path, 'taken-over.sock');
+      const older = await run(path);
+      rmSync(path);
+      const newer = await run(path);
+      await older.stop();
+      assert.equal(await get(path), 200);
+      rmSync(path);
+      writeFileSync(path, 'precious');
+      await newer.stop();
+      assert.equal(readFileSync(path, 'utf8'), 'precious');
     });
 
     it('does not touch a file that is no socket', async () => {
