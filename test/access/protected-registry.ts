@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { accessTokenSeconds } from '../../lib/access/tokens/access-tokens.ts';
 import { keepSecrets } from '../logs/kept.ts';
 import { temporaryFolder } from '../servers/folder.ts';
 import { cleanEnvironment, command } from '../servers/process.ts';
@@ -113,9 +114,6 @@ export async function createRobot(
   return text;
 }
 
-/** Seconds that an access token is valid. */
-const lifetime = 300;
-
 /** Seconds after which the client takes a token for expired. */
 const clientLifetime = 1;
 
@@ -146,7 +144,7 @@ export async function pushWhileTokenExpires(
   const setClock = async (seconds: number) => {
     await writeFile(clock, String(seconds));
   };
-  await setClock(clientLifetime + early - lifetime);
+  await setClock(clientLifetime + early - accessTokenSeconds);
   const preload = new URL('../servers/moved-clock.ts', import.meta.url).href;
   const env = { ...users.settings, NODE_OPTIONS: `--import=${preload}`, STOWAGE_TEST_CLOCK: clock };
   const registry = await serve(join(folder.path, 'registry'), env);

@@ -29,10 +29,10 @@ export type Flows = Readonly<Record<string, () => Promise<void>>>;
 
 /**
  * How clients say that they were refused, and not that anything else is wrong. containerd 1.6 may write on when the response is
- * there, and says only that.
+ * there, and says only that. BuildKit tries a wrong password in parallel until that is too often.
  */
 const refused =
-  /read\/write on closed pipe|unauthorized|denied|\b40[13]\b|basic (auth credentials|credential not found)|authorization failed|invalid username\/password/i;
+  /read\/write on closed pipe|unauthorized|denied|\b40[13]\b|too many wrong passwords|\b429\b|basic (auth credentials|credential not found)|authorization failed|invalid username\/password/i;
 
 const wrongPassword = 'not the password';
 
