@@ -1,4 +1,5 @@
 import type { ListenAddress } from './listen.ts';
+import { isLoopback } from './loopback.ts';
 import type { Settings } from './settings.ts';
 
 /** The debug server, which must not be reachable for clients. */
@@ -35,6 +36,11 @@ export function readDebug(
   if (isSet && address.port === publicPort && address.port !== 0)
     settings.fault(
       `${addressName}: the port ${address.port} is that of the registry, and metrics must not be public; set another, such as 127.0.0.1:5001`,
+    );
+  // Containers have no other way, so it is not refused.
+  if (isSet && publicAddress !== undefined && !isLoopback(address.host))
+    settings.warn(
+      `${addressName}: whoever reaches ${address.host} port ${address.port} reads ${enabled === false ? 'its health' : 'metrics'} without a login; use 127.0.0.1, or let only Prometheus reach the port`,
     );
   return isSet && publicAddress !== undefined
     ? { address, metricsPath: enabled === false ? undefined : path }

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import { healthPath, type DebugConfig } from '../config/debug.ts';
 
 export interface DebugServer {
@@ -16,8 +16,13 @@ interface DebugSources {
   readonly unready: () => Promise<readonly string[]>;
 }
 
-/** Scrapers and probes are few. */
+/** Scrapers and probes are few. Of the idle connections, the oldest make room for others. */
 const maxConnections = 64;
+const maxIdle = 32;
+
+/** Requests are small. A connection without progress is closed. */
+const timeouts = { headersTimeout: 5_000, requestTimeout: 5_000, connectionsCheckingInterval: 1_000 };
+const stalledMs = 30_000;
 
 /** The text format of Prometheus, version 0.0.4. */
 const metricsType = 'text/plain; version=0.0.4; charset=utf-8';
@@ -40,7 +45,7 @@ export async function startDebugServer(
     const faults = Object.fromEntries(names.map((name) => [name, 'unready']));
     return [names.length === 0 ? 200 : 503, 'application/json', `${JSON.stringify(faults)}\n`];
   };
-  const server = createServer((request, response) => {
+  const server = createServer(timeouts, (request, response) => {
     answer(request).then(
       (given) => {
         send(response, given);
@@ -51,6 +56,8 @@ export async function startDebugServer(
     );
   });
   server.maxConnections = maxConnections;
+  server.setTimeout(stalledMs);
+  limitIdle(server);
   server.listen({ ...address });
   await once(server, 'listening').catch((error: unknown) => {
     throw new Error(`${(error as Error).message}: set REGISTRY_HTTP_DEBUG_ADDR to a free host:port`, {
@@ -65,6 +72,29 @@ export async function startDebugServer(
       await closed;
     },
   };
+}
+
+function limitIdle(server: Server): void {
+  /** Oldest first. */
+  const idle = new Set<Socket>();
+  const add = (socket: Socket) => {
+    if (socket.destroyed) return;
+    idle.add(socket);
+    if (idle.size <= maxIdle) return;
+    const [oldest = socket] = idle;
+    idle.delete(oldest);
+    oldest.destroy();
+  };
+  server.on('connection', (socket: Socket) => {
+    socket.once('close', () => idle.delete(socket));
+    add(socket);
+  });
+  server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+    idle.delete(socket);
+    response.once('close', () => {
+      add(socket);
+    });
+  });
 }
 
 type Answer = readonly [status: number, type: string, body: string];
