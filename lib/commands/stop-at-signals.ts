@@ -3,7 +3,7 @@ import { formatDuration } from '../config/durations.ts';
 import type { StreamingServer } from '../server/server.ts';
 import { count } from './command.ts';
 
-export const stopSignals = ['SIGTERM', 'SIGINT'] as const;
+export const stopSignals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
 /** Load balancers and Kubernetes take this long to see that a server is not ready, or to hear that it ends. */
 const noticeMs = 5_000;
@@ -12,8 +12,8 @@ const noticeMs = 5_000;
 const repeatedSignalMs = 1_000;
 
 /**
- * Stops a server at SIGTERM after a notice to proxies, and at once at Ctrl-C. Requests in flight finish first; a second signal ends
- * the process at once.
+ * Stops a server at SIGTERM or SIGHUP after a notice to proxies, and at once at Ctrl-C. Requests in flight finish first; a second
+ * signal ends the process at once.
  */
 export function stopAtSignals(server: StreamingServer, drainTimeoutMs: number): void {
   let stoppedMs: number | undefined;
@@ -30,7 +30,7 @@ export function stopAtSignals(server: StreamingServer, drainTimeoutMs: number): 
 }
 
 async function stop(server: StreamingServer, signal: NodeJS.Signals, drainTimeoutMs: number): Promise<void> {
-  if (signal === 'SIGTERM') {
+  if (signal !== 'SIGINT') {
     console.error(
       `Stopping: /readyz answers 503 now, and new connections are taken for ${formatDuration(noticeMs)} more.`,
     );

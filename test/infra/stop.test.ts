@@ -89,6 +89,17 @@ describe('SIGTERM', () => {
   });
 });
 
+describe('SIGHUP', () => {
+  it('lets requests finish, as SIGTERM does', async () => {
+    const server = await start();
+    const upload = await beginUpload(server.url);
+    const stopped = server.stop('SIGHUP');
+    await server.said('Stopping: /readyz answers 503 now');
+    assert.equal((await finish(upload)).statusCode, 202);
+    assert.deepEqual(await stopped, { code: 0, signal: null });
+  });
+});
+
 describe('Ctrl-C', () => {
   it('ends an idle server at once', async () => {
     const server = await start();

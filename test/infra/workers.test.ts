@@ -94,21 +94,22 @@ describe('stowage serve with workers', () => {
     await until(() => !workers.some(runs));
   });
 
-  it('workers let requests in flight finish when a terminal sends SIGINT to all processes', async () => {
-    await withWorkers(2, async (registry) => {
-      const client = new Client(`http://${registry.address}`);
-      const location = await client.startUpload('team/app');
-      const socket = await dial(client.base);
-      const answer = rest(socket);
-      socket.write(head('PATCH', pathOf(location), 'Content-Length: 8') + 'some');
-      await delay(500);
-      for (const pid of [registry.pid, ...workersOf(registry)]) process.kill(pid, 'SIGINT');
-      await delay(500);
-      assert.ok(!socket.closed);
-      socket.write('more');
-      assert.match(await answer, /^HTTP\/1\.1 202 /);
+  for (const signal of ['SIGINT', 'SIGHUP'] as const)
+    it(`workers let requests in flight finish when a terminal sends ${signal} to all processes`, async () => {
+      await withWorkers(2, async (registry) => {
+        const client = new Client(`http://${registry.address}`);
+        const location = await client.startUpload('team/app');
+        const socket = await dial(client.base);
+        const answer = rest(socket);
+        socket.write(head('PATCH', pathOf(location), 'Content-Length: 8') + 'some');
+        await delay(500);
+        for (const pid of [registry.pid, ...workersOf(registry)]) process.kill(pid, signal);
+        await delay(500);
+        assert.ok(!socket.closed);
+        socket.write('more');
+        assert.match(await answer, /^HTTP\/1\.1 202 /);
+      });
     });
-  });
 
   it('a port in use is reported once, by exit code 1', async () => {
     const port = await freePort();

@@ -10,7 +10,7 @@ const reportIntervalMs = 200;
  * @param start rejects if the server cannot start
  */
 export async function serveAsWorker(start: () => Promise<StreamingServer>): Promise<void> {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.removeAllListeners(signal).on(signal, () => undefined);
   // A stop may come before the server listens.
   const state: { server?: StreamingServer; stops: boolean } = { stops: false };
