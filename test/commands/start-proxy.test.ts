@@ -87,6 +87,24 @@ describe('the proxy of npm start', () => {
     );
   });
 
+  it('npm start passes what a request must have, although Connection names it', async () => {
+    planeIs('data plane', (incoming, response) => {
+      const { host, authorization = '' } = incoming.headers;
+      incoming.setEncoding('utf8');
+      void incoming.toArray().then((body) => response.end(`${host} ${authorization} ${body.join('')}`));
+    });
+    const named = 'Connection: close, Host, authorization, Content-Length, transfer-encoding';
+    for (const [framing, body] of [
+      ['Content-Length: 4', 'body'],
+      ['Transfer-Encoding: chunked', '4\r\nbody\r\n0\r\n\r\n'],
+    ] as const) {
+      const socket = await dial(base);
+      const answer = rest(socket);
+      socket.write(head('PATCH', upload, named, 'Authorization: Bearer token', framing) + body);
+      assert.match(await answer, /^HTTP\/1\.1 200 .*registry Bearer token body/s, framing);
+    }
+  });
+
   it('npm start sends clients to its token service at the name by which they found the registry', async () => {
     const realm = (url: string) => `Bearer realm="${url}/token",service="x"`;
     planeIs('functions', ({ url = '' }, response) => {

@@ -157,6 +157,14 @@ const hopByHop: ReadonlySet<string> = new Set([
   'upgrade',
 ]);
 
+/** Headers that `Connection` must not name: they are for whoever gets the message, or say where it ends. */
+const endToEnd: ReadonlySet<string> = new Set([
+  'authorization',
+  'content-length',
+  'host',
+  'transfer-encoding',
+]);
+
 function requestHeaders({ headers, method = '', rawHeaders }: IncomingMessage): string[] {
   const isWithoutLength =
     headers['content-length'] === undefined && headers['transfer-encoding'] === undefined;
@@ -194,6 +202,6 @@ function passedHeaders(raw: readonly string[], connection = ''): string[] {
   const named = new Set(connection.toLowerCase().split(/[\s,]+/));
   return raw.filter((_, index) => {
     const name = raw[index - (index % 2)]?.toLowerCase() ?? '';
-    return !hopByHop.has(name) && !named.has(name);
+    return !hopByHop.has(name) && (!named.has(name) || endToEnd.has(name));
   });
 }
