@@ -19,9 +19,15 @@ export function readTrustedProxies(settings: Settings): readonly Subnet[] {
       settings.fault(
         `${name}: ${shown(entry)} is no address nor a range of them, such as 10.0.0.7 or 10.0.0.0/8; write an address itself, not a name`,
       );
+    else if (subnet.prefix === 0)
+      settings.warn(
+        `${name}: ${entry} is every address of ${families[subnet.family]}, so any client can choose the address that it is known by; name only your proxies`,
+      );
     return subnet ?? [];
   });
 }
+
+const families = { ipv4: 'IPv4', ipv6: 'IPv6' } as const;
 
 /** An entry for a message. Anything else may be a misplaced password. */
 function shown(entry: string): string {
@@ -33,10 +39,15 @@ function entriesOf(text: string): string[] {
   return text.split(/[\s,[\]"']+/).filter((entry) => entry !== '');
 }
 
+/** Ranges of IPv4 addresses that are mapped to IPv6 (`::ffff:10.0.0.0/104`) are ranges of IPv4. */
 function parseSubnet(text: string): Subnet | undefined {
   const [address = '', length, ...others] = text.split('/');
   if (isIP(address) === 0 || others.length > 0) return undefined;
   const [family, bits] = isIPv6(address) ? (['ipv6', 128] as const) : (['ipv4', 32] as const);
   const prefix = length === undefined ? bits : Number(length);
-  return /^\d{1,3}$/.test(length ?? '0') && prefix <= bits ? { address, prefix, family } : undefined;
+  if (!/^\d{1,3}$/.test(length ?? '0') || prefix > bits) return undefined;
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
+  return mapped !== undefined && prefix >= 96
+    ? { address: mapped, prefix: prefix - 96, family: 'ipv4' }
+    : { address, prefix, family };
 }

@@ -121,6 +121,11 @@ describe('loadConfig', () => {
         ],
       },
     ],
+    [
+      'REGISTRY_HTTP_TRUSTEDPROXIES',
+      '::ffff:10.0.0.0/104',
+      { trustedProxies: [{ address: '10.0.0.0', prefix: 8, family: 'ipv4' }] },
+    ],
     ['REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMS', 'all', { requiredPlatforms: 'all' }],
     ['REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMS', 'None', { requiredPlatforms: 'none' }],
   ];
@@ -129,6 +134,17 @@ describe('loadConfig', () => {
       const config = load({ REGISTRY_AUTH: 'none', [name]: value });
       assert.deepEqual({ ...config, ...expected }, config);
     });
+
+  it('warns of REGISTRY_HTTP_TRUSTEDPROXIES that are every address', () => {
+    const warnings = (value: string) => load({ REGISTRY_HTTP_TRUSTEDPROXIES: value }).warnings.join();
+    assert.match(
+      warnings('10.0.0.0/8, 0.0.0.0/0'),
+      /: 0\.0\.0\.0\/0 is every address of IPv4, so any client can/,
+    );
+    assert.match(warnings('::/0'), /: ::\/0 is every address of IPv6/);
+    assert.match(warnings('::ffff:0.0.0.0/96'), /every address of IPv4/);
+    assert.equal(warnings('10.0.0.0/8, ::1'), '');
+  });
 
   it('reads REGISTRY_HTTP_DATAPLANE, which only functions may have', () => {
     const environment = { REGISTRY_HTTP_DATAPLANE: 'http://[::1]:5001/' };
