@@ -270,6 +270,11 @@ describe('a server with HTTP/2', () => {
       ['an authority with a port that is none', { ':authority': 'registry:http' }, 400],
       ['an authority and another host', { ':authority': 'registry', host: 'other' }, 400],
       ['a fragment', { ':path': '/v2/#a' }, 400],
+      [
+        'a URL with a password for a path',
+        { ':scheme': 'ftp', ':path': 'http://user:password@host/v2/' },
+        400,
+      ],
       ['an expectation', { expect: '200-ok' }, 417],
     ] as const)
       it(`${status} to ${what}`, async () => {

@@ -10,6 +10,9 @@ export function errorOf({ headers, rawHeaders, url }: StreamRequest): RegistryEr
   const { host, ':authority': authority = host } = headers;
   if (host === undefined || host !== authority || !validHost.test(host))
     return new RegistryError('REQUEST_INVALID', 'the host must be there once, and perhaps with a port');
+  // RFC 9113, section 8.3.1. The URL of a foreign scheme could have a password, which would be logged.
+  if (!url.startsWith('/') && url !== '*')
+    return new RegistryError('REQUEST_INVALID', 'the path of a request begins with a slash (/)');
   return url.includes('#')
     ? new RegistryError('REQUEST_INVALID', 'the target of a request has no fragment (#)')
     : undefined;
