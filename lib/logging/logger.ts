@@ -1,6 +1,7 @@
 import { pino, type DestinationStream, type Logger } from 'pino';
 import { defaultLog, type LogConfig } from '../config/log.ts';
 import { requestScope } from '../request-scope.ts';
+import { escapeControls } from './control-characters.ts';
 import { textLine } from './text-line.ts';
 
 /** Lines on standard output, which Lambda and containers collect. Those of a request have its id. */
@@ -18,7 +19,12 @@ export function createLogger({ level, formatter, fields }: LogConfig = defaultLo
   };
   // Synchronous, since a function is frozen after its response and would lose buffered lines.
   const output = standardOutput();
-  return pino(options, formatter === 'json' ? output : { write: (line) => output.write(textLine(line)) });
+  const format = formatter === 'json' ? escapeControls : textLine;
+  return pino(options, {
+    write: (line) => {
+      output.write(format(line));
+    },
+  });
 }
 
 /** The log of what fails before the settings are read. */

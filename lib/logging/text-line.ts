@@ -1,3 +1,5 @@
+import { escapeControls } from './control-characters.ts';
+
 /** A line of the log as `name=value` pairs (logfmt), as distribution's formatter `text` writes them. @param json a line */
 export function textLine(json: string): string {
   const { time, level, msg, ...fields } = JSON.parse(json) as Record<string, unknown>;
@@ -12,13 +14,5 @@ function pairsOf(name: string, value: unknown): string[] {
   if (typeof value === 'object' && value !== null)
     return Object.entries(value).flatMap(([field, content]) => pairsOf(`${name}.${field}`, content));
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return [`${name}=${/^[\w./:@+-]+$/.test(text) ? text : quoted(text)}`];
-}
-
-/** With JSON's escapes, and those of the control characters that JSON leaves as they are. */
-function quoted(text: string): string {
-  return JSON.stringify(text).replace(
-    /[\u007f-\u009f\u2028\u2029]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return [`${name}=${/^[\w./:@+-]+$/.test(text) ? text : escapeControls(JSON.stringify(text))}`];
 }

@@ -44,3 +44,20 @@ export function closeSlowReaders(server: Server, readers: SlowReaders): void {
     socket.once('close', unwatch);
   });
 }
+
+/** What responses of all versions of HTTP have. */
+interface AnyResponse {
+  readonly headersSent: boolean;
+  statusCode: number;
+  once(event: 'close', listener: () => void): unknown;
+}
+
+/**
+ * Gives a response that its client did not wait for the status 499, as nginx does. Koa's first one, 404, would be counted and logged
+ * otherwise. Call it before others listen for the end of the response.
+ */
+export function noteUnanswered(response: AnyResponse): void {
+  response.once('close', () => {
+    if (!response.headersSent) response.statusCode = 499;
+  });
+}

@@ -4,7 +4,7 @@ import { createApp } from '../http/app.ts';
 import { createDataPlane } from '../http/data-plane.ts';
 import { createServices } from '../compose.ts';
 import { shareLimits, usualLimits, type Limits } from '../http/limits.ts';
-import { closeIdleConnections, closeSlowReaders, lastResponses } from './connections.ts';
+import { closeIdleConnections, closeSlowReaders, lastResponses, noteUnanswered } from './connections.ts';
 import { isFurtherWorker, readOnlyReason, type Config } from '../config/config.ts';
 import { Drain } from './drain.ts';
 import { Http2Endpoint } from './http2/endpoint.ts';
@@ -51,6 +51,7 @@ export async function startServer(
   const server = createServer(serverOptions(limits), (request, response) => {
     // Logs, metrics, limits and the drain each listen for its end.
     response.setMaxListeners(maxListeners);
+    noteUnanswered(response);
     if (check.admits(request, response)) drain.add(response, handle(request, response));
   });
   const slowReaders = new SlowReaders(limits.responseRate);
@@ -64,6 +65,7 @@ export async function startServer(
         slowReaders,
         handle: async (request, response) => {
           response.setMaxListeners(maxListeners);
+          noteUnanswered(response);
           const work = handle(request, response);
           drain.add(response, work);
           await work;

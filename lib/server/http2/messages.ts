@@ -74,6 +74,12 @@ export class StreamResponse extends Http2ServerResponse<StreamRequest> {
         return this.stream.destroyed;
       },
     });
+    Object.defineProperty(this.prototype, 'writableFinished', {
+      get(this: StreamResponse): boolean {
+        // Node ends the stream when its client resets it.
+        return this.writableEnded && this.stream.writableFinished;
+      },
+    });
   }
 
   /** Bytes of the body that were handed to Node. */
