@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, describe, it } from 'node:test';
 import { isMap, parseDocument, stringify, type Node } from 'yaml';
-import { settingsPage, withSettings } from '../../../infra/settings-page.ts';
+import { settingsPage, withSettings } from '../../../infra/docs/settings-table.ts';
 import { readConfig } from '../../../lib/config/config.ts';
 import { settingTable } from '../../../lib/config/setting-table.ts';
 import { ConfigError, Settings } from '../../../lib/config/settings.ts';
@@ -46,7 +46,7 @@ const inFileOnly = ['version', 'loglevel'];
 describe('the table of settings', () => {
   it('stands in docs/configuration-file.md as the code has it', () => {
     const page = readFileSync(settingsPage, 'utf8');
-    assert.equal(page, withSettings(page), 'run: node infra/settings-page.ts');
+    assert.equal(page, withSettings(page), 'run: node infra/docs/settings-table.ts');
   });
 
   for (const [path, setting] of Object.entries(settingTable)) {

@@ -1,9 +1,9 @@
-/* Writes the table of settings into docs/configuration-file.md: node infra/settings-page.ts */
+/* Writes the table of settings into docs/configuration-file.md: npm run docs */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { settingTable, type Setting } from '../lib/config/setting-table.ts';
+import { settingTable, type Setting } from '../../lib/config/setting-table.ts';
 
-export const settingsPage = join(import.meta.dirname, '../docs/configuration-file.md');
+export const settingsPage = join(import.meta.dirname, '../../docs/configuration-file.md');
 
 const heading = '| setting | here |\n| --- | --- |\n';
 
