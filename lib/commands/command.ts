@@ -4,7 +4,6 @@ import { reportDamage } from '../damage-log.ts';
 import { didYouMean } from '../config/did-you-mean.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { StorageConfig } from '../config/storage.ts';
-import { StoreError } from '../storage/store.ts';
 
 /** A command of `stowage`. */
 export interface Command {
@@ -96,6 +95,5 @@ export function count(number: number, noun: string, plural = `${noun}s`): string
 /** A sentence. The message of a RegistryError is for clients, its cause for operators. */
 export function reasonOf(error: Error): string {
   const cause = error instanceof RegistryError && error.cause instanceof Error ? error.cause : error;
-  const hasRemedy = !(cause instanceof StoreError) || cause.message.includes('REGISTRY_STORAGE_');
-  return `${cause.message.replace(/\.$/, '')}.${hasRemedy ? '' : ' Check the storage settings.'}`;
+  return `${cause.message.replace(/\.$/, '')}.`;
 }

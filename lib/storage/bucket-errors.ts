@@ -103,7 +103,7 @@ export function bucketHint(code: string, { place, setting, prefix }: Place): str
     case 'ENETUNREACH':
       return `${place} does not answer (${code}); check ${setting}`;
     case 'CERT_HAS_EXPIRED':
-      return `the certificate of ${place} has expired`;
+      return `the certificate of ${place} has expired; renew it there`;
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
       return `the certificate of ${place} is for another host; check ${setting}`;
     case 'DEPTH_ZERO_SELF_SIGNED_CERT':

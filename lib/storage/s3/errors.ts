@@ -92,7 +92,7 @@ function hintFor(
       return denied;
     case 'SlowDown':
     case 'ServiceUnavailable':
-      return `${place} throttles requests`;
+      return `${place} throttles requests; try again later`;
   }
   const hint = bucketHint(code, { place, setting, prefix: 'REGISTRY_STORAGE_S3' });
   if (hint !== undefined) return hint;
@@ -104,7 +104,7 @@ function hintFor(
   // S3 itself has a code for this.
   if (code === 'NotFound')
     return `${place} has nothing at this path; check ${setting} and REGISTRY_STORAGE_S3_BUCKET`;
-  return `${place} answered ${status ?? 'nothing'} (${code})`;
+  return `${place} answered ${status ?? 'nothing'} (${code}); look at its own log, or check ${setting}`;
 }
 
 /** The bucket's region, from the error or a response header. */

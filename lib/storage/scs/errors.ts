@@ -50,5 +50,5 @@ function hintFor({ code, status, type }: ScsError, { bucket, region, endpoint }:
     code === 'NotScs' || (code.startsWith('HTTP') && type !== undefined && !type.includes('xml'));
   return isForeign
     ? `${endpoint} answered ${status ?? 'nothing'}${type === undefined ? '' : ` with ${type}`}, which is not how SCS answers; check ${setting}`
-    : `${endpoint} answered ${status ?? 'nothing'} (${code})`;
+    : `${endpoint} answered ${status ?? 'nothing'} (${code}); look at its own log, or check ${setting}`;
 }
