@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import { ConfigError, loadConfig, readConfig } from '../lib/config/config.ts';
 import { settingTable } from '../lib/config/setting-table.ts';
 import { Settings } from '../lib/config/settings.ts';
-import { knownSetting, variableOf } from '../lib/config/variables.ts';
+import { isSectionName, knownSetting, variableOf } from '../lib/config/variables.ts';
 import { anchorsOf, linksIn, settingsIn, withoutCode } from './docs.ts';
 
 const root = resolve(import.meta.dirname, '..');
@@ -154,6 +154,7 @@ function isInTable(name: string): boolean {
   return (
     others.includes(name) ||
     knownSetting(name) !== undefined ||
+    isSectionName(name) ||
     isKnown(new Set(Object.keys(settingTable).map(variableOf)), name)
   );
 }

@@ -37,7 +37,9 @@ type ServerProgram = 'server' | 'data-plane';
 async function serve(program: ServerProgram, file: string | undefined): Promise<number> {
   // A container's first process ignores signals without a listener, and a start may wait for its storage.
   for (const signal of stopSignals) process.once(signal, () => process.exit(0));
-  const { config, environment, notes } = await loadConfigFile(program, file);
+  const { config, environment, path, differences, notes } = await loadConfigFile(program, file);
+  // Somebody with a file comes from distribution.
+  if (path !== undefined) console.error(differences);
   for (const note of notes) console.error(note);
   try {
     const server = await startProcesses(program, config, environment);

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { readPath } from './files.ts';
 import { readHtpasswd, readRealm, type HtpasswdSource } from './htpasswd.ts';
 import { refusalOf, type Settings } from './settings.ts';
 
@@ -166,8 +167,16 @@ function readToken(settings: Settings): AuthConfig {
   if (realm !== '' && !isHttpUrl(realm))
     settings.fault(`REGISTRY_AUTH_TOKEN_REALM: must be the http:// or https:// URL of the token server`);
   const [rootCertBundle, jwks] = [
-    settings.text('REGISTRY_AUTH_TOKEN_ROOTCERTBUNDLE'),
-    settings.text('REGISTRY_AUTH_TOKEN_JWKS'),
+    readPath(
+      settings,
+      'REGISTRY_AUTH_TOKEN_ROOTCERTBUNDLE',
+      'set REGISTRY_AUTH_TOKEN_ROOTCERTBUNDLE to a file with the certificates of the token server',
+    ),
+    readPath(
+      settings,
+      'REGISTRY_AUTH_TOKEN_JWKS',
+      'set REGISTRY_AUTH_TOKEN_JWKS to a file with the keys of the token server',
+    ),
   ];
   if (rootCertBundle === undefined && jwks === undefined)
     settings.fault(
@@ -217,7 +226,11 @@ function readAlgorithms(settings: Settings): readonly string[] | undefined {
 
 function readPolicy(settings: Settings, { httpSecrets }: AuthContext): AuthConfig {
   const [path, key] = [
-    settings.text('REGISTRY_AUTH_POLICY_PATH'),
+    readPath(
+      settings,
+      'REGISTRY_AUTH_POLICY_PATH',
+      'set REGISTRY_AUTH_POLICY_PATH to the file with the policy; docs/access.md has one to start from',
+    ),
     settings.text('REGISTRY_AUTH_POLICY_OBJECT'),
   ];
   if (path === undefined && key === undefined)

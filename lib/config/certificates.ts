@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
+import { whyFailed } from './files.ts';
 
 /** Paths of PEM files. */
 export interface CertificateFiles {
@@ -66,11 +67,9 @@ function readPem(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    const { code = '' } = error as NodeJS.ErrnoException;
-    const why = { ENOENT: 'does not exist', EACCES: 'may not be read by this user', EISDIR: 'is a folder' }[
-      code
-    ];
-    throw new Error(`the file ${path} ${why ?? `cannot be read (${code})`}`, { cause: error });
+    throw new Error(`${path} ${whyFailed(error)}; name a PEM file that exists and that this user may read`, {
+      cause: error,
+    });
   }
 }
 

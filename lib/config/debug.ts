@@ -21,28 +21,31 @@ export function readDebug(
   settings: Settings,
   publicAddress: ListenAddress | undefined,
 ): DebugConfig | undefined {
-  const isSet = settings.text(addressName) !== undefined;
-  const address = settings.address(addressName, { host: '127.0.0.1', port: 0 });
+  // Nothing listens by default.
+  const address =
+    settings.text(addressName) === undefined
+      ? undefined
+      : settings.address(addressName, { host: '127.0.0.1', port: 0 });
   const enabled = settings.optionalFlag(enabledName);
   const path = settings.text(pathName) ?? '/metrics';
   if (!/^(\/[\w.~-]+)+$/.test(path)) settings.fault(`${pathName}: not a path such as /metrics`);
   if (path === healthPath)
     settings.fault(`${pathName}: ${healthPath} is taken; use another, such as /metrics`);
-  if (enabled === true && !isSet)
+  if (enabled === true && address === undefined)
     settings.fault(
       `${enabledName}: needs ${addressName}, the address of the debug server, such as 127.0.0.1:5001`,
     );
   const publicPort = publicAddress !== undefined && 'port' in publicAddress ? publicAddress.port : 0;
-  if (isSet && address.port === publicPort && address.port !== 0)
+  if (address?.port === publicPort && publicPort !== 0)
     settings.fault(
       `${addressName}: the port ${address.port} is that of the registry, and metrics must not be public; set another, such as 127.0.0.1:5001`,
     );
   // Containers have no other way, so it is not refused.
-  if (isSet && publicAddress !== undefined && !isLoopback(address.host))
+  if (address !== undefined && publicAddress !== undefined && !isLoopback(address.host))
     settings.warn(
       `${addressName}: whoever reaches ${address.host} port ${address.port} reads ${enabled === false ? 'its health' : 'metrics'} without a login; use 127.0.0.1, or let only Prometheus reach the port`,
     );
-  return isSet && publicAddress !== undefined
+  return address !== undefined && publicAddress !== undefined
     ? { address, metricsPath: enabled === false ? undefined : path }
     : undefined;
 }

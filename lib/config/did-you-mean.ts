@@ -1,7 +1,10 @@
 /** Edits by which a typo may differ. */
 const maxEdits = 2;
 
-/** "did you mean …?" with the closest known name, or the only one with this prefix; undefined if there is none. */
+/**
+ * "did you mean …?" with the closest known name, the only one with this prefix, or the only one whose last word is the same but
+ * for its end; undefined if there is none.
+ */
 export function didYouMean(given: string, known: Iterable<string>): string | undefined {
   const names = [...known];
   const [nearest] = names
@@ -9,9 +12,28 @@ export function didYouMean(given: string, known: Iterable<string>): string | und
     .filter(({ edits }) => edits <= Math.min(maxEdits, given.length / 2))
     .sort((a, b) => a.edits - b.edits);
   const completions = names.filter((name) => name.startsWith(given));
-  const meant = nearest?.name ?? (completions.length === 1 ? completions[0] : undefined);
+  const inflected = names.filter((name) => differsInEnd(given, name));
+  const meant = nearest?.name ?? only(completions) ?? only(inflected);
   return meant === undefined ? undefined : `did you mean ${meant}?`;
 }
+
+function only(names: readonly string[]): string | undefined {
+  return names.length === 1 ? names[0] : undefined;
+}
+
+/** Whether two names are one word in two forms, such as ADDRESS and ADDR, or PROXY and PROXIES, after equal ones. */
+function differsInEnd(given: string, known: string): boolean {
+  const [givenWords, knownWords] = [given, known].map((name) => name.split(/(?<=[^a-zA-Z0-9])/));
+  const [givenEnd = '', knownEnd = ''] = [givenWords?.pop(), knownWords?.pop()];
+  if (givenWords?.join('') !== knownWords?.join('')) return false;
+  let same = 0;
+  while (same < knownEnd.length && givenEnd.charAt(same) === knownEnd.charAt(same)) same++;
+  const differing = Math.max(givenEnd.length, knownEnd.length) - same;
+  return same >= minSame && (same === knownEnd.length ? differing <= same : differing * 3 <= same);
+}
+
+/** Letters at the start of a word that say which one it is. */
+const minSame = 4;
 
 /** Levenshtein distance; Infinity if the lengths differ too much. */
 function editDistance(a: string, b: string): number {

@@ -1,5 +1,5 @@
-import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { checkFile } from './files.ts';
 import type { Settings } from './settings.ts';
 
 /** The source of an htpasswd file. */
@@ -36,18 +36,11 @@ export function readHtpasswd(settings: Settings): HtpasswdSource | undefined {
 
 /** Debian's configuration file of distribution names a folder, which distribution would fail to read. */
 function readPasswordPath(settings: Settings, path: string): string {
-  if (isFolder(path))
-    settings.fault(
-      `REGISTRY_AUTH_HTPASSWD_PATH: ${path} is a folder; set REGISTRY_AUTH_HTPASSWD_PATH to a file, made by stowage htpasswd or htpasswd -B`,
-    );
+  checkFile(
+    settings,
+    'REGISTRY_AUTH_HTPASSWD_PATH',
+    path,
+    'set REGISTRY_AUTH_HTPASSWD_PATH to a file, made by stowage htpasswd or htpasswd -B',
+  );
   return resolve(path);
-}
-
-function isFolder(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch {
-    // Whoever reads the file says why that is impossible.
-    return false;
-  }
 }

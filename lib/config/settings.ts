@@ -1,24 +1,27 @@
+import { ConfigError } from './config-error.ts';
 import { didYouMean } from './did-you-mean.ts';
 import { formatDuration, parseDuration } from './durations.ts';
 import { parseFlow } from './flow.ts';
-import { isImage, isSet, knownSetting, normalize, valueOf, type Environment } from './variables.ts';
+import { isServiceLink } from './service-links.ts';
+import {
+  isImage,
+  isSectionName,
+  isSet,
+  knownSetting,
+  normalize,
+  asGiven,
+  valueOf,
+  type Environment,
+} from './variables.ts';
 
+export { ConfigError } from './config-error.ts';
 export type { Environment } from './variables.ts';
 
-/** Invalid settings. The message lists every fault with its remedy. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError';
-  readonly faults: readonly string[];
-  /** @param where such as "in config.yml" */
-  constructor(faults: readonly string[], where?: string) {
-    super(
-      [
-        where === undefined ? 'Invalid settings:' : `Invalid settings ${where}:`,
-        ...faults.map((fault) => `  - ${fault}`),
-      ].join('\n'),
-    );
-    this.faults = faults;
-  }
+export interface SettingsOptions {
+  /** How a variable is called in messages, if it comes from a file. By default it is the one that was set. */
+  readonly shownAs?: (name: string) => string;
+  /** @default false */
+  readonly opensFiles?: boolean;
 }
 
 /** But for where podman and skopeo keep logins, which may be set on the machine of a registry. */
@@ -39,10 +42,13 @@ export class Settings {
   /** Settings that are set and mean nothing here. */
   readonly #ignored: string[] = [];
 
-  /** @param shownAs how a variable is called in messages, if it comes from a file */
-  constructor(environment: Environment, shownAs = (name: string) => name) {
+  /** Whether the program opens the files that settings name, so that one that is missing is a fault. */
+  readonly opensFiles: boolean;
+
+  constructor(environment: Environment, options: SettingsOptions = {}) {
     this.#environment = normalize(environment);
-    this.#shownAs = shownAs;
+    this.#shownAs = options.shownAs ?? ((name) => asGiven(environment, name));
+    this.opensFiles = options.opensFiles ?? false;
   }
 
   /** Whether this is Lambda itself: serverless-offline also sets `IS_OFFLINE`. */
@@ -68,7 +74,8 @@ export class Settings {
   /** Whether any variable with this prefix is set. */
   hasAny(prefix: string): boolean {
     return Object.entries(this.#environment).some(
-      ([name, value]) => name.startsWith(prefix) && isSet(value) && !this.#isServiceLink(name, value),
+      ([name, value]) =>
+        name.startsWith(prefix) && isSet(value) && !isServiceLink(this.#environment, name, value),
     );
   }
 
@@ -225,7 +232,7 @@ export class Settings {
    */
   finish(where?: string): void {
     for (const [name, value] of Object.entries(this.#environment))
-      if (isSet(value) && !this.#known.has(name) && !this.#isServiceLink(name, value))
+      if (isSet(value) && !this.#known.has(name) && !isServiceLink(this.#environment, name, value))
         this.#judge(name, value);
     const unprintable = [...this.#known]
       .filter((name) => !this.#multiline.has(name))
@@ -250,7 +257,11 @@ export class Settings {
       if (setting.harmless?.(valueOf(value)) !== true) this.fault(`${name}: ${setting.remedy}`);
     } else {
       const hint = didYouMean(name, this.#known);
-      if (whole !== undefined && whole !== name)
+      if (isSectionName(name) && refusals[name] === undefined)
+        this.fault(
+          `${name}: is a section; write it as a map, such as {enabled: true}, or set one of ${name}_…`,
+        );
+      else if (whole !== undefined && whole !== name)
         this.fault(`${name}: is no entry of ${whole}; indexes count from 0, without gaps`);
       else if (whole !== undefined && refusals[name] === undefined)
         this.fault(`${name}: has no effect in this program; remove it`);
@@ -263,17 +274,6 @@ export class Settings {
 
   #asShown(fault: string): string {
     return fault.replace(/^[A-Z][A-Z0-9_]*(?=…?: )/, (name) => this.#shownAs(name));
-  }
-
-  /**
-   * Kubernetes sets variables for each Service: REGISTRY_PORT=tcp://… and others for "registry",
-   * REGISTRY_UI_SERVICE_HOST and others for "registry-ui".
-   */
-  #isServiceLink(name: string, value: string): boolean {
-    if (name === 'REGISTRY_PORT') return /^(tcp|udp|sctp):\/\//.test(value);
-    if (/^REGISTRY_(PORT|SERVICE_HOST|SERVICE_PORT)(_|$)/.test(name)) return true;
-    const [, service] = /^(REGISTRY_\w+?)_(?:PORT|SERVICE_HOST|SERVICE_PORT)(?:_|$)/.exec(name) ?? [];
-    return service !== undefined && this.#environment[`${service}_SERVICE_HOST`] !== undefined;
   }
 }
 

@@ -51,6 +51,7 @@ export function valueOf(text: string): unknown {
 /**
  * Gives settings their usual names and forms:
  * - the older names `s3aws` and `REGISTRY_LOGLEVEL`
+ * - a whole section as a map, such as `REGISTRY_STORAGE_DELETE={enabled: true}`, becomes its settings
  * - a list of words in brackets becomes words between commas
  * - `REGISTRY_HTTP_TLS_CLIENTCAS_0` and `REGISTRY_LOG_FIELDS_SERVICE`, which set an entry of a list or map in distribution, are
  *   put into it
@@ -74,7 +75,68 @@ export function withUsualNames(environment: Environment): Record<string, string 
     variables[name] = undefined;
   }
   if (/^s3aws$/i.test(variables['REGISTRY_STORAGE']?.trim() ?? '')) variables['REGISTRY_STORAGE'] = 's3';
+  for (const name of Object.keys(variables).filter(isSectionName)) {
+    const section = sectionIn(variables[name]);
+    if (section === undefined) continue;
+    variables[name] = undefined;
+    for (const [inner, value] of settingsIn(name, section))
+      // The variable with the longer name has the last word, as in distribution.
+      if (!isSet(variables[inner])) variables[inner] = value;
+  }
   return variables;
+}
+
+/** Whether a variable stands for a section, which has a value only in the settings below it. */
+export function isSectionName(name: string): boolean {
+  return !byName.has(name) && known.some((one) => one.name.startsWith(`${name}_`));
+}
+
+/** The variables that were set for a setting: itself or its older name, those of its entries, or that of its section. */
+export function sourcesOf(environment: Environment, name: string): readonly string[] {
+  const given = Object.keys(environment).filter((one) => isSet(environment[one]));
+  const whole = given.includes(name) ? [name] : given.filter((one) => usualName(one) === name);
+  const section = given.filter(
+    (one) =>
+      name.startsWith(`${usualName(one)}_`) && isSectionName(usualName(one)) && sectionIn(environment[one]),
+  );
+  const entries = given.filter((one) => one !== name && !byName.has(one) && knownSetting(one)?.name === name);
+  return [
+    ...(whole.length > 0 ? whole : section),
+    ...(formOf(byName.get(name)) === undefined ? [] : entries),
+  ];
+}
+
+/** A setting for a message, by the name with which it was set. */
+export function asGiven(environment: Environment, name: string): string {
+  const sources = sourcesOf(environment, name);
+  const section = sources.find((one) => name.startsWith(`${usualName(one)}_`));
+  return section === undefined ? sources.join(', ') || name : `${name} (in ${section})`;
+}
+
+/** The sections that are given as a map in one variable, by their usual names. */
+export function sectionsIn(environment: Environment): readonly string[] {
+  return Object.entries(environment).flatMap(([name, value]) => {
+    const usual = usualName(name);
+    return isSectionName(usual) && sectionIn(value) !== undefined ? [usual] : [];
+  });
+}
+
+type Section = Readonly<Record<string, unknown>>;
+
+function sectionIn(text: string | undefined): Section | undefined {
+  const value = text?.trim().startsWith('{') === true ? valueOf(text) : undefined;
+  return typeof value === 'object' && value !== null ? (value as Section) : undefined;
+}
+
+function settingsIn(parent: string, section: Section): [string, string][] {
+  return Object.entries(section).flatMap(([key, value]): [string, string][] => {
+    const name = usualName(`${parent}_${key.toUpperCase()}`);
+    if (value === null) return [];
+    if (typeof value !== 'object') return [[name, typeof value === 'string' ? value : JSON.stringify(value)]];
+    return isSectionName(name) && !Array.isArray(value)
+      ? settingsIn(name, value as Section)
+      : [[name, JSON.stringify(value)]];
+  });
 }
 
 export function isSet(value: string | undefined): value is string {

@@ -71,8 +71,8 @@ describe('the settings of TLS', requires('openssl'), () => {
       REGISTRY_HTTP_TLS_CLIENTCAS: JSON.stringify([authorities, empty]),
     });
     assert.deepEqual(faults, [
-      `REGISTRY_HTTP_TLS_CERTIFICATE: the file ${missing} does not exist`,
-      `REGISTRY_HTTP_TLS_KEY: the file ${folder.path} is a folder`,
+      `REGISTRY_HTTP_TLS_CERTIFICATE: ${missing} does not exist; name a PEM file that exists and that this user may read`,
+      `REGISTRY_HTTP_TLS_KEY: ${folder.path} is a folder; name a PEM file that exists and that this user may read`,
       `REGISTRY_HTTP_TLS_CLIENTCAS: ${empty} has no certificate in PEM (-----BEGIN CERTIFICATE-----)`,
     ]);
   });

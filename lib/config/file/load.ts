@@ -1,8 +1,8 @@
 import { readConfig, type Config, type Program } from '../config.ts';
 import { defaultFile } from '../defaults.ts';
 import { Settings } from '../settings.ts';
-import { isSet, type Environment } from '../variables.ts';
-import type { Origin } from './flatten.ts';
+import { asGiven, isSet, sourcesOf, type Environment } from '../variables.ts';
+import { differences } from './differences.ts';
 import { configurationPath, merge } from './merge.ts';
 
 /** Settings from a file and the environment. */
@@ -13,9 +13,11 @@ export interface LoadedConfig {
   readonly settings: Settings;
   /** The file, if there is one. */
   readonly path: string | undefined;
-  /** Where a variable of the file is in it; undefined for one of the environment. */
-  readonly originOf: (name: string) => Origin | undefined;
-  /** For a person, at the start: defaults that differ from distribution's, and settings without effect. */
+  /** Where a setting was set, such as `line 7` or the name of a variable. Empty for none. */
+  readonly sourceOf: (name: string) => string;
+  /** For a person: which defaults differ from distribution's. */
+  readonly differences: string;
+  /** For a person: settings without effect. */
   readonly notes: readonly string[];
 }
 
@@ -41,20 +43,35 @@ export async function loadConfigFile(
   const { environment, faults } = merge(flat, variables);
   const originOf = (name: string) =>
     environment[name] === flat.variables.get(name) ? flat.origins.get(name) : undefined;
-  const settings = new Settings(environment, (name) => {
-    const origin = originOf(name);
-    return origin === undefined ? name : `${origin.path} (line ${origin.line})`;
+  const sources = (name: string) => sourcesOf(variables, name);
+  const settings = new Settings(environment, {
+    shownAs: (name) => {
+      const origin = originOf(name);
+      return origin === undefined ? asGiven(variables, name) : `${origin.path} (line ${origin.line})`;
+    },
+    opensFiles: opensFiles(program),
   });
   for (const fault of faults) settings.fault(fault);
   const where = `in ${path} and the environment (where a.b.c is REGISTRY_A_B_C)`;
   const config = readConfig(program, settings, where);
-  return { ...quietly(config, settings, environment, differences(environment)), path, originOf };
+  const sourceOf = (name: string) => {
+    const origin = originOf(name);
+    const isOfFile = origin !== undefined && !isSet(variables[name]);
+    return [...(isOfFile ? [`line ${origin.line}`] : []), ...sources(name)].join(', ');
+  };
+  return { ...quietly(config, settings, environment), path, sourceOf };
+}
+
+/** A data plane, a function and maintenance never read the passwords, nor the keys of tokens, at their start. */
+function opensFiles(program: Program): boolean {
+  return program === 'server';
 }
 
 function withoutFile(program: Program, environment: Environment): LoadedConfig {
-  const settings = new Settings(environment);
+  const settings = new Settings(environment, { opensFiles: opensFiles(program) });
   const config = readConfig(program, settings);
-  return { ...quietly(config, settings, environment, []), path: undefined, originOf: () => undefined };
+  const sourceOf = (name: string) => sourcesOf(environment, name).join(', ');
+  return { ...quietly(config, settings, environment), path: undefined, sourceOf };
 }
 
 /** Makes a note of the settings without effect, so that the log of each worker need not name them. */
@@ -62,33 +79,14 @@ function quietly(
   config: Config,
   settings: Settings,
   environment: Environment,
-  notes: readonly string[],
-): Omit<LoadedConfig, 'path' | 'originOf'> {
+): Omit<LoadedConfig, 'path' | 'sourceOf'> {
   const { ignored, ignoredWarning } = settings;
   const kept = Object.entries(environment).filter(([name]) => !ignored.includes(name));
   return {
     config: { ...config, warnings: config.warnings.filter((warning) => warning !== ignoredWarning) },
     environment: Object.fromEntries(kept),
     settings,
-    notes: ignoredWarning === undefined ? notes : [...notes, `T${ignoredWarning.slice(1)}.`],
+    differences: differences(environment),
+    notes: ignoredWarning === undefined ? [] : [`T${ignoredWarning.slice(1)}.`],
   };
-}
-
-/** Defaults of this registry that a user of distribution does not expect, the most important one first. */
-function differences(environment: Environment): string[] {
-  const has = (name: string) => environment[name] !== undefined;
-  const purging = 'REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING';
-  const purges =
-    environment[`${purging}_ENABLED`] !== 'false' &&
-    environment[purging]?.includes('"enabled":false') !== true;
-  const differing = [
-    ...(has('REGISTRY_STORAGE_DELETE_ENABLED') ? [] : ['deletes are allowed (storage.delete.enabled)']),
-    ...(purges ? ['abandoned uploads stay until stowage purge-uploads runs'] : []),
-    ...(has('REGISTRY_LOG_FORMATTER') ? [] : ['the log is JSON (log.formatter)']),
-    ...(has('REGISTRY_HTTP_TLS_CERTIFICATE') && !has('REGISTRY_HTTP_HTTP2_DISABLED')
-      ? ['HTTP/2 is off (http.http2.disabled)']
-      : []),
-    'manifests may name layers on other servers by URL',
-  ];
-  return [`Defaults that differ from those of distribution: ${differing.join('; ')}.`];
 }

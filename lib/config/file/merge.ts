@@ -1,4 +1,4 @@
-import { isSet, withUsualNames, variableOf, type Environment } from '../variables.ts';
+import { isSet, sectionsIn, withUsualNames, variableOf, type Environment } from '../variables.ts';
 import { drivers, type FlatFile } from './flatten.ts';
 
 /** The variables of a file, overridden by those of the environment. */
@@ -8,7 +8,7 @@ export interface Merged {
 }
 
 /**
- * Overrides the settings of a file by variables, as distribution does, but for these: an empty variable overrides nothing, and a
+ * Overrides the settings of a file by variables, as distribution does, where one of a whole section replaces that section. But for these: an empty variable overrides nothing, and a
  * variable that chooses another driver leaves `storage.delete` and `storage.maintenance` of the file as they are.
  */
 export function merge({ variables, faults }: FlatFile, environment: Environment): Merged {
@@ -18,7 +18,10 @@ export function merge({ variables, faults }: FlatFile, environment: Environment)
     ),
   );
   const chosen = chooser(given);
-  const kept = [...variables].filter(([name]) => chosen(name));
+  const sections = sectionsIn(environment);
+  const kept = [...variables].filter(
+    ([name]) => chosen(name) && !sections.some((section) => name.startsWith(`${section}_`)),
+  );
   return {
     environment: { ...Object.fromEntries(kept), ...given },
     faults: [...faults, ...driverFaults(Object.fromEntries(kept), given)],

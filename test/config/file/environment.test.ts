@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { loadConfigFile } from '../../../lib/config/file/load.ts';
-import { faultsOf, fileOf, load, removeFiles } from './files.ts';
+import { emptyFile, faultsOf, fileOf, load, removeFiles } from './files.ts';
 
 after(removeFiles);
 
@@ -77,21 +77,57 @@ describe('variables beside a configuration file', () => {
   });
 
   it('choose another access control or list of repositories', async () => {
-    const text =
-      'auth: { htpasswd: { realm: a, path: /etc/htpasswd } }\nsearch: { backend: { local: /srv/names } }';
+    const text = `auth: { htpasswd: { realm: a, path: ${emptyFile} } }
+search: { backend: { local: /srv/names } }`;
     const { config: open } = await load(text, {
       REGISTRY_AUTH: 'none',
       SEARCH_BACKEND: 'MYSQL',
       SEARCH_BACKEND_MYSQL: 'a:b@tcp(c:1)/d',
     });
     assert.deepEqual([open.auth.kind, open.search.kind], ['none', 'mysql']);
-    const policy = { REGISTRY_AUTH: 'policy', REGISTRY_AUTH_POLICY_PATH: '/etc/policy.yaml' };
+    const policy = { REGISTRY_AUTH: 'policy', REGISTRY_AUTH_POLICY_PATH: emptyFile };
     const { config: named } = await load(text, policy);
     assert.ok(named.auth.kind === 'policy');
-    assert.deepEqual(named.auth.htpasswd, { kind: 'file', path: '/etc/htpasswd' });
+    assert.deepEqual(named.auth.htpasswd, { kind: 'file', path: emptyFile });
     assert.match(
       (await faultsOf(text, { REGISTRY_AUTH_TOKEN_REALM: 'https://a' })).join(),
       /^REGISTRY_AUTH_TOKEN_…: has no effect without REGISTRY_AUTH=token/,
+    );
+  });
+
+  it('may have a whole section as a map, which replaces that section, and whose single settings come first', async () => {
+    const text = 'storage: { delete: { enabled: false } }\nhttp: { relativeurls: true, draintimeout: 1m }';
+    const { config, sourceOf } = await load(text, {
+      REGISTRY_STORAGE_DELETE: '{enabled: true}',
+      REGISTRY_HTTP:
+        '{"addr": ":7", "tls": {"minimumtls": "tls1.3"}, "headers": {"A": ["b"]}, "maxuploads": 7}',
+      REGISTRY_HTTP_ADDR: '127.0.0.1:8',
+    });
+    assert.equal(config.deleteEnabled, true);
+    assert.deepEqual(config.address, { host: '127.0.0.1', port: 8 });
+    assert.deepEqual([config.maxUploads, config.headers], [7, { A: ['b'] }]);
+    assert.deepEqual([config.relativeUrls, config.drainTimeoutMs], [false, 600_000]);
+    assert.deepEqual(
+      ['REGISTRY_HTTP_MAXUPLOADS', 'REGISTRY_HTTP_ADDR', 'REGISTRY_HTTP_TLS_MINIMUMTLS'].map(sourceOf),
+      ['REGISTRY_HTTP', 'REGISTRY_HTTP_ADDR', 'REGISTRY_HTTP'],
+    );
+    const readOnly = await load('', { REGISTRY_STORAGE_MAINTENANCE_READONLY: '{"enabled":true}' });
+    assert.equal(readOnly.config.readOnly, true);
+  });
+
+  it('of a section are refused with what is wrong in them', async () => {
+    assert.deepEqual(
+      await faultsOf('', {
+        REGISTRY_STORAGE_DELETE: 'true',
+        REGISTRY_HTTP: '{adr: a, relativeurls: yes}',
+        REGISTRY_STORAGE_REDIRECT: '{disable: hunter2',
+      }),
+      [
+        'REGISTRY_HTTP_RELATIVEURLS (in REGISTRY_HTTP): "yes" is not one of true, false',
+        'REGISTRY_STORAGE_DELETE: is a section; write it as a map, such as {enabled: true}, or set one of REGISTRY_STORAGE_DELETE_…',
+        'REGISTRY_STORAGE_REDIRECT: is a section; write it as a map, such as {enabled: true}, or set one of REGISTRY_STORAGE_REDIRECT_…',
+        'REGISTRY_HTTP_ADR (in REGISTRY_HTTP): no such setting; did you mean REGISTRY_HTTP_ADDR?',
+      ],
     );
   });
 

@@ -21,6 +21,9 @@ export function fileOf(text: string): string {
   return path;
 }
 
+/** The path of an empty file, for a setting that needs one. */
+export const emptyFile = fileOf('');
+
 type Variables = Readonly<Record<string, string>>;
 
 /** Loads a file that begins with the version, on a folder of the test's own. */

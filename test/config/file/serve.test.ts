@@ -67,7 +67,7 @@ describe('stowage serve with a configuration file that distribution ships', () =
         assert.match(metrics, /^registry_http_requests_total\{/m);
         assert.match(
           stowage.output(),
-          /Defaults that differ from those of distribution: abandoned uploads|the log is JSON/,
+          /Defaults that differ from those of distribution: those of log\.formatter, /,
         );
         assert.doesNotMatch(stowage.output(), /deletes are allowed/);
       } finally {
@@ -85,15 +85,13 @@ describe('stowage serve with a configuration file that distribution ships', () =
   ];
   for (const one of withFolders)
     it(`starts with ${one.name} once REGISTRY_AUTH_HTPASSWD_PATH names a file`, options(one), async () => {
-      if (one.file === debianFile) {
-        const refused = await runToEnd(['serve', one.file], {});
-        assert.equal(refused.code, 1);
-        assert.equal(refused.output.match(/^ {2}- /gm)?.length, 1, refused.output);
-        assert.match(
-          refused.output,
-          /auth\.htpasswd\.path \(line \d+\): \/etc\/docker\/registry is a folder; set REGISTRY_AUTH_HTPASSWD_PATH to a file/,
-        );
-      }
+      const refused = await runToEnd(['serve', one.file], {});
+      assert.equal(refused.code, 1);
+      assert.equal(refused.output.match(/^ {2}- /gm)?.length, 1, refused.output);
+      assert.match(
+        refused.output,
+        /auth\.htpasswd\.path \(line \d+\): \/etc\/\S+ (?:is a folder|does not exist); set REGISTRY_AUTH_HTPASSWD_PATH to a file/,
+      );
       const stowage = await serveFile(one.file, { REGISTRY_AUTH_HTPASSWD_PATH: passwords });
       try {
         const answer = await fetch(`http://${stowage.address}/v2/`);
@@ -170,7 +168,38 @@ health:
     );
     const { code, output } = await runToEnd(['config', 'check', file], {});
     assert.equal(code, 1);
-    assert.match(output, /REGISTRY_AUTH_TOKEN_JWKS: the file \/no\/jwks does not exist/);
+    assert.match(
+      output,
+      /auth\.token\.jwks \(line 2\): \/no\/jwks does not exist; set REGISTRY_AUTH_TOKEN_JWKS to a file/,
+    );
+  });
+
+  it('serve names all files that it cannot read in one message, before it starts', async () => {
+    const file = fileOf(
+      'version: 0.1\nhttp: { tls: { certificate: /no/cert, key: /no/key } }\nauth: { policy: { path: /no/policy }, htpasswd: { path: /tmp } }\n',
+    );
+    const { code, output } = await runToEnd(['serve', file], {});
+    assert.equal(code, 1);
+    assert.match(
+      output,
+      /^Invalid settings in .*\n(?: {2}- .*\n){4}$/,
+      'there must be no line of the log, and all faults',
+    );
+    for (const fault of [
+      /http\.tls\.certificate \(line 2\): \/no\/cert does not exist; /,
+      /http\.tls\.key \(line 2\): \/no\/key does not exist; /,
+      /auth\.policy\.path \(line 3\): \/no\/policy does not exist; set REGISTRY_AUTH_POLICY_PATH/,
+      /auth\.htpasswd\.path \(line 3\): \/tmp is a folder; set REGISTRY_AUTH_HTPASSWD_PATH/,
+    ])
+      assert.match(output, fault);
+    const alone = await runToEnd(['serve'], {
+      REGISTRY_AUTH: 'htpasswd',
+      REGISTRY_AUTH_HTPASSWD_PATH: '/nope',
+    });
+    assert.match(
+      alone.output,
+      /^Invalid settings:\n {2}- REGISTRY_AUTH_HTPASSWD_PATH: \/nope does not exist; set .* to a file, made by stowage htpasswd/,
+    );
   });
 
   it('token reads the secret of REGISTRY_CONFIGURATION_PATH', async () => {
@@ -183,8 +212,16 @@ health:
   });
 
   it('config check reads variables alone where there is no file', async () => {
-    const { code, output } = await runToEnd(['config', 'check'], { REGISTRY_HTTP_ADDR: '127.0.0.1:7' });
+    const { code, output } = await runToEnd(['config', 'check'], {
+      REGISTRY_HTTP_ADDR: '127.0.0.1:7',
+      REGISTRY_LOGLEVEL: 'debug',
+      REGISTRY_LOG_FIELDS_SERVICE: 'images',
+    });
     assert.equal(code, 0);
+    assert.match(output, /^log\.level +debug +REGISTRY_LOGLEVEL$/m);
+    assert.match(output, /^log\.fields +\{"service":"images"\} +REGISTRY_LOG_FIELDS_SERVICE$/m);
+    assert.match(output, /^Defaults that differ from those of distribution: deletes are allowed/m);
+    assert.doesNotMatch(output, /http\.debug\.addr/, 'nothing listens there');
     assert.match(output, /^http\.addr +127\.0\.0\.1:7 +REGISTRY_HTTP_ADDR$/m);
     assert.match(output, /^The settings are valid\.$/m);
   });
