@@ -73,14 +73,30 @@ function readPem(path: string): string {
   }
 }
 
+/** Reads one or more certificates. OpenSSL would use those before the first that is damaged, and drop the rest. */
 function readCertificate(path: string): { readonly pem: string; readonly first: X509Certificate } {
   const pem = readPem(path);
-  try {
-    return { pem, first: new X509Certificate(pem) };
-  } catch (error) {
-    throw new Error(`${path} has no certificate in PEM (-----BEGIN CERTIFICATE-----)`, { cause: error });
-  }
+  const blocks = pem.match(pemBlock) ?? [];
+  const certificates = blocks
+    .filter((block) => /^-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----/.test(block))
+    .map((block, index) => {
+      try {
+        return new X509Certificate(block);
+      } catch (error) {
+        throw new Error(`certificate ${index + 1} in ${path} is damaged; write the whole file again`, {
+          cause: error,
+        });
+      }
+    });
+  if (/-----(?:BEGIN|END) /.test(pem.replace(pemBlock, '')))
+    throw new Error(`${path} is incomplete: a BEGIN or END is without the other; write the whole file again`);
+  const [first] = certificates;
+  if (first === undefined) throw new Error(`${path} has no certificate in PEM (-----BEGIN CERTIFICATE-----)`);
+  return { pem, first };
 }
+
+/** From a line `-----BEGIN x-----` to the next `-----END x-----`, without another BEGIN. */
+const pemBlock = /-----BEGIN ([A-Z0-9 ]+)-----(?:(?!-----)[^])*-----END \1-----/g;
 
 function readKey(path: string): { readonly pem: string; readonly key: KeyObject } {
   const pem = readPem(path);

@@ -15,24 +15,27 @@ export function watchCertificates(
   log: Pick<Logger, 'info' | 'warn' | 'error'>,
   onRenewed: (certificates: Certificates) => void,
 ): () => void {
-  let used: string | undefined;
+  let used: Versions | undefined;
   let failed: string | undefined;
   let reported: string | undefined;
   const check = async () => {
-    const version = await versionOf(files);
-    used ??= version;
-    if (version === used) return;
+    const versions = await versionsOf(files);
+    used ??= versions;
+    const changed = [...versions].flatMap(([path, version]) => (used?.get(path) === version ? [] : [path]));
+    if (changed.length === 0) return;
+    const version = [...versions.values()].join();
     try {
       const certificates = readCertificates(files);
-      used = version;
+      used = versions;
       onRenewed(certificates);
-      log.info({ certificate: files.certificate }, 'the TLS certificate was renewed');
+      log.info({ changed }, 'the TLS files were renewed');
       for (const warning of certificates.warnings) log.warn(warning);
     } catch (error) {
       // The certificate and its key are rarely replaced at once, so the first failure may be gone by the next check.
       if (version === failed && version !== reported) {
         log.error(
-          `the renewed TLS certificate cannot be used, and the old one stays: ${(error as Error).message}`,
+          { changed },
+          `the renewed TLS files cannot be used, and the old ones stay: ${(error as Error).message}`,
         );
         reported = version;
       }
@@ -48,15 +51,22 @@ export function watchCertificates(
   };
 }
 
-/** Changes whenever one of the files does. Symbolic links are followed. */
-async function versionOf({ certificate, key, clientCas }: CertificateFiles): Promise<string> {
-  const versions = [certificate, key, ...clientCas].map(async (path) => {
-    try {
-      const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
-      return [dev, ino, size, mtimeNs, ctimeNs].join(' ');
-    } catch (error) {
-      return (error as NodeJS.ErrnoException).code ?? 'unknown';
-    }
-  });
-  return (await Promise.all(versions)).join();
+/** By path: a text that changes whenever the file does. */
+type Versions = ReadonlyMap<string, string>;
+
+/** Symbolic links are followed. */
+async function versionsOf({ certificate, key, clientCas }: CertificateFiles): Promise<Versions> {
+  const versions = [certificate, key, ...clientCas].map(
+    async (path) => [path, await versionOf(path)] as const,
+  );
+  return new Map(await Promise.all(versions));
+}
+
+async function versionOf(path: string): Promise<string> {
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+    return [dev, ino, size, mtimeNs, ctimeNs].join(' ');
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? 'unknown';
+  }
 }

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { Certificates } from '../config/certificates.ts';
 import type { TlsConfig } from '../config/tls.ts';
+import { throttledWarning } from '../logging/logger.ts';
 import { share } from '../concurrency/share.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import { watchCertificates } from './certificate-renewal.ts';
@@ -33,12 +34,19 @@ export class TlsEndpoint {
   readonly #options: TlsEndpointOptions;
   /** Connections before the end of their handshake, oldest first, and their timers. */
   readonly #handshakes = new Map<Socket, NodeJS.Timeout>();
+  /** Of clients, since a connection that is closed has forgotten its own. */
+  readonly #addresses = new WeakMap<Socket, string | undefined>();
+  readonly #warn: (fields: object) => void;
   readonly #stopWatching: () => void;
 
   /** @param onSecure takes a connection after its handshake */
   constructor(options: TlsEndpointOptions, onSecure: (socket: TLSSocket) => void) {
     this.#options = options;
     const { config, protocols, log } = options;
+    this.#warn = throttledWarning(
+      log,
+      'a client was refused for its certificate, which must be valid and of an authority in REGISTRY_HTTP_TLS_CLIENTCAS',
+    );
     this.#server = createServer({
       ...contextOptions(config, config.certificates),
       ALPNProtocols: [...protocols],
@@ -47,11 +55,15 @@ export class TlsEndpoint {
     });
     this.#server.on('secureConnection', (socket: TLSSocket) => {
       this.#endHandshake((socket as TLSSocket & WithParent)._parent);
-      if (isUnauthorized(socket, config)) socket.destroy();
-      else onSecure(socket);
+      if (isUnauthorized(socket, config)) {
+        this.#warnOfClient(socket);
+        socket.destroy();
+      } else onSecure(socket);
     });
-    // Node has closed the connection.
-    this.#server.on('tlsClientError', () => undefined);
+    // Node has closed the connection. Other errors are of scanners and clients that went away.
+    this.#server.on('tlsClientError', (_: Error, socket: TLSSocket) => {
+      if (isRefused(socket)) this.#warnOfClient(socket);
+    });
     this.#stopWatching = watchCertificates(config.files, log, (certificates) => {
       // For new connections; those in progress keep theirs.
       this.#server.setSecureContext(contextOptions(config, certificates));
@@ -62,6 +74,7 @@ export class TlsEndpoint {
   accept(socket: Socket): void {
     const timer = setTimeout(() => socket.destroy(), this.#options.handshakeTimeoutMs).unref();
     this.#handshakes.set(socket, timer);
+    this.#addresses.set(socket, socket.remoteAddress);
     this.#limitHandshakes();
     socket.on('error', () => undefined);
     socket.once('close', () => {
@@ -77,6 +90,11 @@ export class TlsEndpoint {
   stop(): void {
     this.#stopWatching();
     for (const socket of this.#handshakes.keys()) socket.destroy();
+  }
+
+  #warnOfClient(socket: TLSSocket): void {
+    const { _parent: parent } = socket as TLSSocket & Partial<WithParent>;
+    this.#warn({ client: parent && this.#addresses.get(parent), reason: String(socket.authorizationError) });
   }
 
   #limitHandshakes(): void {
@@ -115,6 +133,11 @@ function contextOptions({ minVersion, ciphers }: TlsConfig, { cert, key, ca }: C
     ...(ca.length > 0 && { ca: [...ca] }),
     ...(ciphers !== undefined && { ciphers }),
   };
+}
+
+/** Whether the handshake came to the client's certificate, and failed for it. Without a certificate, too. */
+function isRefused({ authorizationError }: { readonly authorizationError?: unknown }): boolean {
+  return authorizationError !== undefined && authorizationError !== null;
 }
 
 /** Whether a client has shown a certificate that is not valid. Node itself refuses those who must show one. */

@@ -103,7 +103,7 @@ describe('a server with TLS and client certificates', requires('openssl', 'docke
     await pushed;
     const output = registry.output();
     const [renewed, patched] = [
-      output.indexOf('the TLS certificate was renewed'),
+      output.indexOf('the TLS files were renewed'),
       output.lastIndexOf('"method":"PATCH"'),
     ];
     assert.ok(renewed >= 0 && patched > renewed, output);

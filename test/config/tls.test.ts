@@ -89,6 +89,22 @@ describe('the settings of TLS', requires('openssl'), () => {
     assert.match(faultsOf(ofPair({ ...pair, key }))[0] ?? '', /is encrypted; decrypt it: openssl pkey -in /);
   });
 
+  it('a file with several authorities is refused unless each is complete', () => {
+    const bundle = join(folder.path, 'bundle.crt');
+    const [whole, server] = [readFileSync(authorities, 'utf8'), readFileSync(pair.certificate, 'utf8')];
+    const lines = server.split('\n');
+    const withBundle = (text: string) => {
+      writeFileSync(bundle, text);
+      return faultsOf({ ...ofPair(pair), REGISTRY_HTTP_TLS_CLIENTCAS: bundle });
+    };
+    assert.deepEqual(withBundle(`# of us\n${whole}\n# of others\r\n${server.replaceAll('\n', '\r\n')}`), []);
+    for (const part of [lines.slice(0, 4), lines.slice(0, 1), lines.slice(3)].map((some) => some.join('\n')))
+      for (const text of [`${whole}${part}`, `${part}\n${whole}`])
+        assert.match(withBundle(text)[0] ?? '', /CLIENTCAS: .*bundle\.crt is incomplete: .*write the whole/);
+    const damaged = lines.toSpliced(2, 1).join('\n');
+    assert.match(withBundle(`${whole}${damaged}`)[0] ?? '', /certificate 2 in .*bundle\.crt is damaged/);
+  });
+
   it('a certificate where the key belongs is refused without showing its content', () => {
     const [fault = ''] = faultsOf(ofPair({ ...pair, key: pair.certificate }));
     assert.match(fault, /has no private key in PEM/);

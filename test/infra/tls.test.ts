@@ -139,6 +139,45 @@ describe('a server with TLS', requires('openssl'), () => {
     await assert.rejects(get(optional, ofClient(stranger)));
   });
 
+  it('keeps its client authorities while their file is half written, and logs clients without one once', async () => {
+    const [first, second] = [await authority(folder.path, 'first'), await authority(folder.path, 'second')];
+    const bundle = join(folder.path, 'clientca.crt');
+    const pem = (one: Authority) => readFileSync(one.certificate, 'utf8');
+    writeFileSync(bundle, pem(first) + pem(second));
+    const { certificate, key } = await first.issue('kept');
+    const own = { cert: readFileSync(certificate), key: readFileSync(key) };
+    const address = `127.0.0.1:${await freePort()}`;
+    const url = `https://${address}`;
+    const registry = await serve(
+      join(folder.path, 'clients'),
+      { ...settingsOf(pair), REGISTRY_HTTP_ADDR: address, REGISTRY_HTTP_TLS_CLIENTCAS: bundle },
+      undefined,
+      async () => (await get(url, own)).statusCode === 200,
+    );
+    const untilLogged = async (text: string) => {
+      for (let i = 0; i < 100 && !registry.output().includes(text); i++) await delay(100);
+      return registry.output();
+    };
+    try {
+      writeFileSync(bundle, pem(second) + pem(first).slice(0, 200));
+      const output = await untilLogged('cannot be used, and the old ones stay');
+      assert.match(output, /"changed":\["[^"]*clientca\.crt"\].*old ones stay: .*CLIENTCAS: .*is incomplete/);
+      assert.equal((await get(url, own)).statusCode, 200);
+      writeFileSync(bundle, pem(second));
+      assert.match(
+        await untilLogged('the TLS files were renewed'),
+        /"changed":\["[^"]*clientca\.crt"\].*were renewed/,
+      );
+      for (let i = 0; i < 3; i++) await assert.rejects(get(url, own));
+      await assert.rejects(get(url));
+      const lines = (await untilLogged('a client was refused')).match(/.*a client was refused for its .*/g);
+      assert.ok(lines?.length === 1, registry.output());
+      assert.match(lines.join(), /"level":"warn".*"client":"127\.0\.0\.1","reason":"\w+"/);
+    } finally {
+      await registry.stop();
+    }
+  });
+
   it('closes a connection whose handshake takes too long, also one that sends byte by byte', async () => {
     const url = await start({}, { handshakeTimeoutMs: 300 });
     const silent = await dial(url);
@@ -324,7 +363,7 @@ describe('a server with TLS', requires('openssl'), () => {
       const answer = rest(socket);
       socket.write(head('GET', '/v2/', 'Connection: close'));
       assert.match(await answer, /^HTTP\/1\.1 200 /);
-      assert.equal(logged(/the TLS certificate was renewed/), 1);
+      assert.equal(logged(/the TLS files were renewed/), 1);
     });
 
     it('takes those that replace the old ones by a rename, or in place', async () => {
@@ -352,17 +391,17 @@ describe('a server with TLS', requires('openssl'), () => {
     it('keeps the old ones while the new ones cannot be used, and says so once', async () => {
       const before = await shown();
       writeFileSync(files.key, 'no key');
-      for (let i = 0; i < 100 && logged(/cannot be used, and the old one stays/) === 0; i++) await delay(100);
+      for (let i = 0; i < 100 && logged(/cannot be used, and the old ones stay/) === 0; i++) await delay(100);
       assert.match(
         registry.output(),
-        /the renewed TLS certificate cannot be used, and the old one stays: REGISTRY_HTTP_TLS_KEY: .* has no private key in PEM/,
+        /the renewed TLS files cannot be used, and the old ones stay: REGISTRY_HTTP_TLS_KEY: .* has no private key in PEM/,
       );
       assert.equal(await shown(), before);
       const next = await issuer.issue('mended');
       cpSync(next.certificate, files.certificate);
       cpSync(next.key, files.key);
       await untilShown('mended');
-      assert.equal(logged(/cannot be used, and the old one stays/), 1);
+      assert.equal(logged(/cannot be used, and the old ones stay/), 1);
     });
 
     it('exits with 0 on SIGTERM after the upload in progress', async () => {
