@@ -12,10 +12,14 @@ export interface ProxyTrust {
 
 /** Finds the clients behind trusted proxies. Headers of others are hardly read, since anybody may send long ones. */
 export function createClientOf({ subnets, behindGateway }: ProxyTrust): (request: IncomingMessage) => Client {
-  const trusted = new BlockList();
-  for (const { address, prefix, family } of subnets) trusted.addSubnet(address, prefix, family);
-  const isTrusted = (address: string) =>
-    subnets.length > 0 && trusted.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+  // One list for both would take `::/0` for every IPv4 address too.
+  const trusted = { ipv4: new BlockList(), ipv6: new BlockList() };
+  for (const { address, prefix, family } of subnets) trusted[family].addSubnet(address, prefix, family);
+  const isTrusted = (address: string) => {
+    if (subnets.length === 0) return false;
+    const family = isIPv6(address) ? 'ipv6' : 'ipv4';
+    return trusted[family].check(address, family);
+  };
   return (request) => {
     const { remoteAddress } = request.socket;
     const peer = remoteAddress === undefined ? undefined : addressOf(remoteAddress);

@@ -48,6 +48,12 @@ describe('the client of a request', () => {
       { 'x-forwarded-for': '192.0.2.1' },
       '127.0.0.1',
     ],
+    [
+      'is the peer where every IPv6 address is trusted, but none of IPv4',
+      '::/0',
+      { 'x-forwarded-for': '192.0.2.1' },
+      '127.0.0.1',
+    ],
     ['is what a trusted proxy names', all, { 'x-forwarded-for': '192.0.2.1' }, '192.0.2.1'],
     [
       'is what a proxy names that is trusted by its address',
