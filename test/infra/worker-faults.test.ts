@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, describe, it } from 'node:test';
+import { after, describe, it, type TestContext } from 'node:test';
 import { Client, send } from '../functions/client.ts';
 import { readMetrics, sumOf } from '../metrics/text-format.ts';
 import { temporaryFolder } from '../servers/folder.ts';
@@ -32,12 +32,21 @@ async function readiness({ address }: Stowage): Promise<ReadonlySet<number>> {
   return statuses;
 }
 
+/** A registry that ends with its test, also where that fails. */
+async function start(t: TestContext, place: string, env: Record<string, string>): Promise<Stowage> {
+  const registry = await serve(join(folder.path, place), env);
+  t.after(async () => {
+    await registry.stop();
+  });
+  return registry;
+}
+
 const listensAt = 'The registry listens at';
 
 describe('SIGTERM to a server with workers', { concurrency: true }, () => {
-  it('also makes a worker unready that is still starting', async () => {
+  it('also makes a worker unready that is still starting', async (t) => {
     const slow = await secondWorkerRuns('slow', 'await new Promise((resolve) => setTimeout(resolve, 1500));');
-    const registry = await serve(join(folder.path, 'starting'), { REGISTRY_HTTP_WORKERS: '2', ...slow });
+    const registry = await start(t, 'starting', { REGISTRY_HTTP_WORKERS: '2', ...slow });
     const stopped = registry.stop('SIGTERM');
     await until(() => registry.output().includes('Stopping:'));
     assert.ok(!registry.output().includes(listensAt), registry.output());
@@ -46,8 +55,8 @@ describe('SIGTERM to a server with workers', { concurrency: true }, () => {
     await stopped;
   });
 
-  it('stops each worker once and lets its requests finish, also when all processes get it', async () => {
-    const registry = await serve(join(folder.path, 'stopping'), { REGISTRY_HTTP_WORKERS: '2' });
+  it('stops each worker once and lets its requests finish, also when all processes get it', async (t) => {
+    const registry = await start(t, 'stopping', { REGISTRY_HTTP_WORKERS: '2' });
     await until(() => registry.output().includes(listensAt));
     const workers = workersOf(registry);
     const client = new Client(`http://${registry.address}`);
@@ -71,9 +80,9 @@ describe('SIGTERM to a server with workers', { concurrency: true }, () => {
 });
 
 describe('a worker that crashes at every start', () => {
-  it('is replaced after 1 s, 2 s and 4 s, while the other one serves', async () => {
+  it('is replaced after 1 s, 2 s and 4 s, while the other one serves', async (t) => {
     const crash = await secondWorkerRuns('crash', 'process.exit(3);');
-    const registry = await serve(join(folder.path, 'crash'), { REGISTRY_HTTP_WORKERS: '2', ...crash });
+    const registry = await start(t, 'crash', { REGISTRY_HTTP_WORKERS: '2', ...crash });
     const times: number[] = [];
     for (const seconds of [1, 2, 4]) {
       const line = `A worker ended unexpectedly (exit code 3); another one takes its place in ${seconds} s.`;
@@ -183,11 +192,11 @@ describe('metrics of workers', () => {
 });
 
 describe('limits of a server with workers', () => {
-  it('are those of one with a single process, all workers together', async () => {
+  it('are those of one with a single process, all workers together', async (t) => {
     const capacities = async (count: number) => {
       const debug = `127.0.0.1:${await freePort()}`;
       const env = { REGISTRY_HTTP_WORKERS: String(count), REGISTRY_HTTP_DEBUG_ADDR: debug };
-      const registry = await serve(join(folder.path, `limits-${count}`), env);
+      const registry = await start(t, `limits-${count}`, env);
       await until(() => registry.output().includes(listensAt));
       const lines = readMetrics(await (await fetch(`http://${debug}/metrics`)).text());
       await registry.stop();
