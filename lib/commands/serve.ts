@@ -77,6 +77,7 @@ async function startWorkers(count: number, config: Config, environment: Environm
   const [secret] = config.secrets;
   const workers = new Workers({
     count,
+    drainTimeoutMs: config.drainTimeoutMs,
     env: {
       // What this process has and the settings lack is empty, which counts as not set.
       ...Object.fromEntries(Object.keys(process.env).map((name) => [name, ''])),

@@ -55,6 +55,16 @@ describe('SIGTERM to a server with workers', { concurrency: true }, () => {
     await stopped;
   });
 
+  it('ends a worker that hangs, after the drain timeout', async (t) => {
+    const env = { REGISTRY_HTTP_WORKERS: '2', REGISTRY_HTTP_DRAINTIMEOUT: '100ms' };
+    const registry = await start(t, 'hanging-stop', env);
+    await until(() => registry.output().includes(listensAt));
+    const [, hanging = 0] = workersOf(registry);
+    process.kill(hanging, 'SIGSTOP');
+    await registry.stop('SIGINT');
+    assert.match(registry.output(), new RegExp(`Worker ${hanging} did not end in time and is killed`));
+  });
+
   it('stops each worker once and lets its requests finish, also when all processes get it', async (t) => {
     const registry = await start(t, 'stopping', { REGISTRY_HTTP_WORKERS: '2' });
     await until(() => registry.output().includes(listensAt));

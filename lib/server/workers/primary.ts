@@ -15,11 +15,16 @@ const longRunMs = 60_000;
 /** How long a worker may take to say what is not ready: less than most probes wait. */
 const answerTimeoutMs = 3_000;
 
+/** How long a worker may take to end after its requests. */
+const endTimeoutMs = 5_000;
+
 export interface WorkersOptions {
   /** At least 2. */
   readonly count: number;
   /** What the workers have in their environment beside that of this process. */
   readonly env: Readonly<Record<string, string>>;
+  /** How long workers wait for requests in flight when they stop. */
+  readonly drainTimeoutMs: number;
   /** Called with what an operator should know, in sentences. */
   readonly report: (message: string) => void;
 }
@@ -91,8 +96,15 @@ export class Workers implements StreamingServer {
       await once(worker, 'exit');
     });
     this.#tell({ stowage: 'stop' });
-    // Each of them limits the time of its requests.
+    // Each of them limits the time of its requests, unless it hangs.
+    const timer = setTimeout(() => {
+      for (const { process } of this.#requests.keys()) {
+        this.#options.report(`Worker ${process.pid ?? ''} did not end in time and is killed.`);
+        process.kill('SIGKILL');
+      }
+    }, this.#options.drainTimeoutMs + endTimeoutMs);
     await Promise.all(ended);
+    clearTimeout(timer);
   }
 
   #start(number: number, pauseMs: number): Worker {
