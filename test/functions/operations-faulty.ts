@@ -1,6 +1,6 @@
 import { after, describe } from 'node:test';
 import { bucketProxy, type BucketProxy, type Fate } from '../servers/bucket-proxy.ts';
-import { proxied, type BucketKind, type Buckets } from '../servers/buckets.ts';
+import { onSwift, proxied, type BucketKind, type Buckets } from '../servers/buckets.ts';
 import { requires } from '../servers/requires.ts';
 import { Random } from '../soak/random.ts';
 import { tableOfOperations, type TableOptions } from './operations/table.ts';
@@ -46,7 +46,7 @@ export function operationsOnFaulty(
           const storage = await buckets.newBucket();
           return { ...storage, settings: proxied(kind, storage, proxy) };
         },
-        { faulty: true, ...(functions && { functions }) },
+        { faulty: true, missesOverwritten: kind === onSwift, ...(functions && { functions }) },
       );
     },
   );

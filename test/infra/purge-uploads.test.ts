@@ -258,7 +258,7 @@ describe('the function purge-uploads', () => {
     const [kept, fine] = [await upload(8, 10), await upload(8, 10)];
     const lines = await invoked(stuck(kept));
     assert.deepEqual(lines.at(-1), { outcome: ['rejected', 'rejected'] });
-    assert.ok(lines.some(({ level, key }) => level === 50 && key === uploadSession(kept)));
+    assert.ok(lines.some(({ level, key }) => level === 'error' && key === uploadSession(kept)));
     assert.ok(lines.some(({ kind, id }) => kind === 'upload' && id === fine));
     assert.deepEqual((await left()).sessions, [kept]);
   });

@@ -65,6 +65,12 @@ export function conditionOn(
 export interface Outcomes {
   passed: number;
   failed: number;
+  /**
+   * Whether the bucket may miss an object that is being overwritten, as Swift does: it lists a folder and opens the file that
+   * it has found, and answers 404 if a write has replaced it meanwhile. 32 of 14,119 HEAD requests were answered so beside six
+   * clients that wrote the object all the time. The cases push one blob at the same time.
+   */
+  readonly missesOverwritten: boolean;
 }
 
 /**
@@ -82,9 +88,16 @@ export function registerCases(
   describe(title, { concurrency: outcomes === undefined ? 1 : 8 }, () => {
     for (const { title: sentence, act } of cases)
       it(sentence, async () => {
-        try {
+        const work = async () => {
           const { ask, expect } = await act(bench());
           await checkFollowing(bench().client, ask, expect);
+        };
+        try {
+          await work().catch(async (error: unknown) => {
+            if (outcomes?.missesOverwritten !== true || !isMissing(error)) throw error;
+            console.log(`once more, since the bucket missed an object that was overwritten: ${sentence}`);
+            await work();
+          });
         } catch (error) {
           if (outcomes === undefined || !(error instanceof RegistryFailed)) throw error;
           outcomes.failed++;
@@ -93,6 +106,11 @@ export function registerCases(
         if (outcomes !== undefined) outcomes.passed++;
       });
   });
+}
+
+/** Whether a status was 404 and should have been another. */
+function isMissing(error: unknown): boolean {
+  return error instanceof assert.AssertionError && error.actual === 404 && error.expected !== 404;
 }
 
 /**

@@ -6,7 +6,7 @@ import { startPlanes, type Planes } from '../planes.ts';
 import { baseCases } from './base.ts';
 import { blobCases } from './blobs.ts';
 import { buildkitCases } from './buildkit.ts';
-import { registerCases, type Bench, type Case } from './case.ts';
+import { registerCases, type Bench, type Case, type Outcomes } from './case.ts';
 import { FaultyClient } from './faulty-client.ts';
 import { listCases } from './lists.ts';
 import { manifestCases } from './manifests.ts';
@@ -31,6 +31,7 @@ const newer = { 'newer manifests': newerManifestCases, referrers: referrerCases 
 
 export interface TableOptions {
   readonly faulty?: boolean;
+  readonly missesOverwritten?: boolean;
   readonly functions?: 'everything' | 'bytes' | 'nothing';
   readonly wire?: boolean;
 }
@@ -38,16 +39,17 @@ export interface TableOptions {
 /**
  * The table of operations, on each way a client reaches a registry on a storage. Once in a process.
  * @param faulty whether the storage fails now and then: operations may then fail as well, and say so
+ * @param missesOverwritten see {@link Outcomes}
  * @param wire whether cases come with it that are the same on every store, and the newer ones on every plane
  * @param functions what goes through the functions: where each request takes long, only the bytes, which go other ways
  * there than through the streaming server, or nothing
  */
 export function tableOfOperations(
   openStorage: () => Promise<TestStorage>,
-  { faulty = false, functions = 'everything', wire = false }: TableOptions = {},
+  { faulty = false, missesOverwritten = false, functions = 'everything', wire = false }: TableOptions = {},
 ): void {
   let planes: Planes;
-  const outcomes = faulty ? { passed: 0, failed: 0 } : undefined;
+  const outcomes: Outcomes | undefined = faulty ? { passed: 0, failed: 0, missesOverwritten } : undefined;
   const tables = wire ? { ...everything, ...newer, wire: wireCases, BuildKit: buildkitCases } : everything;
   const ClientOf = faulty ? FaultyClient : Client;
 
