@@ -10,7 +10,7 @@ import { cleanEnvironment, command } from '../servers/process.ts';
 import { programFile } from '../servers/programs.ts';
 import { startProxy } from '../servers/proxy.ts';
 import type { Registry } from '../servers/registry.ts';
-import { functionsAndDataPlane, serve, start } from '../servers/stowage.ts';
+import { functionsAndDataPlane, serve, start, type Launch } from '../servers/stowage.ts';
 import { htpasswdOf, passwordOf, policySettings } from './policy-registry.ts';
 
 /** Of alice, who may push but to `frozen`, and of everybody else. What has a version of 1.0.0 or more is immutable. */
@@ -35,14 +35,14 @@ export interface ProtectedRegistry {
   stop(): Promise<void>;
 }
 
-/** `REGISTRY_AUTH=htpasswd` through `stowage serve`: alice may do all, and nobody else anything. */
-export async function htpasswdRegistry(): Promise<ProtectedRegistry> {
+/** `REGISTRY_AUTH=htpasswd`: alice may do all, and nobody else anything. */
+export async function htpasswdRegistry(launch: Launch = serve): Promise<ProtectedRegistry> {
   const folder = await temporaryFolder('htpasswd-registry');
   const path = join(folder.path, 'users');
   await writeFile(path, await htpasswdOf(['alice']));
   const settings = { REGISTRY_AUTH: 'htpasswd', REGISTRY_AUTH_HTPASSWD_PATH: path };
   keepSecrets({ PASSWORDS: passwordOf('alice') });
-  const registry = await serve(join(folder.path, 'registry'), settings);
+  const registry = await launch(join(folder.path, 'registry'), settings);
   return {
     address: registry.address,
     settings,

@@ -64,6 +64,11 @@ const protectedRegistries: readonly {
     }),
   },
   {
+    name: 'npm start with htpasswd',
+    start: async () => await htpasswdRegistry(start),
+    flows: (client, subject) => loginFlows(client, () => subject),
+  },
+  {
     name: 'npm start with a policy',
     start: policyStart,
     flows: functionFlows,
@@ -182,7 +187,10 @@ async function allLogIn(
   }
 }
 
-/** Builds of 90 minutes, with registries whose clocks are moved. */
+/**
+ * Builds of 90 minutes, with registries whose clocks are moved. Not with npm start: serverless-offline runs the functions in
+ * threads whose clock cannot be moved from outside.
+ */
 async function allBuild(
   programs: ReadonlyMap<GoClient<ClientName>, string>,
   folder: string,

@@ -24,6 +24,9 @@ export interface Stowage extends Registry {
 /** Where images are: a folder, or the settings of any store. */
 export type Place = string | Readonly<Record<string, string>>;
 
+/** How to start a registry of this version at a place: {@link serve} or {@link start}. */
+export type Launch = (place: Place, env?: NodeJS.ProcessEnv) => Promise<Stowage>;
+
 /** What to start, as node takes it: a file with its arguments. */
 export type Program = readonly [file: string, ...args: string[]];
 
