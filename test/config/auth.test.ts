@@ -1,18 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ConfigError, loadConfig, type Program } from '../../lib/config/config.ts';
+import { loadConfig } from '../../lib/config/config.ts';
+import { faultsOf } from './faults.ts';
 
 type Environment = Readonly<Record<string, string>>;
-
-function faultsOf(environment: Environment, program: Program = 'server'): readonly string[] {
-  try {
-    loadConfig(program, environment);
-  } catch (error) {
-    assert.ok(error instanceof ConfigError, String(error));
-    return error.faults;
-  }
-  return [];
-}
 
 const secret = 'a'.repeat(32);
 const functions = {

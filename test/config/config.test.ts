@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { resolve } from 'node:path';
 import { defaultLog } from '../../lib/config/log.ts';
-import { ConfigError, loadConfig, type Config, type Program } from '../../lib/config/config.ts';
+import { loadConfig, type Config, type Program } from '../../lib/config/config.ts';
+import { faultsOf } from './faults.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -16,18 +17,6 @@ const needed: Readonly<Record<Program, Environment>> = {
 
 const load = (environment: Environment, program: Program = 'server'): Config =>
   loadConfig(program, { ...needed[program], ...environment });
-
-function faultsOf(program: Program, environment: Environment): readonly string[] {
-  try {
-    loadConfig(program, environment);
-  } catch (error) {
-    assert.ok(error instanceof ConfigError, String(error));
-    for (const fault of error.faults)
-      assert.ok(error.message.includes(fault), 'the message leaves out a fault');
-    return error.faults;
-  }
-  return [];
-}
 
 describe('loadConfig', () => {
   it('needs no settings: the default is a local folder and a loopback address', () => {
@@ -150,7 +139,7 @@ describe('loadConfig', () => {
     const environment = { REGISTRY_HTTP_DATAPLANE: 'http://[::1]:5001/' };
     assert.equal(load(environment, 'functions').dataPlane, 'http://[::1]:5001');
     assert.match(
-      faultsOf('server', environment).join(),
+      faultsOf(environment).join(),
       /^REGISTRY_HTTP_DATAPLANE: only functions need a data plane; .*remove it$/,
     );
   });
@@ -189,7 +178,7 @@ describe('loadConfig', () => {
     ['REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMS', 'some'],
   ] as const)
     it(`refuses ${name}=${value}, naming the setting and what would be right`, () => {
-      const [fault = '', ...others] = faultsOf('server', { [name]: value });
+      const [fault = '', ...others] = faultsOf({ [name]: value });
       assert.match(fault, new RegExp(`^${name}: .*(such as|one of) `));
       assert.deepEqual(others, []);
     });
@@ -197,7 +186,7 @@ describe('loadConfig', () => {
   for (const name of ['REGISTRY_HTTP_ADDR', 'REGISTRY_HTTP_MAXUPLOADS', 'REGISTRY_LOG_LEVEL'])
     it(`does not quote a value of ${name} that may be secret or is long`, () => {
       for (const value of ['u:hunter2@tcp(127.0.0.1:3306)/d', 'hunter2'.repeat(10_000)]) {
-        const [fault = '', ...others] = faultsOf('server', { [name]: value });
+        const [fault = '', ...others] = faultsOf({ [name]: value });
         assert.match(fault, new RegExp(`^${name}: it is not `));
         assert.doesNotMatch(fault, /hunter2/);
         assert.deepEqual(others, []);
@@ -214,23 +203,26 @@ describe('loadConfig', () => {
   ])
     it(`refuses control characters in ${name} without quoting the value`, () => {
       for (const character of ['\r\n', '\n', '\t', '\0', '\x7f', '\x85'])
-        assert.deepEqual(faultsOf('server', { [name]: `https://reg.example.com${character}X` }), [
+        assert.deepEqual(faultsOf({ [name]: `https://reg.example.com${character}X` }), [
           `${name}: must not contain line breaks or other control characters`,
         ]);
     });
 
   it('lists every fault in one message', () => {
-    const faults = faultsOf('functions', {
-      REGISTRY_STORAGE: 's4',
-      REGISTRY_STORAGE_DELETE_ENABLED: 'maybe',
-      REGISTRY_STORAGE_REDIRECT_DISABLE: 'maybe',
-      REGISTRY_HTTP_HOST: 'x',
-      REGISTRY_HTTP_RELATIVEURLS: 'x',
-      REGISTRY_HTTP_ADDR: 'x',
-      REGISTRY_LOG_LEVEL: 'x',
-      REGISTRY_TYPO: 'x',
-      AWS_LAMBDA_FUNCTION_NAME: 'base',
-    });
+    const faults = faultsOf(
+      {
+        REGISTRY_STORAGE: 's4',
+        REGISTRY_STORAGE_DELETE_ENABLED: 'maybe',
+        REGISTRY_STORAGE_REDIRECT_DISABLE: 'maybe',
+        REGISTRY_HTTP_HOST: 'x',
+        REGISTRY_HTTP_RELATIVEURLS: 'x',
+        REGISTRY_HTTP_ADDR: 'x',
+        REGISTRY_LOG_LEVEL: 'x',
+        REGISTRY_TYPO: 'x',
+        AWS_LAMBDA_FUNCTION_NAME: 'base',
+      },
+      'functions',
+    );
     assert.deepEqual(faults.map((fault) => fault.split(':', 1).join('')).sort(), [
       'REGISTRY_AUTH',
       'REGISTRY_HTTP_ADDR',
@@ -249,8 +241,8 @@ describe('loadConfig', () => {
 
   it('refuses unknown settings, so that none is ignored', () => {
     for (const name of ['REGISTRY_STORAGE_DELETE_ENABLE', 'REGISTRY_', 'REGISTRY_PORTAL'])
-      assert.match(faultsOf('server', { [name]: 'x' })[0] ?? '', new RegExp(`^${name}: no such setting`));
-    assert.deepEqual(faultsOf('server', { REGISTRY_TYPO: '', REGISTRY_HTTP_TLS_KEY: ' ' }), []);
+      assert.match(faultsOf({ [name]: 'x' })[0] ?? '', new RegExp(`^${name}: no such setting`));
+    assert.deepEqual(faultsOf({ REGISTRY_TYPO: '', REGISTRY_HTTP_TLS_KEY: ' ' }), []);
   });
 
   it('warns once of all settings that have no effect', () => {
@@ -274,7 +266,7 @@ describe('loadConfig', () => {
   it('refuses the name of a configuration file where none is read', () => {
     const environment = { ...needed.functions, REGISTRY_CONFIGURATION_PATH: '/etc/config.yml' };
     assert.match(
-      faultsOf('functions', environment).join(),
+      faultsOf(environment, 'functions').join(),
       /^REGISTRY_CONFIGURATION_PATH: only stowage serve/,
     );
   });
@@ -316,17 +308,14 @@ describe('loadConfig', () => {
       REGISTRY_SERVICE_PORT: '5000',
       REGISTRY_SERVICE_PORT_HTTP: '5000',
     };
-    assert.deepEqual(faultsOf('server', environment), []);
+    assert.deepEqual(faultsOf(environment), []);
   });
 
   it('refuses a REGISTRY_PORT that is not the URL of a Kubernetes Service', () => {
     for (const value of ['1', '5000', ':5000', '127.0.0.1:5000', 'tcp:5000'])
-      assert.match(
-        faultsOf('server', { REGISTRY_PORT: value }).join(),
-        /^REGISTRY_PORT: .*REGISTRY_HTTP_ADDR/,
-      );
+      assert.match(faultsOf({ REGISTRY_PORT: value }).join(), /^REGISTRY_PORT: .*REGISTRY_HTTP_ADDR/);
     for (const value of ['tcp://10.0.0.1:5000', 'udp://10.0.0.1:53', 'sctp://10.0.0.1:9000'])
-      assert.deepEqual(faultsOf('server', { REGISTRY_PORT: value }), []);
+      assert.deepEqual(faultsOf({ REGISTRY_PORT: value }), []);
   });
 
   it('never puts a secret into a message', () => {
@@ -341,7 +330,7 @@ describe('loadConfig', () => {
       { REGISTRY_HTTP_DATAPLANE: 'https://user:hunter2@registry/path' },
       { REGISTRY_STORAGE_S3_SECRETKEY: 'hunter2' },
     ]) {
-      const faults = faultsOf('server', environment);
+      const faults = faultsOf(environment);
       assert.ok(faults.length > 0);
       assert.doesNotMatch(faults.join('\n'), /hunter2/);
     }
@@ -381,14 +370,14 @@ describe('the required platforms of an index', () => {
 
   it('required platforms need a list in list mode', () => {
     for (const text of [undefined, '', ' '])
-      assert.deepEqual(faultsOf('server', { [kind]: 'list', [list]: text }), [
+      assert.deepEqual(faultsOf({ [kind]: 'list', [list]: text }), [
         `${list}: missing; ${kind}=list needs it, such as linux/amd64,linux/arm64`,
       ]);
   });
 
   it('required platforms refuse a list outside list mode, where it would have no effect', () => {
     for (const other of [undefined, '', 'all', 'none'])
-      assert.deepEqual(faultsOf('server', { [kind]: other, [list]: 'linux/amd64' }), [
+      assert.deepEqual(faultsOf({ [kind]: other, [list]: 'linux/amd64' }), [
         `${list}: has no effect without ${kind}=list; set that, or remove it`,
       ]);
     assert.equal(load({ [kind]: 'none', [list]: ' ' }).requiredPlatforms, 'none');
@@ -408,7 +397,7 @@ describe('the required platforms of an index', () => {
     '*/*',
   ])
     it(`required platforms refuse ${JSON.stringify(text)} and say what is valid`, () => {
-      assert.deepEqual(faultsOf('server', { [kind]: 'list', [list]: text }), [
+      assert.deepEqual(faultsOf({ [kind]: 'list', [list]: text }), [
         `${list}: not a list of operating systems and architectures, such as linux/amd64,linux/arm64`,
       ]);
     });
@@ -421,7 +410,7 @@ describe('each program', () => {
     ['data-plane', ['REGISTRY_HTTP_SECRET', 'REGISTRY_HTTP_HOST']],
   ] as const)
     it(`lists missing settings: ${program} needs ${missing.join(' and ') || 'nothing'}`, () => {
-      const faults = faultsOf(program, {});
+      const faults = faultsOf({}, program);
       assert.deepEqual(
         faults.map((fault) =>
           fault
@@ -431,7 +420,7 @@ describe('each program', () => {
         ),
         missing,
       );
-      assert.deepEqual(faultsOf(program, needed[program]), []);
+      assert.deepEqual(faultsOf(needed[program], program), []);
     });
 
   const inLambda = { ...needed.functions, AWS_LAMBDA_FUNCTION_NAME: 'base', REGISTRY_AUTH: 'none' };
@@ -447,10 +436,13 @@ describe('each program', () => {
     'images',
   ])
     it(`refuses the local disk in Lambda: ${folder === undefined ? 'no folder' : JSON.stringify(folder)}`, () => {
-      const faults = faultsOf('functions', {
-        ...inLambda,
-        REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder,
-      });
+      const faults = faultsOf(
+        {
+          ...inLambda,
+          REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder,
+        },
+        'functions',
+      );
       assert.match(
         faults.join('\n'),
         /^REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: Lambda's disk .* mounted file system, below \/mnt$/,
@@ -460,23 +452,26 @@ describe('each program', () => {
   it('accepts a mounted file system in Lambda', () => {
     for (const folder of ['/mnt/images', '/tmp/../mnt/a/b'])
       assert.deepEqual(
-        faultsOf('functions', { ...inLambda, REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder }),
+        faultsOf({ ...inLambda, REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder }, 'functions'),
         [],
       );
   });
 
   it('requires a secret in Lambda, as each instance would generate another', () => {
     assert.match(
-      faultsOf('functions', {
-        ...inLambda,
-        REGISTRY_HTTP_SECRET: '',
-        REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: '/mnt/images',
-      }).join(),
+      faultsOf(
+        {
+          ...inLambda,
+          REGISTRY_HTTP_SECRET: '',
+          REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: '/mnt/images',
+        },
+        'functions',
+      ).join(),
       /^REGISTRY_HTTP_SECRET: missing/,
     );
   });
 
   it('accepts any disk under serverless-offline, which sets the variables of Lambda', () => {
-    assert.deepEqual(faultsOf('functions', { ...inLambda, IS_OFFLINE: 'true' }), []);
+    assert.deepEqual(faultsOf({ ...inLambda, IS_OFFLINE: 'true' }, 'functions'), []);
   });
 });

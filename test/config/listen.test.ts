@@ -1,19 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ConfigError, loadConfig, type Config, type Program } from '../../lib/config/config.ts';
+import { loadConfig, type Config, type Program } from '../../lib/config/config.ts';
+import { faultsOf } from './faults.ts';
 
 const load = (settings: NodeJS.ProcessEnv, program: Program = 'server'): Config =>
   loadConfig(program, { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: '/images', ...settings });
-
-function faultsOf(settings: NodeJS.ProcessEnv): readonly string[] {
-  try {
-    load(settings);
-    return [];
-  } catch (error) {
-    if (error instanceof ConfigError) return error.faults;
-    throw error;
-  }
-}
 
 describe('the settings of how the server listens', () => {
   it('a Unix socket is a path, and needs REGISTRY_AUTH, since a proxy opens it to others', () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ConfigError, loadConfig, type Config, type Program } from '../../lib/config/config.ts';
+import { loadConfig, type Config, type Program } from '../../lib/config/config.ts';
+import { faultsOf } from './faults.ts';
 
 type Environment = Readonly<Record<string, string>>;
 
@@ -8,16 +9,6 @@ const dsn = 'registry:hunter2@tcp(10.0.0.5:3306)/registry?loc=Local&parseTime=tr
 
 const searchOf = (environment: Environment, program: Program = 'server'): Config['search'] =>
   loadConfig(program, environment).search;
-
-function faultsOf(environment: Environment, program: Program = 'server'): readonly string[] {
-  try {
-    loadConfig(program, environment);
-  } catch (error) {
-    assert.ok(error instanceof ConfigError, String(error));
-    return error.faults;
-  }
-  return [];
-}
 
 describe('the settings of the list of repositories', () => {
   it('the list of repositories is the bucket by default', () => {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
 import { describe, it } from 'node:test';
-import { ConfigError, loadConfig, type Program } from '../../lib/config/config.ts';
+import { loadConfig, type Program } from '../../lib/config/config.ts';
 import type { S3Config } from '../../lib/config/s3.ts';
 import { describeStorage, type StorageConfig } from '../../lib/config/storage.ts';
+import { faultsOf } from './faults.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -30,18 +31,6 @@ function s3Of(environment: Environment): S3Config {
   const storage = storageOf(environment);
   assert.ok(storage.kind === 's3', 'the images are not in a bucket');
   return storage;
-}
-
-function faultsOf(environment: Environment, program: Program = 'server'): readonly string[] {
-  try {
-    loadConfig(program, environment);
-  } catch (error) {
-    assert.ok(error instanceof ConfigError, String(error));
-    for (const fault of error.faults)
-      assert.ok(error.message.includes(fault), 'the message leaves out a fault');
-    return error.faults;
-  }
-  return [];
 }
 
 /** The settings that faults are about. */

@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { ConfigError, loadConfig, type Config } from '../../lib/config/config.ts';
+import { loadConfig, type Config } from '../../lib/config/config.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { authority, type Pair } from '../servers/openssl.ts';
 import { command } from '../servers/process.ts';
 import { requires } from '../servers/requires.ts';
+import { faultsOf } from './faults.ts';
 
 describe('the settings of TLS', requires('openssl'), () => {
   let folder: Folder;
@@ -28,16 +29,6 @@ describe('the settings of TLS', requires('openssl'), () => {
 
   const load = (settings: NodeJS.ProcessEnv, program: 'server' | 'data-plane' | 'maintenance' = 'server') =>
     loadConfig(program, { ...settings, REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: '/images' });
-
-  const faultsOf = (settings: NodeJS.ProcessEnv): readonly string[] => {
-    try {
-      load(settings);
-      return [];
-    } catch (error) {
-      if (error instanceof ConfigError) return error.faults;
-      throw error;
-    }
-  };
 
   const ofPair = ({ certificate, key }: Pair): NodeJS.ProcessEnv => ({
     REGISTRY_HTTP_TLS_CERTIFICATE: certificate,
