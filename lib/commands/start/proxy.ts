@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { discardUnread } from '../../http/app.ts';
 import { usualLimits } from '../../http/limits.ts';
@@ -36,6 +37,11 @@ const host = '127.0.0.1';
 export async function startProxy(port: number, planes: Planes): Promise<LocalProxy> {
   const server = createServer({ requestTimeout: 0, keepAliveTimeout: usualLimits.idleTimeoutMs });
   const inFlight = new Set<ServerResponse>();
+  const connections = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    connections.add(socket);
+    socket.once('close', () => connections.delete(socket));
+  });
   const check = new RequestCheck(server, lastResponses(server), usualLimits.lingerMs);
   const handle = (incoming: IncomingMessage, response: ServerResponse) => {
     inFlight.add(response);
@@ -50,26 +56,28 @@ export async function startProxy(port: number, planes: Planes): Promise<LocalPro
   return {
     inFlight: () => inFlight.size,
     drain: async (timeoutMs) => {
-      await drain(server, inFlight, timeoutMs);
+      await drain(server, { inFlight, connections }, timeoutMs);
     },
   };
 }
 
-async function drain(
-  server: Server,
-  inFlight: ReadonlySet<ServerResponse>,
-  timeoutMs: number,
-): Promise<void> {
+interface Traffic {
+  readonly inFlight: ReadonlySet<ServerResponse>;
+  readonly connections: ReadonlySet<Socket>;
+}
+
+async function drain(server: Server, { inFlight, connections }: Traffic, timeoutMs: number): Promise<void> {
   const closed = once(server.close(), 'close');
-  // Node closes only connections that are idle now.
+  // Node waits for connections on which no request has begun.
+  const closeUnused = () => {
+    const used = new Set([...inFlight].map(({ socket }) => socket));
+    for (const socket of connections) if (!used.has(socket)) socket.destroySoon();
+  };
   for (const response of inFlight) {
     response.shouldKeepAlive = false;
-    response.once('close', () =>
-      setImmediate(() => {
-        server.closeIdleConnections();
-      }),
-    );
+    response.once('close', closeUnused);
   }
+  closeUnused();
   await Promise.race([closed, delay(timeoutMs, undefined, { ref: false })]);
   server.closeAllConnections();
 }
