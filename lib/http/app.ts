@@ -165,8 +165,8 @@ function dispatch(groups: Groups, services: Services, decide: Authorize): Middle
 
 /** Probes are at the root as well, since whatever sends them knows only host and port. */
 function routeOf(path: string, prefix: string): Route {
-  const isProbe = matchPath(path)?.group === 'health';
-  return parseRoute(isProbe ? path : belowPrefix(path, prefix));
+  const isAtRoot = prefix === '' || matchPath(path)?.group === 'health';
+  return parseRoute(isAtRoot ? path : belowPrefix(path, prefix));
 }
 
 /** @throws RegistryError ROUTE_UNKNOWN for a path that is not below the prefix */

@@ -36,7 +36,8 @@ export class Drain {
   #isAnnounced = false;
   #isDraining = false;
 
-  constructor(server: Server, acceptor: Acceptor) {
+  /** @param acceptor by default the server itself, of HTTP/1.1 alone */
+  constructor(server: Server, acceptor: Acceptor = ofHttp1(server)) {
     this.#server = server;
     this.#acceptor = acceptor;
     server.on('connection', (socket: Socket) => {
@@ -116,4 +117,9 @@ export class Drain {
   #closeIfIdle(socket: Socket): void {
     if (this.#isDraining && this.#connections.get(socket)?.size === 0) socket.destroySoon();
   }
+}
+
+function ofHttp1(server: Server): Acceptor {
+  const doNothing = () => undefined;
+  return { server, announceEnd: doNothing, drain: doNothing, closeAllConnections: doNothing };
 }

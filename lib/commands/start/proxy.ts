@@ -1,13 +1,12 @@
 import { once } from 'node:events';
-import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
+import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http';
 import { discardUnread } from '../../http/app.ts';
 import { usualLimits } from '../../http/limits.ts';
 import { requestTarget } from '../../http/request-target.ts';
 import { RegistryError } from '../../protocol/errors.ts';
 import { parseRoute } from '../../protocol/routes.ts';
 import { lastResponses } from '../../server/connections.ts';
+import { Drain } from '../../server/drain.ts';
 import { RequestCheck } from '../../server/valid-requests.ts';
 
 /** Where both planes listen on this machine. */
@@ -36,50 +35,23 @@ const host = '127.0.0.1';
  */
 export async function startProxy(port: number, planes: Planes): Promise<LocalProxy> {
   const server = createServer({ requestTimeout: 0, keepAliveTimeout: usualLimits.idleTimeoutMs });
-  const inFlight = new Set<ServerResponse>();
-  const connections = new Set<Socket>();
-  server.on('connection', (socket: Socket) => {
-    connections.add(socket);
-    socket.once('close', () => connections.delete(socket));
-  });
   const check = new RequestCheck(server, lastResponses(server), usualLimits.lingerMs);
-  const handle = (incoming: IncomingMessage, response: ServerResponse) => {
-    inFlight.add(response);
-    response.once('close', () => inFlight.delete(response));
-    if (check.admits(incoming, response)) forward(incoming, response, planes);
-  };
-  server.on('request', handle);
+  const drain = new Drain(server);
+  server.on('request', (incoming, response) => {
+    if (!check.admits(incoming, response)) return;
+    drain.add(response, Promise.resolve());
+    forward(incoming, response, planes);
+  });
   // The upstream says whether it wants the body.
-  server.on('checkContinue', handle);
+  server.on('checkContinue', (incoming, response) => server.emit('request', incoming, response));
   server.listen(port, host);
   await once(server, 'listening');
   return {
-    inFlight: () => inFlight.size,
+    inFlight: () => drain.requests,
     drain: async (timeoutMs) => {
-      await drain(server, { inFlight, connections }, timeoutMs);
+      await drain.end(timeoutMs);
     },
   };
-}
-
-interface Traffic {
-  readonly inFlight: ReadonlySet<ServerResponse>;
-  readonly connections: ReadonlySet<Socket>;
-}
-
-async function drain(server: Server, { inFlight, connections }: Traffic, timeoutMs: number): Promise<void> {
-  const closed = once(server.close(), 'close');
-  // Node waits for connections on which no request has begun.
-  const closeUnused = () => {
-    const used = new Set([...inFlight].map(({ socket }) => socket));
-    for (const socket of connections) if (!used.has(socket)) socket.destroySoon();
-  };
-  for (const response of inFlight) {
-    response.shouldKeepAlive = false;
-    response.once('close', closeUnused);
-  }
-  closeUnused();
-  await Promise.race([closed, delay(timeoutMs, undefined, { ref: false })]);
-  server.closeAllConnections();
 }
 
 function forward(incoming: IncomingMessage, response: ServerResponse, planes: Planes): void {
