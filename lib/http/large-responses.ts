@@ -33,8 +33,6 @@ export function limitLargeResponses(memory: MemoryBudget, contendedMs: number): 
       throw new RegistryError('BUSY', 'the registry is sending as many large answers as it can; try again');
     }
     responses.set(ctx.res, performance.now());
-    // The listeners of a piped stream and this one exceed Node's warning threshold.
-    ctx.res.setMaxListeners(ctx.res.getMaxListeners() + 1);
     ctx.res.once('close', () => {
       responses.delete(ctx.res);
       memory.give(bytes.byteLength);

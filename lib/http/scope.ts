@@ -4,10 +4,14 @@ import { createScope, inScope, type RequestScope } from '../request-scope.ts';
 import type { Telemetry } from '../telemetry.ts';
 import type { Services } from './services.ts';
 
+/** Of a response, beyond which Node warns of a leak: logs, metrics, limits, streams and the drain listen for its end. */
+const maxListeners = 20;
+
 /** Handles each request in a scope of its own; see {@link RequestScope}. Its id goes out as `X-Request-Id`. */
 export function withScope({ clientOf, telemetry }: Pick<Services, 'clientOf' | 'telemetry'>): Middleware {
   return async (ctx, next) => {
     const scope = createScope(ctx.method, clientOf(ctx.req));
+    ctx.res.setMaxListeners(maxListeners);
     ctx.set('X-Request-Id', scope.id);
     countSent(ctx.res, scope);
     if (telemetry.length > 0) reportRequest(telemetry, scope, ctx);
@@ -17,7 +21,6 @@ export function withScope({ clientOf, telemetry }: Pick<Services, 'clientOf' | '
 
 function reportRequest(telemetry: readonly Telemetry[], scope: RequestScope, { res }: Context): void {
   for (const one of telemetry) one.requestStarted?.(scope);
-  res.setMaxListeners(res.getMaxListeners() + 1);
   res.once('close', () => {
     const end = { status: res.statusCode, isComplete: res.writableFinished };
     for (const one of telemetry) one.requestEnded?.(scope, end);
@@ -44,8 +47,6 @@ function countSent(response: ServerResponse, scope: RequestScope): void {
   counted[scopeOf] = scope;
   counted.write = countWrite;
   counted.end = countEnd;
-  // Node warns of more listeners than this.
-  response.setMaxListeners(response.getMaxListeners() + 1);
   response.once('close', () => {
     if (!response.writableFinished) scope.bytesSent = Math.max(0, scope.bytesSent - response.writableLength);
   });

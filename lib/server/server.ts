@@ -29,9 +29,6 @@ export interface StreamingServer {
   stop(): Promise<void>;
 }
 
-/** Of a response, beyond which Node warns of a leak. */
-const maxListeners = 20;
-
 /** Starts the streaming server. @throws if it cannot listen, or the storage or the list in a file cannot be opened */
 export async function startServer(
   program: 'server' | 'data-plane',
@@ -49,8 +46,6 @@ export async function startServer(
   const app = program === 'server' ? createApp(all, services) : createDataPlane(services);
   const handle = app.callback();
   const server = createServer(serverOptions(limits), (request, response) => {
-    // Logs, metrics, limits and the drain each listen for its end.
-    response.setMaxListeners(maxListeners);
     noteUnanswered(response);
     if (check.admits(request, response)) drain.add(response, handle(request, response));
   });
@@ -64,7 +59,6 @@ export async function startServer(
         workers,
         slowReaders,
         handle: async (request, response) => {
-          response.setMaxListeners(maxListeners);
           noteUnanswered(response);
           const work = handle(request, response);
           drain.add(response, work);
