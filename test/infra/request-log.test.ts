@@ -9,13 +9,10 @@ import { parseTag } from '../../lib/protocol/tags.ts';
 import { tagLink } from '../../lib/registry/layout.ts';
 import { line as userLine, right as password } from '../access/htpasswd/lines.ts';
 import { Client, send, someName, type Ask } from '../functions/client.ts';
-import { bucketProxy, type BucketProxy } from '../servers/bucket-proxy.ts';
+import { proxiedSwift, type ProxiedSwift } from '../servers/proxied-swift.ts';
 import { temporaryFolder } from '../servers/folder.ts';
 import { requires } from '../servers/requires.ts';
-import type { S3Server } from '../servers/s3.ts';
-import { bucketStorage } from '../servers/storage.ts';
 import { serve, type Stowage } from '../servers/stowage.ts';
-import { swift } from '../servers/swift.ts';
 
 const folder = await temporaryFolder('infra-request-log');
 
@@ -185,25 +182,21 @@ describe('the log of a server with users', () => {
 });
 
 describe('the log of a server whose bucket fails', requires('swift-proxy-server'), () => {
-  let s3: S3Server;
-  let bucket: BucketProxy;
+  let bucket: ProxiedSwift;
   let registry: Stowage;
 
   before(async () => {
-    s3 = await swift();
-    bucket = await bucketProxy(s3.endpoint);
-    const { settings } = await bucketStorage({ ...s3, endpoint: bucket.endpoint });
-    registry = await serve(settings);
+    bucket = await proxiedSwift();
+    registry = await serve(bucket.settings);
   });
 
   after(async () => {
     await registry.stop();
     await bucket.stop();
-    await s3.stop();
   });
 
   it('has an error with the cause, and the line of the request, under one id', async () => {
-    bucket.intercept = () => ({ status: 403, code: 'AccessDenied' });
+    bucket.proxy.intercept = () => ({ status: 403, code: 'AccessDenied' });
     const path = '/v2/team/app/manifests/v1';
     const { status, headers } = await send(`http://${registry.address}`, { method: 'GET', path });
     await lineWith(registry, (line) => line['msg'] === 'request' && line['path'] === path);

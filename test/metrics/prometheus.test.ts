@@ -7,14 +7,12 @@ import { after, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, digestOf, send, someName, withDigest } from '../functions/client.ts';
 import { runToEnd } from '../infra/run-node.ts';
-import { bucketProxy } from '../servers/bucket-proxy.ts';
 import { distribution2, distribution3 } from '../servers/distribution.ts';
 import { temporaryFolder } from '../servers/folder.ts';
 import { freePort } from '../servers/ports.ts';
 import { requires } from '../servers/requires.ts';
-import { bucketStorage } from '../servers/storage.ts';
 import { serve } from '../servers/stowage.ts';
-import { swift } from '../servers/swift.ts';
+import { proxiedSwift } from '../servers/proxied-swift.ts';
 import { makeTraffic, measuredServer } from './metrics-server.ts';
 import { readMetrics, shapesOf, sumOf, type Line } from './text-format.ts';
 
@@ -175,14 +173,9 @@ describe('metrics for Prometheus', async () => {
 });
 
 describe('metrics of a bucket', requires('swift-proxy-server'), async () => {
-  const s3 = await swift();
-  const proxy = await bucketProxy(s3.endpoint);
-  const { settings } = await bucketStorage({ ...s3, endpoint: proxy.endpoint });
+  const { proxy, settings, stop } = await proxiedSwift();
 
-  after(async () => {
-    await proxy.stop();
-    await s3.stop();
-  });
+  after(stop);
 
   it('count each of its requests', async () => {
     const debug = `127.0.0.1:${await freePort()}`;

@@ -5,12 +5,10 @@ import type { AddressInfo, Socket } from 'node:net';
 import { after, describe, it } from 'node:test';
 import { loadConfig } from '../../lib/config/config.ts';
 import { Client, someName } from '../functions/client.ts';
-import { bucketProxy } from '../servers/bucket-proxy.ts';
 import { temporaryFolder } from '../servers/folder.ts';
 import { requires } from '../servers/requires.ts';
-import { bucketStorage } from '../servers/storage.ts';
 import { serve } from '../servers/stowage.ts';
-import { swift } from '../servers/swift.ts';
+import { proxiedSwift } from '../servers/proxied-swift.ts';
 import { startOtlpReceiver, type ReceivedSpan } from './otlp-receiver.ts';
 
 const traceId = '0af7651916cd43dd8448eb211c80319c';
@@ -24,14 +22,9 @@ async function traced(url: string, path: string, flags = '01'): Promise<void> {
 }
 
 describe('traces of requests to a bucket', requires('swift-proxy-server'), async () => {
-  const s3 = await swift();
-  const proxy = await bucketProxy(s3.endpoint);
-  const { settings } = await bucketStorage({ ...s3, endpoint: proxy.endpoint });
+  const { proxy, settings, stop } = await proxiedSwift();
 
-  after(async () => {
-    await proxy.stop();
-    await s3.stop();
-  });
+  after(stop);
 
   it('have one span for each request and one for each bucket request, sent before the server ends', async () => {
     const receiver = await startOtlpReceiver();

@@ -5,11 +5,11 @@ import { openStore } from '../../lib/compose.ts';
 import { loadConfig } from '../../lib/config/config.ts';
 import { outcomeOf } from '../../lib/storage/bucket-requests.ts';
 import { ObjectNotFound, type ObjectStore } from '../../lib/storage/store.ts';
-import { bucketProxy, type Fate } from '../servers/bucket-proxy.ts';
+import type { Fate } from '../servers/bucket-proxy.ts';
 import { requires } from '../servers/requires.ts';
 import { startScs } from '../servers/scs.ts';
-import { bucketStorage, folderStorage, scsStorage } from '../servers/storage.ts';
-import { swift } from '../servers/swift.ts';
+import { folderStorage, scsStorage } from '../servers/storage.ts';
+import { proxiedSwift } from '../servers/proxied-swift.ts';
 
 /** A store of these settings, and what is observed of it: `PutObject success`. */
 async function observed(
@@ -49,14 +49,9 @@ const namesOf = (seen: readonly string[]) => seen.map((one) => one.split(' ')[0]
 const failFirst = (fate: Fate) => (_request: unknown, index: number) => (index === 0 ? fate : 'pass');
 
 describe('observed requests to a bucket of S3', requires('swift-proxy-server'), async () => {
-  const server = await swift();
-  const proxy = await bucketProxy(server.endpoint);
-  const { settings } = await bucketStorage({ ...server, endpoint: proxy.endpoint });
+  const { proxy, settings, stop } = await proxiedSwift();
 
-  after(async () => {
-    await proxy.stop();
-    await server.stop();
-  });
+  after(stop);
 
   it('are those that reach the bucket, each once', async () => {
     const { store, seen } = await observed(settings);
