@@ -1,3 +1,4 @@
+import { isServiceLink } from '../service-links.ts';
 import { isSet, sectionsIn, withUsualNames, variableOf, type Environment } from '../variables.ts';
 import { drivers, type FlatFile } from './flatten.ts';
 
@@ -8,8 +9,9 @@ export interface Merged {
 }
 
 /**
- * Overrides the settings of a file by variables, as distribution does, where one of a whole section replaces that section. But for these: an empty variable overrides nothing, and a
- * variable that chooses another driver leaves `storage.delete` and `storage.maintenance` of the file as they are.
+ * Overrides the settings of a file by variables, as distribution does, where one of a whole section replaces that section. There
+ * are two differences. An empty variable overrides nothing. One that chooses another driver leaves `storage.delete` and
+ * `storage.maintenance` of the file as they are.
  */
 export function merge({ variables, faults }: FlatFile, environment: Environment): Merged {
   const given = withUsualNames(
@@ -51,16 +53,15 @@ function driverOf(name: string): string | undefined {
   return drivers.find((driver) => name.startsWith(`REGISTRY_STORAGE_${driver}_`));
 }
 
-/** Variables that Kubernetes sets for a Service, such as one called registry-storage-s3. */
-const ofKubernetes = /_(?:PORT|SERVICE_HOST|SERVICE_PORT)(?:_|$)/;
-
 /** Distribution, too, refuses settings of a second driver. */
 function driverFaults(file: Environment, given: Environment): string[] {
   const ofFile = file[variableOf('storage')]?.toUpperCase();
   if (ofFile === undefined || given['REGISTRY_STORAGE'] !== undefined) return [];
-  const other = Object.keys(given).find(
-    (name) => ![undefined, ofFile].includes(driverOf(name)) && !ofKubernetes.test(name),
-  );
+  const [other] =
+    Object.entries(given).find(
+      ([name, value = '']) =>
+        ![undefined, ofFile].includes(driverOf(name)) && !isServiceLink(given, name, value),
+    ) ?? [];
   return other === undefined
     ? []
     : [
