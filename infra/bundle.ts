@@ -1,13 +1,15 @@
 /*
  * Builds dist/: a bundle per function with shared and lazily loaded chunks, the command `stowage` with its own chunks,
- * functions.json for serverless.yml, and the licences of the bundled packages.
+ * functions.json for serverless.yml, packages.json with the files of each function's package, and the licences of the bundled packages.
  */
 import '../lib/commands/require-node.ts';
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { build, type BuildOptions, type ImportKind } from 'esbuild';
+import { build, type BuildOptions } from 'esbuild';
 import { bundling } from './bundling.ts';
 import { describeAllFunctions, functionNames, thirdPartyFile } from './gateway.ts';
+import { Chunks } from './packages/chunks.ts';
+import { describePackages, filesOf, packagesFile } from './packages/packages.ts';
 import { thirdPartyLicenses } from './third-party.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -47,11 +49,17 @@ const { metafile: commandMetafile, outputFiles: commandFiles } = await build({
   splitting: true,
   chunkNames: 'stowage/[name]-[hash]',
 });
+const chunks = new Chunks(metafile);
 for (const name of functionNames) assertSmall(`dist/functions/${name}.mjs`);
-const description = `${JSON.stringify(describeAllFunctions(), null, 2)}\n`;
+const packages = describePackages(chunks);
+const functions = Object.entries(describeAllFunctions()).map(([name, one]) => {
+  const files = packages[name] === undefined ? [] : filesOf(packages[name]);
+  return [name, { ...one, package: { patterns: files } }];
+});
 await replaceAll([
   ...[...functionFiles, ...commandFiles].map(({ path, contents }) => ({ path, contents })),
-  { path: join(output, 'functions.json'), contents: description },
+  { path: join(output, 'functions.json'), contents: json(Object.fromEntries(functions)) },
+  { path: join(root, packagesFile), contents: json(packages) },
   {
     path: join(root, thirdPartyFile),
     contents: await thirdPartyLicenses(root, [metafile, commandMetafile]),
@@ -74,29 +82,19 @@ async function replaceAll(files: readonly { path: string; contents: string | Uin
   }
 }
 
+function json(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
 /** @throws when a function exceeds its budget at start, or a client that it loads exceeds its own */
 function assertSmall(entry: string): void {
-  const start = loadedWith(entry);
+  const start = chunks.loadedWith(entry);
   assertSize(entry, start, maxStartBytes);
-  const clients = [...start].flatMap((file) => importsOf(file, 'dynamic-import'));
-  for (const client of clients)
-    assertSize(`${client}, loaded by ${entry},`, loadedWith(client).difference(start), maxClientBytes);
+  for (const client of [...start].flatMap((file) => chunks.dynamicImportsOf(file)))
+    assertSize(`${client}, loaded by ${entry},`, chunks.loadedWith(client).difference(start), maxClientBytes);
 }
 
 function assertSize(what: string, files: ReadonlySet<string>, maxBytes: number): void {
-  const size = [...files].reduce((sum, file) => sum + (metafile.outputs[file]?.bytes ?? 0), 0);
+  const size = chunks.sizeOf(files);
   if (size > maxBytes) throw new Error(`${what} has ${size} bytes with its imports, more than ${maxBytes}`);
-}
-
-/** A file and its static imports, recursively. */
-function loadedWith(file: string, loaded = new Set<string>()): ReadonlySet<string> {
-  if (loaded.has(file)) return loaded;
-  loaded.add(file);
-  for (const imported of importsOf(file, 'import-statement')) loadedWith(imported, loaded);
-  return loaded;
-}
-
-function importsOf(file: string, kind: ImportKind): string[] {
-  const imports = metafile.outputs[file]?.imports ?? [];
-  return imports.filter((one) => one.kind === kind && one.external !== true).map(({ path }) => path);
 }

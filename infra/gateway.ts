@@ -12,8 +12,10 @@ const scheduledFunctions = {
   reindex: daily('reindex'),
 };
 
+export const scheduledFunctionNames: readonly string[] = Object.keys(scheduledFunctions);
+
 /** All functions, each bundled from `functions/<name>.ts`. */
-export const functionNames = [...httpFunctionNames, ...Object.keys(scheduledFunctions)];
+export const functionNames: readonly string[] = [...httpFunctionNames, ...scheduledFunctionNames];
 
 interface HttpApiEvent {
   readonly httpApi: Pick<GatewayRoute, 'method' | 'path'>;
@@ -22,7 +24,6 @@ interface HttpApiEvent {
 /** A function in serverless.yml. */
 interface FunctionDescription {
   readonly handler: string;
-  readonly package: { readonly patterns: readonly string[] };
 }
 
 interface HttpFunctionDescription extends FunctionDescription {
@@ -38,28 +39,25 @@ export function describeFunctions(): Record<string, HttpFunctionDescription> {
     httpFunctionNames.map((name) => [
       name,
       {
-        ...packageOf(name),
+        handler: handlerOf(name),
         events: routesOf(name).map(({ method, path }) => ({ httpApi: { method, path } })),
       },
     ]),
   );
 }
 
-/** The `functions` section of serverless.yml. */
+/** The `functions` section of serverless.yml, without their packages. */
 export function describeAllFunctions(): Record<string, FunctionDescription> {
   return { ...describeFunctions(), ...scheduledFunctions };
 }
 
 /** The timeout is Lambda's maximum. The next run continues what a timeout ends. */
 function daily(name: string) {
-  return { ...packageOf(name), timeout: 900, events: [{ schedule: 'rate(1 day)' }] };
+  return { handler: handlerOf(name), timeout: 900, events: [{ schedule: 'rate(1 day)' }] };
 }
 
-function packageOf(name: string): FunctionDescription {
-  return {
-    handler: `dist/functions/${name}.handler`,
-    package: { patterns: [`dist/functions/${name}.mjs*`, 'dist/functions/chunks/*', thirdPartyFile] },
-  };
+function handlerOf(name: string): string {
+  return `dist/functions/${name}.handler`;
 }
 
 function routesOf(
