@@ -14,6 +14,7 @@ import { finished, pipeline } from 'node:stream/promises';
 /** A request to a bucket, as S3 names it. */
 export interface BucketRequest {
   readonly method: string;
+  readonly bucket: string;
   /** Below the bucket, decoded. */
   readonly key: string;
   readonly query: URLSearchParams;
@@ -60,8 +61,12 @@ export interface BucketProxy {
  * Starts a proxy. What passes is not changed in any way: the client signs for the proxy's own address, which the server
  * finds in the Host header.
  * @param upstream base URL of the S3 server
+ * @param added headers that requests get, which their signatures do not have
  */
-export async function bucketProxy(upstream: string): Promise<BucketProxy> {
+export async function bucketProxy(
+  upstream: string,
+  added: Readonly<Record<string, string>> = {},
+): Promise<BucketProxy> {
   const requests: BucketRequest[] = [];
   const agent = new Agent({ keepAlive: true });
   const passAll: Intercept = () => 'pass';
@@ -74,7 +79,7 @@ export async function bucketProxy(upstream: string): Promise<BucketProxy> {
     else if (fate === 'drop-request') incoming.socket.destroy();
     else if (fate === 'stall')
       await finished(incoming.resume()).then(async () => await closed(incoming.socket));
-    else await pass(upstream, agent, incoming, answer, fate);
+    else await pass(upstream, agent, incoming, answer, fate, added);
   };
   const underWay = new Set<Promise<void>>();
   const server = createServer((incoming, answer) => {
@@ -121,8 +126,10 @@ async function pass(
   incoming: IncomingMessage,
   answer: ServerResponse,
   fate: Passed,
+  added: Readonly<Record<string, string>>,
 ): Promise<void> {
-  const { method, headers, url = '/' } = incoming;
+  const { method, url = '/' } = incoming;
+  const headers = { ...incoming.headers, ...added };
   const outgoing = request(new URL(url, upstream), { agent, method, headers });
   // Node would encode again what the client has signed.
   outgoing.path = url;
@@ -168,8 +175,8 @@ async function answerInPlace(
 function describeRequest(incoming: IncomingMessage): BucketRequest {
   const { method = 'GET', url = '/', headers } = incoming;
   const { pathname, searchParams: query } = new URL(url, 'http://bucket');
-  const [, , ...key] = pathname.split('/').map(decodeURIComponent);
-  const seen = { method, key: key.join('/'), query, headers };
+  const [, bucket = '', ...key] = pathname.split('/').map(decodeURIComponent);
+  const seen = { method, bucket, key: key.join('/'), query, headers };
   const operation = operationOf(seen, headers['x-amz-copy-source'] !== undefined);
   return { ...seen, operation, body: async () => await buffer(incoming) };
 }

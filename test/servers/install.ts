@@ -1,7 +1,7 @@
 /**
  * `npm run test:setup`: installs the servers and clients that tests talk to, as Debian packages, without letting any
- * of their daemons start, and builds those that are none. Quick when they are there; where it cannot install, it says so and
- * the tests do without.
+ * of their daemons start, builds those in Go, and installs the one in Python. Quick when they are there; where it cannot
+ * install, it says so and the tests do without.
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,6 +12,7 @@ import { install as goInstall } from './go-install.ts';
 import { messageOf } from '../conformance/messages.ts';
 import { copySources, goSources, whyNoSource, type GoSource } from './go-sources.ts';
 import { goProgramPlace, goPrograms, type GoProgram } from './go-programs.ts';
+import { installMinistack, ministackName, ministackProgram, whyNotPython } from './ministack-install.ts';
 
 const PACKAGES = [
   'docker.io',
@@ -23,6 +24,7 @@ const PACKAGES = [
   'swift-object',
   'memcached',
   'mariadb-server',
+  'python3-venv',
   'curl',
 ];
 
@@ -36,7 +38,7 @@ const OUR_POLICY =
 const POLICY_KEPT = `${POLICY}.before-stowage`;
 
 // Each waits for downloads much of its time.
-const [exitCode] = await Promise.all([setup(), buildAll()]);
+const [exitCode] = await Promise.all([setup().then(afterPackages), buildAll()]);
 process.exitCode = exitCode;
 
 /** Returns the exit code. */
@@ -52,6 +54,22 @@ async function setup(): Promise<number> {
   const exitCode = wanted.length === 0 ? 0 : await install(wanted);
   if (exitCode === 0 && optional.length > 0 && (await install(optional)) !== 0)
     console.log(`test servers: some of ${optional.join(', ')} are missing; the tests of these are skipped`);
+  return exitCode;
+}
+
+/** Installs what needs a package. @param exitCode of their installation, which is returned */
+async function afterPackages(exitCode: number): Promise<number> {
+  const skipped = 'Tests that need it are skipped and say so (with CI=true they fail).';
+  const why = whyNotPython();
+  if (existsSync(ministackProgram)) console.log(`test servers: ${ministackName} is installed`);
+  else if (why !== undefined)
+    console.log(`test servers: would install ${ministackName}, but that ${why}. ${skipped}`);
+  else {
+    console.log(`test servers: installing ${ministackName}`);
+    await installMinistack().catch((error: unknown) => {
+      console.log(`test servers: ${messageOf(error)}. ${skipped}`);
+    });
+  }
   return exitCode;
 }
 

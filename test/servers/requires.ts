@@ -1,6 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { goProgramPlace, goPrograms, type GoProgram } from './go-programs.ts';
+import { ministackName, ministackProgram } from './ministack-install.ts';
 
 /** A program of Debian's that tests talk to, whether it runs for root alone, and whether a few tests alone need it. */
 const DEBIAN = {
@@ -23,7 +24,7 @@ const DEBIAN = {
   haproxy: { root: false, optional: true },
 } as const satisfies Record<string, { root: boolean; optional?: true }>;
 
-export type ServerName = keyof typeof DEBIAN | GoProgram;
+export type ServerName = keyof typeof DEBIAN | GoProgram | 'ministack';
 
 /** Options for node:test's `describe` and `it`. */
 export interface Requirement {
@@ -49,7 +50,7 @@ export function requires(...names: ServerName[]): Requirement {
 }
 
 function isOptional(name: ServerName): boolean {
-  return isInGo(name) || 'optional' in DEBIAN[name];
+  return name !== 'ministack' && (isInGo(name) || 'optional' in DEBIAN[name]);
 }
 
 function isInGo(name: ServerName): name is GoProgram {
@@ -62,6 +63,10 @@ export function whyMissing(name: ServerName): string | undefined {
     return isExecutable(goProgramPlace(name).file)
       ? undefined
       : `needs ${goPrograms[name]}, which npm run test:setup builds where Go is`;
+  if (name === 'ministack')
+    return isExecutable(ministackProgram)
+      ? undefined
+      : `needs ${ministackName}, which npm run test:setup installs where Python is`;
   if (!onPath(name)) return `needs ${name}, which npm run test:setup installs as root`;
   if (DEBIAN[name].root && process.getuid?.() !== 0) return `needs root, to run ${name}`;
   return undefined;
