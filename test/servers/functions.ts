@@ -2,4 +2,4 @@
 import { startGateway } from './gateway.ts';
 import { handlers } from './handlers.ts';
 
-await startGateway(handlers, Number(process.env['PORT']));
+await startGateway(handlers, { port: Number(process.env['PORT']) });
