@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
+import { bucketSteps } from '../../infra/docs/scale-model.ts';
 import { startServer, type StreamingServer } from '../../lib/server/server.ts';
 import { loadConfig } from '../../lib/config/config.ts';
 import { parseDigest } from '../../lib/protocol/digests.ts';
@@ -16,6 +17,7 @@ import { bucketStorage, type TestStorage } from '../servers/storage.ts';
 import { MemoryStore } from '../registry/memory-store.ts';
 import {
   Client,
+  type Ask,
   descriptor,
   digestOf,
   imageType,
@@ -203,6 +205,22 @@ function requestsTo(kind: S3Kind): void {
         counts.push(await asked(async () => await client.must(200, { method, path })));
       const known = { GetObject: 1, HeadObject: 1 };
       assert.deepEqual(counts, [{ GetObject: 2, HeadObject: 1 }, known, known]);
+    }
+  });
+
+  it('are those that docs/scale.md assumes for the steps of a pull, when nothing is known', async () => {
+    const name = someName();
+    const { digest } = await (await newServer()).pushImage(name, 'v1');
+    const blob = await (await newServer()).pushBlob(name, randomBytes(10));
+    const asks: Record<keyof typeof bucketSteps, { status: number; ask: Ask }> = {
+      'HEAD of the tag': { status: 200, ask: { method: 'HEAD', path: `/v2/${name}/manifests/v1` } },
+      'GET of a manifest': { status: 200, ask: { method: 'GET', path: `/v2/${name}/manifests/${digest}` } },
+      'GET of a blob': { status: 307, ask: { method: 'GET', path: `/v2/${name}/blobs/${blob}` } },
+    };
+    for (const [step, { status, ask }] of Object.entries(asks)) {
+      const client = await newServer();
+      const counts = await asked(async () => await client.must(status, ask));
+      assert.deepEqual(counts, bucketSteps[step as keyof typeof bucketSteps].bucket, step);
     }
   });
 
