@@ -1,6 +1,7 @@
 /*
  * Builds dist/: a bundle per function with shared and lazily loaded chunks, the command `stowage` with its own chunks,
- * functions.json for serverless.yml, packages.json with the files of each function's package, and the licences of the bundled packages.
+ * stack.cjs for serverless.yml, functions.json for serverless.offline.yml, packages.json with the files of each function's
+ * package, and the licences of the bundled packages.
  */
 import '../lib/commands/require-node.ts';
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
@@ -49,6 +50,16 @@ const { metafile: commandMetafile, outputFiles: commandFiles } = await build({
   splitting: true,
   chunkNames: 'stowage/[name]-[hash]',
 });
+// serverless.yml refers to it, and osls loads no modules.
+const { outputFiles: stackFiles } = await build({
+  absWorkingDir: root,
+  bundle: true,
+  entryPoints: [join(root, 'infra/stack/stack.ts')],
+  outfile: join(output, 'stack.cjs'),
+  platform: 'node',
+  format: 'cjs',
+  write: false,
+});
 const chunks = new Chunks(metafile);
 for (const name of functionNames) assertSmall(`dist/functions/${name}.mjs`);
 const packages = describePackages(chunks);
@@ -57,7 +68,7 @@ const functions = Object.entries(describeAllFunctions()).map(([name, one]) => {
   return [name, { ...one, package: { patterns: files } }];
 });
 await replaceAll([
-  ...[...functionFiles, ...commandFiles].map(({ path, contents }) => ({ path, contents })),
+  ...[...functionFiles, ...commandFiles, ...stackFiles].map(({ path, contents }) => ({ path, contents })),
   { path: join(output, 'functions.json'), contents: json(Object.fromEntries(functions)) },
   { path: join(root, packagesFile), contents: json(packages) },
   {

@@ -6,22 +6,27 @@ export const thirdPartyFile = 'dist/THIRD-PARTY-LICENSES.txt';
 /** One function per route group but `health`, and `all` for paths without a route. */
 const httpFunctionNames = [...groups.filter((group) => group !== 'health'), 'all'] as const;
 
-/** Functions on a schedule. */
-const scheduledFunctions = {
-  'purge-uploads': daily('purge-uploads'),
-  reindex: daily('reindex'),
-};
+export type HttpFunctionName = (typeof httpFunctionNames)[number];
 
-export const scheduledFunctionNames: readonly string[] = Object.keys(scheduledFunctions);
+/** Functions on a schedule. */
+export const scheduledFunctionNames = ['purge-uploads', 'reindex'] as const;
+
+export type ScheduledFunctionName = (typeof scheduledFunctionNames)[number];
+
+export type FunctionName = HttpFunctionName | ScheduledFunctionName;
 
 /** All functions, each bundled from `functions/<name>.ts`. */
-export const functionNames: readonly string[] = [...httpFunctionNames, ...scheduledFunctionNames];
+export const functionNames: readonly FunctionName[] = [...httpFunctionNames, ...scheduledFunctionNames];
+
+export function isHttpFunction(name: FunctionName): name is HttpFunctionName {
+  return !(scheduledFunctionNames as readonly string[]).includes(name);
+}
 
 interface HttpApiEvent {
   readonly httpApi: Pick<GatewayRoute, 'method' | 'path'>;
 }
 
-/** A function in serverless.yml. */
+/** A function as osls takes it. */
 interface FunctionDescription {
   readonly handler: string;
 }
@@ -46,9 +51,12 @@ export function describeFunctions(): Record<string, HttpFunctionDescription> {
   );
 }
 
-/** The `functions` section of serverless.yml, without their packages. */
+/** All functions, without their packages. */
 export function describeAllFunctions(): Record<string, FunctionDescription> {
-  return { ...describeFunctions(), ...scheduledFunctions };
+  return {
+    ...describeFunctions(),
+    ...Object.fromEntries(scheduledFunctionNames.map((name) => [name, daily(name)])),
+  };
 }
 
 /** The timeout is Lambda's maximum. The next run continues what a timeout ends. */

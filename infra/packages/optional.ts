@@ -1,4 +1,4 @@
-import { functionNames, scheduledFunctionNames } from '../gateway.ts';
+import { functionNames, isHttpFunction } from '../gateway.ts';
 
 /** What a deployment may have or not. A package has the modules of those that its deployment has. */
 export const features = [
@@ -24,7 +24,7 @@ interface OptionalModule {
   readonly feature?: Feature;
 }
 
-const httpFunctions = functionNames.filter((name) => !scheduledFunctionNames.includes(name));
+const httpFunctions = functionNames.filter(isHttpFunction);
 
 /** `all` gets the paths that have no route of their own, of whatever group. */
 const issuesTokens = ['token', 'all'];

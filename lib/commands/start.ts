@@ -180,7 +180,7 @@ function functionsProgram(env: NodeJS.ProcessEnv, ports: Ports, quiet: boolean) 
   const args = [
     ...preloads,
     'node_modules/serverless/bin/serverless.js',
-    ...['offline', 'start', '--host', host],
+    ...['offline', 'start', '--config', 'serverless.offline.yml', '--host', host],
     ...['--httpPort', String(ports.functions), '--lambdaPort', String(ports.invocations)],
   ];
   return { args, env: { ...(quiet && { SLS_LOG_LEVEL: 'warning' }), ...env } };

@@ -1,0 +1,87 @@
+import type { Parameters } from './parameters.ts';
+import { ref, sub, type Template, type Value } from './template.ts';
+
+/** The name of the S3 bucket: an existing one, or one that the stack makes; undefined with another store. */
+export function bucketName({
+  stage,
+  storage,
+  bucket,
+  existingBucket,
+}: Pick<Parameters, 'stage' | 'storage' | 'bucket' | 'existingBucket'>): Value | undefined {
+  if (storage !== 's3') return undefined;
+  return existingBucket ?? bucket ?? sub(`stowage-${stage}-\${AWS::AccountId}`);
+}
+
+/** The ARN of the bucket, or of keys in it. @param keys such as `docker/*` */
+export function bucketArn(parameters: Parameters, keys?: string): Value {
+  const name = bucketName(parameters) ?? '';
+  const path = keys === undefined ? '' : `/${keys}`;
+  return { 'Fn::Join': ['', ['arn:', ref('AWS::Partition'), ':s3:::', name, path]] };
+}
+
+/** The bucket, if it is to be made. It outlives the stack. */
+export function bucket(parameters: Parameters): Template {
+  const name = bucketName(parameters);
+  const output = {
+    Bucket: { Description: 'The bucket with the images', Value: name ?? parameters.scsBucket ?? '' },
+  };
+  if (name === undefined || parameters.existingBucket !== undefined)
+    return { Resources: {}, Outputs: output };
+  return {
+    Resources: {
+      Bucket: {
+        Type: 'AWS::S3::Bucket',
+        DeletionPolicy: 'Retain',
+        UpdateReplacePolicy: 'Retain',
+        // Versions are off: without VersioningConfiguration a bucket has none.
+        Properties: {
+          BucketName: name,
+          PublicAccessBlockConfiguration: {
+            BlockPublicAcls: true,
+            BlockPublicPolicy: true,
+            IgnorePublicAcls: true,
+            RestrictPublicBuckets: true,
+          },
+          OwnershipControls: { Rules: [{ ObjectOwnership: 'BucketOwnerEnforced' }] },
+          BucketEncryption: {
+            ServerSideEncryptionConfiguration: [
+              { ServerSideEncryptionByDefault: { SSEAlgorithm: 'AES256' } },
+            ],
+          },
+          LifecycleConfiguration: {
+            Rules: [
+              {
+                Id: 'unfinished-multipart-uploads',
+                Status: 'Enabled',
+                // The purge removes those of the registry after a day; this one those that it cannot see.
+                AbortIncompleteMultipartUpload: { DaysAfterInitiation: 7 },
+              },
+            ],
+          },
+        },
+      },
+      BucketPolicy: {
+        Type: 'AWS::S3::BucketPolicy',
+        DeletionPolicy: 'Retain',
+        UpdateReplacePolicy: 'Retain',
+        Properties: {
+          Bucket: ref('Bucket'),
+          PolicyDocument: {
+            Version: '2012-10-17',
+            Statement: [
+              {
+                Sid: 'OnlyTls',
+                Effect: 'Deny',
+                Principal: '*',
+                Action: 's3:*',
+                Resource: [bucketArn(parameters), bucketArn(parameters, '*')],
+                Condition: { Bool: { 'aws:SecureTransport': 'false' } },
+              },
+            ],
+          },
+        },
+      },
+    },
+    Outputs: output,
+  };
+}

@@ -1,0 +1,199 @@
+import { functionNames, isHttpFunction, scheduledFunctionNames, type FunctionName } from '../gateway.ts';
+import { policyKey } from './environment.ts';
+import type { Parameters } from './parameters.ts';
+import { secretsOf, usesSearch, type SecretKind } from './secrets.ts';
+
+/** Whoever has a role: a function, or the data plane. */
+export type Principal = FunctionName | 'data-plane';
+
+/** What actions are allowed on. Keys are those of `lib/registry/layout.ts`, below the root directory; `*` is any text. */
+export type On =
+  | { readonly keys: string }
+  | 'bucket'
+  | { readonly secret: SecretKind }
+  | 'KMS key'
+  /** The log group of the function itself. */
+  | 'own logs'
+  | 'dead letters'
+  | 'network interfaces';
+
+/** A row of the table of rights. */
+export interface Right {
+  readonly for: readonly Principal[];
+  readonly on: On;
+  readonly actions: readonly string[];
+  /** Whether what needs it is switched on. @default always */
+  readonly when?: (parameters: Parameters) => boolean;
+  /** The documentation of AWS that asks for it, where no operation of the registry fails without it on an emulator. */
+  readonly source?: string;
+}
+
+const root = 'docker/registry/v2';
+const blobs = { keys: `${root}/blobs/*` };
+const uploads = { keys: `${root}/uploads/*` };
+const layers = { keys: `${root}/repositories/*/_layers/*/link` };
+const manifests = { keys: `${root}/repositories/*/_manifests/*` };
+const tagLinks = { keys: `${root}/repositories/*/_manifests/tags/*/current/link` };
+const tagHistories = { keys: `${root}/repositories/*/_manifests/tags/*/index/*` };
+const referrers = { keys: `${root}/repositories/*/_referrers/*` };
+
+const get = ['s3:GetObject'];
+const put = ['s3:PutObject'];
+const remove = ['s3:DeleteObject'];
+const abort = ['s3:AbortMultipartUpload'];
+
+type Condition = (parameters: Parameters) => boolean;
+
+const onS3: Condition = ({ storage }) => storage === 's3';
+const hasPolicy: Condition = (parameters) => onS3(parameters) && parameters.auth === 'policy';
+const isTrue = (value: string | undefined) => value?.trim().toLowerCase() === 'true';
+const writes: Condition = (parameters) =>
+  onS3(parameters) && !isTrue(parameters.settings['REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED']);
+const deletes: Condition = (parameters) =>
+  writes(parameters) && isTrue(parameters.settings['REGISTRY_STORAGE_DELETE_ENABLED'] ?? 'true');
+const and =
+  (...conditions: readonly Condition[]): Condition =>
+  (parameters) =>
+    conditions.every((condition) => condition(parameters));
+
+const httpFunctions = functionNames.filter(isHttpFunction);
+const jobs = scheduledFunctionNames;
+
+/**
+ * Who may do what: each role has the rows that name it, and nothing else. Nobody may write the policy. `all` serves the routes of
+ * repositories with long names.
+ */
+const bucketRights: readonly Right[] = [
+  // The policy.
+  { for: httpFunctions, on: { keys: policyKey }, actions: get, when: hasPolicy },
+
+  // Lists, and 404 instead of 403 for missing keys: without it, AWS does not tell whether a key exists
+  // (API reference of GetObject and HeadObject, "Permissions").
+  {
+    for: ['base', 'tags', 'manifests', 'referrers', 'blobs', 'uploads', 'all', 'data-plane'],
+    on: 'bucket',
+    actions: ['s3:ListBucket'],
+    when: onS3,
+  },
+  {
+    for: ['catalog', 'search'],
+    on: 'bucket',
+    actions: ['s3:ListBucket'],
+    when: (parameters) => hasPolicy(parameters) || (onS3(parameters) && parameters.search === 'bucket'),
+  },
+  { for: ['token', 'extensions'], on: 'bucket', actions: ['s3:ListBucket'], when: hasPolicy },
+  { for: jobs, on: 'bucket', actions: ['s3:ListBucket'], when: writes },
+
+  // Reads.
+  { for: ['tags'], on: tagLinks, actions: get, when: onS3 },
+  { for: ['manifests', 'referrers', 'all'], on: manifests, actions: get, when: onS3 },
+  {
+    for: ['manifests', 'referrers', 'blobs', 'uploads', 'all', 'data-plane'],
+    on: blobs,
+    actions: get,
+    when: onS3,
+  },
+  { for: ['blobs', 'uploads', 'all', 'data-plane'], on: layers, actions: get, when: onS3 },
+  { for: ['referrers', 'all'], on: referrers, actions: get, when: onS3 },
+  { for: ['uploads', 'all', 'data-plane'], on: uploads, actions: get, when: onS3 },
+  // What a manifest refers to must be there.
+  { for: ['manifests'], on: layers, actions: get, when: writes },
+  // What an immutable tag needs stays.
+  { for: ['blobs'], on: manifests, actions: get, when: and(deletes, hasPolicy) },
+
+  // Uploads, and the blobs that they become. An object is copied in parts when it is large.
+  {
+    for: ['uploads', 'all', 'data-plane'],
+    on: uploads,
+    actions: [...put, ...remove, ...abort],
+    when: writes,
+  },
+  { for: ['uploads', 'all', 'data-plane'], on: blobs, actions: [...put, ...abort], when: writes },
+  { for: ['uploads', 'all', 'data-plane'], on: layers, actions: put, when: writes },
+
+  // Pushed manifests.
+  { for: ['manifests', 'all'], on: blobs, actions: put, when: writes },
+  { for: ['manifests', 'all'], on: manifests, actions: put, when: writes },
+  { for: ['manifests', 'referrers', 'all'], on: referrers, actions: put, when: writes },
+  // A push that loses a race for an immutable tag leaves nothing in its history.
+  { for: ['manifests', 'all'], on: tagHistories, actions: remove, when: and(writes, hasPolicy) },
+
+  // Deletes.
+  { for: ['blobs', 'all'], on: layers, actions: remove, when: deletes },
+  { for: ['manifests', 'all'], on: manifests, actions: remove, when: deletes },
+
+  // The daily jobs.
+  { for: ['purge-uploads'], on: 'bucket', actions: ['s3:ListBucketMultipartUploads'], when: writes },
+  { for: ['purge-uploads'], on: uploads, actions: [...get, ...remove, ...abort], when: writes },
+  { for: ['purge-uploads'], on: blobs, actions: abort, when: writes },
+  // Servers other than AWS may not list uploads by a prefix, which the purge finds out by starting one.
+  {
+    for: ['purge-uploads'],
+    on: uploads,
+    actions: put,
+    when: and(writes, ({ settings }) => settings['REGISTRY_STORAGE_S3_REGIONENDPOINT'] !== undefined),
+  },
+  { for: ['reindex'], on: manifests, actions: get, when: writes },
+  { for: ['reindex'], on: blobs, actions: get, when: writes },
+  { for: ['reindex'], on: referrers, actions: [...get, ...put, ...remove], when: writes },
+];
+
+/** What no operation of the registry itself asks for. */
+const awsRights: readonly Right[] = [
+  {
+    for: functionNames,
+    on: 'own logs',
+    actions: ['logs:CreateLogStream', 'logs:PutLogEvents'],
+    source: 'https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html',
+  },
+  {
+    for: jobs,
+    on: 'dead letters',
+    actions: ['sqs:SendMessage'],
+    source: 'https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html',
+  },
+  {
+    for: functionNames.filter((name) => usesSearch(name, { search: 'mysql' })),
+    on: 'network interfaces',
+    actions: [
+      'ec2:CreateNetworkInterface',
+      'ec2:DescribeNetworkInterfaces',
+      'ec2:DescribeSubnets',
+      'ec2:DeleteNetworkInterface',
+      'ec2:AssignPrivateIpAddresses',
+      'ec2:UnassignPrivateIpAddresses',
+    ],
+    when: ({ search, subnets }) => search === 'mysql' && subnets.length > 0,
+    source: 'https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html',
+  },
+  {
+    for: [...functionNames, 'data-plane'],
+    on: 'KMS key',
+    actions: ['kms:Decrypt', 'kms:GenerateDataKey'],
+    when: (parameters) => onS3(parameters) && kmsKey(parameters) !== undefined,
+    source: 'https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html',
+  },
+];
+
+/** The ARN of the key that encrypts objects, if it is not S3's own. */
+export function kmsKey({ settings }: Pick<Parameters, 'settings'>): string | undefined {
+  return settings['REGISTRY_STORAGE_S3_KEYID'];
+}
+
+/** The whole table with these parameters. */
+export function rights(parameters: Parameters): readonly Right[] {
+  const readSecrets = functionNames.flatMap((name) =>
+    secretsOf(name, parameters).map((secret): Right => ({
+      for: [name],
+      on: { secret },
+      actions: ['secretsmanager:GetSecretValue'],
+    })),
+  );
+  const all = [...bucketRights, ...readSecrets, ...awsRights];
+  return all.filter(({ when = () => true }) => when(parameters));
+}
+
+/** The rights of a function, or of the data plane. */
+export function rightsOf(principal: Principal, parameters: Parameters): readonly Right[] {
+  return rights(parameters).filter((right) => right.for.includes(principal));
+}

@@ -1,0 +1,76 @@
+import { readFileSync } from 'node:fs';
+import { packagesFile, type Packages } from '../packages/packages.ts';
+import { api } from './api.ts';
+import { bucket } from './bucket.ts';
+import { deadLetterQueue } from './dead-letters.ts';
+import { functions as describeFunctions } from './functions.ts';
+import { loadParameters, ParameterError, type Parameters } from './parameters.ts';
+import { roles } from './roles.ts';
+import { mergeTemplates, type Template } from './template.ts';
+
+/** Each makes one part of the stack, and nothing where the parameters ask for nothing. */
+const parts: readonly ((parameters: Parameters) => Template)[] = [bucket, roles, deadLetterQueue, api];
+
+/** All resources that osls does not make of the functions. */
+export function templateOf(parameters: Parameters): Required<Template> {
+  return mergeTemplates(parts.map((part) => part(parameters)));
+}
+
+/** What osls passes to a function in a file that serverless.yml refers to. */
+export interface VariableContext {
+  readonly options: { readonly param?: readonly string[] | null };
+  /** @param address of a variable, such as `sls:stage` */
+  readonly resolveVariable: (address: string) => Promise<unknown>;
+}
+
+type Section = (context: VariableContext) => Promise<unknown>;
+
+/** `functions: ${file(./dist/stack.cjs):functions}` */
+export const functions = section((parameters) => describeFunctions(parameters, readPackages()));
+
+/** `resources: ${file(./dist/stack.cjs):resources}` */
+export const resources = section(templateOf);
+
+/** `logRetentionInDays: ${file(./dist/stack.cjs):logRetentionInDays}` */
+export const logRetentionInDays = section((parameters) => parameters.logRetentionDays);
+
+/** osls demands to be started in the folder of serverless.yml. */
+function readPackages(): Packages {
+  return JSON.parse(readFileSync(packagesFile, 'utf8')) as Packages;
+}
+
+let isReported = false;
+
+/** osls asks for all sections and shows the errors of each; one of them is enough. */
+function section(of: (parameters: Parameters) => unknown): Section {
+  return async (context) => {
+    try {
+      return of(await parametersOf(context));
+    } catch (error) {
+      if (isReported) return {};
+      isReported = true;
+      // osls shows the stack instead of the message.
+      if (error instanceof ParameterError) error.stack = error.message;
+      throw error;
+    }
+  };
+}
+
+async function parametersOf({ options, resolveVariable }: VariableContext): Promise<Parameters> {
+  const [stage, region] = await Promise.all([
+    resolveVariable('sls:stage'),
+    resolveVariable('self:provider.region'),
+  ]);
+  const overrides = parseOverrides(options.param ?? []);
+  return loadParameters(process.cwd(), { stage: String(stage), region: String(region), overrides });
+}
+
+/** @param given `name=value` of `--param` */
+function parseOverrides(given: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    given.map((text) => {
+      const [name = '', ...value] = text.split('=');
+      return [name, value.join('=')];
+    }),
+  );
+}
