@@ -5,12 +5,13 @@
  */
 import '../lib/commands/require-node.ts';
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { build, type BuildOptions } from 'esbuild';
 import { bundling } from './bundling.ts';
 import { describeAllFunctions, functionNames, thirdPartyFile } from './gateway.ts';
 import { Chunks } from './packages/chunks.ts';
 import { describePackages, filesOf, packagesFile } from './packages/packages.ts';
+import { assertPackagesSmall } from './packages/sizes.ts';
 import { thirdPartyLicenses } from './third-party.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -67,14 +68,14 @@ const functions = Object.entries(describeAllFunctions()).map(([name, one]) => {
   const files = packages[name] === undefined ? [] : filesOf(packages[name]);
   return [name, { ...one, package: { patterns: files } }];
 });
+const licenses = Buffer.from(await thirdPartyLicenses(root, [metafile, commandMetafile]));
+const written = new Map(functionFiles.map(({ path, contents }) => [relative(root, path), contents]));
+assertPackagesSmall(packages, (file) => written.get(file) ?? licenses);
 await replaceAll([
   ...[...functionFiles, ...commandFiles, ...stackFiles].map(({ path, contents }) => ({ path, contents })),
   { path: join(output, 'functions.json'), contents: json(Object.fromEntries(functions)) },
   { path: join(root, packagesFile), contents: json(packages) },
-  {
-    path: join(root, thirdPartyFile),
-    contents: await thirdPartyLicenses(root, [metafile, commandMetafile]),
-  },
+  { path: join(root, thirdPartyFile), contents: licenses },
 ]);
 
 /** Replaces all files in dist/, each atomically: functions of another `npm start` may load a chunk at any time. */

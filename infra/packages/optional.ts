@@ -26,8 +26,9 @@ interface OptionalModule {
 
 const httpFunctions = functionNames.filter(isHttpFunction);
 
+const issuesTokens = ['token'];
+
 /** `all` gets the paths that have no route of their own, of whatever group. */
-const issuesTokens = ['token', 'all'];
 const listsRepositories = ['catalog', 'search', 'manifests', 'reindex', 'all'];
 
 /**
