@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import middy from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import serverless from 'serverless-http';
-import { ConfigError, loadConfig } from '../config/config.ts';
+import { ConfigError } from '../config/config.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import { Deadline } from '../storage/deadline.ts';
 import { createApp, type Groups } from '../http/app.ts';
@@ -11,6 +11,7 @@ import { errorLogger } from '../logging/logger.ts';
 import { createServices } from '../compose.ts';
 import { functionLimits } from '../http/limits.ts';
 import { FunctionObservers } from './observers.ts';
+import { loadSettings } from './settings.ts';
 
 type Result = APIGatewayProxyStructuredResultV2;
 export type Handler = (event: APIGatewayProxyEventV2, context: Context) => Promise<Result>;
@@ -42,7 +43,7 @@ export function lambdaHandler(groups: Groups): Handler {
 
 /** Metrics are written, and spans sent, before the response, since the instance is frozen after it. */
 async function start(groups: Groups): Promise<Handler> {
-  const config = loadConfig('functions');
+  const config = await loadSettings('functions');
   const observers = await FunctionObservers.load(config);
   const services = await createServices('functions', config, functionLimits, observers.telemetry);
   observers.reportProblems(services.log);

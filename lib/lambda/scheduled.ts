@@ -1,9 +1,10 @@
 import './require-node.ts';
 import type { Logger } from 'pino';
-import { ConfigError, loadConfig, readOnlyReason, type Config } from '../config/config.ts';
+import { ConfigError, readOnlyReason, type Config } from '../config/config.ts';
 import type { OnDamaged } from '../storage/store.ts';
 import { damageLog } from '../damage-log.ts';
 import { createLogger, errorLogger } from '../logging/logger.ts';
+import { loadSettings } from './settings.ts';
 
 /** A job on a schedule. */
 export interface Job<Parts extends object> {
@@ -21,7 +22,7 @@ export function scheduled<Parts extends object>({ name, start, run }: Job<Parts>
   let started: Promise<{ parts: Parts | undefined; log: Logger }> | undefined;
   const startOnce = async () => {
     try {
-      const config = loadConfig('maintenance');
+      const config = await loadSettings('maintenance');
       const log = createLogger(config.log);
       const parts = config.readOnly ? undefined : await start(config, damageLog(log));
       return { parts, log };

@@ -1,18 +1,15 @@
-import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { SecretsManager } from '../secrets-manager.ts';
 import { decode, type Reader } from './reader.ts';
 
 /** Milliseconds. Each retrieval costs money, so changes may take minutes. */
 const defaultIntervalMs = 5 * 60_000;
-
-/** Milliseconds for each of two attempts. */
-const attemptTimeoutMs = 2_000;
 
 /** A secret of AWS Secrets Manager with the text of a password file. */
 export class SecretReader implements Reader {
   readonly name: string;
   readonly intervalMs: number;
   readonly #arn: string;
-  readonly #client: SecretsManagerClient;
+  readonly #secrets: SecretsManager;
   #version: string | undefined;
 
   constructor(arn: string, intervalMs = defaultIntervalMs) {
@@ -20,15 +17,7 @@ export class SecretReader implements Reader {
     this.#arn = arn;
     this.name = `the secret ${arn}`;
     this.intervalMs = intervalMs;
-    this.#client = new SecretsManagerClient({
-      region,
-      maxAttempts: 2,
-      requestHandler: {
-        connectionTimeout: attemptTimeoutMs,
-        requestTimeout: attemptTimeoutMs,
-        throwOnRequestTimeout: true,
-      },
-    });
+    this.#secrets = new SecretsManager(region);
   }
 
   async read(): Promise<string | undefined> {
@@ -40,17 +29,12 @@ export class SecretReader implements Reader {
     return text;
   }
 
-  /** The message has only the name of an AWS error, since its text may quote the request. */
   async #retrieve() {
     try {
-      return await this.#client.send(new GetSecretValueCommand({ SecretId: this.#arn }));
+      return await this.#secrets.retrieve(this.#arn);
     } catch (error) {
       this.#version = undefined;
-      const why = error instanceof Error ? error.name : 'unknown error';
-      throw new Error(
-        `${this.name} cannot be retrieved (${why}); the role of this registry needs secretsmanager:GetSecretValue on it`,
-        { cause: error },
-      );
+      throw error;
     }
   }
 }

@@ -101,7 +101,7 @@ describe('a password file in a secret of AWS', () => {
     answer = 'ResourceNotFoundException';
     await assert.rejects(open(0), {
       message: new RegExp(
-        `^the secret ${arn} cannot be retrieved \\(ResourceNotFoundException\\); the role `,
+        `^the secret ${arn} cannot be retrieved \\(ResourceNotFoundException\\); this account `,
       ),
     });
   });
