@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import type { CiClient } from '../clients/ci-jobs.ts';
 import { digestOf } from '../clients/images.ts';
+import { goPrograms } from '../servers/go-programs.ts';
 import type { RegistryView } from './registry-view.ts';
 import type { Flows, GoClient, Tool } from './tool.ts';
 
-export const oras: GoClient<'oras'> = { name: 'oras', target: 'oras.land/oras/cmd/oras@v1.3.6', flows, ci };
+export const oras: GoClient<'oras'> = { name: 'oras', target: goPrograms.oras, flows, ci };
 
 const app = 'oras/app';
 const copy = 'oras/copy/of/app';

@@ -8,6 +8,8 @@ export const goPrograms = {
   registry: 'github.com/distribution/distribution/v3/cmd/registry@v3.1.1',
   // The client of test/go-clients/ as well.
   helm: 'helm.sh/helm/v4/cmd/helm@v4.3.1',
+  // A client of test/go-clients/ as well.
+  oras: 'oras.land/oras/cmd/oras@v1.3.6',
   // Has the schemas of Kubernetes within it, up to 1.30.
   'kubectl-validate': 'sigs.k8s.io/kubectl-validate@v0.0.4',
   // What docker compose reads compose.yaml with.

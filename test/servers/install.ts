@@ -29,7 +29,15 @@ const PACKAGES = [
 ];
 
 /** Packages of a few tests, which are skipped where these cannot be installed. */
-const OPTIONAL_PACKAGES = ['podman', 'apache2-utils', 'openssl', 'prometheus', 'mmdebstrap', 'haproxy'];
+const OPTIONAL_PACKAGES = [
+  'podman',
+  'apache2-utils',
+  'openssl',
+  'prometheus',
+  'mmdebstrap',
+  'haproxy',
+  'caddy',
+];
 
 /** Asked before a package starts its daemon; 101 is "not allowed" (invoke-rc.d(8)). */
 const POLICY = '/usr/sbin/policy-rc.d';
