@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { concurrencyOf, costOfPulls, needOf, needPerSecond } from '../../infra/docs/scale-model.ts';
+import { concurrencyOf, costOfPulls, memory, needOf, needPerSecond } from '../../infra/docs/scale-model.ts';
 import { scalePage, withTables } from '../../infra/docs/scale-tables.ts';
 import { pricedRegions, prices } from '../../infra/prices.ts';
+import { functions } from '../../infra/stack/functions.ts';
+import { readParameters } from '../../infra/stack/parameters.ts';
 
 describe('docs/scale.md', () => {
   it('has the tables that its model computes', () => {
@@ -23,6 +25,12 @@ describe('docs/scale.md', () => {
       const share = cost(100_000_000).functions / cost(100_000_000).servers;
       assert.ok(share > 4.5 && share < 6, String(share));
     }
+  });
+
+  it('counts with the memory that functions have', () => {
+    const deployed = functions(readParameters({ stage: 'prod', region: 'us-east-1' }), {});
+    for (const [name, size] of Object.entries(memory))
+      assert.equal(deployed[name]?.['memorySize'], size, name);
   });
 
   it('follows from requests, their times and Little’s law', () => {
