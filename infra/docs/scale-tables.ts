@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pricedRegions, prices, pricesDate } from '../prices.ts';
+import { readParameters } from '../stack/parameters.ts';
 import {
   assumptions,
   concurrencyOf,
@@ -119,10 +120,11 @@ function limitTable(): readonly Row[] {
     grouped(limit),
     rounded(limit / need / 1e6),
   ];
+  const { throttleRate } = readParameters({ stage: 'prod', region: 'us-east-1' });
   const instances = Object.values(concurrencyOf(one)).reduce((total, each) => total + each, 0);
   return [
     ['limit', 'value', 'reached at million pulls a day'],
-    row('`throttleRate` of the stack, requests a second', 500, one.requests),
+    row('`throttleRate` of the stack, requests a second', throttleRate, one.requests),
     row(
       'S3 GET and HEAD a second, while the bucket is one partition',
       5_500,
