@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { costAtRest } from '../../infra/cost-at-rest.ts';
+import { pricedRegions } from '../../infra/prices.ts';
 import { readParameters } from '../../infra/stack/parameters.ts';
 import { templateOf } from '../../infra/stack/stack.ts';
 
@@ -25,6 +26,20 @@ describe('the cost of a stack at rest', () => {
       items.map(({ what, dollars }) => `${what}: ${dollars?.toFixed(2) ?? '?'}`),
       ['an instance t4g.micro: 6.13', 'a volume of 8 GB: 0.64', '1 public IPv4 address: 3.65'],
     );
+  });
+
+  it('is about ten dollars for the smallest instance, as the README says', () => {
+    const Instance = {
+      Type: 'AWS::EC2::Instance',
+      Properties: { InstanceType: 't4g.micro', BlockDeviceMappings: [{ Ebs: { VolumeSize: 8 } }] },
+    };
+    for (const region of pricedRegions) {
+      const { sum } = costAtRest(
+        { Resources: { Instance, Address: { Type: 'AWS::EC2::EIP' } } },
+        { secrets: 0, region },
+      );
+      assert.ok(sum > 9.5 && sum < 11.5, `${sum} in ${region}`);
+    }
   });
 
   it('says that it does not know the price of another type of instance', () => {
