@@ -56,6 +56,26 @@ export function readOptions<const Options extends ParseArgsOptionsConfig>(
   }
 }
 
+/**
+ * npm keeps options before `--` to itself. Those that matter must not get lost so.
+ * @param script of package.json
+ * @param given what arrived
+ * @throws UsageError
+ */
+export function refuseOptionsOfNpm(
+  script: string,
+  names: readonly string[],
+  given: Readonly<Record<string, unknown>>,
+): void {
+  const lost = names.filter((name) => {
+    const value = process.env[`npm_config_${name.replaceAll('-', '_')}`] ?? '';
+    return given[name] === undefined && value !== '' && value !== 'false';
+  });
+  const [first] = lost;
+  if (first !== undefined)
+    throw new UsageError(`--${first} was given to npm; write npm run ${script} -- --${first}`);
+}
+
 function refuse(given: string, what: string, known: readonly string[]): never {
   const hint = didYouMean(given, known);
   throw new UsageError(

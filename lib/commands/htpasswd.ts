@@ -17,7 +17,7 @@ Reads a password from standard input and prints the line for a password file, li
   run: async (args) => {
     const { name, cost } = readLogin(args);
     const password = checked(await readPassword());
-    console.log(`${name}:${await hash(password, cost)}`);
+    console.log(await passwordLine(name, password, cost));
     return 0;
   },
 };
@@ -52,8 +52,8 @@ function checked(password: string): string {
   return password;
 }
 
-/** With the prefix `$2y$`, which every program with password files supports. */
-async function hash(password: string, cost: number): Promise<string> {
+/** `NAME:HASH`. The hash has the prefix `$2y$`, which every program with password files supports. */
+export async function passwordLine(name: string, password: string, cost = defaultCost): Promise<string> {
   const encoded = await bcrypt({ password, salt: randomBytes(16), costFactor: cost, outputType: 'encoded' });
-  return encoded.replace(/^\$2\w\$/, '$2y$');
+  return `${name}:${encoded.replace(/^\$2\w\$/, '$2y$')}`;
 }

@@ -7,6 +7,8 @@ import { reasonOf, UsageError, type Command } from './command.ts';
 const commands: Readonly<Record<string, () => Promise<{ readonly command: Command }>>> = {
   serve: async () => await import('./serve.ts'),
   start: async () => await import('./start.ts'),
+  deploy: async () => await import('./deploy.ts'),
+  remove: async () => await import('./remove.ts'),
   health: async () => await import('./health.ts'),
   'purge-uploads': async () => await import('./purge-uploads.ts'),
   config: async () => await import('./config.ts'),

@@ -16,6 +16,7 @@ import {
   onDamaged,
   onlyFile,
   readOptions,
+  refuseOptionsOfNpm,
   UsageError,
   type Command,
 } from './command.ts';
@@ -71,9 +72,7 @@ function readPurgeOptions(args: readonly string[]): Options {
     'older-than': { type: 'string' },
   });
   const { 'dry-run': dryRun = false, 'older-than': age } = values;
-  // npm keeps options before `--` to itself, and it has one of this name.
-  if (!dryRun && process.env['npm_config_dry_run'] === 'true')
-    throw new UsageError('--dry-run was given to npm; write npm run purge-uploads -- --dry-run');
+  refuseOptionsOfNpm('purge-uploads', ['dry-run'], values);
   return { dryRun, ageMs: age === undefined ? abandonedAfterMs : readAge(age), file: onlyFile(positionals) };
 }
 

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ConfigError, loadConfig } from '../config/config.ts';
 import { Settings } from '../config/settings.ts';
 import { configuresBucket, describeStorage } from '../config/storage.ts';
+import { assertCheckout, root } from './checkout.ts';
 import { openWarning } from './open-warning.ts';
 import { count, readArguments, type Command } from './command.ts';
 import { memoryEnvironment, memoryFlags } from './low-memory.ts';
@@ -29,8 +29,6 @@ REGISTRY_LOG_LEVEL=info.`,
   },
 };
 
-/** The project's folder, two levels above both this file and its bundle in dist/stowage/. */
-const root = join(import.meta.dirname, '../..');
 const bundle = 'dist/stowage.mjs';
 const host = '127.0.0.1';
 
@@ -52,10 +50,7 @@ let stopping: number | undefined;
 
 /** Resolves once the registry responds. A signal, or the end of either plane, ends the process. */
 async function start(): Promise<number> {
-  if (!existsSync(join(root, 'infra/bundle.ts')))
-    throw new Error(
-      'it builds the functions from a checkout of the project, and this is none; stowage serve needs no checkout',
-    );
+  assertCheckout('it builds the functions from', 'stowage serve needs no checkout');
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void stop());
   try {
     await startPlanes();

@@ -1,0 +1,73 @@
+import { secretName } from '../stack/secrets.ts';
+import { DeployError, messageOf } from './deploy-error.ts';
+import { describeFailures, readFailures, remedyOf } from './failures.ts';
+import { makePackage, serverlessInput, type Plan } from './plan.ts';
+import { roundsOf, versionIn, type PlannedSecret } from './secrets.ts';
+import { writeSecret } from './secret-store.ts';
+import { runServerless } from './serverless.ts';
+import { findStack, stackName, type Stack } from './stack.ts';
+
+/** Allowance for a clock that differs from that of AWS. */
+const clockToleranceMs = 60_000;
+
+/**
+ * Writes the secrets and deploys, once for each round of the secrets. Each step may be repeated.
+ * @param folder of the packages, with that of the first round
+ * @param say prints a line of progress
+ * @throws DeployError
+ */
+export async function applyPlan(plan: Plan, folder: string, say: (text: string) => void): Promise<Stack> {
+  const rounds = roundsOf(plan.secrets);
+  for (let round = 0; round < rounds; round++) {
+    const part = rounds > 1 ? ` ${round + 1} of ${rounds}` : '';
+    for (const secret of plan.secrets.secrets) await writeRound(plan, secret, round);
+    if (round > 0) await makePackage(plan, round, folder);
+    say(`Deploying${part} …${plan.stack === undefined ? ' A first deployment takes some minutes.' : ''}`);
+    await deployRound(plan, round, folder);
+  }
+  const { account, parameters } = plan.target;
+  const stack = await findStack(account, stackName(parameters.stage));
+  if (stack === undefined) throw new DeployError('The stack is gone; run the command again.');
+  return stack;
+}
+
+async function writeRound({ target }: Plan, secret: PlannedSecret, round: number): Promise<void> {
+  const { text, version } = versionIn(secret, round);
+  const before = round === 0 ? secret.storedVersion : versionIn(secret, round - 1).version;
+  if (version === before) return;
+  const name = secretName(target.parameters, secret.kind);
+  await writeSecret(target.account, { name, text, version });
+}
+
+async function deployRound(plan: Plan, round: number, folder: string): Promise<void> {
+  const startedAt = new Date(Date.now() - clockToleranceMs);
+  try {
+    await runServerless('deploy', serverlessInput(plan, round, folder));
+  } catch (error) {
+    throw new DeployError(await explainFailure(plan, messageOf(error), startedAt), { cause: error });
+  }
+}
+
+/** What CloudFormation says, or else osls, and what exists now. */
+async function explainFailure({ target }: Plan, message: string, since: Date): Promise<string> {
+  const { account, parameters } = target;
+  const name = stackName(parameters.stage);
+  // What went wrong may also prevent these.
+  const stack = await findStack(account, name).catch(() => undefined);
+  const failures = stack === undefined ? [] : await readFailures(account, name, since).catch(() => []);
+  const remedy = remedyOf(message);
+  const reasons =
+    failures.length > 0
+      ? describeFailures(failures)
+      : `  ${message.replaceAll('\n', '\n  ')}${remedy === undefined ? '' : `\n    → ${remedy}`}`;
+  return `The deployment failed:\n${reasons}\n\n${whatExists(parameters.stage, stack)}`;
+}
+
+/** What a failed deployment leaves behind, and how to go on. */
+export function whatExists(stage: string, stack: Stack | undefined): string {
+  const state =
+    stack === undefined ? 'There is no stack' : `There is the stack ${stack.name} (${stack.status})`;
+  const busy =
+    stack?.status.endsWith('_IN_PROGRESS') === true ? ' once the stack is not in progress any more' : '';
+  return `${state}, and there are secrets below stowage/${stage}/. The same command continues${busy}; "npm run remove -- --stage ${stage}" removes what is there, but for images.`;
+}

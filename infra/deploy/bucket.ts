@@ -1,0 +1,76 @@
+import { HeadBucketCommand } from '@aws-sdk/client-s3';
+import type { Parameters } from '../stack/parameters.ts';
+import type { Account } from './account.ts';
+import type { Stack } from './stack.ts';
+import type { Template } from './template.ts';
+
+/** The bucket of the images, and what becomes of it. */
+export interface Bucket {
+  readonly name: string;
+  readonly state: 'made' | 'kept' | 'taken' | 'of another store';
+  /** The bucket of the stack as it is deployed, if that is another one. */
+  readonly insteadOf: string | undefined;
+  /** Parameters beside those that were given. */
+  readonly overrides: Readonly<Record<string, string>>;
+}
+
+/**
+ * Decides whether the stack makes the bucket. A removed stack leaves its bucket behind, which a later one then takes.
+ * @throws Error if the bucket cannot be used
+ */
+export async function planBucket(
+  account: Account,
+  parameters: Parameters,
+  deployed: { readonly stack: Stack | undefined; readonly template: Template | undefined },
+): Promise<Bucket> {
+  const bucket = await chooseBucket(account, parameters, deployed.template);
+  const before = deployed.stack?.outputs['Bucket'];
+  return { ...bucket, insteadOf: before === bucket.name ? undefined : before };
+}
+
+/** The name of the bucket that a stage has unless another one is named. */
+export function defaultBucket(stage: string, { id }: Account): string {
+  return `stowage-${stage}-${id}`;
+}
+
+async function chooseBucket(
+  account: Account,
+  { storage, scsBucket = '', existingBucket, bucket, stage }: Parameters,
+  deployed: Template | undefined,
+): Promise<Omit<Bucket, 'insteadOf'>> {
+  if (storage === 'scs') return { name: scsBucket, state: 'of another store', overrides: {} };
+  const name = existingBucket ?? bucket ?? defaultBucket(stage, account);
+  const isOwn = deployed?.Resources['Bucket'] !== undefined;
+  if (isOwn && existingBucket === undefined) return { name, state: 'kept', overrides: {} };
+  const exists = await bucketExists(account, name);
+  if (existingBucket !== undefined && !exists)
+    throw new Error(
+      `existingBucket: there is no bucket ${name} in this account; correct the name, or let one be made with bucket`,
+    );
+  if (!exists) return { name, state: 'made', overrides: {} };
+  return { name, state: 'taken', overrides: { bucket: '', existingBucket: name } };
+}
+
+async function bucketExists({ s3, region }: Account, name: string): Promise<boolean> {
+  try {
+    const { BucketRegion } = await s3.send(new HeadBucketCommand({ Bucket: name }));
+    if (BucketRegion !== undefined && BucketRegion !== region) throw elsewhere(name, BucketRegion);
+    return true;
+  } catch (error) {
+    const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode;
+    if (status === 404) return false;
+    if (status === 403)
+      throw new Error(
+        `bucket: ${name} belongs to another account, or these credentials lack s3:ListBucket on it; choose another name with --param bucket=NAME`,
+        { cause: error },
+      );
+    if (status === 301 || status === 400) throw elsewhere(name, 'another region');
+    throw error;
+  }
+}
+
+function elsewhere(name: string, where: string): Error {
+  return new Error(
+    `bucket: ${name} is in ${where}; deploy there, or choose another name with --param bucket=NAME`,
+  );
+}

@@ -1,0 +1,77 @@
+import {
+  DescribeStacksCommand,
+  GetTemplateCommand,
+  type Stack as StackDescription,
+} from '@aws-sdk/client-cloudformation';
+import { GetFunctionConfigurationCommand } from '@aws-sdk/client-lambda';
+import type { Account } from './account.ts';
+import { functionsOf, type Package, type Template } from './template.ts';
+
+/** A stack as it is deployed. */
+export interface Stack {
+  readonly name: string;
+  readonly status: string;
+  readonly outputs: Readonly<Record<string, string>>;
+}
+
+/** The name that osls gives. */
+export function stackName(stage: string): string {
+  return `stowage-${stage}`;
+}
+
+/** Undefined if there is none. */
+export async function findStack({ cloudformation }: Account, name: string): Promise<Stack | undefined> {
+  const description = await cloudformation.send(new DescribeStacksCommand({ StackName: name })).then(
+    ({ Stacks: [first] = [] }) => first,
+    (error: unknown) => {
+      if ((error as Error).message.includes('does not exist')) return undefined;
+      throw error;
+    },
+  );
+  if (description === undefined || description.StackStatus === 'DELETE_COMPLETE') return undefined;
+  return { name, status: description.StackStatus ?? '', outputs: outputsOf(description) };
+}
+
+function outputsOf({ Outputs = [] }: StackDescription): Record<string, string> {
+  return Object.fromEntries(Outputs.map(({ OutputKey = '', OutputValue = '' }) => [OutputKey, OutputValue]));
+}
+
+/** The template that was deployed, and the code that the functions have. */
+export async function readDeployed(account: Account, { name }: Stack): Promise<Package> {
+  const { TemplateBody = '{"Resources":{}}' } = await account.cloudformation.send(
+    new GetTemplateCommand({ StackName: name, TemplateStage: 'Original' }),
+  );
+  const template = JSON.parse(TemplateBody) as Template;
+  const code = functionsOf(template).map(async ([id, { Properties }]) => {
+    const hash = await readCodeHash(account, Properties?.['FunctionName']);
+    return [id, hash] as const;
+  });
+  return { template, code: new Map(await Promise.all(code)) };
+}
+
+/** Empty if the function is not there. */
+async function readCodeHash({ lambda }: Account, name: unknown): Promise<string> {
+  if (typeof name !== 'string') return '';
+  return await lambda.send(new GetFunctionConfigurationCommand({ FunctionName: name })).then(
+    ({ CodeSha256 = '' }) => CodeSha256,
+    (error: unknown) => {
+      if ((error as Error).name === 'ResourceNotFoundException') return '';
+      throw error;
+    },
+  );
+}
+
+/**
+ * Why a stack in this status cannot be deployed, with the remedy; undefined if it can.
+ * @param remove the command that removes it
+ */
+export function statusFault({ name, status }: Stack, remove: string): string | undefined {
+  if (status.endsWith('_IN_PROGRESS') && status !== 'REVIEW_IN_PROGRESS')
+    return `the stack ${name} is being changed (${status}); wait until that is over, then run the command again`;
+  if (status === 'UPDATE_ROLLBACK_FAILED')
+    return `the stack ${name} could not go back to its last state (${status}); run "aws cloudformation continue-update-rollback --stack-name ${name}", then run the command again`;
+  // A stack whose first creation failed can only be deleted.
+  if (['ROLLBACK_COMPLETE', 'ROLLBACK_FAILED', 'CREATE_FAILED', 'DELETE_FAILED'].includes(status))
+    return `the stack ${name} cannot be updated (${status}); run "${remove}", which keeps images and secrets, then run the command again`;
+  return undefined;
+}

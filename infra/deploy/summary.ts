@@ -1,0 +1,28 @@
+import type { Parameters } from '../stack/parameters.ts';
+import type { FirstUser } from './secrets.ts';
+
+/** How to use a registry: its address, and the first login and push. */
+export function showUse(url: string, parameters: Parameters, user: FirstUser | undefined): string {
+  const { host } = new URL(url);
+  const login =
+    parameters.auth === 'none' ? [] : [`  docker login ${host} --username ${user?.name ?? 'YOU'}`];
+  return [
+    `The registry is at ${url}`,
+    '',
+    ...login,
+    `  docker tag alpine ${host}/team/app:v1`,
+    `  docker push ${host}/team/app:v1`,
+    ...(parameters.dataPlane === 'none' ? ['', withoutDataPlane] : []),
+  ].join('\n');
+}
+
+const withoutDataPlane = `Without a data plane, docker pushes layers up to 4 MiB. For larger ones, deploy with
+--data-plane instance --host registry.example.com, or push with a client that sends chunks, such as regctl.`;
+
+/** The password of the first user, which is stored nowhere. */
+export function showPassword({ name, password }: FirstUser): string {
+  return `User      ${name}
+Password  ${password}
+
+It is shown only now: what is stored is its bcrypt hash.`;
+}

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { explainCredentials } from '../../../infra/deploy/account.ts';
+import { describeFailures, remedyOf } from '../../../infra/deploy/failures.ts';
+import { firstPolicy } from '../../../infra/deploy/first-policy.ts';
+import { essence } from '../../../infra/deploy/serverless.ts';
+import { statusFault } from '../../../infra/deploy/stack.ts';
+import { readDeployOptions } from '../../../lib/commands/deploy.ts';
+import { parsePolicy } from '../../../lib/access/policy/parse.ts';
+import { UsageError } from '../../../lib/commands/command.ts';
+
+const named = (name: string, message = name) => Object.assign(new Error(message), { name });
+
+describe('messages of a deployment', () => {
+  it('say what to do about credentials', () => {
+    const cases = [
+      [
+        named('CredentialsProviderError', 'Could not load credentials from any providers'),
+        /there are no credentials.*aws sso login/,
+      ],
+      [named('ExpiredToken', 'The security token included in the request is expired'), /have expired/],
+      [
+        named('CredentialsProviderError', 'The SSO session associated with this profile has expired.'),
+        /have expired/,
+      ],
+      [named('InvalidClientTokenId'), /does not know these/],
+      [
+        named('Error', 'getaddrinfo ENOTFOUND sts.xx-1.amazonaws.com'),
+        /cannot be reached in the region xx-1/,
+      ],
+    ] as const;
+    for (const [error, expected] of cases) assert.match(explainCredentials(error, 'xx-1'), expected);
+  });
+
+  it('say what to do about the usual reasons of CloudFormation', () => {
+    const cases = [
+      [
+        'User: arn:aws:iam::1:user/ci is not authorized to perform: iam:CreateRole on resource: x',
+        /this right/,
+      ],
+      ['stowage-dev-1 already exists', /this name/],
+      ['The bucket stowage-dev-1 already exists', /existingBucket/],
+      [
+        "Specified ReservedConcurrentExecutions decreases account's UnreservedConcurrentExecution below 10",
+        /Service Quotas/,
+      ],
+      ['The maximum number of addresses has been reached. (Service: Ec2)', /quota/],
+      ['Rate exceeded (Service: ApiGatewayV2, Status Code: 429)', /run the command again/],
+      ['The role defined for the function cannot be assumed by Lambda.', /run the command again/],
+    ] as const;
+    for (const [reason, expected] of cases) assert.match(remedyOf(reason) ?? '', expected, reason);
+    assert.equal(remedyOf('Something new'), undefined);
+    assert.equal(
+      describeFailures([{ id: 'Topic', type: 'AWS::SNS::Topic', reason: 'Something new' }]),
+      '  Topic (AWS::SNS::Topic): Something new',
+    );
+  });
+
+  it('leave out what osls says of itself', () => {
+    const output = `
+Deploying stowage to stage dev (us-east-1)
+Warning: Function (all) timeout setting (120) is greater than maximum
+
+× Stack stowage-dev failed to deploy (0s)
+Environment: linux, node 24.21.0, osls 4.3.1 (local)
+Docs:        github.com/oss-serverless/osls
+
+Error:
+connect ECONNREFUSED 127.0.0.1:9
+`;
+    assert.equal(essence(output), 'connect ECONNREFUSED 127.0.0.1:9');
+  });
+
+  it('say how to go on with a stack that cannot be updated', () => {
+    const fault = (status: string) => statusFault({ name: 'stowage-dev', status, outputs: {} }, 'REMOVE');
+    assert.match(fault('ROLLBACK_COMPLETE') ?? '', /run "REMOVE"/);
+    assert.match(fault('UPDATE_IN_PROGRESS') ?? '', /wait/);
+    assert.match(fault('UPDATE_ROLLBACK_FAILED') ?? '', /continue-update-rollback/);
+    for (const status of [
+      'CREATE_COMPLETE',
+      'UPDATE_COMPLETE',
+      'UPDATE_ROLLBACK_COMPLETE',
+      'REVIEW_IN_PROGRESS',
+    ])
+      assert.equal(fault(status), undefined, status);
+  });
+});
+
+describe('options of a deployment', () => {
+  it('become parameters', () => {
+    const args = ['--data-plane', 'instance', '--host', 'r.example.com', '--param', 'settings=a=b', '--yes'];
+    assert.deepEqual(readDeployOptions(args), {
+      stage: 'dev',
+      region: undefined,
+      parameters: { dataPlane: 'instance', host: 'r.example.com', settings: 'a=b' },
+      dryRun: false,
+      yes: true,
+    });
+  });
+
+  it('are refused when they contradict each other or mean nothing', () => {
+    for (const args of [
+      ['--param', 'host'],
+      ['--param', 'host=a', '--host', 'b'],
+      ['--param', 'a=1', '--param', 'a=2'],
+      ['--param', 'publicKeys=a'],
+      ['--stage'],
+      ['dev'],
+    ])
+      assert.throws(() => readDeployOptions(args), UsageError, args.join(' '));
+  });
+});
+
+it('the first policy lets the administrator do everything, and everybody pull below public/', () => {
+  const { rules, groups } = parsePolicy(firstPolicy('admin')).content;
+  assert.equal(rules.length, 2);
+  assert.deepEqual([...groups.keys()], ['administrators']);
+});
