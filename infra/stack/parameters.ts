@@ -61,25 +61,21 @@ export interface ParameterSources {
   readonly file?: { readonly path: string; readonly text: string } | undefined;
   /** `name=value` of the command line, which come first. A `REGISTRY_*` name is one of `settings`. */
   readonly overrides?: Readonly<Record<string, string>>;
+  /** Finds further faults in the settings of the functions. */
+  readonly checkSettings?: (parameters: Parameters) => readonly string[];
 }
 
 /** Like {@link readParameters}, with the file of the stage below `root`. @throws ParameterError */
-export function loadParameters(
-  root: string,
-  { stage, region, overrides = {} }: Omit<ParameterSources, 'file'>,
-): Parameters {
+export function loadParameters(root: string, sources: Omit<ParameterSources, 'file'>): Parameters {
+  const { stage } = sources;
   const path = `stages/${stage}.yml`;
   const text = isStage(stage) ? readOptional(join(root, path)) : undefined;
-  return readParameters({
-    stage,
-    region,
-    overrides,
-    file: text === undefined ? undefined : { path, text },
-  });
+  return readParameters({ ...sources, file: text === undefined ? undefined : { path, text } });
 }
 
 /** Reads all parameters of a stage and collects their faults in one message. @throws ParameterError */
-export function readParameters({ stage, region, file, overrides = {} }: ParameterSources): Parameters {
+export function readParameters(sources: ParameterSources): Parameters {
+  const { stage, region, file, overrides = {}, checkSettings = () => [] } = sources;
   const faults: string[] = [];
   const given = { ...parseFile(file, faults), ...splitOverrides(overrides) };
   const reader = new ParameterReader(mergeSettings(given));
@@ -90,7 +86,10 @@ export function readParameters({ stage, region, file, overrides = {} }: Paramete
   const parameters = { stage, region, ...readStore(reader), ...readAccess(reader), ...readRest(reader) };
   const complete = { ...parameters, ...readAddress(reader, region) };
   reader.refuseUnknown();
-  faults.push(...reader.faults);
+  // Those of settings that the parameters make may follow from faults of these.
+  const isGiven = (fault: string) => Object.keys(complete.settings).some((name) => fault.includes(name));
+  const ofSettings = checkSettings(complete);
+  faults.push(...reader.faults, ...(reader.faults.length > 0 ? ofSettings.filter(isGiven) : ofSettings));
   if (faults.length > 0) throw new ParameterError(stage, faults);
   return complete;
 }

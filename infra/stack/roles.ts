@@ -37,11 +37,22 @@ function role(name: FunctionName, parameters: Parameters): Resource {
 export function policyOf(principal: Principal, parameters: Parameters): Value {
   return {
     Version: '2012-10-17',
-    Statement: rightsOf(principal, parameters).map(({ on, actions }) => ({
-      Effect: 'Allow',
-      Action: actions,
-      Resource: resourceOf(on, principal, parameters),
-    })),
+    Statement: rightsOf(principal, parameters).flatMap(({ on, actions }) => [
+      { Effect: 'Allow', Action: actions, Resource: resourceOf(on, principal, parameters) },
+      ...(on === 'network interfaces' ? [onlyLambda(principal, actions, parameters)] : []),
+    ]),
+  };
+}
+
+/** Lambda itself uses these rights, and the code of the function must not (see the source of the right). */
+function onlyLambda(principal: Principal, actions: readonly string[], { stage }: Parameters): Value {
+  const name = `stowage-${stage}-${principal}`;
+  const arn = sub(`arn:\${AWS::Partition}:lambda:\${AWS::Region}:\${AWS::AccountId}:function:${name}`);
+  return {
+    Effect: 'Deny',
+    Action: actions,
+    Resource: '*',
+    Condition: { ArnEquals: { 'lambda:SourceFunctionArn': arn } },
   };
 }
 

@@ -1,15 +1,25 @@
 import { readFileSync } from 'node:fs';
 import { packagesFile, type Packages } from '../packages/packages.ts';
-import { api } from './api.ts';
+import { alarms } from './alarms.ts';
+import { api, apiExtensions } from './api.ts';
 import { bucket } from './bucket.ts';
+import { dashboard } from './dashboard.ts';
 import { deadLetterQueue } from './dead-letters.ts';
 import { functions as describeFunctions } from './functions.ts';
-import { loadParameters, ParameterError, type Parameters } from './parameters.ts';
+import { loadParameters } from './load-parameters.ts';
+import { ParameterError, type Parameters } from './parameters.ts';
 import { roles } from './roles.ts';
 import { mergeTemplates, type Template } from './template.ts';
 
 /** Each makes one part of the stack, and nothing where the parameters ask for nothing. */
-const parts: readonly ((parameters: Parameters) => Template)[] = [bucket, roles, deadLetterQueue, api];
+const parts: readonly ((parameters: Parameters) => Template)[] = [
+  bucket,
+  roles,
+  deadLetterQueue,
+  api,
+  alarms,
+  dashboard,
+];
 
 /** All resources that osls does not make of the functions. */
 export function templateOf(parameters: Parameters): Required<Template> {
@@ -29,7 +39,10 @@ type Section = (context: VariableContext) => Promise<unknown>;
 export const functions = section((parameters) => describeFunctions(parameters, readPackages()));
 
 /** `resources: ${file(./dist/stack.cjs):resources}` */
-export const resources = section(templateOf);
+export const resources = section((parameters) => ({
+  ...templateOf(parameters),
+  extensions: apiExtensions(parameters),
+}));
 
 /** `logRetentionInDays: ${file(./dist/stack.cjs):logRetentionInDays}` */
 export const logRetentionInDays = section((parameters) => parameters.logRetentionDays);
@@ -62,7 +75,18 @@ async function parametersOf({ options, resolveVariable }: VariableContext): Prom
     resolveVariable('self:provider.region'),
   ]);
   const overrides = parseOverrides(options.param ?? []);
-  return loadParameters(process.cwd(), { stage: String(stage), region: String(region), overrides });
+  const sources = { stage: String(stage), region: String(region), overrides };
+  const parameters = loadParameters(process.cwd(), sources);
+  if (process.argv.includes('deploy')) assertDeployable(parameters);
+  return parameters;
+}
+
+/** What osls alone lacks. @throws ParameterError */
+function assertDeployable({ stage, auth, publicKeys }: Parameters): void {
+  if (auth === 'policy' && publicKeys.length === 0)
+    throw new ParameterError(stage, [
+      'publicKeys: missing; npm run deploy makes them, the secrets and the policy before it starts osls',
+    ]);
 }
 
 /** @param given `name=value` of `--param` */

@@ -1,0 +1,105 @@
+import { scheduledFunctionNames } from '../gateway.ts';
+import { deadLetters } from './dead-letters.ts';
+import { functionName } from './functions.ts';
+import type { Parameters } from './parameters.ts';
+import { attribute, ref, type Resource, type Template, type Value } from './template.ts';
+
+/** What an alarm watches: a sum, or the largest value, of five minutes. */
+interface Watched {
+  readonly description: string;
+  readonly namespace: string;
+  readonly metric: string;
+  readonly dimensions: Readonly<Record<string, Value>>;
+  readonly statistic: 'Sum' | 'Maximum';
+  readonly atLeast: number;
+}
+
+/** Alarms, and mails about them where there is an address. */
+export function alarms(parameters: Parameters): Template {
+  const { alarmEmail } = parameters;
+  const actions = alarmEmail === undefined ? [] : [ref('AlarmTopic')];
+  return {
+    Resources: {
+      ...(alarmEmail !== undefined && { AlarmTopic: topic(parameters.stage, alarmEmail) }),
+      ...Object.fromEntries(
+        Object.entries(watched(parameters)).map(([id, one]) => [id, alarm(one, actions)]),
+      ),
+    },
+  };
+}
+
+/** Who gets mails must confirm the subscription first. */
+function topic(stage: string, email: string): Resource {
+  return {
+    Type: 'AWS::SNS::Topic',
+    Properties: {
+      DisplayName: `Stowage ${stage}`,
+      Subscription: [{ Protocol: 'email', Endpoint: email }],
+    },
+  };
+}
+
+function watched({ stage }: Parameters): Record<string, Watched> {
+  const jobs = scheduledFunctionNames.map((name): [string, Watched] => [
+    `${name === 'reindex' ? 'Reindex' : 'PurgeUploads'}FailedAlarm`,
+    {
+      description: `The daily job ${name} of ${stage} has failed; its log says why.`,
+      namespace: 'AWS/Lambda',
+      metric: 'Errors',
+      dimensions: { FunctionName: functionName(name, stage) },
+      statistic: 'Sum',
+      atLeast: 1,
+    },
+  ]);
+  return {
+    // https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
+    ServerErrorsAlarm: {
+      description: `The registry ${stage} has answered five requests or more with 5xx in five minutes.`,
+      namespace: 'AWS/ApiGateway',
+      metric: '5xx',
+      dimensions: { ApiId: ref('HttpApi') },
+      statistic: 'Sum',
+      atLeast: 5,
+    },
+    // Functions of an account share its concurrency, and an alarm cannot add up the metrics of more than ten
+    // (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-limits.html).
+    ThrottlesAlarm: {
+      description: `Lambda throttles functions of this account and region, where the registry ${stage} is; raise the quota of concurrent executions.`,
+      namespace: 'AWS/Lambda',
+      metric: 'Throttles',
+      dimensions: {},
+      statistic: 'Sum',
+      atLeast: 1,
+    },
+    ...Object.fromEntries(jobs),
+    DeadLettersAlarm: {
+      description: `A daily job of ${stage} has failed at all attempts; the queue of dead letters has its event.`,
+      namespace: 'AWS/SQS',
+      metric: 'ApproximateNumberOfMessagesVisible',
+      dimensions: { QueueName: attribute(deadLetters, 'QueueName') },
+      statistic: 'Maximum',
+      atLeast: 1,
+    },
+  };
+}
+
+function alarm(one: Watched, actions: readonly Value[]): Resource {
+  return {
+    Type: 'AWS::CloudWatch::Alarm',
+    Properties: {
+      AlarmDescription: one.description,
+      Namespace: one.namespace,
+      MetricName: one.metric,
+      Dimensions: Object.entries(one.dimensions).map(([Name, Value]) => ({ Name, Value })),
+      Statistic: one.statistic,
+      Period: 300,
+      EvaluationPeriods: 1,
+      Threshold: one.atLeast,
+      ComparisonOperator: 'GreaterThanOrEqualToThreshold',
+      // There are no values while there are no requests.
+      TreatMissingData: 'notBreaching',
+      AlarmActions: actions,
+      OKActions: actions,
+    },
+  };
+}

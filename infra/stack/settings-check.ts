@@ -1,0 +1,65 @@
+import { functionNames, isHttpFunction, type FunctionName } from '../gateway.ts';
+import { ConfigError, loadConfig } from '../../lib/config/config.ts';
+import { knownSetting } from '../../lib/config/variables.ts';
+import { environmentOf } from './environment.ts';
+import type { Parameters } from './parameters.ts';
+import { secretSettings, secretsOf } from './secrets.ts';
+import type { Value } from './template.ts';
+
+/** Settings of no function, or of no registry. */
+const ownSettings = ['REGISTRY_SECRETS', 'SECRETS_REVISION'];
+
+/** A public key's form, for checks before the deployment has derived one. */
+const somePublicKey = 'A'.repeat(43);
+
+/** The faults that the functions would find in their settings at their start, which is after the deployment. */
+export function settingFaults(parameters: Parameters): readonly string[] {
+  const { settings } = parameters;
+  const misplaced = Object.keys(settings).flatMap((name) => misplacedFault(name, parameters) ?? []);
+  if (misplaced.length > 0) return misplaced;
+  return [...new Set(functionNames.flatMap((name) => faultsOf(name, parameters)))];
+}
+
+/** A secret would be in the template, and what the stack sets itself would have no effect. */
+function misplacedFault(name: string, parameters: Parameters): string | undefined {
+  const { setting } = knownSetting(name) ?? {};
+  if (setting?.kind === 'works' && setting.secret === true)
+    return `settings: ${name} is secret and would be in the template; it belongs into a secret of the stage (docs/deploy/aws.md)`;
+  const own = functionNames.flatMap((one) =>
+    Object.keys(environmentOf(one, { ...parameters, settings: {} })),
+  );
+  return [...own, ...ownSettings].includes(name)
+    ? `settings: ${name} is set by the deployment itself; remove it`
+    : undefined;
+}
+
+function faultsOf(name: FunctionName, parameters: Parameters): readonly string[] {
+  const { publicKeys } = parameters;
+  const known = { ...parameters, publicKeys: publicKeys.length > 0 ? publicKeys : [somePublicKey] };
+  const environment = Object.entries(environmentOf(name, known))
+    .filter(([setting]) => !ownSettings.includes(setting))
+    .map(([setting, value]): [string, string] => [setting, example(value)]);
+  const secrets = secretsOf(name, parameters).flatMap((kind) =>
+    kind === 'htpasswd' ? [] : Object.entries(secretSettings[kind]),
+  );
+  try {
+    loadConfig(isHttpFunction(name) ? 'functions' : 'maintenance', {
+      ...Object.fromEntries<string>([...environment, ...secrets]),
+      AWS_LAMBDA_FUNCTION_NAME: name,
+    });
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults.map((fault) => `settings: ${fault}`);
+    throw error;
+  }
+}
+
+/** A value as it may be in the deployed function. */
+function example(value: Value): string {
+  if (typeof value !== 'object') return String(value);
+  return JSON.stringify(Object.values(value)[0])
+    .slice(1, -1)
+    .replaceAll('${AWS::Partition}', 'aws')
+    .replaceAll('${AWS::Region}', 'us-east-1')
+    .replaceAll('${AWS::AccountId}', '123456789012');
+}

@@ -1,0 +1,30 @@
+import { readParameters, type Parameters } from '../../../infra/stack/parameters.ts';
+import { settingFaults } from '../../../infra/stack/settings-check.ts';
+
+/** Parameters of a stage `dev` with these of the command line. */
+export function parametersWith(overrides: Readonly<Record<string, string>> = {}): Parameters {
+  return readParameters({ stage: 'dev', region: 'eu-central-1', overrides, checkSettings: settingFaults });
+}
+
+export const certificate = 'arn:aws:acm:eu-central-1:123456789012:certificate/0a1b';
+
+const key = 'arn:aws:kms:eu-central-1:123456789012:key/1';
+
+/** Deployments that differ in what they make. */
+export const examples: Readonly<Record<string, Parameters>> = {
+  'the defaults': parametersWith(),
+  'a bucket that is there': parametersWith({ existingBucket: 'images', rootDirectory: 'team/images' }),
+  'a read-only registry': parametersWith({ REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED: 'true' }),
+  'no deletes': parametersWith({ REGISTRY_STORAGE_DELETE_ENABLED: 'false' }),
+  'a key of KMS': parametersWith({ REGISTRY_STORAGE_S3_ENCRYPT: 'true', REGISTRY_STORAGE_S3_KEYID: key }),
+  'users of a password file': parametersWith({ auth: 'htpasswd' }),
+  'no access control': parametersWith({ auth: 'none' }),
+  'MySQL in a VPC': parametersWith({
+    search: 'mysql',
+    subnets: 'subnet-0a,subnet-0b',
+    securityGroups: 'sg-1',
+  }),
+  SCS: parametersWith({ storage: 'scs', scsBucket: 'images', scsRegion: 'bjcnc' }),
+  'a host name': parametersWith({ host: 'a.example.com', certificate, hostedZone: 'Z1' }),
+  mails: parametersWith({ alarmEmail: 'ops@example.com' }),
+};

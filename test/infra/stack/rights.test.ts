@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { functionNames } from '../../../infra/gateway.ts';
+import { policyKey } from '../../../infra/stack/environment.ts';
+import { rights, rightsOf, type Principal } from '../../../infra/stack/rights.ts';
+import { examples, parametersWith } from './examples.ts';
+
+const all: readonly Principal[] = [...functionNames, 'data-plane'];
+
+const changing = /^s3:(Put|Delete|Abort|Restore|Replicate)/;
+
+/** The actions on the bucket's keys that a principal has, with the last part of the keys. */
+function keyActions(principal: Principal, parameters = parametersWith()): readonly string[] {
+  return rightsOf(principal, parameters).flatMap(({ on, actions }) =>
+    typeof on === 'object' && 'keys' in on ? actions.map((action) => `${action} ${on.keys}`) : [],
+  );
+}
+
+const changes = (principal: Principal, parameters = parametersWith()) =>
+  keyActions(principal, parameters).filter((one) => changing.test(one));
+
+describe('the table of rights', () => {
+  it('lets nobody write the policy', () => {
+    for (const parameters of Object.values(examples))
+      for (const principal of all)
+        for (const change of changes(principal, parameters)) {
+          const [, keys = ''] = change.split(' ');
+          const pattern = new RegExp(`^${RegExp.escape(keys).replaceAll('\\*', '.*')}$`);
+          assert.ok(keys.startsWith('docker/registry/v2/'), change);
+          assert.doesNotMatch(policyKey, pattern);
+        }
+  });
+
+  it('lets functions that only read change nothing', () => {
+    for (const parameters of Object.values(examples))
+      for (const name of ['base', 'extensions', 'token', 'catalog', 'search', 'tags'] as const)
+        assert.deepEqual(changes(name, parameters), []);
+  });
+
+  it('lets blobs delete links of layers, and referrers write their index, and nothing else', () => {
+    const repository = 'docker/registry/v2/repositories/*';
+    assert.deepEqual(changes('blobs'), [`s3:DeleteObject ${repository}/_layers/*/link`]);
+    assert.deepEqual(changes('referrers'), [`s3:PutObject ${repository}/_referrers/*`]);
+    assert.deepEqual(changes('reindex'), [
+      `s3:PutObject ${repository}/_referrers/*`,
+      `s3:DeleteObject ${repository}/_referrers/*`,
+    ]);
+  });
+
+  it('lets base read the policy and nothing else', () => {
+    assert.deepEqual(keyActions('base'), [`s3:GetObject ${policyKey}`]);
+    assert.deepEqual(keyActions('base', examples['no access control']), []);
+  });
+
+  it('lets nobody delete a blob', () => {
+    for (const principal of all)
+      assert.doesNotMatch(changes(principal).join('\n'), /s3:DeleteObject docker\/registry\/v2\/blobs/);
+  });
+
+  it('gives s3:ListBucket to all that read keys, so that AWS answers 404 for one that is missing', () => {
+    for (const parameters of Object.values(examples))
+      for (const principal of all)
+        if (keyActions(principal, parameters).some((one) => one.startsWith('s3:GetObject')))
+          assert.ok(
+            rightsOf(principal, parameters).some(
+              ({ on, actions }) => on === 'bucket' && actions.includes('s3:ListBucket'),
+            ),
+            principal,
+          );
+  });
+
+  it('has no rights to change anything in a read-only registry', () => {
+    for (const principal of all)
+      assert.deepEqual(changes(principal, examples['a read-only registry']), [], principal);
+  });
+
+  it('has no rights to delete where deletes are off, but for uploads and histories of lost races', () => {
+    const deleting = all.flatMap((principal) =>
+      changes(principal, examples['no deletes'])
+        .filter((one) => one.startsWith('s3:DeleteObject'))
+        .map((one) => `${principal} ${one.replace(/.*registry\/v2\//, '')}`),
+    );
+    assert.deepEqual(deleting, [
+      'manifests repositories/*/_manifests/tags/*/index/*',
+      'uploads uploads/*',
+      'all uploads/*',
+      'all repositories/*/_manifests/tags/*/index/*',
+      'purge-uploads uploads/*',
+      'reindex repositories/*/_referrers/*',
+      'data-plane uploads/*',
+    ]);
+  });
+
+  it('has no rights on S3 with another store', () => {
+    for (const { actions } of rights(examples['SCS'] ?? parametersWith()))
+      assert.doesNotMatch(actions.join(), /s3:/);
+  });
+
+  it('gives each secret to those functions alone that need it', () => {
+    const readers = (kind: string, parameters = parametersWith()) =>
+      all.filter((principal) =>
+        rightsOf(principal, parameters).some(
+          ({ on }) => typeof on === 'object' && 'secret' in on && on.secret === kind,
+        ),
+      );
+    const http = functionNames.filter((name) => name !== 'purge-uploads' && name !== 'reindex');
+    assert.deepEqual(
+      readers('http').filter((name) => name !== 'data-plane'),
+      http,
+    );
+    assert.deepEqual(readers('token'), ['token']);
+    assert.deepEqual(readers('htpasswd'), ['token']);
+    assert.deepEqual(readers('htpasswd', examples['users of a password file']), http);
+    assert.deepEqual(readers('htpasswd', examples['no access control']), []);
+    assert.deepEqual(readers('search'), []);
+    assert.deepEqual(
+      readers('search', examples['MySQL in a VPC']),
+      ['catalog', 'search', 'manifests', 'all', 'reindex'].toSorted(
+        (a, b) => all.indexOf(a as Principal) - all.indexOf(b as Principal),
+      ),
+    );
+    assert.deepEqual(readers('storage'), []);
+    assert.ok(functionNames.every((name) => readers('storage', examples['SCS']).includes(name)));
+  });
+
+  it('names the documentation for what no operation of the registry asks for', () => {
+    for (const { on, source } of rights(examples['MySQL in a VPC'] ?? parametersWith()))
+      if (on === 'own logs' || on === 'dead letters' || on === 'network interfaces')
+        assert.match(source ?? '', /^https:\/\/docs\.aws\.amazon\.com\//);
+      else assert.equal(source, undefined);
+  });
+});
