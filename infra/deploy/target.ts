@@ -1,5 +1,6 @@
 import { root } from '../../lib/commands/checkout.ts';
-import { loadParameters, ParameterError, type Parameters } from '../stack/parameters.ts';
+import { loadParameters } from '../stack/load-parameters.ts';
+import { ParameterError, type Parameters } from '../stack/parameters.ts';
 import { findRegion, openAccount, type Account } from './account.ts';
 import { messageOf, refusal } from './deploy-error.ts';
 
