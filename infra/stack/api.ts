@@ -21,7 +21,8 @@ export function api(parameters: Parameters): Template {
       },
       ...(isNamed &&
         hostedZone === undefined && {
-          HostTarget: {
+          // As with a data plane: the deployment prints it.
+          DnsRecord: {
             Description: `The name that ${host} must lead to, by a CNAME record`,
             Value: attribute('Domain', 'RegionalDomainName'),
           },

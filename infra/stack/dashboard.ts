@@ -16,7 +16,10 @@ interface Widget {
   readonly period?: number;
 }
 
-/** One page with what tells how the registry does. Dashboards have no region, so its name has it. */
+/**
+ * One page with what tells how the registry does, of 50 metrics at most: three such dashboards of an account are free
+ * (https://aws.amazon.com/cloudwatch/pricing/). Dashboards have no region, so its name has it.
+ */
 export function dashboard(parameters: Parameters): Template {
   const { stage, region } = parameters;
   const widgets = widgetsOf(parameters).map(({ title, metrics, stat, period = 300 }, i) => ({
@@ -65,8 +68,13 @@ function widgetsOf(parameters: Parameters): readonly Widget[] {
     },
     { title: 'Errors of functions', metrics: ofFunctions('Errors'), stat: 'Sum' },
     { title: 'Duration of functions, 99th percentile (ms)', metrics: ofFunctions('Duration'), stat: 'p99' },
-    { title: 'Concurrent executions', metrics: ofFunctions('ConcurrentExecutions'), stat: 'Maximum' },
-    { title: 'Throttled invocations', metrics: ofFunctions('Throttles'), stat: 'Sum' },
+    // Of the account and region, which the quota is of.
+    {
+      title: 'Concurrent executions of the account',
+      metrics: [['AWS/Lambda', 'ConcurrentExecutions']],
+      stat: 'Maximum',
+    },
+    { title: 'Throttled invocations of the account', metrics: [['AWS/Lambda', 'Throttles']], stat: 'Sum' },
     {
       title: 'Dead letters',
       metrics: [['AWS/SQS', 'ApproximateNumberOfMessagesVisible', 'QueueName', '${DeadLetterQueue}']],

@@ -123,7 +123,7 @@ describe('the template of a stack', () => {
     assert.equal(withZone.Outputs['RegistryUrl']?.Value, 'https://a.example.com');
     const without = templateOf(parametersWith(named));
     assert.equal(without.Resources['HostRecord'], undefined);
-    assert.deepEqual(without.Outputs['HostTarget']?.Value, {
+    assert.deepEqual(without.Outputs['DnsRecord']?.Value, {
       'Fn::GetAtt': ['Domain', 'RegionalDomainName'],
     });
   });
@@ -137,6 +137,14 @@ describe('the template of a stack', () => {
     assert.deepEqual(new Set(actionsOf({}).map((one) => JSON.stringify(one))), new Set(['[]']));
     for (const actions of actionsOf({ alarmEmail: 'ops@example.com' }))
       assert.deepEqual(actions, [{ Ref: 'AlarmTopic' }]);
+  });
+
+  it('has a dashboard of 50 metrics at most, which is free', () => {
+    for (const [what, parameters] of Object.entries(examples)) {
+      const body = JSON.stringify(templateOf(parameters).Resources['Dashboard']?.Properties);
+      const metrics = body.match(/\[\\"AWS\/\w+/g) ?? [];
+      assert.ok(metrics.length > 30 && metrics.length <= 50, `${metrics.length} with ${what}`);
+    }
   });
 
   it('has names of resources that no other stage has', () => {
