@@ -3,6 +3,7 @@ import { ConfigError, loadConfig } from '../../lib/config/config.ts';
 import { knownSetting } from '../../lib/config/variables.ts';
 import { environmentOf } from './environment.ts';
 import type { Parameters } from './parameters.ts';
+import { kmsKey } from './rights.ts';
 import { secretSettings, secretsOf } from './secrets.ts';
 import type { Value } from './template.ts';
 
@@ -17,7 +18,32 @@ export function settingFaults(parameters: Parameters): readonly string[] {
   const { settings } = parameters;
   const misplaced = Object.keys(settings).flatMap((name) => misplacedFault(name, parameters) ?? []);
   if (misplaced.length > 0) return misplaced;
-  return [...new Set(functionNames.flatMap((name) => faultsOf(name, parameters)))];
+  const faults = functionNames.flatMap((name) => faultsOf(name, parameters));
+  return [...new Set([...keyFaults(parameters), ...faults, ...sizeFaults(parameters)])];
+}
+
+/** A right names the key by its ARN. */
+function keyFaults(parameters: Parameters): readonly string[] {
+  const key = kmsKey(parameters);
+  return key === undefined || /^arn:aws[\w-]*:kms:[a-z0-9-]+:\d{12}:key\/[\w-]+$/.test(key)
+    ? []
+    : ['settings: REGISTRY_STORAGE_S3_KEYID must be the ARN of the key, to which the functions get rights'];
+}
+
+/** Bytes of all names and values (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html). */
+const maxEnvironmentBytes = 4096;
+
+function sizeFaults(parameters: Parameters): readonly string[] {
+  const largest = Math.max(...functionNames.map((name) => sizeOf(environmentOf(name, parameters))));
+  return largest <= maxEnvironmentBytes
+    ? []
+    : [`settings: with them an environment has ${largest} bytes, and Lambda takes ${maxEnvironmentBytes}`];
+}
+
+function sizeOf(environment: Readonly<Record<string, Value>>): number {
+  return Object.entries(environment)
+    .map(([name, value]) => Buffer.byteLength(name + example(value)))
+    .reduce((sum, bytes) => sum + bytes, 0);
 }
 
 /** A secret would be in the template, and what the stack sets itself would have no effect. */

@@ -162,18 +162,12 @@ interface Compiled {
 describe('serverless.yml', () => {
   const root = join(import.meta.dirname, '../../..');
 
-  const osls = async (folder: string, ...args: readonly string[]) =>
+  const osls = async (folder: string, ...args: readonly string[]) => await run('package', folder, ...args);
+
+  const run = async (verb: 'package' | 'deploy', folder: string, ...args: readonly string[]) =>
     await command(
       process.execPath,
-      [
-        'node_modules/serverless/bin/serverless.js',
-        'package',
-        '--stage',
-        'dev',
-        '--package',
-        folder,
-        ...args,
-      ],
+      ['node_modules/serverless/bin/serverless.js', verb, '--stage', 'dev', '--package', folder, ...args],
       {
         cwd: root,
         env: cleanEnvironment({
@@ -259,12 +253,39 @@ describe('serverless.yml', () => {
       );
   });
 
-  it('refuses wrong parameters in one message', async () => {
-    const folder = await temporaryFolder('stack-refused');
-    const refused = osls(folder.path, '--param', 'auth=all', '--param', 'REGISTRY_LOG_LEVL=debug');
-    const error = await refused.then(
+  it('makes nothing public, and allows no wildcards in what osls adds', () => {
+    for (const { Action, Resource, Principal } of statementsIn(compiled).filter(
+      ({ Effect }) => Effect === 'Allow',
+    )) {
+      assert.doesNotMatch([Action].flat().join(), /[*?]/);
+      assert.notEqual(Resource, '*');
+      assert.notEqual(Principal, '*');
+    }
+    const buckets = ofType('AWS::S3::Bucket');
+    assert.equal(buckets.length, 2);
+    for (const { PublicAccessBlockConfiguration, BucketEncryption } of buckets) {
+      assert.deepEqual(new Set(Object.values(PublicAccessBlockConfiguration as object)), new Set([true]));
+      assert.ok(BucketEncryption);
+    }
+  });
+
+  const errorOf = async (refused: Promise<unknown>) =>
+    await refused.then(
       () => assert.fail('it is accepted'),
       (reason: unknown) => String(reason),
+    );
+
+  it('deploys nothing that lacks the keys of tokens', async () => {
+    assert.match(
+      await errorOf(run('deploy', '.serverless')),
+      / {2}- publicKeys: missing; npm run deploy makes them/,
+    );
+  });
+
+  it('refuses wrong parameters in one message', async () => {
+    const folder = await temporaryFolder('stack-refused');
+    const error = await errorOf(
+      osls(folder.path, '--param', 'auth=all', '--param', 'REGISTRY_LOG_LEVL=debug'),
     );
     folder.remove();
     assert.equal(error.match(/Invalid parameters of the stage dev:/g)?.length, 1);

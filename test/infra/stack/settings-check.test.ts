@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ParameterError, type Parameters } from '../../../infra/stack/parameters.ts';
+import { parametersWith } from './examples.ts';
+
+/** @returns the parameters, or the only fault of them */
+function outcome(overrides: Readonly<Record<string, string>>): Parameters | string {
+  try {
+    return parametersWith(overrides);
+  } catch (error) {
+    assert.ok(error instanceof ParameterError, String(error));
+    assert.equal(error.faults.length, 1, error.message);
+    return error.faults[0] ?? '';
+  }
+}
+
+describe('the settings of deployed functions', () => {
+  for (const [what, overrides, fault] of [
+    [
+      'that do not exist',
+      { REGISTRY_LOG_LEVL: 'debug' },
+      /^settings: REGISTRY_LOG_LEVL: no such setting; did you mean REGISTRY_LOG_LEVEL\?$/,
+    ],
+    [
+      'with wrong values',
+      { REGISTRY_LOG_LEVEL: 'loud' },
+      /^settings: REGISTRY_LOG_LEVEL: "loud" is not one of/,
+    ],
+    [
+      'that are secret',
+      { REGISTRY_HTTP_SECRET: 'a'.repeat(64) },
+      /^settings: REGISTRY_HTTP_SECRET is secret/,
+    ],
+    [
+      'that are secret and of another store',
+      { REGISTRY_STORAGE_SCS_SECRETKEY: 'a' },
+      /^settings: .*_SECRETKEY is secret/,
+    ],
+    [
+      'that the stack sets',
+      { REGISTRY_STORAGE_S3_BUCKET: 'other' },
+      /^settings: .*_BUCKET is set by the deployment itself/,
+    ],
+    [
+      'that name secrets',
+      { REGISTRY_SECRETS: 'mine' },
+      /^settings: REGISTRY_SECRETS is set by the deployment itself/,
+    ],
+    [
+      'that need a data plane',
+      { REGISTRY_STORAGE_REDIRECT_DISABLE: 'true' },
+      /REGISTRY_STORAGE_REDIRECT_DISABLE/,
+    ],
+    [
+      'with the name of a key, to which no right can be given',
+      { REGISTRY_STORAGE_S3_ENCRYPT: 'true', REGISTRY_STORAGE_S3_KEYID: 'alias/images' },
+      /^settings: REGISTRY_STORAGE_S3_KEYID must be the ARN/,
+    ],
+    [
+      'that are too large for Lambda',
+      { REGISTRY_LOG_FIELDS: `{"a": "${'x'.repeat(4000)}"}` },
+      /^settings: with them an environment has \d+ bytes, and Lambda takes 4096$/,
+    ],
+    [
+      'of a region that is none of SCS',
+      { storage: 'scs', scsBucket: 'images', scsRegion: 'mars' },
+      /"mars" is not one of/,
+    ],
+  ] as const)
+    it(`are refused ${what}`, () => {
+      const found = outcome(overrides);
+      assert.ok(typeof found === 'string');
+      assert.match(found, fault);
+    });
+
+  it('may be any others', () => {
+    const settings = {
+      REGISTRY_LOG_LEVEL: 'debug',
+      REGISTRY_METRICS_CLOUDWATCH_NAMESPACE: 'Stowage',
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'https://collector.example.com',
+    };
+    const parameters = outcome(settings);
+    assert.ok(typeof parameters === 'object');
+    assert.deepEqual(parameters.settings, settings);
+  });
+});
