@@ -1,3 +1,4 @@
+import type { Bucket } from './bucket.ts';
 import { loseImages, needConfirmation } from './changes.ts';
 import { confirm, isAtTerminal } from './confirm.ts';
 import { refusal } from './deploy-error.ts';
@@ -20,17 +21,27 @@ export async function approve(plan: Plan, yes: boolean): Promise<boolean> {
   ]);
 }
 
-/** A registry without its images would look empty to all clients. */
-function refuseLoss({ changes, target, bucket }: Plan): void {
-  const { stage } = target.parameters;
-  const lost = loseImages(changes);
-  if (lost.length === 0 && bucket.insteadOf === undefined) return;
-  throw refusal(`Nothing was changed, since the stage ${stage} would lose its images`, [
-    ...showChanges(lost).map((line) => line.trim()),
-    ...(bucket.insteadOf === undefined
-      ? []
-      : [
-          `it has the bucket ${bucket.insteadOf}, and would get ${bucket.name}; copy the images there first, run "npm run remove -- --stage ${stage}", which keeps the old bucket, and deploy again`,
-        ]),
+/**
+ * A registry without its images would look empty to all clients.
+ * @throws DeployError
+ */
+export function refuseOtherBucket(stage: string, { name, insteadOf }: Bucket): void {
+  if (insteadOf === undefined) return;
+  throw refusal(lossOf(stage), [
+    `it has the bucket ${insteadOf}, and would get ${name}; copy the images there first, run "npm run remove -- --stage ${stage}", which keeps the old bucket, and deploy again`,
   ]);
+}
+
+/** The same bucket, but taken out of the stack or made anew. */
+function refuseLoss({ changes, target }: Plan): void {
+  const lost = loseImages(changes);
+  if (lost.length > 0)
+    throw refusal(
+      lossOf(target.parameters.stage),
+      showChanges(lost).map((line) => line.trim()),
+    );
+}
+
+function lossOf(stage: string): string {
+  return `Nothing was changed, since the stage ${stage} would lose its images`;
 }

@@ -1,3 +1,5 @@
+import { remedyOf } from './failures.ts';
+
 /** A deployment cannot begin or go on. The message has all reasons with their remedies, and is printed as it is. */
 export class DeployError extends Error {
   override readonly name = 'DeployError';
@@ -13,4 +15,11 @@ export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   // Errors of AWS have no cause in the message but their name.
   return '$metadata' in error ? `${error.name}: ${error.message}` : error.message;
+}
+
+/** The message of an error that ends the program, with the remedy if it is one of AWS that is known. */
+export function explain(error: unknown): string {
+  const message = messageOf(error);
+  const remedy = error instanceof DeployError ? undefined : remedyOf(message);
+  return remedy === undefined ? message : `${message}\n  → ${remedy}`;
 }

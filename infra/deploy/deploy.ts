@@ -4,12 +4,11 @@ import { join } from 'node:path';
 import type { DeployOptions } from '../../lib/commands/deploy.ts';
 import { secretName } from '../stack/secrets.ts';
 import { applyPlan } from './apply.ts';
-import { approve } from './approval.ts';
-import { messageOf } from './deploy-error.ts';
+import { approve, refuseOtherBucket } from './approval.ts';
+import { explain } from './deploy-error.ts';
 import { finish } from './finish.ts';
 import { makePlan, planStoredSecrets, readState, type Plan } from './plan.ts';
-import { type FirstUser } from './secrets.ts';
-import { restoreSecret } from './secret-store.ts';
+import { readSecret, restoreSecret } from './secret-store.ts';
 import { runBuild } from './serverless.ts';
 import { showPlan } from './show-plan.ts';
 import { showPassword } from './summary.ts';
@@ -21,7 +20,7 @@ export async function deploy(options: DeployOptions): Promise<number> {
   try {
     return await run(options, folder);
   } catch (error) {
-    console.error(messageOf(error));
+    console.error(explain(error));
     return 1;
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -34,6 +33,7 @@ async function run(
 ): Promise<number> {
   const target = await openTarget({ stage, region, overrides: parameters });
   const first = await readState(target);
+  refuseOtherBucket(stage, first.bucket);
   const secrets = await planStoredSecrets(target, first);
   say('Building …');
   await runBuild();
@@ -66,7 +66,6 @@ async function restore(plan: Plan, input: Parameters<typeof makePlan>[1]): Promi
 
 /** Deploys, and prints the password of a new user at the end, however that comes. */
 async function carryOut(plan: Plan, folder: string): Promise<number> {
-  const { user } = plan.secrets;
   // Ctrl-C reaches osls, whose end then ends this program with what it has to say.
   const wait = () => {
     say('\nStopping …');
@@ -78,12 +77,19 @@ async function carryOut(plan: Plan, folder: string): Promise<number> {
     return await finish(plan, stack, say);
   } finally {
     process.off('SIGINT', wait);
-    showUser(user);
+    await showUser(plan);
   }
 }
 
-function showUser(user: FirstUser | undefined): void {
-  if (user !== undefined) say(`\n${showPassword(user)}`);
+/** Unless the deployment failed before the user was stored: then the next one makes another one. */
+async function showUser({ target, secrets: { user, secrets } }: Plan): Promise<void> {
+  if (user === undefined) return;
+  const planned = secrets.find(({ kind }) => kind === 'htpasswd')?.rounds[0].version;
+  const stored = await readSecret(target.account, secretName(target.parameters, 'htpasswd')).catch(
+    () => undefined,
+  );
+  const isStored = stored === undefined || (stored.state === 'stored' && stored.version === planned);
+  if (isStored) say(`\n${showPassword(user)}`);
 }
 
 function say(text: string): void {

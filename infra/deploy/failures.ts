@@ -22,8 +22,9 @@ export async function readFailures(
   for (let page = 0; page < maxPages; page++) {
     const request = new DescribeStackEventsCommand({ StackName: stackName, NextToken: token });
     const { StackEvents = [], NextToken } = await cloudformation.send(request);
-    events.push(...StackEvents.filter(({ Timestamp }) => Timestamp !== undefined && Timestamp >= since));
-    if (NextToken === undefined || events.length < (page + 1) * StackEvents.length) break;
+    const recent = StackEvents.filter(({ Timestamp }) => Timestamp !== undefined && Timestamp >= since);
+    events.push(...recent);
+    if (NextToken === undefined || recent.length < StackEvents.length) break;
     token = NextToken;
   }
   return events

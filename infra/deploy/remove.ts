@@ -9,7 +9,7 @@ import { secretName } from '../stack/secrets.ts';
 import { findRegion, openAccount, type Account } from './account.ts';
 import { packagesBucket } from './changes.ts';
 import { confirm, isAtTerminal } from './confirm.ts';
-import { DeployError, messageOf } from './deploy-error.ts';
+import { DeployError, explain } from './deploy-error.ts';
 import { describeFailures, readFailures } from './failures.ts';
 import { findImages, showRemains } from './remains.ts';
 import { deleteSecret, recoveryDays } from './secret-store.ts';
@@ -24,7 +24,7 @@ export async function remove(options: RemoveOptions): Promise<number> {
   try {
     return await run(options);
   } catch (error) {
-    console.error(messageOf(error));
+    console.error(explain(error));
     return 1;
   }
 }

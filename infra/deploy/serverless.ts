@@ -33,7 +33,7 @@ export async function runServerless(
     SLS_NOTIFICATIONS_MODE: 'off',
     SLS_TRACKING_DISABLED: '1',
   });
-  if (code !== 0) throw new ServerlessError(essence(output));
+  if (code !== 0) throw new ServerlessError(essence(output) || 'it was interrupted');
 }
 
 /** `npm run build` @throws Error */

@@ -59,21 +59,16 @@ export function readOptions<const Options extends ParseArgsOptionsConfig>(
 /**
  * npm keeps options before `--` to itself. Those that matter must not get lost so.
  * @param script of package.json
- * @param given what arrived
+ * @param names of options, without dashes
  * @throws UsageError
  */
-export function refuseOptionsOfNpm(
-  script: string,
-  names: readonly string[],
-  given: Readonly<Record<string, unknown>>,
-): void {
-  const lost = names.filter((name) => {
+export function refuseOptionsOfNpm(script: string, names: readonly string[], args: readonly string[]): void {
+  for (const name of names) {
     const value = process.env[`npm_config_${name.replaceAll('-', '_')}`] ?? '';
-    return given[name] === undefined && value !== '' && value !== 'false';
-  });
-  const [first] = lost;
-  if (first !== undefined)
-    throw new UsageError(`--${first} was given to npm; write npm run ${script} -- --${first}`);
+    const isGiven = args.some((arg) => arg === `--${name}` || arg.startsWith(`--${name}=`));
+    if (!isGiven && value !== '' && value !== 'false')
+      throw new UsageError(`--${name} was given to npm; write npm run ${script} -- --${name}`);
+  }
 }
 
 function refuse(given: string, what: string, known: readonly string[]): never {

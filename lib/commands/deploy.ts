@@ -44,6 +44,7 @@ REGISTRY_HTTP_SECRET.`,
 
 /** @throws UsageError */
 export function readDeployOptions(args: readonly string[]): DeployOptions {
+  refuseOptionsOfNpm('deploy', ['stage', 'region', 'data-plane', 'host', 'param', 'dry-run'], args);
   const { values } = readArguments(args, {
     stage: { type: 'string' },
     region: { type: 'string' },
@@ -53,7 +54,6 @@ export function readDeployOptions(args: readonly string[]): DeployOptions {
     'dry-run': { type: 'boolean' },
     yes: { type: 'boolean' },
   });
-  refuseOptionsOfNpm('deploy', ['stage', 'region', 'data-plane', 'host', 'param', 'dry-run'], values);
   const parameters = readParams(values.param ?? []);
   for (const [option, name] of [
     ['data-plane', 'dataPlane'],

@@ -67,12 +67,12 @@ async function purge({ dryRun, ageMs, file }: Options): Promise<number> {
 }
 
 function readPurgeOptions(args: readonly string[]): Options {
+  refuseOptionsOfNpm('purge-uploads', ['dry-run'], args);
   const { values, positionals } = readOptions(args, {
     'dry-run': { type: 'boolean' },
     'older-than': { type: 'string' },
   });
   const { 'dry-run': dryRun = false, 'older-than': age } = values;
-  refuseOptionsOfNpm('purge-uploads', ['dry-run'], values);
   return { dryRun, ageMs: age === undefined ? abandonedAfterMs : readAge(age), file: onlyFile(positionals) };
 }
 

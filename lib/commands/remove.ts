@@ -22,12 +22,12 @@ deleted after 30 days, and a deployment within these takes them again.
   --region REGION  region of AWS (default that of AWS_REGION or of the profile)
   --yes            ask nothing`,
   run: async (args) => {
+    refuseOptionsOfNpm('remove', ['stage', 'region'], args);
     const { values } = readArguments(args, {
       stage: { type: 'string' },
       region: { type: 'string' },
       yes: { type: 'boolean' },
     });
-    refuseOptionsOfNpm('remove', ['stage', 'region'], values);
     if (values.stage === undefined) throw new UsageError('stowage remove needs --stage');
     const options = { stage: values.stage, region: values.region, yes: values.yes ?? false };
     const { remove } = (await loadFromCheckout('infra/deploy/remove.ts')) as {

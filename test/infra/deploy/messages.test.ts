@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { explainCredentials } from '../../../infra/deploy/account.ts';
-import { describeFailures, remedyOf } from '../../../infra/deploy/failures.ts';
+import type { ResourceStatus, StackEvent } from '@aws-sdk/client-cloudformation';
+import { explainCredentials, type Account } from '../../../infra/deploy/account.ts';
+import { describeFailures, readFailures, remedyOf } from '../../../infra/deploy/failures.ts';
 import { firstPolicy } from '../../../infra/deploy/first-policy.ts';
 import { essence } from '../../../infra/deploy/serverless.ts';
 import { statusFault } from '../../../infra/deploy/stack.ts';
@@ -53,6 +54,46 @@ describe('messages of a deployment', () => {
     assert.equal(
       describeFailures([{ id: 'Topic', type: 'AWS::SNS::Topic', reason: 'Something new' }]),
       '  Topic (AWS::SNS::Topic): Something new',
+    );
+  });
+
+  it('name what failed first, on all pages of events, without what was cancelled or is older', async () => {
+    const since = new Date('2026-01-01T12:00:00Z');
+    const event = (
+      LogicalResourceId: string,
+      ResourceStatus: ResourceStatus,
+      ResourceStatusReason: string,
+      minutes = 1,
+    ) => ({
+      LogicalResourceId,
+      ResourceStatus,
+      ResourceStatusReason,
+      ResourceType: 'AWS::X::Y',
+      ...{ StackId: '', StackName: 'stowage-dev', EventId: '' },
+      Timestamp: new Date(since.getTime() + minutes * 60_000),
+    });
+    // Newest first, as CloudFormation gives them.
+    const pages: readonly StackEvent[][] = [
+      [
+        event('stowage-dev', 'UPDATE_ROLLBACK_COMPLETE', ''),
+        event('Later', 'CREATE_FAILED', 'Resource creation cancelled'),
+        event('Second', 'CREATE_FAILED', 'Rate exceeded'),
+      ],
+      [
+        event('First', 'UPDATE_FAILED', 'Bad value'),
+        event('Good', 'CREATE_COMPLETE', ''),
+        event('Old', 'CREATE_FAILED', 'Long ago', -60),
+      ],
+    ];
+    const send = async ({ input }: { input: { NextToken?: string } }) => {
+      await Promise.resolve();
+      const page = Number(input.NextToken ?? 0);
+      return { StackEvents: pages[page], NextToken: page === 0 ? '1' : undefined };
+    };
+    const account = { cloudformation: { send } } as unknown as Account;
+    assert.equal(
+      describeFailures(await readFailures(account, 'stowage-dev', since)),
+      '  First (AWS::X::Y): Bad value\n  Second (AWS::X::Y): Rate exceeded\n    → AWS was asked too often; run the command again',
     );
   });
 

@@ -1,0 +1,183 @@
+import assert from 'node:assert/strict';
+import { fileURLToPath } from 'node:url';
+import { after, before, describe, it } from 'node:test';
+import { DescribeStacksCommand, GetTemplateCommand } from '@aws-sdk/client-cloudformation';
+import { ListFunctionsCommand } from '@aws-sdk/client-lambda';
+import { GetObjectCommand, ListBucketsCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
+import { GetSecretValueCommand, ListSecretsCommand } from '@aws-sdk/client-secrets-manager';
+import { runStowage } from '../infra/run-node.ts';
+import { keepSecrets } from '../logs/kept.ts';
+import type { BucketProxy } from '../servers/bucket-proxy.ts';
+import { ministackS3 } from '../servers/ministack-s3.ts';
+import { accountId, ministack, type Ministack } from '../servers/ministack.ts';
+import { cleanEnvironment, command } from '../servers/process.ts';
+import { requires } from '../servers/requires.ts';
+
+const project = fileURLToPath(new URL('../..', import.meta.url));
+const bucket = `stowage-cmd-${accountId}`;
+
+describe('stowage deploy and stowage remove', requires('ministack'), () => {
+  let emulator: Ministack;
+  let s3: BucketProxy;
+  let password = '';
+
+  before(async () => {
+    emulator = await ministack();
+    s3 = await ministackS3(emulator);
+  });
+
+  after(async () => {
+    await s3.stop();
+    await emulator.stop();
+  });
+
+  const deploy = async (...args: string[]) => {
+    const given = ['--stage', 'cmd', '--param', `REGISTRY_STORAGE_S3_REGIONENDPOINT=${s3.endpoint}`];
+    const env = cleanEnvironment(emulator.env);
+    const program = ['lib/commands/stowage.ts', 'deploy', ...given, ...args];
+    return (await command(process.execPath, program, { cwd: project, env })).text;
+  };
+
+  /** Names of all that a deployment makes first. */
+  const whatExists = async () => {
+    const { cloudFormation, s3: buckets, secrets, lambda } = emulator.aws;
+    const { Stacks = [] } = await cloudFormation.send(new DescribeStacksCommand({}));
+    const { Buckets = [] } = await buckets.send(new ListBucketsCommand({}));
+    const { SecretList = [] } = await secrets.send(new ListSecretsCommand({}));
+    const { Functions = [] } = await lambda.send(new ListFunctionsCommand({}));
+    return [
+      ...Stacks.map(({ StackName }) => StackName),
+      ...Buckets.map(({ Name }) => Name),
+      ...SecretList.map(({ Name }) => Name),
+      ...Functions.map(({ FunctionName }) => FunctionName),
+    ];
+  };
+
+  const secretVersions = async () => {
+    const names = ['http', 'token', 'htpasswd'].map((kind) => `stowage/cmd/${kind}`);
+    const values = names.map(
+      async (SecretId) => await emulator.aws.secrets.send(new GetSecretValueCommand({ SecretId })),
+    );
+    return await Promise.all(values);
+  };
+
+  const template = async () =>
+    await emulator.aws.cloudFormation.send(new GetTemplateCommand({ StackName: 'stowage-cmd' }));
+
+  it('reports all that is wrong at once, and makes nothing', async () => {
+    const args = [
+      'deploy',
+      '--stage',
+      'cmd',
+      '--data-plane',
+      'instance',
+      '--param',
+      'throttleRate=x',
+      '--yes',
+    ];
+    const { code, errors } = await runStowage(args, { ...emulator.env, AWS_ACCESS_KEY_ID: '' });
+    assert.equal(code, 1);
+    for (const fault of [/- host: missing/, /- throttleRate: /, /there are no credentials/])
+      assert.match(errors, fault);
+    const secrets = { REGISTRY_HTTP_SECRET: 'short' };
+    const more = await runStowage(['deploy', '--stage', 'cmd', '--param', 'search=mysql'], {
+      ...emulator.env,
+      ...secrets,
+    });
+    assert.equal(more.code, 1);
+    for (const fault of [/- REGISTRY_HTTP_SECRET: must have/, /- SEARCH_BACKEND_MYSQL: missing/])
+      assert.match(more.errors, fault);
+    assert.deepEqual(await whatExists(), []);
+  });
+
+  it('shows in a dry run what it would make, and makes nothing', async () => {
+    const text = await deploy('--dry-run');
+    assert.match(text, /\+ 13 AWS::Lambda::Function\n/);
+    assert.match(text, /\+ secret stowage\/cmd\/htpasswd: a user admin/);
+    assert.match(text, /Cost at rest: \$\d/);
+    assert.doesNotMatch(text, /Password/);
+    assert.deepEqual(await whatExists(), []);
+  });
+
+  it('prints a password once, which logs in and is stored nowhere', async () => {
+    const text = await deploy();
+    password = /^User +admin\nPassword +(\S+)$/m.exec(text)?.[1] ?? '';
+    assert.ok(password.length >= 20, text);
+    keepSecrets({ PASSWORDS: password });
+    const [host = ''] = /[\w.-]+\.execute-api\.[\w.-]+/.exec(text) ?? [];
+    assert.match(text, new RegExp(`docker login ${host} --username admin\n`));
+    assert.match(text, /docker pushes layers up to 4 MiB/);
+    const registry = `${emulator.url}/_aws/execute-api/${host.split('.')[0]}/$default`;
+    assert.equal((await login(registry, `${password}x`)).status, 401);
+    const granted = await login(registry, password);
+    assert.equal(granted.status, 200);
+    const { token } = (await granted.json()) as { token: string };
+    const authorization = `Bearer ${token}`;
+    const started = await fetch(`${registry}/v2/team/app/blobs/uploads/`, {
+      method: 'POST',
+      headers: { authorization },
+    });
+    assert.equal(started.status, 202, await started.text());
+    const values = (await secretVersions()).map(({ SecretString }) => SecretString);
+    const places = [
+      ...values,
+      (await template()).TemplateBody,
+      JSON.stringify(await functions()),
+      ...(await objects()),
+    ];
+    for (const place of places) assert.ok(place !== undefined && !place.includes(password));
+  });
+
+  const login = async (registry: string, secret: string) =>
+    await fetch(`${registry}/token?service=stowage&scope=repository:team/app:pull,push`, {
+      headers: { authorization: `Basic ${Buffer.from(`admin:${secret}`).toString('base64')}` },
+    });
+
+  const functions = async () => (await emulator.aws.lambda.send(new ListFunctionsCommand({}))).Functions;
+
+  const objects = async () => {
+    const { Contents = [] } = await emulator.aws.s3.send(new ListObjectsV2Command({ Bucket: bucket }));
+    const texts = Contents.map(async ({ Key }) => {
+      const { Body } = await emulator.aws.s3.send(new GetObjectCommand({ Bucket: bucket, Key }));
+      return await Body?.transformToString();
+    });
+    return await Promise.all(texts);
+  };
+
+  it('changes nothing the second time, and shows no password', async () => {
+    const state = async () => ({
+      functions: (await functions())?.map(({ FunctionName, LastModified }) => [FunctionName, LastModified]),
+      secrets: (await secretVersions()).map(({ VersionId }) => VersionId),
+      template: (await template()).TemplateBody,
+    });
+    const first = await state();
+    const text = await deploy();
+    assert.match(text, /^Nothing changes\.$/m);
+    assert.doesNotMatch(text, /Password/);
+    assert.deepEqual(await state(), first);
+  });
+
+  it('refuses another bucket, also with --yes', async () => {
+    await assert.rejects(deploy('--yes', '--param', 'bucket=another-bucket'), /would lose its images/);
+    assert.ok(!(await whatExists()).includes('another-bucket'));
+  });
+
+  it('is removed only with --yes where nobody can be asked, and leaves the images', async () => {
+    const remove = async (...args: string[]) =>
+      await runStowage(['remove', '--stage', 'cmd', ...args], emulator.env);
+    const refused = await remove();
+    assert.equal(refused.code, 1);
+    assert.match(refused.errors, /add --yes/);
+    const before = await objects();
+    assert.ok(before.length > 0);
+    const { code, output, errors } = await remove('--yes');
+    assert.equal(code, 0, errors);
+    assert.match(output, new RegExp(`The images are in the bucket ${bucket}`));
+    assert.deepEqual((await objects()).length, before.length);
+    const left = await whatExists();
+    assert.deepEqual(
+      left.filter((name) => name?.startsWith('stowage-')),
+      [bucket],
+    );
+  });
+});
