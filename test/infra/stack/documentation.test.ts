@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { costAtRest } from '../../../infra/cost-at-rest.ts';
 import { rightsPage, withRights } from '../../../infra/docs/rights-table.ts';
+import { functionNames } from '../../../infra/gateway.ts';
+import { pricedRegions } from '../../../infra/prices.ts';
 import { readParameters } from '../../../infra/stack/parameters.ts';
-import { secretName, secretSettings, type SecretKind } from '../../../infra/stack/secrets.ts';
+import { secretName, secretSettings, secretsOf, type SecretKind } from '../../../infra/stack/secrets.ts';
+import { templateOf } from '../../../infra/stack/stack.ts';
+import { command as deploy } from '../../../lib/commands/deploy.ts';
 
-const page = readFileSync(join(import.meta.dirname, '../../../docs/deploy/aws.md'), 'utf8');
+const root = join(import.meta.dirname, '../../..');
+const page = readFileSync(join(root, 'docs/deploy/aws.md'), 'utf8');
 const defaults = readParameters({ stage: 'prod', region: 'eu-central-1' });
 
 describe('the documentation of a deployment', () => {
@@ -29,6 +35,41 @@ describe('the documentation of a deployment', () => {
       assert.ok(section.includes(`\`${secretName({ stage: '<stage>' }, kind)}\``), kind);
     for (const setting of Object.values(secretSettings).flatMap((settings) => Object.keys(settings)))
       assert.ok(page.includes(setting), setting);
+  });
+
+  it('has the options of stowage deploy', () => {
+    const documented = sectionOf('## First deployment').matchAll(/^\| `(--[a-z-]+)/gm);
+    const options = deploy.usage.matchAll(/^ {2}(--[a-z-]+)/gm);
+    const names = (found: Iterable<RegExpExecArray>) => [...found].map(([, name = '']) => name).sort();
+    assert.deepEqual(names(documented), names(options));
+  });
+
+  it('quotes messages that the code has', () => {
+    const files = globSync('infra/{deploy,stack}/**/*.ts', { cwd: root });
+    const code = files.map((file) => readFileSync(join(root, file), 'utf8')).join('\n');
+    const [table = ''] = sectionOf('## When something fails')
+      .split('\n\n')
+      .slice(1)
+      .filter((part) => part.startsWith('| message'));
+    const quoted = [...table.matchAll(/^\| (.+?) \|/gm)]
+      .slice(2)
+      .flatMap(([, cell = '']) => cell.match(/`[^`]+`/g) ?? []);
+    assert.ok(quoted.length > 15);
+    const parts = quoted
+      .flatMap((text) => text.slice(1, -1).split(/…|: |[()]/))
+      .filter((part) => part.trim() !== '');
+    assert.deepEqual(
+      parts.filter((part) => !code.includes(part.trim())),
+      [],
+    );
+  });
+
+  it('says what the default costs at rest', () => {
+    const secrets = new Set(functionNames.flatMap((name) => secretsOf(name, defaults))).size;
+    for (const region of pricedRegions) {
+      const { sum } = costAtRest(templateOf(defaults), { secrets, region });
+      assert.ok(sectionOf('## What it costs').includes(`${sum.toFixed(2)} dollars a month`), String(sum));
+    }
   });
 
   it('has the rights of the code', () => {
