@@ -5,6 +5,7 @@ import { robotTokenKeys } from '../../lib/access/tokens/keys.ts';
 import { signRobotToken } from '../../lib/access/tokens/private-tokens.ts';
 import { root } from '../../lib/commands/checkout.ts';
 import { tokenService } from '../../lib/config/auth.ts';
+import type { Parameters } from '../stack/parameters.ts';
 import { isEmulated } from './account.ts';
 import type { Plan } from './plan.ts';
 import { roundsOf, tokenSecrets } from './secrets.ts';
@@ -66,6 +67,11 @@ function describe({ message, cause }: Error): string {
   return `${reason}; DNS may still know an older address, or a certificate is not there yet`;
 }
 
+interface LoginInput {
+  readonly secrets: Plan['secrets'];
+  readonly target: { readonly parameters: Parameters };
+}
+
 interface Login {
   readonly name: string;
   readonly password: string;
@@ -75,7 +81,7 @@ interface Login {
  * With a policy, a robot that may use the repository of the smoke test for some minutes; with a password file, the user that
  * this deployment has made, if any.
  */
-async function loginOf({ secrets, target }: Plan): Promise<Login | undefined> {
+export async function loginOf({ secrets, target }: LoginInput): Promise<Login | undefined> {
   const { auth, host, settings } = target.parameters;
   if (auth !== 'policy') return secrets.user;
   const keys = robotTokenKeys(tokenSecrets(secrets, roundsOf(secrets) - 1));

@@ -10,10 +10,12 @@ import {
   type StoredSecrets,
 } from '../../../infra/deploy/secrets.ts';
 import type { StoredSecret } from '../../../infra/deploy/secret-store.ts';
+import { loginOf } from '../../../infra/deploy/try-registry.ts';
 import { readParameters } from '../../../infra/stack/parameters.ts';
 import { bcryptVerify } from '../../../lib/access/htpasswd/bcrypt.ts';
 import { parseEntries } from '../../../lib/access/htpasswd/entries.ts';
-import { publicKeyText } from '../../../lib/access/tokens/keys.ts';
+import { publicKeyText, robotTokenKeys } from '../../../lib/access/tokens/keys.ts';
+import { readRobotToken } from '../../../lib/access/tokens/private-tokens.ts';
 
 const [old, next, other] = ['o', 'n', 't'].map((letter) => letter.repeat(64)) as [string, string, string];
 const dayMs = 24 * 60 * 60_000;
@@ -234,4 +236,17 @@ describe('the secrets of a further deployment', () => {
     const { faults } = await plan({ stored: { ...complete, search: { state: 'deleted' } }, overrides });
     assert.deepEqual(faults, []);
   });
+});
+
+it('the smoke test logs in as a robot that may use its own repository for some minutes', async () => {
+  const parameters = readParameters({ stage: 'dev', region: 'eu-central-1' });
+  const secrets = await plan({});
+  const { name, password } = (await loginOf({ secrets, target: { parameters } })) ?? assert.fail();
+  const read = await readRobotToken(robotTokenKeys([other]), 'stowage', password);
+  assert.equal(name, read?.robot.name);
+  assert.deepEqual(
+    read?.robot.grants?.map(({ repositories }) => repositories),
+    [['stowage/smoke']],
+  );
+  assert.ok(read.expires < Date.now() / 1000 + 3600);
 });
