@@ -41,6 +41,8 @@ export interface Parameters {
   readonly image: string | undefined;
   readonly instanceType: string;
   readonly alarmEmail: string | undefined;
+  /** ARN of the policy that limits all roles of the stack; undefined for none. */
+  readonly permissionsBoundary: string | undefined;
   /** Requests per second that the gateway passes on average. */
   readonly throttleRate: number;
   /** Requests that it passes at once. */
@@ -214,13 +216,19 @@ const retentionDays = [
 
 function readRest(
   reader: ParameterReader,
-): Part<'alarmEmail' | 'throttleRate' | 'throttleBurst' | 'logRetentionDays' | 'settings'> {
+): Part<
+  'alarmEmail' | 'permissionsBoundary' | 'throttleRate' | 'throttleBurst' | 'logRetentionDays' | 'settings'
+> {
   const email = { pattern: /^[^\s@]+@[^\s@]+\.[^\s@]+$/, what: 'an e-mail address' };
   const logRetentionDays = reader.integer('logRetentionDays', { min: 1, max: 3653, fallback: 30 });
   if (!retentionDays.includes(logRetentionDays))
     reader.fault('logRetentionDays', `${logRetentionDays} is not one of ${retentionDays.join(', ')}`);
   return {
     alarmEmail: reader.text('alarmEmail', email),
+    permissionsBoundary: reader.text('permissionsBoundary', {
+      pattern: /^arn:aws[\w-]*:iam::(\d{12}|aws):policy\/[\w+=,.@/-]+$/,
+      what: 'the ARN of a policy of IAM',
+    }),
     throttleRate: reader.integer('throttleRate', { min: 1, max: 1_000_000, fallback: 500 }),
     throttleBurst: reader.integer('throttleBurst', { min: 1, max: 1_000_000, fallback: 1000 }),
     logRetentionDays,

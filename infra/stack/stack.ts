@@ -23,7 +23,22 @@ const parts: readonly ((parameters: Parameters) => Template)[] = [
 
 /** All resources that osls does not make of the functions. */
 export function templateOf(parameters: Parameters): Required<Template> {
-  return mergeTemplates(parts.map((part) => part(parameters)));
+  return withBoundary(mergeTemplates(parts.map((part) => part(parameters))), parameters);
+}
+
+/** Limits all roles, so that who deploys may be allowed to make roles within the boundary only (infra/ci/aws-role.yml). */
+function withBoundary(
+  { Resources, Outputs }: Required<Template>,
+  { permissionsBoundary }: Parameters,
+): Required<Template> {
+  if (permissionsBoundary === undefined) return { Resources, Outputs };
+  const limited = Object.entries(Resources).map(([id, resource]) => [
+    id,
+    resource.Type === 'AWS::IAM::Role'
+      ? { ...resource, Properties: { ...resource.Properties, PermissionsBoundary: permissionsBoundary } }
+      : resource,
+  ]);
+  return { Resources: Object.fromEntries(limited) as Required<Template>['Resources'], Outputs };
 }
 
 /** What osls passes to a function in a file that serverless.yml refers to. */
