@@ -12,6 +12,8 @@ export const goPrograms = {
   oras: 'oras.land/oras/cmd/oras@v1.3.6',
   // Has the schemas of Kubernetes within it, up to 1.30.
   'kubectl-validate': 'sigs.k8s.io/kubectl-validate@v0.0.4',
+  // Checks GitHub's workflows, and with shellcheck their scripts.
+  actionlint: 'github.com/rhysd/actionlint/cmd/actionlint@v1.7.12',
   // What docker compose reads compose.yaml with.
   'compose-go': 'github.com/compose-spec/compose-go/v2/cmd@v2.16.2',
 } as const satisfies Record<string, string>;

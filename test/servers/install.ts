@@ -37,6 +37,7 @@ const OPTIONAL_PACKAGES = [
   'mmdebstrap',
   'haproxy',
   'caddy',
+  'shellcheck',
 ];
 
 /** Asked before a package starts its daemon; 101 is "not allowed" (invoke-rc.d(8)). */

@@ -22,6 +22,7 @@ const DEBIAN = {
   promtool: { root: false, optional: true },
   'systemd-analyze': { root: false, optional: true },
   haproxy: { root: false, optional: true },
+  shellcheck: { root: false, optional: true },
   caddy: { root: false, optional: true },
 } as const satisfies Record<string, { root: boolean; optional?: true }>;
 

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { temporaryFolder, type Folder } from '../servers/folder.ts';
+import { runJob } from './run-job.ts';
+
+/** The jobs run with an npm that notes its arguments, fails for one script if told to, and prints an address. */
+const npm = `#!/bin/sh
+printf '%s|' "$@" >> "$NOTES"; echo >> "$NOTES"
+case "$2" in
+  $FAILING) exit 3;;
+  deploy) echo 'The registry is at https://registry.example.com';;
+esac
+`;
+
+describe('the jobs of the workflows', () => {
+  let folder: Folder;
+
+  before(async () => {
+    folder = await temporaryFolder('workflow');
+    writeFileSync(join(folder.path, 'npm'), npm);
+    chmodSync(join(folder.path, 'npm'), 0o755);
+  });
+
+  after(() => {
+    folder.remove();
+  });
+
+  const run = async (file: string, job: string, context: Readonly<Record<string, string>>, failing = '-') => {
+    const notes = join(folder.path, 'notes');
+    writeFileSync(notes, '');
+    const results = await runJob(file, job, {
+      context: {
+        'github.event.number': '7',
+        'secrets.REGISTRY_AUTH_HTPASSWD_CONTENT': 'admin:x',
+        'vars.AWS_BOUNDARY': 'arn:aws:iam::1:policy/b',
+        ...context,
+      },
+      env: { PATH: `${folder.path}:${process.env['PATH']}`, NOTES: notes, FAILING: failing },
+      without: ['Delete the images'],
+    });
+    const commands = readFileSync(notes, 'utf8').trim().split('\n');
+    return { results, commands };
+  };
+
+  it('a preview is deployed and tried, and its address is an output', async () => {
+    const { results, commands } = await run('preview', 'deploy', {});
+    assert.deepEqual(commands, [
+      'ci|',
+      'run|deploy|--|--stage|pr-7|--yes|--param|permissionsBoundary=arn:aws:iam::1:policy/b|',
+      'run|smoke|--|https://registry.example.com|--user|admin|--no-large|',
+    ]);
+    const deployed = results.find(({ name }) => name === 'Deploy');
+    assert.deepEqual(deployed?.outputs, { url: 'https://registry.example.com' });
+  });
+
+  it('production gets the image of the release where it has a data plane', async () => {
+    const image = { 'needs.image.outputs.image': 'ghcr.io/team/stowage@sha256:1' };
+    const { commands } = await run('release', 'production', { ...image, 'vars.DATA_PLANE': 'true' });
+    assert.deepEqual(commands.slice(1), [
+      'run|deploy|--|--stage|production|--yes|--param|permissionsBoundary=arn:aws:iam::1:policy/b|--param|image=ghcr.io/team/stowage@sha256:1|',
+      'run|smoke|--|https://registry.example.com|--user|admin|',
+    ]);
+    const without = await run('release', 'production', image);
+    assert.equal(
+      without.commands[1],
+      'run|deploy|--|--stage|production|--yes|--param|permissionsBoundary=arn:aws:iam::1:policy/b|',
+    );
+  });
+
+  it('a deployment that fails fails the job, although its output is also kept', async () => {
+    const { results, commands } = await run('staging', 'deploy', {}, 'deploy');
+    assert.equal(results.at(-1)?.code, 3);
+    assert.deepEqual(commands, [
+      'ci|',
+      'run|deploy|--|--stage|staging|--yes|--param|permissionsBoundary=arn:aws:iam::1:policy/b|',
+    ]);
+    const tried = await run('staging', 'deploy', {}, 'smoke');
+    assert.equal(tried.results.at(-1)?.code, 3);
+  });
+
+  it('nothing is deployed without users: a first deployment would print a password', async () => {
+    const { results, commands } = await run('preview', 'deploy', {
+      'secrets.REGISTRY_AUTH_HTPASSWD_CONTENT': '',
+    });
+    assert.deepEqual(commands, ['ci|']);
+    assert.match(results.at(-1)?.output ?? '', /^::error::The secret REGISTRY_AUTH_HTPASSWD_CONTENT/);
+  });
+
+  it('a closed pull request removes its preview', async () => {
+    const { commands } = await run('preview', 'remove', {});
+    assert.deepEqual(commands, ['ci|', 'run|remove|--|--stage|pr-7|--yes|']);
+  });
+});
