@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import { normalize } from '../../lib/config/variables.ts';
 import { ParameterError, ParameterReader, type GivenParameters } from './parameter-reader.ts';
 
 export { ParameterError } from './parameter-reader.ts';
@@ -232,8 +233,14 @@ function readRest(
     throttleRate: reader.integer('throttleRate', { min: 1, max: 1_000_000, fallback: 500 }),
     throttleBurst: reader.integer('throttleBurst', { min: 1, max: 1_000_000, fallback: 1000 }),
     logRetentionDays,
-    settings: reader.map('settings'),
+    settings: withUsualForms(reader.map('settings')),
   };
+}
+
+/** A whole section, such as `REGISTRY_STORAGE_DELETE={enabled: false}`, is its settings, so that all are checked alike. */
+function withUsualForms(settings: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const entries = Object.entries(normalize(settings));
+  return Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== undefined));
 }
 
 const addresses = { none: 'gateway', instance: 'instance', fargate: 'cloudfront' } as const;

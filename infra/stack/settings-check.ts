@@ -10,16 +10,27 @@ import type { Value } from './template.ts';
 /** Settings of no function, or of no registry. */
 const ownSettings = ['REGISTRY_SECRETS', 'SECRETS_REVISION'];
 
+/** Lambda sets most variables of AWS itself, and refuses to take them. */
+const settingName = /^((REGISTRY|SEARCH|OTEL|NODE)_[A-Z0-9_]+|AWS_ENDPOINT_URL[A-Z0-9_]*)$/;
+
+/** With credentials for a collector. OpenTelemetry reads the environment itself, so no secret can have them. */
+const credentialHeaders = /^OTEL_EXPORTER_OTLP_(TRACES_)?HEADERS$/;
+
 /** A public key's form, for checks before the deployment has derived one. */
 const somePublicKey = 'A'.repeat(43);
 
 /** The faults that the functions would find in their settings at their start, which is after the deployment. */
 export function settingFaults(parameters: Parameters): readonly string[] {
-  const { settings } = parameters;
-  const misplaced = Object.keys(settings).flatMap((name) => misplacedFault(name, parameters) ?? []);
-  if (misplaced.length > 0) return misplaced;
-  const faults = functionNames.flatMap((name) => faultsOf(name, parameters));
-  return [...new Set([...keyFaults(parameters), ...faults, ...sizeFaults(parameters)])];
+  const misplaced = new Map(
+    Object.keys(parameters.settings).flatMap((name) => {
+      const fault = misplacedFault(name, parameters);
+      return fault === undefined ? [] : [[name, fault]];
+    }),
+  );
+  const others = Object.entries(parameters.settings).filter(([name]) => !misplaced.has(name));
+  const rest = { ...parameters, settings: Object.fromEntries(others) };
+  const faults = functionNames.flatMap((name) => faultsOf(name, rest));
+  return [...misplaced.values(), ...keyFaults(rest), ...new Set(faults), ...sizeFaults(rest)];
 }
 
 /** A right names the key by its ARN. */
@@ -48,7 +59,10 @@ function sizeOf(environment: Readonly<Record<string, Value>>): number {
 
 /** A secret would be in the template, and what the stack sets itself would have no effect. */
 function misplacedFault(name: string, parameters: Parameters): string | undefined {
+  if (!settingName.test(name)) return `settings: ${name} is no setting of the registry; remove it`;
   const { setting } = knownSetting(name) ?? {};
+  if (credentialHeaders.test(name))
+    return `settings: ${name} has credentials and would be in the template; send traces to a collector that needs none`;
   if (setting?.kind === 'works' && setting.secret === true)
     return `settings: ${name} is secret and would be in the template; it belongs into a secret of the stage (docs/deploy/aws.md)`;
   const own = functionNames.flatMap((one) =>

@@ -62,7 +62,7 @@ securityGroups: [sg-1]
 settings:
   REGISTRY_LOG_LEVEL: debug
   REGISTRY_LOG_FIELDS: { environment: staging }
-  REGISTRY_STORAGE_DELETE_ENABLED: false
+  REGISTRY_STORAGE_DELETE: { enabled: false }
 `;
     const parameters = withFile(text, {
       auth: 'htpasswd',

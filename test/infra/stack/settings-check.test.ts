@@ -73,6 +73,13 @@ describe('the settings of deployed functions', () => {
       assert.match(found, fault);
     });
 
+  it('are refused together', () => {
+    const settings = { REGISTRY_HTTP_SECRET: 'abc', REGISTRY_LOG_LEVEL: 'loud', AWS_REGION: 'us-east-1' };
+    assert.throws(() => parametersWith(settings), {
+      message: /_SECRET is secret.*\n.*AWS_REGION is no setting.*\n.*REGISTRY_LOG_LEVEL: "loud"/,
+    });
+  });
+
   it('may be any others', () => {
     const settings = {
       REGISTRY_LOG_LEVEL: 'debug',
