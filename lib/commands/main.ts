@@ -17,6 +17,7 @@ const commands: Readonly<Record<string, () => Promise<{ readonly command: Comman
   policy: async () => await import('./policy.ts'),
   htpasswd: async () => await import('./htpasswd.ts'),
   login: async () => await import('./login.ts'),
+  smoke: async () => await import('./smoke.ts'),
 };
 
 const aliases: Readonly<Record<string, string>> = { sweep: 'purge-uploads' };

@@ -5,11 +5,12 @@ import { Writable } from 'node:stream';
 const longest = 4096;
 
 /**
- * The first line of standard input. At a terminal it is asked for, twice, and does not show.
+ * The first line of standard input. At a terminal it is asked for, and does not show.
+ * @param times twice for a new one
  * @throws Error where it was not the same twice, or is no text
  */
-export async function readPassword(): Promise<string> {
-  return process.stdin.isTTY ? await askTwice() : await readLine();
+export async function readPassword(times: 'once' | 'twice' = 'twice'): Promise<string> {
+  return process.stdin.isTTY ? await askFor(times) : await readLine();
 }
 
 async function readLine(): Promise<string> {
@@ -28,7 +29,7 @@ async function readLine(): Promise<string> {
   return text.replace(/\r?\n$/, '');
 }
 
-async function askTwice(): Promise<string> {
+async function askFor(times: 'once' | 'twice'): Promise<string> {
   const silent = new Writable({
     write: (_, __, done) => {
       done();
@@ -42,7 +43,8 @@ async function askTwice(): Promise<string> {
   try {
     const lines = terminal[Symbol.asyncIterator]();
     const password = await ask('Password: ', lines);
-    if ((await ask('The same again: ', lines)) !== password) throw new Error('the passwords differ');
+    if (times === 'twice' && (await ask('The same again: ', lines)) !== password)
+      throw new Error('the passwords differ');
     return password;
   } finally {
     terminal.close();

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, open, readFile, realpath, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { storeWithHelper } from './credential-helper.ts';
+import { getFromHelper, storeWithHelper } from './credential-helper.ts';
 
 /** The parts of config.json of docker, and of auth.json of podman, that a login changes or asks for. */
 interface LoginFile {
@@ -31,6 +31,38 @@ export async function storeLogin(
   const entry = isHelped ? {} : { auth: Buffer.from(`${user}:${password}`).toString('base64') };
   await replace(path, { ...file, auths: { ...file.auths, [host]: entry } });
   return isHelped ? `the credential helper ${helper}` : path;
+}
+
+/** A login as docker stores it: with a password, or with a refresh token of a token service. */
+export type StoredLogin =
+  { readonly user: string; readonly password: string } | { readonly identityToken: string };
+
+/**
+ * The login that docker or podman has stored for a registry.
+ * @returns undefined where there is none
+ * @throws Error where the file is none of docker's, or the helper fails
+ */
+export async function readLogin(
+  host: string,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<StoredLogin | undefined> {
+  const path = pathOf(env);
+  const { auths, credHelpers, credsStore } = await readLogins(path);
+  const helper = credHelpers?.[host] ?? credsStore;
+  if (typeof helper === 'string' && helper !== '') {
+    const found = await getFromHelper(helper, host);
+    if (found === undefined) return undefined;
+    const { Username: user, Secret: secret } = found;
+    return user === '<token>' ? { identityToken: secret } : { user, password: secret };
+  }
+  const entry = auths?.[host];
+  if (!isObject(entry)) return undefined;
+  const { auth, identitytoken: identityToken } = entry;
+  if (typeof identityToken === 'string' && identityToken !== '') return { identityToken };
+  const [user = '', password = ''] = Buffer.from(typeof auth === 'string' ? auth : '', 'base64')
+    .toString()
+    .split(/:(.*)/s);
+  return user === '' ? undefined : { user, password };
 }
 
 function pathOf({ REGISTRY_AUTH_FILE: file, DOCKER_CONFIG: folder }: NodeJS.ProcessEnv): string {
