@@ -49,6 +49,9 @@ const routine = [
   /^AWS::ApiGatewayV2::(Route|Integration|ApiMapping)$/,
   /^AWS::(IAM|Events|CloudWatch|Scheduler|ApplicationAutoScaling)::/,
   /^AWS::ECS::TaskDefinition$/,
+  // A data plane has a new one for each of its starts.
+  /^AWS::CloudFormation::WaitCondition(Handle)?$/,
+  /^AWS::EC2::EIPAssociation$/,
 ];
 
 /** osls names a version by the hash of its function, whose change is shown. */

@@ -41,12 +41,21 @@ export async function readDeployed(account: Account, { name }: Stack): Promise<P
   const { TemplateBody = '{"Resources":{}}' } = await account.cloudformation.send(
     new GetTemplateCommand({ StackName: name, TemplateStage: 'Original' }),
   );
-  const template = JSON.parse(TemplateBody) as Template;
+  const template = parseTemplate(TemplateBody, name);
   const code = functionsOf(template).map(async ([id, { Properties }]) => {
     const hash = await readCodeHash(account, Properties?.['FunctionName']);
     return [id, hash] as const;
   });
   return { template, code: new Map(await Promise.all(code)) };
+}
+
+/** osls writes JSON. */
+function parseTemplate(text: string, name: string): Template {
+  try {
+    return JSON.parse(text) as Template;
+  } catch (error) {
+    throw new Error(`the stack ${name} was made by something else; choose another --stage`, { cause: error });
+  }
 }
 
 /** Empty if the function is not there. */

@@ -16,8 +16,8 @@ export function showUse(url: string, parameters: Parameters, user: FirstUser | u
   ].join('\n');
 }
 
-const withoutDataPlane = `Without a data plane, docker pushes layers up to 4 MiB. For larger ones, deploy with
---data-plane instance --host registry.example.com, or push with a client that sends chunks, such as regctl.`;
+const withoutDataPlane = `Without a data plane, docker pushes layers up to 4 MiB. For larger ones, add a data plane, such as with
+--data-plane instance (docs/deploy/aws.md), or push with a client that sends chunks, such as regctl.`;
 
 /** The password of the first user, which is stored nowhere. */
 export function showPassword({ name, password }: FirstUser): string {

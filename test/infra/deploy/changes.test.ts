@@ -109,11 +109,12 @@ describe('what a deployment takes away', () => {
         A: { Type: 'AWS::ApiGatewayV2::Route' },
         B: { Type: 'AWS::Lambda::Permission' },
         C: { Type: 'AWS::CloudWatch::Alarm' },
+        Ready1: { Type: 'AWS::CloudFormation::WaitConditionHandle' },
         D: tags('a', { X: '1' }),
       },
       { D: tags('a', { X: '2' }) },
     );
-    assert.equal(removed.length, 4);
+    assert.equal(removed.length, 5);
     assert.deepEqual(needConfirmation(removed), []);
   });
 });
