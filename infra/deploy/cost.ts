@@ -17,7 +17,7 @@ export function showCost({
   const parts = items.map(
     ({ what, dollars }) => `${what} ${dollars === undefined ? 'at a price unknown here' : money(dollars)}`,
   );
-  return `Cost at rest: ${money(sum)} a month, and images and requests beside it.
+  return `Cost at rest: ${money(sum)} a month, without images and requests.
   ${parts.join(', ')} (list prices of ${region}, ${pricesDate}).`;
 }
 

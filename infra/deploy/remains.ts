@@ -34,16 +34,16 @@ export function showRemains(stage: string, account: Account, images: Images | un
 }
 
 function showImages(stage: string, account: Account, { store, bucket }: Images): string {
-  const named =
-    store === 'scs' || bucket === defaultBucket(stage, account) ? '' : ` --param existingBucket=${bucket}`;
+  // Region, keys and what else there was to say of SCS are not known any more.
+  if (store === 'scs')
+    return `The images are in the bucket ${bucket} of SCS. A deployment with the same parameters serves them again.`;
+  const named = bucket === defaultBucket(stage, account) ? '' : ` --param existingBucket=${bucket}`;
+  const settings = `REGISTRY_STORAGE_S3_BUCKET=${bucket} REGISTRY_STORAGE_S3_REGION=${account.region}`;
   const commands = [
-    [`npm run deploy -- --stage ${stage} --region ${account.region}${named}`, 'serves them again'],
-    [`REGISTRY_STORAGE_${store.toUpperCase()}_BUCKET=${bucket} npm run serve`, 'does so on one machine'],
-    ...(store === 's3' ? [[`aws s3 rb --force s3://${bucket}`, 'deletes them for good']] : []),
+    [`npm run deploy -- --stage ${stage} --region ${account.region}${named}`, 'serve them again'],
+    [`${settings} npm run serve`, 'serve them on one machine'],
+    [`aws s3 rb --force s3://${bucket}`, 'delete them for good'],
   ] as const;
-  const width = Math.max(...commands.map(([command = '']) => command.length));
-  const rows = commands.map(([command = '', what = '']) => `  ${command.padEnd(width)}  # ${what}`);
-  return [`The images are in the bucket ${bucket}${store === 'scs' ? ' of SCS' : ''}:`, '', ...rows].join(
-    '\n',
-  );
+  const rows = commands.map(([command, what]) => `  # ${what}\n  ${command}`);
+  return [`The images are in the bucket ${bucket}:`, '', ...rows].join('\n');
 }
