@@ -39,6 +39,11 @@ export default defineConfig(
     rules: { 'no-console': 'off', 'no-restricted-syntax': 'off' },
   },
   {
+    // Scripts without types, which CloudFront and Lambda@Edge take as they are.
+    files: ['infra/stack/edge/*'],
+    extends: [tseslint.configs.disableTypeChecked],
+  },
+  {
     // node:test's describe and it return promises that the runner awaits itself.
     files: ['test/**'],
     rules: {

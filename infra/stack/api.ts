@@ -1,4 +1,6 @@
+import { describeFunctions } from '../gateway.ts';
 import type { Parameters } from './parameters.ts';
+import { responseParameters } from './response-parameters.ts';
 import { attribute, ref, sub, type Resource, type Template } from './template.ts';
 
 /** The gateway's own address, without a slash at its end. */
@@ -34,6 +36,12 @@ export function api(parameters: Parameters): Template {
 /** For `extensions` of serverless.yml. */
 export function apiExtensions({ throttleRate, throttleBurst }: Parameters) {
   return {
+    ...Object.fromEntries(
+      Object.keys(describeFunctions()).map((name) => [
+        `HttpApiIntegration${name.charAt(0).toUpperCase()}${name.slice(1)}`,
+        { Properties: { ResponseParameters: responseParameters } },
+      ]),
+    ),
     HttpApiStage: {
       Properties: {
         DefaultRouteSettings: {

@@ -10,6 +10,7 @@ import { createApp, type Groups } from '../http/app.ts';
 import { errorLogger } from '../logging/logger.ts';
 import { createServices } from '../compose.ts';
 import { functionLimits } from '../http/limits.ts';
+import { withHeaderCopies } from './header-copies.ts';
 import { FunctionObservers } from './observers.ts';
 import { loadSettings } from './settings.ts';
 
@@ -60,7 +61,7 @@ async function start(groups: Groups): Promise<Handler> {
   return async (event, context) => {
     const result = await handle(event, context);
     await observers.flush();
-    return result;
+    return withHeaderCopies(event.requestContext.http.method, result);
   };
 }
 
