@@ -1,9 +1,8 @@
 import type { Bucket } from './bucket.ts';
-import { loseImages, needConfirmation } from './changes.ts';
+import { loseImages, needConfirmation, type Change } from './changes.ts';
 import { confirm, isAtTerminal } from './confirm.ts';
 import { refusal } from './deploy-error.ts';
 import type { Plan } from './plan.ts';
-import { showChanges } from './show-plan.ts';
 
 /**
  * Whether a plan may be carried out. At a terminal it asks, unless `yes`. Elsewhere `yes` is needed only where something is
@@ -16,9 +15,10 @@ export async function approve(plan: Plan, yes: boolean): Promise<boolean> {
   if (isAtTerminal()) return await confirm('Deploy this?');
   const risky = needConfirmation(plan.changes);
   if (risky.length === 0) return true;
-  throw refusal('Nothing was changed, since this is replaced or removed; check it, and add --yes', [
-    ...showChanges(risky).map((line) => line.trim()),
-  ]);
+  throw refusal(
+    'Nothing was changed, since this is replaced or removed; check it, and add --yes',
+    risky.map(describe),
+  );
 }
 
 /**
@@ -35,11 +35,11 @@ export function refuseOtherBucket(stage: string, { name, insteadOf }: Bucket): v
 /** The same bucket, but taken out of the stack or made anew. */
 function refuseLoss({ changes, target }: Plan): void {
   const lost = loseImages(changes);
-  if (lost.length > 0)
-    throw refusal(
-      lossOf(target.parameters.stage),
-      showChanges(lost).map((line) => line.trim()),
-    );
+  if (lost.length > 0) throw refusal(lossOf(target.parameters.stage), lost.map(describe));
+}
+
+function describe({ id, type, kind, properties }: Change): string {
+  return `${id} (${type}) is ${kind}${properties.length > 0 ? `, since it has another ${properties.join(', ')}` : ''}`;
 }
 
 function lossOf(stage: string): string {

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { approve, refuseOtherBucket } from '../../../infra/deploy/approval.ts';
 import { compare, loseImages, needConfirmation } from '../../../infra/deploy/changes.ts';
 import { showChanges } from '../../../infra/deploy/show-plan.ts';
+import type { Plan } from '../../../infra/deploy/plan.ts';
 import type { Package, Resource } from '../../../infra/deploy/template.ts';
 
 const one = (
@@ -116,5 +118,34 @@ describe('what a deployment takes away', () => {
     );
     assert.equal(removed.length, 5);
     assert.deepEqual(needConfirmation(removed), []);
+  });
+});
+
+describe('where nobody can be asked', () => {
+  const planOf = (before: Record<string, Resource>, after: Record<string, Resource>) =>
+    ({
+      changes: compare(one(before), one(after)),
+      target: { parameters: { stage: 'dev' } },
+    }) as unknown as Plan;
+  const address = { Address: { Type: 'AWS::EC2::EIP' } };
+
+  it('a deployment goes on that replaces and removes nothing of value', async () => {
+    assert.equal(await approve(planOf({}, address), false), true);
+  });
+
+  it('--yes is needed where something is removed, and suffices', async () => {
+    await assert.rejects(
+      approve(planOf(address, {}), false),
+      /add --yes:\n {2}- Address \(AWS::EC2::EIP\) is removed$/,
+    );
+    assert.equal(await approve(planOf(address, {}), true), true);
+  });
+
+  it('a loss of images is refused also with --yes', async () => {
+    await assert.rejects(approve(planOf({ Bucket: bucket('a') }, {}), true), /would lose its images/);
+    const other = { name: 'b', state: 'taken', overrides: {}, insteadOf: 'a' } as const;
+    assert.throws(() => {
+      refuseOtherBucket('dev', other);
+    }, /it has the bucket a, and would get b/);
   });
 });
