@@ -2,6 +2,7 @@ import cluster from 'node:cluster';
 import { ConfigError, loadConfig, type Config } from '../config/config.ts';
 import { loadConfigFile } from '../config/file/load.ts';
 import { configurationPath } from '../config/file/merge.ts';
+import { namedSecrets, withSecrets } from '../config/secrets.ts';
 import type { Environment } from '../config/variables.ts';
 import { describeStorage } from '../config/storage.ts';
 import { onlyFile, readOptions, reasonOf, type Command } from './command.ts';
@@ -37,7 +38,11 @@ type ServerProgram = 'server' | 'data-plane';
 async function serve(program: ServerProgram, file: string | undefined): Promise<number> {
   // A container's first process ignores signals without a listener, and a start may wait for its storage.
   for (const signal of stopSignals) process.once(signal, () => process.exit(0));
-  const { config, environment, path, differences, notes } = await loadConfigFile(program, file);
+  const { config, environment, path, differences, notes } = await loadConfigFile(
+    program,
+    file,
+    await variablesOf(process.env),
+  );
   // Somebody with a file comes from distribution.
   if (path !== undefined) console.error(differences);
   for (const note of notes) console.error(note);
@@ -54,6 +59,14 @@ async function serve(program: ServerProgram, file: string | undefined): Promise<
     else if (error.signal !== null) console.error(`The registry cannot start: ${error.message}.`);
     return error instanceof StartFailed ? error.exitCode : 1;
   }
+}
+
+/** With the settings of secrets, whose client is loaded for these alone. @throws ConfigError */
+async function variablesOf(environment: Environment): Promise<Environment> {
+  const ids = namedSecrets(environment);
+  if (ids.length === 0) return environment;
+  const { retrieveSecrets } = await import('../compose-secrets.ts');
+  return withSecrets(await retrieveSecrets(ids), environment);
 }
 
 /** One process serves alone. More are started and watched by this one, which then serves nothing. */

@@ -139,10 +139,10 @@ export function readConfig(program: Program, settings: Settings, where?: string)
     settings.fault(
       'REGISTRY_CONFIGURATION_PATH: only stowage serve, config check and the maintenance commands read a file; give its settings as variables, and remove it',
     );
-  // Functions have put the settings in their place.
+  // Functions and servers have put the settings in their place.
   if (settings.text('REGISTRY_SECRETS') !== undefined)
     settings.fault(
-      'REGISTRY_SECRETS: only functions read secrets; give the settings in them as variables, and remove it',
+      'REGISTRY_SECRETS: only functions and stowage serve read secrets; give the settings in them as variables, and remove it',
     );
   settings.finish(where);
   return { ...config, warnings: [...settings.warnings, ...warningsOf(config)] };

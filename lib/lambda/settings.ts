@@ -9,6 +9,6 @@ import { namedSecrets, withSecrets } from '../config/secrets.ts';
 export async function loadSettings(program: 'functions' | 'maintenance'): Promise<Config> {
   const ids = namedSecrets();
   if (ids.length === 0) return loadConfig(program);
-  const { retrieveSecrets } = await import('./secrets.ts');
+  const { retrieveSecrets } = await import('../compose-secrets.ts');
   return loadConfig(program, withSecrets(await retrieveSecrets(ids)));
 }

@@ -1,8 +1,8 @@
-import { SecretsManager } from '../access/secrets-manager.ts';
-import type { RetrievedSecret } from '../config/secrets.ts';
+import { SecretsManager } from './access/secrets-manager.ts';
+import type { RetrievedSecret } from './config/secrets.ts';
 
 /**
- * Retrieves secrets of the function's region. This is not done by @middy/secrets-manager: its last release belongs to another
+ * Retrieves secrets of this process's region. This is not done by @middy/secrets-manager: its last release belongs to another
  * version of middy, its errors do not name the secret, it takes a text that is not JSON for a value, and the daily jobs do not
  * use middy.
  */
