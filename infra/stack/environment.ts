@@ -1,5 +1,6 @@
 import { isHttpFunction, type FunctionName } from '../gateway.ts';
 import { bucketName } from './bucket.ts';
+import { proxySettings } from './data-plane/address.ts';
 import type { Parameters } from './parameters.ts';
 import { secretArn, secretName, secretsOf, usesSearch } from './secrets.ts';
 import type { Value } from './template.ts';
@@ -23,7 +24,8 @@ export function environmentOf(name: FunctionName, parameters: Parameters): Reado
   };
 }
 
-function storageSettings(parameters: Parameters): Readonly<Record<string, Value>> {
+/** Where both planes have the images. */
+export function storageSettings(parameters: Parameters): Readonly<Record<string, Value>> {
   const { storage, region, rootDirectory, scsBucket = '', scsRegion, scsEndpoint } = parameters;
   if (storage === 's3')
     return {
@@ -56,8 +58,13 @@ function accessSettings(name: FunctionName, parameters: Parameters): Readonly<Re
 }
 
 /** Without a host name, URLs are those of the host that a request names. */
-function addressSettings({ host, dataPlane }: Parameters): Readonly<Record<string, Value>> {
+function addressSettings(parameters: Parameters): Readonly<Record<string, Value>> {
+  const { host, dataPlane } = parameters;
   if (host === undefined) return {};
   const url = `https://${host}`;
-  return { REGISTRY_HTTP_HOST: url, ...(dataPlane !== 'none' && { REGISTRY_HTTP_DATAPLANE: url }) };
+  return {
+    REGISTRY_HTTP_HOST: url,
+    ...(dataPlane !== 'none' && { REGISTRY_HTTP_DATAPLANE: url }),
+    ...proxySettings(parameters),
+  };
 }

@@ -2,12 +2,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { normalize } from '../../lib/config/variables.ts';
+import { readAddress, type AddressParameters } from './address-parameters.ts';
 import { ParameterError, ParameterReader, type GivenParameters } from './parameter-reader.ts';
 
 export { ParameterError } from './parameter-reader.ts';
 
 /** Everything that a person may choose of a deployment, validated. docs/deploy/aws.md describes each. */
-export interface Parameters {
+export interface Parameters extends AddressParameters {
   /** Lower case, 20 characters at most. It is in the names of the stack, its functions, bucket and secrets. */
   readonly stage: string;
   /** Such as `eu-central-1`. */
@@ -29,18 +30,6 @@ export interface Parameters {
   /** Of the functions that use MySQL; empty for functions outside of a VPC. */
   readonly subnets: readonly string[];
   readonly securityGroups: readonly string[];
-  /** The registry's host name; undefined for that of the gateway. */
-  readonly host: string | undefined;
-  /** ARN of a certificate of ACM for `host`: in us-east-1 for CloudFront, else in the stack's region. */
-  readonly certificate: string | undefined;
-  /** The Route 53 zone in which records of `host` are made. */
-  readonly hostedZone: string | undefined;
-  readonly dataPlane: 'none' | 'instance' | 'fargate';
-  /** What clients connect to. */
-  readonly address: 'gateway' | 'instance' | 'cloudfront';
-  /** The container image of the data plane, for arm64. */
-  readonly image: string | undefined;
-  readonly instanceType: string;
   readonly alarmEmail: string | undefined;
   /** ARN of the policy that limits all roles of the stack; undefined for none. */
   readonly permissionsBoundary: string | undefined;
@@ -87,7 +76,7 @@ export function readParameters(sources: ParameterSources): Parameters {
   if (!/^[a-z]{2,}(-[a-z]+)+-\d+$/.test(region))
     reader.fault('region', 'is not a region such as eu-central-1');
   const parameters = { stage, region, ...readStore(reader), ...readAccess(reader), ...readRest(reader) };
-  const complete = { ...parameters, ...readAddress(reader, region) };
+  const complete = { ...parameters, ...readAddress(reader, region, parameters.settings) };
   reader.refuseUnknown();
   // Those of settings that the parameters make may follow from faults of these.
   const isGiven = (fault: string) => Object.keys(complete.settings).some((name) => fault.includes(name));
@@ -241,74 +230,4 @@ function readRest(
 function withUsualForms(settings: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   const entries = Object.entries(normalize(settings));
   return Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== undefined));
-}
-
-const addresses = { none: 'gateway', instance: 'instance', fargate: 'cloudfront' } as const;
-
-function readAddress(
-  reader: ParameterReader,
-  region: string,
-): Part<'host' | 'certificate' | 'hostedZone' | 'dataPlane' | 'address' | 'image' | 'instanceType'> {
-  const dataPlane = reader.choice('dataPlane', ['none', 'instance', 'fargate'], 'none');
-  const address = reader.choice('address', ['gateway', 'instance', 'cloudfront'], addresses[dataPlane]);
-  const host = reader.text('host', {
-    pattern: /^(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$/,
-    what: 'a host name such as registry.example.com, without https://',
-  });
-  const certificate = reader.text('certificate', {
-    pattern: /^arn:aws[\w-]*:acm:[a-z0-9-]+:\d{12}:certificate\/[\w-]+$/,
-    what: 'the ARN of a certificate of ACM',
-  });
-  const hostedZone = reader.text('hostedZone', {
-    pattern: /^Z[A-Z0-9]{1,31}$/,
-    what: 'the id of a hosted zone',
-  });
-  const named = { dataPlane, address, host, certificate, hostedZone };
-  checkHost(reader, named);
-  checkCertificate(reader, named, region);
-  return {
-    ...named,
-    image: reader.text('image', {
-      pattern: /^[\w.-]+(:\d+)?(\/[\w.-]+)+(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$/,
-      what: 'an image such as ghcr.io/team/stowage:1.0.0',
-    }),
-    instanceType:
-      reader.text('instanceType', {
-        pattern: /^[a-z0-9-]+\.[a-z0-9-]+$/,
-        what: 'a type such as t4g.micro',
-      }) ?? 't4g.micro',
-  };
-}
-
-type Address = Part<'dataPlane' | 'address' | 'host' | 'certificate' | 'hostedZone'>;
-
-function checkHost(reader: ParameterReader, { dataPlane, address, host, hostedZone }: Address): void {
-  if (host === undefined && dataPlane !== 'none')
-    reader.fault(
-      'host',
-      `missing; a data plane needs the registry's host name, such as registry.example.com, for its certificate and its URLs`,
-    );
-  if (host === undefined && hostedZone !== undefined)
-    reader.fault('hostedZone', 'has no effect without host; set that, or remove it');
-  if (dataPlane !== 'instance' && address === 'instance')
-    reader.fault('address', 'instance needs dataPlane=instance');
-}
-
-/** The instance has a certificate of its own. */
-function checkCertificate(reader: ParameterReader, given: Address, region: string): void {
-  const { address, host, certificate } = given;
-  if (address === 'instance' && certificate !== undefined)
-    reader.fault('certificate', 'has no effect at an instance, which gets one by itself; remove it');
-  if (address === 'instance') return;
-  if (host !== undefined && certificate === undefined)
-    reader.fault('certificate', `missing; name the ARN of a certificate of ACM for ${host}`);
-  if (host === undefined && certificate !== undefined)
-    reader.fault('certificate', 'has no effect without host; set that, or remove it');
-  const needed = address === 'cloudfront' ? 'us-east-1' : region;
-  const [, , , found] = certificate?.split(':') ?? [];
-  if (found !== undefined && found !== needed)
-    reader.fault(
-      'certificate',
-      `is in ${found}, and ${address === 'cloudfront' ? 'CloudFront takes those' : 'this gateway takes those'} of ${needed} only`,
-    );
 }

@@ -182,7 +182,7 @@ export function kmsKey({ settings }: Pick<Parameters, 'settings'>): string | und
 
 /** The whole table with these parameters. */
 export function rights(parameters: Parameters): readonly Right[] {
-  const readSecrets = functionNames.flatMap((name) =>
+  const readSecrets = [...functionNames, 'data-plane' as const].flatMap((name) =>
     secretsOf(name, parameters).map((secret): Right => ({
       for: [name],
       on: { secret },

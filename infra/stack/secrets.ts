@@ -33,9 +33,10 @@ export function usesSearch(name: FunctionName, { search }: Pick<Parameters, 'sea
   return search === 'mysql' && searching.includes(name);
 }
 
-/** The secrets that a function reads. */
-export function secretsOf(name: FunctionName, parameters: Parameters): readonly SecretKind[] {
+/** The secrets that a function, or the data plane, reads. */
+export function secretsOf(name: FunctionName | 'data-plane', parameters: Parameters): readonly SecretKind[] {
   const { storage, auth } = parameters;
+  if (name === 'data-plane') return storage === 'scs' ? ['http', 'storage'] : ['http'];
   const checksPasswords = auth === 'htpasswd' ? isHttpFunction(name) : auth === 'policy' && name === 'token';
   return [
     ...(isHttpFunction(name) ? (['http'] as const) : []),

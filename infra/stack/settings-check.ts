@@ -1,6 +1,7 @@
 import { functionNames, isHttpFunction, type FunctionName } from '../gateway.ts';
 import { ConfigError, loadConfig } from '../../lib/config/config.ts';
 import { knownSetting } from '../../lib/config/variables.ts';
+import { instanceAddress } from './data-plane/address.ts';
 import { environmentOf } from './environment.ts';
 import type { Parameters } from './parameters.ts';
 import { kmsKey } from './rights.ts';
@@ -96,6 +97,7 @@ function faultsOf(name: FunctionName, parameters: Parameters): readonly string[]
 
 /** A value as it may be in the deployed function. */
 function example(value: Value): string {
+  if (value === instanceAddress) return '192.0.2.1';
   if (typeof value !== 'object') return String(value);
   return JSON.stringify(Object.values(value)[0])
     .slice(1, -1)

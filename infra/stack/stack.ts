@@ -4,6 +4,8 @@ import { alarms } from './alarms.ts';
 import { api, apiExtensions } from './api.ts';
 import { bucket } from './bucket.ts';
 import { dashboard } from './dashboard.ts';
+import { cloudfront } from './cloudfront.ts';
+import { dataPlane } from './data-plane/data-plane.ts';
 import { deadLetterQueue } from './dead-letters.ts';
 import { functions as describeFunctions } from './functions.ts';
 import { loadParameters } from './load-parameters.ts';
@@ -19,6 +21,8 @@ const parts: readonly ((parameters: Parameters) => Template)[] = [
   api,
   alarms,
   dashboard,
+  dataPlane,
+  cloudfront,
 ];
 
 /** All resources that osls does not make of the functions. */

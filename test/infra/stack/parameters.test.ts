@@ -30,6 +30,16 @@ const faultsOf = (refused: () => unknown): readonly string[] => {
 
 const certificate = 'arn:aws:acm:eu-central-1:123456789012:certificate/0a1b';
 const forCloudFront = certificate.replace('eu-central-1', 'us-east-1');
+const host = 'a.example.com';
+const image = 'ghcr.io/team/stowage:1.0.0';
+const instance = { host, image, dataPlane: 'instance' };
+const fargate = {
+  host,
+  image,
+  dataPlane: 'fargate',
+  certificate: forCloudFront,
+  loadBalancerCertificate: certificate,
+};
 
 describe('the parameters of a deployment', () => {
   it('need nothing but a stage and a region', () => {
@@ -128,7 +138,23 @@ settings:
     ['a stage that is too long for the names of functions', {}, { stage: 'a'.repeat(21) }],
     ['a stage that leaves the folder', {}, { stage: '../dev' }],
     ['a region that is none', {}, { region: 'europe' }],
-    ['a data plane without a host name', { dataPlane: 'instance' }, {}],
+    ['a data plane without a host name', { ...instance, host: '' }, {}],
+    ['a data plane without an image', { ...instance, image: '' }, {}],
+    ['an image without a data plane', { image }, {}],
+    ['an image that is none', { ...instance, image: 'stowage' }, {}],
+    ['an instance of another architecture', { ...instance, instanceType: 't3.micro' }, {}],
+    ['an instance that there is not', { ...fargate, instanceType: 't4g.small' }, {}],
+    ['an instance behind CloudFront', { ...instance, certificate: forCloudFront, address: 'cloudfront' }, {}],
+    ['Fargate at the gateway', { ...fargate, certificate, address: 'gateway' }, {}],
+    ['CloudFront without a host name', { address: 'cloudfront' }, {}],
+    ['a load balancer without a certificate', { ...fargate, loadBalancerCertificate: '' }, {}],
+    [
+      'a certificate that the load balancer does not take',
+      { ...fargate, loadBalancerCertificate: forCloudFront },
+      {},
+    ],
+    ['a certificate without its load balancer', { loadBalancerCertificate: certificate }, {}],
+    ['blobs by CloudFront', { ...fargate, REGISTRY_STORAGE_REDIRECT_DISABLE: 'true' }, {}],
     ['a host name without a certificate', { host: 'a.example.com' }, {}],
     ['a certificate without a host name', { certificate }, {}],
     [
@@ -136,12 +162,8 @@ settings:
       { host: 'a.example.com', certificate: forCloudFront },
       {},
     ],
-    [
-      'a certificate that CloudFront does not take',
-      { host: 'a.example.com', certificate, dataPlane: 'fargate' },
-      {},
-    ],
-    ['a certificate for an instance', { host: 'a.example.com', certificate, dataPlane: 'instance' }, {}],
+    ['a certificate that CloudFront does not take', { ...fargate, certificate }, {}],
+    ['a certificate for an instance', { ...instance, certificate }, {}],
     ['a zone without a host name', { hostedZone: 'Z1' }, {}],
     ['SCS without its bucket', { storage: 'scs', scsRegion: 'beijing' }, {}],
     ['SCS without a place', { storage: 'scs', scsBucket: 'images' }, {}],
@@ -160,10 +182,20 @@ settings:
 
   for (const [what, overrides, address] of [
     ['the gateway', { host: 'a.example.com', certificate, hostedZone: 'Z1' }, 'gateway'],
-    ['an instance', { host: 'a.example.com', dataPlane: 'instance' }, 'instance'],
-    ['CloudFront', { host: 'a.example.com', certificate: forCloudFront, dataPlane: 'fargate' }, 'cloudfront'],
+    ['an instance', instance, 'instance'],
+    ['CloudFront', fargate, 'cloudfront'],
+    [
+      'CloudFront without a data plane',
+      { host, certificate: forCloudFront, address: 'cloudfront' },
+      'cloudfront',
+    ],
   ] as const)
     it(`name a host at ${what}`, () => {
       assert.equal(read(overrides).address, address);
     });
+
+  it('take one certificate for CloudFront and the load balancer in us-east-1', () => {
+    const parameters = read({ ...fargate, loadBalancerCertificate: '' }, { region: 'us-east-1' });
+    assert.equal(parameters.loadBalancerCertificate, undefined);
+  });
 });

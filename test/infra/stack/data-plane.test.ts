@@ -1,0 +1,299 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { cloudConfig } from '../../../infra/stack/data-plane/start-script.ts';
+import { readParameters } from '../../../infra/stack/parameters.ts';
+import { settingFaults } from '../../../infra/stack/settings-check.ts';
+import { templateOf } from '../../../infra/stack/stack.ts';
+import type { Resource, Value } from '../../../infra/stack/template.ts';
+import { temporaryFolder } from '../../servers/folder.ts';
+import { command } from '../../servers/process.ts';
+import { requires } from '../../servers/requires.ts';
+
+const host = 'registry.example.com';
+const image = '123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/stowage:1.0.0';
+const certificate = 'arn:aws:acm:us-east-1:123456789012:certificate/0a1b';
+const loadBalancerCertificate = certificate.replace('us-east-1', 'eu-central-1');
+
+const overrides = {
+  instance: { host, image, dataPlane: 'instance', hostedZone: 'Z1' },
+  fargate: { host, image, dataPlane: 'fargate', certificate, loadBalancerCertificate, hostedZone: 'Z1' },
+} as const;
+
+const parametersOf = (kind: keyof typeof overrides, more: Readonly<Record<string, string>> = {}) =>
+  readParameters({ stage: 'dev', region: 'eu-central-1', overrides: { ...overrides[kind], ...more } });
+
+const resourcesOf = (...[kind, more]: Parameters<typeof parametersOf>) =>
+  templateOf(parametersOf(kind, more)).Resources;
+
+type Resources = Readonly<Record<string, Resource>>;
+
+/** A value of CloudFormation's, below a resource. */
+const at = (resources: Resources, ...path: (string | number)[]): unknown =>
+  path.reduce<unknown>(
+    (value, key) => (value as Record<string | number, unknown> | undefined)?.[key],
+    resources,
+  );
+
+const ofType = (resources: Resources, type: string) =>
+  Object.values(resources).filter(({ Type }) => Type === type);
+
+/** The text of user data, with a word for each value that CloudFormation fills in. */
+function textOf(value: unknown): string {
+  const { 'Fn::Base64': join } = value as { 'Fn::Base64': { 'Fn::Join': [string, Value[]] } };
+  return join['Fn::Join'][1].map((one) => (typeof one === 'string' ? one : 'https://value')).join('');
+}
+
+const scriptOf = (resources: Resources) => {
+  const text = textOf(at(resources, 'DataPlaneInstance', 'Properties', 'UserData'));
+  return text.slice(text.indexOf('#!/bin/bash'), text.lastIndexOf('\n--'));
+};
+
+/** A file that the script writes. */
+const fileOf = (script: string, path: string) =>
+  new RegExp(`^write ${path} <<'END'\n(.*?)\nEND$`, 'ms').exec(script)?.[1] ?? assert.fail(path);
+
+describe('the stack without a data plane', () => {
+  it('has nothing that costs while nobody uses it, but alarms', () => {
+    const { Resources } = templateOf(readParameters({ stage: 'dev', region: 'eu-central-1' }));
+    assert.deepEqual(
+      Object.values(Resources).filter(({ Type }) => /::(EC2|ECS|ElasticLoadBalancing|CloudFront)/.test(Type)),
+      [],
+    );
+  });
+});
+
+for (const kind of ['instance', 'fargate'] as const)
+  describe(`the stack with dataPlane=${kind}`, () => {
+    const resources = resourcesOf(kind);
+
+    it('opens no ports to the internet but those of HTTP and HTTPS', () => {
+      const open = ofType(resources, 'AWS::EC2::SecurityGroup')
+        .flatMap(({ Properties }) => Properties?.['SecurityGroupIngress'] as Record<string, unknown>[])
+        .filter((rule) => 'CidrIp' in rule)
+        .map(({ FromPort, ToPort }) => [FromPort, ToPort]);
+      assert.deepEqual(
+        open,
+        kind === 'instance'
+          ? [
+              [80, 80],
+              [443, 443],
+            ]
+          : [[443, 443]],
+      );
+    });
+
+    it('has rights to keys of uploads, blobs and links, its secret and its image, and to all of nothing else', () => {
+      const roles = Object.entries(resources).filter(([id]) => /^DataPlane.*Role$/.test(id));
+      const statements = roles.flatMap(([, { Properties }]) =>
+        (Properties?.['Policies'] as { PolicyDocument: { Statement: Record<string, Value>[] } }[]).flatMap(
+          ({ PolicyDocument }) => PolicyDocument.Statement,
+        ),
+      );
+      assert.ok(statements.length > 5);
+      for (const { Action, Resource } of statements) {
+        assert.doesNotMatch(JSON.stringify(Action), /\*/);
+        if (Resource === '*') assert.deepEqual(Action, ['ecr:GetAuthorizationToken']);
+      }
+      const text = JSON.stringify(statements);
+      assert.doesNotMatch(text, /_manifests|_referrers|policy\.yaml|stowage\/dev\/token/);
+      assert.match(text, /secret:stowage\/dev\/http/);
+      assert.match(text, /repository\/team\/stowage"/);
+    });
+
+    it('names its secrets, and has none', () => {
+      const text = JSON.stringify(resources);
+      assert.match(text, /stowage\/dev\/http/);
+      assert.doesNotMatch(text, /REGISTRY_HTTP_SECRET|resolve:secretsmanager/);
+    });
+
+    it('starts anew when a secret changes', () => {
+      const changed = resourcesOf(kind, { secretsRevision: '2' });
+      const part = kind === 'instance' ? 'DataPlaneInstance' : 'DataPlaneTask';
+      assert.notDeepEqual(changed[part], resources[part]);
+      assert.deepEqual(resourcesOf(kind)[part], resources[part]);
+    });
+
+    it('gives the functions settings that they take', () => {
+      assert.deepEqual(settingFaults(parametersOf(kind)), []);
+    });
+
+    it('gives the registry one host name', () => {
+      const records = ofType(resources, 'AWS::Route53::RecordSet');
+      assert.deepEqual(new Set(records.map(({ Properties }) => Properties?.['Name'])), new Set([host]));
+      assert.equal(records.length, kind === 'instance' ? 1 : 2);
+    });
+  });
+
+describe('the instance', () => {
+  const resources = resourcesOf('instance');
+
+  it('gives credentials to its own processes alone, and has an encrypted disk', () => {
+    const { MetadataOptions, BlockDeviceMappings } = resources['DataPlaneInstance']?.Properties ?? {};
+    assert.deepEqual(MetadataOptions, {
+      HttpTokens: 'required',
+      HttpEndpoint: 'enabled',
+      HttpPutResponseHopLimit: 1,
+    });
+    assert.equal(at({ BlockDeviceMappings } as never, 'BlockDeviceMappings', 0, 'Ebs', 'Encrypted'), true);
+  });
+
+  it('gets its address when it is ready, for which each change waits again', () => {
+    const [handle] = Object.keys(resources).filter((id) => /^DataPlaneReady[0-9a-f]{12}$/.test(id));
+    const dependencies = resources['DataPlaneAddressAssociation']?.DependsOn;
+    assert.deepEqual(dependencies, [`${handle ?? ''}Received`]);
+    assert.equal(
+      handle !== undefined && handle in resourcesOf('instance', { REGISTRY_LOG_LEVEL: 'warn' }),
+      false,
+    );
+    assert.equal(handle !== undefined && handle in resourcesOf('instance', { throttleRate: '7' }), true);
+  });
+
+  it('buys no credits, which only burstable types have', () => {
+    const credits = (type: string) =>
+      at(
+        resourcesOf('instance', { instanceType: type }),
+        'DataPlaneInstance',
+        'Properties',
+        'CreditSpecification',
+      );
+    assert.deepEqual(credits('t4g.small'), { CPUCredits: 'standard' });
+    assert.equal(credits('m7g.medium'), undefined);
+  });
+
+  it('has user data within the 16 KB of EC2', () => {
+    const text = textOf(at(resources, 'DataPlaneInstance', 'Properties', 'UserData'));
+    // Of the signal's URL, most of which is its signature.
+    assert.ok(Buffer.byteLength(text) + 2048 < 16 * 1024, String(text.length));
+    assert.equal(/\$\{(?:AWS|DataPlane|HttpApi)/.exec(text), null);
+  });
+
+  it('runs its script at each boot', () => {
+    const text = textOf(at(resources, 'DataPlaneInstance', 'Properties', 'UserData'));
+    assert.match(text, /^Content-Type: multipart\/mixed; boundary="([\w-]+)"\n[^]*\n--\1--\n$/);
+    assert.ok(text.includes(cloudConfig));
+    assert.match(cloudConfig, /^#cloud-config\ncloud_final_modules:\n {2}- \[scripts-user, always\]\n$/);
+  });
+
+  it('stops within the time that systemd and podman leave the data plane', () => {
+    const unit = fileOf(scriptOf(resources), '/etc/containers/systemd/stowage.container');
+    const settings = fileOf(scriptOf(resources), '/etc/stowage/data-plane.env');
+    const [drain, stop, unitStop] = [
+      /^REGISTRY_HTTP_DRAINTIMEOUT=(\d+)s$/m.exec(settings),
+      /^StopTimeout=(\d+)$/m.exec(unit),
+      /^TimeoutStopSec=(\d+)$/m.exec(unit),
+    ].map((found) => Number(found?.[1]));
+    assert.ok((drain ?? 0) + 10 <= (stop ?? 0) && (stop ?? 0) < (unitStop ?? 0));
+  });
+});
+
+describe('what the instance writes', () => {
+  const script = scriptOf(resourcesOf('instance'));
+
+  it('is a script that bash takes', async () => {
+    await command('bash', ['-n', '-c', script]);
+  });
+
+  it('is a configuration that Caddy takes, in its own format', requires('caddy'), async () => {
+    const folder = await temporaryFolder('caddyfile');
+    after(() => {
+      folder.remove();
+    });
+    const file = join(folder.path, 'Caddyfile');
+    const text = `${fileOf(script, '/etc/caddy/Caddyfile')}\n`;
+    await writeFile(file, text);
+    const env = { PATH: process.env['PATH'], HOME: folder.path };
+    await command('caddy', ['validate', '--adapter', 'caddyfile', '--config', file], { env });
+    assert.equal((await command('caddy', ['fmt', file], { env })).bytes.toString(), text);
+  });
+});
+
+describe('Fargate', () => {
+  const resources = resourcesOf('fargate');
+
+  it('lets a task that stops drain: Fargate waits 120 s at most, and the load balancer for longer', () => {
+    const container = ['DataPlaneTask', 'Properties', 'ContainerDefinitions', 0];
+    const stop = Number(at(resources, ...container, 'StopTimeout'));
+    const environment = at(resources, ...container, 'Environment') as { Name: string; Value: string }[];
+    const drain = environment.find(({ Name }) => Name === 'REGISTRY_HTTP_DRAINTIMEOUT')?.Value;
+    assert.equal(stop, 120);
+    assert.equal(drain, `${stop - 10}s`);
+    const attributes = at(resources, 'DataPlaneTargets', 'Properties', 'TargetGroupAttributes') as {
+      Key: string;
+      Value: string;
+    }[];
+    const delay = attributes.find(({ Key }) => Key === 'deregistration_delay.timeout_seconds')?.Value;
+    assert.ok(Number(delay) > Number.parseInt(drain, 10));
+  });
+
+  it('is probed for readiness, and a deployment that fails is rolled back', () => {
+    assert.equal(at(resources, 'DataPlaneTargets', 'Properties', 'HealthCheckPath'), '/readyz');
+    const deployment = at(resources, 'DataPlaneService', 'Properties', 'DeploymentConfiguration');
+    assert.deepEqual((deployment as Record<string, unknown>)['DeploymentCircuitBreaker'], {
+      Enable: true,
+      Rollback: true,
+    });
+  });
+
+  it('takes connections from the load balancer alone', () => {
+    const rules = at(resources, 'DataPlaneTaskSecurity', 'Properties', 'SecurityGroupIngress');
+    assert.deepEqual(rules, [
+      {
+        IpProtocol: 'tcp',
+        FromPort: 5000,
+        ToPort: 5000,
+        SourceSecurityGroupId: { 'Fn::GetAtt': ['DataPlaneSecurity', 'GroupId'] },
+      },
+    ]);
+  });
+
+  it('scales by requests and by bytes', () => {
+    const policies = ofType(resources, 'AWS::ApplicationAutoScaling::ScalingPolicy');
+    assert.equal(policies.length, 2);
+    assert.match(JSON.stringify(policies), /ALBRequestCountPerTarget.*ProcessedBytes/);
+  });
+});
+
+describe('CloudFront', () => {
+  const config = ['Distribution', 'Properties', 'DistributionConfig'] as const;
+  const resources = resourcesOf('fargate');
+
+  it('sends uploads in progress to the data plane, and their start and all else to the functions', () => {
+    const [behavior, ...others] = at(resources, ...config, 'CacheBehaviors') as Record<string, unknown>[];
+    assert.deepEqual(others, []);
+    assert.equal(behavior?.['TargetOriginId'], 'data-plane');
+    assert.equal(at(resources, ...config, 'DefaultCacheBehavior', 'TargetOriginId'), 'functions');
+    // `*` is any number of characters, slashes as well, and `?` is one.
+    const pattern = String(behavior['PathPattern']).replaceAll('*', '.*').replaceAll('?', '.');
+    const matches = (path: string) => new RegExp(`^${pattern}$`).test(path);
+    assert.ok(matches('/v2/team/app/blobs/uploads/0a1b'));
+    assert.ok(!matches('/v2/team/app/blobs/uploads/'));
+    assert.ok(!matches('/v2/team/app/blobs/uploads'));
+    assert.ok(!matches('/v2/team/app/manifests/1'));
+  });
+
+  it('caches nothing, not even errors', () => {
+    const behaviors = [
+      at(resources, ...config, 'DefaultCacheBehavior'),
+      ...(at(resources, ...config, 'CacheBehaviors') as unknown[]),
+    ] as Record<string, unknown>[];
+    for (const { CachePolicyId } of behaviors)
+      assert.equal(CachePolicyId, '4135ea2d-6df8-44a3-9df3-4b5a84be39ad');
+    const errors = at(resources, ...config, 'CustomErrorResponses') as Record<string, number>[];
+    assert.deepEqual(new Set(errors.map(({ ErrorCachingMinTTL }) => ErrorCachingMinTTL)), new Set([0]));
+    assert.ok(errors.some(({ ErrorCode }) => ErrorCode === 404));
+  });
+
+  it('may stand before functions alone', () => {
+    const { Resources } = templateOf(
+      readParameters({
+        stage: 'dev',
+        region: 'eu-central-1',
+        overrides: { host, certificate, address: 'cloudfront' },
+      }),
+    );
+    assert.deepEqual(at(Resources, ...config, 'CacheBehaviors'), []);
+    assert.equal((at(Resources, ...config, 'Origins') as unknown[]).length, 1);
+  });
+});
