@@ -49,6 +49,8 @@ export function storeSettings(
     REGION: s3Region ?? scsRegion,
     REGIONENDPOINT: scsEndpoint,
     ROOTDIRECTORY: rootDirectory === '' ? undefined : rootDirectory,
+    // As for the functions: who deploys may write the policy, and not the object by which servers are probed.
+    CONDITIONALWRITES: storage === 's3' ? 'true' : undefined,
   };
   const entries = Object.entries(given).filter((entry): entry is [string, string] => entry[1] !== undefined);
   return {
