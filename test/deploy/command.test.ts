@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { DescribeStacksCommand, GetTemplateCommand } from '@aws-sdk/client-cloudformation';
 import { ListFunctionsCommand } from '@aws-sdk/client-lambda';
 import { GetObjectCommand, ListBucketsCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
@@ -8,6 +9,7 @@ import { GetSecretValueCommand, ListSecretsCommand } from '@aws-sdk/client-secre
 import { runStowage } from '../infra/run-node.ts';
 import { keepSecrets } from '../logs/kept.ts';
 import type { BucketProxy } from '../servers/bucket-proxy.ts';
+import { startGateway, type Gateway } from '../servers/gateway.ts';
 import { ministackS3 } from '../servers/ministack-s3.ts';
 import { accountId, ministack, type Ministack } from '../servers/ministack.ts';
 import { cleanEnvironment, command } from '../servers/process.ts';
@@ -19,23 +21,46 @@ const bucket = `stowage-cmd-${accountId}`;
 describe('stowage deploy and stowage remove', requires('ministack'), () => {
   let emulator: Ministack;
   let s3: BucketProxy;
+  let gateway: Gateway;
   let password = '';
+  /** What the gateway stands before; nothing until there is an API. */
+  const api = { invokeUrl: 'http://127.0.0.1:9' };
 
   before(async () => {
     emulator = await ministack();
     s3 = await ministackS3(emulator);
+    gateway = await startGateway(api);
   });
 
   after(async () => {
+    await gateway.stop();
     await s3.stop();
     await emulator.stop();
   });
 
-  const deploy = async (...args: string[]) => {
-    const given = ['--stage', 'cmd', '--param', `REGISTRY_STORAGE_S3_REGIONENDPOINT=${s3.endpoint}`];
-    const env = cleanEnvironment(emulator.env);
-    const program = ['lib/commands/stowage.ts', 'deploy', ...given, ...args];
-    return (await command(process.execPath, program, { cwd: project, env })).text;
+  const deploy = async (args: readonly string[] = [], env: NodeJS.ProcessEnv = {}) => {
+    const settings = {
+      REGISTRY_STORAGE_S3_REGIONENDPOINT: s3.endpoint,
+      REGISTRY_HTTP_HOST: gateway.url,
+    };
+    const given = Object.entries(settings).flatMap(([name, value]) => ['--param', `${name}=${value}`]);
+    const program = ['lib/commands/stowage.ts', 'deploy', '--stage', 'cmd', ...given, ...args];
+    const options = { cwd: project, env: cleanEnvironment({ ...emulator.env, ...env }) };
+    return (await command(process.execPath, program, options)).text;
+  };
+
+  /** Opens the gateway as soon as the stack has an API, while the smoke test waits for it. */
+  const openGateway = async () => {
+    for (;;) {
+      const { Stacks = [] } = await emulator.aws.cloudFormation.send(new DescribeStacksCommand({}));
+      const url = Stacks[0]?.Outputs?.find(({ OutputKey }) => OutputKey === 'ApiUrl')?.OutputValue;
+      if (url !== undefined) {
+        const [id = ''] = new URL(url).host.split('.');
+        api.invokeUrl = `${emulator.url}/_aws/execute-api/${id}/$default`;
+        return;
+      }
+      await delay(500);
+    }
   };
 
   /** Names of all that a deployment makes first. */
@@ -91,7 +116,7 @@ describe('stowage deploy and stowage remove', requires('ministack'), () => {
   });
 
   it('shows in a dry run what it would make, and makes nothing', async () => {
-    const text = await deploy('--dry-run');
+    const text = await deploy(['--dry-run']);
     assert.match(text, /\+ 13 AWS::Lambda::Function\n/);
     assert.match(text, /\+ secret stowage\/cmd\/htpasswd: a user admin/);
     assert.match(text, /Cost at rest: \$\d/);
@@ -100,22 +125,21 @@ describe('stowage deploy and stowage remove', requires('ministack'), () => {
   });
 
   it('prints a password once, which logs in and is stored nowhere', async () => {
-    const text = await deploy();
+    const [text] = await Promise.all([deploy([], { STOWAGE_SMOKE_URL: gateway.url }), openGateway()]);
     password = /^User +admin\nPassword +(\S+)$/m.exec(text)?.[1] ?? '';
     assert.ok(password.length >= 20, text);
     keepSecrets({ PASSWORDS: password });
-    const [host = ''] = /[\w.-]+\.execute-api\.[\w.-]+/.exec(text) ?? [];
-    assert.match(text, new RegExp(`docker login ${host} --username admin\n`));
+    assert.match(text, /docker login [\w.-]+\.execute-api\.[\w.-]+ --username admin\n/);
     assert.match(text, /docker pushes layers up to 4 MiB/);
-    const registry = `${emulator.url}/_aws/execute-api/${host.split('.')[0]}/$default`;
-    assert.equal((await login(registry, `${password}x`)).status, 401);
-    const granted = await login(registry, password);
+    // Of the smoke test.
+    assert.match(text, /^\d+ checks passed(, \d+ skipped)?\.$/m);
+    assert.equal((await login(`${password}x`)).status, 401);
+    const granted = await login(password);
     assert.equal(granted.status, 200);
     const { token } = (await granted.json()) as { token: string };
-    const authorization = `Bearer ${token}`;
-    const started = await fetch(`${registry}/v2/team/app/blobs/uploads/`, {
+    const started = await fetch(`${gateway.url}/v2/team/app/blobs/uploads/`, {
       method: 'POST',
-      headers: { authorization },
+      headers: { authorization: `Bearer ${token}` },
     });
     assert.equal(started.status, 202, await started.text());
     const values = (await secretVersions()).map(({ SecretString }) => SecretString);
@@ -128,10 +152,13 @@ describe('stowage deploy and stowage remove', requires('ministack'), () => {
     for (const place of places) assert.ok(place !== undefined && !place.includes(password));
   });
 
-  const login = async (registry: string, secret: string) =>
-    await fetch(`${registry}/token?service=stowage&scope=repository:team/app:pull,push`, {
+  const login = async (secret: string) => {
+    const service = new URL(gateway.url).host;
+    const query = new URLSearchParams({ service, scope: 'repository:team/app:pull,push' });
+    return await fetch(`${gateway.url}/token?${query.toString()}`, {
       headers: { authorization: `Basic ${Buffer.from(`admin:${secret}`).toString('base64')}` },
     });
+  };
 
   const functions = async () => (await emulator.aws.lambda.send(new ListFunctionsCommand({}))).Functions;
 
@@ -158,7 +185,7 @@ describe('stowage deploy and stowage remove', requires('ministack'), () => {
   });
 
   it('refuses another bucket, also with --yes', async () => {
-    await assert.rejects(deploy('--yes', '--param', 'bucket=another-bucket'), /would lose its images/);
+    await assert.rejects(deploy(['--yes', '--param', 'bucket=another-bucket']), /would lose its images/);
     assert.ok(!(await whatExists()).includes('another-bucket'));
   });
 
