@@ -31,13 +31,20 @@ function statementsIn(value: unknown): readonly Statement[] {
   return [...Statement, ...Object.values(value).flatMap(statementsIn)];
 }
 
-/** Actions for which AWS has no other resource, with the source. */
-const withoutResource: Readonly<Record<string, string>> = Object.fromEntries(
-  [
-    ...['CreateNetworkInterface', 'DescribeNetworkInterfaces', 'DescribeSubnets', 'DeleteNetworkInterface'],
-    ...['AssignPrivateIpAddresses', 'UnassignPrivateIpAddresses'],
-  ].map((action) => [`ec2:${action}`, 'https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html']),
-);
+/** Actions that AWS allows on all resources only, or asks for on all, with the source. */
+const withoutResource: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(
+    [
+      ...['CreateNetworkInterface', 'DescribeNetworkInterfaces', 'DescribeSubnets', 'DeleteNetworkInterface'],
+      ...['AssignPrivateIpAddresses', 'UnassignPrivateIpAddresses'],
+    ].map((action) => [
+      `ec2:${action}`,
+      'https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html',
+    ]),
+  ),
+  'ecr:GetAuthorizationToken':
+    'https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html',
+};
 
 describe('the template of a stack', () => {
   for (const [what, parameters] of Object.entries(examples)) {
