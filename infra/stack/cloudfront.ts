@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { Parameters } from './parameters.ts';
 import { attribute, sub, type Resource, type Template, type Value } from './template.ts';
 
@@ -19,12 +20,27 @@ const cloudFrontZone = 'Z2FDTNDATAQYW2';
  */
 const cachedErrors = [404, 414, 500, 501, 502, 503, 504];
 
+/** What gives an answer to HEAD its length back, below the folder of serverless.yml. */
+const viewerResponse = 'infra/stack/edge/viewer-response.js';
+
 /** CloudFront as the one address of both planes, if it is asked for. */
 export function cloudfront(parameters: Parameters): Template {
-  const { host = '', hostedZone, address } = parameters;
+  const { stage, host = '', hostedZone, address } = parameters;
   if (address !== 'cloudfront') return { Resources: {} };
   return {
     Resources: {
+      ViewerResponse: {
+        Type: 'AWS::CloudFront::Function',
+        Properties: {
+          Name: `stowage-${stage}-viewer-response`,
+          AutoPublish: true,
+          FunctionCode: readFileSync(viewerResponse, 'utf8'),
+          FunctionConfig: {
+            Comment: 'The length of answers to HEAD',
+            Runtime: 'cloudfront-js-2.0',
+          },
+        },
+      },
       Distribution: {
         Type: 'AWS::CloudFront::Distribution',
         Properties: { DistributionConfig: distribution(parameters) },
@@ -63,7 +79,12 @@ function distribution(parameters: Parameters): Value {
       // A commit may copy a large layer. CloudFront waits no longer without a raised quota.
       ...(withDataPlane ? [origin('data-plane', attribute('DataPlaneBalancer', 'DNSName'), 120)] : []),
     ],
-    DefaultCacheBehavior: behavior('functions', policies.allViewerExceptHostHeader),
+    DefaultCacheBehavior: {
+      ...behavior('functions', policies.allViewerExceptHostHeader),
+      FunctionAssociations: [
+        { EventType: 'viewer-response', FunctionARN: attribute('ViewerResponse', 'FunctionARN') },
+      ],
+    },
     CacheBehaviors: withDataPlane
       ? [
           {

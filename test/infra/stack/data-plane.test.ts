@@ -285,6 +285,16 @@ describe('CloudFront', () => {
     assert.ok(errors.some(({ ErrorCode }) => ErrorCode === 404));
   });
 
+  it('gives answers of functions to HEAD their length back', () => {
+    assert.match(
+      String(at(resources, 'ViewerResponse', 'Properties', 'FunctionCode')),
+      /stowage-content-length/,
+    );
+    assert.deepEqual(at(resources, ...config, 'DefaultCacheBehavior', 'FunctionAssociations'), [
+      { EventType: 'viewer-response', FunctionARN: { 'Fn::GetAtt': ['ViewerResponse', 'FunctionARN'] } },
+    ]);
+  });
+
   it('may stand before functions alone', () => {
     const { Resources } = templateOf(
       readParameters({
