@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { readdir, stat, writeFile } from 'node:fs/promises';
-import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
+import { createServer, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { request } from 'node:https';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -67,11 +68,11 @@ describe('Caddy as the one address of both planes', requires('openssl', 'caddy')
   });
 
   /** A request from an address of its own on this machine. */
-  function open(method: string, path: string, headers: OutgoingHttpHeaders = {}) {
+  function open(method: string, path: string, headers: OutgoingHttpHeaders = {}, at = host) {
     const { pathname, search } = new URL(path, `https://${host}`);
     return request({
       host: '127.0.0.1',
-      port: host.replace(/.*:/, ''),
+      port: at.replace(/.*:/, ''),
       method,
       path: `${pathname}${search}`,
       headers: { host, ...headers },
@@ -143,6 +144,27 @@ describe('Caddy as the one address of both planes', requires('openssl', 'caddy')
     assert.ok(part.body.equals(bytes.subarray(1000, 2000)));
   });
 
+  it('gives an answer to HEAD its length back, where the gateway has dropped it', async () => {
+    const dropping = createServer((_, response) => {
+      response.writeHead(404, { 'content-length': 0, 'stowage-content-length': 12_345, etag: '"a"' }).end();
+    });
+    dropping.listen(0, '127.0.0.1');
+    await once(dropping, 'listening');
+    const { port } = dropping.address() as AddressInfo;
+    const address = `registry.test:${await freePort()}`;
+    const site = { address: `https://${address}`, api: `http://127.0.0.1:${port}`, dataPlane: '127.0.0.1:9' };
+    const other = await caddy(site, await issuer.issue('other', 'DNS:registry.test'));
+    const outgoing = open('HEAD', '/v2/team/app/manifests/1', { host: address }, address);
+    const { status, headers } = await answerTo(outgoing.end());
+    await other.stop();
+    dropping.closeAllConnections();
+    dropping.close();
+    assert.equal(status, 404);
+    assert.equal(headers['content-length'], '12345');
+    assert.equal(headers.etag, '"a"');
+    assert.equal(headers['stowage-content-length'], undefined);
+  });
+
   it('tells both planes the address of the client, whatever the client says', async () => {
     const lies = { 'x-forwarded-for': '192.0.2.1', forwarded: 'for=192.0.2.2' };
     const start = await send('POST', '/v2/team/addresses/blobs/uploads/', undefined, lies);
@@ -173,10 +195,13 @@ describe('Caddy as the one address of both planes', requires('openssl', 'caddy')
     assert.equal((await asked).status, 204);
   });
 
-  it('docker pushes a large layer, and pulls it', requires('dockerd'), async () => {
+  it('docker pushes a large layer, and pulls it', requires('dockerd'), async (test) => {
     const port = host.replace(/.*:/, '');
     const files = { 'ca.crt': readFileSync(issuer.certificate, 'utf8') };
     const daemon = await dockerd(undefined, { host: `registry.test:${port}`, address: '127.0.0.1', files });
+    test.after(async () => {
+      await daemon.stop();
+    });
     await writeFile(join(folder.path, 'layer'), randomBytes(layerBytes));
     const tar = join(folder.path, 'layer.tar');
     await command('tar', ['-C', folder.path, '-cf', tar, 'layer']);
@@ -186,7 +211,6 @@ describe('Caddy as the one address of both planes', requires('openssl', 'caddy')
     await forgetAll(daemon.docker);
     await daemon.docker('pull', image);
     await daemon.docker('image', 'inspect', image);
-    await daemon.stop();
   });
 
   /** Runs a client that finds the registry's name, in a folder of its own. */

@@ -77,6 +77,16 @@ ${siteOptions.map((line) => `\t${line}\n`).join('')}	@upload path_regexp ^/v2/.+
 			header_up -X-Forwarded-Host
 			header_up -X-Forwarded-Proto
 			import upstream
+
+			# The length of an answer to HEAD, which a gateway may drop, is sent a second time.
+			@length header Stowage-Content-Length *
+			handle_response @length {
+				copy_response_headers {
+					exclude Content-Length Stowage-Content-Length
+				}
+				header Content-Length {rp.header.Stowage-Content-Length}
+				respond "" {rp.status_code}
+			}
 		}
 	}
 }
