@@ -33,7 +33,10 @@ export async function send(
   agent: Agent | false = false,
 ): Promise<Reply> {
   const url = new URL(path, base);
-  const length = chunked ? {} : { 'content-length': String(body?.byteLength ?? 0) };
+  // Without either, Node announces the length of a body that it has whole.
+  const length = chunked
+    ? { 'transfer-encoding': 'chunked' }
+    : { 'content-length': String(body?.byteLength ?? 0) };
   const sized = body === undefined && (method === 'GET' || method === 'HEAD') ? {} : length;
   // The path as it was written: URL resolves dots and escapes, which some tests want sent.
   const asked = request(url, {
