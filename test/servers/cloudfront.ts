@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 import {
   readOnly,
@@ -10,6 +9,7 @@ import {
   withoutDisallowed,
   type Headers,
 } from './cloudfront/edge.ts';
+import { listen, type Listening } from './listen.ts';
 
 /** A distribution without a cache. */
 export interface Distribution {
@@ -21,32 +21,17 @@ export interface Distribution {
   readonly originResponse?: URL;
 }
 
-export interface CloudFront {
-  /** `http://127.0.0.1:port` */
-  readonly url: string;
-  stop(): Promise<void>;
-}
-
 /**
  * Starts a double of CloudFront, which passes all that a viewer sends to the origin, and calls functions with the events, and
  * within the restrictions, that AWS documents.
  */
-export async function startCloudFront(distribution: Distribution): Promise<CloudFront> {
+export async function startCloudFront(distribution: Distribution): Promise<Listening> {
   const server = createServer((viewer, answer) => {
     pass(distribution, viewer, answer).catch(() => {
       answer.destroy();
     });
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    stop: async () => {
-      server.closeAllConnections();
-      server.close();
-      await once(server, 'close');
-    },
-  };
+  return await listen(server);
 }
 
 async function pass(

@@ -6,7 +6,6 @@ import {
   type OutgoingHttpHeaders,
   type ServerResponse,
 } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { loadConfig } from '../../lib/config/config.ts';
 import { startServer } from '../../lib/server/server.ts';
 import { policySettings } from '../access/policy-registry.ts';
@@ -14,6 +13,7 @@ import { startCloudFront, type Distribution } from './cloudfront.ts';
 import { startGateway, type GatewayOptions } from './gateway.ts';
 import { readBody } from './gateway/read-body.ts';
 import { handlers } from './handlers.ts';
+import { listen } from './listen.ts';
 import { freePort } from './ports.ts';
 import { folderStorage } from './storage.ts';
 
@@ -108,16 +108,7 @@ async function startFaultyProxy(port: number, upstream: string, state: { fault: 
       answer.destroy();
     });
   });
-  server.listen(port, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    address: (server.address() as AddressInfo).port,
-    stop: async () => {
-      server.closeAllConnections();
-      server.close();
-      await once(server, 'close');
-    },
-  };
+  return await listen(server, port);
 }
 
 async function pass(

@@ -1,13 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import { invokeDeployed, type DeployedApi } from './gateway/deployed.ts';
 import { decodedTwice, toEvent } from './gateway/event.ts';
 import { readBody } from './gateway/read-body.ts';
 import { refuse, sendResult, type ResponseParameters, type Unknowns } from './gateway/response.ts';
 import { chooseRoute, routeKey } from './gateway/routes.ts';
+import { listen, type Listening } from './listen.ts';
 
 /*
  * An HTTP API of API Gateway before Lambda, with the limits of the real ones, which serverless-offline and emulators do not
@@ -47,25 +46,12 @@ export interface GatewayOptions extends Unknowns {
   readonly timeoutMs?: number;
 }
 
-export interface Gateway {
-  /** `http://127.0.0.1:port` */
-  readonly url: string;
-  stop(): Promise<void>;
-}
+export type Gateway = Listening;
 
 /** Starts a gateway with the routes that are deployed. */
 export async function startGateway(backend: Backend, options: GatewayOptions = {}): Promise<Gateway> {
   const server = createServer((request, response) => void answer(backend, options, request, response));
-  server.listen(options.port ?? 0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    stop: async () => {
-      server.closeAllConnections();
-      server.close();
-      await once(server, 'close');
-    },
-  };
+  return await listen(server, options.port);
 }
 
 async function answer(

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { after, afterEach, before, describe, it } from 'node:test';
+import { apiExtensions } from '../../../infra/stack/api.ts';
+import { cloudfront } from '../../../infra/stack/cloudfront.ts';
 import { responseParameters } from '../../../infra/stack/response-parameters.ts';
 import { basic, passwordOf } from '../../access/policy-registry.ts';
 import { skopeoClient } from '../../clients/access-skopeo.ts';
@@ -12,6 +14,7 @@ import { temporaryFolder } from '../../servers/folder.ts';
 import { requires } from '../../servers/requires.ts';
 import { skopeo } from '../../servers/skopeo.ts';
 import { runStowage } from '../run-node.ts';
+import { examples } from './examples.ts';
 
 const edge = (file: string) => new URL(`../../../infra/stack/edge/${file}`, import.meta.url);
 
@@ -105,6 +108,18 @@ describe('headers that a gateway changes', () => {
     await client.push(`${host}/edge/app:v2`);
     assert.equal(await client.pull(`${host}/edge/app:v2`), blobs);
     tool.remove();
+  });
+
+  it('come back by what the template has', () => {
+    const { Fargate: parameters } = examples;
+    assert.ok(parameters);
+    const { Resources } = cloudfront(parameters);
+    const { FunctionCode, AutoPublish } = Resources['ViewerResponse']?.Properties ?? {};
+    assert.deepEqual([FunctionCode, AutoPublish], [readFileSync(edge('viewer-response.js'), 'utf8'), true]);
+    const text = JSON.stringify(Resources['Distribution']);
+    assert.match(text, /"viewer-response","FunctionARN":\{"Fn::GetAtt":\["ViewerResponse","FunctionARN"\]/);
+    const { HttpApiIntegrationUploads: integration } = apiExtensions(parameters) as Record<string, object>;
+    assert.deepEqual(integration, { Properties: { ResponseParameters: responseParameters } });
   });
 
   it('are those that CloudFront lets functions change', async () => {
