@@ -81,7 +81,14 @@ const bucketRights: readonly Right[] = [
     actions: ['s3:ListBucket'],
     when: (parameters) => hasPolicy(parameters) || (onS3(parameters) && parameters.search === 'bucket'),
   },
-  { for: ['token', 'extensions'], on: 'bucket', actions: ['s3:ListBucket'], when: hasPolicy },
+  {
+    for: ['token', 'extensions'],
+    on: 'bucket',
+    actions: ['s3:ListBucket'],
+    when: hasPolicy,
+    // They read the policy alone. It is missing or denied: their log tells which, their answer is the same.
+    source: 'https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html',
+  },
   { for: jobs, on: 'bucket', actions: ['s3:ListBucket'], when: writes },
 
   // Reads.
@@ -112,11 +119,16 @@ const bucketRights: readonly Right[] = [
   { for: ['uploads', 'all', 'data-plane'], on: layers, actions: put, when: writes },
 
   // Pushed manifests.
-  { for: ['manifests', 'all'], on: blobs, actions: put, when: writes },
+  { for: ['manifests'], on: blobs, actions: put, when: writes },
   { for: ['manifests', 'all'], on: manifests, actions: put, when: writes },
   { for: ['manifests', 'referrers', 'all'], on: referrers, actions: put, when: writes },
-  // A push that loses a race for an immutable tag leaves nothing in its history.
-  { for: ['manifests', 'all'], on: tagHistories, actions: remove, when: and(writes, hasPolicy) },
+  // A push that loses a race for an immutable tag leaves nothing in its history. Whoever deletes may do so anyway.
+  {
+    for: ['manifests', 'all'],
+    on: tagHistories,
+    actions: remove,
+    when: and(writes, hasPolicy, (parameters) => !deletes(parameters)),
+  },
 
   // Deletes.
   { for: ['blobs', 'all'], on: layers, actions: remove, when: deletes },
