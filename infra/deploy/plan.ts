@@ -12,6 +12,7 @@ import {
   type StoredSecrets,
 } from './secrets.ts';
 import { readSecret } from './secret-store.ts';
+import { oneAtATime } from './one-at-a-time.ts';
 import { runServerless, type ServerlessInput } from './serverless.ts';
 import { findStack, readDeployed, stackName, statusFault, type Stack } from './stack.ts';
 import type { Target } from './target.ts';
@@ -109,7 +110,9 @@ export async function makePackage(
   folder: string,
 ): Promise<Package> {
   const input = serverlessInput(plan, round, folder);
-  await runServerless('package', input);
+  await oneAtATime(async () => {
+    await runServerless('package', input);
+  });
   return await readPackage(input.folder);
 }
 

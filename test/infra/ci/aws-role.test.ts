@@ -5,6 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { parse, type ScalarTag, type CollectionTag } from 'yaml';
 import { functionNames } from '../../../infra/gateway.ts';
 import { rights } from '../../../infra/stack/rights.ts';
+import { oneAtATime } from '../../../infra/deploy/one-at-a-time.ts';
 import { templateOf } from '../../../infra/stack/stack.ts';
 import { temporaryFolder } from '../../servers/folder.ts';
 import { cleanEnvironment, command } from '../../servers/process.ts';
@@ -150,10 +151,8 @@ describe('the rights of the role of CI', () => {
       '--package',
       folder.path,
     ];
-    await command(process.execPath, args, {
-      cwd: root,
-      env: cleanEnvironment({ SLS_TRACKING_DISABLED: '1' }),
-    });
+    const env = cleanEnvironment({ SLS_TRACKING_DISABLED: '1' });
+    await oneAtATime(async () => await command(process.execPath, args, { cwd: root, env }));
     const packaged = readFileSync(join(folder.path, 'cloudformation-template-update-stack.json'), 'utf8');
     folder.remove();
     const { Resources } = JSON.parse(packaged) as { Resources: Record<string, { Type: string }> };

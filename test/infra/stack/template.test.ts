@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { oneAtATime } from '../../../infra/deploy/one-at-a-time.ts';
 import { describeFunctions, functionNames } from '../../../infra/gateway.ts';
 import { environmentOf } from '../../../infra/stack/environment.ts';
 import { rightsOf } from '../../../infra/stack/rights.ts';
@@ -171,20 +172,17 @@ describe('serverless.yml', () => {
 
   const osls = async (folder: string, ...args: readonly string[]) => await run('package', folder, ...args);
 
-  const run = async (verb: 'package' | 'deploy', folder: string, ...args: readonly string[]) =>
-    await command(
-      process.execPath,
-      ['node_modules/serverless/bin/serverless.js', verb, '--stage', 'dev', '--package', folder, ...args],
-      {
-        cwd: root,
-        env: cleanEnvironment({
-          AWS_ACCESS_KEY_ID: 'none',
-          AWS_SECRET_ACCESS_KEY: 'none',
-          SLS_TRACKING_DISABLED: '1',
-          SLS_NOTIFICATIONS_MODE: 'off',
-        }),
-      },
-    );
+  const run = async (verb: 'package' | 'deploy', folder: string, ...args: readonly string[]) => {
+    const program = 'node_modules/serverless/bin/serverless.js';
+    const env = cleanEnvironment({
+      AWS_ACCESS_KEY_ID: 'none',
+      AWS_SECRET_ACCESS_KEY: 'none',
+      SLS_TRACKING_DISABLED: '1',
+      SLS_NOTIFICATIONS_MODE: 'off',
+    });
+    const all = [program, verb, '--stage', 'dev', '--package', folder, ...args];
+    return await oneAtATime(async () => await command(process.execPath, all, { cwd: root, env }));
+  };
 
   let compiled: Compiled;
 
