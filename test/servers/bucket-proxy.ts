@@ -50,7 +50,9 @@ export interface BucketProxy {
   /** Since the last reset, in the order they came. */
   readonly requests: readonly BucketRequest[];
   intercept: Intercept;
-  /** Forgets the requests and lets all pass. */
+  /** Milliseconds by which objects and multipart uploads look older than they are; 0 at first. */
+  agedMs: number;
+  /** Forgets the requests and lets all pass, with their age. */
   reset(): void;
   /** Resolves when no request is in flight, here or at the server behind. */
   settled(): Promise<void>;
@@ -70,7 +72,7 @@ export async function bucketProxy(
   const requests: BucketRequest[] = [];
   const agent = new Agent({ keepAlive: true });
   const passAll: Intercept = () => 'pass';
-  const proxy = { intercept: passAll };
+  const proxy = { intercept: passAll, agedMs: 0 };
   const handle = async (incoming: IncomingMessage, answer: ServerResponse): Promise<void> => {
     const seen = describeRequest(incoming);
     requests.push(seen);
@@ -79,7 +81,7 @@ export async function bucketProxy(
     else if (fate === 'drop-request') incoming.socket.destroy();
     else if (fate === 'stall')
       await finished(incoming.resume()).then(async () => await closed(incoming.socket));
-    else await pass(upstream, agent, incoming, answer, fate, added);
+    else await pass(upstream, agent, incoming, answer, fate, { added, agedMs: proxy.agedMs });
   };
   const underWay = new Set<Promise<void>>();
   const server = createServer((incoming, answer) => {
@@ -100,9 +102,16 @@ export async function bucketProxy(
     set intercept(intercept) {
       proxy.intercept = intercept;
     },
+    get agedMs() {
+      return proxy.agedMs;
+    },
+    set agedMs(agedMs) {
+      proxy.agedMs = agedMs;
+    },
     reset: () => {
       requests.length = 0;
       proxy.intercept = passAll;
+      proxy.agedMs = 0;
     },
     settled: async () => {
       while (underWay.size > 0) await Promise.all(underWay);
@@ -126,7 +135,7 @@ async function pass(
   incoming: IncomingMessage,
   answer: ServerResponse,
   fate: Passed,
-  added: Readonly<Record<string, string>>,
+  { added, agedMs }: { readonly added: Readonly<Record<string, string>>; readonly agedMs: number },
 ): Promise<void> {
   const { method, url = '/' } = incoming;
   const headers = { ...incoming.headers, ...added };
@@ -139,6 +148,10 @@ async function pass(
     once(outgoing, 'response') as Promise<[IncomingMessage]>,
     pipeline(incoming, outgoing),
   ]);
+  if (fate === 'pass' && agedMs > 0) {
+    await sendAged(response, answer, agedMs);
+    return;
+  }
   if (fate === 'pass') {
     answer.writeHead(response.statusCode ?? 500, response.rawHeaders);
     await pipeline(response, answer);
@@ -154,6 +167,22 @@ async function pass(
   }
   await finished(response.resume());
   incoming.socket.destroy();
+}
+
+/** Dates of lists, and of objects in headers (API reference of ListObjectsV2, ListMultipartUploads and GetObject). */
+async function sendAged(response: IncomingMessage, answer: ServerResponse, ms: number): Promise<void> {
+  const earlier = (date: string) => new Date(Date.parse(date) - ms);
+  const body = await buffer(response);
+  const isXml = response.headers['content-type']?.includes('xml') === true;
+  const dates = /(?<=<(LastModified|Initiated)>)[^<]+/g;
+  const aged = isXml
+    ? Buffer.from(body.toString().replace(dates, (date) => earlier(date).toISOString()))
+    : body;
+  const { 'last-modified': modified, ...headers } = response.headers;
+  delete headers['transfer-encoding'];
+  if (modified !== undefined) headers['last-modified'] = earlier(modified).toUTCString();
+  if (aged.length > 0) headers['content-length'] = String(aged.length);
+  answer.writeHead(response.statusCode ?? 500, headers).end(aged);
 }
 
 async function closed(socket: Socket): Promise<void> {
