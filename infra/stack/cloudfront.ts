@@ -25,14 +25,15 @@ const viewerResponse = 'infra/stack/edge/viewer-response.js';
 
 /** CloudFront as the one address of both planes, if it is asked for. */
 export function cloudfront(parameters: Parameters): Template {
-  const { stage, host = '', hostedZone, address } = parameters;
+  const { stage, region, host = '', hostedZone, address } = parameters;
   if (address !== 'cloudfront') return { Resources: {} };
   return {
     Resources: {
       ViewerResponse: {
         Type: 'AWS::CloudFront::Function',
         Properties: {
-          Name: `stowage-${stage}-viewer-response`,
+          // Unique in the account, in all regions.
+          Name: `stowage-${stage}-${region}-viewer-response`,
           AutoPublish: true,
           FunctionCode: readFileSync(viewerResponse, 'utf8'),
           FunctionConfig: {

@@ -295,6 +295,21 @@ describe('CloudFront', () => {
     ]);
   });
 
+  it('has functions with names of their own in each region, since they are those of an account', () => {
+    const nameIn = (region: string) =>
+      at(
+        templateOf(
+          readParameters({ stage: 'dev', region, overrides: { host, certificate, address: 'cloudfront' } }),
+        ).Resources,
+        'ViewerResponse',
+        'Properties',
+        'Name',
+      );
+    assert.notEqual(nameIn('eu-central-1'), nameIn('us-east-1'));
+    // https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateFunction.html
+    assert.match(String(nameIn('ap-southeast-1')), /^[a-zA-Z0-9-_]{1,64}$/);
+  });
+
   it('may stand before functions alone', () => {
     const { Resources } = templateOf(
       readParameters({
