@@ -108,7 +108,7 @@ describe('Caddy as the one address of both planes', requires('openssl', 'caddy')
         .output()
         .split('\n')
         .filter((line) => line.includes('"msg":"request"') && line.includes(`"method":"${method}"`))
-        .map((line) => JSON.parse(line) as { path: string; address: string })
+        .map((line) => JSON.parse(line) as { path: string; address: string; id: string })
         .filter(({ path }) => path.startsWith(`/v2/${repository}/`));
       if (lines.length > 0) return lines;
       await delay(20);
@@ -172,6 +172,14 @@ describe('Caddy as the one address of both planes', requires('openssl', 'caddy')
     const [begun] = await linesOf(gateway, 'POST', 'team/addresses');
     const [asked] = await linesOf(dataPlane, 'GET', 'team/addresses');
     assert.deepEqual([begun?.address, asked?.address], ['127.0.0.9', '127.0.0.9']);
+  });
+
+  it('lets no client choose the id of its request', async () => {
+    const start = await send('POST', '/v2/team/ids/blobs/uploads/');
+    const { headers } = await send('GET', start.location, undefined, { 'x-request-id': 'chosen-by-me' });
+    const [asked] = await linesOf(dataPlane, 'GET', 'team/ids');
+    assert.equal(asked?.id, headers['x-request-id']);
+    assert.notEqual(asked?.id, 'chosen-by-me');
   });
 
   it('passes a body on while the client still sends it', async () => {

@@ -38,6 +38,8 @@ ${globalOptions.map((line) => `\t${line}\n`).join('')}	servers {
 # Both planes believe X-Forwarded-For, which Caddy sets. A client's Forwarded would contradict it.
 (upstream) {
 	header_up -Forwarded
+	# The data plane would log a client's as the id of the request. Each plane makes its own.
+	header_up -X-Request-Id
 	# The data plane keeps idle connections for 120 s, the gateway for longer.
 	transport http {
 		dial_timeout 5s
