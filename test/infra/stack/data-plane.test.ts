@@ -271,6 +271,8 @@ describe('CloudFront', () => {
     assert.ok(!matches('/v2/team/app/blobs/uploads/'));
     assert.ok(!matches('/v2/team/app/blobs/uploads'));
     assert.ok(!matches('/v2/team/app/manifests/1'));
+    // A limit of such patterns, which docs/deploy/data-plane.md names.
+    assert.ok(matches('/v2/a/blobs/uploads/b/manifests/1'));
   });
 
   it('caches nothing, not even errors', () => {
