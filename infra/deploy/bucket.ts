@@ -51,22 +51,44 @@ async function chooseBucket(
   return { name, state: 'taken', overrides: { bucket: '', existingBucket: name } };
 }
 
-async function bucketExists({ s3, region }: Account, name: string): Promise<boolean> {
+/**
+ * A name of a bucket is taken by who makes it first, in the whole world: so each request says whose it must be
+ * (https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html).
+ */
+export function ownBucket(account: Account, name: string): { Bucket: string; ExpectedBucketOwner: string } {
+  return { Bucket: name, ExpectedBucketOwner: account.id };
+}
+
+/** @throws Error if it is of another account, in another region, or cannot be read */
+export async function bucketExists(account: Account, name: string): Promise<boolean> {
+  const { s3, region } = account;
   try {
-    const { BucketRegion } = await s3.send(new HeadBucketCommand({ Bucket: name }));
+    const { BucketRegion } = await s3.send(new HeadBucketCommand(ownBucket(account, name)));
     if (BucketRegion !== undefined && BucketRegion !== region) throw elsewhere(name, BucketRegion);
     return true;
   } catch (error) {
-    const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode;
+    const status = statusOf(error);
     if (status === 404) return false;
-    if (status === 403)
-      throw new Error(
-        `bucket: ${name} belongs to another account, or these credentials lack s3:ListBucket on it; choose another name with --param bucket=NAME`,
-        { cause: error },
-      );
+    if (status === 403) throw new Error(await explainRefusal(account, name), { cause: error });
     if (status === 301 || status === 400) throw elsewhere(name, 'another region');
     throw error;
   }
+}
+
+/** 403 does not say whether the owner is wrong or a right is missing. */
+async function explainRefusal({ s3, id }: Account, name: string): Promise<string> {
+  const remedy = 'name another one with --param bucket=NAME, which is made, or existingBucket=NAME';
+  const isReadable = await s3.send(new HeadBucketCommand({ Bucket: name })).then(
+    () => true,
+    () => false,
+  );
+  return isReadable
+    ? `bucket: ${name} belongs to another account than ${id}, which could read and change all images; ${remedy}`
+    : `bucket: ${name} belongs to another account, or these credentials lack s3:ListBucket on it; ${remedy}`;
+}
+
+function statusOf(error: unknown): number | undefined {
+  return (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode;
 }
 
 function elsewhere(name: string, where: string): Error {

@@ -1,4 +1,5 @@
 import { policyKey } from '../stack/environment.ts';
+import { bucketExists } from './bucket.ts';
 import { showCost } from './cost.ts';
 import { messageOf } from './deploy-error.ts';
 import { putFirstPolicy, storeSettings } from './first-policy.ts';
@@ -45,6 +46,9 @@ export async function finish(plan: Plan, stack: Stack, say: (text: string) => vo
 async function writePolicy({ target, bucket, secrets }: Plan, say: (text: string) => void): Promise<void> {
   const { text } = secrets.secrets.find(({ kind }) => kind === 'storage')?.rounds[0] ?? { text: '{}' };
   const keys = JSON.parse(text) as Readonly<Record<string, string>>;
+  // The store does not say whose bucket it must be.
+  if (target.parameters.storage === 's3' && !(await bucketExists(target.account, bucket.name)))
+    throw new Error(`the bucket ${bucket.name} is gone`);
   const store = { ...storeSettings(target.parameters, bucket.name), ...keys };
   if (await putFirstPolicy(store, firstUserName))
     say(

@@ -7,6 +7,7 @@ import { DeleteObjectsCommand, ListObjectVersionsCommand, type ObjectIdentifier 
 import type { RemoveOptions } from '../../lib/commands/remove.ts';
 import { secretName } from '../stack/secrets.ts';
 import { findRegion, openAccount, type Account } from './account.ts';
+import { ownBucket } from './bucket.ts';
 import { packagesBucket } from './changes.ts';
 import { confirm, isAtTerminal } from './confirm.ts';
 import { DeployError, explain } from './deploy-error.ts';
@@ -75,7 +76,8 @@ async function removeStack(account: Account, { name }: Stack): Promise<void> {
 }
 
 /** CloudFormation removes only empty buckets. */
-async function emptyPackages({ cloudformation, s3 }: Account, stack: string): Promise<void> {
+async function emptyPackages(account: Account, stack: string): Promise<void> {
+  const { cloudformation, s3 } = account;
   const resource = { StackName: stack, LogicalResourceId: packagesBucket };
   const Bucket = await cloudformation.send(new DescribeStackResourceCommand(resource)).then(
     ({ StackResourceDetail }) => StackResourceDetail?.PhysicalResourceId,
@@ -84,10 +86,10 @@ async function emptyPackages({ cloudformation, s3 }: Account, stack: string): Pr
   if (Bucket === undefined) return;
   for (;;) {
     // Until none is left: what is listed is deleted.
-    const Objects = await listVersions(s3, Bucket);
+    const Objects = await listVersions(account, Bucket);
     if (Objects.length === 0) return;
     const { Errors: [first] = [] } = await s3.send(
-      new DeleteObjectsCommand({ Bucket, Delete: { Objects, Quiet: true } }),
+      new DeleteObjectsCommand({ ...ownBucket(account, Bucket), Delete: { Objects, Quiet: true } }),
     );
     if (first !== undefined)
       throw new DeployError(
@@ -97,9 +99,11 @@ async function emptyPackages({ cloudformation, s3 }: Account, stack: string): Pr
 }
 
 /** At most 1,000. */
-async function listVersions(s3: Account['s3'], Bucket: string): Promise<ObjectIdentifier[]> {
+async function listVersions(account: Account, bucket: string): Promise<ObjectIdentifier[]> {
   try {
-    const { Versions = [], DeleteMarkers = [] } = await s3.send(new ListObjectVersionsCommand({ Bucket }));
+    const { Versions = [], DeleteMarkers = [] } = await account.s3.send(
+      new ListObjectVersionsCommand(ownBucket(account, bucket)),
+    );
     return [...Versions, ...DeleteMarkers].map(({ Key, VersionId }) => ({ Key, VersionId }));
   } catch (error) {
     if ((error as Error).name === 'NoSuchBucket') return [];
