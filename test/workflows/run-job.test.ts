@@ -47,7 +47,7 @@ describe('the jobs of the workflows', () => {
   it('a preview is deployed and tried, and its address is an output', async () => {
     const { results, commands } = await run('preview', 'deploy', {});
     assert.deepEqual(commands, [
-      'ci|',
+      'ci|--ignore-scripts|',
       'run|deploy|--|--stage|pr-7|--yes|--param|permissionsBoundary=arn:aws:iam::1:policy/b|',
       'run|smoke|--|https://registry.example.com|--user|admin|--no-large|',
     ]);
@@ -73,7 +73,7 @@ describe('the jobs of the workflows', () => {
     const { results, commands } = await run('staging', 'deploy', {}, 'deploy');
     assert.equal(results.at(-1)?.code, 3);
     assert.deepEqual(commands, [
-      'ci|',
+      'ci|--ignore-scripts|',
       'run|deploy|--|--stage|staging|--yes|--param|permissionsBoundary=arn:aws:iam::1:policy/b|',
     ]);
     const tried = await run('staging', 'deploy', {}, 'smoke');
@@ -84,12 +84,12 @@ describe('the jobs of the workflows', () => {
     const { results, commands } = await run('preview', 'deploy', {
       'secrets.REGISTRY_AUTH_HTPASSWD_CONTENT': '',
     });
-    assert.deepEqual(commands, ['ci|']);
+    assert.deepEqual(commands, ['ci|--ignore-scripts|']);
     assert.match(results.at(-1)?.output ?? '', /^::error::The secret REGISTRY_AUTH_HTPASSWD_CONTENT/);
   });
 
   it('a closed pull request removes its preview', async () => {
     const { commands } = await run('preview', 'remove', {});
-    assert.deepEqual(commands, ['ci|', 'run|remove|--|--stage|pr-7|--yes|']);
+    assert.deepEqual(commands, ['ci|--ignore-scripts|', 'run|remove|--|--stage|pr-7|--yes|']);
   });
 });

@@ -14,6 +14,14 @@ const jobsOf = ({ jobs }: Workflow): [string, Job][] => Object.entries(jobs);
 const scriptsOf = (workflow: Workflow): string[] =>
   jobsOf(workflow).flatMap(([, { steps = [] }]) => steps.flatMap(({ run }) => run ?? []));
 
+/** The input of an action that switches its cache on, which is the default. */
+const cacheSwitches: Readonly<Record<string, string>> = {
+  'actions/setup-go': 'cache',
+  'actions/setup-node': 'package-manager-cache',
+  'docker/setup-buildx-action': 'cache-binary',
+  'docker/setup-qemu-action': 'cache-image',
+};
+
 describe('the workflows of GitHub', () => {
   it('are found', () => {
     const files = workflows.map(({ file }) => file).sort();
@@ -58,6 +66,17 @@ describe('the workflows of GitHub', () => {
         }
       if (scriptsOf(workflow).length > 0)
         assert.match(text, /^defaults:\n {2}run:\n(?: +#.*\n)* {4}shell: bash$/m);
+    });
+
+    it(`${file}.yml runs no install scripts, and takes nothing from caches that other runs fill`, () => {
+      for (const script of scriptsOf(workflow)) assert.doesNotMatch(script, /\bnpm ci(?! --ignore-scripts)/);
+      for (const [, { steps = [] }] of jobsOf(workflow))
+        for (const { uses = '', with: inputs } of steps) {
+          const [action = ''] = uses.split('@');
+          const switches = cacheSwitches[action];
+          if (switches !== undefined) assert.equal(inputs?.[switches], false, `${action}: ${switches}`);
+          assert.notEqual(action, 'actions/cache');
+        }
     });
 
     it(`${file}.yml gives nothing to forks`, () => {
