@@ -14,13 +14,21 @@ case "$2" in
 esac
 `;
 
+/** A git that fails when it is told to, as where a commit is on no branch. */
+const git = `#!/bin/sh
+printf 'git|' >> "$NOTES"; printf '%s|' "$@" >> "$NOTES"; echo >> "$NOTES"
+[ "$1" != "$FAILING" ]
+`;
+
 describe('the jobs of the workflows', () => {
   let folder: Folder;
 
   before(async () => {
     folder = await temporaryFolder('workflow');
-    writeFileSync(join(folder.path, 'npm'), npm);
-    chmodSync(join(folder.path, 'npm'), 0o755);
+    for (const [name, text] of Object.entries({ npm, git })) {
+      writeFileSync(join(folder.path, name), text);
+      chmodSync(join(folder.path, name), 0o755);
+    }
   });
 
   after(() => {
@@ -37,7 +45,12 @@ describe('the jobs of the workflows', () => {
         'vars.AWS_BOUNDARY': 'arn:aws:iam::1:policy/b',
         ...context,
       },
-      env: { PATH: `${folder.path}:${process.env['PATH']}`, NOTES: notes, FAILING: failing },
+      env: {
+        PATH: `${folder.path}:${process.env['PATH']}`,
+        NOTES: notes,
+        FAILING: failing,
+        GITHUB_REF_NAME: 'v1.2.3',
+      },
       without: ['Delete the images'],
     });
     const commands = readFileSync(notes, 'utf8').trim().split('\n');
@@ -86,6 +99,15 @@ describe('the jobs of the workflows', () => {
     });
     assert.deepEqual(commands, ['ci|--ignore-scripts|']);
     assert.match(results.at(-1)?.output ?? '', /^::error::The secret REGISTRY_AUTH_HTPASSWD_CONTENT/);
+  });
+
+  it('a tag whose commit is not on main is no release', async () => {
+    const check = 'git|merge-base|--is-ancestor|HEAD|origin/main|';
+    const { commands } = await run('release', 'notes', {});
+    assert.deepEqual(commands, [check, 'run|--silent|release-notes|--|v1.2.3|']);
+    const refused = await run('release', 'notes', {}, 'merge-base');
+    assert.deepEqual(refused.commands, [check]);
+    assert.match(refused.results.at(-1)?.output ?? '', /^::error::The commit of v1\.2\.3 is not on main/);
   });
 
   it('a closed pull request removes its preview', async () => {

@@ -16,6 +16,8 @@ export interface Step {
 
 export interface Job {
   readonly if?: string;
+  /** Jobs that must have succeeded. */
+  readonly needs?: string | readonly string[];
   /** A workflow that the job calls instead of steps of its own. */
   readonly uses?: string;
   readonly with?: Readonly<Record<string, string>>;

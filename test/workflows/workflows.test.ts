@@ -95,6 +95,29 @@ describe('the workflows of GitHub', () => {
   }
 });
 
+describe('the workflow of a release', () => {
+  const release = workflows.find(({ file }) => file === 'release');
+  assert.ok(release !== undefined);
+
+  it('waits for approval in a job of its own only, so that others go on', () => {
+    assert.ok(!('concurrency' in release));
+  });
+
+  it('publishes and signs in an environment, whose rules limit the tags and ask for approval', () => {
+    for (const [name, { permissions: rights = {}, environment, uses }] of jobsOf(release))
+      if (rights['packages'] === 'write' || rights['id-token'] === 'write')
+        assert.ok(environment !== undefined || uses === './.github/workflows/deploy.yml', name);
+  });
+
+  it('begins with the job that checks the tag, on which all others wait', () => {
+    const first = jobsOf(release).filter(([, { needs }]) => needs === undefined);
+    assert.deepEqual(
+      first.map(([name]) => name),
+      ['notes'],
+    );
+  });
+});
+
 describe('the commands of the workflows', () => {
   const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     scripts: Record<string, string>;
