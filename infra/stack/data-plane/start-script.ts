@@ -1,25 +1,48 @@
+import type { Value } from '../template.ts';
+import { encodedWords, pieces, type Pieces } from './pieces.ts';
 import { imageLoginFile, settingsFile } from './unit.ts';
 
 /** What the script writes and reports. */
 export interface Setup {
-  readonly caddyfile: string;
+  readonly caddyfile: Pieces;
   readonly unit: string;
   /** `NAME=value` lines. None is secret. */
-  readonly settings: string;
+  readonly settings: Pieces;
   /** The host of the image, if it is a registry of ECR, where the role of the instance may read it. */
   readonly ecr: string | undefined;
   /** A URL that takes a signal of CloudFormation. */
-  readonly signalUrl: string;
+  readonly signalUrl: Value;
 }
+
+const updates = `APT::Periodic::Update-Package-Lists "1";
+APT::Periodic::Unattended-Upgrade "1";
+Unattended-Upgrade::Automatic-Reboot "true";
+Unattended-Upgrade::Automatic-Reboot-Time "04:00";
+`;
+
+const caddyUnit = `[Service]
+Restart=always
+RestartSec=5
+MemoryMax=25%
+`;
 
 /**
  * The script that makes a Debian 13 the data plane, and Caddy before both planes. It runs at each boot, so that a restart
  * applies changed user data, and may run any number of times.
  */
-export function startScript({ caddyfile, unit, settings, ecr, signalUrl }: Setup): string {
+export function startScript({ caddyfile, unit, settings, ecr, signalUrl }: Setup): Pieces {
   const packages = ['caddy', 'podman', 'curl', 'unattended-upgrades'];
   if (ecr !== undefined) packages.push('amazon-ecr-credential-helper');
-  return `#!/bin/bash
+  const imageLogin = JSON.stringify(ecr === undefined ? {} : { credHelpers: { [ecr]: 'ecr-login' } });
+  const files: readonly (readonly [path: string, content: Pieces])[] = [
+    ['/etc/apt/apt.conf.d/60stowage', [updates]],
+    ['/etc/systemd/system/caddy.service.d/stowage.conf', [caddyUnit]],
+    [imageLoginFile, [imageLogin]],
+    [settingsFile, settings],
+    ['/etc/containers/systemd/stowage.container', [unit]],
+    ['/etc/caddy/Caddyfile', caddyfile],
+  ];
+  return pieces`#!/bin/bash
 set -euo pipefail
 umask 022
 
@@ -59,38 +82,15 @@ if [ ! -e /var/swapfile ]; then
 fi
 swapon /var/swapfile 2>/dev/null || true
 
-# Writes a file, and remembers whether it has changed.
+# Writes a file of pieces in base64, and remembers whether it has changed.
 changed=
 write() {
   mkdir -p "\${1%/*}"
-  cat >"$1.new"
+  local piece
+  for piece in "\${@:2}"; do base64 --decode <<<"$piece"; done >"$1.new"
   if cmp --silent "$1.new" "$1"; then rm "$1.new"; else mv "$1.new" "$1"; changed=yes; fi
 }
-write /etc/apt/apt.conf.d/60stowage <<'END'
-APT::Periodic::Update-Package-Lists "1";
-APT::Periodic::Unattended-Upgrade "1";
-Unattended-Upgrade::Automatic-Reboot "true";
-Unattended-Upgrade::Automatic-Reboot-Time "04:00";
-END
-write /etc/systemd/system/caddy.service.d/stowage.conf <<'END'
-[Service]
-Restart=always
-RestartSec=5
-MemoryMax=25%
-END
-write ${imageLoginFile} <<'END'
-${JSON.stringify(ecr === undefined ? {} : { credHelpers: { [ecr]: 'ecr-login' } })}
-END
-write ${settingsFile} <<'END'
-${settings.trim()}
-END
-write /etc/containers/systemd/stowage.container <<'END'
-${unit.trim()}
-END
-write /etc/caddy/Caddyfile <<'END'
-${caddyfile.trim()}
-END
-
+${files.map(([path, content]) => [`write ${path}`, ...encodedWords(content), '\n']).flat()}
 systemctl daemon-reload
 # What has not changed was started by the boot.
 [ -z "$changed" ] || systemctl stop stowage caddy || true
@@ -111,9 +111,9 @@ fail 'the data plane is not ready: it cannot use the bucket, or does not start'
 }
 
 /** User data of cloud-init with which a script runs at each boot, not only at the first one. */
-export function userData(script: string): string {
+export function userData(script: Pieces): Pieces {
   const boundary = 'stowage-user-data';
-  return `Content-Type: multipart/mixed; boundary="${boundary}"
+  return pieces`Content-Type: multipart/mixed; boundary="${boundary}"
 MIME-Version: 1.0
 
 --${boundary}

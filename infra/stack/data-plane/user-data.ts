@@ -1,48 +1,45 @@
 import { apiUrl } from '../api.ts';
+import { ParameterError } from '../parameter-reader.ts';
 import type { Parameters } from '../parameters.ts';
 import { ref, type Value } from '../template.ts';
 import { caddyfile } from './caddyfile.ts';
+import { joined, type Pieces } from './pieces.ts';
 import { dataPlaneSettings, ecrOf } from './settings.ts';
 import { startScript, userData } from './start-script.ts';
 import { unit, unitSettings } from './unit.ts';
 
-/** @param signal the logical id of the handle that takes the signal */
+/** @param signal the logical id of the handle that takes the signal @throws ParameterError */
 export function instanceUserData(parameters: Parameters, signal: string): Value {
   const { host = '', image = '' } = parameters;
-  const values = new Values();
-  const settings = Object.entries({ ...dataPlaneSettings(parameters), ...unitSettings });
   const script = startScript({
-    caddyfile: caddyfile({
-      address: host,
-      api: values.mark(apiUrl),
-      dataPlane: unitSettings.REGISTRY_HTTP_ADDR,
-    }),
+    caddyfile: caddyPieces(host),
     unit: unit(image),
-    settings: settings.map(([name, value]) => `${name}=${values.mark(value)}\n`).join(''),
+    settings: settingLines(parameters),
     ecr: ecrOf(image)?.host,
-    signalUrl: values.mark(ref(signal)),
+    signalUrl: ref(signal),
   });
-  return { 'Fn::Base64': values.fill(userData(script)) };
+  return { 'Fn::Base64': joined(userData(script)) };
 }
 
-/** Values that only CloudFormation knows, within a text. Not `Fn::Sub`, for which variables of a shell are its own. */
-class Values {
-  readonly #values: Value[] = [];
+function caddyPieces(host: string): Pieces {
+  // No host name has it.
+  const mark = '<api>';
+  const texts = caddyfile({ address: host, api: mark, dataPlane: unitSettings.REGISTRY_HTTP_ADDR }).split(
+    mark,
+  );
+  return texts.flatMap((text, index) => (index === 0 ? [text] : [apiUrl, text]));
+}
 
-  /** What stands for a value until {@link fill}. A text stands for itself. */
-  mark(value: Value): string {
-    if (typeof value !== 'object') return String(value);
-    this.#values.push(value);
-    return `{{value ${this.#values.length - 1}}}`;
-  }
-
-  fill(text: string): Value {
-    const pieces = text.split(/\{\{value (\d+)\}\}/);
-    return {
-      'Fn::Join': [
-        '',
-        pieces.map((piece, index) => (index % 2 === 0 ? piece : (this.#values[Number(piece)] ?? ''))),
-      ],
-    };
-  }
+/** Podman's files of settings have a line for each, in which all characters stand for themselves. */
+function settingLines(parameters: Parameters): Pieces {
+  const settings = Object.entries({ ...dataPlaneSettings(parameters), ...unitSettings });
+  const broken = settings.filter(([, value]) => typeof value === 'string' && /[\r\n\0]/.test(value));
+  if (broken.length > 0)
+    throw new ParameterError(
+      parameters.stage,
+      broken.map(([name]) => `settings: ${name} has several lines, which an instance cannot take; use one`),
+    );
+  return settings.flatMap(([name, value]) =>
+    typeof value === 'object' ? [`${name}=`, value, '\n'] : [`${name}=${value}\n`],
+  );
 }

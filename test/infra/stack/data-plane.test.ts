@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { cloudConfig } from '../../../infra/stack/data-plane/start-script.ts';
@@ -39,11 +39,16 @@ const at = (resources: Resources, ...path: (string | number)[]): unknown =>
 const ofType = (resources: Resources, type: string) =>
   Object.values(resources).filter(({ Type }) => Type === type);
 
-/** The text of user data, with a word for each value that CloudFormation fills in. */
-function textOf(value: unknown): string {
-  const { 'Fn::Base64': join } = value as { 'Fn::Base64': { 'Fn::Join': [string, Value[]] } };
-  return join['Fn::Join'][1].map((one) => (typeof one === 'string' ? one : 'https://value')).join('');
+/** What CloudFormation makes of a value, with a word for each that it fills in. */
+function evaluated(value: Value): string {
+  if (typeof value !== 'object') return String(value);
+  if ('Fn::Base64' in value) return Buffer.from(evaluated(value['Fn::Base64'])).toString('base64');
+  if ('Fn::Join' in value) return (value['Fn::Join'] as [string, Value[]])[1].map(evaluated).join('');
+  return 'https://value';
 }
+
+/** The text of user data. */
+const textOf = (value: unknown) => Buffer.from(evaluated(value as Value), 'base64').toString();
 
 const scriptOf = (resources: Resources) => {
   const text = textOf(at(resources, 'DataPlaneInstance', 'Properties', 'UserData'));
@@ -51,8 +56,16 @@ const scriptOf = (resources: Resources) => {
 };
 
 /** A file that the script writes. */
-const fileOf = (script: string, path: string) =>
-  new RegExp(`^write ${path} <<'END'\n(.*?)\nEND$`, 'ms').exec(script)?.[1] ?? assert.fail(path);
+function fileOf(script: string, path: string): string {
+  const [, words] =
+    new RegExp(`^write ${path}((?: '[A-Za-z0-9+/=]+')+)$`, 'm').exec(script) ?? assert.fail(path);
+  return (
+    words
+      ?.split(' ')
+      .map((word) => Buffer.from(word.slice(1, -1), 'base64').toString())
+      .join('') ?? ''
+  );
+}
 
 describe('the stack without a data plane', () => {
   it('has nothing that costs while nobody uses it, but alarms', () => {
@@ -191,6 +204,45 @@ describe('the instance', () => {
 describe('what the instance writes', () => {
   const script = scriptOf(resourcesOf('instance'));
 
+  it('has each setting as it is, whatever its value', async () => {
+    const folder = await temporaryFolder('user-data');
+    after(() => {
+      folder.remove();
+    });
+    const values = {
+      OTEL_A: 'END',
+      OTEL_B: `'"$(touch ${folder.path}/run)\`touch ${folder.path}/run\`; #`,
+      OTEL_C: '{{value 0}}{{value 1}}<api>${AWS::Region}\\${HOME}',
+      OTEL_D: '{{resolve:ssm:/aws/service/debian/release/13/latest/arm64}} ü',
+    };
+    const hostile = scriptOf(resourcesOf('instance', values));
+    const start = hostile.indexOf('# Writes a file');
+    const part = hostile.slice(start, hostile.indexOf('\nsystemctl daemon-reload', start));
+    await command('bash', ['-euo', 'pipefail', '-c', part.replaceAll('write /', `write ${folder.path}/`)]);
+    assert.deepEqual((await readdir(folder.path)).sort(), ['etc']);
+    const lines = (await readFile(join(folder.path, 'etc/stowage/data-plane.env'), 'utf8')).split('\n');
+    for (const [name, value] of Object.entries(values))
+      assert.ok(lines.includes(`${name}=${value}`), lines.join('\n'));
+    const plain = fileOf(script, '/etc/stowage/data-plane.env').split('\n');
+    assert.equal(lines.length, plain.length + Object.keys(values).length);
+    assert.equal(
+      await readFile(join(folder.path, 'etc/caddy/Caddyfile'), 'utf8'),
+      fileOf(script, '/etc/caddy/Caddyfile'),
+    );
+    // Nor does CloudFormation look into them.
+    const userData = JSON.stringify(
+      at(resourcesOf('instance', values), 'DataPlaneInstance', 'Properties', 'UserData'),
+    );
+    assert.doesNotMatch(userData, /\{\{|AWS::Region\}\\\\/);
+  });
+
+  it('takes no setting of several lines, each of which would be another setting', () => {
+    assert.throws(
+      () => resourcesOf('instance', { OTEL_A: 'a\nREGISTRY_AUTH=none' }),
+      /settings: OTEL_A has several lines/,
+    );
+  });
+
   it('is a script that bash takes', async () => {
     await command('bash', ['-n', '-c', script]);
   });
@@ -201,7 +253,7 @@ describe('what the instance writes', () => {
       folder.remove();
     });
     const file = join(folder.path, 'Caddyfile');
-    const text = `${fileOf(script, '/etc/caddy/Caddyfile')}\n`;
+    const text = fileOf(script, '/etc/caddy/Caddyfile');
     await writeFile(file, text);
     const env = { PATH: process.env['PATH'], HOME: folder.path };
     await command('caddy', ['validate', '--adapter', 'caddyfile', '--config', file], { env });
