@@ -507,6 +507,14 @@ describe('stowage smoke', () => {
     other.close();
   });
 
+  it('says which other host got the password', async () => {
+    registry.proxy.fault = rewrite('www-authenticate', (value) =>
+      value.replace('//127.0.0.1', '//localhost'),
+    );
+    const { note } = await check('login');
+    assert.equal(note, `as alice; the password was sent to localhost:${new URL(registry.url).port}`);
+  });
+
   it('finds that a registry on https points at http', async () => {
     const session = new Session(new URL('https://registry.example.com'), undefined);
     const pointers = new Map([['Location of POST', new URL('http://127.0.0.1/v2/')]]);

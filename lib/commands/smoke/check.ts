@@ -1,4 +1,3 @@
-import { send } from './http.ts';
 import type { Reply } from './messages.ts';
 import type { Session } from './session.ts';
 
@@ -36,7 +35,7 @@ export function repositoryPath({ repository }: Context, rest: string): string {
 export async function cancelUpload(context: Context, location: URL): Promise<void> {
   const isHere = location.host === context.session.base.host;
   const headers = isHere ? await context.session.authorization(pushScope(context)) : {};
-  await send({ method: 'DELETE', url: location, headers }).catch(() => undefined);
+  await context.session.send({ method: 'DELETE', url: location, headers }).catch(() => undefined);
 }
 
 /** Where a reply points, noted for the check of https. Undefined without a Location that is a URL. */

@@ -7,8 +7,9 @@ import {
   type Check,
   type Context,
 } from './check.ts';
+import { isSafeUrl } from './destinations.ts';
 import { errorCode, fail, shown, SmokeFailure } from './failure.ts';
-import { isRedirect, isSafeUrl, send } from './http.ts';
+import { isRedirect } from './http.ts';
 import type { Reply } from './messages.ts';
 import { failUpload } from './push.ts';
 import { readChallenge } from './session.ts';
@@ -37,7 +38,7 @@ export const httpsCheck: Check = {
 };
 
 async function base({ session }: Context): Promise<undefined> {
-  const reply = await send({ method: 'GET', url: session.url('/v2/') });
+  const reply = await session.send({ method: 'GET', url: session.url('/v2/') });
   if (isRedirect(reply))
     fail(
       reply,
@@ -54,9 +55,9 @@ async function base({ session }: Context): Promise<undefined> {
 }
 
 async function challenge({ session, pointers }: Context): Promise<string> {
-  const reply = await send({ method: 'GET', url: session.url('/v2/') });
+  const reply = await session.send({ method: 'GET', url: session.url('/v2/') });
   if (reply.status === 200) return 'the registry asks for no login';
-  session.challenge = readChallenge(reply);
+  session.challenge = readChallenge(reply, session.base);
   const { realm } = session.challenge;
   if (realm !== undefined) pointers.set(`realm of ${reply.asked}`, realm);
   return realm === undefined ? 'Basic' : `Bearer, tokens from ${realm.origin}${realm.pathname}`;
@@ -78,7 +79,12 @@ async function login({ session }: Context): Promise<string> {
       shown(reply),
       'Check the user and the password; a gateway must pass the header Authorization to the registry',
     );
-  return 'user' in session.credentials ? `as ${session.credentials.user}` : 'by an identity token';
+  const { credentials } = session;
+  const [who, what] =
+    'user' in credentials ? [`as ${credentials.user}`, 'password'] : ['by an identity token', 'token'];
+  const { realm } = session.challenge;
+  const isElsewhere = realm !== undefined && realm.host !== session.base.host;
+  return isElsewhere ? `${who}; the ${what} was sent to ${realm.host}` : who;
 }
 
 /** All clients send the slash of `blobs/uploads/`, and some proxies remove it. */
@@ -130,14 +136,13 @@ function isJson({ headers }: Reply): boolean {
 
 // eslint-disable-next-line @typescript-eslint/require-await -- as all checks are
 async function onlyHttps({ session, pointers }: Context): Promise<string> {
-  const isHere = isSafeUrl(session.base) && session.base.protocol === 'http:';
   for (const [what, url] of pointers)
-    if (!isSafeUrl(url) || (url.protocol === 'http:' && !isHere))
+    if (!isSafeUrl(url, session.base))
       throw new SmokeFailure({
         asked: what,
         came: `${url.origin}${url.pathname}`,
         change:
           'Set REGISTRY_HTTP_HOST (and REGISTRY_HTTP_DATAPLANE) to https URLs; a proxy that ends TLS must send X-Forwarded-Proto',
       });
-  return isHere ? 'this machine, so http may be' : `${pointers.size} URLs`;
+  return session.base.protocol === 'http:' ? 'this machine, so http may be' : `${pointers.size} URLs`;
 }

@@ -1,7 +1,8 @@
+import type { LookupAddress } from 'node:dns';
 import { once } from 'node:events';
 import { request as plainRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { request as tlsRequest } from 'node:https';
-import { isLoopbackUrl } from '../login/request.ts';
+import type { Destinations } from './destinations.ts';
 import { SmokeFailure } from './failure.ts';
 import type { Ask, Reply } from './messages.ts';
 
@@ -20,19 +21,20 @@ const maxRedirects = 10;
 
 /**
  * Sends a request as it is, and follows nothing.
- * @throws SmokeFailure where there is no whole response, or the URL is neither on https nor on this machine
+ * @throws SmokeFailure where there is no whole response, or the URL may not be used
  */
-export async function send(ask: Ask): Promise<Reply> {
+export async function send(ask: Ask, destinations: Destinations): Promise<Reply> {
   const asked = describe(ask);
-  assertSafe(ask.url, asked);
   const large = ask.large === true || (ask.body?.byteLength ?? 0) > largeBody;
   const limit = large ? largeTimeoutMs : timeoutMs;
   const signal = AbortSignal.timeout(limit);
   try {
-    const response = await responseTo(ask, signal);
+    const addresses = await destinations.addressesOf(ask.url, asked);
+    const response = await responseTo(ask, addresses, signal);
     const body = await readBody(response);
     return { status: response.statusCode ?? 0, headers: response.headers, body, asked, url: ask.url };
   } catch (error) {
+    if (error instanceof SmokeFailure) throw error;
     throw new SmokeFailure({
       asked,
       came: signal.aborted
@@ -48,9 +50,10 @@ export async function send(ask: Ask): Promise<Reply> {
 /** Sends a request for reading, and follows redirects as clients do: another host gets no credentials. */
 export async function sendFollowing(
   ask: Ask,
-  onRedirect: (target: URL) => void = () => undefined,
+  destinations: Destinations,
+  onRedirect: (target: URL) => void,
 ): Promise<Reply> {
-  let reply = await send(ask);
+  let reply = await send(ask, destinations);
   let { headers = {} } = ask;
   for (let count = 0; isRedirect(reply); count++) {
     const { location } = reply.headers;
@@ -58,7 +61,7 @@ export async function sendFollowing(
     if (target === null || count === maxRedirects) failRedirect(reply, target);
     onRedirect(target);
     if (target.host !== reply.url.host) headers = withoutCredentials(headers);
-    reply = await send({ ...ask, url: target, headers });
+    reply = await send({ ...ask, url: target, headers }, destinations);
   }
   return reply;
 }
@@ -79,21 +82,6 @@ export function isRedirect({ status }: Reply): boolean {
   return [301, 302, 303, 307, 308].includes(status);
 }
 
-/** Whether a URL of a registry that is itself at `base` may be used: http is for this machine alone. */
-export function isSafeUrl(url: URL): boolean {
-  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopbackUrl(url));
-}
-
-function assertSafe(url: URL, asked: string): void {
-  if (isSafeUrl(url)) return;
-  throw new SmokeFailure({
-    asked,
-    came: `the registry points at ${url.origin}, which is not on https; nothing was sent there`,
-    change:
-      'Set REGISTRY_HTTP_HOST (and REGISTRY_HTTP_DATAPLANE) to https URLs; a proxy that ends TLS must send X-Forwarded-Proto',
-  });
-}
-
 function withoutCredentials(headers: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'authorization'),
@@ -106,7 +94,11 @@ function describe({ method, url, chunked, body }: Ask): string {
 }
 
 /** A response may come, and the connection be closed, before the whole body was sent. */
-async function responseTo(ask: Ask, signal: AbortSignal): Promise<IncomingMessage> {
+async function responseTo(
+  ask: Ask,
+  addresses: LookupAddress[],
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
   const { method, url, headers = {}, body, chunked = false } = ask;
   const hasBody = body !== undefined || !['GET', 'HEAD'].includes(method);
   // Without either, Node announces the length of a body that it has whole.
@@ -118,6 +110,11 @@ async function responseTo(ask: Ask, signal: AbortSignal): Promise<IncomingMessag
     method,
     headers: { 'user-agent': 'stowage-smoke', ...(hasBody ? length : {}), ...headers },
     agent: false,
+    // In the place of the resolver, which could answer otherwise this time.
+    lookup: (_, { all }, found) => {
+      if (all === true) found(null, addresses);
+      else found(null, addresses[0]?.address ?? '', addresses[0]?.family);
+    },
     signal,
   });
   outgoing.on('error', () => undefined);

@@ -1,7 +1,6 @@
 import { pushScope, repositoryPath, type Check, type Context } from './check.ts';
 import { manifestType, type Blob } from './content.ts';
 import { errorCode, fail, shown } from './failure.ts';
-import { send } from './http.ts';
 import { chunked, chunkSize, config, imageOf, large, mebibyte, small, tagOf } from './layers.ts';
 import { pullBlob, pullChecks } from './pull-checks.ts';
 import { pushBlob, pushChunks, startUpload, type Client } from './push.ts';
@@ -77,7 +76,7 @@ function refusedCheck(): Check {
       const url = new URL(location);
       url.searchParams.set('digest', large.containerd.digest);
       const headers = await context.session.authorization(pushScope(context));
-      const reply = await send({ method: 'PUT', url, headers, body: large.containerd.bytes });
+      const reply = await context.session.send({ method: 'PUT', url, headers, body: large.containerd.bytes });
       if (reply.status === 201)
         return 'it was taken: large layers can be pushed, so run this without --no-large';
       if (reply.status !== 413)

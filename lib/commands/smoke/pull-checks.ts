@@ -1,7 +1,6 @@
 import { pullScope, repositoryPath, type Check, type Context } from './check.ts';
 import { digestOf, manifestType, type Blob } from './content.ts';
 import { fail, shown } from './failure.ts';
-import { sendFollowing } from './http.ts';
 import type { Ask, Reply } from './messages.ts';
 import { config, imageOf, mebibyte, small, tagOf } from './layers.ts';
 
@@ -110,7 +109,7 @@ async function read(context: Context, ask: Omit<Ask, 'url'>, rest: string): Prom
   const { session, pointers } = context;
   const headers = { ...ask.headers, ...(await session.authorization(pullScope(context))) };
   const url = session.url(repositoryPath(context, rest));
-  return await sendFollowing({ ...ask, url, headers }, (target) => {
+  return await session.sendFollowing({ ...ask, url, headers }, (target) => {
     pointers.set(`redirect of ${ask.method} ${url.origin}${url.pathname}`, target);
   });
 }

@@ -1,7 +1,7 @@
 import { cancelUpload, locationOf, pushScope, repositoryPath, type Context } from './check.ts';
 import type { Blob } from './content.ts';
 import { errorCode, fail, shown } from './failure.ts';
-import { isRedirect, send } from './http.ts';
+import { isRedirect } from './http.ts';
 import type { Ask, Reply } from './messages.ts';
 
 /*
@@ -97,7 +97,7 @@ function withDigest(location: URL, digest: string): URL {
 async function sendUpload(context: Context, ask: Ask): Promise<Reply> {
   const isHere = ask.url.host === context.session.base.host;
   const authorization = isHere ? await context.session.authorization(pushScope(context)) : {};
-  return await send({ ...ask, headers: { ...ask.headers, ...authorization } });
+  return await context.session.send({ ...ask, headers: { ...ask.headers, ...authorization } });
 }
 
 function assertCreated(reply: Reply): void {

@@ -1,5 +1,6 @@
 import { fail, shown, SmokeFailure } from './failure.ts';
-import { isSafeUrl, send } from './http.ts';
+import { Destinations, isSafeUrl } from './destinations.ts';
+import { send, sendFollowing } from './http.ts';
 import type { Ask, Reply } from './messages.ts';
 
 /** As a user of a registry has them. */
@@ -21,10 +22,22 @@ export class Session {
   /** Undefined as long as none is known, and for an open registry. */
   challenge: Challenge | undefined;
   readonly #tokens = new Map<string, string>();
+  readonly #destinations: Destinations;
 
   constructor(base: URL, credentials: Credentials | undefined) {
     this.base = base;
     this.credentials = credentials;
+    this.#destinations = new Destinations(base);
+  }
+
+  /** Sends a request as it is, to wherever the registry has pointed. @throws SmokeFailure */
+  async send(ask: Ask): Promise<Reply> {
+    return await send(ask, this.#destinations);
+  }
+
+  /** The same, and follows redirects. @throws SmokeFailure */
+  async sendFollowing(ask: Ask, onRedirect: (target: URL) => void): Promise<Reply> {
+    return await sendFollowing(ask, this.#destinations, onRedirect);
   }
 
   url(path: string): URL {
@@ -42,7 +55,7 @@ export class Session {
     if (this.challenge.scheme === 'basic') return basic(this.credentials);
     let token = this.#tokens.get(scope);
     if (token === undefined) {
-      token = await askToken(this.challenge, this.credentials, scope);
+      token = await this.#askToken(this.challenge, scope);
       this.#tokens.set(scope, token);
     }
     return { authorization: `Bearer ${token}` };
@@ -51,12 +64,25 @@ export class Session {
   /** Sends a request to the registry itself. @param path below its URL */
   async ask(scope: string, path: string, ask: Omit<Ask, 'url'>): Promise<Reply> {
     const headers = { ...ask.headers, ...(await this.authorization(scope)) };
-    return await send({ ...ask, url: this.url(path), headers });
+    return await this.send({ ...ask, url: this.url(path), headers });
+  }
+
+  /** Gives the password to the realm, whatever its host, as docker does. */
+  async #askToken({ realm, service = '' }: Challenge, scope: string): Promise<string> {
+    if (realm === undefined) throw new Error('a challenge without a realm');
+    const { credentials } = this;
+    const common = { service, ...(scope === '' ? {} : { scope }) };
+    const reply = await this.send(
+      credentials !== undefined && 'identityToken' in credentials
+        ? refreshing(realm, credentials.identityToken, common)
+        : asking(realm, credentials, common),
+    );
+    return tokenOf(reply);
   }
 }
 
-/** @throws SmokeFailure where no client can follow it */
-export function readChallenge(reply: Reply): Challenge {
+/** @param base URL of the registry @throws SmokeFailure where no client can follow it */
+export function readChallenge(reply: Reply, base: URL): Challenge {
   const text = reply.headers['www-authenticate'];
   if (text === undefined) missing(reply);
   if (/(^|,\s*)basic\b/i.test(text)) return { scheme: 'basic' };
@@ -75,7 +101,7 @@ export function readChallenge(reply: Reply): Challenge {
       `a challenge whose realm is no URL: ${text}`,
       'Set REGISTRY_HTTP_HOST to the https URL of the registry',
     );
-  if (!isSafeUrl(url))
+  if (!isSafeUrl(url, base))
     fail(
       reply,
       `a token service that is not on https: ${url.origin}`,
@@ -106,18 +132,7 @@ function basic(credentials: Credentials | undefined): Record<string, string> {
   return { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` };
 }
 
-async function askToken(
-  { realm, service = '' }: Challenge,
-  credentials: Credentials | undefined,
-  scope: string,
-): Promise<string> {
-  if (realm === undefined) throw new Error('a challenge without a realm');
-  const common = { service, ...(scope === '' ? {} : { scope }) };
-  const reply = await send(
-    credentials !== undefined && 'identityToken' in credentials
-      ? refreshing(realm, credentials.identityToken, common)
-      : asking(realm, credentials, common),
-  );
+function tokenOf(reply: Reply): string {
   if (reply.status !== 200)
     fail(
       reply,
