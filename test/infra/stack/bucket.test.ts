@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { templateOf } from '../../../infra/stack/stack.ts';
+import { parametersWith } from './examples.ts';
+import { statementsIn } from './statements.ts';
+
+describe('the template of a stack', () => {
+  it('makes a private and encrypted bucket that takes TLS only, keeps no versions and outlives the stack', () => {
+    const { Bucket, BucketPolicy } = templateOf(parametersWith()).Resources;
+    assert.deepEqual([Bucket?.DeletionPolicy, Bucket?.UpdateReplacePolicy], ['Retain', 'Retain']);
+    const { PublicAccessBlockConfiguration, OwnershipControls, ...rest } = Bucket?.Properties ?? {};
+    assert.deepEqual(PublicAccessBlockConfiguration, {
+      BlockPublicAcls: true,
+      BlockPublicPolicy: true,
+      IgnorePublicAcls: true,
+      RestrictPublicBuckets: true,
+    });
+    assert.deepEqual(OwnershipControls, { Rules: [{ ObjectOwnership: 'BucketOwnerEnforced' }] });
+    assert.match(JSON.stringify(rest['BucketEncryption']), /"SSEAlgorithm":"AES256"/);
+    assert.equal(rest['VersioningConfiguration'], undefined);
+    // No rule may expire what the registry needs.
+    assert.deepEqual(rest['LifecycleConfiguration'], {
+      Rules: [
+        {
+          Id: 'unfinished-multipart-uploads',
+          Status: 'Enabled',
+          AbortIncompleteMultipartUpload: { DaysAfterInitiation: 7 },
+        },
+      ],
+    });
+    const [tls, ...others] = statementsIn(BucketPolicy);
+    assert.deepEqual(others, []);
+    assert.ok(tls);
+    assert.equal(tls.Effect, 'Deny');
+    assert.deepEqual(Object.entries(tls).find(([name]) => name === 'Condition')?.[1], {
+      Bool: { 'aws:SecureTransport': 'false' },
+    });
+  });
+
+  it('changes nothing of a bucket that is there', () => {
+    const { Resources, Outputs } = templateOf(parametersWith({ existingBucket: 'images' }));
+    assert.ok(!Object.values(Resources).some(({ Type }) => Type.startsWith('AWS::S3::')));
+    assert.equal(Outputs['Bucket']?.Value, 'images');
+  });
+});
