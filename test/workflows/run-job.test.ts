@@ -61,7 +61,7 @@ describe('the jobs of the workflows', () => {
     const { results, commands } = await run('preview', 'deploy', {});
     assert.deepEqual(commands, [
       'ci|--ignore-scripts|',
-      'run|deploy|--|--stage|pr-7|--yes|--param|permissionsBoundary=arn:aws:iam::1:policy/b|',
+      'run|deploy|--|--stage|pr-7|--param|permissionsBoundary=arn:aws:iam::1:policy/b|--yes|',
       'run|smoke|--|https://registry.example.com|--user|admin|--no-large|',
     ]);
     const deployed = results.find(({ name }) => name === 'Deploy');
@@ -72,14 +72,23 @@ describe('the jobs of the workflows', () => {
     const image = { 'needs.image.outputs.image': 'ghcr.io/team/stowage@sha256:1' };
     const { commands } = await run('release', 'production', { ...image, 'vars.DATA_PLANE': 'true' });
     assert.deepEqual(commands.slice(1), [
-      'run|deploy|--|--stage|production|--yes|--param|permissionsBoundary=arn:aws:iam::1:policy/b|--param|image=ghcr.io/team/stowage@sha256:1|',
+      'run|deploy|--|--stage|production|--param|permissionsBoundary=arn:aws:iam::1:policy/b|--param|image=ghcr.io/team/stowage@sha256:1|',
       'run|smoke|--|https://registry.example.com|--user|admin|',
     ]);
     const without = await run('release', 'production', image);
     assert.equal(
       without.commands[1],
-      'run|deploy|--|--stage|production|--yes|--param|permissionsBoundary=arn:aws:iam::1:policy/b|',
+      'run|deploy|--|--stage|production|--param|permissionsBoundary=arn:aws:iam::1:policy/b|',
     );
+  });
+
+  it('a stage is replaced in part only by a run that is confirmed', async () => {
+    const given = { 'inputs.stage': 'production', 'inputs.confirmed': 'false' };
+    const deployment =
+      'run|deploy|--|--stage|production|--param|permissionsBoundary=arn:aws:iam::1:policy/b|';
+    assert.equal((await run('by-hand', 'deploy', given)).commands[1], deployment);
+    const confirmed = await run('by-hand', 'deploy', { ...given, 'inputs.confirmed': 'true' });
+    assert.equal(confirmed.commands[1], `${deployment}--yes|`);
   });
 
   it('a deployment that fails fails the job, although its output is also kept', async () => {
@@ -87,7 +96,7 @@ describe('the jobs of the workflows', () => {
     assert.equal(results.at(-1)?.code, 3);
     assert.deepEqual(commands, [
       'ci|--ignore-scripts|',
-      'run|deploy|--|--stage|staging|--yes|--param|permissionsBoundary=arn:aws:iam::1:policy/b|',
+      'run|deploy|--|--stage|staging|--param|permissionsBoundary=arn:aws:iam::1:policy/b|',
     ]);
     const tried = await run('staging', 'deploy', {}, 'smoke');
     assert.equal(tried.results.at(-1)?.code, 3);

@@ -40,7 +40,7 @@ export async function runJob(file: string, name: string, options: RunJobOptions)
   const folder = await temporaryFolder('job');
   const context: Record<string, string> = { ...options.context };
   for (const [input, value] of Object.entries(job.with ?? {}))
-    context[`inputs.${input}`] = resolve(value, context);
+    context[`inputs.${input}`] = resolve(String(value), context);
   const results: StepResult[] = [];
   for (const { name: step = '', id, run, env = {} } of steps) {
     if (run === undefined || options.without?.includes(step) === true) continue;
@@ -85,13 +85,16 @@ function resolveAll(
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, resolve(value, context)]));
 }
 
-/** Knows the expressions that the workflows have: a name, and `NAME == 'text' && VALUE || VALUE`. */
+/** Knows the expressions that the workflows have: a name, `NAME && VALUE || VALUE`, and `NAME == 'text' && VALUE || VALUE`. */
 function resolve(text: string, context: Readonly<Record<string, string>>): string {
   return text.replaceAll(/\$\{\{ *(.+?) *\}\}/g, (_, expression: string) => {
-    const [, name = '', operator, wanted, yes = '', no = ''] =
-      /^([\w.-]+) ([!=]=) '([^']*)' && (\S+) \|\| (\S+)$/.exec(expression) ?? [];
-    if (operator === undefined) return valueOf(expression, context);
-    return valueOf(((context[name] ?? '') === wanted) === (operator === '==') ? yes : no, context);
+    const [, name = '', operator, wanted, yes, no = ''] =
+      /^([\w.-]+)(?: ([!=]=) '([^']*)')? && (\S+) \|\| (\S+)$/.exec(expression) ?? [];
+    if (yes === undefined) return valueOf(expression, context);
+    const value = context[name] ?? '';
+    const holds =
+      operator === undefined ? !['', 'false'].includes(value) : (value === wanted) === (operator === '==');
+    return valueOf(holds ? yes : no, context);
   });
 }
 

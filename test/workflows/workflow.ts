@@ -20,7 +20,7 @@ export interface Job {
   readonly needs?: string | readonly string[];
   /** A workflow that the job calls instead of steps of its own. */
   readonly uses?: string;
-  readonly with?: Readonly<Record<string, string>>;
+  readonly with?: Readonly<Record<string, string | boolean>>;
   readonly permissions?: Readonly<Record<string, string>>;
   readonly secrets?: unknown;
   readonly 'timeout-minutes'?: number;
