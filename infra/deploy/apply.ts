@@ -3,7 +3,7 @@ import { DeployError, messageOf } from './deploy-error.ts';
 import { describeFailures, readFailures, remedyOf } from './failures.ts';
 import { makePackage, serverlessInput, type Plan } from './plan.ts';
 import { roundsOf, versionIn, type PlannedSecret } from './secrets.ts';
-import { writeSecret } from './secret-store.ts';
+import { changedMeanwhile, createSecret, readSecret, writeSecret } from './secret-store.ts';
 import { runServerless } from './serverless.ts';
 import { findStack, stackName, type Stack } from './stack.ts';
 
@@ -20,6 +20,7 @@ export async function applyPlan(plan: Plan, folder: string, say: (text: string) 
   const rounds = roundsOf(plan.secrets);
   for (let round = 0; round < rounds; round++) {
     const part = rounds > 1 ? ` ${round + 1} of ${rounds}` : '';
+    await assertUnchanged(plan, round);
     for (const secret of plan.secrets.secrets) await writeRound(plan, secret, round);
     if (round > 0) await makePackage(plan, round, folder);
     say(`Deploying${part} …${plan.stack === undefined ? ' A first deployment takes some minutes.' : ''}`);
@@ -31,12 +32,34 @@ export async function applyPlan(plan: Plan, folder: string, say: (text: string) 
   return stack;
 }
 
+/** A person may have taken long to say yes. @throws DeployError if another deployment has begun since the plan was made */
+async function assertUnchanged({ target, stack, secrets }: Plan, round: number): Promise<void> {
+  const { account, parameters } = target;
+  if (round === 0) {
+    const now = await findStack(account, stackName(parameters.stage));
+    if (now?.status !== stack?.status || now?.changedAt !== stack?.changedAt)
+      throw changedMeanwhile(`the stack ${stackName(parameters.stage)}`);
+  }
+  for (const secret of secrets.secrets) {
+    const name = secretName(parameters, secret.kind);
+    const stored = await readSecret(account, name);
+    const version = stored.state === 'stored' ? stored.version : undefined;
+    if (version !== versionBefore(secret, round)) throw changedMeanwhile(`the secret ${name}`);
+  }
+}
+
+/** What is stored before a round; undefined for nothing. */
+function versionBefore(secret: PlannedSecret, round: number): string | undefined {
+  return round === 0 ? secret.storedVersion : versionIn(secret, round - 1).version;
+}
+
 async function writeRound({ target }: Plan, secret: PlannedSecret, round: number): Promise<void> {
   const { text, version } = versionIn(secret, round);
-  const before = round === 0 ? secret.storedVersion : versionIn(secret, round - 1).version;
+  const before = versionBefore(secret, round);
   if (version === before) return;
-  const name = secretName(target.parameters, secret.kind);
-  await writeSecret(target.account, { name, text, version });
+  const value = { name: secretName(target.parameters, secret.kind), text, version };
+  if (before === undefined) await createSecret(target.account, value);
+  else await writeSecret(target.account, value);
 }
 
 async function deployRound(plan: Plan, round: number, folder: string): Promise<void> {

@@ -7,6 +7,7 @@ import {
   RestoreSecretCommand,
 } from '@aws-sdk/client-secrets-manager';
 import type { Account } from './account.ts';
+import { DeployError } from './deploy-error.ts';
 
 /** A secret of Secrets Manager. */
 export type StoredSecret =
@@ -45,21 +46,50 @@ export async function readSecret({ secrets }: Account, name: string): Promise<St
   }
 }
 
-/** @param version a UUID, which will name the value */
-export async function writeSecret(
-  { secrets }: Account,
-  { name, text, version }: { name: string; text: string; version: string },
-): Promise<void> {
-  const put = new PutSecretValueCommand({ SecretId: name, SecretString: text, ClientRequestToken: version });
+/** A value, and the UUID that will name it. */
+export interface NamedValue {
+  readonly name: string;
+  readonly text: string;
+  readonly version: string;
+}
+
+/**
+ * Stores a secret that was not there. Of several deployments that do so at once, one succeeds.
+ * @throws DeployError if another value is there
+ */
+export async function createSecret(account: Account, value: NamedValue): Promise<void> {
+  const { name, text, version } = value;
+  const create = new CreateSecretCommand({
+    Name: name,
+    Description: 'Settings of the registry Stowage',
+    SecretString: text,
+    ClientRequestToken: version,
+  });
   try {
-    await secrets.send(put);
+    const { VersionId } = await account.secrets.send(create);
+    // An emulator names the value by itself.
+    if (VersionId !== version) await writeSecret(account, value);
   } catch (error) {
-    if (!isMissing(error)) throw error;
-    await secrets.send(
-      new CreateSecretCommand({ Name: name, Description: 'Settings of the registry Stowage' }),
-    );
-    await secrets.send(put);
+    if ((error as Error).name !== 'ResourceExistsException') throw error;
+    const stored = await readSecret(account, name);
+    if (stored.state === 'empty') await writeSecret(account, value);
+    else if (stored.state !== 'stored' || stored.version !== version)
+      throw changedMeanwhile(`the secret ${name}`);
   }
+}
+
+/** Replaces the value of a secret that is there. */
+export async function writeSecret({ secrets }: Account, { name, text, version }: NamedValue): Promise<void> {
+  await secrets.send(
+    new PutSecretValueCommand({ SecretId: name, SecretString: text, ClientRequestToken: version }),
+  );
+}
+
+/** @param what has changed since the plan was made */
+export function changedMeanwhile(what: string): DeployError {
+  return new DeployError(
+    `Another deployment of this stage has begun: it has changed ${what}. This one stops; run the command again when the other one is over.`,
+  );
 }
 
 export async function restoreSecret({ secrets }: Account, name: string): Promise<void> {

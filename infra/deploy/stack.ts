@@ -11,6 +11,8 @@ import { functionsOf, type Package, type Template } from './template.ts';
 export interface Stack {
   readonly name: string;
   readonly status: string;
+  /** Milliseconds since 1970: when its last change began. */
+  readonly changedAt: number;
   readonly outputs: Readonly<Record<string, string>>;
 }
 
@@ -29,7 +31,8 @@ export async function findStack({ cloudformation }: Account, name: string): Prom
     },
   );
   if (description === undefined || description.StackStatus === 'DELETE_COMPLETE') return undefined;
-  return { name, status: description.StackStatus ?? '', outputs: outputsOf(description) };
+  const { StackStatus: status = '', CreationTime, LastUpdatedTime = CreationTime } = description;
+  return { name, status, changedAt: LastUpdatedTime?.getTime() ?? 0, outputs: outputsOf(description) };
 }
 
 function outputsOf({ Outputs = [] }: StackDescription): Record<string, string> {

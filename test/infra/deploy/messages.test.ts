@@ -113,7 +113,8 @@ connect ECONNREFUSED 127.0.0.1:9
   });
 
   it('say how to go on with a stack that cannot be updated', () => {
-    const fault = (status: string) => statusFault({ name: 'stowage-dev', status, outputs: {} }, 'REMOVE');
+    const fault = (status: string) =>
+      statusFault({ name: 'stowage-dev', status, changedAt: 0, outputs: {} }, 'REMOVE');
     assert.match(fault('ROLLBACK_COMPLETE') ?? '', /run "REMOVE"/);
     assert.match(fault('UPDATE_IN_PROGRESS') ?? '', /wait/);
     assert.match(fault('UPDATE_ROLLBACK_FAILED') ?? '', /continue-update-rollback/);
