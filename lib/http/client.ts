@@ -41,13 +41,24 @@ function isUnixSocket(socket: Socket): boolean {
   return socket instanceof Socket && !socket.destroyed && socket.localAddress === undefined;
 }
 
-/** The scheme that the client used. Each proxy appends its own; the first one saw the client. */
+/** The scheme that the client used. Each proxy appends its own; the first one that names it was the nearest to the client. */
 function protocolOf(request: IncomingMessage): Client['protocol'] {
   const name =
-    firstOf(header(request, 'x-forwarded-proto')) ??
-    parameterOf(firstOf(header(request, 'forwarded')), 'proto');
+    firstOf(header(request, 'x-forwarded-proto')) ?? firstForwardedProto(header(request, 'forwarded') ?? '');
   const protocol = name?.toLowerCase();
   return protocol === 'http' || protocol === 'https' ? protocol : undefined;
+}
+
+/** Characters of `Forwarded`, and elements, that are read for the scheme. Anybody may send more. */
+const [maxForwarded, maxForwardedElements] = [2048, 20];
+
+/** Before API Gateway, a proxy that sends only `X-Forwarded-For` becomes an element without a scheme. */
+function firstForwardedProto(forwarded: string): string | undefined {
+  return forwarded
+    .slice(0, maxForwarded)
+    .split(',', maxForwardedElements)
+    .map((element) => parameterOf(element, 'proto'))
+    .find((proto) => proto !== undefined);
 }
 
 function hostOf(request: IncomingMessage): string | undefined {

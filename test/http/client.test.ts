@@ -158,6 +158,19 @@ describe('the client of a request', () => {
     assert.deepEqual([address, protocol, host, requestId], ['127.0.0.1', 'https', undefined, 'a-1']);
   });
 
+  it('has the scheme of the gateway behind a proxy that names none', async () => {
+    const byGateway = 'by=3.70.0.1;for=198.51.100.7;host=r.example.com;proto=https';
+    for (const [header, expected] of [
+      [`for=192.0.2.1, ${byGateway}`, 'https'],
+      [`for=192.0.2.1, for=192.0.2.2;proto="", ${byGateway}`, undefined],
+      ['for=192.0.2.1;proto=http, for=10.0.0.1;proto=https', 'http'],
+      ['for=192.0.2.1, for=192.0.2.2', undefined],
+    ] as const) {
+      const { protocol } = await clientOf('', { forwarded: header }, { behindGateway: true });
+      assert.equal(protocol, expected, header);
+    }
+  });
+
   it('has no host and no request id that a log or a header could not take', async () => {
     for (const id of ['a b', 'x'.repeat(129), '"', 'ü'])
       assert.equal(
