@@ -25,10 +25,10 @@ export async function approve(plan: Plan, yes: boolean): Promise<boolean> {
  * A registry without its images would look empty to all clients.
  * @throws DeployError
  */
-export function refuseOtherBucket(stage: string, { name, insteadOf }: Bucket): void {
-  if (insteadOf === undefined) return;
+export function refuseOtherBucket(stage: string, { moved }: Bucket): void {
+  if (moved === undefined) return;
   throw refusal(lossOf(stage), [
-    `it has the bucket ${insteadOf}, and would get ${name}; copy the images there first, run "npm run remove -- --stage ${stage}", which keeps the old bucket, and deploy again`,
+    `they are in ${moved.from}, and it would look for them in ${moved.to}; set the parameters back, or copy the images first, run "npm run remove -- --stage ${stage}", which keeps the old bucket, and deploy again`,
   ]);
 }
 

@@ -1,4 +1,5 @@
 import { HeadBucketCommand } from '@aws-sdk/client-s3';
+import { folderOf, storeOf } from '../stack/bucket.ts';
 import type { Parameters } from '../stack/parameters.ts';
 import type { Account } from './account.ts';
 import type { Stack } from './stack.ts';
@@ -8,8 +9,8 @@ import type { Template } from './template.ts';
 export interface Bucket {
   readonly name: string;
   readonly state: 'made' | 'kept' | 'taken' | 'of another store';
-  /** The bucket of the stack as it is deployed, if that is another one. */
-  readonly insteadOf: string | undefined;
+  /** With another store, bucket or folder than the deployed stack has: where its images are, and where they would be. */
+  readonly moved: { readonly from: string; readonly to: string } | undefined;
   /** Parameters beside those that were given. */
   readonly overrides: Readonly<Record<string, string>>;
 }
@@ -24,8 +25,20 @@ export async function planBucket(
   deployed: { readonly stack: Stack | undefined; readonly template: Template | undefined },
 ): Promise<Bucket> {
   const bucket = await chooseBucket(account, parameters, deployed.template);
-  const before = deployed.stack?.outputs['Bucket'];
-  return { ...bucket, insteadOf: before === bucket.name ? undefined : before };
+  const to = placeOf(storeOf(parameters), bucket.name, folderOf(parameters));
+  const from = deployed.stack === undefined ? to : deployedPlace(deployed.stack, parameters, bucket.name);
+  return { ...bucket, moved: from === to ? undefined : { from, to } };
+}
+
+/** A stack of an earlier version names only its bucket, and one that was never completed nothing. */
+function deployedPlace({ outputs }: Stack, parameters: Parameters, name: string): string {
+  const { Store = storeOf(parameters), Bucket = name, RootDirectory = folderOf(parameters) } = outputs;
+  return placeOf(Store, Bucket, RootDirectory);
+}
+
+/** Such as `images/team/x (s3)`. */
+function placeOf(store: string, bucket: string, folder: string): string {
+  return `${bucket}${folder === '/' ? '' : folder} (${store})`;
 }
 
 /** The name of the bucket that a stage has unless another one is named. */
@@ -37,7 +50,7 @@ async function chooseBucket(
   account: Account,
   { storage, scsBucket = '', existingBucket, bucket, stage }: Parameters,
   deployed: Template | undefined,
-): Promise<Omit<Bucket, 'insteadOf'>> {
+): Promise<Omit<Bucket, 'moved'>> {
   if (storage === 'scs') return { name: scsBucket, state: 'of another store', overrides: {} };
   const name = existingBucket ?? bucket ?? defaultBucket(stage, account);
   const isOwn = deployed?.Resources['Bucket'] !== undefined;

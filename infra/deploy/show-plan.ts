@@ -28,8 +28,8 @@ export function showPlan(plan: Plan): string {
   return [...heading, '', ...changes, '', showCost(plan)].join('\n');
 }
 
-function showBucket({ name, state, insteadOf }: Bucket): string {
-  return insteadOf === undefined ? `${name}, ${bucketStates[state]}` : `${name} in place of ${insteadOf}`;
+function showBucket({ name, state }: Bucket): string {
+  return `${name}, ${bucketStates[state]}`;
 }
 
 const bucketStates: Readonly<Record<Bucket['state'], string>> = {

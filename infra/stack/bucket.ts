@@ -1,3 +1,4 @@
+import { regionHost } from '../../lib/storage/scs/client/regions.ts';
 import type { Parameters } from './parameters.ts';
 import { ref, sub, type Template, type Value } from './template.ts';
 
@@ -19,14 +20,29 @@ export function bucketArn(parameters: Parameters, keys?: string): Value {
   return { 'Fn::Join': ['', ['arn:', ref('AWS::Partition'), ':s3:::', name, path]] };
 }
 
+/** Which service has the bucket: `s3`, or `scs at <host>`. */
+export function storeOf({ storage, scsRegion = '', scsEndpoint }: Parameters): string {
+  if (storage === 's3') return 's3';
+  const host = scsEndpoint === undefined ? regionHost(scsRegion) : new URL(scsEndpoint).host;
+  return `scs at ${host ?? scsRegion}`;
+}
+
+/** The folder of all keys, such as `/team/images`; `/` for the whole bucket, since no output may be empty. */
+export function folderOf({ rootDirectory }: Parameters): string {
+  return `/${rootDirectory}`;
+}
+
 /** The bucket, if it is to be made. It outlives the stack. */
 export function bucket(parameters: Parameters): Template {
   const name = bucketName(parameters);
-  const output = {
+  // The next deployment compares these, since other ones would be a registry without images.
+  const outputs = {
+    Store: { Description: 'The service that has the bucket', Value: storeOf(parameters) },
     Bucket: { Description: 'The bucket with the images', Value: name ?? parameters.scsBucket ?? '' },
+    RootDirectory: { Description: 'The folder of the images in the bucket', Value: folderOf(parameters) },
   };
   if (name === undefined || parameters.existingBucket !== undefined)
-    return { Resources: {}, Outputs: output };
+    return { Resources: {}, Outputs: outputs };
   return {
     Resources: {
       Bucket: {
@@ -82,6 +98,6 @@ export function bucket(parameters: Parameters): Template {
         },
       },
     },
-    Outputs: output,
+    Outputs: outputs,
   };
 }

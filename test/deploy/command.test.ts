@@ -187,6 +187,10 @@ describe('stowage deploy and stowage remove', requires('ministack'), () => {
   it('refuses another bucket, also with --yes', async () => {
     await assert.rejects(deploy(['--yes', '--param', 'bucket=another-bucket']), /would lose its images/);
     assert.ok(!(await whatExists()).includes('another-bucket'));
+    await assert.rejects(
+      deploy(['--yes', '--param', 'rootDirectory=team/x']),
+      /would lose its images.*\n.*would look for them in stowage-cmd-\d+\/team\/x \(s3\)/,
+    );
   });
 
   it('is removed only with --yes where nobody can be asked, and leaves the images', async () => {

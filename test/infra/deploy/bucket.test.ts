@@ -57,6 +57,34 @@ describe('the bucket of a deployment', () => {
     await assert.rejects(plan({ bucket: 'private' }), /another account, or these credentials lack/);
   });
 
+  const movedFrom = async (
+    outputs: Readonly<Record<string, string>>,
+    overrides: Readonly<Record<string, string>>,
+  ) => {
+    const stack = { name: 'stowage-dev', status: 'UPDATE_COMPLETE', changedAt: 0, outputs };
+    const { moved } = await planBucket(account, parametersWith(overrides), { stack, template: undefined });
+    return moved;
+  };
+
+  it('moves with another store, bucket or folder', async () => {
+    const mine = { existingBucket: 'mine' };
+    const deployed = { Store: 's3', Bucket: 'mine', RootDirectory: '/team' };
+    assert.equal(await movedFrom(deployed, { ...mine, rootDirectory: 'team' }), undefined);
+    assert.deepEqual(await movedFrom(deployed, mine), { from: 'mine/team (s3)', to: 'mine (s3)' });
+    assert.deepEqual(await movedFrom(deployed, { bucket: 'new', rootDirectory: 'team' }), {
+      from: 'mine/team (s3)',
+      to: 'new/team (s3)',
+    });
+    const scs = { storage: 'scs', scsBucket: 'mine', scsRegion: 'bjcnc', rootDirectory: 'team' };
+    assert.equal((await movedFrom(deployed, scs))?.to, 'mine/team (scs at bjcnc.scs.sohucs.com)');
+  });
+
+  it('may be updated where an earlier version has deployed it, which named the bucket only', async () => {
+    assert.equal(await movedFrom({ Bucket: 'mine' }, { existingBucket: 'mine' }), undefined);
+    assert.equal(await movedFrom({}, { existingBucket: 'mine', rootDirectory: 'team' }), undefined);
+    assert.ok((await movedFrom({ Bucket: 'other' }, { existingBucket: 'mine' })) !== undefined);
+  });
+
   it('is taken if it is of the account, and made if there is none', async () => {
     assert.equal((await plan({ existingBucket: 'mine' })).state, 'taken');
     assert.equal((await plan({ bucket: 'new' })).state, 'made');

@@ -143,9 +143,9 @@ describe('where nobody can be asked', () => {
 
   it('a loss of images is refused also with --yes', async () => {
     await assert.rejects(approve(planOf({ Bucket: bucket('a') }, {}), true), /would lose its images/);
-    const other = { name: 'b', state: 'taken', overrides: {}, insteadOf: 'a' } as const;
+    const moved = { from: 'a (s3)', to: 'b (s3)' };
     assert.throws(() => {
-      refuseOtherBucket('dev', other);
-    }, /it has the bucket a, and would get b/);
+      refuseOtherBucket('dev', { name: 'b', state: 'taken', overrides: {}, moved });
+    }, /they are in a \(s3\), and it would look for them in b \(s3\)/);
   });
 });

@@ -42,4 +42,16 @@ describe('the template of a stack', () => {
     assert.ok(!Object.values(Resources).some(({ Type }) => Type.startsWith('AWS::S3::')));
     assert.equal(Outputs['Bucket']?.Value, 'images');
   });
+
+  it('says where the images are, without an empty output', () => {
+    const placeOf = (overrides: Readonly<Record<string, string>>) => {
+      const { Store, Bucket, RootDirectory } = templateOf(parametersWith(overrides)).Outputs;
+      return [Store, Bucket, RootDirectory].map((output) => output?.Value);
+    };
+    assert.deepEqual(placeOf({ bucket: 'images' }), ['s3', 'images', '/']);
+    const scs = { storage: 'scs', scsBucket: 'images', rootDirectory: 'team/x' };
+    const place = ['scs at bjcnc.scs.sohucs.com', 'images', '/team/x'];
+    assert.deepEqual(placeOf({ ...scs, scsRegion: 'bjcnc' }), place);
+    assert.deepEqual(placeOf({ ...scs, scsEndpoint: 'https://bjcnc.scs.sohucs.com/' }), place);
+  });
 });
