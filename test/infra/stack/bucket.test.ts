@@ -28,13 +28,19 @@ describe('the template of a stack', () => {
         },
       ],
     });
-    const [tls, ...others] = statementsIn(BucketPolicy);
-    assert.deepEqual(others, []);
-    assert.ok(tls);
-    assert.equal(tls.Effect, 'Deny');
-    assert.deepEqual(Object.entries(tls).find(([name]) => name === 'Condition')?.[1], {
-      Bool: { 'aws:SecureTransport': 'false' },
-    });
+    const arn = ['arn:', { Ref: 'AWS::Partition' }, ':s3:::', { 'Fn::Sub': 'stowage-dev-${AWS::AccountId}' }];
+    assert.deepEqual(BucketPolicy?.Properties?.['Bucket'], { Ref: 'Bucket' });
+    assert.deepEqual(statementsIn(BucketPolicy), [
+      {
+        Sid: 'OnlyTls',
+        Effect: 'Deny',
+        Principal: '*',
+        Action: 's3:*',
+        // The bucket, and its objects.
+        Resource: ['', '/*'].map((keys) => ({ 'Fn::Join': ['', [...arn, keys]] })),
+        Condition: { Bool: { 'aws:SecureTransport': 'false' } },
+      },
+    ]);
   });
 
   it('changes nothing of a bucket that is there', () => {

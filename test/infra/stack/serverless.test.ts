@@ -7,12 +7,27 @@ import { describeFunctions, functionNames } from '../../../infra/gateway.ts';
 import { cleanEnvironment, command } from '../../servers/process.ts';
 import { temporaryFolder } from '../../servers/folder.ts';
 import { runBuild } from '../run-node.ts';
+import { certificate } from './examples.ts';
 import { statementsIn } from './statements.ts';
 
 interface Compiled {
   readonly Resources: Readonly<
     Record<string, { readonly Type: string; readonly Properties: Readonly<Record<string, unknown>> }>
   >;
+}
+
+/** The logical ids that a value refers to, and pseudo parameters. */
+function referencesIn(value: unknown): ReadonlySet<string> {
+  if (typeof value !== 'object' || value === null) return new Set();
+  const { Ref, 'Fn::GetAtt': attribute, 'Fn::Sub': sub } = value as Readonly<Record<string, unknown>>;
+  const [text, own] = [sub].flat() as [unknown, object | undefined];
+  const inText = typeof text === 'string' ? [...text.matchAll(/\$\{(\w[\w:]*)/g)].map(([, id]) => id) : [];
+  return new Set([
+    ...[Ref, [attribute].flat()[0], ...inText.filter((id = '') => !(id in (own ?? {})))].filter(
+      (id): id is string => typeof id === 'string',
+    ),
+    ...Object.values(value).flatMap((one) => [...referencesIn(one)]),
+  ]);
 }
 
 describe('serverless.yml', () => {
@@ -48,6 +63,12 @@ describe('serverless.yml', () => {
       '--param',
       'throttleRate=7',
       '--param',
+      'throttleBurst=9',
+      '--param',
+      'host=a.example.com',
+      '--param',
+      `certificate=${certificate}`,
+      '--param',
       'search=mysql',
     );
     const template = await readFile(join(folder.path, 'cloudformation-template-update-stack.json'), 'utf8');
@@ -58,6 +79,16 @@ describe('serverless.yml', () => {
     Object.values(compiled.Resources)
       .filter(({ Type }) => Type === type)
       .map(({ Properties }) => Properties);
+
+  it('has all resources that others refer to', () => {
+    const { Resources } = compiled;
+    const referred = [...referencesIn(Resources)].filter((id) => !id.startsWith('AWS::'));
+    assert.ok(referred.length > functionNames.length);
+    assert.deepEqual(
+      referred.filter((id) => !(id in Resources)),
+      [],
+    );
+  });
 
   it('makes a function of each group, for arm64, with a role of its own', () => {
     const functions = ofType('AWS::Lambda::Function');
@@ -83,7 +114,11 @@ describe('serverless.yml', () => {
     assert.deepEqual(routes.sort(), keys.sort());
     const [stage] = ofType('AWS::ApiGatewayV2::Stage');
     assert.equal(stage?.['StageName'], '$default');
-    assert.match(JSON.stringify(stage['DefaultRouteSettings']), /"ThrottlingRateLimit":7\b/);
+    assert.deepEqual(stage['DefaultRouteSettings'], {
+      DetailedMetricsEnabled: false,
+      ThrottlingRateLimit: 7,
+      ThrottlingBurstLimit: 9,
+    });
     const { Format } = stage['AccessLogSettings'] as { Format: string };
     assert.equal(typeof JSON.parse(Format), 'object');
     assert.match(Format, /\$context\.routeKey/);
