@@ -6,7 +6,7 @@ import { readCredentials } from './smoke/credentials.ts';
 import { gatewayChecks, httpsCheck } from './smoke/gateway-checks.ts';
 import { imageChecks } from './smoke/image-checks.ts';
 import { removeImages, stayingBlobs } from './smoke/remove.ts';
-import { summaryOf, textOf, type Report } from './smoke/report.ts';
+import { jsonOf, summaryOf, textOf, type Report } from './smoke/report.ts';
 import { runChecks, type Result } from './smoke/run.ts';
 import { Session } from './smoke/session.ts';
 
@@ -54,7 +54,7 @@ async function run(args: readonly string[]): Promise<number> {
     pushed: new Map(),
   };
   const report = await check(context, isLarge, values.json === true);
-  console.log(values.json === true ? JSON.stringify(report, undefined, 2) : summaryOf(report));
+  console.log(values.json === true ? jsonOf(report) : summaryOf(report));
   return report.passed ? 0 : 1;
 }
 

@@ -108,6 +108,24 @@ describe('stowage smoke', () => {
     assert.ok(!output.includes('another'));
   });
 
+  it('prints nothing that a terminal obeys, or that turns text, whatever a registry sends', async () => {
+    const evil = '\u009b2J\u001b[31m\u202eabc\u2028\u200b';
+    registry.proxy.fault = answer(418, `<html>${evil}`, (_, path) => path === '/v2/');
+    for (const args of [[], ['--json']]) {
+      const { output } = await runStowage(['smoke', registry.url, '--user', 'alice', ...args], env);
+      assert.match(output, /418 with <html> 2J \[31m abc /);
+      assert.doesNotMatch(output.replaceAll('\n', ''), /[\p{C}\p{Zl}\p{Zp}]/u);
+    }
+    // One character a byte, as Node sends and reads headers.
+    const latin = { 'www-authenticate': 'Digest \u009b2J' };
+    registry.proxy.fault = {
+      answer: ({ path }) =>
+        path === '/v2/' ? { status: 401, headers: latin, body: Buffer.alloc(0) } : undefined,
+    };
+    const { output } = await runStowage(['smoke', registry.url, '--user', 'alice'], env);
+    assert.match(output, /came: {3}WWW-Authenticate: Digest {2}2J\n/);
+  });
+
   describe('with the login of docker', () => {
     const login = async (config: object, ...args: string[]) => {
       const folder = await temporaryFolder('smoke');

@@ -27,7 +27,7 @@ const maxShown = 200;
 
 /** Status and body of a reply, and who seems to have written it. */
 export function shown(reply: Reply): string {
-  const text = reply.body.toString('utf8', 0, maxShown).replace(/\p{Cc}+/gu, ' ');
+  const text = reply.body.toString('utf8', 0, maxShown);
   const body = text === '' ? 'no body' : text;
   const isForeign = reply.status >= 400 && reply.body.length > 0 && errorCode(reply) === undefined;
   return `${reply.status} with ${body}${isForeign ? ' (not an error of a registry: what stands before it answered)' : ''}`;

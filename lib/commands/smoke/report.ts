@@ -13,6 +13,23 @@ export interface Report {
   readonly left: readonly string[];
 }
 
+/**
+ * A registry, or who answers for it, has written parts of most texts: what a terminal obeys, and what turns, hides or breaks text,
+ * is not printed. That is all of Unicode's category C, and separators of lines and paragraphs.
+ */
+function harmless(text: string): string {
+  return text.replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ');
+}
+
+/** What --json prints. */
+export function jsonOf(report: Report): string {
+  return JSON.stringify(
+    report,
+    (_, value: unknown) => (typeof value === 'string' ? harmless(value) : value),
+    2,
+  );
+}
+
 const labels: Readonly<Record<Result['status'], string>> = { passed: 'ok', failed: 'FAILED', skipped: '-' };
 
 /** A line for a person, and three more for a failure. */
@@ -23,7 +40,9 @@ export function textOf({ status, title, note, finding }: Result): string {
   return [
     line,
     ...[`asked:  ${asked}`, `came:   ${came}`, `change: ${change}`].map((text) => `        ${text}`),
-  ].join('\n');
+  ]
+    .map(harmless)
+    .join('\n');
 }
 
 /** The last lines. */
@@ -35,5 +54,7 @@ export function summaryOf({ checks, left }: Pick<Report, 'checks' | 'left'>): st
     ...(failed > 0 ? [`${failed} failed`] : []),
     ...(skipped > 0 ? [`${skipped} skipped`] : []),
   ];
-  return [`\n${counts.join(', ')}.`, ...left.map((text) => `Left in the registry: ${text}.`)].join('\n');
+  return [`\n${counts.join(', ')}.`, ...left.map((text) => harmless(`Left in the registry: ${text}.`))].join(
+    '\n',
+  );
 }
