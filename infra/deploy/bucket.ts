@@ -42,7 +42,7 @@ function placeOf(store: string, bucket: string, folder: string): string {
 }
 
 /** The name of the bucket that a stage has unless another one is named. */
-export function defaultBucket(stage: string, { id }: Account): string {
+export function defaultBucket(stage: string, { id }: Pick<Account, 'id'>): string {
   return `stowage-${stage}-${id}`;
 }
 

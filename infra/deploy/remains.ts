@@ -8,6 +8,10 @@ import { functionsOf } from './template.ts';
 export interface Images {
   readonly store: 's3' | 'scs';
   readonly bucket: string;
+  /** Without slashes at either end; empty for the whole bucket. */
+  readonly rootDirectory: string;
+  /** Whether the stack made the bucket. Another one may have more than these images, and other users. */
+  readonly isOwn: boolean;
 }
 
 /** Undefined for a stack that was never completed. */
@@ -20,29 +24,42 @@ export async function findImages(account: Account, stack: Stack): Promise<Images
       Properties?.['Environment'] as { Variables?: Record<string, unknown> } | undefined,
   );
   const isScs = environments.some((environment) => environment?.Variables?.['REGISTRY_STORAGE'] === 'scs');
-  return { store: isScs ? 'scs' : 's3', bucket };
+  const rootDirectory = (stack.outputs['RootDirectory'] ?? '/').slice(1);
+  const isOwn = template.Resources['Bucket'] !== undefined;
+  return { store: isScs ? 'scs' : 's3', bucket, rootDirectory, isOwn };
 }
 
 /** What is left of a stage, and what can be done with it. */
-export function showRemains(stage: string, account: Account, images: Images | undefined): string {
+export function showRemains(
+  stage: string,
+  account: Pick<Account, 'id' | 'region'>,
+  { images, withSecrets }: { images: Images | undefined; withSecrets: boolean },
+): string {
   const parts = [
     `The stage ${stage} is removed.`,
     ...(images === undefined ? [] : [showImages(stage, account, images)]),
-    `Its secrets can be restored for ${recoveryDays} days, which a deployment does.`,
+    ...(withSecrets
+      ? [`Its secrets can be restored for ${recoveryDays} days, which a deployment does.`]
+      : []),
   ];
   return `\n${parts.join('\n\n')}`;
 }
 
-function showImages(stage: string, account: Account, { store, bucket }: Images): string {
+function showImages(stage: string, account: Pick<Account, 'id' | 'region'>, images: Images): string {
+  const { store, bucket, rootDirectory, isOwn } = images;
   // Region, keys and what else there was to say of SCS are not known any more.
   if (store === 'scs')
     return `The images are in the bucket ${bucket} of SCS. A deployment with the same parameters serves them again.`;
   const named = bucket === defaultBucket(stage, account) ? '' : ` --param existingBucket=${bucket}`;
-  const settings = `REGISTRY_STORAGE_S3_BUCKET=${bucket} REGISTRY_STORAGE_S3_REGION=${account.region}`;
+  const folder = rootDirectory === '' ? '' : ` REGISTRY_STORAGE_S3_ROOTDIRECTORY=${rootDirectory}`;
+  const settings = `REGISTRY_STORAGE_S3_BUCKET=${bucket} REGISTRY_STORAGE_S3_REGION=${account.region}${folder}`;
   const commands = [
-    [`npm run deploy -- --stage ${stage} --region ${account.region}${named}`, 'serve them again'],
+    [
+      `npm run deploy -- --stage ${stage} --region ${account.region}${named}`,
+      'serve them again, with the parameters that the stage had',
+    ],
     [`${settings} npm run serve`, 'serve them on one machine'],
-    [`aws s3 rb --force s3://${bucket}`, 'delete them for good'],
+    ...(isOwn ? [[`aws s3 rb --force s3://${bucket}`, 'delete them for good'] as const] : []),
   ] as const;
   const rows = commands.map(([command, what]) => `  # ${what}\n  ${command}`);
   return [`The images are in the bucket ${bucket}:`, '', ...rows].join('\n');

@@ -37,8 +37,8 @@ async function run({ stage, region, yes }: RemoveOptions): Promise<number> {
   console.log(`Account  ${account.id} (${account.caller})
 Region   ${account.region}
 Stage    ${stage}: ${stack === undefined ? 'there is no stack' : `the stack ${stack.name} (${stack.status})`}
-Images   stay ${images === undefined ? 'where they are' : `in the bucket ${images.bucket}`}
-Secrets  those below stowage/${stage}/ are deleted after ${recoveryDays} days
+Images   ${images === undefined ? 'none are known' : `stay in the bucket ${images.bucket}`}
+Secrets  ${stack === undefined ? 'any that are' : 'those'} below stowage/${stage}/ are deleted after ${recoveryDays} days
 `);
   if (!yes && !isAtTerminal())
     throw new DeployError('Nothing was changed: add --yes to remove this without being asked.');
@@ -52,7 +52,7 @@ Secrets  those below stowage/${stage}/ are deleted after ${recoveryDays} days
     console.log(`There is nothing of the stage ${stage} in the region ${account.region}.`);
     return 1;
   }
-  console.log(showRemains(stage, account, images));
+  console.log(showRemains(stage, account, { images, withSecrets: deleted }));
   return 0;
 }
 
