@@ -9,6 +9,7 @@ import {
   waitUntilStackCreateComplete,
 } from '@aws-sdk/client-cloudformation';
 import { AssumeRoleWithWebIdentityCommand, STSClient } from '@aws-sdk/client-sts';
+import type { S3Client } from '@aws-sdk/client-s3';
 import { accountId, ministack, region } from '../servers/ministack.ts';
 
 const template = join(import.meta.dirname, '../../infra/ci/aws-role.yml');
@@ -17,6 +18,8 @@ const template = join(import.meta.dirname, '../../infra/ci/aws-role.yml');
 export interface EmulatedAccount {
   /** Base URL, over which requests count as TLS: buckets take nothing else. */
   readonly url: string;
+  /** The account's root, in S3. */
+  readonly s3: S3Client;
   /** The ARN of the boundary that the role asks for. */
   readonly boundary: string;
   /** What a job of GitHub has in its environment once it has the role. @param subject the `sub` claim of its token */
@@ -32,11 +35,12 @@ export async function emulatedAccount(
   const front = await secureFront(emulator.url);
   const { cloudFormation } = emulator.aws;
   const name = 'stowage-ci';
-  // The emulator knows no providers of OIDC tokens, and takes tokens without a signature.
+  // The emulator knows no providers of OIDC tokens, and takes tokens without a signature. It does not know the condition either.
   const provider = `arn:aws:iam::${accountId}:oidc-provider/token.actions.githubusercontent.com`;
   const body = readFileSync(template, 'utf8')
     .replace(/^ {2}OidcProvider:\n {4}Type[^]*?\n\n/m, '')
-    .replaceAll('!Ref OidcProvider', '!Ref Provider');
+    .replaceAll('!Ref OidcProvider', '!Ref Provider')
+    .replace(/^ +Condition:\n +'Null':\n +s3:if-none-match: .*\n/m, '');
   await cloudFormation.send(
     new CreateStackCommand({
       StackName: name,
@@ -62,6 +66,7 @@ export async function emulatedAccount(
   });
   return {
     url: front.url,
+    s3: emulator.aws.s3,
     boundary: output('Boundary'),
     credentialsOf: async (subject) => {
       const { Credentials } = await sts.send(
@@ -73,6 +78,8 @@ export async function emulatedAccount(
       );
       return {
         AWS_ENDPOINT_URL: front.url,
+        // osls asks every 5 s, and the emulator is done at once.
+        SLS_AWS_MONITORING_FREQUENCY: '200',
         AWS_REGION: region,
         AWS_ACCESS_KEY_ID: Credentials?.AccessKeyId ?? '',
         AWS_SECRET_ACCESS_KEY: Credentials?.SecretAccessKey ?? '',

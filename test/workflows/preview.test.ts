@@ -3,6 +3,15 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { atExit } from '../servers/cleanup.ts';
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  ListBucketsCommand,
+  PutBucketPolicyCommand,
+  PutObjectCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
+import { accountId } from '../servers/ministack.ts';
 import { requires } from '../servers/requires.ts';
 import { htpasswdOf } from '../access/policy-registry.ts';
 import { emulatedAccount, type EmulatedAccount } from './emulated-account.ts';
@@ -22,7 +31,8 @@ describe('the preview of a pull request', requires('ministack'), () => {
   let forget: () => void;
 
   before(async () => {
-    const role = { Environment: 'preview', Subject: subject, Stage: 'pr-*', DeleteImages: 'true' };
+    // As for production: what deletes the images of a preview is not run here.
+    const role = { Environment: 'preview', Subject: subject, Stage: 'pr-*', DeleteImages: 'false' };
     account = await emulatedAccount(role);
     forget = atExit(() => {
       rmSync(parameters, { force: true });
@@ -67,6 +77,40 @@ describe('the preview of a pull request', requires('ministack'), () => {
       /^https:\/\/\w+\.execute-api\.[\w-]+\.amazonaws\.com$/,
     );
     assert.doesNotMatch(all, /Password/);
+  });
+
+  it('keeps its images from the role of CI, whatever the policy of the bucket says', async () => {
+    const { Buckets = [] } = await account.s3.send(new ListBucketsCommand({}));
+    const bucket = Buckets.find(({ Name = '' }) => Name.startsWith(`stowage-pr-${number}-0`))?.Name ?? '';
+    const image = { Bucket: bucket, Key: 'docker/registry/v2/blobs/sha256/aa/a/data' };
+    const other = { Bucket: bucket, Key: 'stowage/other' };
+    for (const object of [image, other])
+      await account.s3.send(new PutObjectCommand({ ...object, Body: 'x' }));
+    const env = await account.credentialsOf(subject);
+    const role = new S3Client({
+      endpoint: account.url,
+      region: env['AWS_REGION'] ?? '',
+      forcePathStyle: true,
+      credentials: {
+        accessKeyId: env['AWS_ACCESS_KEY_ID'] ?? '',
+        secretAccessKey: env['AWS_SECRET_ACCESS_KEY'] ?? '',
+        sessionToken: env['AWS_SESSION_TOKEN'] ?? '',
+      },
+    });
+    const roleArn = `arn:aws:iam::${accountId}:role/stowage-ci-preview`;
+    const statement = {
+      Effect: 'Allow',
+      Principal: { AWS: roleArn },
+      Action: 's3:*',
+      Resource: `arn:aws:s3:::${bucket}/*`,
+    };
+    const policy = { Version: '2012-10-17', Statement: [statement] };
+    await role.send(new PutBucketPolicyCommand({ Bucket: bucket, Policy: JSON.stringify(policy) }));
+    // It gets what the role is not denied.
+    await role.send(new GetObjectCommand(other));
+    await assert.rejects(role.send(new GetObjectCommand(image)), { name: 'AccessDenied' });
+    for (const object of [image, other])
+      await assert.rejects(role.send(new DeleteObjectCommand(object)), { name: 'AccessDenied' });
   });
 
   it('is removed by the role of CI', async () => {
