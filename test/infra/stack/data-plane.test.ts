@@ -27,6 +27,14 @@ const parametersOf = (kind: keyof typeof overrides, more: Readonly<Record<string
 const resourcesOf = (...[kind, more]: Parameters<typeof parametersOf>) =>
   templateOf(parametersOf(kind, more)).Resources;
 
+interface TargetTracking {
+  readonly DisableScaleIn?: boolean;
+  readonly TargetValue: number;
+  readonly CustomizedMetricSpecification?: {
+    readonly Metrics: readonly { readonly Expression?: string; readonly ReturnData: boolean }[];
+  };
+}
+
 type Resources = Readonly<Record<string, Resource>>;
 
 /** A value of CloudFormation's, below a resource. */
@@ -300,10 +308,34 @@ describe('Fargate', () => {
     ]);
   });
 
-  it('scales by requests and by bytes', () => {
-    const policies = ofType(resources, 'AWS::ApplicationAutoScaling::ScalingPolicy');
-    assert.equal(policies.length, 2);
-    assert.match(JSON.stringify(policies), /ALBRequestCountPerTarget.*ProcessedBytes/);
+  it('adds tasks for requests and for bytes, and removes them when both are few or there are none', () => {
+    const policies = Object.values(resources)
+      .filter(({ Type }) => Type === 'AWS::ApplicationAutoScaling::ScalingPolicy')
+      .map(
+        ({ Properties }) =>
+          Properties?.['TargetTrackingScalingPolicyConfiguration'] as unknown as TargetTracking,
+      );
+    const removing = policies.filter(({ DisableScaleIn }) => DisableScaleIn !== true);
+    const adding = policies.filter((policy) => !removing.includes(policy));
+    assert.match(JSON.stringify(adding), /ALBRequestCountPerTarget.*ProcessedBytes/);
+    // Late values must not be zeros there.
+    assert.doesNotMatch(JSON.stringify(adding), /FILL/);
+    assert.equal(removing.length, 1);
+    const [{ TargetValue, CustomizedMetricSpecification } = assert.fail()] = removing;
+    const [{ Expression } = assert.fail()] =
+      CustomizedMetricSpecification?.Metrics.filter(({ ReturnData }) => ReturnData) ?? [];
+    // Functions of CloudWatch, for one value of each series.
+    const load = (values: Readonly<Record<string, number | undefined>>) => {
+      const names = ['FILL', 'MAX', 'requests', 'bytes', 'tasks'];
+      const fill = (value: number | undefined, other: number) => value ?? other;
+      const max = (all: readonly number[]) => Math.max(...all);
+      // eslint-disable-next-line @typescript-eslint/no-implied-eval -- an expression of this project
+      const run = new Function(...names, `return ${Expression ?? ''}`) as (...all: unknown[]) => number;
+      return run(fill, max, values['requests'], values['bytes'], values['tasks']) / TargetValue;
+    };
+    assert.equal(load({ tasks: 4 }), 0);
+    assert.equal(load({ requests: 1200, bytes: 1, tasks: 2 }), 1);
+    assert.equal(load({ requests: 1, bytes: 3600e6, tasks: 2 }), 2);
   });
 });
 
