@@ -1,4 +1,5 @@
 import { hoursPerMonth, pricedRegionOf, prices, type PricedRegion, type Prices } from './prices.ts';
+import { checkSeconds } from './stack/data-plane/settings.ts';
 import type { Template, Value } from './stack/template.ts';
 
 /** What costs although nobody uses it. */
@@ -43,15 +44,24 @@ function itemsOf(
     resources.filter(({ Type }) => Type === type).map(({ Properties = {} }) => Properties);
   const alarms = of('AWS::CloudWatch::Alarm').length;
   const addresses = of('AWS::EC2::EIP').length;
+  const instances = of('AWS::EC2::Instance');
+  const tasks = of('AWS::ECS::TaskDefinition');
+  const least = Number(of('AWS::ApplicationAutoScaling::ScalableTarget')[0]?.['MinCapacity'] ?? 1);
+  const scaling = of('AWS::ApplicationAutoScaling::ScalingPolicy').map(scalingMetrics);
   return [
     { what: counted(secrets, 'secret'), dollars: secrets * p.secretMonth },
     { what: counted(alarms, 'alarm'), dollars: alarms * p.alarmMonth },
-    ...of('AWS::EC2::Instance').flatMap((instance) => instanceItems(instance, p)),
+    ...instances.flatMap((instance) => instanceItems(instance, p)),
     {
       what: counted(addresses, 'public IPv4 address', 'es'),
       dollars: addresses * hoursPerMonth * p.ipv4Hour,
     },
-    ...taskItems(of('AWS::ECS::TaskDefinition'), of('AWS::ApplicationAutoScaling::ScalableTarget'), p),
+    ...taskItems(tasks, least, p),
+    scalingItem(
+      scaling.reduce((sum, metrics) => sum + metrics, 0),
+      p,
+    ),
+    checksItem(instances.length + tasks.length * least, p),
     ...of('AWS::ElasticLoadBalancingV2::LoadBalancer').map(({ Subnets }) => ({
       what: 'a load balancer with an address in each zone',
       dollars: hoursPerMonth * (p.balancerHour + lengthOf(Subnets) * p.ipv4Hour),
@@ -73,8 +83,7 @@ function instanceItems({ InstanceType, BlockDeviceMappings }: Properties, p: Pri
 }
 
 /** The fewest tasks that there may be, each with a public address. */
-function taskItems(tasks: readonly Properties[], targets: readonly Properties[], p: Prices): CostItem[] {
-  const least = Number(targets[0]?.['MinCapacity'] ?? 1);
+function taskItems(tasks: readonly Properties[], least: number, p: Prices): CostItem[] {
   return tasks.map(({ Cpu, Memory }) => {
     const [cores, gigabytes] = [Number(Cpu) / 1024, Number(Memory) / 1024];
     const hour = cores * p.fargateCpuHour + gigabytes * p.fargateGbHour + p.ipv4Hour;
@@ -83,6 +92,27 @@ function taskItems(tasks: readonly Properties[], targets: readonly Properties[],
       dollars: least * hour * hoursPerMonth,
     };
   });
+}
+
+/** Target tracking makes two alarms for a policy. An alarm costs by the metrics in its expression. */
+function scalingItem(metrics: number, p: Prices): CostItem {
+  return {
+    what: `${counted(2 * metrics, 'metric')} in alarms that scale`,
+    dollars: 2 * metrics * p.alarmMonth,
+  };
+}
+
+function scalingMetrics({ TargetTrackingScalingPolicyConfiguration: configuration }: Properties): number {
+  const { CustomizedMetricSpecification: custom } = configuration as {
+    CustomizedMetricSpecification?: { Metrics: readonly object[] };
+  };
+  return custom?.Metrics.filter((metric) => 'MetricStat' in metric).length ?? 1;
+}
+
+/** Each server lists the bucket from time to time, whether or not it has requests. */
+function checksItem(servers: number, p: Prices): CostItem {
+  const checks = (servers * hoursPerMonth * 3600) / checkSeconds;
+  return { what: `the checks of the bucket by ${counted(servers, 'server')}`, dollars: checks * p.s3Put };
 }
 
 function counted(count: number, what: string, plural = 's'): string {

@@ -55,15 +55,13 @@ function costTable(): string {
   return table(['a month', ...pricedRegions, `of which, in ${pricedRegions[0]}`], rows);
 }
 
-/** The items that the stack without a data plane does not have. */
+/** The items of what the stack without a data plane does not have. */
 function ownItems(overrides: Readonly<Record<string, string>>, region: PricedRegion): readonly CostItem[] {
   const of = (given: Readonly<Record<string, string>>) =>
-    costAtRest(templateOf(readParameters({ stage: 'prod', region, overrides: given })), {
-      secrets: 0,
-      region,
-    }).items;
-  const without = of({}).map(({ what }) => what);
-  return of(overrides).filter(({ what }) => !without.includes(what));
+    templateOf(readParameters({ stage: 'prod', region, overrides: given })).Resources;
+  const without = of({});
+  const own = Object.entries(of(overrides)).filter(([id]) => !(id in without));
+  return costAtRest({ Resources: Object.fromEntries(own) }, { secrets: 0, region }).items;
 }
 
 const uses: readonly { readonly what: string; readonly price: (p: Prices) => string }[] = [

@@ -1,18 +1,10 @@
 import { scheduledFunctionNames } from '../gateway.ts';
+import { watchedOfDataPlane } from './data-plane/watched.ts';
 import { deadLetters } from './dead-letters.ts';
 import { functionName } from './functions.ts';
 import type { Parameters } from './parameters.ts';
 import { attribute, ref, type Resource, type Template, type Value } from './template.ts';
-
-/** What an alarm watches: a sum, or the largest value, of five minutes. */
-interface Watched {
-  readonly description: string;
-  readonly namespace: string;
-  readonly metric: string;
-  readonly dimensions: Readonly<Record<string, Value>>;
-  readonly statistic: 'Sum' | 'Maximum';
-  readonly atLeast: number;
-}
+import type { Watched } from './watched.ts';
 
 /** Alarms, and mails about them where there is an address. */
 export function alarms(parameters: Parameters): Template {
@@ -39,7 +31,8 @@ function topic(stage: string, email: string): Resource {
   };
 }
 
-function watched({ stage }: Parameters): Record<string, Watched> {
+function watched(parameters: Parameters): Record<string, Watched> {
+  const { stage } = parameters;
   const jobs = scheduledFunctionNames.map((name): [string, Watched] => [
     `${name === 'reindex' ? 'Reindex' : 'PurgeUploads'}FailedAlarm`,
     {
@@ -80,12 +73,14 @@ function watched({ stage }: Parameters): Record<string, Watched> {
       statistic: 'Maximum',
       atLeast: 1,
     },
+    ...watchedOfDataPlane(parameters),
   };
 }
 
 function alarm(one: Watched, actions: readonly Value[]): Resource {
   return {
     Type: 'AWS::CloudWatch::Alarm',
+    ...(one.dependsOn !== undefined && { DependsOn: [one.dependsOn] }),
     Properties: {
       AlarmDescription: one.description,
       Namespace: one.namespace,
@@ -94,10 +89,10 @@ function alarm(one: Watched, actions: readonly Value[]): Resource {
       Statistic: one.statistic,
       Period: 300,
       EvaluationPeriods: 1,
-      Threshold: one.atLeast,
-      ComparisonOperator: 'GreaterThanOrEqualToThreshold',
+      Threshold: one.atLeast ?? one.below ?? 0,
+      ComparisonOperator: one.atLeast === undefined ? 'LessThanThreshold' : 'GreaterThanOrEqualToThreshold',
       // There are no values while there are no requests.
-      TreatMissingData: 'notBreaching',
+      TreatMissingData: one.isMissingBad === true ? 'breaching' : 'notBreaching',
       AlarmActions: actions,
       OKActions: actions,
     },

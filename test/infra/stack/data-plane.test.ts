@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { dataPlaneSettings } from '../../../infra/stack/data-plane/settings.ts';
 import { cloudConfig } from '../../../infra/stack/data-plane/start-script.ts';
 import { readParameters } from '../../../infra/stack/parameters.ts';
 import { settingFaults } from '../../../infra/stack/settings-check.ts';
@@ -134,6 +135,33 @@ for (const kind of ['instance', 'fargate'] as const)
       const part = kind === 'instance' ? 'DataPlaneInstance' : 'DataPlaneTask';
       assert.notDeepEqual(changed[part], resources[part]);
       assert.deepEqual(resourcesOf(kind)[part], resources[part]);
+    });
+
+    it('says by mail when the data plane has failed', () => {
+      const { DataPlaneFailedAlarm: alarm } = resourcesOf(kind, { alarmEmail: 'a@example.com' });
+      const { MetricName, Dimensions, Threshold, ComparisonOperator, TreatMissingData, AlarmActions } =
+        alarm?.Properties ?? {};
+      assert.deepEqual(
+        [MetricName, Threshold, ComparisonOperator, TreatMissingData],
+        kind === 'instance'
+          ? ['StatusCheckFailed', 1, 'GreaterThanOrEqualToThreshold', 'notBreaching']
+          : ['HealthyHostCount', 1, 'LessThanThreshold', 'breaching'],
+      );
+      assert.deepEqual(AlarmActions, [{ Ref: 'AlarmTopic' }]);
+      for (const { Value } of Dimensions as { Value: Record<string, string | string[]> }[]) {
+        const [id = ''] = Object.values(Value).flat();
+        assert.ok(id in resources, id);
+      }
+    });
+
+    it('checks the bucket once a minute, which costs money, unless a setting says otherwise', () => {
+      const name = 'REGISTRY_HEALTH_STORAGEDRIVER_INTERVAL';
+      const intervalOf = (more?: Readonly<Record<string, string>>) => {
+        const { [name]: interval } = dataPlaneSettings(parametersOf(kind, more));
+        return interval;
+      };
+      assert.equal(intervalOf(), '60s');
+      assert.equal(intervalOf({ [name]: '5m' }), '5m');
     });
 
     it('gives the functions settings that they take', () => {
