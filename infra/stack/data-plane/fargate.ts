@@ -10,7 +10,7 @@ import {
   type Value,
 } from '../template.ts';
 import { loadBalancer } from './load-balancer.ts';
-import { network, networkRange, subnetIds } from './network.ts';
+import { nameTags, network, networkRange, subnetIds } from './network.ts';
 import { scaling } from './scaling.ts';
 import { dataPlaneSettings, imagePolicies } from './settings.ts';
 
@@ -114,6 +114,7 @@ function service(parameters: Parameters): Record<string, Resource> {
             SourceSecurityGroupId: attribute('DataPlaneSecurity', 'GroupId'),
           },
         ],
+        Tags: nameTags(stage),
       },
     },
     DataPlaneService: {

@@ -3,7 +3,7 @@ import type { Parameters } from '../parameters.ts';
 import { policyOf } from '../roles.ts';
 import { attribute, mergeTemplates, ref, type Resource, type Template } from '../template.ts';
 import { instanceAddress } from './address.ts';
-import { fromInternet, network, subnetIds } from './network.ts';
+import { fromInternet, nameTags, network, subnetIds } from './network.ts';
 import { imagePolicies } from './settings.ts';
 import { instanceUserData } from './user-data.ts';
 
@@ -66,6 +66,7 @@ function machine(parameters: Parameters): Record<string, Resource> {
         GroupDescription: 'HTTPS, and HTTP for certificates and redirects',
         VpcId: ref('DataPlaneNetwork'),
         SecurityGroupIngress: fromInternet(80, 443),
+        Tags: nameTags(parameters.stage),
       },
     },
     [signal]: { Type: 'AWS::CloudFormation::WaitConditionHandle' },
@@ -97,7 +98,7 @@ function machine(parameters: Parameters): Record<string, Resource> {
         ],
         // Changed user data stops the instance and starts it: its volume with the certificates stays.
         UserData: instanceUserData(parameters, signal),
-        Tags: [{ Key: 'Name', Value: `stowage-${parameters.stage}-data-plane` }],
+        Tags: nameTags(parameters.stage),
       },
     },
   };
@@ -115,7 +116,7 @@ function address(parameters: Parameters): Record<string, Resource> {
   return {
     DataPlaneAddress: {
       Type: 'AWS::EC2::EIP',
-      Properties: { Domain: 'vpc', Tags: [{ Key: 'Name', Value: `stowage-${stage}-data-plane` }] },
+      Properties: { Domain: 'vpc', Tags: nameTags(stage) },
     },
     DataPlaneAddressAssociation: {
       Type: 'AWS::EC2::EIPAssociation',

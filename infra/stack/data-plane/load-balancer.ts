@@ -1,6 +1,6 @@
 import type { Parameters } from '../parameters.ts';
 import { attribute, ref, type Template } from '../template.ts';
-import { fromInternet, subnetIds } from './network.ts';
+import { fromInternet, nameTags, subnetIds } from './network.ts';
 
 /** Seconds. The server keeps idle connections for 120 s: it must not close one that the load balancer still uses. */
 const idleSeconds = 115;
@@ -10,7 +10,7 @@ const drainSeconds = 600;
 
 /** A load balancer with TLS before the tasks. It streams bodies of any size. */
 export function loadBalancer(
-  { certificate = '', loadBalancerCertificate }: Parameters,
+  { stage, certificate = '', loadBalancerCertificate }: Parameters,
   port: number,
 ): Template {
   return {
@@ -21,12 +21,15 @@ export function loadBalancer(
           GroupDescription: 'HTTPS',
           VpcId: ref('DataPlaneNetwork'),
           SecurityGroupIngress: fromInternet(443),
+          Tags: nameTags(stage),
         },
       },
       DataPlaneBalancer: {
         Type: 'AWS::ElasticLoadBalancingV2::LoadBalancer',
         DependsOn: ['DataPlaneInternetAttachment'],
         Properties: {
+          // Names of 32 characters at most, by which CI has rights (infra/ci/aws-role.yml): 20 are those of the stage.
+          Name: `stowage-${stage}-lb`,
           Type: 'application',
           Scheme: 'internet-facing',
           SecurityGroups: [attribute('DataPlaneSecurity', 'GroupId')],
@@ -37,6 +40,7 @@ export function loadBalancer(
       DataPlaneTargets: {
         Type: 'AWS::ElasticLoadBalancingV2::TargetGroup',
         Properties: {
+          Name: `stowage-${stage}-tg`,
           VpcId: ref('DataPlaneNetwork'),
           TargetType: 'ip',
           Protocol: 'HTTP',

@@ -13,7 +13,7 @@ const internet = '0.0.0.0/0';
  * way out.
  */
 export function network(stage: string): Template {
-  const tags = [{ Key: 'Name', Value: `stowage-${stage}-data-plane` }];
+  const tags = nameTags(stage);
   const subnets = subnetIds.map((id, index): [string, Resource] => [
     id,
     {
@@ -66,6 +66,11 @@ export function network(stage: string): Template {
       ...Object.fromEntries([...subnets, ...routes]),
     },
   };
+}
+
+/** The name of whatever EC2 knows by an id only, and by which CI has rights to it (infra/ci/aws-role.yml). */
+export function nameTags(stage: string) {
+  return [{ Key: 'Name', Value: `stowage-${stage}-data-plane` }];
 }
 
 /** Lets all the internet connect to ports. */
