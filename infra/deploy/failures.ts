@@ -45,7 +45,7 @@ function isCause({ LogicalResourceId, ResourceStatusReason = '' }: StackEvent, s
 const remedies: readonly (readonly [pattern: RegExp, remedy: string])[] = [
   [
     /not authorized to perform:? (\S+)|AccessDenied|Access Denied|UnauthorizedOperation/i,
-    'give these credentials this right; infra/ci/ has a policy with all that a deployment needs',
+    'give these credentials this right; infra/ci/aws-role.yml has those of a deployment, and of a data plane and CloudFront by its parameters',
   ],
   [
     /BucketAlreadyExists|BucketAlreadyOwnedByYou|bucket .*already exists/i,

@@ -1,66 +1,46 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
-import { parse, type ScalarTag, type CollectionTag } from 'yaml';
-import { functionNames } from '../../../infra/gateway.ts';
-import { rights } from '../../../infra/stack/rights.ts';
+import { before, describe, it } from 'node:test';
 import { oneAtATime } from '../../../infra/deploy/one-at-a-time.ts';
+import type { Parameters } from '../../../infra/stack/parameters.ts';
 import { templateOf } from '../../../infra/stack/stack.ts';
 import { temporaryFolder } from '../../servers/folder.ts';
 import { cleanEnvironment, command } from '../../servers/process.ts';
 import { runBuild } from '../run-node.ts';
-import { certificate, examples, parametersWith } from '../stack/examples.ts';
+import { examples } from '../stack/examples.ts';
 import { neededActions } from './needed-actions.ts';
+import { actionsOf, statementsOf, template, text, type Statement } from './role-template.ts';
+import { matches, named, nameless, tagged } from './stack-names.ts';
 
 const root = join(import.meta.dirname, '../../..');
-const text = readFileSync(join(root, 'infra/ci/aws-role.yml'), 'utf8');
 
-interface Statement {
-  readonly Sid: string;
-  readonly Action: string | readonly string[];
-  readonly Resource: unknown;
-  readonly Condition?: unknown;
-}
-
-interface RoleTemplate {
-  readonly Parameters: Readonly<Record<string, { readonly AllowedPattern?: string }>>;
-  readonly Resources: Readonly<Record<string, { readonly Type: string; readonly Properties: never }>>;
-}
-
-/** CloudFormation's short forms, as their long ones. */
-const shortForms: (ScalarTag | CollectionTag)[] = ['Sub', 'Ref', 'GetAtt', 'Equals', 'Not', 'If'].flatMap(
-  (name) => {
-    const long = name === 'Ref' ? name : `Fn::${name}`;
-    const resolve = (value: unknown) => ({ [long]: value });
-    return [
-      { tag: `!${name}`, resolve: (value: string) => resolve(value) },
-      {
-        tag: `!${name}`,
-        collection: 'seq' as const,
-        resolve: (value: unknown) => resolve((value as { toJSON(): unknown }).toJSON()),
-      },
-    ];
-  },
-);
-
-const template = parse(text, { customTags: shortForms }) as RoleTemplate;
-
-/** The statements of a policy, with those that a condition switches on. */
-function statementsOf(id: string): Statement[] {
-  const { PolicyDocument: document } = template.Resources[id]?.Properties as unknown as {
-    PolicyDocument: { Statement: (Statement | { 'Fn::If': [string, Statement] })[] };
-  };
-  return document.Statement.map((one) => ('Fn::If' in one ? one['Fn::If'][1] : one));
-}
-
-const rightsPolicies = ['StackRights', 'StorageRights', 'GatewayRights'];
+/** Policies of the role, by the condition that switches them on. */
+const conditionOf: Readonly<Record<string, string | undefined>> = {
+  StackRights: undefined,
+  StorageRights: undefined,
+  GatewayRights: undefined,
+  NetworkRights: 'HasDataPlane',
+  InstanceRights: 'HasInstance',
+  FargateRights: 'HasFargate',
+  CloudFrontRights: 'HasCloudFront',
+};
+const rightsPolicies = Object.keys(conditionOf);
 const statements = rightsPolicies.flatMap(statementsOf);
 
-/** Those that the role can deploy: it has no rights for a data plane, nor for CloudFront. */
-const deployable = Object.values(examples).filter(({ address }) => address === 'gateway');
+const deployments = Object.values(examples);
 
-const actionsOf = ({ Action }: Statement) => [Action].flat();
+/** The statements that a role has for a deployment, with the parameters that docs/deploy/ci.md asks for. */
+function statementsFor({ dataPlane, address }: Parameters): Statement[] {
+  const on: Readonly<Record<string, boolean>> = {
+    HasDataPlane: dataPlane !== 'none',
+    HasInstance: dataPlane === 'instance',
+    HasFargate: dataPlane === 'fargate',
+    HasCloudFront: address === 'cloudfront',
+  };
+  return rightsPolicies.filter((id) => on[conditionOf[id] ?? ''] ?? true).flatMap(statementsOf);
+}
+
 const allowed = new Set(statements.flatMap(actionsOf));
 
 describe('the role of CI', () => {
@@ -100,21 +80,76 @@ describe('the role of CI', () => {
     for (const comment of bare) assert.match(comment ?? '', /# https:\/\/docs\.aws\.amazon\.com\//);
   });
 
-  it('names the stage in all resources that can have its name', () => {
-    for (const { Sid, Resource } of statements)
+  it('names the stage in all resources that can have its name, or in their tag', () => {
+    for (const { Sid, Resource, Condition } of statements)
       for (const resource of [Resource].flat()) {
         const arn = JSON.stringify(resource);
         assert.ok(
           /\$\{Stage\}|\$\{ExistingBucket\}|\$\{HostedZone\}/.test(arn) ||
+            /"aws:(Request|Resource)Tag\/Name":\{"Fn::Sub":"stowage-\$\{Stage\}-/.test(
+              JSON.stringify(Condition ?? {}),
+            ) ||
+            // Tags of what the same request makes.
+            JSON.stringify(Condition ?? {}).includes('ec2:CreateAction') ||
             arn === '"*"' ||
-            /:apigateway:|:change\//.test(arn),
+            nameless.test(arn),
           `${Sid}: ${arn}`,
         );
       }
   });
 
+  it('has the names and the tags that the stacks have', () => {
+    const stage = /\$\{Stage\}/g;
+    for (const parameters of deployments) {
+      const resources = JSON.stringify(statementsFor(parameters).map(({ Resource }) => Resource));
+      const patterns = [...resources.matchAll(/"Fn::Sub":"(.*?)"/g)].map(([, pattern = '']) =>
+        pattern.replace(stage, 'dev'),
+      );
+      for (const [id, { Type, Properties = {} }] of Object.entries(templateOf(parameters).Resources)) {
+        if (tagged.includes(Type))
+          assert.deepEqual(Properties['Tags'], [{ Key: 'Name', Value: 'stowage-dev-data-plane' }], id);
+        const arn = named[Type]?.(Properties as Record<string, string>);
+        if (arn !== undefined)
+          assert.ok(
+            patterns.some((one) => matches(arn, one)),
+            arn,
+          );
+      }
+    }
+    const tags = statements.flatMap(({ Condition }) => [
+      ...JSON.stringify(Condition ?? {}).matchAll(/Tag\/Name":\{"Fn::Sub":"(.*?)"/g),
+    ]);
+    assert.ok(tags.length > 3);
+    for (const [, tag] of tags) assert.equal(tag?.replace(stage, 'dev'), 'stowage-dev-data-plane');
+  });
+
+  it('has rights to a data plane and CloudFront only where they are asked for', () => {
+    for (const id of rightsPolicies) assert.equal(template.Resources[id]?.Condition, conditionOf[id], id);
+    const policies = Object.entries(template.Resources).filter(
+      ([, { Type }]) => Type === 'AWS::IAM::ManagedPolicy',
+    );
+    assert.deepEqual(policies.map(([id]) => id).sort(), [...rightsPolicies, 'Boundary'].sort());
+    // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: managed policies of a role
+    assert.ok(rightsPolicies.length <= 10);
+  });
+
+  it('gives roles to those services only that run them', () => {
+    const passes = statements.filter((one) => actionsOf(one).includes('iam:PassRole'));
+    const services = passes.map(({ Condition }) => Condition);
+    assert.deepEqual(services, [
+      { StringEquals: { 'iam:PassedToService': 'lambda.amazonaws.com' } },
+      {
+        StringEquals: {
+          'iam:PassedToService': {
+            'Fn::If': ['HasInstance', 'ec2.amazonaws.com', 'ecs-tasks.amazonaws.com'],
+          },
+        },
+      },
+    ]);
+  });
+
   it('makes roles within the boundary only', () => {
-    const makes = statements.filter((one) => /iam:(Create|Put|Attach)/.test(actionsOf(one).join(' ')));
+    const makes = statements.filter((one) => /iam:(CreateRole|Put|Attach)/.test(actionsOf(one).join(' ')));
     assert.equal(makes.length, 1);
     assert.deepEqual(makes[0]?.Condition, {
       StringEquals: { 'iam:PermissionsBoundary': { Ref: 'Boundary' } },
@@ -138,7 +173,8 @@ describe('the role of CI', () => {
 });
 
 describe('the rights of the role of CI', () => {
-  let types: ReadonlySet<string>;
+  /** What osls makes of the functions. */
+  let typesOfFunctions: readonly string[];
 
   before(async () => {
     await runBuild();
@@ -156,24 +192,25 @@ describe('the rights of the role of CI', () => {
     const packaged = readFileSync(join(folder.path, 'cloudformation-template-update-stack.json'), 'utf8');
     folder.remove();
     const { Resources } = JSON.parse(packaged) as { Resources: Record<string, { Type: string }> };
-    // What osls makes of the functions, and all that parameters ask for.
-    const all = [Resources, ...deployable.map((parameters) => templateOf(parameters).Resources)];
-    types = new Set(all.flatMap((resources) => Object.values(resources).map(({ Type }) => Type)));
-  });
-
-  after(() => {
-    assert.ok(types.size > 15);
+    typesOfFunctions = Object.values(Resources).map(({ Type }) => Type);
   });
 
   it('are those that the types of all resources ask for', () => {
-    for (const type of types) {
-      const needed = neededActions[type];
-      assert.ok(
-        needed,
-        `add what ${type} needs to infra/ci/aws-role.yml, and to test/infra/ci/needed-actions.ts`,
-      );
-      for (const action of needed) assert.ok(allowed.has(action), `${type} needs ${action}`);
+    const seen = new Set<string>();
+    for (const parameters of deployments) {
+      const granted = new Set(statementsFor(parameters).flatMap(actionsOf));
+      const types = Object.values(templateOf(parameters).Resources).map(({ Type }) => Type);
+      for (const type of [...typesOfFunctions, ...types]) {
+        seen.add(type);
+        const needed = neededActions[type];
+        assert.ok(
+          needed,
+          `add what ${type} needs to infra/ci/aws-role.yml, and to test/infra/ci/needed-actions.ts`,
+        );
+        for (const action of needed) assert.ok(granted.has(action), `${type} needs ${action}`);
+      }
     }
+    assert.deepEqual([...seen].sort(), Object.keys(neededActions).sort());
   });
 
   it('are no others, but for those of the commands and of readers', () => {
@@ -191,6 +228,7 @@ describe('the rights of the role of CI', () => {
       'secretsmanager',
       'sns',
       'sqs',
+      'ssm',
     ]);
     const writes = others.filter((action) => !/:(Describe|Get|List|Validate)/.test(action));
     assert.deepEqual(writes.sort(), [
@@ -223,33 +261,5 @@ describe('the rights of the role of CI', () => {
       'secretsmanager:PutSecretValue',
       'secretsmanager:RestoreSecret',
     ]);
-  });
-});
-
-describe('the boundary of functions', () => {
-  const boundary = new Set(statementsOf('Boundary').flatMap(actionsOf));
-
-  it('has all rights of functions, and no other', () => {
-    const ofFunctions = new Set(
-      deployable
-        .flatMap(rights)
-        .filter((right) => right.for.some((one) => (functionNames as readonly string[]).includes(one)))
-        .flatMap(({ actions }) => actions),
-    );
-    assert.deepEqual([...boundary].sort(), [...ofFunctions].sort());
-  });
-
-  it('limits all roles of a stack that is deployed with it', () => {
-    const arn = 'arn:aws:iam::123456789012:policy/stowage-ci-Boundary-1A2B';
-    const parameters = parametersWith({ permissionsBoundary: arn, host: 'a.example.com', certificate });
-    const roles = Object.values(templateOf(parameters).Resources).filter(
-      ({ Type }) => Type === 'AWS::IAM::Role',
-    );
-    assert.equal(roles.length, functionNames.length);
-    for (const { Properties } of roles) assert.equal(Properties?.['PermissionsBoundary'], arn);
-    assert.throws(
-      () => parametersWith({ permissionsBoundary: 'boundary' }),
-      /permissionsBoundary: .* is not the ARN of a policy/,
-    );
   });
 });

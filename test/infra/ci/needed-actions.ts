@@ -1,12 +1,15 @@
+import { dataPlaneActions } from './data-plane-actions.ts';
+import { tags } from './tags.ts';
+
 /**
  * What CloudFormation's resource types ask for when they are made, changed and removed, with what this project's stacks have in
  * them: `handlers` in the schemas of the types, as cfn-lint 1 ships them. Types that a stack gets and that are not here fail a
  * test.
  */
-const tags = (service: string) => [`${service}:TagResource`, `${service}:UntagResource`];
 const gateway = ['DELETE', 'GET', 'PATCH', 'POST', 'PUT'].map((method) => `apigateway:${method}`);
 
 export const neededActions: Readonly<Record<string, readonly string[]>> = {
+  ...dataPlaneActions,
   'AWS::ApiGatewayV2::Api': gateway,
   'AWS::ApiGatewayV2::ApiMapping': gateway,
   'AWS::ApiGatewayV2::DomainName': [

@@ -8,6 +8,9 @@ export function parametersWith(overrides: Readonly<Record<string, string>> = {})
 
 export const certificate = 'arn:aws:acm:eu-central-1:123456789012:certificate/0a1b';
 
+/** CloudFront takes no others. */
+const edgeCertificate = certificate.replace('eu-central-1', 'us-east-1');
+
 const plane = { host: 'a.example.com', image: '123456789012.dkr.ecr.eu-central-1.amazonaws.com/stowage:1' };
 
 const key = 'arn:aws:kms:eu-central-1:123456789012:key/1';
@@ -29,10 +32,11 @@ export const examples: Readonly<Record<string, Parameters>> = {
   SCS: parametersWith({ storage: 'scs', scsBucket: 'images', scsRegion: 'bjcnc' }),
   'a host name': parametersWith({ host: 'a.example.com', certificate, hostedZone: 'Z1' }),
   'an instance': parametersWith({ ...plane, dataPlane: 'instance', hostedZone: 'Z1' }),
+  CloudFront: parametersWith({ host: plane.host, address: 'cloudfront', certificate: edgeCertificate }),
   Fargate: parametersWith({
     ...plane,
     dataPlane: 'fargate',
-    certificate: certificate.replace('eu-central-1', 'us-east-1'),
+    certificate: edgeCertificate,
     loadBalancerCertificate: certificate,
   }),
   mails: parametersWith({ alarmEmail: 'ops@example.com' }),
