@@ -3,11 +3,9 @@ import { describe, it } from 'node:test';
 import type { ResourceStatus, StackEvent } from '@aws-sdk/client-cloudformation';
 import { explainCredentials, type Account } from '../../../infra/deploy/account.ts';
 import { describeFailures, readFailures, remedyOf } from '../../../infra/deploy/failures.ts';
-import { firstPolicy } from '../../../infra/deploy/first-policy.ts';
 import { essence } from '../../../infra/deploy/serverless.ts';
 import { statusFault } from '../../../infra/deploy/stack.ts';
 import { readDeployOptions } from '../../../lib/commands/deploy.ts';
-import { parsePolicy } from '../../../lib/access/policy/parse.ts';
 import { UsageError } from '../../../lib/commands/command.ts';
 
 const named = (name: string, message = name) => Object.assign(new Error(message), { name });
@@ -151,10 +149,4 @@ describe('options of a deployment', () => {
     ])
       assert.throws(() => readDeployOptions(args), UsageError, args.join(' '));
   });
-});
-
-it('the first policy lets the administrator do everything, and everybody pull below public/', () => {
-  const { rules, groups } = parsePolicy(firstPolicy('admin')).content;
-  assert.equal(rules.length, 2);
-  assert.deepEqual([...groups.keys()], ['administrators']);
 });
