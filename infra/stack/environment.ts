@@ -14,7 +14,7 @@ export function environmentOf(name: FunctionName, parameters: Parameters): Reado
   const secrets = secretsOf(name, parameters);
   const read = secrets.filter((kind) => kind !== 'htpasswd').map((kind) => secretName(parameters, kind));
   return {
-    ...settings,
+    ...(isHttpFunction(name) ? settings : withoutAccess(settings)),
     ...storageSettings(parameters),
     ...(usesSearch(name, parameters) && { SEARCH_BACKEND: 'MYSQL' }),
     ...(isHttpFunction(name) && { ...accessSettings(name, parameters), ...addressSettings(parameters) }),
@@ -22,6 +22,11 @@ export function environmentOf(name: FunctionName, parameters: Parameters): Reado
     // A changed environment starts new instances, which read the secrets again.
     ...(secrets.length > 0 && { SECRETS_REVISION: secretsRevision }),
   };
+}
+
+/** Settings of jobs and of the data plane, which check no access: what refines a check that they lack would be a fault. */
+export function withoutAccess(settings: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(settings).filter(([name]) => !name.startsWith('REGISTRY_AUTH_')));
 }
 
 /** Where both planes have the images. */

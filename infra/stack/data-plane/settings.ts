@@ -1,4 +1,4 @@
-import { storageSettings } from '../environment.ts';
+import { storageSettings, withoutAccess } from '../environment.ts';
 import type { Parameters } from '../parameters.ts';
 import { secretName, secretsOf } from '../secrets.ts';
 import { sub, type Value } from '../template.ts';
@@ -12,7 +12,7 @@ export function dataPlaneSettings(parameters: Parameters): Readonly<Record<strin
   const secrets = secretsOf('data-plane', parameters).map((kind) => secretName(parameters, kind));
   return {
     REGISTRY_HEALTH_STORAGEDRIVER_INTERVAL: `${checkSeconds}s`,
-    ...settings,
+    ...withoutAccess(settings),
     ...storageSettings(parameters),
     // The SDK has the region of a function's environment, but not of an instance.
     AWS_REGION: region,

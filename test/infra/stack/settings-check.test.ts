@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { dataPlaneSettings } from '../../../infra/stack/data-plane/settings.ts';
+import { environmentOf } from '../../../infra/stack/environment.ts';
 import { ParameterError, type Parameters } from '../../../infra/stack/parameters.ts';
 import { parametersWith } from './examples.ts';
 
@@ -79,6 +81,21 @@ describe('the settings of deployed functions', () => {
       message: /_SECRET is secret.*\n.*AWS_REGION is no setting.*\n.*REGISTRY_LOG_LEVEL: "loud"/,
     });
   });
+
+  for (const [auth, name, value] of [
+    ['policy', 'REGISTRY_AUTH_POLICY_SERVICE', 'registry.example.com'],
+    ['htpasswd', 'REGISTRY_AUTH_HTPASSWD_REALM', 'Images'],
+  ] as const)
+    it(`may be those of access with auth=${auth}, which jobs and the data plane do not get`, () => {
+      const parameters = outcome({
+        ...{ auth, [name]: value },
+        ...{ dataPlane: 'instance', host: 'a.example.com', image: 'example.com/stowage:1' },
+      });
+      assert.ok(typeof parameters === 'object', JSON.stringify(parameters));
+      assert.equal(environmentOf('manifests', parameters)[name], value);
+      assert.equal(environmentOf('reindex', parameters)[name], undefined);
+      assert.equal(dataPlaneSettings(parameters)[name], undefined);
+    });
 
   it('may be any others', () => {
     const settings = {
