@@ -9,6 +9,7 @@ import { removeImages, stayingBlobs } from './smoke/remove.ts';
 import { jsonOf, summaryOf, textOf, type Report } from './smoke/report.ts';
 import { runChecks, type Result } from './smoke/run.ts';
 import { Session } from './smoke/session.ts';
+import { stopSignals } from './stop-at-signals.ts';
 
 const defaultRepository = 'stowage/smoke';
 
@@ -27,7 +28,7 @@ and checks what gateways and proxies break. Each failure says what was asked, wh
   --json             print one object for programs
 
 What it pushed is removed in the end, but for layers, which are the same in each run. Exits with 0 if no check fails, with 1 if
-one does, and with 2 for wrong arguments.`,
+one does or a signal stops it, and with 2 for wrong arguments.`,
   run: async (args) => await run(args),
 };
 
@@ -65,13 +66,30 @@ async function check(context: Context, isLarge: boolean, isQuiet: boolean): Prom
   const onResult = (result: Result) => {
     if (!isQuiet) console.log(textOf(result));
   };
+  stopAtSignal(session);
   const checks = await runChecks(all, context, onResult).catch(async (error: unknown) => {
     await removeImages(context);
     throw error;
   });
   const left = [...(await removeImages(context)), ...stayingBlobs(context, checks)];
-  const passed = checks.every(({ status }) => status !== 'failed');
+  const passed = !session.isStopped && checks.every(({ status }) => status !== 'failed');
   return { version: 1, url: session.base.origin, repository, passed, checks, left };
+}
+
+/** Ctrl-C arrives twice: from the terminal and through npm. */
+const repeatedSignalMs = 1_000;
+
+/** Goes on to remove what was pushed. A later second signal ends the process at once. */
+function stopAtSignal(session: Session): void {
+  let stoppedMs: number | undefined;
+  const onSignal = () => {
+    if (stoppedMs === undefined) {
+      stoppedMs = performance.now();
+      console.error('Stopping: what was pushed is removed, in 10 s at most.');
+      session.stop();
+    } else if (performance.now() - stoppedMs > repeatedSignalMs) process.exit(1);
+  };
+  for (const signal of stopSignals) process.on(signal, onSignal);
 }
 
 /** https, or http on this machine: a password goes nowhere else. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -12,6 +13,7 @@ import { Session } from '../../lib/commands/smoke/session.ts';
 import { askToken, passwordOf } from '../access/policy-registry.ts';
 import { runStowage } from '../infra/run-node.ts';
 import { startEdgeRegistry, type EdgeRegistry, type Fault } from '../servers/edge-registry.ts';
+import { cleanEnvironment } from '../servers/process.ts';
 import { temporaryFolder } from '../servers/folder.ts';
 import { serve } from '../servers/stowage.ts';
 
@@ -124,6 +126,47 @@ describe('stowage smoke', () => {
     };
     const { output } = await runStowage(['smoke', registry.url, '--user', 'alice'], env);
     assert.match(output, /came: {3}WWW-Authenticate: Digest {2}2J\n/);
+  });
+
+  it('removes what it pushed when it is stopped, and exits with 1', async () => {
+    const args = [
+      'lib/commands/stowage.ts',
+      'smoke',
+      registry.url,
+      '--user',
+      'alice',
+      '--json',
+      '--repository',
+      'a/stopped',
+    ];
+    const child = spawn(process.execPath, args, {
+      env: cleanEnvironment(env),
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: 60_000,
+    });
+    registry.proxy.fault = {
+      request: (asked) => {
+        if (isBlob(asked)) child.kill('SIGINT');
+      },
+    };
+    const texts = Promise.all([child.stdout.toArray(), child.stderr.toArray()]);
+    const [code] = (await once(child, 'close')) as [number | null];
+    const [output = '', errors = ''] = (await texts).map((pieces) => Buffer.concat(pieces).toString());
+    assert.match(errors, /^Stopping: what was pushed is removed, in 10 s at most\.\n$/);
+    const { passed, checks, left } = JSON.parse(output) as {
+      passed: boolean;
+      checks: Result[];
+      left: string[];
+    };
+    assert.deepEqual([code, passed], [1, false]);
+    assert.ok(checks.some(({ name, status }) => name === 'push-image' && status === 'passed'));
+    assert.equal(checks.at(-1)?.note, 'stopped');
+    assert.match(left.join(), /^layers in a\/stopped, /);
+    const { body } = await askToken(registry.url, 'alice', ['repository:a/stopped:pull']);
+    const { token } = JSON.parse(body.toString()) as { token: string };
+    const headers = { authorization: `Bearer ${token}` };
+    const tags = await fetch(`${registry.url}/v2/a/stopped/tags/list`, { headers });
+    assert.deepEqual(await tags.json(), { name: 'a/stopped', tags: [] });
   });
 
   describe('with the login of docker', () => {

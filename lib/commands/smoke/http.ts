@@ -21,13 +21,15 @@ const maxRedirects = 10;
 
 /**
  * Sends a request as it is, and follows nothing.
+ * @param stop ends it
  * @throws SmokeFailure where there is no whole response, or the URL may not be used
  */
-export async function send(ask: Ask, destinations: Destinations): Promise<Reply> {
+export async function send(ask: Ask, destinations: Destinations, stop: AbortSignal): Promise<Reply> {
   const asked = describe(ask);
   const large = ask.large === true || (ask.body?.byteLength ?? 0) > largeBody;
   const limit = large ? largeTimeoutMs : timeoutMs;
-  const signal = AbortSignal.timeout(limit);
+  const timeout = AbortSignal.timeout(limit);
+  const signal = AbortSignal.any([timeout, stop]);
   try {
     const addresses = await destinations.addressesOf(ask.url, asked);
     const response = await responseTo(ask, addresses, signal);
@@ -35,12 +37,14 @@ export async function send(ask: Ask, destinations: Destinations): Promise<Reply>
     return { status: response.statusCode ?? 0, headers: response.headers, body, asked, url: ask.url };
   } catch (error) {
     if (error instanceof SmokeFailure) throw error;
+    if (stop.aborted)
+      throw new SmokeFailure({ asked, came: 'no response until this was stopped', change: 'Run it again' });
     throw new SmokeFailure({
       asked,
-      came: signal.aborted
+      came: timeout.aborted
         ? `no response within ${limit / 1000} s`
         : `no response: ${reasonOf(error as Error)}`,
-      change: signal.aborted
+      change: timeout.aborted
         ? 'Whatever stands before the registry must wait as long as a push takes, and pass bodies on while they come'
         : 'The host must resolve, its port be open, and its certificate be valid for the host; a proxy must not cut requests off',
     });
@@ -50,10 +54,10 @@ export async function send(ask: Ask, destinations: Destinations): Promise<Reply>
 /** Sends a request for reading, and follows redirects as clients do: another host gets no credentials. */
 export async function sendFollowing(
   ask: Ask,
-  destinations: Destinations,
+  sendOne: (ask: Ask) => Promise<Reply>,
   onRedirect: (target: URL) => void,
 ): Promise<Reply> {
-  let reply = await send(ask, destinations);
+  let reply = await sendOne(ask);
   let { headers = {} } = ask;
   for (let count = 0; isRedirect(reply); count++) {
     const { location } = reply.headers;
@@ -61,7 +65,7 @@ export async function sendFollowing(
     if (target === null || count === maxRedirects) failRedirect(reply, target);
     onRedirect(target);
     if (target.host !== reply.url.host) headers = withoutCredentials(headers);
-    reply = await send({ ...ask, url: target, headers }, destinations);
+    reply = await sendOne({ ...ask, url: target, headers });
   }
   return reply;
 }

@@ -97,8 +97,11 @@ async function pushImage(context: Context): Promise<undefined> {
   const { bytes, digest } = imageOf(context);
   const path = repositoryPath(context, `manifests/${tagOf(context)}`);
   const put = { method: 'PUT', headers: { 'content-type': manifestType }, body: bytes };
+  // Whether there is an answer or not, it may be there.
+  context.pushed.set(tagOf(context), digest);
   const reply = await context.session.ask(pushScope(context), path, put);
-  if (reply.status !== 201)
+  if (reply.status !== 201) {
+    context.pushed.delete(tagOf(context));
     fail(
       reply,
       shown(reply),
@@ -106,7 +109,7 @@ async function pushImage(context: Context): Promise<undefined> {
         ? 'The manifest or its type was changed on the way: proxies must pass Content-Type and the body as they are'
         : 'The user needs the right to push; the log of the registry says more',
     );
-  context.pushed.set(tagOf(context), digest);
+  }
   const named = reply.headers['docker-content-digest'];
   if (named !== digest)
     fail(

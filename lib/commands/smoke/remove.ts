@@ -12,7 +12,8 @@ export async function removeImages(context: Context): Promise<string[]> {
         if (error instanceof SmokeFailure) return undefined;
         throw error;
       });
-    if (reply?.status === 202) context.pushed.delete(tag);
+    // 404: its push had no answer, and did not come to pass.
+    if (reply?.status === 202 || reply?.status === 404) context.pushed.delete(tag);
     else
       left.push(
         `the tag ${context.repository}:${tag}, which could not be removed (${reply === undefined ? 'no answer' : shown(reply)})`,

@@ -13,7 +13,7 @@ export interface Result {
   readonly milliseconds: number;
 }
 
-/** Runs checks one by one. One whose needs have not passed is skipped. */
+/** Runs checks one by one. One whose needs have not passed is skipped, and so are all after a signal. */
 export async function runChecks(
   checks: readonly Check[],
   context: Context,
@@ -24,10 +24,14 @@ export async function runChecks(
     const missing = check.needs.find(
       (need) => results.find(({ name }) => name === need)?.status !== 'passed',
     );
-    const result =
-      missing === undefined
-        ? await runCheck(check, context)
-        : { ...labelsOf(check), status: 'skipped' as const, note: `needs ${missing}`, milliseconds: 0 };
+    const skip = (note: string) => ({
+      ...labelsOf(check),
+      status: 'skipped' as const,
+      note,
+      milliseconds: 0,
+    });
+    const why = context.session.isStopped ? 'stopped' : missing && `needs ${missing}`;
+    const result = why === undefined ? await runCheck(check, context) : skip(why);
     results.push(result);
     onResult(result);
   }

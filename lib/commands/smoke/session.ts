@@ -15,6 +15,9 @@ export interface Challenge {
   readonly service?: string;
 }
 
+/** Milliseconds to remove what was pushed after a signal. */
+const removalMs = 10_000;
+
 /** Sends requests to a registry with what its challenge asks for. */
 export class Session {
   readonly base: URL;
@@ -23,6 +26,8 @@ export class Session {
   challenge: Challenge | undefined;
   readonly #tokens = new Map<string, string>();
   readonly #destinations: Destinations;
+  #stop = new AbortController();
+  #isStopped = false;
 
   constructor(base: URL, credentials: Credentials | undefined) {
     this.base = base;
@@ -32,12 +37,28 @@ export class Session {
 
   /** Sends a request as it is, to wherever the registry has pointed. @throws SmokeFailure */
   async send(ask: Ask): Promise<Reply> {
-    return await send(ask, this.#destinations);
+    return await send(ask, this.#destinations, this.#stop.signal);
   }
 
   /** The same, and follows redirects. @throws SmokeFailure */
   async sendFollowing(ask: Ask, onRedirect: (target: URL) => void): Promise<Reply> {
-    return await sendFollowing(ask, this.#destinations, onRedirect);
+    return await sendFollowing(ask, async (one) => await this.send(one), onRedirect);
+  }
+
+  /** Ends what is being asked. What follows, to remove what was pushed, has 10 s in all. */
+  stop(): void {
+    const running = this.#stop;
+    const last = new AbortController();
+    this.#stop = last;
+    this.#isStopped = true;
+    setTimeout(() => {
+      last.abort();
+    }, removalMs).unref();
+    running.abort();
+  }
+
+  get isStopped(): boolean {
+    return this.#isStopped;
   }
 
   url(path: string): URL {
