@@ -4,6 +4,7 @@ import { describeFailures, readFailures, remedyOf } from './failures.ts';
 import { makePackage, serverlessInput, type Plan } from './plan.ts';
 import { roundsOf, versionIn, type PlannedSecret } from './secrets.ts';
 import { changedMeanwhile, createSecret, readSecret, writeSecret } from './secret-store.ts';
+import type { Run } from './run.ts';
 import { runServerless } from './serverless.ts';
 import { findStack, stackName, type Stack } from './stack.ts';
 
@@ -12,19 +13,23 @@ const clockToleranceMs = 60_000;
 
 /**
  * Writes the secrets and deploys, once for each round of the secrets. Each step may be repeated.
- * @param folder of the packages, with that of the first round
- * @param say prints a line of progress
+ * @param run whose folder has the packages of the first round
  * @throws DeployError
  */
-export async function applyPlan(plan: Plan, folder: string, say: (text: string) => void): Promise<Stack> {
+export async function applyPlan(plan: Plan, run: Run): Promise<Stack> {
+  const { interrupted, say } = run;
   const rounds = roundsOf(plan.secrets);
   for (let round = 0; round < rounds; round++) {
     const part = rounds > 1 ? ` ${round + 1} of ${rounds}` : '';
     await assertUnchanged(plan, round);
-    for (const secret of plan.secrets.secrets) await writeRound(plan, secret, round);
-    if (round > 0) await makePackage(plan, round, folder);
+    for (const secret of plan.secrets.secrets) {
+      interrupted.throwIfAborted();
+      await writeRound(plan, secret, round);
+    }
+    interrupted.throwIfAborted();
+    if (round > 0) await makePackage(plan, round, run);
     say(`Deploying${part} …${plan.stack === undefined ? ' A first deployment takes some minutes.' : ''}`);
-    await deployRound(plan, round, folder);
+    await deployRound(plan, round, run);
   }
   const { account, parameters } = plan.target;
   const stack = await findStack(account, stackName(parameters.stage));
@@ -62,11 +67,12 @@ async function writeRound({ target }: Plan, secret: PlannedSecret, round: number
   else await writeSecret(target.account, value);
 }
 
-async function deployRound(plan: Plan, round: number, folder: string): Promise<void> {
+async function deployRound(plan: Plan, round: number, { folder, interrupted }: Run): Promise<void> {
   const startedAt = new Date(Date.now() - clockToleranceMs);
   try {
-    await runServerless('deploy', serverlessInput(plan, round, folder));
+    await runServerless('deploy', serverlessInput(plan, round, folder), interrupted);
   } catch (error) {
+    interrupted.throwIfAborted();
     throw new DeployError(await explainFailure(plan, messageOf(error), startedAt), { cause: error });
   }
 }

@@ -9,10 +9,10 @@ import type { Plan } from './plan.ts';
  * replaced or removed.
  * @throws DeployError where it may not, whatever is answered
  */
-export async function approve(plan: Plan, yes: boolean): Promise<boolean> {
+export async function approve(plan: Plan, yes: boolean, interrupted?: AbortSignal): Promise<boolean> {
   refuseLoss(plan);
   if (yes) return true;
-  if (isAtTerminal()) return await confirm('Deploy this?');
+  if (isAtTerminal()) return await confirm('Deploy this?', interrupted);
   const risky = needConfirmation(plan.changes);
   if (risky.length === 0) return true;
   throw refusal(

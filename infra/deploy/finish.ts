@@ -5,19 +5,22 @@ import { messageOf } from './deploy-error.ts';
 import { putFirstPolicy, storeSettings } from './first-policy.ts';
 import type { Plan } from './plan.ts';
 import { reindex } from './reindex.ts';
+import type { Run } from './run.ts';
 import { firstUserName } from './secrets.ts';
 import { tryRegistry } from './try-registry.ts';
 import type { Stack } from './stack.ts';
 import { showUse } from './summary.ts';
 
 /** What follows a deployment: the policy, the reindex and the smoke test. @returns the exit code */
-export async function finish(plan: Plan, stack: Stack, say: (text: string) => void): Promise<number> {
+export async function finish(plan: Plan, stack: Stack, { say, interrupted }: Run): Promise<number> {
   const { account, parameters } = plan.target;
   const failed: string[] = [];
   const step = async (name: string, run: () => Promise<void>) => {
+    interrupted.throwIfAborted();
     try {
       await run();
     } catch (error) {
+      interrupted.throwIfAborted();
       failed.push(`${name}: ${messageOf(error)}`);
     }
   };
@@ -27,13 +30,13 @@ export async function finish(plan: Plan, stack: Stack, say: (text: string) => vo
     });
   say('Reindexing …');
   await step('The reindex failed', async () => {
-    await reindex(account, parameters.stage);
+    await reindex(account, parameters.stage, interrupted);
   });
   const { RegistryUrl: url = '', DnsRecord: record } = stack.outputs;
   if (record !== undefined && parameters.hostedZone === undefined)
     say(`${parameters.host ?? ''} must be known to DNS as ${record}; see docs/deploy/aws.md`);
   await step('The smoke test failed', async () => {
-    await tryRegistry(plan, url, say);
+    await tryRegistry(plan, url, { say, interrupted });
   });
   say(`\n${showUse(url, parameters, plan.secrets.user)}\n\n${showCost(plan)}`);
   if (failed.length === 0) return 0;

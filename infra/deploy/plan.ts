@@ -12,6 +12,7 @@ import {
   type StoredSecrets,
 } from './secrets.ts';
 import { readSecret } from './secret-store.ts';
+import type { Run } from './run.ts';
 import { oneAtATime } from './one-at-a-time.ts';
 import { runServerless, type ServerlessInput } from './serverless.ts';
 import { findStack, readDeployed, stackName, statusFault, type Stack } from './stack.ts';
@@ -33,6 +34,16 @@ export interface Plan {
   readonly template: Template;
   /** Parameters of the command line, with those of the bucket. */
   readonly overrides: Readonly<Record<string, string>>;
+}
+
+export function hasChanges({ changes, secrets, restores }: Plan): boolean {
+  return changes.length + restores.length > 0 || secrets.secrets.some(({ note }) => note !== undefined);
+}
+
+export interface PlanInput {
+  /** Parameters of the command line. */
+  readonly overrides: Readonly<Record<string, string>>;
+  readonly run: Run;
 }
 
 /** What is there. */
@@ -86,19 +97,16 @@ export async function planStoredSecrets(
   return plan;
 }
 
-/**
- * Packages the first deployment and compares it with what is there.
- * @param folder for the packages
- */
+/** Packages the first deployment and compares it with what is there. */
 export async function makePlan(
   target: Target,
-  { overrides, folder }: { overrides: Readonly<Record<string, string>>; folder: string },
+  { overrides, run }: PlanInput,
   deployed: Deployed,
   secrets: SecretsPlan,
 ): Promise<Plan> {
   const { bucket, stack, stored } = deployed;
   const plan = { target, stack, bucket, secrets, overrides: { ...overrides, ...bucket.overrides } };
-  const packaged = await makePackage(plan, 0, folder);
+  const packaged = await makePackage(plan, 0, run);
   const restores = neededSecrets(target.parameters).filter((kind) => stored[kind].state === 'deleted');
   return { ...plan, restores, changes: compare(deployed.package, packaged), template: packaged.template };
 }
@@ -107,11 +115,11 @@ export async function makePlan(
 export async function makePackage(
   plan: Pick<Plan, 'target' | 'secrets' | 'overrides'>,
   round: number,
-  folder: string,
+  { folder, interrupted }: Run,
 ): Promise<Package> {
   const input = serverlessInput(plan, round, folder);
   await oneAtATime(async () => {
-    await runServerless('package', input);
+    await runServerless('package', input, interrupted);
   });
   return await readPackage(input.folder);
 }

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { endOf } from './interruption.ts';
 import { root } from '../../lib/commands/checkout.ts';
 
 export interface ServerlessInput {
@@ -20,32 +20,34 @@ export class ServerlessError extends Error {
 
 /**
  * Runs osls, which prints nothing while it succeeds.
- * @throws ServerlessError
+ * @throws ServerlessError; the reason of `interrupted` after a signal
  */
 export async function runServerless(
   command: 'package' | 'deploy',
   { stage, region, parameters, folder }: ServerlessInput,
+  interrupted: AbortSignal,
 ): Promise<void> {
   const params = Object.entries(parameters).map(([name, value]) => `--param=${name}=${value}`);
   const args = [command, '--stage', stage, '--region', region, '--package', folder, ...params];
-  const { code, output } = await runNode(['node_modules/serverless/bin/serverless.js', ...args], {
-    // No update checks, no usage data.
-    SLS_NOTIFICATIONS_MODE: 'off',
-    SLS_TRACKING_DISABLED: '1',
-  });
+  // No update checks, no usage data.
+  const env = { SLS_NOTIFICATIONS_MODE: 'off', SLS_TRACKING_DISABLED: '1' };
+  const program = ['node_modules/serverless/bin/serverless.js', ...args];
+  const { code, output } = await runNode(program, env, interrupted);
   if (code !== 0) throw new ServerlessError(essence(output) || 'it was interrupted');
 }
 
 /** `npm run build` @throws Error */
-export async function runBuild(): Promise<void> {
-  const { code, output } = await runNode(['infra/bundle.ts'], {});
+export async function runBuild(interrupted: AbortSignal): Promise<void> {
+  const { code, output } = await runNode(['infra/bundle.ts'], {}, interrupted);
   if (code !== 0) throw new Error(`the build failed:\n${output.trim()}`);
 }
 
 async function runNode(
   args: readonly string[],
   env: NodeJS.ProcessEnv,
+  interrupted: AbortSignal,
 ): Promise<{ code: number; output: string }> {
+  interrupted.throwIfAborted();
   const child = spawn(process.execPath, args, {
     cwd: root,
     env: { ...process.env, ...env },
@@ -56,8 +58,9 @@ async function runNode(
     stream.setEncoding('utf8').on('data', (text: string) => {
       output = (output + text).slice(-keptCharacters);
     });
-  const [code] = (await once(child, 'close')) as [number | null];
-  return { code: code ?? 1, output };
+  const code = (await endOf(child, interrupted)) ?? 1;
+  interrupted.throwIfAborted();
+  return { code, output };
 }
 
 /** What osls says of itself, of its progress and of settings. */

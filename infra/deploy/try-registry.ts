@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { robotTokenKeys } from '../../lib/access/tokens/keys.ts';
 import { signRobotToken } from '../../lib/access/tokens/private-tokens.ts';
 import { root } from '../../lib/commands/checkout.ts';
 import { tokenService } from '../../lib/config/auth.ts';
 import type { Parameters } from '../stack/parameters.ts';
+import { endOf } from './interruption.ts';
+import type { Run } from './run.ts';
 import { isEmulated } from './account.ts';
 import type { Plan } from './plan.ts';
 import { roundsOf, tokenSecrets } from './secrets.ts';
@@ -20,14 +21,18 @@ const lifetimeS = 15 * 60;
 const startTimeoutMs = 5 * 60_000;
 
 /** Waits for the registry, and runs `stowage smoke`. @throws Error with what failed */
-export async function tryRegistry(plan: Plan, url: string, say: (text: string) => void): Promise<void> {
+export async function tryRegistry(
+  plan: Plan,
+  url: string,
+  { say, interrupted }: Pick<Run, 'say' | 'interrupted'>,
+): Promise<void> {
   const address = isEmulated() ? process.env['STOWAGE_SMOKE_URL'] : url;
   if (address === undefined) {
     say('The smoke test is left out: the gateway of an emulator has no host of its own.');
     return;
   }
   say('Trying the registry …');
-  await waitForAnswer(address);
+  await waitForAnswer(address, interrupted);
   const login = await loginOf(plan);
   const isSmall = plan.target.parameters.dataPlane === 'none';
   const args = [
@@ -40,15 +45,17 @@ export async function tryRegistry(plan: Plan, url: string, say: (text: string) =
     env: { ...process.env, ...(login && { STOWAGE_PASSWORD: login.password }) },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
-  const [code] = (await once(child, 'close')) as [number | null];
+  const code = await endOf(child, interrupted);
   if (code !== 0) throw new Error('what failed is above; "npm run smoke -- URL" runs it again');
 }
 
 /** @throws Error with the remedy */
-async function waitForAnswer(url: string): Promise<void> {
+async function waitForAnswer(url: string, interrupted: AbortSignal): Promise<void> {
   const deadline = Date.now() + startTimeoutMs;
   for (;;) {
-    const reason = await fetch(`${url}/livez`, { signal: AbortSignal.timeout(15_000) }).then(
+    const reason = await fetch(`${url}/livez`, {
+      signal: AbortSignal.any([interrupted, AbortSignal.timeout(15_000)]),
+    }).then(
       async (response) => {
         await response.body?.cancel();
         return response.ok ? undefined : `it answers ${response.status}`;
@@ -56,8 +63,9 @@ async function waitForAnswer(url: string): Promise<void> {
       (error: unknown) => describe(error as Error),
     );
     if (reason === undefined) return;
+    interrupted.throwIfAborted();
     if (Date.now() > deadline) throw new Error(`${url} cannot be used: ${reason}`);
-    await delay(5_000);
+    await delay(5_000, undefined, { signal: interrupted });
   }
 }
 

@@ -1,67 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import {
-  CreateSecretCommand,
-  DescribeSecretCommand,
-  GetSecretValueCommand,
-  PutSecretValueCommand,
-} from '@aws-sdk/client-secrets-manager';
-import type { Account } from '../../../infra/deploy/account.ts';
 import { applyPlan } from '../../../infra/deploy/apply.ts';
 import type { Plan } from '../../../infra/deploy/plan.ts';
 import { createSecret } from '../../../infra/deploy/secret-store.ts';
 import { parametersWith } from '../stack/examples.ts';
-
-interface Value {
-  readonly text: string | undefined;
-  readonly version: string;
-}
-
-const named = (name: string) => Object.assign(new Error(name), { name });
-
-/** Secrets Manager as far as a deployment uses it, and a stack. */
-class Aws {
-  readonly values = new Map<string, Value>();
-  stack: { StackStatus: string; CreationTime: Date } | undefined;
-
-  readonly account = {
-    id: '123456789012',
-    secrets: {
-      send: async (command: unknown) => {
-        await Promise.resolve();
-        return this.#answer(command);
-      },
-    },
-    cloudformation: {
-      send: async () => {
-        await Promise.resolve();
-        if (this.stack === undefined) throw new Error('Stack with id stowage-dev does not exist');
-        return { Stacks: [this.stack] };
-      },
-    },
-  } as unknown as Account;
-
-  #answer(command: unknown): object {
-    if (command instanceof CreateSecretCommand) {
-      const { Name = '', SecretString: text, ClientRequestToken: version = '' } = command.input;
-      if (this.values.has(Name)) throw named('ResourceExistsException');
-      this.values.set(Name, { text, version });
-      return { VersionId: version };
-    }
-    if (command instanceof PutSecretValueCommand) {
-      const { SecretId = '', SecretString: text, ClientRequestToken: version = '' } = command.input;
-      if (!this.values.has(SecretId)) throw named('ResourceNotFoundException');
-      this.values.set(SecretId, { text, version });
-      return {};
-    }
-    assert.ok(command instanceof GetSecretValueCommand || command instanceof DescribeSecretCommand);
-    const value = this.values.get(command.input.SecretId ?? '');
-    if (value === undefined) throw named('ResourceNotFoundException');
-    if (command instanceof DescribeSecretCommand) return {};
-    if (value.text === undefined) throw named('ResourceNotFoundException');
-    return { SecretString: value.text, VersionId: value.version };
-  }
-}
+import { Aws } from './aws.ts';
 
 const name = 'stowage/dev/token';
 const mine = { name, text: 'mine', version: '1' };
@@ -108,7 +51,12 @@ describe('a deployment that waited for its approval', () => {
     } as unknown as Plan;
   };
 
-  const apply = async (plan: Plan) => await applyPlan(plan, '/nowhere', () => undefined);
+  const apply = async (plan: Plan) =>
+    await applyPlan(plan, {
+      folder: '/nowhere',
+      interrupted: new AbortController().signal,
+      say: () => undefined,
+    });
 
   it('writes nothing if a secret has another value by now', async () => {
     for (const storedVersion of [undefined, '0']) {

@@ -1,0 +1,58 @@
+import { constants } from 'node:os';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { DeployError } from './deploy-error.ts';
+
+/** What ends a command: Ctrl-C, a scheduler of jobs, and a terminal that closes. */
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** A signal has ended the command. */
+export class Interrupted extends DeployError {
+  readonly signal: (typeof signals)[number];
+
+  constructor(signal: (typeof signals)[number]) {
+    super(`Stopped by ${signal}.`);
+    this.signal = signal;
+  }
+
+  /** As shells have it. */
+  get exitCode(): number {
+    return 128 + constants.signals[this.signal];
+  }
+}
+
+/**
+ * Runs something that looks at `interrupted` before each of its steps, so that it can end with what there is to say. The reason
+ * of that is {@link Interrupted}.
+ */
+export async function untilInterrupted<T>(run: (interrupted: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  const stop = (signal: NodeJS.Signals) => {
+    // Ctrl-C arrives twice: from the terminal and through npm.
+    if (controller.signal.aborted) return;
+    console.log('\nStopping …');
+    controller.abort(new Interrupted(signal as (typeof signals)[number]));
+  };
+  for (const signal of signals) process.on(signal, stop);
+  try {
+    return await run(controller.signal);
+  } finally {
+    for (const signal of signals) process.off(signal, stop);
+  }
+}
+
+/** Waits for the end of a process, which gets the signal that this one gets. @returns its exit code; undefined after a signal */
+export async function endOf(child: ChildProcess, interrupted: AbortSignal): Promise<number | undefined> {
+  const forward = () => {
+    const { signal } = interrupted.reason as Interrupted;
+    child.kill(signal);
+  };
+  if (interrupted.aborted) forward();
+  interrupted.addEventListener('abort', forward);
+  try {
+    const [code] = (await once(child, 'close')) as [number | null];
+    return code ?? undefined;
+  } finally {
+    interrupted.removeEventListener('abort', forward);
+  }
+}
