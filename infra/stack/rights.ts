@@ -6,7 +6,7 @@ import { secretsOf, usesSearch, type SecretKind } from './secrets.ts';
 /** Whoever has a role: a function, or the data plane. */
 export type Principal = FunctionName | 'data-plane';
 
-/** What actions are allowed on. Keys are those of `lib/registry/layout.ts`, below the root directory; `*` is any text. */
+/** What actions are allowed on. Keys are those of `lib/registry/layout.ts`, below the root directory; `*` is any text, with slashes, and `?` any character. */
 export type On =
   | { readonly keys: string }
   | 'bucket'
@@ -31,11 +31,14 @@ export interface Right {
 const root = 'docker/registry/v2';
 const blobs = { keys: `${root}/blobs/*` };
 const uploads = { keys: `${root}/uploads/*` };
-const layers = { keys: `${root}/repositories/*/_layers/*/link` };
+// `sha???` is sha256 or sha512: tags may be called `_layers` or `_referrers`, and their keys must not match.
+const layers = { keys: `${root}/repositories/*/_layers/sha???/*/link` };
 const manifests = { keys: `${root}/repositories/*/_manifests/*` };
 const tagLinks = { keys: `${root}/repositories/*/_manifests/tags/*/current/link` };
 const tagHistories = { keys: `${root}/repositories/*/_manifests/tags/*/index/*` };
-const referrers = { keys: `${root}/repositories/*/_referrers/*` };
+const referrers = { keys: `${root}/repositories/*/_referrers/sha???/*` };
+// With `scanned`, the progress of the scan.
+const referrersAndScan = { keys: `${root}/repositories/*/_referrers/s*` };
 
 const get = ['s3:GetObject'];
 const put = ['s3:PutObject'];
@@ -101,7 +104,7 @@ const bucketRights: readonly Right[] = [
     when: onS3,
   },
   { for: ['blobs', 'uploads', 'all', 'data-plane'], on: layers, actions: get, when: onS3 },
-  { for: ['referrers', 'all'], on: referrers, actions: get, when: onS3 },
+  { for: ['referrers', 'all'], on: referrersAndScan, actions: get, when: onS3 },
   { for: ['uploads', 'all', 'data-plane'], on: uploads, actions: get, when: onS3 },
   // What a manifest refers to must be there.
   { for: ['manifests'], on: layers, actions: get, when: writes },
@@ -121,7 +124,8 @@ const bucketRights: readonly Right[] = [
   // Pushed manifests.
   { for: ['manifests'], on: blobs, actions: put, when: writes },
   { for: ['manifests', 'all'], on: manifests, actions: put, when: writes },
-  { for: ['manifests', 'referrers', 'all'], on: referrers, actions: put, when: writes },
+  { for: ['manifests'], on: referrers, actions: put, when: writes },
+  { for: ['referrers', 'all'], on: referrersAndScan, actions: put, when: writes },
   // A push that loses a race for an immutable tag leaves nothing in its history. Whoever deletes may do so anyway.
   {
     for: ['manifests', 'all'],
@@ -147,7 +151,7 @@ const bucketRights: readonly Right[] = [
   },
   { for: ['reindex'], on: manifests, actions: get, when: writes },
   { for: ['reindex'], on: blobs, actions: get, when: writes },
-  { for: ['reindex'], on: referrers, actions: [...get, ...put, ...remove], when: writes },
+  { for: ['reindex'], on: referrersAndScan, actions: [...get, ...put, ...remove], when: writes },
 ];
 
 /** What no operation of the registry itself asks for. */

@@ -3,21 +3,39 @@ import { describe, it } from 'node:test';
 import { functionNames } from '../../../infra/gateway.ts';
 import { policyKey } from '../../../infra/stack/environment.ts';
 import { rights, rightsOf, type Principal } from '../../../infra/stack/rights.ts';
+import { parseDigest } from '../../../lib/protocol/digests.ts';
+import type { RepositoryName } from '../../../lib/protocol/names.ts';
+import type { Tag } from '../../../lib/protocol/tags.ts';
+import {
+  layerLink,
+  referrerKey,
+  referrersScan,
+  tagIndexLink,
+  tagLink,
+} from '../../../lib/registry/layout.ts';
 import { examples, parametersWith } from './examples.ts';
 
 const all: readonly Principal[] = [...functionNames, 'data-plane'];
 
+const defaults = parametersWith();
+
 const changing = /^s3:(Put|Delete|Abort|Restore|Replicate)/;
 
 /** The actions on the bucket's keys that a principal has, with the last part of the keys. */
-function keyActions(principal: Principal, parameters = parametersWith()): readonly string[] {
+function keyActions(principal: Principal, parameters = defaults): readonly string[] {
   return rightsOf(principal, parameters).flatMap(({ on, actions }) =>
     typeof on === 'object' && 'keys' in on ? actions.map((action) => `${action} ${on.keys}`) : [],
   );
 }
 
-const changes = (principal: Principal, parameters = parametersWith()) =>
+const changes = (principal: Principal, parameters = defaults) =>
   keyActions(principal, parameters).filter((one) => changing.test(one));
+
+/** The keys of an entry of {@link keyActions}, as IAM matches them. */
+function patternOf(entry: string): RegExp {
+  const [, keys = ''] = entry.split(' ');
+  return new RegExp(`^${RegExp.escape(keys).replaceAll('\\*', '.*').replaceAll('\\?', '.')}$`);
+}
 
 describe('the table of rights', () => {
   it('lets nobody write the policy', () => {
@@ -25,10 +43,44 @@ describe('the table of rights', () => {
       for (const principal of all)
         for (const change of changes(principal, parameters)) {
           const [, keys = ''] = change.split(' ');
-          const pattern = new RegExp(`^${RegExp.escape(keys).replaceAll('\\*', '.*')}$`);
           assert.ok(keys.startsWith('docker/registry/v2/'), change);
-          assert.doesNotMatch(policyKey, pattern);
+          assert.doesNotMatch(policyKey, patternOf(change));
         }
+  });
+
+  for (const word of [
+    '_layers',
+    '_referrers',
+    '_manifests',
+    '_uploads',
+    'tags',
+    'index',
+    'current',
+    'revisions',
+  ])
+    it(`gives no right on a tag called ${word} beside those on all tags`, () => {
+      const keysOf = (tag: string) => {
+        const [name, of, digest] = [
+          'a' as RepositoryName,
+          tag as Tag,
+          parseDigest(`sha256:${'0'.repeat(64)}`),
+        ];
+        return [tagLink(name, of), tagIndexLink(name, of, digest)];
+      };
+      const rightsOn = (key: string) =>
+        all.map((principal) => keyActions(principal).filter((one) => patternOf(one).test(key)));
+      assert.deepEqual(keysOf(word).map(rightsOn), keysOf('v1').map(rightsOn));
+    });
+
+  it('has all keys of both algorithms', () => {
+    const [name, sha512] = ['a' as RepositoryName, parseDigest(`sha512:${'0'.repeat(128)}`)];
+    const sha256 = parseDigest(`sha256:${'0'.repeat(64)}`);
+    for (const digest of [sha256, sha512]) {
+      assert.ok(changes('uploads').some((one) => patternOf(one).test(layerLink(name, digest))));
+      assert.ok(changes('manifests').some((one) => patternOf(one).test(referrerKey(name, sha256, digest))));
+      assert.ok(changes('referrers').some((one) => patternOf(one).test(referrerKey(name, digest, sha256))));
+    }
+    assert.ok(changes('referrers').some((one) => patternOf(one).test(referrersScan(name))));
   });
 
   it('lets functions that only read change nothing', () => {
@@ -39,11 +91,11 @@ describe('the table of rights', () => {
 
   it('lets blobs delete links of layers, and referrers write their index, and nothing else', () => {
     const repository = 'docker/registry/v2/repositories/*';
-    assert.deepEqual(changes('blobs'), [`s3:DeleteObject ${repository}/_layers/*/link`]);
-    assert.deepEqual(changes('referrers'), [`s3:PutObject ${repository}/_referrers/*`]);
+    assert.deepEqual(changes('blobs'), [`s3:DeleteObject ${repository}/_layers/sha???/*/link`]);
+    assert.deepEqual(changes('referrers'), [`s3:PutObject ${repository}/_referrers/s*`]);
     assert.deepEqual(changes('reindex'), [
-      `s3:PutObject ${repository}/_referrers/*`,
-      `s3:DeleteObject ${repository}/_referrers/*`,
+      `s3:PutObject ${repository}/_referrers/s*`,
+      `s3:DeleteObject ${repository}/_referrers/s*`,
     ]);
   });
 
@@ -86,7 +138,7 @@ describe('the table of rights', () => {
       'all uploads/*',
       'all repositories/*/_manifests/tags/*/index/*',
       'purge-uploads uploads/*',
-      'reindex repositories/*/_referrers/*',
+      'reindex repositories/*/_referrers/s*',
       'data-plane uploads/*',
     ]);
   });
@@ -97,7 +149,7 @@ describe('the table of rights', () => {
   });
 
   it('gives each secret to those functions alone that need it', () => {
-    const readers = (kind: string, parameters = parametersWith()) =>
+    const readers = (kind: string, parameters = defaults) =>
       all.filter((principal) =>
         rightsOf(principal, parameters).some(
           ({ on }) => typeof on === 'object' && 'secret' in on && on.secret === kind,
