@@ -102,10 +102,29 @@ export class ParameterReader {
     this.#known.add(name);
     if (!this.has(name)) return undefined;
     const value = this.#given[name];
-    if (typeof value !== 'object') return text(value).trim();
-    this.fault(name, 'must be a single value');
+    if (typeof value === 'object') {
+      this.fault(name, 'must be a single value');
+      return undefined;
+    }
+    const trimmed = text(value).trim();
+    const fault = unfitFault(trimmed);
+    if (fault === undefined) return trimmed;
+    this.fault(name, fault);
     return undefined;
   }
+}
+
+/**
+ * What is wrong with any text of a deployment, before what it means. Line breaks would leave their place in a script. osls replaces
+ * `${…}`, CloudFormation `{{resolve:…}}`, by values that may be secret.
+ */
+export function unfitFault(text: string): string | undefined {
+  if (/[\p{Cc}\p{Zl}\p{Zp}]/u.test(text))
+    return 'has a line break or another control character; write it as one line, a list or map as JSON';
+  const [opening] = /\$\{|\{\{/.exec(text) ?? [];
+  return opening === undefined
+    ? undefined
+    : `has ${opening}, which the deployment would replace; write the value itself, and a space between braces of JSON`;
 }
 
 function isMap(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -6,6 +6,7 @@ import { environmentOf } from './environment.ts';
 import type { Parameters } from './parameters.ts';
 import { kmsKey } from './rights.ts';
 import { secretSettings, secretsOf } from './secrets.ts';
+import { valueFault } from './setting-values.ts';
 import type { Value } from './template.ts';
 
 /** Settings of no function, or of no registry. */
@@ -15,7 +16,7 @@ const ownSettings = ['REGISTRY_SECRETS', 'SECRETS_REVISION'];
 const settingName = /^((REGISTRY|SEARCH|OTEL|NODE)_[A-Z0-9_]+|AWS_ENDPOINT_URL[A-Z0-9_]*)$/;
 
 /** With credentials for a collector. OpenTelemetry reads the environment itself, so no secret can have them. */
-const credentialHeaders = /^OTEL_EXPORTER_OTLP_(TRACES_)?HEADERS$/;
+const credentialHeaders = /^OTEL_EXPORTER_OTLP_([A-Z]+_)?HEADERS$/;
 
 /** A public key's form, for checks before the deployment has derived one. */
 const somePublicKey = 'A'.repeat(43);
@@ -23,8 +24,8 @@ const somePublicKey = 'A'.repeat(43);
 /** The faults that the functions would find in their settings at their start, which is after the deployment. */
 export function settingFaults(parameters: Parameters): readonly string[] {
   const misplaced = new Map(
-    Object.keys(parameters.settings).flatMap((name) => {
-      const fault = misplacedFault(name, parameters);
+    Object.entries(parameters.settings).flatMap(([name, value]) => {
+      const fault = misplacedFault(name, parameters) ?? valueFault(name, value);
       return fault === undefined ? [] : [[name, fault]];
     }),
   );

@@ -64,6 +64,44 @@ describe('the settings of deployed functions', () => {
       /^settings: with them an environment has \d+ bytes, and Lambda takes 4096$/,
     ],
     [
+      'with the credentials of a collector',
+      { OTEL_EXPORTER_OTLP_ENDPOINT: 'https://user:secret@collector.example.com' },
+      /^settings: OTEL_EXPORTER_OTLP_ENDPOINT has a user or password in its URL and would be in the template(?!.*secret)/,
+    ],
+    [
+      'with a user in another spelling of a URL',
+      { AWS_ENDPOINT_URL_S3: 'https:user@s3.example.com' },
+      /^settings: AWS_ENDPOINT_URL_S3 has a user/,
+    ],
+    [
+      'that make Node run other code',
+      { NODE_OPTIONS: '--max-old-space-size=400 --require /tmp/a.js' },
+      /^settings: NODE_OPTIONS may have/,
+    ],
+    ['that weaken TLS', { NODE_TLS_REJECT_UNAUTHORIZED: '0' }, /^settings: NODE_TLS_REJECT_UNAUTHORIZED may/],
+    ['that weaken TLS by options', { NODE_OPTIONS: '--tls-min-v1.0' }, /^settings: NODE_OPTIONS may have/],
+    [
+      'with line breaks, which would leave the settings of an instance',
+      { OTEL_SERVICE_NAME: 'x\nEND\ntouch /tmp/pwned' },
+      /^settings: OTEL_SERVICE_NAME has a line break/,
+    ],
+    [
+      'with line breaks in one of a section',
+      { REGISTRY_LOG: '{fields: "x\\u0085END"}' },
+      /^settings: REGISTRY_LOG_FIELDS has a line break/,
+    ],
+    [
+      'that a template would replace',
+      { OTEL_SERVICE_NAME: '{{resolve:secretsmanager:stowage/dev/token}}' },
+      /^settings: OTEL_SERVICE_NAME has \{\{/,
+    ],
+    [
+      'that osls would replace',
+      { OTEL_SERVICE_NAME: '${env:AWS_SECRET_ACCESS_KEY}' },
+      /^settings: OTEL_SERVICE_NAME has \$\{/,
+    ],
+    ['with other parameters with line breaks', { alarmEmail: 'a@b.c\0' }, /^alarmEmail: has a line break/],
+    [
       'of a region that is none of SCS',
       { storage: 'scs', scsBucket: 'images', scsRegion: 'mars' },
       /"mars" is not one of/,
@@ -101,7 +139,10 @@ describe('the settings of deployed functions', () => {
     const settings = {
       REGISTRY_LOG_LEVEL: 'debug',
       REGISTRY_METRICS_CLOUDWATCH_NAMESPACE: 'Stowage',
-      OTEL_EXPORTER_OTLP_ENDPOINT: 'https://collector.example.com',
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'https://collector.example.com/v1?to=ops@example.com',
+      NODE_EXTRA_CA_CERTS: '/var/runtime/ca-cert.pem',
+      NODE_OPTIONS: '--max-old-space-size=400  --max_semi_space_size=16',
+      REGISTRY_LOG_FIELDS: '{"a": "b"}',
     };
     const parameters = outcome(settings);
     assert.ok(typeof parameters === 'object');
