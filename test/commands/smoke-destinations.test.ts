@@ -63,6 +63,17 @@ describe('a registry that stowage smoke checks', () => {
     assert.equal(connections, 1);
   });
 
+  it('is told that nothing listens at its port', async () => {
+    const url = new URL('http://127.0.0.1:1');
+    await assert.rejects(sessionAt(url.href).send({ method: 'GET', url }), {
+      finding: {
+        asked: 'GET http://127.0.0.1:1/',
+        came: 'no response: connect ECONNREFUSED 127.0.0.1:1',
+        change: 'Nothing listens at this port: check the port, and that the registry runs',
+      },
+    });
+  });
+
   const [yes, no] = [true, false];
   for (const [base, target, isAllowed] of [
     ['https://203.0.113.7', 'https://198.51.100.1', yes],

@@ -45,8 +45,8 @@ export async function send(ask: Ask, destinations: Destinations, stop: AbortSign
         ? `no response within ${limit / 1000} s`
         : `no response: ${reasonOf(error as Error)}`,
       change: timeout.aborted
-        ? 'Whatever stands before the registry must wait as long as a push takes, and pass bodies on while they come'
-        : 'The host must resolve, its port be open, and its certificate be valid for the host; a proxy must not cut requests off',
+        ? 'Whatever stands before the registry must wait as long as a push takes, and pass bodies on while they come. If nothing is answered at all, look whether a firewall drops packets, and whether the program at this port is the registry'
+        : changeFor(error as NodeJS.ErrnoException),
     });
   }
 }
@@ -90,6 +90,16 @@ function withoutCredentials(headers: Readonly<Record<string, string>>): Record<s
   return Object.fromEntries(
     Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'authorization'),
   );
+}
+
+/** By codes of Node and OpenSSL. */
+function changeFor({ code = '' }: NodeJS.ErrnoException): string {
+  if (code === 'ENOTFOUND') return 'DNS does not know the host: check its spelling, and its record';
+  if (code === 'ECONNREFUSED')
+    return 'Nothing listens at this port: check the port, and that the registry runs';
+  if (/CERT|ISSUER|ALTNAME/.test(code))
+    return 'The certificate must be valid for the host. If an authority of your own has issued it, name the file with its certificate in NODE_EXTRA_CA_CERTS';
+  return 'Check the host and port, and whether it is http or https; a proxy must not cut requests off';
 }
 
 function describe({ method, url, chunked, body }: Ask): string {
