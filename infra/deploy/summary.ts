@@ -5,12 +5,14 @@ import type { FirstUser } from './secrets.ts';
 export function showUse(url: string, parameters: Parameters, user: FirstUser | undefined): string {
   const { host } = new URL(url);
   const login =
-    parameters.auth === 'none' ? [] : [`  docker login ${host} --username ${user?.name ?? 'YOU'}`];
+    parameters.auth === 'none' ? [] : [`  docker login ${host} --username ${user?.name ?? 'NAME'}`];
   return [
     `The registry is at ${url}`,
     '',
     ...login,
-    `  docker tag alpine ${host}/team/app:v1`,
+    // Its layers are small enough for each deployment.
+    '  docker pull busybox',
+    `  docker tag busybox ${host}/team/app:v1`,
     `  docker push ${host}/team/app:v1`,
     ...(parameters.dataPlane === 'none' ? ['', withoutDataPlane] : []),
   ].join('\n');
@@ -24,5 +26,5 @@ export function showPassword({ name, password }: FirstUser): string {
   return `User      ${name}
 Password  ${password}
 
-It is shown only now: what is stored is its bcrypt hash.`;
+It is not shown again: only its bcrypt hash is stored.`;
 }

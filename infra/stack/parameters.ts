@@ -74,7 +74,7 @@ export function readParameters(sources: ParameterSources): Parameters {
   if (!isStage(stage))
     reader.fault('stage', 'must be 1 to 20 lower-case letters, digits and hyphens, and begin with a letter');
   if (!/^[a-z]{2,}(-[a-z]+)+-\d+$/.test(region))
-    reader.fault('region', 'is not a region such as eu-central-1');
+    reader.fault('region', `${JSON.stringify(region.slice(0, 40))} is not a region, such as eu-central-1`);
   const parameters = { stage, region, ...readStore(reader), ...readAccess(reader), ...readRest(reader) };
   const complete = { ...parameters, ...readAddress(reader, region, parameters.settings) };
   reader.refuseUnknown();

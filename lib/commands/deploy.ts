@@ -74,8 +74,13 @@ export function readDeployOptions(args: readonly string[]): DeployOptions {
   };
 }
 
-/** What only the deployment itself decides. */
-const derived = ['secretsRevision', 'publicKeys', 'stage', 'region'];
+/** What no parameter sets, and why. */
+const derived: Readonly<Record<string, string>> = {
+  secretsRevision: 'is set by the deployment itself',
+  publicKeys: 'is set by the deployment itself',
+  stage: 'is no parameter; use --stage',
+  region: 'is no parameter; use --region',
+};
 
 function readParams(texts: readonly string[]): Record<string, string> {
   const parameters: Record<string, string> = {};
@@ -83,7 +88,7 @@ function readParams(texts: readonly string[]): Record<string, string> {
     const [, name, value] = /^(\w+)=(.*)$/s.exec(text) ?? [];
     if (name === undefined || value === undefined)
       throw new UsageError(`--param: ${JSON.stringify(text.slice(0, 80))} is not NAME=VALUE`);
-    if (derived.includes(name)) throw new UsageError(`--param: ${name} cannot be set so`);
+    if (Object.hasOwn(derived, name)) throw new UsageError(`--param: ${name} ${derived[name]}`);
     if (parameters[name] !== undefined) throw new UsageError(`--param: ${name} is given twice`);
     parameters[name] = value;
   }

@@ -7,6 +7,8 @@ import { essence } from '../../../infra/deploy/serverless.ts';
 import { statusFault } from '../../../infra/deploy/stack.ts';
 import { readDeployOptions } from '../../../lib/commands/deploy.ts';
 import { UsageError } from '../../../lib/commands/command.ts';
+import { showUse } from '../../../infra/deploy/summary.ts';
+import { parametersWith } from '../stack/examples.ts';
 
 const named = (name: string, message = name) => Object.assign(new Error(message), { name });
 
@@ -138,6 +140,16 @@ describe('options of a deployment', () => {
     });
   });
 
+  it('say what sets that which is no parameter', () => {
+    for (const [name, remedy] of [
+      ['publicKeys', /publicKeys is set by the deployment itself/],
+      ['secretsRevision', /secretsRevision is set by the deployment itself/],
+      ['stage', /use --stage/],
+      ['region', /use --region/],
+    ] as const)
+      assert.throws(() => readDeployOptions(['--param', `${name}=a`]), remedy);
+  });
+
   it('are refused when they contradict each other or mean nothing', () => {
     for (const args of [
       ['--param', 'host'],
@@ -149,4 +161,12 @@ describe('options of a deployment', () => {
     ])
       assert.throws(() => readDeployOptions(args), UsageError, args.join(' '));
   });
+});
+
+it('the first push is of an image that is there, and as whoever may push', () => {
+  const url = 'https://a.example.com';
+  const text = showUse(url, parametersWith(), undefined);
+  assert.match(text, /login a\.example\.com --username NAME\n/);
+  assert.match(text, /docker pull busybox\n +docker tag busybox a\.example\.com\/team\/app:v1\n/);
+  assert.doesNotMatch(showUse(url, parametersWith({ auth: 'none' }), undefined), /login/);
 });
