@@ -1,4 +1,5 @@
 import { isHttpFunction, type FunctionName } from '../gateway.ts';
+import { signingGroups } from '../../lib/http/signing-groups.ts';
 import type { Parameters } from './parameters.ts';
 import { sub, type Value } from './template.ts';
 
@@ -33,13 +34,16 @@ export function usesSearch(name: FunctionName, { search }: Pick<Parameters, 'sea
   return search === 'mysql' && searching.includes(name);
 }
 
+/** Functions that sign, or accept what is signed. */
+const signing: readonly FunctionName[] = [...signingGroups, 'all'];
+
 /** The secrets that a function, or the data plane, reads. */
 export function secretsOf(name: FunctionName | 'data-plane', parameters: Parameters): readonly SecretKind[] {
   const { storage, auth } = parameters;
   if (name === 'data-plane') return storage === 'scs' ? ['http', 'storage'] : ['http'];
   const checksPasswords = auth === 'htpasswd' ? isHttpFunction(name) : auth === 'policy' && name === 'token';
   return [
-    ...(isHttpFunction(name) ? (['http'] as const) : []),
+    ...(signing.includes(name) ? (['http'] as const) : []),
     ...(auth === 'policy' && name === 'token' ? (['token'] as const) : []),
     ...(storage === 'scs' ? (['storage'] as const) : []),
     ...(usesSearch(name, parameters) ? (['search'] as const) : []),

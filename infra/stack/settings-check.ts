@@ -81,13 +81,15 @@ function faultsOf(name: FunctionName, parameters: Parameters): readonly string[]
   const environment = Object.entries(environmentOf(name, known))
     .filter(([setting]) => !ownSettings.includes(setting))
     .map(([setting, value]): [string, string] => [setting, example(value)]);
-  const secrets = secretsOf(name, parameters).flatMap((kind) =>
-    kind === 'htpasswd' ? [] : Object.entries(secretSettings[kind]),
-  );
+  const kinds = secretsOf(name, parameters);
+  const secrets = kinds.flatMap((kind) => (kind === 'htpasswd' ? [] : Object.entries(secretSettings[kind])));
   try {
-    loadConfig(isHttpFunction(name) ? 'functions' : 'maintenance', {
+    const settings = {
       ...Object.fromEntries<string>([...environment, ...secrets]),
       AWS_LAMBDA_FUNCTION_NAME: name,
+    };
+    loadConfig(isHttpFunction(name) ? 'functions' : 'maintenance', settings, {
+      signs: kinds.includes('http'),
     });
     return [];
   } catch (error) {

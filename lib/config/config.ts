@@ -37,8 +37,8 @@ export interface Config extends ListenConfig {
   readonly deleteEnabled: boolean;
   /** Whether pulls are redirected to the store if it can sign URLs. */
   readonly redirectEnabled: boolean;
-  /** The first signs; signatures of the others are accepted as well. */
-  readonly secrets: readonly [string, ...string[]];
+  /** The first signs; signatures of the others are accepted as well. Empty in a function that signs nothing and has none. */
+  readonly secrets: readonly string[];
   /** Whether this process generated the secret, so that no other process has it. */
   readonly secretIsGenerated: boolean;
   /** The public base URL for absolute URLs, without a trailing slash. */
@@ -81,20 +81,32 @@ export function isFurtherWorker({ workerNumber = 0 }: Pick<Config, 'workerNumber
  */
 export type Program = 'functions' | 'server' | 'data-plane' | 'maintenance';
 
-/** Reads the settings, named as in distribution. @throws ConfigError */
-export function loadConfig(program: Program, environment: Environment = process.env): Config {
-  return readConfig(program, new Settings(environment));
+export interface ReadOptions {
+  /** Where the settings are, for the message. */
+  readonly where?: string | undefined;
+  /** Whether a function needs `REGISTRY_HTTP_SECRET` for what it serves. @default true */
+  readonly signs?: boolean;
 }
 
-/**
- * @param where the settings are, for the message
- * @throws ConfigError
- */
-export function readConfig(program: Program, settings: Settings, where?: string): Config {
+/** Reads the settings, named as in distribution. @throws ConfigError */
+export function loadConfig(
+  program: Program,
+  environment: Environment = process.env,
+  options: ReadOptions = {},
+): Config {
+  return readConfig(program, new Settings(environment), options);
+}
+
+/** @throws ConfigError */
+export function readConfig(
+  program: Program,
+  settings: Settings,
+  { where, signs = true }: ReadOptions = {},
+): Config {
   const ephemeral = settings.inLambda && program !== 'data-plane';
   const listens = program === 'server' || program === 'data-plane';
   const listen = readListen(settings, listens);
-  const secrets = readSecrets(settings, program);
+  const secrets = readSecrets(settings, program, signs);
   const config: Config = {
     storage: readStorage(settings, ephemeral),
     search: readSearch(settings, ephemeral),
@@ -148,9 +160,16 @@ export function readConfig(program: Program, settings: Settings, where?: string)
   return { ...config, warnings: [...settings.warnings, ...warningsOf(config)] };
 }
 
-function readSecrets(settings: Settings, program: Program): Pick<Config, 'secrets' | 'secretIsGenerated'> {
+function readSecrets(
+  settings: Settings,
+  program: Program,
+  signs: boolean,
+): Pick<Config, 'secrets' | 'secretIsGenerated'> {
   const secret = settings.text('REGISTRY_HTTP_SECRET');
   const previous = settings.text('REGISTRY_HTTP_SECRET_PREVIOUS');
+  // Elsewhere, all functions have the same environment, and tokens may be signed with this secret.
+  if (secret === undefined && program === 'functions' && settings.inLambda && !signs)
+    return { secrets: [], secretIsGenerated: false };
   if (secret === undefined && (program === 'functions' || program === 'data-plane'))
     settings.fault(
       'REGISTRY_HTTP_SECRET: missing; functions and data plane need the same one, such as from: openssl rand -hex 32',

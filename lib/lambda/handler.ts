@@ -10,6 +10,7 @@ import { createApp, type Groups } from '../http/app.ts';
 import { errorLogger } from '../logging/logger.ts';
 import { createServices } from '../compose.ts';
 import { functionLimits } from '../http/limits.ts';
+import { signingGroups } from '../http/signing-groups.ts';
 import { withHeaderCopies } from './header-copies.ts';
 import { FunctionObservers } from './observers.ts';
 import { loadSettings } from './settings.ts';
@@ -44,7 +45,8 @@ export function lambdaHandler(groups: Groups): Handler {
 
 /** Metrics are written, and spans sent, before the response, since the instance is frozen after it. */
 async function start(groups: Groups): Promise<Handler> {
-  const config = await loadSettings('functions');
+  const signs = signingGroups.some((group) => group in groups);
+  const config = await loadSettings('functions', { signs });
   const observers = await FunctionObservers.load(config);
   const services = await createServices('functions', config, functionLimits, observers.telemetry);
   observers.reportProblems(services.log);

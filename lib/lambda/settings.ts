@@ -1,4 +1,4 @@
-import { loadConfig, type Config } from '../config/config.ts';
+import { loadConfig, type Config, type ReadOptions } from '../config/config.ts';
 import { namedSecrets, withSecrets } from '../config/secrets.ts';
 
 /**
@@ -6,9 +6,12 @@ import { namedSecrets, withSecrets } from '../config/secrets.ts';
  * instance's start, and again only after a failure.
  * @throws ConfigError
  */
-export async function loadSettings(program: 'functions' | 'maintenance'): Promise<Config> {
+export async function loadSettings(
+  program: 'functions' | 'maintenance',
+  options: Pick<ReadOptions, 'signs'> = {},
+): Promise<Config> {
   const ids = namedSecrets();
-  if (ids.length === 0) return loadConfig(program);
+  if (ids.length === 0) return loadConfig(program, undefined, options);
   const { retrieveSecrets } = await import('../compose-secrets.ts');
-  return loadConfig(program, withSecrets(await retrieveSecrets(ids)));
+  return loadConfig(program, withSecrets(await retrieveSecrets(ids)), options);
 }

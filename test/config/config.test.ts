@@ -51,7 +51,7 @@ describe('loadConfig', () => {
       log: defaultLog,
       requiredPlatforms: 'all',
     });
-    assert.match(secrets[0], /^[0-9a-f]{64}$/);
+    assert.match(secrets[0] ?? '', /^[0-9a-f]{64}$/);
     assert.equal(secrets.length, 1);
   });
 
@@ -469,6 +469,24 @@ describe('each program', () => {
       ).join(),
       /^REGISTRY_HTTP_SECRET: missing/,
     );
+  });
+
+  it('requires no secret in a function that signs nothing, and generates none', () => {
+    const { REGISTRY_HTTP_SECRET, ...without }: Environment = {
+      ...inLambda,
+      REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: '/mnt/images',
+    };
+    const options = { signs: false };
+    const { secrets, secretIsGenerated } = loadConfig('functions', without, options);
+    assert.deepEqual({ secrets, secretIsGenerated }, { secrets: [], secretIsGenerated: false });
+    // One that has it keeps it.
+    assert.deepEqual(loadConfig('functions', { ...without, REGISTRY_HTTP_SECRET }, options).secrets, [
+      'hunter2',
+    ]);
+    // Outside of Lambda, it may sign tokens.
+    assert.throws(() => loadConfig('functions', { ...without, IS_OFFLINE: 'true' }, options), {
+      message: /REGISTRY_HTTP_SECRET: missing/,
+    });
   });
 
   it('accepts any disk under serverless-offline, which sets the variables of Lambda', () => {

@@ -53,7 +53,7 @@ export async function loadConfigFile(
   });
   for (const fault of faults) settings.fault(fault);
   const where = `in ${path} and the environment (where a.b.c is REGISTRY_A_B_C)`;
-  const config = readConfig(program, settings, where);
+  const config = readConfig(program, settings, { where });
   const sourceOf = (name: string) => {
     const origin = originOf(name);
     const isOfFile = origin !== undefined && !isSet(variables[name]);

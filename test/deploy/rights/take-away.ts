@@ -25,6 +25,7 @@ export class DeployedFunction {
   readonly #aws: AwsClients;
   readonly #name: string;
   #role = '';
+  #variables: Readonly<Record<string, string>> = {};
   #restarts = 0;
   #document: PolicyDocument = { Version: '2012-10-17', Statement: [] };
 
@@ -35,7 +36,8 @@ export class DeployedFunction {
 
   static async open(aws: AwsClients, name: string): Promise<DeployedFunction> {
     const opened = new DeployedFunction(aws, name);
-    const { Role = '' } = await opened.#configuration();
+    const { Role = '', Environment } = await opened.#configuration();
+    opened.#variables = Environment?.Variables ?? {};
     opened.#role = Role.replace(/.*\//, '');
     const { PolicyDocument = '' } = await aws.iam.send(
       new GetRolePolicyCommand({ RoleName: opened.#role, PolicyName }),
@@ -63,10 +65,19 @@ export class DeployedFunction {
     await this.#put(this.#document);
   }
 
-  /** Ends its instances, as any change of its configuration does. */
-  async restart(): Promise<void> {
-    const { Environment } = await this.#configuration();
-    const Variables = { ...Environment?.Variables, RESTARTS: String((this.#restarts += 1)) };
+  /**
+   * Ends its instances, as any change of its configuration does.
+   * @param secret the name of one that new instances do not ask for: they would all fail without the right to read it, also
+   *   where nothing uses it
+   */
+  async restart({ without: secret }: { readonly without?: string | undefined } = {}): Promise<void> {
+    const { REGISTRY_SECRETS = '', ...others } = this.#variables;
+    const secrets = REGISTRY_SECRETS.split(',').filter((name) => name !== secret);
+    const Variables = {
+      ...others,
+      RESTARTS: String((this.#restarts += 1)),
+      ...(secrets.join() !== '' && { REGISTRY_SECRETS: secrets.join() }),
+    };
     const request = { FunctionName: this.#name, Environment: { Variables } };
     await this.#aws.lambda.send(new UpdateFunctionConfigurationCommand(request));
     const waiter = { client: this.#aws.lambda, maxWaitTime: 30, minDelay: 0.1, maxDelay: 1 };
