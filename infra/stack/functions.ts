@@ -45,6 +45,11 @@ const sizes: Readonly<Record<FunctionName, Size>> = {
   reindex: job,
 };
 
+/** Seconds that a function may take. */
+export function timeoutOf(name: FunctionName): number {
+  return sizes[name].timeout;
+}
+
 /** The `functions` section of serverless.yml. @param packages of all functions, as they were built */
 export function functions(
   parameters: Parameters,

@@ -142,14 +142,21 @@ describe('stowage deploy and stowage remove', requires('ministack'), () => {
       headers: { authorization: `Bearer ${token}` },
     });
     assert.equal(started.status, 202, await started.text());
-    const values = (await secretVersions()).map(({ SecretString }) => SecretString);
+    const stored = (await secretVersions()).map(({ SecretString }) => SecretString);
+    const signing = stored
+      .slice(0, 2)
+      .flatMap((values = '{}') => Object.values(JSON.parse(values) as object));
+    assert.ok(signing.length >= 2 && signing.every((secret) => secret.length >= 32));
     const places = [
-      ...values,
+      text,
       (await template()).TemplateBody,
       JSON.stringify(await functions()),
       ...(await objects()),
     ];
-    for (const place of places) assert.ok(place !== undefined && !place.includes(password));
+    for (const place of places)
+      for (const secret of signing) assert.ok(place !== undefined && !place.includes(secret));
+    for (const place of [...stored, ...places.slice(1)])
+      assert.ok(place !== undefined && !place.includes(password));
   });
 
   const login = async (secret: string) => {

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
+import type { FunctionName } from '../../infra/gateway.ts';
+import { timeoutOf } from '../../infra/stack/functions.ts';
 import { invokeDeployed, type DeployedApi } from './gateway/deployed.ts';
 import { decodedTwice, toEvent } from './gateway/event.ts';
 import { readBody } from './gateway/read-body.ts';
@@ -26,9 +28,6 @@ const maxHeaders = 10_240;
 
 /** Milliseconds until the gateway times out; the function continues. */
 const usualTimeoutMs = 30_000;
-
-/** Milliseconds a function has, as serverless.yml says. */
-const functionTimeout = 120_000;
 
 export type LambdaFunction = (
   event: APIGatewayProxyEventV2,
@@ -72,10 +71,11 @@ async function answer(
   const route = chooseRoute(request.method ?? '', path);
   const event = toEvent(request, path, query, body, route && routeKey(route));
   const invoke = route && functionOf(backend, route.functionName);
+  const context = route && contextOf(route.functionName);
   const refusal = limitPassed(request, body, event);
   if (refusal !== undefined) refuse(response, ...refusal);
-  else if (invoke === undefined) refuse(response, 404, 'Not Found');
-  else await sendInTime(response, request.method ?? '', invokeLimited(invoke, event), options);
+  else if (invoke === undefined || context === undefined) refuse(response, 404, 'Not Found');
+  else await sendInTime(response, request.method ?? '', invokeLimited(invoke, event, context), options);
 }
 
 function functionOf(backend: Backend, name: string): LambdaFunction | undefined {
@@ -110,8 +110,9 @@ function limitPassed(request: IncomingMessage, body: Buffer, event: object): [nu
 async function invokeLimited(
   invoke: LambdaFunction,
   event: APIGatewayProxyEventV2,
+  context: Context,
 ): Promise<APIGatewayProxyStructuredResultV2> {
-  const result = await invoke(event, context()).catch(() => undefined);
+  const result = await invoke(event, context).catch(() => undefined);
   const fits = result !== undefined && Buffer.byteLength(JSON.stringify(result)) <= maxInvocation;
   return fits ? result : { statusCode: 500, body: JSON.stringify({ message: 'Internal Server Error' }) };
 }
@@ -121,9 +122,10 @@ function headerSize({ method = '', url = '', rawHeaders }: IncomingMessage): num
 }
 
 /** What the handlers use of Lambda's context: nothing but the time that is left. */
-function context(): Context {
+function contextOf(name: FunctionName): Context {
+  const timeoutMs = timeoutOf(name) * 1000;
   return {
     awsRequestId: randomUUID(),
-    getRemainingTimeInMillis: () => functionTimeout,
+    getRemainingTimeInMillis: () => timeoutMs,
   } as unknown as Context;
 }

@@ -1,14 +1,19 @@
-import { describeFunctions } from '../../../infra/gateway.ts';
+import { describeFunctions, type FunctionName } from '../../../infra/gateway.ts';
 
 export interface Route {
-  readonly functionName: string;
+  readonly functionName: FunctionName;
   readonly method: string;
   readonly path: string;
   readonly segments: readonly string[];
 }
 
 const routes: readonly Route[] = Object.entries(describeFunctions()).flatMap(([functionName, { events }]) =>
-  events.map(({ httpApi: { method, path } }) => ({ functionName, method, path, segments: path.split('/') })),
+  events.map(({ httpApi: { method, path } }) => ({
+    functionName: functionName as FunctionName,
+    method,
+    path,
+    segments: path.split('/'),
+  })),
 );
 
 /**
