@@ -6,6 +6,7 @@ import {
 import { DeleteObjectsCommand, ListObjectVersionsCommand, type ObjectIdentifier } from '@aws-sdk/client-s3';
 import type { RemoveOptions } from '../../lib/commands/remove.ts';
 import { secretName } from '../stack/secrets.ts';
+import { stageFault } from '../stack/parameters.ts';
 import { findRegion, openAccount, type Account } from './account.ts';
 import { ownBucket } from './bucket.ts';
 import { packagesBucket } from './changes.ts';
@@ -15,7 +16,7 @@ import { describeFailures, readFailures } from './failures.ts';
 import { findImages, showRemains } from './remains.ts';
 import { deleteSecret, recoveryDays } from './secret-store.ts';
 import { secretKinds } from './secrets.ts';
-import { findStack, stackName, type Stack } from './stack.ts';
+import { findStack, readTemplate, stackName, type Stack } from './stack.ts';
 
 /** Seconds for the whole stack; a network interface of a function in a VPC alone takes up to 20 minutes. */
 const removalTimeoutS = 60 * 60;
@@ -31,8 +32,11 @@ export async function remove(options: RemoveOptions): Promise<number> {
 }
 
 async function run({ stage, region, yes }: RemoveOptions): Promise<number> {
+  const fault = stageFault(stage);
+  if (fault !== undefined) throw new DeployError(`stage: ${fault}`);
   const account = await openAccount(await findRegion(region));
   const stack = await findStack(account, stackName(stage));
+  if (stack !== undefined) await readTemplate(account, stack);
   const images = stack === undefined ? undefined : await findImages(account, stack);
   console.log(`Account  ${account.id} (${account.caller})
 Region   ${account.region}

@@ -5,6 +5,7 @@ import {
 } from '@aws-sdk/client-cloudformation';
 import { GetFunctionConfigurationCommand } from '@aws-sdk/client-lambda';
 import type { Account } from './account.ts';
+import { packagesBucket } from './changes.ts';
 import { functionsOf, type Package, type Template } from './template.ts';
 
 /** A stack as it is deployed. */
@@ -40,11 +41,8 @@ function outputsOf({ Outputs = [] }: StackDescription): Record<string, string> {
 }
 
 /** The template that was deployed, and the code that the functions have. */
-export async function readDeployed(account: Account, { name }: Stack): Promise<Package> {
-  const { TemplateBody = '{"Resources":{}}' } = await account.cloudformation.send(
-    new GetTemplateCommand({ StackName: name, TemplateStage: 'Original' }),
-  );
-  const template = parseTemplate(TemplateBody, name);
+export async function readDeployed(account: Account, stack: Stack): Promise<Package> {
+  const template = await readTemplate(account, stack);
   const code = functionsOf(template).map(async ([id, { Properties }]) => {
     const hash = await readCodeHash(account, Properties?.['FunctionName']);
     return [id, hash] as const;
@@ -52,12 +50,28 @@ export async function readDeployed(account: Account, { name }: Stack): Promise<P
   return { template, code: new Map(await Promise.all(code)) };
 }
 
+/** @throws Error if a deployment of this project did not make the stack */
+export async function readTemplate({ cloudformation }: Account, { name, status }: Stack): Promise<Template> {
+  const { TemplateBody = '{"Resources":{}}' } = await cloudformation.send(
+    new GetTemplateCommand({ StackName: name, TemplateStage: 'Original' }),
+  );
+  const template = parseTemplate(TemplateBody, name);
+  // osls puts it into the first template of each stack. One whose first change was never carried out has no resources.
+  if (template.Resources[packagesBucket] === undefined && status !== 'REVIEW_IN_PROGRESS')
+    throw madeByOther(name);
+  return template;
+}
+
+function madeByOther(name: string, cause?: unknown): Error {
+  return new Error(`the stack ${name} was made by something else; choose another --stage`, { cause });
+}
+
 /** osls writes JSON. */
 function parseTemplate(text: string, name: string): Template {
   try {
     return JSON.parse(text) as Template;
   } catch (error) {
-    throw new Error(`the stack ${name} was made by something else; choose another --stage`, { cause: error });
+    throw madeByOther(name, error);
   }
 }
 

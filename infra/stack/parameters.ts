@@ -71,8 +71,8 @@ export function readParameters(sources: ParameterSources): Parameters {
   const faults: string[] = [];
   const given = { ...parseFile(file, faults), ...splitOverrides(overrides) };
   const reader = new ParameterReader(mergeSettings(given));
-  if (!isStage(stage))
-    reader.fault('stage', 'must be 1 to 20 lower-case letters, digits and hyphens, and begin with a letter');
+  const wrongStage = stageFault(stage);
+  if (wrongStage !== undefined) reader.fault('stage', wrongStage);
   if (!/^[a-z]{2,}(-[a-z]+)+-\d+$/.test(region))
     reader.fault('region', `${JSON.stringify(region.slice(0, 40))} is not a region, such as eu-central-1`);
   const parameters = { stage, region, ...readStore(reader), ...readAccess(reader), ...readRest(reader) };
@@ -87,7 +87,17 @@ export function readParameters(sources: ParameterSources): Parameters {
 }
 
 function isStage(stage: string): boolean {
-  return /^[a-z][a-z0-9-]{0,19}$/.test(stage);
+  return stageFault(stage) === undefined;
+}
+
+/** What is wrong with the name of a stage. */
+export function stageFault(stage: string): string | undefined {
+  if (!/^[a-z][a-z0-9-]{0,19}$/.test(stage))
+    return 'must be 1 to 20 lower-case letters, digits and hyphens, and begin with a letter';
+  // infra/ci/aws-role.yml: a stage of this name could change these roles.
+  if (/^ci(-|$)/.test(stage))
+    return 'must not be ci or begin with ci-, as the stacks and roles of CI do (docs/deploy/ci.md)';
+  return undefined;
 }
 
 function readOptional(path: string): string | undefined {

@@ -135,6 +135,7 @@ settings:
 
   for (const [what, overrides, sources] of [
     ['a stage in capitals', {}, { stage: 'Dev' }],
+    ['a stage with the name of a role of CI', {}, { stage: 'ci-preview' }],
     ['a stage that is too long for the names of functions', {}, { stage: 'a'.repeat(21) }],
     ['a stage that leaves the folder', {}, { stage: '../dev' }],
     ['a region that is none', {}, { region: 'europe' }],
