@@ -34,7 +34,9 @@ export async function finish(plan: Plan, stack: Stack, { say, interrupted }: Run
   });
   const { RegistryUrl: url = '', DnsRecord: record } = stack.outputs;
   if (record !== undefined && parameters.hostedZone === undefined)
-    say(`${parameters.host ?? ''} must be known to DNS as ${record}; see docs/deploy/aws.md`);
+    say(
+      `Make this DNS record: ${parameters.host ?? ''} ${parameters.address === 'instance' ? 'A' : 'CNAME'} ${record}. Without it the smoke test fails after five minutes, and the same command tries again.`,
+    );
   await step('The smoke test failed', async () => {
     await tryRegistry(plan, url, { say, interrupted });
   });

@@ -46,7 +46,9 @@ export async function tryRegistry(
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   const code = await endOf(child, interrupted);
-  if (code !== 0) throw new Error('what failed is above; "npm run smoke -- URL" runs it again');
+  const options = [...(login === undefined ? [] : ['--user NAME']), ...(isSmall ? ['--no-large'] : [])];
+  const again = ['npm run smoke --', address, ...options].join(' ');
+  if (code !== 0) throw new Error(`what failed is above; "${again}" runs it again`);
 }
 
 /** @throws Error with the remedy */
