@@ -81,6 +81,8 @@ export async function ministack(): Promise<Ministack> {
       AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
       AWS_REGION: region,
       AWS_ENDPOINT_URL: url,
+      // osls asks every 5 s, and the emulator is done at once.
+      SLS_AWS_MONITORING_FREQUENCY: '200',
     },
     aws: clients(url),
     output: () => server.output(),
