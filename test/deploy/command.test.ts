@@ -145,7 +145,7 @@ describe('stowage deploy and stowage remove', requires('ministack'), () => {
     const stored = (await secretVersions()).map(({ SecretString }) => SecretString);
     const signing = stored
       .slice(0, 2)
-      .flatMap((values = '{}') => Object.values(JSON.parse(values) as object));
+      .flatMap((values = '{}') => Object.values(JSON.parse(values) as Record<string, string>));
     assert.ok(signing.length >= 2 && signing.every((secret) => secret.length >= 32));
     const places = [
       text,

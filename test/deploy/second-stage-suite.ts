@@ -6,6 +6,7 @@ import { requires } from '../servers/requires.ts';
 import { startScs } from '../servers/scs.ts';
 import { UserClient } from './client.ts';
 import { clientsSuite } from './clients-suite.ts';
+import { secretsSuite } from './rights/secrets-suite.ts';
 import { newStage, type Place, type Stage } from './stage.ts';
 
 /** Another stage beside the first: on SCS, with MySQL and a password file, and without a data plane. */
@@ -55,5 +56,7 @@ export function secondStageSuite(deployed: () => { place: Place; first: Stage })
       const other = new UserClient(`http://${first.address}`, first.user);
       await other.must(404, { method: 'HEAD', path: `/v2/${name}/manifests/v1` });
     });
+
+    secretsSuite(() => ({ place: deployed().place, stage }));
   });
 }
