@@ -1,6 +1,7 @@
 import { secretName } from '../stack/secrets.ts';
 import { DeployError, messageOf } from './deploy-error.ts';
 import { describeFailures, readFailures, remedyOf } from './failures.ts';
+import { oneAtATime } from './one-at-a-time.ts';
 import { makePackage, serverlessInput, type Plan } from './plan.ts';
 import { roundsOf, versionIn, type PlannedSecret } from './secrets.ts';
 import { changedMeanwhile, createSecret, readSecret, writeSecret } from './secret-store.ts';
@@ -70,7 +71,10 @@ async function writeRound({ target }: Plan, secret: PlannedSecret, round: number
 async function deployRound(plan: Plan, round: number, { folder, interrupted }: Run): Promise<void> {
   const startedAt = new Date(Date.now() - clockToleranceMs);
   try {
-    await runServerless('deploy', serverlessInput(plan, round, folder), interrupted);
+    // osls copies its packages into .serverless before it uploads them.
+    await oneAtATime(async () => {
+      await runServerless('deploy', serverlessInput(plan, round, folder), interrupted);
+    });
   } catch (error) {
     interrupted.throwIfAborted();
     throw new DeployError(await explainFailure(plan, messageOf(error), startedAt), { cause: error });

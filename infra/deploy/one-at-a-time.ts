@@ -4,14 +4,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { root } from '../../lib/commands/checkout.ts';
 import { DeployError } from './deploy-error.ts';
 
-/** Has the id of the process that packages. */
+/** Has the id of the process that packages or deploys. */
 const lock = join(root, 'node_modules/.cache/stowage-deploy.lock');
 
-/** Others package within seconds. */
-const longestWaitMs = 5 * 60_000;
+/** Others package within seconds, and deploy within minutes. */
+const longestWaitMs = 15 * 60_000;
 
 /**
- * Waits until no other process of this checkout is in here: osls packages in one folder of it, `.serverless`, whatever the stage.
+ * Waits until no other process of this checkout is in here: osls packages and
+ * deploys from one folder of it, `.serverless`, whatever the stage.
  * @throws DeployError if that takes too long
  */
 export async function oneAtATime<T>(run: () => Promise<T>): Promise<T> {
