@@ -4,7 +4,7 @@
  * package, and the licences of the bundled packages.
  */
 import '../lib/commands/require-node.ts';
-import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { build, type BuildOptions } from 'esbuild';
 import { bundling } from './bundling.ts';
@@ -78,9 +78,16 @@ await replaceAll([
   { path: join(root, thirdPartyFile), contents: licenses },
 ]);
 
+async function hasContents(path: string, contents: string | Uint8Array): Promise<boolean> {
+  const present = await readFile(path).catch(() => undefined);
+  return present?.equals(Buffer.from(contents)) === true;
+}
+
 /** Replaces all files in dist/, each atomically: functions of another `npm start` may load a chunk at any time. */
 async function replaceAll(files: readonly { path: string; contents: string | Uint8Array }[]): Promise<void> {
   for (const { path, contents } of files) {
+    // osls refuses to package a file that another build replaces meanwhile.
+    if (await hasContents(path, contents)) continue;
     const temporary = `${path}.${process.pid}`;
     await mkdir(dirname(path), { recursive: true });
     await writeFile(temporary, contents, { mode: path === program ? 0o755 : 0o644 });
