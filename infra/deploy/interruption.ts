@@ -1,16 +1,14 @@
 import { constants } from 'node:os';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { stopSignals, type StopSignal } from '../../lib/commands/stop-at-signals.ts';
 import { DeployError } from './deploy-error.ts';
-
-/** What ends a command: Ctrl-C, a scheduler of jobs, and a terminal that closes. */
-const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** A signal has ended the command. */
 export class Interrupted extends DeployError {
-  readonly signal: (typeof signals)[number];
+  readonly signal: StopSignal;
 
-  constructor(signal: (typeof signals)[number]) {
+  constructor(signal: StopSignal) {
     super(`Stopped by ${signal}.`);
     this.signal = signal;
   }
@@ -31,13 +29,13 @@ export async function untilInterrupted<T>(run: (interrupted: AbortSignal) => Pro
     // Ctrl-C arrives twice: from the terminal and through npm.
     if (controller.signal.aborted) return;
     console.log('\nStopping …');
-    controller.abort(new Interrupted(signal as (typeof signals)[number]));
+    controller.abort(new Interrupted(signal as StopSignal));
   };
-  for (const signal of signals) process.on(signal, stop);
+  for (const signal of stopSignals) process.on(signal, stop);
   try {
     return await run(controller.signal);
   } finally {
-    for (const signal of signals) process.off(signal, stop);
+    for (const signal of stopSignals) process.off(signal, stop);
   }
 }
 

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { isRepositoryName } from '../protocol/names.ts';
 import { readOptions, UsageError, type Command } from './command.ts';
 import { isLoopbackUrl } from './login/request.ts';
 import type { Context } from './smoke/check.ts';
@@ -9,7 +10,7 @@ import { removeImages, stayingBlobs } from './smoke/remove.ts';
 import { jsonOf, summaryOf, textOf, type Report } from './smoke/report.ts';
 import { runChecks, type Result } from './smoke/run.ts';
 import { Session } from './smoke/session.ts';
-import { stopSignals } from './stop-at-signals.ts';
+import { onStopSignal } from './stop-at-signals.ts';
 
 const defaultRepository = 'stowage/smoke';
 
@@ -66,7 +67,10 @@ async function check(context: Context, isLarge: boolean, isQuiet: boolean): Prom
   const onResult = (result: Result) => {
     if (!isQuiet) console.log(textOf(result));
   };
-  stopAtSignal(session);
+  onStopSignal(() => {
+    console.error('Stopping: what was pushed is removed, in 10 s at most.');
+    session.stop();
+  });
   const checks = await runChecks(all, context, onResult).catch(async (error: unknown) => {
     await removeImages(context);
     throw error;
@@ -74,22 +78,6 @@ async function check(context: Context, isLarge: boolean, isQuiet: boolean): Prom
   const left = [...(await removeImages(context)), ...stayingBlobs(context, checks)];
   const passed = !session.isStopped && checks.every(({ status }) => status !== 'failed');
   return { version: 1, url: session.base.origin, repository, passed, checks, left };
-}
-
-/** Ctrl-C arrives twice: from the terminal and through npm. */
-const repeatedSignalMs = 1_000;
-
-/** Goes on to remove what was pushed. A later second signal ends the process at once. */
-function stopAtSignal(session: Session): void {
-  let stoppedMs: number | undefined;
-  const onSignal = () => {
-    if (stoppedMs === undefined) {
-      stoppedMs = performance.now();
-      console.error('Stopping: what was pushed is removed, in 10 s at most.');
-      session.stop();
-    } else if (performance.now() - stoppedMs > repeatedSignalMs) process.exit(1);
-  };
-  for (const signal of stopSignals) process.on(signal, onSignal);
 }
 
 /** https, or http on this machine: a password goes nowhere else. */
@@ -112,10 +100,8 @@ function readUrl(text: string): URL {
   return new URL(url.origin);
 }
 
-/** OCI Distribution, "Pulling manifests": two components at least are not asked for. */
 function readRepository(name: string): string {
-  const component = '[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*';
-  if (name.length > 255 || !new RegExp(`^${component}(?:/${component})*$`).test(name))
+  if (!isRepositoryName(name))
     throw new UsageError(
       `--repository: ${JSON.stringify(name)} is not the name of a repository, such as ${defaultRepository}`,
     );

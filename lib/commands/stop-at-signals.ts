@@ -3,7 +3,10 @@ import { formatDuration } from '../config/durations.ts';
 import type { StreamingServer } from '../server/server.ts';
 import { count } from './command.ts';
 
+/** What ends a command: a scheduler of jobs, Ctrl-C, and a terminal that closes. */
 export const stopSignals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+export type StopSignal = (typeof stopSignals)[number];
 
 /** Load balancers and Kubernetes take this long to see that a server is not ready, or to hear that it ends. */
 const noticeMs = 5_000;
@@ -16,13 +19,26 @@ const repeatedSignalMs = 1_000;
  * signal ends the process at once.
  */
 export function stopAtSignals(server: StreamingServer, drainTimeoutMs: number): void {
+  onStopSignal(
+    (signal) => void stop(server, signal, drainTimeoutMs),
+    () => {
+      console.error(`Ended by a second signal, with ${count(server.requests, 'request')} in flight.`);
+    },
+  );
+}
+
+/** In place of all other listeners, calls `first` at the first signal. A later second one ends the process, after `second`. */
+export function onStopSignal(
+  first: (signal: NodeJS.Signals) => void,
+  second: () => void = () => undefined,
+): void {
   let stoppedMs: number | undefined;
   const onSignal = (signal: NodeJS.Signals) => {
     if (stoppedMs === undefined) {
       stoppedMs = performance.now();
-      void stop(server, signal, drainTimeoutMs);
+      first(signal);
     } else if (performance.now() - stoppedMs > repeatedSignalMs) {
-      console.error(`Ended by a second signal, with ${count(server.requests, 'request')} in flight.`);
+      second();
       process.exit(1);
     }
   };

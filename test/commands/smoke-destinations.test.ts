@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import { cancelUpload } from '../../lib/commands/smoke/check.ts';
 import { Destinations } from '../../lib/commands/smoke/destinations.ts';
 import { SmokeFailure } from '../../lib/commands/smoke/failure.ts';
+import { cancelUpload } from '../../lib/commands/smoke/push.ts';
 import { readChallenge, Session } from '../../lib/commands/smoke/session.ts';
 
 const credentials = { user: 'bob', password: 'secret' };

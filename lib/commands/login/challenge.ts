@@ -18,7 +18,7 @@ export async function findTokenService(host: string): Promise<TokenServiceAddres
   const challenge = headers.get('www-authenticate') ?? '';
   if (status !== 401 || challenge === '')
     throw new Error(`${host} does not answer as a registry: the status of /v2/ is ${status}`);
-  const { realm, service } = bearerParameters(challenge);
+  const { realm, service } = bearerParameters(challenge) ?? {};
   if (realm === undefined || service === undefined)
     throw new Error(`${host} has no token service: jobs can log in where REGISTRY_AUTH=policy`);
   if (!isSafe(realm))
@@ -39,9 +39,12 @@ async function askBase(host: string): Promise<Reply> {
   }
 }
 
-/** Parameters of a Bearer challenge (RFC 9110, section 11.6.1), all of which are quoted strings. */
-function bearerParameters(challenge: string): Readonly<Record<string, string | undefined>> {
-  const [, parameters = ''] = /(?:^|,\s*)bearer\s+(.*)$/i.exec(challenge) ?? [];
+/** Parameters of a Bearer challenge (RFC 9110, section 11.6.1), all of which are quoted strings; undefined of another challenge. */
+export function bearerParameters(
+  challenge: string,
+): Readonly<Record<string, string | undefined>> | undefined {
+  const [, parameters] = /(?:^|,\s*)bearer\s+(.*)$/i.exec(challenge) ?? [];
+  if (parameters === undefined) return undefined;
   const pairs = parameters.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g);
   return Object.fromEntries(
     [...pairs].map(([, name = '', value = '']) => [name.toLowerCase(), value.replace(/\\(.)/g, '$1')]),

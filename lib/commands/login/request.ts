@@ -36,7 +36,8 @@ export async function ask(what: string, url: string, init: RequestInit = {}): Pr
   }
 }
 
-function objectOf(text: string): Readonly<Record<string, unknown>> {
+/** A JSON object; an empty one for anything else. */
+export function objectOf(text: string): Readonly<Record<string, unknown>> {
   try {
     const value: unknown = JSON.parse(text);
     return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};

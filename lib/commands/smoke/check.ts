@@ -31,13 +31,6 @@ export function repositoryPath({ repository }: Context, rest: string): string {
   return `/v2/${repository}/${rest}`;
 }
 
-/** Ends an upload that is not needed. Whether that works is not what is checked. */
-export async function cancelUpload(context: Context, location: URL): Promise<void> {
-  const isHere = location.host === context.session.base.host;
-  const headers = isHere ? await context.session.authorization(pushScope(context)) : {};
-  await context.session.send({ method: 'DELETE', url: location, headers }).catch(() => undefined);
-}
-
 /** Where a reply points, noted for the check of https. Undefined without a Location that is a URL. */
 export function locationOf(context: Context, reply: Reply): URL | undefined {
   const { location } = reply.headers;

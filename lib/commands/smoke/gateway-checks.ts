@@ -1,17 +1,9 @@
-import {
-  cancelUpload,
-  locationOf,
-  pullScope,
-  pushScope,
-  repositoryPath,
-  type Check,
-  type Context,
-} from './check.ts';
+import { pullScope, repositoryPath, type Check, type Context } from './check.ts';
 import { isSafeUrl } from './destinations.ts';
 import { errorCode, fail, shown, SmokeFailure } from './failure.ts';
 import { isRedirect } from './http.ts';
 import type { Reply } from './messages.ts';
-import { failUpload } from './push.ts';
+import { cancelUpload, startUpload } from './push.ts';
 import { readChallenge } from './session.ts';
 
 /** What gateways and proxies do to requests without large bodies. */
@@ -89,11 +81,7 @@ async function login({ session }: Context): Promise<string> {
 
 /** All clients send the slash of `blobs/uploads/`, and some proxies remove it. */
 async function slashes(context: Context): Promise<undefined> {
-  const path = repositoryPath(context, 'blobs/uploads/');
-  const reply = await context.session.ask(pushScope(context), path, { method: 'POST' });
-  const location = locationOf(context, reply);
-  if (location === undefined || reply.status !== 202) failUpload(reply);
-  await cancelUpload(context, location);
+  await cancelUpload(context, await startUpload(context));
   return undefined;
 }
 

@@ -3,7 +3,7 @@ import { manifestType, type Blob } from './content.ts';
 import { errorCode, fail, shown } from './failure.ts';
 import { chunked, chunkSize, config, imageOf, large, mebibyte, small, tagOf } from './layers.ts';
 import { pullBlob, pullChecks } from './pull-checks.ts';
-import { pushBlob, pushChunks, startUpload, type Client } from './push.ts';
+import { pushBlob, pushChunks, putBlob, startUpload, type Client } from './push.ts';
 
 const clients: readonly Client[] = ['docker', 'containerd', 'oras'];
 const ways: Readonly<Record<Client, string>> = {
@@ -73,10 +73,7 @@ function refusedCheck(): Check {
     needs: ['login'],
     run: async (context) => {
       const location = await startUpload(context);
-      const url = new URL(location);
-      url.searchParams.set('digest', large.containerd.digest);
-      const headers = await context.session.authorization(pushScope(context));
-      const reply = await context.session.send({ method: 'PUT', url, headers, body: large.containerd.bytes });
+      const reply = await putBlob(context, location, large.containerd);
       if (reply.status === 201)
         return 'it was taken: large layers can be pushed, so run this without --no-large';
       if (reply.status !== 413)

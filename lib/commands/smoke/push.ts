@@ -1,4 +1,4 @@
-import { cancelUpload, locationOf, pushScope, repositoryPath, type Context } from './check.ts';
+import { locationOf, pushScope, repositoryPath, type Context } from './check.ts';
 import type { Blob } from './content.ts';
 import { errorCode, fail, shown } from './failure.ts';
 import { isRedirect } from './http.ts';
@@ -38,11 +38,10 @@ const pushers: Readonly<Record<Client, (context: Context, location: URL, blob: B
       );
     await commit(context, next, blob);
   },
-  containerd: async (context, location, { bytes, digest }) => {
-    const put = { method: 'PUT', url: withDigest(location, digest), headers: octets, body: bytes };
-    assertCreated(await sendUpload(context, put));
+  containerd: async (context, location, blob) => {
+    assertCreated(await putBlob(context, location, blob));
   },
-  oras: async (context, location, { bytes, digest }) => {
+  oras: async (context, location, blob) => {
     const { base } = context.session;
     if (location.host !== base.host)
       fail(
@@ -50,10 +49,15 @@ const pushers: Readonly<Record<Client, (context: Context, location: URL, blob: B
         `a Location at another host or port: ${location.origin}`,
         'oras and helm push only where they began: put both planes behind one address (docs/functions.md#one-address-for-both-planes)',
       );
-    const put = { method: 'PUT', url: withDigest(location, digest), headers: octets, body: bytes };
-    assertCreated(await sendUpload(context, put));
+    assertCreated(await putBlob(context, location, blob));
   },
 };
+
+/** Sends a blob in one request. */
+export async function putBlob(context: Context, location: URL, { bytes, digest }: Blob): Promise<Reply> {
+  const put = { method: 'PUT', url: withDigest(location, digest), headers: octets, body: bytes };
+  return await sendUpload(context, put);
+}
 
 const octets = { 'content-type': 'application/octet-stream' };
 const emptyReply = { status: 202, headers: {}, body: Buffer.alloc(0), url: new URL('https://localhost') };
@@ -98,6 +102,11 @@ async function sendUpload(context: Context, ask: Ask): Promise<Reply> {
   const isHere = ask.url.host === context.session.base.host;
   const authorization = isHere ? await context.session.authorization(pushScope(context)) : {};
   return await context.session.send({ ...ask, headers: { ...ask.headers, ...authorization } });
+}
+
+/** Ends an upload that is not needed. Whether that works is not what is checked. */
+export async function cancelUpload(context: Context, location: URL): Promise<void> {
+  await sendUpload(context, { method: 'DELETE', url: location }).catch(() => undefined);
 }
 
 function assertCreated(reply: Reply): void {

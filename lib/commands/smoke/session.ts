@@ -1,3 +1,5 @@
+import { bearerParameters } from '../login/challenge.ts';
+import { objectOf } from '../login/request.ts';
 import { fail, shown, SmokeFailure } from './failure.ts';
 import { Destinations, isSafeUrl } from './destinations.ts';
 import { send, sendFollowing } from './http.ts';
@@ -107,14 +109,14 @@ export function readChallenge(reply: Reply, base: URL): Challenge {
   const text = reply.headers['www-authenticate'];
   if (text === undefined) missing(reply);
   if (/(^|,\s*)basic\b/i.test(text)) return { scheme: 'basic' };
-  const [, parameters] = /(?:^|,\s*)bearer\s+(.*)$/i.exec(text) ?? [];
+  const parameters = bearerParameters(text);
   if (parameters === undefined)
     fail(
       reply,
       `WWW-Authenticate: ${text}`,
       'Clients know Basic and Bearer; REGISTRY_AUTH says which the registry asks for',
     );
-  const [realm, service] = [valueOf(parameters, 'realm'), valueOf(parameters, 'service')];
+  const { realm, service } = parameters;
   const url = realm === undefined ? null : URL.parse(realm);
   if (url === null)
     fail(
@@ -142,11 +144,6 @@ function missing(reply: Reply): never {
   );
 }
 
-function valueOf(parameters: string, name: string): string | undefined {
-  const [, value] = new RegExp(`(?:^|[,\\s])${name}="((?:[^"\\\\]|\\\\.)*)"`, 'i').exec(parameters) ?? [];
-  return value?.replace(/\\(.)/g, '$1');
-}
-
 function basic(credentials: Credentials | undefined): Record<string, string> {
   if (credentials === undefined || 'identityToken' in credentials) return {};
   const { user, password } = credentials;
@@ -162,7 +159,7 @@ function tokenOf(reply: Reply): string {
         ? 'Check the user and the password; the header Authorization must reach the token service'
         : 'The token service must answer 200: its log says why it does not',
     );
-  const { token, access_token: other = token } = objectOf(reply);
+  const { token, access_token: other = token } = objectOf(reply.body.toString());
   if (typeof other !== 'string')
     throw new SmokeFailure({
       asked: reply.asked,
@@ -199,13 +196,4 @@ function refreshing(realm: URL, identityToken: string, parameters: Parameters): 
     headers: { 'content-type': 'application/x-www-form-urlencoded' },
     body: Buffer.from(new URLSearchParams(form).toString()),
   };
-}
-
-function objectOf({ body }: Reply): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(body.toString());
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
-  } catch {
-    return {};
-  }
 }
