@@ -22,6 +22,19 @@ export function isHttpFunction(name: FunctionName): name is HttpFunctionName {
   return !(scheduledFunctionNames as readonly string[]).includes(name);
 }
 
+/** The name at Lambda, as osls makes it. The log group of the function has it too. @param name such as `purge-uploads` */
+export function functionName(name: string, stage: string): string {
+  return `stowage-${stage}-${name}`;
+}
+
+/** The name in logical ids of a stack, such as `PurgeUploads`. */
+export function logicalName(name: FunctionName): string {
+  return name
+    .split('-')
+    .map((word) => word.charAt(0).toUpperCase() + word.slice(1))
+    .join('');
+}
+
 interface HttpApiEvent {
   readonly httpApi: Pick<GatewayRoute, 'method' | 'path'>;
 }

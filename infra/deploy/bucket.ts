@@ -1,5 +1,5 @@
 import { HeadBucketCommand } from '@aws-sdk/client-s3';
-import { folderOf, storeOf } from '../stack/bucket.ts';
+import { defaultBucket, folderOf, storeOf } from '../stack/bucket.ts';
 import type { Parameters } from '../stack/parameters.ts';
 import type { Account } from './account.ts';
 import type { Stack } from './stack.ts';
@@ -41,18 +41,13 @@ function placeOf(store: string, bucket: string, folder: string): string {
   return `${bucket}${folder === '/' ? '' : folder} (${store})`;
 }
 
-/** The name of the bucket that a stage has unless another one is named. */
-export function defaultBucket(stage: string, { id }: Pick<Account, 'id'>): string {
-  return `stowage-${stage}-${id}`;
-}
-
 async function chooseBucket(
   account: Account,
   { storage, scsBucket = '', existingBucket, bucket, stage }: Parameters,
   deployed: Template | undefined,
 ): Promise<Omit<Bucket, 'moved'>> {
   if (storage === 'scs') return { name: scsBucket, state: 'of another store', overrides: {} };
-  const name = existingBucket ?? bucket ?? defaultBucket(stage, account);
+  const name = existingBucket ?? bucket ?? defaultBucket(stage, account.id);
   const isOwn = deployed?.Resources['Bucket'] !== undefined;
   if (isOwn && existingBucket === undefined) return { name, state: 'kept', overrides: {} };
   const exists = await bucketExists(account, name);

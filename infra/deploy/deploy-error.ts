@@ -10,6 +10,11 @@ export function refusal(what: string, faults: readonly string[]): DeployError {
   return new DeployError([`${what}:`, ...faults.map((fault) => `  - ${fault}`)].join('\n'));
 }
 
+/** For what is found before anything is changed. */
+export function cannotDeploy(stage: string, faults: readonly string[]): DeployError {
+  return refusal(`The stage ${stage} cannot be deployed, and nothing was changed`, faults);
+}
+
 /** The message of any error, for a person. */
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

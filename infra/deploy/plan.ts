@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { secretName, type SecretKind } from '../stack/secrets.ts';
-import { messageOf, refusal } from './deploy-error.ts';
+import { cannotDeploy, messageOf } from './deploy-error.ts';
 import { planBucket, type Bucket } from './bucket.ts';
 import { compare, type Change } from './changes.ts';
 import {
@@ -72,10 +72,6 @@ export async function readState(target: Target): Promise<Deployed> {
   );
   if (bucket === undefined || faults.length > 0) throw cannotDeploy(parameters.stage, faults);
   return { stack, package: deployed, bucket, stored: await readSecrets(target) };
-}
-
-function cannotDeploy(stage: string, faults: readonly string[]) {
-  return refusal(`The stage ${stage} cannot be deployed, and nothing was changed`, faults);
 }
 
 async function readSecrets({ account, parameters: { stage } }: Target): Promise<StoredSecrets> {

@@ -1,5 +1,5 @@
+import { defaultBucket } from '../stack/bucket.ts';
 import type { Account } from './account.ts';
-import { defaultBucket } from './bucket.ts';
 import { recoveryDays } from './secret-store.ts';
 import { readDeployed, type Stack } from './stack.ts';
 import { functionsOf } from './template.ts';
@@ -50,7 +50,7 @@ function showImages(stage: string, account: Pick<Account, 'id' | 'region'>, imag
   // Region, keys and what else there was to say of SCS are not known any more.
   if (store === 'scs')
     return `The images are in the bucket ${bucket} of SCS. A deployment with the same parameters serves them again.`;
-  const named = bucket === defaultBucket(stage, account) ? '' : ` --param existingBucket=${bucket}`;
+  const named = bucket === defaultBucket(stage, account.id) ? '' : ` --param existingBucket=${bucket}`;
   const folder = rootDirectory === '' ? '' : ` REGISTRY_STORAGE_S3_ROOTDIRECTORY=${rootDirectory}`;
   const settings = `REGISTRY_STORAGE_S3_BUCKET=${bucket} REGISTRY_STORAGE_S3_REGION=${account.region}${folder}`;
   const commands = [

@@ -2,7 +2,7 @@ import { root } from '../../lib/commands/checkout.ts';
 import { loadParameters } from '../stack/load-parameters.ts';
 import { ParameterError, type Parameters } from '../stack/parameters.ts';
 import { findRegion, openAccount, type Account } from './account.ts';
-import { messageOf, refusal } from './deploy-error.ts';
+import { cannotDeploy, messageOf } from './deploy-error.ts';
 
 /** Where a deployment goes, with what is known of it without looking at what is there. */
 export interface Target {
@@ -28,8 +28,7 @@ export async function openTarget({ stage, region: given, overrides }: TargetInpu
   // The other parameters are checked also without a region.
   const parameters = readParameters(stage, region ?? 'us-east-1', overrides, faults);
   const account = region === undefined ? undefined : await openAccount(region).catch(fault);
-  if (parameters === undefined || account === undefined)
-    throw refusal(`The stage ${stage} cannot be deployed, and nothing was changed`, faults);
+  if (parameters === undefined || account === undefined) throw cannotDeploy(stage, faults);
   return { account, parameters };
 }
 

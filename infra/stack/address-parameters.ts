@@ -1,4 +1,5 @@
 import type { ParameterReader } from './parameter-reader.ts';
+import { isTrue } from './setting-values.ts';
 
 /** Where clients reach the registry, and what takes large layers. */
 export interface AddressParameters {
@@ -135,8 +136,4 @@ function checkRedirects(reader: ParameterReader, { dataPlane }: AddressParameter
 
 function regionOf(certificate: string | undefined): string | undefined {
   return certificate?.split(':')[3];
-}
-
-function isTrue(value: string | undefined): boolean {
-  return value?.trim().toLowerCase() === 'true';
 }

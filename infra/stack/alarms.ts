@@ -1,7 +1,6 @@
-import { scheduledFunctionNames } from '../gateway.ts';
+import { functionName, logicalName, scheduledFunctionNames } from '../gateway.ts';
 import { watchedOfDataPlane } from './data-plane/watched.ts';
 import { deadLetters } from './dead-letters.ts';
-import { functionName } from './functions.ts';
 import type { Parameters } from './parameters.ts';
 import { attribute, ref, type Resource, type Template, type Value } from './template.ts';
 import type { Watched } from './watched.ts';
@@ -34,7 +33,7 @@ function topic(stage: string, email: string): Resource {
 function watched(parameters: Parameters): Record<string, Watched> {
   const { stage } = parameters;
   const jobs = scheduledFunctionNames.map((name): [string, Watched] => [
-    `${name === 'reindex' ? 'Reindex' : 'PurgeUploads'}FailedAlarm`,
+    `${logicalName(name)}FailedAlarm`,
     {
       description: `The daily job ${name} of ${stage} has failed; its log says why.`,
       namespace: 'AWS/Lambda',

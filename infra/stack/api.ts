@@ -1,4 +1,5 @@
-import { describeFunctions } from '../gateway.ts';
+import { describeFunctions, logicalName, type HttpFunctionName } from '../gateway.ts';
+import { aliasRecord } from './alias-record.ts';
 import type { Parameters } from './parameters.ts';
 import { responseParameters } from './response-parameters.ts';
 import { attribute, ref, sub, type Resource, type Template } from './template.ts';
@@ -38,7 +39,7 @@ export function apiExtensions({ throttleRate, throttleBurst }: Parameters) {
   return {
     ...Object.fromEntries(
       Object.keys(describeFunctions()).map((name) => [
-        `HttpApiIntegration${name.charAt(0).toUpperCase()}${name.slice(1)}`,
+        `HttpApiIntegration${logicalName(name as HttpFunctionName)}`,
         { Properties: { ResponseParameters: responseParameters } },
       ]),
     ),
@@ -74,16 +75,6 @@ function domain(host: string, certificate: string): Record<string, Resource> {
 }
 
 function record(host: string, hostedZone: string): Resource {
-  return {
-    Type: 'AWS::Route53::RecordSet',
-    Properties: {
-      HostedZoneId: hostedZone,
-      Name: host,
-      Type: 'A',
-      AliasTarget: {
-        DNSName: attribute('Domain', 'RegionalDomainName'),
-        HostedZoneId: attribute('Domain', 'RegionalHostedZoneId'),
-      },
-    },
-  };
+  const target = attribute('Domain', 'RegionalDomainName');
+  return aliasRecord({ host, hostedZone, type: 'A' }, target, attribute('Domain', 'RegionalHostedZoneId'));
 }

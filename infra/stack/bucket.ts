@@ -2,6 +2,11 @@ import { regionHost } from '../../lib/storage/scs/client/regions.ts';
 import type { Parameters } from './parameters.ts';
 import { ref, sub, type Template, type Value } from './template.ts';
 
+/** The name of the bucket that a stage has unless another one is named. @param account its id */
+export function defaultBucket(stage: string, account: string): string {
+  return `stowage-${stage}-${account}`;
+}
+
 /** The name of the S3 bucket: an existing one, or one that the stack makes; undefined with another store. */
 export function bucketName({
   stage,
@@ -10,7 +15,7 @@ export function bucketName({
   existingBucket,
 }: Pick<Parameters, 'stage' | 'storage' | 'bucket' | 'existingBucket'>): Value | undefined {
   if (storage !== 's3') return undefined;
-  return existingBucket ?? bucket ?? sub(`stowage-${stage}-\${AWS::AccountId}`);
+  return existingBucket ?? bucket ?? sub(defaultBucket(stage, '${AWS::AccountId}'));
 }
 
 /** The ARN of the bucket, or of keys in it. @param keys such as `docker/*` */

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { aliasRecord } from './alias-record.ts';
 import type { Parameters } from './parameters.ts';
 import { attribute, sub, type Resource, type Template, type Value } from './template.ts';
 
@@ -124,15 +125,8 @@ function behavior(target: string, originRequestPolicy: string) {
   } as const;
 }
 
-function records(host: string, zone: string): Record<string, Resource> {
-  const record = (type: 'A' | 'AAAA'): Resource => ({
-    Type: 'AWS::Route53::RecordSet',
-    Properties: {
-      HostedZoneId: zone,
-      Name: host,
-      Type: type,
-      AliasTarget: { DNSName: attribute('Distribution', 'DomainName'), HostedZoneId: cloudFrontZone },
-    },
-  });
+function records(host: string, hostedZone: string): Record<string, Resource> {
+  const record = (type: 'A' | 'AAAA') =>
+    aliasRecord({ host, hostedZone, type }, attribute('Distribution', 'DomainName'), cloudFrontZone);
   return { DistributionRecord: record('A'), DistributionRecordV6: record('AAAA') };
 }

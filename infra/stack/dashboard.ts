@@ -1,7 +1,6 @@
-import { functionNames } from '../gateway.ts';
+import { functionName, functionNames } from '../gateway.ts';
 import { bucketName } from './bucket.ts';
 import { deadLetters } from './dead-letters.ts';
-import { functionName } from './functions.ts';
 import type { Parameters } from './parameters.ts';
 import { attribute, ref, type Template, type Value } from './template.ts';
 

@@ -75,11 +75,6 @@ export function functions(
   );
 }
 
-/** As osls names it, which the log group of a function follows. */
-export function functionName(name: FunctionName, stage: string): string {
-  return `stowage-${stage}-${name}`;
-}
-
 /** Only functions that reach MySQL are in the VPC: others start faster outside. */
 function networkOf(name: FunctionName, parameters: Parameters): object {
   const { subnets, securityGroups } = parameters;

@@ -2,6 +2,7 @@ import { functionNames, isHttpFunction, scheduledFunctionNames, type FunctionNam
 import { policyKey } from './environment.ts';
 import type { Parameters } from './parameters.ts';
 import { secretsOf, usesSearch, type SecretKind } from './secrets.ts';
+import { isTrue } from './setting-values.ts';
 
 /** Whoever has a role: a function, or the data plane. */
 export type Principal = FunctionName | 'data-plane';
@@ -49,7 +50,6 @@ type Condition = (parameters: Parameters) => boolean;
 
 const onS3: Condition = ({ storage }) => storage === 's3';
 const hasPolicy: Condition = (parameters) => onS3(parameters) && parameters.auth === 'policy';
-const isTrue = (value: string | undefined) => value?.trim().toLowerCase() === 'true';
 const writes: Condition = (parameters) =>
   onS3(parameters) && !isTrue(parameters.settings['REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED']);
 const deletes: Condition = (parameters) =>

@@ -1,4 +1,4 @@
-import { functionNames, type FunctionName } from '../gateway.ts';
+import { functionName, functionNames, logicalName, type FunctionName } from '../gateway.ts';
 import { bucketArn } from './bucket.ts';
 import { deadLetters } from './dead-letters.ts';
 import type { Parameters } from './parameters.ts';
@@ -8,45 +8,41 @@ import { attribute, sub, type Resource, type Template, type Value } from './temp
 
 /** The logical id of a function's role. */
 export function roleOf(name: FunctionName): string {
-  return `${name.split('-').map(capitalized).join('')}Role`;
+  return `${logicalName(name)}Role`;
 }
 
 /** A role for each function, made of the table of rights. */
 export function roles(parameters: Parameters): Template {
   return {
-    Resources: Object.fromEntries(functionNames.map((name) => [roleOf(name), role(name, parameters)])),
+    Resources: Object.fromEntries(
+      functionNames.map((name) => [roleOf(name), serviceRole('lambda', [policyOf(name, parameters)])]),
+    ),
   };
 }
 
-function role(name: FunctionName, parameters: Parameters): Resource {
+/** A role that a service of AWS takes. @param service such as `lambda` */
+export function serviceRole(service: string, policies: readonly Value[]): Resource {
+  const Statement = [
+    { Effect: 'Allow', Principal: { Service: `${service}.amazonaws.com` }, Action: 'sts:AssumeRole' },
+  ];
   return {
     Type: 'AWS::IAM::Role',
-    Properties: {
-      AssumeRolePolicyDocument: {
-        Version: '2012-10-17',
-        Statement: [
-          { Effect: 'Allow', Principal: { Service: 'lambda.amazonaws.com' }, Action: 'sts:AssumeRole' },
-        ],
-      },
-      Policies: [{ PolicyName: 'rights', PolicyDocument: policyOf(name, parameters) }],
-    },
+    Properties: { AssumeRolePolicyDocument: { Version: '2012-10-17', Statement }, Policies: policies },
   };
 }
 
-/** The policy document with the rights of a function, or of the data plane. */
+/** The policy with the rights of a function, or of the data plane. */
 export function policyOf(principal: Principal, parameters: Parameters): Value {
-  return {
-    Version: '2012-10-17',
-    Statement: rightsOf(principal, parameters).flatMap(({ on, actions }) => [
-      { Effect: 'Allow', Action: actions, Resource: resourceOf(on, principal, parameters) },
-      ...(on === 'network interfaces' ? [onlyLambda(principal, actions, parameters)] : []),
-    ]),
-  };
+  const Statement = rightsOf(principal, parameters).flatMap(({ on, actions }) => [
+    { Effect: 'Allow', Action: actions, Resource: resourceOf(on, principal, parameters) },
+    ...(on === 'network interfaces' ? [onlyLambda(principal, actions, parameters)] : []),
+  ]);
+  return { PolicyName: 'rights', PolicyDocument: { Version: '2012-10-17', Statement } };
 }
 
 /** Lambda itself uses these rights, and the code of the function must not (see the source of the right). */
 function onlyLambda(principal: Principal, actions: readonly string[], { stage }: Parameters): Value {
-  const name = `stowage-${stage}-${principal}`;
+  const name = functionName(principal, stage);
   const arn = sub(`arn:\${AWS::Partition}:lambda:\${AWS::Region}:\${AWS::AccountId}:function:${name}`);
   return {
     Effect: 'Deny',
@@ -62,7 +58,7 @@ function resourceOf(on: On, principal: Principal, parameters: Parameters): Value
   if (on === 'network interfaces') return '*';
   if (on === 'KMS key') return kmsKey(parameters) ?? '';
   if (on === 'dead letters') return attribute(deadLetters, 'Arn');
-  if (on === 'own logs') return logGroupArn(`/aws/lambda/stowage-${parameters.stage}-${principal}`);
+  if (on === 'own logs') return logGroupArn(`/aws/lambda/${functionName(principal, parameters.stage)}`);
   // Secrets Manager adds a hyphen and six characters.
   if ('secret' in on) return { 'Fn::Join': ['', [secretArn(parameters, on.secret), '-??????']] };
   const { rootDirectory } = parameters;
@@ -72,8 +68,4 @@ function resourceOf(on: On, principal: Principal, parameters: Parameters): Value
 /** @param name of the group; osls names those of functions */
 function logGroupArn(name: string): Value {
   return sub(`arn:\${AWS::Partition}:logs:\${AWS::Region}:\${AWS::AccountId}:log-group:${name}:*`);
-}
-
-function capitalized(word: string): string {
-  return word.charAt(0).toUpperCase() + word.slice(1);
 }

@@ -1,5 +1,10 @@
 import { unfitFault } from './parameter-reader.ts';
 
+/** Whether a setting is switched on, as the registry reads it. */
+export function isTrue(value: string | undefined): boolean {
+  return value?.trim().toLowerCase() === 'true';
+}
+
 /**
  * What is wrong with a setting's value, whatever it means: it is in the template, which is no secret, and in the start script of
  * an instance.

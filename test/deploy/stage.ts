@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
 import { GetSecretValueCommand } from '@aws-sdk/client-secrets-manager';
-import type { FunctionName } from '../../infra/gateway.ts';
+import { functionName, type FunctionName } from '../../infra/gateway.ts';
 import { readParameters, type Parameters } from '../../infra/stack/parameters.ts';
 import { keepSecrets } from '../logs/kept.ts';
 import type { BucketProxy } from '../servers/bucket-proxy.ts';
@@ -125,7 +125,7 @@ export async function newStage(
       keepSecrets(values);
       return values;
     },
-    functionName: (one) => `stowage-${name}-${one}`,
+    functionName: (one) => functionName(one, name),
     stop: async () => {
       await front.stop();
       await gateway?.stop();

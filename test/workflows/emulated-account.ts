@@ -1,7 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { createServer, request as send } from 'node:http';
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import {
   CreateStackCommand,
@@ -10,6 +7,7 @@ import {
 } from '@aws-sdk/client-cloudformation';
 import { AssumeRoleWithWebIdentityCommand, STSClient } from '@aws-sdk/client-sts';
 import type { S3Client } from '@aws-sdk/client-s3';
+import { bucketProxy } from '../servers/bucket-proxy.ts';
 import { accountId, ministack, region } from '../servers/ministack.ts';
 
 const template = join(import.meta.dirname, '../../infra/ci/aws-role.yml');
@@ -32,7 +30,7 @@ export async function emulatedAccount(
   parameters: Readonly<Record<string, string>>,
 ): Promise<EmulatedAccount> {
   const emulator = await ministack();
-  const front = await secureFront(emulator.url);
+  const front = await bucketProxy(emulator.url, { 'x-forwarded-proto': 'https' });
   const { cloudFormation } = emulator.aws;
   const name = 'stowage-ci';
   // The emulator knows no providers of OIDC tokens, and takes tokens without a signature. It does not know the condition either.
@@ -65,7 +63,7 @@ export async function emulatedAccount(
     credentials: { accessKeyId: '', secretAccessKey: '' },
   });
   return {
-    url: front.url,
+    url: front.endpoint,
     s3: emulator.aws.s3,
     boundary: output('Boundary'),
     credentialsOf: async (subject) => {
@@ -77,7 +75,7 @@ export async function emulatedAccount(
         }),
       );
       return {
-        AWS_ENDPOINT_URL: front.url,
+        AWS_ENDPOINT_URL: front.endpoint,
         // osls asks every 5 s, and the emulator is done at once.
         SLS_AWS_MONITORING_FREQUENCY: '200',
         AWS_REGION: region,
@@ -87,7 +85,7 @@ export async function emulatedAccount(
       };
     },
     stop: async () => {
-      front.stop();
+      await front.stop();
       await emulator.stop();
     },
   };
@@ -103,27 +101,4 @@ function tokenOf(sub: string): string {
   };
   const parts = [JSON.stringify({ alg: 'RS256', typ: 'JWT' }), JSON.stringify(claims), 'unsigned'];
   return parts.map((part) => Buffer.from(part).toString('base64url')).join('.');
-}
-
-/** Says of each request that it came by TLS, as a load balancer does. */
-async function secureFront(target: string): Promise<{ url: string; stop(): void }> {
-  const server = createServer((incoming, outgoing) => {
-    const headers = { ...incoming.headers, 'x-forwarded-proto': 'https' };
-    const { method = 'GET', url = '/' } = incoming;
-    const forwarded = send(new URL(target), { path: url, method, headers }, (answer) => {
-      outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(outgoing);
-    });
-    forwarded.on('error', () => outgoing.destroy());
-    incoming.pipe(forwarded);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    stop: () => {
-      server.closeAllConnections();
-      server.close();
-    },
-  };
 }

@@ -1,5 +1,5 @@
 import type { Parameters } from '../parameters.ts';
-import { policyOf } from '../roles.ts';
+import { policyOf, serviceRole } from '../roles.ts';
 import {
   attribute,
   mergeTemplates,
@@ -18,7 +18,7 @@ import { dataPlaneSettings, imagePolicies } from './settings.ts';
 export const port = 5000;
 
 /** A quarter of a processor, and MiB: the smallest task, which holds what one process needs at most (docs/limits.md). */
-export const taskSize = { cpu: 256, memory: 512 } as const;
+const taskSize = { cpu: 256, memory: 512 } as const;
 
 /** Seconds: Fargate's longest, of which the server keeps 10 to take the last connections and to end. */
 const stopSeconds = 120;
@@ -44,8 +44,8 @@ export function fargate(parameters: Parameters): Template {
 /** One for what runs in the task, and one for what starts it. */
 function roles(parameters: Parameters): Record<string, Resource> {
   return {
-    DataPlaneRole: taskRole([{ PolicyName: 'rights', PolicyDocument: policyOf('data-plane', parameters) }]),
-    DataPlaneStartRole: taskRole([
+    DataPlaneRole: serviceRole('ecs-tasks', [policyOf('data-plane', parameters)]),
+    DataPlaneStartRole: serviceRole('ecs-tasks', [
       {
         PolicyName: 'logs',
         PolicyDocument: {
@@ -61,21 +61,6 @@ function roles(parameters: Parameters): Record<string, Resource> {
       },
       ...imagePolicies(parameters.image ?? ''),
     ]),
-  };
-}
-
-function taskRole(policies: Value): Resource {
-  return {
-    Type: 'AWS::IAM::Role',
-    Properties: {
-      AssumeRolePolicyDocument: {
-        Version: '2012-10-17',
-        Statement: [
-          { Effect: 'Allow', Principal: { Service: 'ecs-tasks.amazonaws.com' }, Action: 'sts:AssumeRole' },
-        ],
-      },
-      Policies: policies,
-    },
   };
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Parameters } from '../parameters.ts';
-import { policyOf } from '../roles.ts';
+import { policyOf, serviceRole } from '../roles.ts';
 import { attribute, mergeTemplates, ref, type Resource, type Template } from '../template.ts';
 import { instanceAddress } from './address.ts';
 import { fromInternet, nameTags, network, subnetIds } from './network.ts';
@@ -35,21 +35,10 @@ export function instance(parameters: Parameters): Template {
 
 function role(parameters: Parameters): Record<string, Resource> {
   return {
-    DataPlaneRole: {
-      Type: 'AWS::IAM::Role',
-      Properties: {
-        AssumeRolePolicyDocument: {
-          Version: '2012-10-17',
-          Statement: [
-            { Effect: 'Allow', Principal: { Service: 'ec2.amazonaws.com' }, Action: 'sts:AssumeRole' },
-          ],
-        },
-        Policies: [
-          { PolicyName: 'rights', PolicyDocument: policyOf('data-plane', parameters) },
-          ...imagePolicies(parameters.image ?? ''),
-        ],
-      },
-    },
+    DataPlaneRole: serviceRole('ec2', [
+      policyOf('data-plane', parameters),
+      ...imagePolicies(parameters.image ?? ''),
+    ]),
     DataPlaneProfile: {
       Type: 'AWS::IAM::InstanceProfile',
       Properties: { Roles: [ref('DataPlaneRole')] },
