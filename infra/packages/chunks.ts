@@ -37,9 +37,12 @@ export class Chunks {
     return this.#importsOf(file, 'dynamic-import');
   }
 
-  /** The source file of a dynamically imported chunk, such as `lib/storage/s3/store.ts`. */
+  /**
+   * The source file of a dynamically imported chunk, such as `lib/storage/s3/store.ts` or `node_modules/a/b.js`, also where
+   * `node_modules` is a link, or a folder above the project.
+   */
   moduleOf(file: string): string {
-    return this.#outputs[file]?.entryPoint ?? file;
+    return (this.#outputs[file]?.entryPoint ?? file).replace(/^.*?\/(?=node_modules\/)/, '');
   }
 
   /** The source files of all dynamically imported chunks. */
