@@ -7,10 +7,9 @@ import type { Plan } from './plan.ts';
 /**
  * Whether a plan may be carried out. At a terminal it asks, unless `yes`. Elsewhere `yes` is needed only where something is
  * replaced or removed.
- * @throws DeployError where it may not, whatever is answered
+ * @throws DeployError where nobody can be asked
  */
 export async function approve(plan: Plan, yes: boolean, interrupted?: AbortSignal): Promise<boolean> {
-  refuseLoss(plan);
   if (yes) return true;
   if (isAtTerminal()) return await confirm('Deploy this?', interrupted);
   const risky = needConfirmation(plan.changes);
@@ -32,8 +31,11 @@ export function refuseOtherBucket(stage: string, { moved }: Bucket): void {
   ]);
 }
 
-/** The same bucket, but taken out of the stack or made anew. */
-function refuseLoss({ changes, target }: Plan): void {
+/**
+ * The same bucket, but taken out of the stack or made anew.
+ * @throws DeployError
+ */
+export function refuseLoss({ changes, target }: Plan): void {
   const lost = loseImages(changes);
   if (lost.length > 0) throw refusal(lossOf(target.parameters.stage), lost.map(describe));
 }

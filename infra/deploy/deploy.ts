@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DeployOptions } from '../../lib/commands/deploy.ts';
 import { secretName } from '../stack/secrets.ts';
-import { approve, refuseOtherBucket } from './approval.ts';
+import { approve, refuseLoss, refuseOtherBucket } from './approval.ts';
 import { carryOut } from './carry-out.ts';
 import { explain } from './deploy-error.ts';
 import { Interrupted, untilInterrupted } from './interruption.ts';
@@ -38,6 +38,7 @@ async function run({ stage, region, parameters, dryRun, yes }: DeployOptions, pr
   const input = { overrides: parameters, run: program };
   const plan = await makePlan(target, input, first, secrets);
   say(`\n${showPlan(plan)}\n`);
+  refuseLoss(plan);
   if (dryRun) {
     say('This was a dry run: nothing was changed.');
     return 0;

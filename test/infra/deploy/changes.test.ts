@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { approve, refuseOtherBucket } from '../../../infra/deploy/approval.ts';
+import { approve, refuseLoss, refuseOtherBucket } from '../../../infra/deploy/approval.ts';
 import { compare, loseImages, needConfirmation } from '../../../infra/deploy/changes.ts';
 import { showChanges } from '../../../infra/deploy/show-plan.ts';
 import type { Plan } from '../../../infra/deploy/plan.ts';
@@ -141,8 +141,10 @@ describe('where nobody can be asked', () => {
     assert.equal(await approve(planOf(address, {}), true), true);
   });
 
-  it('a loss of images is refused also with --yes', async () => {
-    await assert.rejects(approve(planOf({ Bucket: bucket('a') }, {}), true), /would lose its images/);
+  it('a loss of images is refused whatever is answered, and in a dry run', () => {
+    assert.throws(() => {
+      refuseLoss(planOf({ Bucket: bucket('a') }, {}));
+    }, /would lose its images/);
     const moved = { from: 'a (s3)', to: 'b (s3)' };
     assert.throws(() => {
       refuseOtherBucket('dev', { name: 'b', state: 'taken', overrides: {}, moved });
