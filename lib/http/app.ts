@@ -4,7 +4,7 @@ import { assertUntagged, type Conditions } from '../protocol/conditions.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import { matchPath, parseRoute, type Group, type Route } from '../protocol/routes.ts';
 import type { EventContext, RegistryEvent } from '../registry/events.ts';
-import type { Role } from '../registry/interface.ts';
+import type { Registry, Role } from '../registry/interface.ts';
 import { withAccess } from '../registry/wrappers/with-access.ts';
 import { withEvents } from '../registry/wrappers/with-events.ts';
 import { Deadline } from '../storage/deadline.ts';
@@ -22,6 +22,7 @@ import { noteRequest, requestScope } from '../request-scope.ts';
 import type { Telemetry } from '../telemetry.ts';
 import { requestTarget } from './request-target.ts';
 import { withScope } from './scope.ts';
+import { sendEmpty } from './send.ts';
 import type { Services } from './services.ts';
 
 /** A parsed and validated request. */
@@ -81,13 +82,6 @@ export function conditionsOf(ctx: Context): Conditions {
   return { ifMatch: ctx.get('If-Match'), ifNoneMatch: ctx.get('If-None-Match') };
 }
 
-/** Sends a response without a body, where Koa would send the status text. */
-export function sendEmpty(ctx: Context, status: number): void {
-  ctx.body = null;
-  ctx.status = status;
-  ctx.length = 0;
-}
-
 /** Turns errors into responses (OCI Distribution Spec, "Error Codes"). */
 function errorResponses({ log, limits, warnForeignSignature }: Services): Middleware {
   return async (ctx, next) => {
@@ -107,9 +101,9 @@ function errorResponses({ log, limits, warnForeignSignature }: Services): Middle
       else if (response.status >= 500) log.error({ err: error, path }, 'a request failed');
       ctx.status = response.status;
       ctx.set(response.headers);
-      ctx.body = response.body;
-      // Without a charset, since some clients compare the whole value.
+      // Before the body, for which Koa would look for a type otherwise. Without a charset, as some clients compare the whole value.
       ctx.set('Content-Type', 'application/json');
+      ctx.body = response.body;
     }
     discardUnread(ctx, limits.lingerMs);
   };
@@ -158,8 +152,8 @@ function dispatch(groups: Groups, services: Services, decide: Authorize): Middle
     const { path, query: text } = requestTarget(ctx.req);
     const [route, query] = [routeOf(path, services.prefix), new URLSearchParams(text)];
     reportRoute(services.telemetry, route, ctx.req.headers);
-    if ('name' in route) setNamespace(ctx, query);
-    await handleRequest(groups, route, { ...services, ctx, query, decide });
+    if (text !== '' && 'name' in route) setNamespace(ctx, query);
+    await handleRequest(groups, services, { ctx, route, query }, decide);
   };
 }
 
@@ -191,16 +185,17 @@ function setNamespace(ctx: Context, query: URLSearchParams): void {
 }
 
 /** A request that is yet to be authorized. */
-type Admissible<G extends Group> = Omit<RequestContext<G>, 'route' | 'caller' | 'admission'>;
+type Admissible<G extends Group> = Pick<RequestContext<G>, 'ctx' | 'route' | 'query'>;
 
 async function handleRequest<G extends Group>(
   groups: { readonly [K in G]?: Handlers<K> },
-  route: Extract<Route, { group: G }>,
-  { decide, ...context }: Admissible<G> & { readonly decide: Authorize },
+  services: Services,
+  request: Admissible<G>,
+  decide: Authorize,
 ): Promise<void> {
+  const { ctx, route } = request;
   const handlers: Handlers<G> | undefined = groups[route.group];
   if (handlers === undefined) throw new RegistryError('ROUTE_UNKNOWN');
-  const { ctx, limits } = context;
   const methods = methodsOf(handlers, route);
   // Browsers send it without credentials.
   if (ctx.method === 'OPTIONS') {
@@ -210,39 +205,41 @@ async function handleRequest<G extends Group>(
   }
   const handler = handlerFor(handlers, ctx.method);
   if (handler === undefined) throw methodNotAllowed(`this endpoint takes ${methods.join(', ')}`, methods);
-  assertAllowed(context, route.group, methods);
+  assertAllowed(services.registry, ctx.method, route.group, methods);
   const work = async () => {
-    await audited(context, route, async (admitted) => {
-      const admission = await decide(ctx, route, context);
+    await audited(services.audit, request, async (admitted) => {
+      const admission = await decide(request, services);
       admitted(admission);
       noteRequest({ actor: admission.caller.actor });
-      await runHandler(handler, route, { ...context, admission, caller: admission.caller });
+      await runHandler(handler, services, request, admission);
     });
   };
   // Uploads with bytes have no timeout: after a gateway's timeout, the client's retry finds the result.
-  if (limits.responseTimeoutMs === undefined || (route.group === 'uploads' && hasBytes(ctx))) await work();
-  else await withResponseTimeout(work, limits.responseTimeoutMs);
+  const { responseTimeoutMs } = services.limits;
+  if (responseTimeoutMs === undefined || (route.group === 'uploads' && hasBytes(ctx))) await work();
+  else await withResponseTimeout(work, responseTimeoutMs);
 }
 
 async function runHandler<G extends Group>(
   handler: Handler<G>,
-  route: Extract<Route, { group: G }>,
-  context: Omit<RequestContext<G>, 'route'>,
+  services: Services,
+  { ctx, route, query }: Admissible<G>,
+  admission: Admission,
 ): Promise<void> {
-  const { ctx, caller } = context;
+  const { caller } = admission;
   const hasTag = route.group === 'blobs' || route.group === 'manifests';
   if (!hasTag) assertUntagged(conditionsOf(ctx), ctx.method);
   const events: RegistryEvent[] = [];
   const registry = withEvents(
-    withAccess(context.registry, caller),
+    withAccess(services.registry, caller),
     eventContext(ctx, caller.actor),
     (event) => events.push(event),
   );
-  await context.requests.run(route.group, ctx, async () => {
-    await handler({ ...context, registry, route });
+  await services.requests.run(route.group, ctx, async () => {
+    await handler({ ...services, registry, ctx, route, query, admission, caller });
   });
   // After the slot is released, since subscribers may be slow.
-  await context.publish(events);
+  await services.publish(events);
 }
 
 function eventContext({ req, method }: Context, actor: string | undefined): EventContext {
@@ -256,13 +253,14 @@ function eventContext({ req, method }: Context, actor: string | undefined): Even
 
 /** Rejects before the body is read. @param methods of the route */
 function assertAllowed(
-  { ctx, registry: { refusal } }: Pick<RequestContext<Group>, 'ctx' | 'registry'>,
+  { refusal }: Registry,
+  method: string,
   group: Group,
   methods: readonly string[],
 ): void {
-  const isRefused = (method: string) => refusal?.allowed.includes(roleOf(group, method)) === false;
-  const allowed = methods.filter((method) => !isRefused(method));
-  if (refusal !== undefined && (isRefused(ctx.method) || allowed.length === 0))
+  if (refusal === undefined) return;
+  const allowed = methods.filter((one) => refusal.allowed.includes(roleOf(group, one)));
+  if (allowed.length === 0 || !refusal.allowed.includes(roleOf(group, method)))
     throw methodNotAllowed(refusal.message, allowed);
 }
 

@@ -30,8 +30,8 @@ function isWrite(method: string): boolean {
  * @param work handles the request, and passes the admission to its argument
  */
 export async function audited(
-  { ctx, audit }: Pick<Services, 'audit'> & { readonly ctx: Context },
-  route: Route,
+  audit: Services['audit'],
+  { ctx, route }: { readonly ctx: Context; readonly route: Route },
   work: (admitted: (admission: Admission) => void) => Promise<void>,
 ): Promise<void> {
   let admission: Admission | undefined;

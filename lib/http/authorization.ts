@@ -77,16 +77,15 @@ export const uncontrolled: Admission = {
 
 /** Decides whether a request is allowed, before its body is read. @throws RegistryError if it is not */
 export type Authorize = (
-  ctx: Context,
-  route: Route,
-  services: Services & { readonly query: URLSearchParams },
+  request: { readonly ctx: Context; readonly route: Route; readonly query: URLSearchParams },
+  services: Services,
 ) => Promise<Admission>;
 
 /**
  * Authenticates the caller by credentials, and authorizes the request.
  * @throws AccessRefused, and the RegistryErrors of `AccessControl.authenticate`
  */
-export const authorize: Authorize = async (ctx, route, { access }) => {
+export const authorize: Authorize = async ({ ctx, route }, { access }) => {
   // Anybody may probe, whatever credentials come with it. The token service verifies its own.
   if (route.group === 'health' || route.group === 'token' || access === open) return uncontrolled;
   const needed = neededFor(route, ctx.method);

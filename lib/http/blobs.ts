@@ -1,7 +1,8 @@
 import { assertConditions, entityTag, matchesIfNoneMatch } from '../protocol/conditions.ts';
 import { requestedSpan } from '../protocol/ranges.ts';
 import type { BlobInfo } from '../registry/interface.ts';
-import { conditionsOf, sendEmpty, type RequestContext, type Handlers } from './app.ts';
+import { conditionsOf, type RequestContext, type Handlers } from './app.ts';
+import { sendEmpty } from './send.ts';
 
 /** `/v2/<name>/blobs/<digest>` (end-2, end-10). */
 export const blobs: Handlers<'blobs'> = {

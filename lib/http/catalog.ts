@@ -3,6 +3,7 @@ import { parseRepositoryName, type RepositoryName } from '../protocol/names.ts';
 import { nextPageLink, parsePage, type Page } from '../protocol/pages.ts';
 import { readOnce } from '../protocol/queries.ts';
 import type { Handlers, RequestContext } from './app.ts';
+import { sendJson } from './send.ts';
 import { shownPage } from './shown-names.ts';
 
 /** The page size without `n`, as in distribution. */
@@ -16,8 +17,7 @@ export const catalog: Handlers<'catalog'> = {
     const backend = await search.backend();
     const { names, next } = await shownPage(async (of) => await backend.list(of), page, caller.shows);
     if (next !== undefined) ctx.set('Link', linkAfter(call, page, next));
-    ctx.body = { repositories: names };
-    ctx.set('Content-Type', 'application/json');
+    sendJson(ctx, { repositories: names });
   },
 };
 

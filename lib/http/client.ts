@@ -21,8 +21,7 @@ export function createClientOf({ subnets, behindGateway }: ProxyTrust): (request
     return trusted[family].check(address, family);
   };
   return (request) => {
-    const { remoteAddress } = request.socket;
-    const peer = remoteAddress === undefined ? undefined : addressOf(remoteAddress);
+    const peer = peerOf(request.socket);
     const isProxy = peer === undefined ? isUnixSocket(request.socket) : isTrusted(peer);
     const protocol = protocolOf(request);
     return {
@@ -36,6 +35,18 @@ export function createClientOf({ subnets, behindGateway }: ProxyTrust): (request
   };
 }
 
+/** The addresses of peers: each request of a connection needs it. */
+const peers = new WeakMap<Socket, string>();
+
+/** The address of a connection's peer. */
+function peerOf(socket: Socket): string | undefined {
+  const known = peers.get(socket);
+  if (known !== undefined || socket.remoteAddress === undefined) return known;
+  const address = addressOf(socket.remoteAddress);
+  if (address !== undefined) peers.set(socket, address);
+  return address;
+}
+
 /** The peer of a Unix socket is a process on this machine that may write to the socket: a proxy. */
 function isUnixSocket(socket: Socket): boolean {
   return socket instanceof Socket && !socket.destroyed && socket.localAddress === undefined;
@@ -43,8 +54,8 @@ function isUnixSocket(socket: Socket): boolean {
 
 /** The scheme that the client used. Each proxy appends its own; the first one that names it was the nearest to the client. */
 function protocolOf(request: IncomingMessage): Client['protocol'] {
-  const name =
-    firstOf(header(request, 'x-forwarded-proto')) ?? firstForwardedProto(header(request, 'forwarded') ?? '');
+  const forwarded = header(request, 'forwarded');
+  const name = firstOf(header(request, 'x-forwarded-proto')) ?? (forwarded && firstForwardedProto(forwarded));
   const protocol = name?.toLowerCase();
   return protocol === 'http' || protocol === 'https' ? protocol : undefined;
 }

@@ -39,7 +39,7 @@ export const dataPlaneGroups: Groups = {
 };
 
 /** Authorizes by the signature of the URL alone. A blob without one is 404, so that nobody learns whether it exists. */
-const authorizeSigned: Authorize = async (ctx, route, { query, urlSigner, warnForeignSignature }) => {
+const authorizeSigned: Authorize = async ({ ctx, route, query }, { urlSigner, warnForeignSignature }) => {
   if (route.group === 'uploads' && route.id !== undefined) {
     const { writer } = urlSigner.readUpload(route.name, route.id, readUploadState(query));
     return await Promise.resolve(writer === undefined ? uncontrolled : admissionOf(writer));

@@ -1,4 +1,5 @@
 import type { Handlers } from './app.ts';
+import { sendJson } from './send.ts';
 
 /** The same for the registry and for each repository. */
 const list = {
@@ -21,7 +22,6 @@ const list = {
 /** `/v2/_oci/ext/discover` and `/v2/<name>/_oci/ext/discover` (OCI Distribution Spec, extensions/_oci.md). */
 export const extensions: Handlers<'extensions'> = {
   GET({ ctx }) {
-    ctx.body = list;
-    ctx.set('Content-Type', 'application/json');
+    sendJson(ctx, list);
   },
 };

@@ -24,8 +24,9 @@ export function limitLargeResponses(memory: MemoryBudget, contendedMs: number): 
   };
   return async (ctx, next) => {
     await next();
-    const bytes = wholeBody(ctx.body);
-    if (bytes === undefined || bytes.byteLength <= smallBytes || ctx.method === 'HEAD') return;
+    const whole = wholeBody(ctx.body);
+    if (whole === undefined || ctx.method === 'HEAD' || Buffer.byteLength(whole) <= smallBytes) return;
+    const bytes = typeof whole === 'string' ? Buffer.from(whole) : whole;
     // The client has disconnected, so no `close` would release the memory.
     if (ctx.res.destroyed) return;
     if (!memory.take(bytes.byteLength)) {
@@ -42,11 +43,10 @@ export function limitLargeResponses(memory: MemoryBudget, contendedMs: number): 
   };
 }
 
-function wholeBody(body: unknown): Buffer | undefined {
-  if (Buffer.isBuffer(body)) return body;
-  if (typeof body === 'string') return Buffer.from(body);
+function wholeBody(body: unknown): Buffer | string | undefined {
+  if (typeof body === 'string' || Buffer.isBuffer(body)) return body;
   const isJson = typeof body === 'object' && body !== null && !(body instanceof Readable);
-  return isJson ? Buffer.from(JSON.stringify(body)) : undefined;
+  return isJson ? JSON.stringify(body) : undefined;
 }
 
 function* slices(bytes: Buffer): Generator<Buffer> {

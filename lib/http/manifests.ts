@@ -8,8 +8,9 @@ import { parseTag, type Tag } from '../protocol/tags.ts';
 import type { Claim } from '../registry/uploads/buffer-pool.ts';
 import type { ManifestInfo } from '../registry/interface.ts';
 import { unclaimedBytes } from '../registry/uploads/part-writer.ts';
-import { conditionsOf, sendEmpty, type RequestContext, type Handlers } from './app.ts';
+import { conditionsOf, type RequestContext, type Handlers } from './app.ts';
 import { bodyOf, contentLength } from './body.ts';
+import { sendEmpty } from './send.ts';
 
 /** `/v2/<name>/manifests/<reference>` (end-3, end-7, end-9). */
 export const manifests: Handlers<'manifests'> = {
@@ -18,8 +19,9 @@ export const manifests: Handlers<'manifests'> = {
     const { info, bytes } = await registry.manifests.get(name, reference, negotiate(ctx, reference));
     if (sendNotModified(ctx, info)) return;
     describe(ctx, info);
-    ctx.body = bytes;
+    // Before the body, for which Koa would look for a type otherwise.
     ctx.set('Content-Type', info.mediaType);
+    ctx.body = bytes;
   },
 
   async PUT(context) {

@@ -3,6 +3,7 @@ import { nextPageLink, parsePage } from '../protocol/pages.ts';
 import { readOnce } from '../protocol/queries.ts';
 import { referrersMediaType } from '../protocol/referrers.ts';
 import type { Handlers } from './app.ts';
+import { sendJson } from './send.ts';
 
 /** The page size without `n`. Each referrer costs two requests to the bucket. */
 const defaultPage = 100;
@@ -22,7 +23,7 @@ export const referrers: Handlers<'referrers'> = {
       const filter: Record<string, string> = artifactType === undefined ? {} : { artifactType };
       ctx.set('Link', nextPageLink(urls.path(`/v2/${name}/referrers/${digest}`), { n, last: next }, filter));
     }
-    ctx.body = JSON.stringify({ schemaVersion: 2, mediaType: referrersMediaType, manifests: descriptors });
-    ctx.set('Content-Type', referrersMediaType);
+    const index = { schemaVersion: 2, mediaType: referrersMediaType, manifests: descriptors };
+    sendJson(ctx, index, referrersMediaType);
   },
 };

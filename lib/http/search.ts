@@ -4,6 +4,7 @@ import { readOnce } from '../protocol/queries.ts';
 import type { SearchBackend, SearchPage, SearchResults } from '../search/search-backend.ts';
 import type { Caller } from '../access/access.ts';
 import type { Handlers } from './app.ts';
+import { sendJson } from './send.ts';
 import { shownResults } from './shown-names.ts';
 
 /** The page size without `n`, the same as docker's. */
@@ -17,14 +18,13 @@ export const search: Handlers<'search'> = {
   async GET(context) {
     const { ctx, route } = context;
     if (route.resource === 'ping') sendPing(ctx);
-    else ctx.body = await results(await context.search.backend(), context.query, context.caller.shows);
-    ctx.set('Content-Type', 'application/json');
+    else sendJson(ctx, await results(await context.search.backend(), context.query, context.caller.shows));
   },
 };
 
 function sendPing(ctx: Context): void {
   ctx.set('X-Docker-Registry-Standalone', 'true');
-  ctx.body = { standalone: true };
+  sendJson(ctx, { standalone: true });
 }
 
 /** Docker Registry API V1, "Search". Pages start at 1. */

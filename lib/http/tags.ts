@@ -1,5 +1,6 @@
 import { maxPage, nextPageLink, parsePage } from '../protocol/pages.ts';
 import type { Handlers } from './app.ts';
+import { sendJson } from './send.ts';
 
 /** `/v2/<name>/tags/list`: the tags of a repository (end-8). */
 export const tags: Handlers<'tags'> = {
@@ -8,7 +9,6 @@ export const tags: Handlers<'tags'> = {
     const { names, more } = await registry.tags.list(name, page);
     const path = urls.path(`/v2/${name}/tags/list`);
     if (more) ctx.set('Link', nextPageLink(path, { n: page.n, last: names.at(-1) ?? '' }));
-    ctx.body = { name, tags: names };
-    ctx.set('Content-Type', 'application/json');
+    sendJson(ctx, { name, tags: names });
   },
 };

@@ -7,6 +7,7 @@ import { readOnce } from '../protocol/queries.ts';
 import { requestScope } from '../request-scope.ts';
 import type { Handlers, RequestContext } from './app.ts';
 import { bodyOf } from './body.ts';
+import { sendJson } from './send.ts';
 
 type TokenContext = RequestContext<'token'>;
 
@@ -54,14 +55,13 @@ async function answer({ ctx, tokens }: TokenContext, read: () => Asked | Promise
     throw cause instanceof RegistryError ? cause : new RegistryError('UNAVAILABLE', message, [], { cause });
   });
   try {
-    ctx.body = await service.issue({ ...(await read()), address: requestScope()?.client.address });
+    sendJson(ctx, await service.issue({ ...(await read()), address: requestScope()?.client.address }));
   } catch (error) {
     // RFC 9110, section 15.5.2.
     if (error instanceof RegistryError && error.failure === 'UNAUTHORIZED')
       ctx.set('WWW-Authenticate', 'Basic realm="stowage", charset="UTF-8"');
     throw error;
   }
-  ctx.set('Content-Type', 'application/json');
   // RFC 6749, section 5.1.
   ctx.set('Cache-Control', 'no-store');
 }

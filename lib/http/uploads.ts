@@ -14,10 +14,11 @@ import { parseContentRange, uploadRange } from '../protocol/ranges.ts';
 import { digestOf } from '../registry/uploads/content-hash.ts';
 import { OffsetMismatch, type Chunk } from '../registry/interface.ts';
 import type { Writer } from '../registry/url-signer.ts';
-import { methodNotAllowed, sendEmpty, type RequestContext, type Handlers } from './app.ts';
+import { methodNotAllowed, type RequestContext, type Handlers } from './app.ts';
 import { anonymous } from './audit.ts';
 import type { Admission } from './authorization.ts';
 import { bodyOf, contentLength, hasBody } from './body.ts';
+import { sendEmpty } from './send.ts';
 
 type UploadContext = RequestContext<'uploads'>;
 

@@ -100,8 +100,8 @@ function hasBody({ headers }: IncomingMessage): boolean {
 export const validHost = /^(?:[\w.~-]+|\[[\da-f:.]+\])(?::\d{0,5})?$/i;
 
 /** The fault of a request that Node's parser has accepted. */
-function faultOf({ httpVersion, headers, headersDistinct, url }: IncomingMessage): string | undefined {
-  const [hosts, encoding] = [headersDistinct['host'] ?? [], headers['transfer-encoding']];
+function faultOf({ httpVersion, headers, rawHeaders, url }: IncomingMessage): string | undefined {
+  const [hosts, encoding] = [hostsOf(rawHeaders), headers['transfer-encoding']];
   const isOld = httpVersion === '1.0';
   if (!isOld && httpVersion !== '1.1') return 'the versions of HTTP that are spoken here are 1.1 and 1.0';
   // Optional only in HTTP/1.0.
@@ -114,6 +114,16 @@ function faultOf({ httpVersion, headers, headersDistinct, url }: IncomingMessage
   if (/^[a-z][a-z\d+.-]*:\/\/[^/?#]*@/i.test(url ?? ''))
     return 'the target of a request has no user or password';
   return url?.includes('#') === true ? 'the target of a request has no fragment (#)' : undefined;
+}
+
+/** All values of Host: `headers` has only the first, and `headersDistinct` would be made for this alone. */
+function hostsOf(rawHeaders: readonly string[]): string[] {
+  const hosts: string[] = [];
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const [name = '', value = ''] = [rawHeaders[at], rawHeaders[at + 1]];
+    if (name.length === 4 && name.toLowerCase() === 'host') hosts.push(value);
+  }
+  return hosts;
 }
 
 function parseError(code: string): RegistryError {

@@ -19,7 +19,7 @@ function refuse(registry: Registry, refusal: Refusal): Registry {
     const names = Object.entries(methodRoles[part])
       .filter(([, role]) => !refusal.allowed.includes(role))
       .map(([name]) => name);
-    return [part, Object.fromEntries(names.map((name) => [name, refused]))];
+    return [part, () => Object.fromEntries(names.map((name) => [name, refused]))];
   });
   return wrap(registry, Object.fromEntries(parts) as Methods, refusal);
 }

@@ -8,7 +8,6 @@ import { wrap } from './wrap.ts';
  * cannot be moved or deleted. `lib/http/authorization.ts` checks the permissions of the route itself.
  */
 export function withAccess(registry: Registry, caller: Caller): Registry {
-  const { blobs, manifests } = registry;
   const mayPull = (name: RepositoryName) => caller.decide('pull', name).outcome === 'allow';
   /** Without `immutable` where the repository has no immutable tags: asking for them costs requests. */
   const immutableIn = (name: RepositoryName) => {
@@ -16,7 +15,7 @@ export function withAccess(registry: Registry, caller: Caller): Registry {
     return immutable === undefined ? {} : { immutable };
   };
   return wrap(registry, {
-    blobs: {
+    blobs: (blobs) => ({
       mount: async (name, digest, from) =>
         mayPull(from) ? await blobs.mount(name, digest, from) : undefined,
       mountFromAnywhere: async (name, digest, isSource = () => true) =>
@@ -24,13 +23,13 @@ export function withAccess(registry: Registry, caller: Caller): Registry {
       delete: async (name, digest, options) => {
         await blobs.delete(name, digest, { ...options, ...immutableIn(name) });
       },
-    },
-    manifests: {
+    }),
+    manifests: (manifests) => ({
       put: async (name, reference, bytes, contentType, options) =>
         await manifests.put(name, reference, bytes, contentType, { ...options, ...immutableIn(name) }),
       delete: async (name, reference, options) => {
         await manifests.delete(name, reference, { ...options, ...immutableIn(name) });
       },
-    },
+    }),
   });
 }

@@ -14,8 +14,6 @@ export function withEvents(
   context: EventContext,
   emit: (event: RegistryEvent) => void,
 ): Registry {
-  const { blobs, manifests, uploads } = registry;
-
   const aboutBlob = (repository: RepositoryName, blob: BlobInfo) =>
     ({
       ...context,
@@ -44,7 +42,7 @@ export function withEvents(
   };
 
   return wrap(registry, {
-    blobs: {
+    blobs: (blobs) => ({
       url: async (name, blob) => {
         const url = await blobs.url(name, blob);
         if (url !== undefined) emit({ ...aboutBlob(name, blob), action: 'pulled' });
@@ -62,12 +60,12 @@ export function withEvents(
         const about = { ...context, repository: name, content: 'blob', reference: byDigest(digest) } as const;
         emit({ ...about, action: 'deleted' });
       },
-    },
-    uploads: {
+    }),
+    uploads: (uploads) => ({
       finish: async (name, ...rest) => await pushedBlob(name, uploads.finish(name, ...rest)),
       put: async (name, ...rest) => await pushedBlob(name, uploads.put(name, ...rest)),
-    },
-    manifests: {
+    }),
+    manifests: (manifests) => ({
       get: async (name, reference, accept) => {
         const found = await manifests.get(name, reference, accept);
         emit({ ...aboutManifest(name, reference, found.info), action: 'pulled' });
@@ -84,7 +82,7 @@ export function withEvents(
         await manifests.delete(name, reference, options);
         emit({ ...context, repository: name, content: 'manifest', reference, action: 'deleted' });
       },
-    },
+    }),
   });
 }
 
