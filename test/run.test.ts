@@ -149,7 +149,7 @@ describe('npm test', () => {
     assert.equal(lines.at(-1), '1 passed, 0 failed');
   });
 
-  for (const program of ['run.ts', 'benchmarks/blobs.ts', 'benchmarks/load.ts'])
+  for (const program of ['run.ts', 'benchmarks/bench.ts', 'benchmarks/load.ts'])
     it(`prints the usage of ${program} for --help`, async () => {
       const path = fileURLToPath(new URL(program, import.meta.url));
       const { lines, code } = await finish(spawn(process.execPath, [path, '--help']));

@@ -1,0 +1,3 @@
+module stowage/load
+
+go 1.24
