@@ -3,7 +3,13 @@ import { assertConditions, unconditional } from '../protocol/conditions.ts';
 import type { Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { RepositoryName } from '../protocol/names.ts';
-import { ObjectNotFound, type ByteRange, type ObjectHead, type ObjectStore } from '../storage/store.ts';
+import {
+  ObjectNotFound,
+  type ByteRange,
+  type HeadOptions,
+  type ObjectHead,
+  type ObjectStore,
+} from '../storage/store.ts';
 import { blobUrlLifetimeSeconds } from './url-signer.ts';
 import { blobData, layerLink } from './layout.ts';
 import type { ImmutableImages } from './immutable-images.ts';
@@ -81,7 +87,7 @@ export class Blobs implements Roles {
     digest: Digest,
     isSource: (from: RepositoryName) => boolean = () => true,
   ): Promise<MountedBlob | undefined> {
-    const [isLinked, data] = await this.#lookUp(name, digest);
+    const [isLinked, data] = await this.#lookUp(name, digest, { metadata: true });
     if (data === undefined) return undefined;
     if (isLinked) return { digest, size: data.size, from: undefined };
     const from = this.#mountHints.read(data.metadata);
@@ -105,10 +111,14 @@ export class Blobs implements Roles {
     await this.#store.delete([link]);
   }
 
-  async #lookUp(name: RepositoryName, digest: Digest): Promise<[boolean, ObjectHead | undefined]> {
+  async #lookUp(
+    name: RepositoryName,
+    digest: Digest,
+    options?: HeadOptions,
+  ): Promise<[boolean, ObjectHead | undefined]> {
     return await Promise.all([
       exists(this.#store, layerLink(name, digest)),
-      undefinedIfMissing(this.#store.head(blobData(digest))),
+      undefinedIfMissing(this.#store.head(blobData(digest), options)),
     ]);
   }
 }

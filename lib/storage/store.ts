@@ -63,13 +63,17 @@ export interface ObjectInfo {
   readonly etag: string;
 }
 
-/** What a read of one object returns beside its bytes. */
 export interface ObjectHead extends ObjectInfo {
   /**
    * The metadata given to {@link ObjectWriter.put}, names in lower case. A hint: it may be missing if the store keeps none
    * or another program wrote the object, but it never belongs to other content.
    */
   readonly metadata: Readonly<Record<string, string>>;
+}
+
+export interface HeadOptions {
+  /** Whether the metadata are needed. Without it a store that keeps them elsewhere, such as a folder, leaves them out. */
+  readonly metadata?: boolean;
 }
 
 /** Bytes `start` to `end`, both inclusive and counted from 0; `end` beyond the object means its last byte. */
@@ -80,7 +84,7 @@ export interface ByteRange {
 
 export interface ObjectReader {
   /** @throws ObjectNotFound */
-  head(key: string): Promise<ObjectHead>;
+  head(key: string, options?: HeadOptions): Promise<ObjectHead>;
 
   /**
    * Opens an object for streaming. The caller must read the stream to its end or destroy it; a stream that ends early ends
@@ -88,14 +92,14 @@ export interface ObjectReader {
    * @throws ObjectNotFound
    * @throws RangeNotSatisfiable if `range.start` is at or beyond the end, as for every range of an empty object
    */
-  open(key: string, range?: ByteRange): Promise<ObjectHead & { readonly body: Readable }>;
+  open(key: string, range?: ByteRange): Promise<ObjectInfo & { readonly body: Readable }>;
 
   /**
    * Reads a small object into memory.
    * @throws ObjectNotFound
    * @throws ObjectTooLarge if it has more than `limit` bytes; then nothing is read
    */
-  read(key: string, limit: number): Promise<ObjectHead & { readonly bytes: Buffer }>;
+  read(key: string, limit: number): Promise<ObjectInfo & { readonly bytes: Buffer }>;
 
   /**
    * A URL that anyone can GET the object at until it expires, or undefined if the store does not support them.

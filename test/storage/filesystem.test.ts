@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import callbacks from 'node:fs';
 import fs, { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -74,7 +75,8 @@ describe('filesystem store, of its own', () => {
       for (let round = 0; round < rounds; round++) {
         const winners = won.flat().filter((one) => one.round === `${round}`);
         assert.equal(winners.length, 1, `round ${round}`);
-        const { bytes, metadata } = await store.read(`race/${round}/deep/link`, 100);
+        const { bytes } = await store.read(`race/${round}/deep/link`, 100);
+        const { metadata } = await store.head(`race/${round}/deep/link`, { metadata: true });
         assert.deepEqual([bytes.toString(), metadata['name']], [winners[0]?.name, winners[0]?.name]);
       }
       assert.deepEqual(await litter(), []);
@@ -96,8 +98,8 @@ describe('filesystem store, of its own', () => {
         throw systemError('EEXIST');
       });
       await store.put('a/b', bytes, { ...created, metadata: { of: 'it' } });
-      const read = await store.read('a/b', 100);
-      assert.deepEqual([read.bytes, read.metadata], [bytes, { of: 'it' }]);
+      assert.deepEqual((await store.read('a/b', 100)).bytes, bytes);
+      assert.deepEqual((await store.head('a/b', { metadata: true })).metadata, { of: 'it' });
       assert.deepEqual(await litter(), []);
     });
 
@@ -208,8 +210,8 @@ describe('filesystem store, of its own', () => {
       mock.method(fs, 'link', () => Promise.reject(Object.assign(new Error('no'), { code: 'EPERM' })));
       const info = await store.put('a/b', bytes, { metadata: { size: '7' } });
       await store.move('a/b', 'c', info);
-      const { bytes: read, metadata } = await store.read('c', 10);
-      assert.deepEqual([read, metadata], [bytes, { size: '7' }]);
+      assert.deepEqual((await store.read('c', 10)).bytes, bytes);
+      assert.deepEqual((await store.head('c', { metadata: true })).metadata, { size: '7' });
       assert.equal(await isThere(at('a')), false);
       await rejects(store.move('a/b', 'c', info), ObjectNotFound);
       assert.deepEqual(await litter(), []);
@@ -234,9 +236,12 @@ describe('filesystem store, of its own', () => {
           );
       });
       await store.move('a', 'b', info);
-      const [a, b] = [await store.read('a', 100), await store.read('b', 100)];
-      assert.deepEqual([a.bytes.toString(), a.metadata], ['new', { of: 'new' }]);
-      assert.deepEqual([b.bytes, b.metadata], [bytes, { of: 'old' }]);
+      const of = async (key: string) => [
+        (await store.read(key, 100)).bytes.toString(),
+        (await store.head(key, { metadata: true })).metadata,
+      ];
+      assert.deepEqual(await of('a'), ['new', { of: 'new' }]);
+      assert.deepEqual(await of('b'), [bytes.toString(), { of: 'old' }]);
     });
   });
 
@@ -259,7 +264,7 @@ describe('filesystem store, of its own', () => {
         assert.deepEqual((await store.list({ prefix: key })).objects, []);
       }
       await store.put(`a/${'x'.repeat(255)}`, bytes, { metadata: { a: 'b' } });
-      assert.equal((await store.head(`a/${'x'.repeat(255)}`)).metadata['a'], 'b');
+      assert.equal((await store.head(`a/${'x'.repeat(255)}`, { metadata: true })).metadata['a'], 'b');
     });
 
     it('keys below an object or at its folder are refused', async () => {
@@ -470,12 +475,18 @@ describe('filesystem store, of its own', () => {
     it('metadata are ignored once another program rewrites the file', async () => {
       const { etag } = await store.put('a', bytes, { metadata: { size: '7' } });
       await fs.writeFile(at('a'), 'CONTENT');
-      const head = await store.head('a');
+      const head = await store.head('a', { metadata: true });
       assert.deepEqual(head.metadata, {});
       assert.notEqual(head.etag, etag);
       await fs.rm(at('a'));
       await fs.writeFile(at('a'), 'content');
+      assert.deepEqual((await store.head('a', { metadata: true })).metadata, {});
+    });
+
+    it('metadata are read only on request', async () => {
+      await store.put('a', bytes, { metadata: { size: '7' } });
       assert.deepEqual((await store.head('a')).metadata, {});
+      assert.deepEqual((await store.head('a', { metadata: true })).metadata, { size: '7' });
     });
 
     it('metadata are deleted when their object is deleted or moved', async () => {
@@ -495,7 +506,7 @@ describe('filesystem store, of its own', () => {
       for (const entry of await fs.readdir(at('.metadata'), { recursive: true, withFileTypes: true })) {
         if (entry.isFile()) await fs.truncate(join(entry.parentPath, entry.name), 10);
       }
-      assert.deepEqual((await store.head('a')).metadata, {});
+      assert.deepEqual((await store.head('a', { metadata: true })).metadata, {});
     });
   });
 
@@ -549,6 +560,17 @@ describe('filesystem store, of its own', () => {
           'readFile',
         ] as const) {
           mock.method(fs, method, () => Promise.reject(cause));
+        }
+        for (const method of ['open', 'lstat'] as const) {
+          const real = callbacks[method] as (...parameters: unknown[]) => void;
+          mock.method(callbacks, method, (...parameters: unknown[]) => {
+            // Node uses this to remove a folder, such as that of an upload that could not be created.
+            if (String(parameters[0]).endsWith('.new')) real(...parameters);
+            else (parameters.at(-1) as (error: Error) => void)(cause);
+          });
+          mock.method(callbacks, `${method}Sync`, () => {
+            throw cause;
+          });
         }
         for (const [method, call] of Object.entries(everyMethod())) {
           await assert.rejects(

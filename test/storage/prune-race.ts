@@ -12,7 +12,8 @@ for (let round = 0; round < Number(rounds); round++) {
   const { etag } = await store.put(key, Buffer.from(name), { metadata: { name } });
   await store.move(key, moved, { size: name.length, etag });
   const read = await store.read(moved, 100);
-  if (read.bytes.toString() !== name || read.metadata['name'] !== name) throw new Error(`lost ${moved}`);
+  const { metadata } = await store.head(moved, { metadata: true });
+  if (read.bytes.toString() !== name || metadata['name'] !== name) throw new Error(`lost ${moved}`);
   await store.list({ prefix: 'race/', delimiter: '/deep' });
   await store.delete([moved]);
 }

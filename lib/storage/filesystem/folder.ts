@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import fs, { type FileHandle } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join, resolve, sep } from 'node:path';
 
 import { notFoundCodes, hasCode, ignoring, unreadableCodes } from '../file-errors.ts';
+import { Files } from './files.ts';
 import { hintFor } from './hints.ts';
 import { type Mount, Mounts, privateNames, temporaryName } from './mounts.ts';
 import { placeFile, placeNewFile } from './placing.ts';
@@ -23,6 +24,12 @@ import {
 
 /** The longest file name on all common file systems. */
 const maxNameBytes = 255;
+
+/** Nearly all keys of a registry. They are valid as they are, which one pass tells. */
+const usualKey = /^(?:[A-Za-z0-9_][A-Za-z0-9._-]{0,254}\/)*[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$/;
+
+/** The longest that one may be. */
+const maxUsualKey = 1024;
 
 /** How many mounts a write tries: the expected one first. */
 const maxMounts = 3;
@@ -57,9 +64,13 @@ export class Folder {
   readonly metadata: string;
   readonly mounts: Mounts;
   readonly onDamaged: OnDamaged;
+  readonly files = new Files();
+  /** Of the paths of keys. */
+  readonly #prefix: string;
 
   constructor(root: string, onDamaged: OnDamaged) {
     this.root = resolve(root);
+    this.#prefix = join(this.root, '/');
     this.metadata = join(this.root, '.metadata');
     this.mounts = new Mounts(this.root);
     this.onDamaged = onDamaged;
@@ -86,6 +97,7 @@ export class Folder {
 
   /** @throws InvalidKey */
   path(key: string): string {
+    if (sep === '/' && key.length <= maxUsualKey && usualKey.test(key)) return this.#prefix + key;
     assertKey(key);
     const segments = key.split('/');
     if (!areValidSegments(segments)) {
@@ -145,9 +157,9 @@ export class Folder {
    */
   async isAvailable(folder: string): Promise<boolean> {
     for (const { marker } of this.mounts.overlapping(folder))
-      if ((await ignoring(notFoundCodes, fs.lstat(marker))) === undefined) return false;
+      if ((await ignoring(notFoundCodes, this.files.lstat(marker))) === undefined) return false;
     for (let path = folder; path.length > this.root.length; path = dirname(path)) {
-      const stats = await ignoring(notFoundCodes, fs.lstat(path));
+      const stats = await ignoring(notFoundCodes, this.files.lstat(path));
       // A link to itself is damaged but does not hide a mount.
       if (stats?.isSymbolicLink() === true)
         return !hasCode(await fs.stat(path).catch((error: unknown) => error), ['ENOENT']);
@@ -157,7 +169,7 @@ export class Folder {
   }
 
   async info(key: string): Promise<ObjectInfo> {
-    return objectInfo(key, await fs.lstat(this.path(key), { bigint: true }));
+    return objectInfo(key, await this.files.lstat(this.path(key)));
   }
 
   /**
@@ -182,6 +194,7 @@ export class Folder {
         if (onlyIfAbsent) await placeNewFile(file.path, { key, path }, mount);
         else await placeFile(file.path, { key, path });
         if (onlyIfAbsent) await describe(info);
+        this.files.used(path, file.stats);
         return info;
       } catch (error) {
         await fs.rm(file.path, { force: true });

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { inParallel } from '../../concurrency/in-parallel.ts';
 import { assertNotExpired } from '../deadline.ts';
 import { syncFolder } from './durable-folders.ts';
-import { copyBytes, readBytes } from './file-bytes.ts';
+import { copyBytes } from './file-bytes.ts';
 import { notFoundCodes, hasCode, ignoring, noHardLinkCodes } from '../file-errors.ts';
 import { FileBody } from './body.ts';
 import { Folder, objectInfo } from './folder.ts';
@@ -16,6 +16,7 @@ import { readAheadBudget } from '../read-ahead.ts';
 import { readFlags } from './small-files.ts';
 import {
   type ByteRange,
+  type HeadOptions,
   type Listing,
   type ListOptions,
   type MoveSource,
@@ -43,7 +44,7 @@ interface OpenOptions {
   readonly workers?: number | undefined;
 }
 
-type Opened = ObjectHead & { readonly handle: FileHandle };
+type Opened = ObjectInfo & { readonly handle: FileHandle };
 
 /**
  * Objects as plain files in a folder, as distribution's filesystem driver stores them, so both can serve the same folder. Any
@@ -72,11 +73,12 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
     return new FilesystemStore(folder, workers);
   }
 
-  async head(key: string): Promise<ObjectHead> {
-    return await this.#reading(key, async () => await this.#withMetadata(await this.folder.info(key)));
+  async head(key: string, { metadata = false }: HeadOptions = {}): Promise<ObjectHead> {
+    const info = await this.#reading(key, async () => await this.folder.info(key));
+    return { ...info, metadata: metadata ? await this.sidecars.read(info) : {} };
   }
 
-  async open(key: string, range?: ByteRange): Promise<ObjectHead & { readonly body: FileBody }> {
+  async open(key: string, range?: ByteRange): Promise<ObjectInfo & { readonly body: FileBody }> {
     const { handle, ...head } = await this.#open(key);
     const start = range?.start ?? 0;
     if (range !== undefined && start >= head.size) {
@@ -87,14 +89,13 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
     return { ...head, body: new FileBody(key, handle, start, end, this.#readAhead) };
   }
 
-  async read(key: string, limit: number): Promise<ObjectHead & { readonly bytes: Buffer }> {
-    const { handle, ...head } = await this.#open(key);
-    try {
-      if (head.size > limit) throw new ObjectTooLarge(key, head.size, limit);
-      return { ...head, bytes: await this.#reading(key, async () => await readBytes(handle, head.size)) };
-    } finally {
-      await handle.close();
-    }
+  async read(key: string, limit: number): Promise<ObjectInfo & { readonly bytes: Buffer }> {
+    const path = this.folder.path(key);
+    const read = async () => await this.folder.files.read(path, limit);
+    const { stats, bytes } = await this.#reading(key, read);
+    const info = objectInfo(key, stats);
+    if (bytes === undefined) throw new ObjectTooLarge(key, info.size, limit);
+    return { ...info, bytes };
   }
 
   /** Unsupported: the data plane serves files. */
@@ -139,17 +140,12 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
     return await this.folder.guard(key, work, ObjectNotFound);
   }
 
-  async #withMetadata(info: ObjectInfo): Promise<ObjectHead> {
-    return { ...info, metadata: await this.sidecars.read(info) };
-  }
-
   async #open(key: string): Promise<Opened> {
     const path = this.folder.path(key);
     return await this.#reading(key, async () => {
       const handle = await fs.open(path, readFlags);
       try {
-        const info = objectInfo(key, await handle.stat({ bigint: true }));
-        return { ...(await this.#withMetadata(info)), handle };
+        return { ...objectInfo(key, await handle.stat({ bigint: true })), handle };
       } catch (error) {
         await handle.close();
         throw error;
@@ -176,7 +172,7 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
 
   /** Renames a file to another key, or copies it if that is on another mount. */
   async #place(file: string, info: ObjectInfo, to: string): Promise<void> {
-    const { metadata } = await this.#withMetadata(info);
+    const metadata = await this.sidecars.read(info);
     await this.sidecars.write({ ...info, key: to }, metadata);
     try {
       await this.folder.guard(to, async () => {

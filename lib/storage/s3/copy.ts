@@ -46,7 +46,7 @@ export async function copyObject(bucket: S3Bucket, store: Store, copy: Copy): Pr
       await bucket.send(from, new CopyObjectCommand(input), { timeoutMs: copyTimeoutMs });
     if ((await conditional(bucket, store, copy, send)) !== undefined) return;
   }
-  const { metadata, etag } = await store.head(from);
+  const { metadata, etag } = await store.head(from, { metadata: true });
   if (etag !== source.etag) throw new PreconditionFailed(from);
   await withMultipart(store, to, metadata, async (uploadId) => {
     return await copyParts(bucket, store, { ...copy, uploadId });

@@ -1,0 +1,164 @@
+import fs, { constants, type BigIntStats } from 'node:fs';
+
+import { LocalFileSystems } from './local-file-systems.ts';
+import { RecentPaths } from './recent-paths.ts';
+import { readFlags } from './small-files.ts';
+
+/** Larger files are always read asynchronously. */
+const maxSyncBytes = 64 * 1024;
+
+/** A synchronous call that takes longer had to wait for the disk, … */
+const slowMs = 50;
+
+/** … and all calls are asynchronous for this long after it. */
+const pauseMs = 1000;
+
+const bigint = { bigint: true } as const;
+
+/** Without it, a read may have to write the time of access, which waits for the disk. Only on Linux. */
+const recentFlags = readFlags | ((constants.O_NOATIME as number | undefined) ?? 0);
+
+export interface SmallFile {
+  readonly stats: BigIntStats;
+  /** Undefined if it is not a regular file, or too large. */
+  readonly bytes: Buffer | undefined;
+}
+
+/**
+ * Looks up and reads the small files of a store, of which a request needs several.
+ *
+ * A call that the kernel can answer from its cache takes some microseconds; to hand it to another thread and back takes ten
+ * times as long. So what was looked up or read within the last seconds, on a file system that is known to be local, is looked
+ * up or read again synchronously. Everything else is asynchronous: what may wait for a disk, a network or a program does not
+ * block other requests. Nothing is cached here: each call asks the kernel.
+ */
+export class Files {
+  readonly #local = new LocalFileSystems();
+  readonly #looked = new RecentPaths();
+  readonly #read = new RecentPaths();
+  #pausedUntil = 0;
+  #mayReadSync = recentFlags !== readFlags;
+
+  /** lstat(2): of a link itself, or of the folder it leads to if the path ends with a slash. */
+  async lstat(path: string): Promise<BigIntStats> {
+    const known = this.lstatNow(path);
+    if (known !== undefined) return known;
+    const stats = await lstat(path);
+    if (this.isLocal(stats.dev, path)) this.#looked.add(path);
+    return stats;
+  }
+
+  /** As {@link lstat}, but only if it need not wait; undefined also if there is nothing at the path. */
+  lstatNow(path: string): BigIntStats | undefined {
+    return this.#now(this.#looked, path, () => fs.lstatSync(path, { bigint: true, throwIfNoEntry: false }));
+  }
+
+  /** Whether a device is known to be a local file system. @param path of a file on it */
+  isLocal(device: bigint, path: string): boolean {
+    return this.#local.has(device, path);
+  }
+
+  /** @param limit largest number of bytes to read */
+  async read(path: string, limit: number): Promise<SmallFile> {
+    const known = this.readNow(path, limit);
+    if (known !== undefined) return known;
+    const file = await read(path, limit);
+    this.used(path, file.stats);
+    return file;
+  }
+
+  /** As {@link read}, but only if it need not wait. */
+  readNow(path: string, limit: number): SmallFile | undefined {
+    if (!this.#mayReadSync) return undefined;
+    return this.#now(this.#read, path, () => {
+      try {
+        return readSync(path, limit);
+      } catch (error) {
+        // Only the owner of a file may leave its time of access as it is.
+        if ((error as NodeJS.ErrnoException).code === 'EPERM') this.#mayReadSync = false;
+        throw error;
+      }
+    });
+  }
+
+  /** Notes that a file has just been read or written whole, so the kernel has it in its cache. */
+  used(path: string, { dev, size }: BigIntStats): void {
+    if (size > maxSyncBytes || !this.isLocal(dev, path)) return;
+    this.#looked.add(path);
+    this.#read.add(path);
+  }
+
+  /** Whatever fails is left to an asynchronous call, which reports it. */
+  #now<T>(recent: RecentPaths, path: string, call: () => T | undefined): T | undefined {
+    const started = performance.now();
+    if (started < this.#pausedUntil || !recent.has(path)) return undefined;
+    let result: T | undefined;
+    try {
+      result = call();
+    } catch {
+      result = undefined;
+    }
+    if (result === undefined) recent.delete(path);
+    const ended = performance.now();
+    if (ended - started > slowMs) this.#pausedUntil = ended + pauseMs;
+    return result;
+  }
+}
+
+async function lstat(path: string): Promise<BigIntStats> {
+  return await call((done) => {
+    fs.lstat(path, bigint, done);
+  });
+}
+
+function readSync(path: string, limit: number): SmallFile | undefined {
+  const file = fs.openSync(path, recentFlags);
+  try {
+    const stats = fs.fstatSync(file, bigint);
+    if (!stats.isFile() || stats.size > limit) return { stats, bytes: undefined };
+    if (stats.size > maxSyncBytes) return undefined;
+    const bytes = Buffer.allocUnsafe(Number(stats.size));
+    for (let at = 0; at < bytes.length;) {
+      const count = fs.readSync(file, bytes, at, bytes.length - at, at);
+      if (count === 0) return undefined;
+      at += count;
+    }
+    return { stats, bytes };
+  } finally {
+    fs.closeSync(file);
+  }
+}
+
+async function read(path: string, limit: number): Promise<SmallFile> {
+  const file = await call<number>((done) => {
+    fs.open(path, readFlags, done);
+  });
+  try {
+    const stats = await call<BigIntStats>((done) => {
+      fs.fstat(file, bigint, done);
+    });
+    if (!stats.isFile() || stats.size > limit) return { stats, bytes: undefined };
+    const bytes = Buffer.allocUnsafe(Number(stats.size));
+    for (let at = 0; at < bytes.length;) {
+      const count = await call<number>((done) => {
+        fs.read(file, bytes, at, bytes.length - at, at, done);
+      });
+      if (count === 0) throw new Error(`${path} ends at ${at} bytes, not ${bytes.length}`);
+      at += count;
+    }
+    return { stats, bytes };
+  } finally {
+    // Not waited for: nothing depends on it, and the descriptor is free even if it fails.
+    fs.close(file, () => undefined);
+  }
+}
+
+/** A call of node:fs with a callback, which takes about half the time of one in node:fs/promises. */
+async function call<T>(start: (done: (error: Error | null, result: T) => void) => void): Promise<T> {
+  return await new Promise((resolve, reject) => {
+    start((error, result) => {
+      if (error === null) resolve(result);
+      else reject(error);
+    });
+  });
+}
