@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { once } from 'node:events';
 import { RegistryError } from '../protocol/errors.ts';
 import { withTimeout } from '../concurrency/with-timeout.ts';
+import { freeBuffer } from '../storage/free-buffer.ts';
 import { requestScope } from '../request-scope.ts';
 import type { Limits } from './limits.ts';
 
@@ -33,6 +34,12 @@ export interface Contention {
 /** How often a wait for bytes checks the contended rate. */
 const checkIntervalMs = 2_000;
 
+interface BodyOptions {
+  readonly contention?: Contention;
+  /** Whether a piece is valid only until the next is read. */
+  readonly freesPieces?: boolean;
+}
+
 /**
  * The body of a request, as long as it keeps a minimum rate. A caller that stops early can still respond: the connection
  * stays open.
@@ -41,47 +48,94 @@ const checkIntervalMs = 2_000;
 export async function* bodyOf(
   request: IncomingMessage,
   minimum: Limits['bodyRate'],
-  contention?: Contention,
+  { contention, freesPieces = false }: BodyOptions = {},
 ): AsyncGenerator<Uint8Array, void> {
   const pieces = request.iterator({ destroyOnReturn: false }) as AsyncGenerator<Buffer, void>;
   const rates = [new MinimumRate(minimum)];
   if (contention !== undefined) rates.push(new MinimumRate(contention.rate, contention.isContended));
+  const arrivals = new Arrivals(rates);
   const scope = requestScope();
   let isWaiting = true;
   try {
     for (;;) {
-      const piece = await withMinimumRates(pieces.next(), rates);
+      const piece = await arrivals.of(pieces.next());
       if (piece.done === true) break;
       for (const rate of rates) rate.received(piece.value.byteLength);
       if (scope !== undefined) scope.bytesReceived += piece.value.byteLength;
       isWaiting = false;
       yield piece.value;
+      if (freesPieces) freeBuffer(piece.value);
       isWaiting = true;
     }
   } finally {
+    arrivals.end();
     // While a read is pending, this would wait for it.
     if (!isWaiting) await pieces.return();
   }
 }
 
-/** @throws RegistryError TOO_SLOW */
-async function withMinimumRates<T>(read: Promise<T>, rates: readonly MinimumRate[]): Promise<T> {
-  for (;;) {
-    const timeoutMs = Math.min(checkIntervalMs, ...rates.map((rate) => rate.remainingMs));
-    const started = performance.now();
-    const next = await withTimeout(read, timeoutMs, () => new CheckDue()).catch((error: unknown) => {
-      if (error instanceof CheckDue) return error;
-      throw error;
+/** Waits for bytes, one read after the other. All waits share a timer: a body of a gigabyte has 16,000 of them. */
+class Arrivals {
+  readonly #rates: readonly MinimumRate[];
+  /** Runs on between the waits. It is never late: a wait uses up at most the time that has passed. */
+  #timer: NodeJS.Timeout;
+  #intervalMs = 0;
+  #since = 0;
+  /** Of the current wait. */
+  #reject: ((error: unknown) => void) | undefined;
+
+  constructor(rates: readonly MinimumRate[]) {
+    this.#rates = rates;
+    this.#timer = this.#start();
+  }
+
+  /** @throws RegistryError TOO_SLOW */
+  async of<T>(read: Promise<T>): Promise<T> {
+    this.#since = performance.now();
+    return await new Promise((resolve, reject) => {
+      this.#reject = reject;
+      read.then((result) => {
+        // After a rejection it is ignored.
+        const fault = this.#reject === reject ? this.#waited() : undefined;
+        this.#reject = undefined;
+        if (fault === undefined) resolve(result);
+        else reject(fault);
+      }, reject);
     });
-    const isDue = next instanceof CheckDue;
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #start(): NodeJS.Timeout {
+    this.#intervalMs = Math.max(0, Math.min(checkIntervalMs, ...this.#rates.map((rate) => rate.remainingMs)));
+    return setTimeout(() => {
+      this.#check();
+    }, this.#intervalMs);
+  }
+
+  #check(): void {
+    const reject = this.#reject;
+    const fault = reject && this.#waited();
+    this.#timer = this.#start();
+    if (fault === undefined) return;
+    // Bytes that arrived while this process was busy win.
+    setImmediate(() => {
+      if (this.#reject === reject) reject?.(fault);
+    });
+  }
+
+  /** Counts the time since the last call as waited for bytes. @returns an error if it was too much */
+  #waited(): RegistryError | undefined {
+    const now = performance.now();
     // Any longer, this process was busy.
-    const waitedMs = isDue ? timeoutMs : Math.min(timeoutMs, performance.now() - started);
-    for (const rate of rates) rate.waited(waitedMs);
-    if (!isDue) return next;
+    const waitedMs = Math.min(this.#intervalMs, now - this.#since);
+    this.#since = now;
+    const areKept = this.#rates.map((rate) => rate.waited(waitedMs));
+    return areKept.every(Boolean) ? undefined : tooSlow();
   }
 }
-
-class CheckDue extends Error {}
 
 /** Bytes that must arrive per time spent waiting for them. */
 class MinimumRate {
@@ -107,12 +161,13 @@ class MinimumRate {
     if (this.#received >= this.#bytes) [this.#waitedMs, this.#received] = [0, 0];
   }
 
-  /** @throws RegistryError TOO_SLOW */
-  waited(milliseconds: number): void {
+  /** @returns whether it is kept */
+  waited(milliseconds: number): boolean {
     this.#waitedMs += milliseconds;
-    if (this.#waitedMs < this.#withinMs) return;
-    if (this.#isActive()) throw tooSlow();
+    if (this.#waitedMs < this.#withinMs) return true;
+    if (this.#isActive()) return false;
     [this.#waitedMs, this.#received] = [0, 0];
+    return true;
   }
 }
 

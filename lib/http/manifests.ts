@@ -109,7 +109,7 @@ async function readManifest(context: RequestContext<'manifests'>): Promise<Manif
   let size = 0;
   let claim: Claim | undefined;
   try {
-    for await (const piece of bodyOf(ctx.req, limits.bodyRate, contention)) {
+    for await (const piece of bodyOf(ctx.req, limits.bodyRate, { contention })) {
       size += piece.byteLength;
       if (size > maxManifestSize) throw tooLarge();
       if (size > unclaimedBytes) claim ??= await manifestMemory.claim(announced ?? maxManifestSize);

@@ -173,10 +173,8 @@ function readChunk(context: UploadContext, offset: number): Chunk {
 }
 
 function blobBody({ ctx, limits, bodies }: UploadContext): AsyncIterable<Uint8Array> {
-  return bodyOf(ctx.req, limits.bodyRate, {
-    rate: limits.contendedBodyRate,
-    isContended: () => bodies.isContended,
-  });
+  const contention = { rate: limits.contendedBodyRate, isContended: () => bodies.isContended };
+  return bodyOf(ctx.req, limits.bodyRate, { contention, freesPieces: true });
 }
 
 /** Adds the current offset to an error, so that clients such as regctl can resume. */

@@ -131,6 +131,7 @@ export interface RegistryLister {
 
 /** Bytes of a request that belong to a blob. */
 export interface Chunk {
+  /** Each piece is valid until the next is read. */
   readonly body: AsyncIterable<Uint8Array>;
   /** Offset in the blob. */
   readonly start: number;

@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import { share } from '../concurrency/share.ts';
+import { freeBuffer } from '../storage/free-buffer.ts';
 import { BodyEnd } from './body-end.ts';
 
 /*
@@ -148,10 +149,13 @@ class PipelinedConnection {
     if (this.#isParsing || this.#buffered.byteLength === 0) return;
     this.#isParsing = true;
     while (this.#buffered.byteLength > 0 && !this.#isDetached && this.#mayContinue()) {
-      const next = this.#body?.isOver === false ? this.#body.take(this.#buffered) : this.#takeHeaders();
-      const bytes = this.#buffered.subarray(0, next);
-      this.#setBuffered(this.#buffered.subarray(next));
-      this.#parse.call(this.#socket, bytes);
+      const buffered = this.#buffered;
+      const body = this.#body?.isOver === false ? this.#body : undefined;
+      const next = body === undefined ? this.#takeHeaders() : body.take(buffered);
+      this.#setBuffered(buffered.subarray(next));
+      this.#parse.call(this.#socket, buffered.subarray(0, next));
+      // The parser copies what it passes on of a body.
+      if (body !== undefined && next === buffered.byteLength) freeBuffer(buffered);
     }
     this.#isParsing = false;
   }
