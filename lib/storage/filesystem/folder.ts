@@ -5,9 +5,11 @@ import { dirname, join, resolve, sep } from 'node:path';
 
 import { notFoundCodes, hasCode, ignoring, unreadableCodes } from '../file-errors.ts';
 import { Files } from './files.ts';
+import { FolderEntries } from './folder-entries.ts';
 import { hintFor } from './hints.ts';
 import { type Mount, Mounts, privateNames, temporaryName } from './mounts.ts';
 import { placeFile, placeNewFile } from './placing.ts';
+import { SampleObjects } from './sample-objects.ts';
 import { makeTemporary, openMount } from './temporary.ts';
 import {
   assertKey,
@@ -65,11 +67,15 @@ export class Folder {
   readonly mounts: Mounts;
   readonly onDamaged: OnDamaged;
   readonly files = new Files();
+  readonly entries: FolderEntries;
+  readonly samples = new SampleObjects();
   /** Of the paths of keys. */
   readonly #prefix: string;
 
-  constructor(root: string, onDamaged: OnDamaged) {
+  /** @param workers processes that share the memory */
+  constructor(root: string, onDamaged: OnDamaged, workers = 1) {
     this.root = resolve(root);
+    this.entries = new FolderEntries(this.files, workers);
     this.#prefix = join(this.root, '/');
     this.metadata = join(this.root, '.metadata');
     this.mounts = new Mounts(this.root);
@@ -107,6 +113,11 @@ export class Folder {
       );
     }
     return join(this.root, ...segments);
+  }
+
+  /** The path of an entry that was found in the folder, or of a folder with its slash. It is not checked. */
+  at(key: string): string {
+    return sep === '/' ? this.#prefix + key : join(this.root, key);
   }
 
   /** Creates a mount's temporary folder if it does not exist yet. */

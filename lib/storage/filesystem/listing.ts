@@ -1,8 +1,9 @@
-import type { Dirent } from 'node:fs';
 import fs from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 
 import { notFoundCodes, hasCode, ignoring, unreadableCodes } from '../file-errors.ts';
+import type { Entries } from './folder-entries.ts';
 import { areValidSegments, objectInfo, type Folder } from './folder.ts';
 import { temporaryName } from './mounts.ts';
 import { inParallel } from '../../concurrency/in-parallel.ts';
@@ -17,6 +18,9 @@ import {
 } from '../store.ts';
 
 const maxKeyBytes = 1024;
+
+/** Entries that are visited at one go: about a millisecond, if they were used lately. */
+const visitsBetweenPauses = 100;
 
 /** Files described in parallel. */
 const parallelStats = 32;
@@ -51,6 +55,7 @@ class Page {
   #done: string | undefined;
   #last: string | undefined;
   #more = false;
+  #visited = 0;
 
   constructor({
     prefix = '',
@@ -72,9 +77,31 @@ class Page {
     const folder = path.endsWith('/');
     return (
       (path.startsWith(this.prefix) || (folder && this.prefix.startsWith(path))) &&
-      (compareKeys(path, this.#after) > 0 || (folder && this.#after.startsWith(path))) &&
+      (this.#last !== undefined ||
+        compareKeys(path, this.#after) > 0 ||
+        (folder && this.#after.startsWith(path))) &&
       (this.#done === undefined || !path.startsWith(this.#done))
     );
+  }
+
+  /** The index of the first of a folder's sorted entries that may be wanted. */
+  start(top: string, names: readonly string[]): number {
+    return Math.max(indexFrom(top, names, this.prefix), indexFrom(top, names, this.#after));
+  }
+
+  /** Whether a path and all after it are beyond the prefix. */
+  isPast(path: string): boolean {
+    return !path.startsWith(this.prefix) && compareKeys(path, this.prefix) > 0;
+  }
+
+  /** Whether all keys of a folder are rolled up to one prefix. */
+  rollsUp(folder: string): boolean {
+    return rolledUp(this.prefix, this.#delimiter, folder) !== undefined;
+  }
+
+  /** Lets other requests in now and then, as files that were used lately are looked up synchronously. */
+  async pause(): Promise<void> {
+    if (++this.#visited % visitsBetweenPauses === 0) await setImmediate();
   }
 
   /** Adds a wanted key, in order. */
@@ -99,33 +126,87 @@ class Page {
   }
 }
 
+/** The index of the first entry that is `path`, contains it or comes after it. */
+function indexFrom(top: string, names: readonly string[], path: string): number {
+  if (!path.startsWith(top)) return compareKeys(top, path) < 0 ? names.length : 0;
+  const name = path.slice(top.length, path.indexOf('/', top.length) + 1 || undefined);
+  let [low, high] = [0, names.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (compareKeys(names[middle] ?? '', name) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
 async function walk(folder: Folder, top: string, page: Page): Promise<void> {
-  for (const path of await childrenOf(folder, top, page)) {
-    if (page.full) return;
-    // Checked again: the entry before may have rolled this one up.
-    if (!page.wants(path)) continue;
-    if (path.endsWith('/')) await walk(folder, path, page);
-    else page.add(path);
+  const { names, links } = await entriesOf(folder, top, page);
+  for (let i = page.start(top, names); i < names.length; i++) {
+    const name = names[i] ?? '';
+    const path = top + name;
+    if (page.full || page.isPast(path)) return;
+    // Every time, as the entry before may have rolled this one up.
+    if (!page.wants(path) || !isKey(path) || !isVisible(top, name)) continue;
+    await page.pause();
+    if (links.has(name) && !(await leadsToFolder(folder, path, page))) continue;
+    if (!path.endsWith('/')) page.add(path);
+    else if (!page.rollsUp(path)) await walk(folder, path, page);
+    else if (await hasObject(folder, path, page)) page.add(path);
   }
 }
 
-/** The wanted children of a folder in key order: a folder sorts by its name with the slash. */
-async function childrenOf(folder: Folder, top: string, page: Page): Promise<string[]> {
+/** Whether a folder has an object, in it or below. */
+async function hasObject(folder: Folder, top: string, page: Page): Promise<boolean> {
+  const sample = folder.samples.get(top);
+  if (sample !== undefined && (await isFile(folder, folder.at(sample)))) return true;
+  const found = await findObject(folder, top, page);
+  if (found === undefined) folder.samples.delete(top);
+  else folder.samples.set(top, found);
+  return found !== undefined;
+}
+
+async function isFile(folder: Folder, path: string): Promise<boolean> {
+  return await folder.files.lstat(path).then(
+    (stats) => stats.isFile(),
+    () => false,
+  );
+}
+
+/** The key of any object below a folder. */
+async function findObject(folder: Folder, top: string, page: Page): Promise<string | undefined> {
   const entries = await readOrSkip(folder, top, page, async () => {
-    return await fs.readdir(join(folder.root, top), { withFileTypes: true });
+    return await fs.readdir(folder.at(top), { withFileTypes: true });
   });
-  const children = (entries ?? [])
-    .filter(({ name }) => name !== temporaryName && (top !== '' || areValidSegments([name])))
-    .map((entry) => ({ entry, path: `${top}${entry.name}${entry.isFile() ? '' : '/'}` }))
-    .filter(({ path }) => page.wants(path) && Buffer.byteLength(path) <= maxKeyBytes);
-  const paths: string[] = [];
-  for (const { entry, path } of children) {
-    const isWanted =
-      entry.isFile() || entry.isDirectory() || (await leadsToFolder(folder, entry, path, page));
-    if (isWanted) paths.push(path);
+  for (const entry of entries ?? []) {
+    const path = top + entry.name;
+    if (!isVisible(top, entry.name) || !isKey(path)) continue;
+    if (entry.isFile()) return path;
+    const isFolder = entry.isSymbolicLink()
+      ? await leadsToFolder(folder, `${path}/`, page)
+      : entry.isDirectory();
+    const found = isFolder ? await findObject(folder, `${path}/`, page) : undefined;
+    if (found !== undefined) return found;
   }
-  // The default UTF-16 order is the same without surrogates, and much faster for a large folder.
-  return paths.some((path) => /[\ud800-\udfff]/.test(path)) ? paths.sort(compareKeys) : paths.sort();
+  return undefined;
+}
+
+async function entriesOf(folder: Folder, top: string, page: Page): Promise<Entries> {
+  const read = async () => await folder.entries.of(folder.at(top));
+  return (await readOrSkip(folder, top, page, read)) ?? none;
+}
+
+const none: Entries = { names: [], links: new Set() };
+
+/** Whether an entry of a folder is an object or has some, by its name. */
+function isVisible(top: string, name: string): boolean {
+  if (top !== '' && !name.startsWith(temporaryName)) return true;
+  const segment = name.endsWith('/') ? name.slice(0, -1) : name;
+  return segment !== temporaryName && (top !== '' || areValidSegments([segment]));
+}
+
+function isKey(path: string): boolean {
+  // A character has at most three bytes for each of its units.
+  return path.length <= maxKeyBytes / 3 || Buffer.byteLength(path) <= maxKeyBytes;
 }
 
 /** Reads a file or folder; skips it if it is gone, or unreadable where the page allows that. */
@@ -152,8 +233,7 @@ function skip(folder: Folder, path: string, page: Page, cause: unknown): void {
 }
 
 /** Whether a link is followed: if it leads to a folder that does not contain the link, which would loop forever. */
-async function leadsToFolder(folder: Folder, entry: Dirent, path: string, page: Page): Promise<boolean> {
-  if (!entry.isSymbolicLink()) return false;
+async function leadsToFolder(folder: Folder, path: string, page: Page): Promise<boolean> {
   const link = join(folder.root, path.slice(0, -1));
   try {
     const stats = await fs.stat(link);
@@ -175,7 +255,7 @@ async function leadsToFolder(folder: Folder, entry: Dirent, path: string, page: 
 /** Undefined if the file is gone since its folder was read. */
 async function describe(folder: Folder, key: string, page: Page): Promise<ObjectInfo | undefined> {
   const stats = await readOrSkip(folder, key, page, async () => {
-    return await fs.lstat(join(folder.root, key), { bigint: true });
+    return await folder.files.lstat(folder.at(key));
   });
   return stats?.isFile() === true ? objectInfo(key, stats) : undefined;
 }

@@ -68,7 +68,7 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
     root: string,
     { onDamaged, readOnly = false, warn, workers = 1 }: OpenOptions = {},
   ): Promise<FilesystemStore> {
-    const folder = new Folder(root, onDamaged ?? (() => undefined));
+    const folder = new Folder(root, onDamaged ?? (() => undefined), workers);
     for (const refusal of await folder.open(readOnly)) warn?.(refusal);
     return new FilesystemStore(folder, workers);
   }

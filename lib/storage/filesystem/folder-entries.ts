@@ -1,0 +1,106 @@
+import type { BigIntStats, Dirent } from 'node:fs';
+import fs from 'node:fs/promises';
+
+import { share } from '../../concurrency/share.ts';
+import { compareKeys } from '../store.ts';
+import type { Files } from './files.ts';
+
+/** Most names that are remembered, of some 80 bytes each with their share of the rest. */
+const maxNames = 200_000;
+
+/** What a folder itself counts for, in names. */
+const folderCost = 8;
+
+/** The longest time in which two changes may have the same time: the kernel's clock advances at least every 10 ms, … */
+const resolutionMs = 50;
+
+/** … and some file systems, such as an ext4 with small inodes, keep whole seconds. */
+const coarseResolutionMs = 2000;
+
+/** The entries of a folder. */
+export interface Entries {
+  /** In key order: names of files, and with a slash of folders and links. */
+  readonly names: readonly string[];
+  /** The names of links, with a slash. */
+  readonly links: ReadonlySet<string>;
+}
+
+interface Remembered extends Entries {
+  readonly stats: BigIntStats;
+}
+
+/**
+ * Reads folders, and remembers the sorted entries of those used last. The time of change shows whether a folder is still as
+ * it was read: it cannot be set, and is updated whenever an entry is added, removed or replaced. Only local file systems
+ * are relied on for that. A folder that has just changed is not remembered, as its next change may get the same time.
+ */
+export class FolderEntries {
+  readonly #files: Files;
+  readonly #maxNames: number;
+  /** Least recently used first. */
+  readonly #folders = new Map<string, Remembered>();
+  #size = 0;
+
+  /** @param workers processes that share the memory */
+  constructor(files: Files, workers = 1, most = maxNames) {
+    this.#files = files;
+    this.#maxNames = share(most, workers);
+  }
+
+  /** The entries of a folder. @param path with a slash at its end, which follows a link */
+  async of(path: string): Promise<Entries> {
+    const stats = await this.#files.lstat(path);
+    const known = this.#folders.get(path);
+    if (known !== undefined && isSame(known.stats, stats)) return this.#remember(path, known);
+    const isSettled = Date.now() - Number(stats.ctimeMs) > resolutionOf(stats);
+    const entries = sorted(await fs.readdir(path, { withFileTypes: true }));
+    if (isSettled && this.#files.isLocal(stats.dev, path)) this.#remember(path, { ...entries, stats });
+    return entries;
+  }
+
+  #remember(path: string, folder: Remembered): Entries {
+    this.#forget(path);
+    if (costOf(folder) > this.#maxNames) return folder;
+    this.#folders.set(path, folder);
+    this.#size += costOf(folder);
+    for (const oldest of this.#folders.keys()) {
+      if (this.#size <= this.#maxNames) break;
+      this.#forget(oldest);
+    }
+    return folder;
+  }
+
+  #forget(path: string): void {
+    const known = this.#folders.get(path);
+    if (known === undefined) return;
+    this.#folders.delete(path);
+    this.#size -= costOf(known);
+  }
+}
+
+function costOf({ names }: Entries): number {
+  return names.length + folderCost;
+}
+
+function isSame(a: BigIntStats, b: BigIntStats): boolean {
+  return a.ctimeNs === b.ctimeNs && a.mtimeNs === b.mtimeNs && a.ino === b.ino && a.dev === b.dev;
+}
+
+function resolutionOf({ ctimeNs }: BigIntStats): number {
+  return ctimeNs % 1_000_000_000n === 0n ? coarseResolutionMs : resolutionMs;
+}
+
+function sorted(entries: readonly Dirent[]): Entries {
+  const names: string[] = [];
+  const links = new Set<string>();
+  for (const entry of entries) {
+    const isLink = entry.isSymbolicLink();
+    if (entry.isFile()) names.push(entry.name);
+    else if (isLink || entry.isDirectory()) names.push(`${entry.name}/`);
+    if (isLink) links.add(`${entry.name}/`);
+  }
+  // The default UTF-16 order is the same without surrogates, and much faster for a large folder.
+  if (names.some((name) => /[\ud800-\udfff]/.test(name))) names.sort(compareKeys);
+  else names.sort();
+  return { names, links };
+}
