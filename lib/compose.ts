@@ -26,6 +26,7 @@ import { Readiness } from './health/readiness.ts';
 import { createClientOf } from './http/client.ts';
 import { FormLimit } from './http/form-limit.ts';
 import { functionLimits, usualLimits } from './http/limits.ts';
+import { createAccessLog } from './logging/access-log.ts';
 import { createLogger, throttledWarning } from './logging/logger.ts';
 import { RequestLimits } from './http/request-limits.ts';
 import { Search, type OnReindexed } from './search/search.ts';
@@ -107,7 +108,8 @@ export async function createServices(
     urls: new Urls(program, config),
     log,
     telemetry,
-    accessLog: config.log.accessLog,
+    // A function is frozen after its response.
+    accessLog: createAccessLog(config.log, program !== 'functions'),
     readiness: new Readiness(
       createChecks(config.health, store),
       program === 'functions' ? 'on-request' : 'background',

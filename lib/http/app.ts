@@ -8,13 +8,12 @@ import type { Registry, Role } from '../registry/interface.ts';
 import { withAccess } from '../registry/wrappers/with-access.ts';
 import { withEvents } from '../registry/wrappers/with-events.ts';
 import { Deadline } from '../storage/deadline.ts';
-import { StoreUnavailable } from '../storage/store.ts';
 import type { Caller } from '../access/access.ts';
-import { AccessUnavailable } from '../access/unavailable.ts';
 import { audited } from './audit.ts';
-import { AccessRefused, authorize, type Admission, type Authorize } from './authorization.ts';
+import { authorize, type Admission, type Authorize } from './authorization.ts';
 import { cors } from './cors.ts';
 import { contentLength } from './body.ts';
+import { errorResponses, isDisconnect } from './error-responses.ts';
 import { withTimeout } from '../concurrency/with-timeout.ts';
 import { limitLargeResponses } from './large-responses.ts';
 import { logRequests } from '../logging/requests.ts';
@@ -56,9 +55,7 @@ export function createApp(groups: Groups, services: Services, decide: Authorize 
     if (!isDisconnect(error)) services.log.error({ err: error }, 'a response broke off');
   });
   app.use(withScope(services));
-  if (services.accessLog) app.use(logRequests(services.log));
-  app.use(commonHeaders(services.headers));
-  app.use(cors(services.corsOrigins));
+  app.use(prepare(services));
   app.use(errorResponses(services));
   // A function buffers its whole response anyway.
   if (services.streams)
@@ -67,13 +64,27 @@ export function createApp(groups: Groups, services: Services, decide: Authorize 
   return app;
 }
 
-function commonHeaders(configured: Services['headers']): Middleware {
+/** What each request gets before it is handled. */
+function prepare({ accessLog, headers, corsOrigins }: Services): Middleware {
+  const steps = [
+    ...(accessLog === undefined ? [] : [logRequests(accessLog)]),
+    commonHeaders(headers),
+    cors(corsOrigins),
+  ];
+  // One middleware for all, since each costs a promise.
   return async (ctx, next) => {
+    for (const step of steps) step(ctx);
+    await next();
+  };
+}
+
+function commonHeaders(configured: Services['headers']): (ctx: Context) => void {
+  const headers = Object.entries(configured);
+  return (ctx) => {
     ctx.set('X-Content-Type-Options', 'nosniff');
-    for (const [name, values] of Object.entries(configured))
+    for (const [name, values] of headers)
       ctx.set(name, values.length === 1 ? String(values[0]) : [...values]);
     ctx.set('Docker-Distribution-Api-Version', 'registry/2.0');
-    await next();
   };
 }
 
@@ -82,80 +93,19 @@ export function conditionsOf(ctx: Context): Conditions {
   return { ifMatch: ctx.get('If-Match'), ifNoneMatch: ctx.get('If-None-Match') };
 }
 
-/** Turns errors into responses (OCI Distribution Spec, "Error Codes"). */
-function errorResponses({ log, limits, warnForeignSignature }: Services): Middleware {
-  return async (ctx, next) => {
-    try {
-      await next();
-    } catch (error) {
-      const response = toRegistryError(error);
-      const { path } = requestTarget(ctx.req);
-      noteRequest({
-        code: response.errors[0]?.code,
-        ...(error instanceof AccessRefused && { actor: error.refusal.actor }),
-      });
-      if (isDisconnect(error)) log.info({ path }, 'the client disconnected');
-      else if (response.failure === 'BUSY' || response instanceof AccessUnavailable)
-        log.warn({ path }, response.message);
-      else if (response.failure === 'UPLOAD_STATE_FOREIGN') warnForeignSignature({ path });
-      else if (response.status >= 500) log.error({ err: error, path }, 'a request failed');
-      ctx.status = response.status;
-      ctx.set(response.headers);
-      // Before the body, for which Koa would look for a type otherwise. Without a charset, as some clients compare the whole value.
-      ctx.set('Content-Type', 'application/json');
-      ctx.body = response.body;
-    }
-    discardUnread(ctx, limits.lingerMs);
-  };
-}
-
-/** An outage of the store is 503, so that clients retry and do not take it for a missing image. */
-function toRegistryError(error: unknown): RegistryError {
-  if (error instanceof RegistryError) return error;
-  return error instanceof StoreUnavailable ? new RegistryError('UNAVAILABLE') : new RegistryError('UNKNOWN');
-}
-
-/**
- * Discards the rest of a request body for `lingerMs`, so that a client that is still sending can read the response.
- * Closing at once would reset the connection and lose it (RFC 9112, section 9.6).
- */
-export function discardUnread({ req, res }: Pick<Context, 'req' | 'res'>, lingerMs: number): void {
-  if (req.complete) return;
-  // Node would close the connection of a client that asked for it with bytes unread, which resets it.
-  const staysOpen = res.shouldKeepAlive;
-  res.shouldKeepAlive = true;
-  req.resume();
-  res.once('finish', () => {
-    const close = () => {
-      req.socket.destroySoon();
-    };
-    if (!staysOpen) {
-      if (req.complete) close();
-      else req.once('end', close);
-    }
-    setTimeout(() => {
-      if (!req.complete) req.destroy();
-    }, lingerMs).unref();
-  });
-}
-
-function isDisconnect(error: unknown): boolean {
-  const code = (error as NodeJS.ErrnoException | undefined)?.code ?? '';
-  // HPE_…, ERR_HTTP2_…: invalid HTTP followed.
-  return (
-    ['ECONNRESET', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE'].includes(code) || /^(HPE|ERR_HTTP2)_/.test(code)
-  );
-}
-
 function dispatch(groups: Groups, services: Services, decide: Authorize): Middleware {
   return async (ctx) => {
     const { path, query: text } = requestTarget(ctx.req);
-    const [route, query] = [routeOf(path, services.prefix), new URLSearchParams(text)];
+    const route = routeOf(path, services.prefix);
+    const query = text === '' ? noQuery : new URLSearchParams(text);
     reportRoute(services.telemetry, route, ctx.req.headers);
     if (text !== '' && 'name' in route) setNamespace(ctx, query);
     await handleRequest(groups, services, { ctx, route, query }, decide);
   };
 }
+
+/** Of most requests. Nothing changes a query. */
+const noQuery = new URLSearchParams();
 
 /** Probes are at the root as well, since whatever sends them knows only host and port. */
 function routeOf(path: string, prefix: string): Route {
@@ -196,16 +146,18 @@ async function handleRequest<G extends Group>(
   const { ctx, route } = request;
   const handlers: Handlers<G> | undefined = groups[route.group];
   if (handlers === undefined) throw new RegistryError('ROUTE_UNKNOWN');
-  const methods = methodsOf(handlers, route);
   // Browsers send it without credentials.
   if (ctx.method === 'OPTIONS') {
-    ctx.set('Allow', ['OPTIONS', ...methods].join(', '));
+    ctx.set('Allow', ['OPTIONS', ...methodsOf(handlers, route)].join(', '));
     sendEmpty(ctx, 204);
     return;
   }
   const handler = handlerFor(handlers, ctx.method);
-  if (handler === undefined) throw methodNotAllowed(`this endpoint takes ${methods.join(', ')}`, methods);
-  assertAllowed(services.registry, ctx.method, route.group, methods);
+  if (handler === undefined) {
+    const methods = methodsOf(handlers, route);
+    throw methodNotAllowed(`this endpoint takes ${methods.join(', ')}`, methods);
+  }
+  assertAllowed(services.registry, ctx.method, route.group, () => methodsOf(handlers, route));
   const work = async () => {
     await audited(services.audit, request, async (admitted) => {
       const admission = await decide(request, services);
@@ -256,10 +208,10 @@ function assertAllowed(
   { refusal }: Registry,
   method: string,
   group: Group,
-  methods: readonly string[],
+  methods: () => readonly string[],
 ): void {
   if (refusal === undefined) return;
-  const allowed = methods.filter((one) => refusal.allowed.includes(roleOf(group, one)));
+  const allowed = methods().filter((one) => refusal.allowed.includes(roleOf(group, one)));
   if (allowed.length === 0 || !refusal.allowed.includes(roleOf(group, method)))
     throw methodNotAllowed(refusal.message, allowed);
 }

@@ -1,4 +1,4 @@
-import type { Middleware } from 'koa';
+import type { Context } from 'koa';
 
 /** Headers of responses that scripts may read, beside those that they always may (Fetch Standard, section 3.2.5). */
 const exposed = [
@@ -30,8 +30,8 @@ const maxAge = 7200;
  * there are no cookies.
  * @param origins `*` for all
  */
-export function cors(origins: readonly string[]): Middleware {
-  return async (ctx, next) => {
+export function cors(origins: readonly string[]): (ctx: Context) => void {
+  return (ctx) => {
     const origin = ctx.get('Origin');
     const isListed = origin !== '*' && origins.includes(origin);
     if (origins.length > 0) ctx.vary('Origin');
@@ -46,6 +46,5 @@ export function cors(origins: readonly string[]): Middleware {
         ctx.set('Access-Control-Max-Age', String(maxAge));
       }
     }
-    await next();
   };
 }

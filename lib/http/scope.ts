@@ -21,7 +21,7 @@ export function withScope({ clientOf, telemetry }: Pick<Services, 'clientOf' | '
 
 function reportRequest(telemetry: readonly Telemetry[], scope: RequestScope, { res }: Context): void {
   for (const one of telemetry) one.requestStarted?.(scope);
-  res.once('close', () => {
+  res.on('close', () => {
     const end = { status: res.statusCode, isComplete: res.writableFinished };
     for (const one of telemetry) one.requestEnded?.(scope, end);
   });
@@ -47,7 +47,7 @@ function countSent(response: ServerResponse, scope: RequestScope): void {
   counted[scopeOf] = scope;
   counted.write = countWrite;
   counted.end = countEnd;
-  response.once('close', () => {
+  response.on('close', () => {
     if (!response.writableFinished) scope.bytesSent = Math.max(0, scope.bytesSent - response.writableLength);
   });
 }

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Logger } from 'pino';
+import type { AccessLog } from '../logging/access-log.ts';
 import type { AccessControl } from '../access/access.ts';
 import type { TokenService } from '../access/token-service.ts';
 import type { EncryptedNames } from '../registry/encrypted-names.ts';
@@ -42,8 +43,8 @@ export interface Services {
   readonly log: Logger;
   /** Where each request is reported, for metrics and traces. */
   readonly telemetry: readonly Telemetry[];
-  /** Whether each request is logged. */
-  readonly accessLog: boolean;
+  /** Where each request is logged; undefined if none is. */
+  readonly accessLog: AccessLog | undefined;
   readonly readiness: Readiness;
   /** Finds out which client a request came from. */
   readonly clientOf: (request: IncomingMessage) => Client;

@@ -1,8 +1,7 @@
-import { pino, type DestinationStream, type Logger } from 'pino';
+import { pino, type Logger } from 'pino';
 import { defaultLog, type LogConfig } from '../config/log.ts';
 import { requestScope } from '../request-scope.ts';
-import { escapeControls } from './control-characters.ts';
-import { textLine } from './text-line.ts';
+import { formatOf, standardOutput } from './output.ts';
 
 /** Lines on standard output, which Lambda and containers collect. Those of a request have its id. */
 export function createLogger({ level, formatter, fields }: LogConfig = defaultLog): Logger {
@@ -17,12 +16,10 @@ export function createLogger({ level, formatter, fields }: LogConfig = defaultLo
       return id === undefined ? {} : { id };
     },
   };
-  // Synchronous, since a function is frozen after its response and would lose buffered lines.
-  const output = standardOutput();
-  const format = formatter === 'json' ? escapeControls : textLine;
+  const format = formatOf(formatter);
   return pino(options, {
     write: (line) => {
-      output.write(format(line));
+      standardOutput.write(format(line));
     },
   });
 }
@@ -30,20 +27,6 @@ export function createLogger({ level, formatter, fields }: LogConfig = defaultLo
 /** The log of what fails before the settings are read. */
 export function errorLogger(): Logger {
   return createLogger({ ...defaultLog, level: 'error' });
-}
-
-/** Drops lines that cannot be written, so that a full disk below the log does not end the process. */
-function standardOutput(): DestinationStream {
-  const open = () => pino.destination({ dest: 1, sync: true }).on('error', reopen);
-  const reopen = () => {
-    output = open();
-  };
-  let output = open();
-  return {
-    write: (line) => {
-      output.write(line);
-    },
-  };
 }
 
 /** Only harmless fields: Node's parser attaches the raw packet, with Authorization, to its errors. */

@@ -1,22 +1,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Middleware } from 'koa';
-import type { Logger } from 'pino';
+import type { Context } from 'koa';
 import { requestTarget } from '../http/request-target.ts';
 import { requestScope, type RequestScope } from '../request-scope.ts';
+import type { AccessLog } from './access-log.ts';
 
 /** Longest user agent that is logged, in characters. */
 const maxAgent = 256;
 
 /** Logs one line for each request, except for probes. Never its query, which carries authority in upload and signed URLs. */
-export function logRequests(log: Logger): Middleware {
-  const isEnabled = log.isLevelEnabled('info');
-  return async ({ req, res }, next) => {
+export function logRequests(log: AccessLog): (ctx: Context) => void {
+  return ({ req, res }) => {
     const scope = requestScope();
-    if (isEnabled && scope !== undefined)
-      res.once('close', () => {
-        if (scope.route?.group !== 'health') log.info(lineOf(scope, req, res), 'request');
-      });
-    await next();
+    if (scope === undefined) return;
+    res.on('close', () => {
+      if (scope.route?.group !== 'health') log(lineOf(scope, req, res));
+    });
   };
 }
 

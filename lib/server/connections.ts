@@ -49,7 +49,7 @@ export function closeSlowReaders(server: Server, readers: SlowReaders): void {
 interface AnyResponse {
   readonly headersSent: boolean;
   statusCode: number;
-  once(event: 'close', listener: () => void): unknown;
+  on(event: 'close', listener: () => void): unknown;
 }
 
 /**
@@ -57,7 +57,7 @@ interface AnyResponse {
  * otherwise. Call it before others listen for the end of the response.
  */
 export function noteUnanswered(response: AnyResponse): void {
-  response.once('close', () => {
+  response.on('close', () => {
     if (!response.headersSent) response.statusCode = 499;
   });
 }

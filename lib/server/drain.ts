@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 /** A response of any version of HTTP. */
 export interface Writing {
-  once(event: 'close', listener: () => void): unknown;
+  on(event: 'close', listener: () => void): unknown;
 }
 
 /** What accepts connections. */
@@ -48,7 +48,7 @@ export class Drain {
       const responses = this.#connections.get(socket);
       responses?.add(response);
       if (this.#isAnnounced) response.shouldKeepAlive = false;
-      response.once('close', () => {
+      response.on('close', () => {
         responses?.delete(response);
         this.#closeIfIdle(socket);
       });
@@ -68,7 +68,7 @@ export class Drain {
       if (isHalfOver && --this.#inFlight === 0) this.#whenIdle?.();
       isHalfOver = true;
     };
-    response.once('close', halfOver);
+    response.on('close', halfOver);
     work.then(halfOver, halfOver);
   }
 

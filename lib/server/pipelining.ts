@@ -116,7 +116,7 @@ class PipelinedConnection {
     this.#last = request;
     this.#body = new BodyEnd(request);
     if (this.#inFlight++ > 0) this.#total.extraRequests++;
-    response.once('close', () => {
+    response.on('close', () => {
       if (--this.#inFlight > 0) this.#total.extraRequests--;
       if (!this.#isPaused) this.#socket.resume();
     });

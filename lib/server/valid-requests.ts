@@ -1,6 +1,6 @@
 import { STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { discardUnread } from '../http/app.ts';
+import { discardUnread } from '../http/error-responses.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { LastResponses } from './connections.ts';
 

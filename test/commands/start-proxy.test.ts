@@ -4,7 +4,7 @@ import { createServer, request, type IncomingMessage, type RequestListener, type
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { startProxy, type LocalProxy } from '../../lib/commands/start/proxy.ts';
-import { discardUnread } from '../../lib/http/app.ts';
+import { discardUnread } from '../../lib/http/error-responses.ts';
 import { digestOf, send } from '../functions/client.ts';
 import { dial, head, rest } from '../infra/raw-http.ts';
 import { freePort } from '../servers/ports.ts';

@@ -224,6 +224,15 @@ describe('stowage serve with workers', () => {
     );
   });
 
+  it('every worker logs its requests', async () => {
+    await withWorkers(2, async (registry) => {
+      const client = new Client(`http://${registry.address}`);
+      const ask = { method: 'GET', path: '/v2/_catalog', headers: { connection: 'close' } };
+      for (let i = 0; i < 20; i++) await client.must(200, ask);
+      await until(() => times(registry.output(), '"path":"/v2/_catalog"') === 20);
+    });
+  });
+
   it('there are no more workers than uploads that may be received', async () => {
     const settings = { REGISTRY_HTTP_WORKERS: '4', REGISTRY_HTTP_MAXUPLOADS: '2' };
     const nothing = async () => {

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http';
-import { discardUnread } from '../../http/app.ts';
+import { discardUnread } from '../../http/error-responses.ts';
 import { usualLimits } from '../../http/limits.ts';
 import { requestTarget } from '../../http/request-target.ts';
 import { RegistryError } from '../../protocol/errors.ts';

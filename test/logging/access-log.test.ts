@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { defaultLog, type LogConfig } from '../../lib/config/log.ts';
+import { createAccessLog } from '../../lib/logging/access-log.ts';
+import { runNode } from '../infra/run-node.ts';
+
+const modules = new URL('../../lib/logging/', import.meta.url);
+const prelude = `
+  import { createAccessLog } from '${new URL('access-log.ts', modules).href}';
+  import { createLogger } from '${new URL('logger.ts', modules).href}';
+`;
+
+/** What a program writes that logs. */
+async function outputOf(config: LogConfig, program: string): Promise<string> {
+  const code = `${prelude} const config = ${JSON.stringify(config)}; ${program}`;
+  const { output, errors } = await runNode(['--input-type=module-typescript', '--eval', code], {});
+  assert.equal(errors, '');
+  return output;
+}
+
+describe('the access log', () => {
+  for (const formatter of ['json', 'text'] as const)
+    it(`has lines as the other log has, in ${formatter}`, async () => {
+      const config = { ...defaultLog, formatter, fields: { environment: 'staging' } };
+      const fields = { id: 'a\u2028"b\u0085', actor: undefined, status: 200, cut: true };
+      const text = await outputOf(
+        config,
+        `const fields = ${JSON.stringify(fields)};
+        createLogger(config).info(fields, 'request');
+        createAccessLog(config, false)(fields);`,
+      );
+      const [other, own, ...more] = text.replaceAll(/\d{4}-[^",\s]+Z/g, 'T').split('\n');
+      assert.match(String(own), /staging.*200/);
+      assert.equal(own, other);
+      assert.deepEqual(more, ['']);
+    });
+
+  it('writes the lines of a turn in order, also those before the end of the process', async () => {
+    const text = await outputOf(
+      defaultLog,
+      `const log = createAccessLog(config, true);
+      log({ id: '1' });
+      log({ id: '2' });
+      setImmediate(() => setImmediate(() => {
+        console.log('next turn');
+        log({ id: '3' });
+        process.exit(0);
+      }));`,
+    );
+    assert.deepEqual(text.match(/"id":"\d"|next turn/g), ['"id":"1"', '"id":"2"', 'next turn', '"id":"3"']);
+  });
+
+  it('is off where the settings say so, or the level is above info', () => {
+    assert.equal(createAccessLog({ ...defaultLog, accessLog: false }, true), undefined);
+    assert.equal(createAccessLog({ ...defaultLog, level: 'warn' }, true), undefined);
+    assert.notEqual(createAccessLog({ ...defaultLog, level: 'debug' }, true), undefined);
+  });
+});
