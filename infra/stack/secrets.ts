@@ -38,7 +38,10 @@ export function usesSearch(name: FunctionName, { search }: Pick<Parameters, 'sea
 const signing: readonly FunctionName[] = [...signingGroups, 'all'];
 
 /** The secrets that a function, or the data plane, reads. */
-export function secretsOf(name: FunctionName | 'data-plane', parameters: Parameters): readonly SecretKind[] {
+export function secretsOf(
+  name: FunctionName | 'data-plane',
+  parameters: Pick<Parameters, 'storage' | 'auth' | 'search'>,
+): readonly SecretKind[] {
   const { storage, auth } = parameters;
   if (name === 'data-plane') return storage === 'scs' ? ['http', 'storage'] : ['http'];
   const checksPasswords = auth === 'htpasswd' ? isHttpFunction(name) : auth === 'policy' && name === 'token';

@@ -29,13 +29,11 @@ export async function packagedFunctions(
   features: readonly Feature[],
   settingsOf: (name: string) => Readonly<Record<string, string>>,
 ): Promise<PackagedFunctions> {
-  const packages = JSON.parse(await readFile(join(root, packagesFile), 'utf8')) as Packages;
   const folder = await temporaryFolder('packages');
   const outputs: string[] = [];
   const processes = new Map<string, Promise<FunctionProcess>>();
   const start = async (name: string) => {
-    const files = packages[name] === undefined ? [] : filesOf(packages[name], features);
-    await unpack(files, join(folder.path, name));
+    await unpackFunction(name, features, join(folder.path, name));
     return new FunctionProcess(join(folder.path, name), name, settingsOf(name), outputs);
   };
   const invoke = async (name: string, event: object) => {
@@ -62,8 +60,14 @@ async function stopAll(processes: readonly Promise<FunctionProcess>[], folder: F
   folder.remove();
 }
 
-/** Copies files of the project into an empty folder. */
-async function unpack(files: readonly string[], folder: string): Promise<void> {
+/** Copies the package of a function, as it was last built, into an empty folder. */
+export async function unpackFunction(
+  name: string,
+  features: readonly Feature[],
+  folder: string,
+): Promise<void> {
+  const packages = JSON.parse(await readFile(join(root, packagesFile), 'utf8')) as Packages;
+  const files = packages[name] === undefined ? [] : filesOf(packages[name], features);
   for (const file of files) {
     await mkdir(dirname(join(folder, file)), { recursive: true });
     await copyFile(join(root, file), join(folder, file));
