@@ -8,7 +8,16 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promise
 import { dirname, join, relative } from 'node:path';
 import { build, type BuildOptions } from 'esbuild';
 import { bundling } from './bundling.ts';
-import { describeAllFunctions, functionNames, thirdPartyFile } from './gateway.ts';
+import { coreFirst } from './cold-start/core-first.ts';
+import { leftOut } from './cold-start/left-out.ts';
+import { requiredBuiltins } from './cold-start/required-builtins.ts';
+import {
+  describeAllFunctions,
+  functionNames,
+  httpFunctionNames,
+  scheduledFunctionNames,
+  thirdPartyFile,
+} from './gateway.ts';
 import { Chunks } from './packages/chunks.ts';
 import { describePackages, filesOf, packagesFile } from './packages/packages.ts';
 import { assertPackagesSmall } from './packages/sizes.ts';
@@ -21,7 +30,7 @@ const output = join(root, 'dist');
 const program = join(output, 'stowage.mjs');
 
 /** Bytes that a function may load at a cold start. */
-const maxStartBytes = 600 * 1024;
+const maxStartBytes = 400 * 1024;
 
 /** Bytes of a lazily loaded client of a store or a database. */
 const maxClientBytes = 1100 * 1024;
@@ -34,17 +43,12 @@ const common = {
   metafile: true,
   absWorkingDir: root,
 } satisfies BuildOptions;
-const { metafile, outputFiles: functionFiles } = await build({
-  ...common,
-  entryPoints: functionNames.map((name) => ({
-    in: join(root, `functions/${name}.ts`),
-    out: `functions/${name}`,
-  })),
-  splitting: true,
-  chunkNames: 'functions/chunks/[name]-[hash]',
-  minify: true,
-  keepNames: true,
-});
+const [http, jobs] = await Promise.all([
+  buildFunctions(httpFunctionNames, 'lib/lambda/handler.ts'),
+  buildFunctions(scheduledFunctionNames, 'lib/compose.ts'),
+]);
+const functionFiles = [...http.outputFiles, ...jobs.outputFiles];
+const metafile = { inputs: {}, outputs: { ...jobs.metafile.outputs, ...http.metafile.outputs } };
 const { metafile: commandMetafile, outputFiles: commandFiles } = await build({
   ...common,
   entryPoints: [join(root, 'lib/commands/stowage.ts')],
@@ -77,6 +81,22 @@ await replaceAll([
   { path: join(root, packagesFile), contents: json(packages) },
   { path: join(root, thirdPartyFile), contents: licenses },
 ]);
+
+/** @param core what these functions have in common before they load anything on demand */
+async function buildFunctions(names: readonly string[], core: string) {
+  return await build({
+    ...common,
+    entryPoints: names.map((name) => ({
+      in: join(root, `functions/${name}.ts`),
+      out: `functions/${name}`,
+    })),
+    splitting: true,
+    chunkNames: 'functions/chunks/[name]-[hash]',
+    plugins: [coreFirst(root, core), requiredBuiltins, leftOut],
+    minify: true,
+    keepNames: true,
+  });
+}
 
 async function hasContents(path: string, contents: string | Uint8Array): Promise<boolean> {
   const present = await readFile(path).catch(() => undefined);

@@ -4,7 +4,7 @@ import { gatewayRoutes, groups, type GatewayRoute } from '../lib/protocol/routes
 export const thirdPartyFile = 'dist/THIRD-PARTY-LICENSES.txt';
 
 /** One function per route group but `health`, and `all` for paths without a route. */
-const httpFunctionNames = [...groups.filter((group) => group !== 'health'), 'all'] as const;
+export const httpFunctionNames = [...groups.filter((group) => group !== 'health'), 'all'] as const;
 
 export type HttpFunctionName = (typeof httpFunctionNames)[number];
 

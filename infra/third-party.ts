@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Metafile } from 'esbuild';
+import { sourceOf } from './cold-start/core-first.ts';
 
 /** The fields used of a package.json. */
 interface Package {
@@ -31,7 +32,7 @@ export async function thirdPartyLicenses(root: string, metafiles: readonly Metaf
   for (const { outputs } of metafiles)
     for (const [output, { inputs }] of Object.entries(outputs))
       for (const input of Object.keys(inputs)) {
-        const folder = packageFolder(input);
+        const folder = packageFolder(sourceOf(input));
         if (folder === undefined) continue;
         const bundles = bundlesOf.get(folder) ?? new Set();
         bundlesOf.set(folder, bundles.add(bundleName(output)));

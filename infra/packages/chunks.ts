@@ -1,4 +1,5 @@
 import type { ImportKind, Metafile } from 'esbuild';
+import { sourceOf } from '../cold-start/core-first.ts';
 
 /** What esbuild wrote, and which file loads which. Paths are relative to the project, as in its metafile. */
 export class Chunks {
@@ -42,7 +43,7 @@ export class Chunks {
    * `node_modules` is a link, or a folder above the project.
    */
   moduleOf(file: string): string {
-    return (this.#outputs[file]?.entryPoint ?? file).replace(/^.*?\/(?=node_modules\/)/, '');
+    return sourceOf(this.#outputs[file]?.entryPoint ?? file).replace(/^.*?\/(?=node_modules\/)/, '');
   }
 
   /** The source files of all dynamically imported chunks. */

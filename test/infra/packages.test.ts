@@ -119,6 +119,40 @@ describe('the packages of functions', () => {
     assert.deepEqual([...ways].sort(), ['env', 'node']);
   });
 
+  it('load few files at their start', () => {
+    // `all` also has the handlers of each other function, in files of their own.
+    for (const name of functionNames.filter((one) => one !== 'all')) {
+      const { start } = packageOf(name);
+      assert.ok(start.length <= 6, `${name}: ${start.join(', ')}`);
+    }
+  });
+
+  it('load none of the modules of Node that cost much and that they do not use', async () => {
+    const entry = JSON.stringify(join(root, 'dist/functions/base.mjs'));
+    const program = `
+      const { handler } = await import(${entry});
+      const http = { method: 'GET', path: '/v2/', sourceIp: '192.0.2.1' };
+      const event = { version: '2.0', rawPath: '/v2/', rawQueryString: '', headers: {}, requestContext: { http, requestId: 'a' } };
+      const { statusCode } = await handler(event, { getRemainingTimeInMillis: () => 10000 });
+      console.log(JSON.stringify([statusCode, ...process.moduleLoadList.map((module) => module.split(' ').at(-1))]));
+      process.exit();`;
+    const { output } = await runNode(['--input-type=module', '--eval', program], {
+      REGISTRY_AUTH: 'none',
+      REGISTRY_HTTP_SECRET: 'h'.repeat(64),
+      REGISTRY_LOG_LEVEL: 'error',
+      REGISTRY_STORAGE_S3_BUCKET: 'images',
+      REGISTRY_STORAGE_S3_REGION: 'eu-central-1',
+    });
+    const [status, ...loaded] = JSON.parse(output) as [number, ...string[]];
+    assert.equal(status, 200);
+    assert.ok(loaded.includes('crypto'), loaded.join(', '));
+    const unused = ['internal/deps/undici/undici', 'internal/fs/streams'];
+    assert.deepEqual(
+      unused.filter((module) => loaded.includes(module)),
+      [],
+    );
+  });
+
   it('have stack traces that name the sources', async () => {
     const entry = JSON.stringify(join(root, 'dist/functions/base.mjs'));
     const program = `await (await import(${entry})).handler({}, { getRemainingTimeInMillis: () => 1000 })`;
