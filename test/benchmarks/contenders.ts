@@ -88,7 +88,7 @@ export async function peers(zotProgram: string): Promise<readonly (Contender | M
   return [
     two === undefined
       ? { name: 'distribution 2', why: 'there is no docker-registry: npm run test:setup installs it' }
-      : distribution(`distribution ${two}`, 'docker-registry', 'peer'),
+      : distribution(`distribution ${two}`.trim(), 'docker-registry', 'peer'),
     ...(three === undefined
       ? [{ name: 'distribution 3', why: 'it is not built: npm run test:setup does that where Go is' }]
       : [
@@ -97,15 +97,17 @@ export async function peers(zotProgram: string): Promise<readonly (Contender | M
         ]),
     zot === undefined
       ? { name: 'zot', why: `there is no ${zotProgram}: install it, or name its file with --zot` }
-      : zotContender(`zot ${zot}`, zotProgram),
+      : zotContender(`zot ${zot}`.trim(), zotProgram),
   ];
 }
 
-/** The version that a program says it has, or undefined where it cannot be run. */
+/** The version that a program says it has, if any, or undefined where it cannot be run. */
 async function versionOf(program: string, args: readonly string[]): Promise<string | undefined> {
   try {
     const { text, errors } = await command(program, args);
-    return /\bv?(\d+\.\d+\.\d+)/.exec(`${text}\n${errors}`)?.[1] ?? 'of unknown version';
+    // zot also names the version of the specification.
+    const said = `${text}\n${errors}`.replace(/"distribution-spec":"[^"]*"/, '');
+    return /\bv?(\d+\.\d+\.\d+)/.exec(said)?.[1] ?? '';
   } catch {
     return undefined;
   }

@@ -61,7 +61,8 @@ export async function push(
 }
 
 async function preparePush(registry: Running, how: Push): Promise<Measure> {
-  await push(registry, { ...how, size: 16 * MiB });
+  // The code is compiled first.
+  await push(registry, { ...how, size: Math.min(how.size, 64 * MiB) });
   return async () => {
     await registry.flush();
     return perMiB(await push(registry, how));
