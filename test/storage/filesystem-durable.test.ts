@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import callbacks from 'node:fs';
 import fs from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it, mock } from 'node:test';
@@ -9,6 +10,8 @@ import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { mountMemory, requiresMounts } from '../servers/mounts.ts';
 
 const content = Buffer.from('content');
+
+type Done<T> = (error: Error | null, result?: T) => void;
 
 /**
  * What of a folder a power cut undoes is what was not synced of it. Counted are the changes of each folder's entries since it
@@ -26,7 +29,7 @@ describe('filesystem store, at a power cut', () => {
 
   const record = (): void => {
     changed = new Set();
-    const { open, rename, unlink, rmdir, mkdir, link } = fs;
+    const { rename, unlink, rmdir, mkdir, link } = fs;
     const change = async <T>(work: Promise<T>, ...paths: string[]): Promise<T> => {
       const result = await work;
       for (const path of paths) changed.add(dirname(path));
@@ -46,14 +49,29 @@ describe('filesystem store, at a power cut', () => {
         changed.add(dirname(made));
       return first;
     });
-    mock.method(fs, 'open', async (path: string, ...rest: [string, number?]) => {
-      const handle = await open(path, ...rest);
-      const sync = handle.sync.bind(handle);
-      handle.sync = async () => {
-        await sync();
-        changed.delete(path);
-      };
-      return handle;
+    recordSyncs();
+  };
+
+  /** Folders are opened and synced by callbacks, or synchronously. */
+  const recordSyncs = (): void => {
+    const { open, openSync, fsync } = callbacks;
+    const opened = new Map<number, string>();
+    mock.method(callbacks, 'openSync', (path: string, flags: number) => {
+      const file = openSync(path, flags);
+      opened.set(file, path);
+      return file;
+    });
+    mock.method(callbacks, 'open', (path: string, flags: number, done: Done<number>) => {
+      open(path, flags, (error, file) => {
+        opened.set(file, path);
+        done(error, file);
+      });
+    });
+    mock.method(callbacks, 'fsync', (file: number, done: Done<void>) => {
+      fsync(file, (error) => {
+        changed.delete(opened.get(file) ?? '');
+        done(error);
+      });
     });
   };
 
@@ -101,15 +119,26 @@ describe('filesystem store, at a power cut', () => {
 
   it('a power cut restores nothing whose folder another delete removed before its sync', async () => {
     for (const key of ['r/a/x', 'r/a/y', 's']) await store.put(key, content);
-    const { open } = fs;
+    const { open, openSync } = callbacks;
     let others = 1;
-    mock.method(fs, 'open', async (path: string, flags: string) => {
-      // Just before the first delete syncs the folder.
-      if (path === at('r/a') && others-- > 0) {
-        await fs.unlink(at('r/a/y'));
-        for (const folder of ['r/a', 'r']) await fs.rmdir(at(folder));
+    // Just before the first delete syncs the folder.
+    const removeOther = (path: string) => {
+      if (path !== at('r/a') || others-- <= 0) return;
+      callbacks.unlinkSync(at('r/a/y'));
+      changed.add(at('r/a'));
+      for (const folder of ['r/a', 'r']) {
+        callbacks.rmdirSync(at(folder));
+        changed.delete(at(folder));
+        changed.add(dirname(at(folder)));
       }
-      return await open(path, flags);
+    };
+    mock.method(callbacks, 'openSync', (path: string, flags: number) => {
+      removeOther(path);
+      return openSync(path, flags);
+    });
+    mock.method(callbacks, 'open', (path: string, flags: number, done: Done<number>) => {
+      removeOther(path);
+      open(path, flags, done);
     });
     await store.delete(['r/a/x']);
     assert.deepEqual(unsynced(), []);

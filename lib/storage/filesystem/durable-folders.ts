@@ -1,7 +1,10 @@
+import { closeSync } from 'node:fs';
 import fs from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { ignoring } from '../file-errors.ts';
+import { close, fsync, open } from './calls.ts';
+import { folderFlags, type Files } from './files.ts';
 
 /**
  * Creates a folder and its parents. mkdir's `recursive` would never end in a parent that cannot have folders, as in /proc.
@@ -20,26 +23,45 @@ export async function makeFolders(path: string): Promise<string | undefined> {
  * Makes the entry of a path durable, and those of the folders created for it, from `made` down. A folder that another writer
  * has just created needs no sync: the journal has it before our entry in it.
  */
-export async function syncParents(path: string, made: string | undefined): Promise<void> {
+export async function syncParents(
+  path: string,
+  made: string | undefined,
+  files?: Pick<Files, 'openFolder'>,
+  isLocal = false,
+): Promise<void> {
   let folder = dirname(path);
-  await syncFolder(folder);
+  const folders = [folder];
   while (made !== undefined && folder.length >= made.length) {
     folder = dirname(folder);
-    await syncFolder(folder);
+    folders.push(folder);
   }
+  // At once, so that a journal commits them together.
+  await Promise.all(
+    folders.map(async (one) => {
+      await syncFolder(one, files, isLocal);
+    }),
+  );
 }
 
-/** Makes the entries of a folder durable, or those of its nearest existing parent. */
-export async function syncFolder(path: string): Promise<void> {
-  const handle = await ignoring(['ENOENT', 'ENOTDIR'], fs.open(path, 'r'));
-  if (handle === undefined) {
-    if (dirname(path) !== path) await syncFolder(dirname(path));
+/**
+ * Makes the entries of a folder durable, or those of its nearest existing parent.
+ * @param isLocal whether it is known to be on a local file system
+ */
+export async function syncFolder(path: string, files = asynchronous, isLocal = false): Promise<void> {
+  const folder = await ignoring(['ENOENT', 'ENOTDIR'], files.openFolder(path, isLocal));
+  if (folder === undefined) {
+    if (dirname(path) !== path) await syncFolder(dirname(path), files);
     return;
   }
   try {
     // EINVAL: the file system cannot sync folders.
-    await ignoring(['EINVAL'], handle.sync());
+    await ignoring(['EINVAL'], fsync(folder.file));
   } finally {
-    await handle.close();
+    if (folder.isLocal) closeSync(folder.file);
+    else await close(folder.file);
   }
 }
+
+const asynchronous: Pick<Files, 'openFolder'> = {
+  openFolder: async (path) => ({ file: await open(path, folderFlags), isLocal: false }),
+};

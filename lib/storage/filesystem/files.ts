@@ -1,5 +1,6 @@
 import fs, { constants, type BigIntStats } from 'node:fs';
 
+import { close, fstat, lstat, open, readAt } from './calls.ts';
 import { LocalFileSystems } from './local-file-systems.ts';
 import { RecentPaths } from './recent-paths.ts';
 import { readFlags } from './small-files.ts';
@@ -17,6 +18,9 @@ const bigint = { bigint: true } as const;
 
 /** Without it, a read may have to write the time of access, which waits for the disk. Only on Linux. */
 const recentFlags = readFlags | ((constants.O_NOATIME as number | undefined) ?? 0);
+
+/** Does not block on a pipe that replaces a folder. */
+export const folderFlags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NONBLOCK;
 
 export interface SmallFile {
   readonly stats: BigIntStats;
@@ -88,6 +92,21 @@ export class Files {
     this.#read.add(path);
   }
 
+  /**
+   * Opens a folder, to sync it.
+   * @param isLocal whether it is known to be on a local file system, as that of a file that was just renamed into it
+   * @returns the descriptor, which must be closed, and whether that takes no thread
+   */
+  async openFolder(
+    path: string,
+    isLocal: boolean,
+  ): Promise<{ readonly file: number; readonly isLocal: boolean }> {
+    const folder = `${path}/`;
+    if (isLocal) this.#looked.add(folder);
+    const file = this.#now(this.#looked, folder, () => fs.openSync(path, folderFlags));
+    return file === undefined ? { file: await open(path, folderFlags), isLocal: false } : { file, isLocal: true };
+  }
+
   /** Whatever fails is left to an asynchronous call, which reports it. */
   #now<T>(recent: RecentPaths, path: string, call: () => T | undefined): T | undefined {
     const started = performance.now();
@@ -103,12 +122,6 @@ export class Files {
     if (ended - started > slowMs) this.#pausedUntil = ended + pauseMs;
     return result;
   }
-}
-
-async function lstat(path: string): Promise<BigIntStats> {
-  return await call((done) => {
-    fs.lstat(path, bigint, done);
-  });
 }
 
 function readSync(path: string, limit: number): SmallFile | undefined {
@@ -130,35 +143,19 @@ function readSync(path: string, limit: number): SmallFile | undefined {
 }
 
 async function read(path: string, limit: number): Promise<SmallFile> {
-  const file = await call<number>((done) => {
-    fs.open(path, readFlags, done);
-  });
+  const file = await open(path, readFlags);
   try {
-    const stats = await call<BigIntStats>((done) => {
-      fs.fstat(file, bigint, done);
-    });
+    const stats = await fstat(file);
     if (!stats.isFile() || stats.size > limit) return { stats, bytes: undefined };
     const bytes = Buffer.allocUnsafe(Number(stats.size));
     for (let at = 0; at < bytes.length;) {
-      const count = await call<number>((done) => {
-        fs.read(file, bytes, at, bytes.length - at, at, done);
-      });
+      const count = await readAt(file, bytes, at);
       if (count === 0) throw new Error(`${path} ends at ${at} bytes, not ${bytes.length}`);
       at += count;
     }
     return { stats, bytes };
   } finally {
     // Not waited for: nothing depends on it, and the descriptor is free even if it fails.
-    fs.close(file, () => undefined);
+    void close(file).catch(() => undefined);
   }
-}
-
-/** A call of node:fs with a callback, which takes about half the time of one in node:fs/promises. */
-async function call<T>(start: (done: (error: Error | null, result: T) => void) => void): Promise<T> {
-  return await new Promise((resolve, reject) => {
-    start((error, result) => {
-      if (error === null) resolve(result);
-      else reject(error);
-    });
-  });
 }

@@ -8,6 +8,7 @@ import { Files } from './files.ts';
 import { FolderEntries } from './folder-entries.ts';
 import { hintFor } from './hints.ts';
 import { type Mount, Mounts, privateNames, temporaryName } from './mounts.ts';
+import { type Content, uniqueMtime, writePending } from './pending-file.ts';
 import { placeFile, placeNewFile } from './placing.ts';
 import { SampleObjects } from './sample-objects.ts';
 import { makeTemporary, openMount } from './temporary.ts';
@@ -36,15 +37,11 @@ const maxUsualKey = 1024;
 /** How many mounts a write tries: the expected one first. */
 const maxMounts = 3;
 
+export type { PendingFile } from './pending-file.ts';
+
 interface CreateOptions {
   readonly describe: (info: ObjectInfo) => Promise<void>;
   readonly onlyIfAbsent: boolean;
-}
-
-/** A file not yet renamed to its key. */
-export interface PendingFile {
-  readonly path: string;
-  readonly stats: BigIntStats;
 }
 
 /**
@@ -185,25 +182,28 @@ export class Folder {
 
   /**
    * Creates an object atomically; durable when it resolves.
-   * @param fill writes the content; called again if the key turns out to be on another mount
+   * @param content if a function, called again if the key turns out to be on another mount
    * @param options.describe writes what is kept beside the object: before it appears, but after that if it must be new, since
    *   whoever loses must not touch what the winner has written
    * @throws PreconditionFailed if it must be new and is not
    */
   async create(
     key: string,
-    fill: (handle: FileHandle) => Promise<unknown>,
+    content: Content,
     { describe, onlyIfAbsent }: CreateOptions,
   ): Promise<ObjectInfo> {
     const path = this.path(key);
     let mount = this.mounts.of(path);
     for (let attempt = 1; ; attempt++) {
-      const file = await write(await this.temporaryPath(mount), fill);
+      const temporary = await this.temporaryPath(mount);
+      const file = await writePending(temporary, content, this.#isLocal(mount));
+      mount.device = file.stats.dev;
       const info = objectInfo(key, file.stats);
       try {
         if (!onlyIfAbsent) await describe(info);
-        if (onlyIfAbsent) await placeNewFile(file.path, { key, path }, mount);
-        else await placeFile(file.path, { key, path });
+        const target = { key, path, files: this.files, isLocal: this.#isLocal(mount) };
+        if (onlyIfAbsent) await placeNewFile(file.path, target, mount);
+        else await placeFile(file.path, target);
         if (onlyIfAbsent) await describe(info);
         this.files.used(path, file.stats);
         return info;
@@ -217,7 +217,12 @@ export class Folder {
 
   /** See {@link placeFile}. */
   async place(file: string, key: string): Promise<void> {
-    await placeFile(file, { key, path: this.path(key) });
+    await placeFile(file, { key, path: this.path(key), files: this.files, isLocal: false });
+  }
+
+  /** Whether a mount is known to be a local file system, from the last file written there. */
+  #isLocal({ device, temporary }: Mount): boolean {
+    return device !== undefined && this.files.isLocal(device, temporary);
   }
 
   /**
@@ -261,29 +266,8 @@ export function objectInfo(key: string, stats: BigIntStats): ObjectInfo {
   return { key, size: Number(stats.size), lastModified: new Date(Number(stats.mtimeNs / 1_000_000n)), etag };
 }
 
-/**
- * Sets an mtime that is unique among all contents of the inode. The kernel's mtime has a resolution of some milliseconds,
- * in which an inode can be reused for other content of the same size. The monotonic clock supplies the digits below the
- * millisecond.
- */
+/** Sets a file's {@link uniqueMtime}. */
 export async function stampMtime(handle: FileHandle): Promise<void> {
-  const seconds = (Date.now() + Number(process.hrtime.bigint() % 1_000_000n) / 1e6) / 1000;
+  const seconds = uniqueMtime();
   await handle.utimes(seconds, seconds);
-}
-
-/** Writes a temporary file: durable when this resolves, removed when it rejects. */
-async function write(path: string, fill: (handle: FileHandle) => Promise<unknown>): Promise<PendingFile> {
-  const handle = await fs.open(path, 'wx');
-  try {
-    await fill(handle);
-    await stampMtime(handle);
-    // Not datasync: the mtime is part of the ETag and must survive a power cut.
-    await handle.sync();
-    return { path, stats: await handle.stat({ bigint: true }) };
-  } catch (error) {
-    await fs.rm(path, { force: true });
-    throw error;
-  } finally {
-    await handle.close();
-  }
 }

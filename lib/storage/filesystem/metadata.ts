@@ -38,8 +38,15 @@ export class Sidecars {
     // In the same folder, which may be a separate mount.
     const file = join(this.#folder.metadata, `${randomUUID()}.tmp`);
     try {
-      await ignoring(['EEXIST'], fs.mkdir(dirname(path)));
       await fs.writeFile(file, JSON.stringify({ key, etag, metadata }), { flag: 'wx' });
+      if (
+        (await ignoring(
+          ['ENOENT'],
+          fs.rename(file, path).then(() => true),
+        )) !== undefined
+      )
+        return;
+      await ignoring(['EEXIST'], fs.mkdir(dirname(path)));
       await fs.rename(file, path);
     } catch {
       await fs.rm(file, { force: true }).catch(() => undefined);

@@ -35,6 +35,8 @@ export interface Mount {
   made: boolean;
   /** Whether its files can have a second link, as far as known. */
   hardLinks: boolean;
+  /** The device of the file written last. */
+  device?: bigint;
 }
 
 /**

@@ -6,6 +6,7 @@ import { syncFolder } from './durable-folders.ts';
 import { copyBytes, writeAll } from './file-bytes.ts';
 import { notFoundCodes, hasCode, ignoring } from '../file-errors.ts';
 import { objectInfo, type Folder, type PendingFile, stampMtime } from './folder.ts';
+import type { Content } from './pending-file.ts';
 import { Sidecars } from './metadata.ts';
 import type { Mount } from './mounts.ts';
 import { Segments, type Slot } from './segments.ts';
@@ -236,14 +237,14 @@ export class FilesystemMultiparts implements MultipartWriter {
   /** Writes an object with its metadata. */
   protected async writeObject(
     key: string,
-    fill: (handle: FileHandle) => Promise<void>,
+    content: Content,
     { metadata, onlyIfAbsent = false }: WriteOptions,
   ): Promise<ObjectInfo> {
     const describe = async (info: ObjectInfo) => {
       await this.sidecars.write(info, metadata);
     };
     const options = { describe, onlyIfAbsent };
-    return await this.folder.guard(key, async () => await this.folder.create(key, fill, options));
+    return await this.folder.guard(key, async () => await this.folder.create(key, content, options));
   }
 }
 

@@ -1,3 +1,4 @@
+import { lstatSync } from 'node:fs';
 import fs from 'node:fs/promises';
 import { dirname } from 'node:path';
 
@@ -5,6 +6,7 @@ import { assertNotExpired } from '../deadline.ts';
 import { hasCode, ignoring, noHardLinkCodes, notFoundCodes } from '../file-errors.ts';
 import { InvalidKey, PreconditionFailed, StoreUnavailable } from '../store.ts';
 import { syncFolder, syncParents } from './durable-folders.ts';
+import type { Files } from './files.ts';
 import type { Mount } from './mounts.ts';
 
 /** How often a write creates its folders, since concurrent deletes remove empty ones. */
@@ -14,6 +16,9 @@ const maxAttempts = 100;
 interface Target {
   readonly key: string;
   readonly path: string;
+  readonly files: Files;
+  /** Whether the file is on a file system that is known to be local. */
+  readonly isLocal: boolean;
 }
 
 /** @returns false if the parent was missing, or an empty folder was at the path */
@@ -34,21 +39,22 @@ export async function placeFile(file: string, target: Target): Promise<void> {
 export async function placeNewFile(file: string, target: Target, mount: Mount): Promise<void> {
   await place(file, target, async () => await tryLink(file, target, mount));
   // If this fails, it is removed with the files of killed writers.
-  await fs.rm(file, { force: true }).catch(() => undefined);
+  await fs.unlink(file).catch(() => undefined);
 }
 
 async function place(file: string, target: Target, attempt: Attempt): Promise<void> {
-  const { key, path } = target;
+  const { key, path, files, isLocal } = target;
   let made: string | undefined;
   for (let attempts = 1; !(await attempt(file, target)); attempts++) {
     if (attempts === maxAttempts)
       throw new StoreUnavailable(key, `the folder of ${path} is removed again and again`);
     // Fails if the file itself is missing.
-    await fs.lstat(file);
+    if (target.isLocal) lstatSync(file);
+    else await fs.lstat(file);
     const parent = await makeParent(target);
     if (made === undefined || (parent !== undefined && parent.length < made.length)) made = parent;
   }
-  await syncParents(path, made);
+  await syncParents(path, made, files, isLocal);
 }
 
 async function tryRename(file: string, target: Target): Promise<boolean> {
@@ -90,7 +96,7 @@ async function tryLink(file: string, target: Target, mount: Mount): Promise<bool
   const own = await fs.lstat(file);
   if (there.ino === own.ino && there.dev === own.dev) return true;
   // The caller will rely on what is there, which its writer may not have synced yet.
-  await syncFolder(dirname(target.path));
+  await syncFolder(dirname(target.path), target.files);
   throw new PreconditionFailed(target.key);
 }
 

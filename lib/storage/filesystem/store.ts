@@ -104,10 +104,7 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
   }
 
   async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<ObjectInfo> {
-    const fill = async (handle: FileHandle) => {
-      await handle.writeFile(bytes);
-    };
-    return await this.writeObject(key, fill, options);
+    return await this.writeObject(key, bytes, options);
   }
 
   async move(from: string, to: string, source?: MoveSource): Promise<void> {
@@ -128,7 +125,9 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
     for (const key of keys) this.folder.path(key);
     const folders = new Set(await inParallel(keys, parallelDeletes, async (key) => await this.#remove(key)));
     await this.folder.guard(keys[0] ?? '', async () => {
-      await inParallel([...folders], parallelDeletes, syncFolder);
+      await inParallel([...folders], parallelDeletes, async (one) => {
+        await syncFolder(one, this.folder.files);
+      });
     });
   }
 
