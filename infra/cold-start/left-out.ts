@@ -27,6 +27,16 @@ const replaced: readonly (readonly [file: RegExp, contents: string])[] = [
   ],
 ];
 
+/** Modules of Node by what a package uses of them. */
+const builtins: readonly { readonly of: string; readonly by: RegExp; readonly contents: string }[] = [
+  { of: 'worker_threads', by: /\/node_modules\/pino\//, contents: 'exports.isMainThread = true;' },
+  {
+    of: 'assert',
+    by: /\/node_modules\/(koa|sonic-boom)\//,
+    contents: 'module.exports = (holds, message) => { if (!holds) throw new Error(message); };',
+  },
+];
+
 /** Leaves out what packages load at their start and functions do not use. */
 export const leftOut: Plugin = {
   name: 'left-out',
@@ -39,12 +49,12 @@ export const leftOut: Plugin = {
       };
     });
     for (const [filter, contents] of replaced) build.onLoad({ filter }, () => ({ contents }));
-    // Only to ask whether it is the main thread.
-    build.onResolve({ filter: /^worker_threads$/ }, ({ importer }) =>
-      importer.includes('/node_modules/pino/') ? { path: 'main-thread', namespace: 'left-out' } : undefined,
-    );
-    build.onLoad({ filter: /./, namespace: 'left-out' }, () => ({
-      contents: 'exports.isMainThread = true;',
-    }));
+    for (const { of, by, contents } of builtins) {
+      const namespace = `left-out ${of}`;
+      build.onResolve({ filter: new RegExp(`^(node:)?${of}$`) }, ({ importer }) =>
+        by.test(importer) ? { path: of, namespace } : undefined,
+      );
+      build.onLoad({ filter: /./, namespace }, () => ({ contents }));
+    }
   },
 };

@@ -8,6 +8,7 @@ import {
   isSectionName,
   isSet,
   knownSetting,
+  mayBeSetting,
   normalize,
   asGiven,
   valueOf,
@@ -232,7 +233,12 @@ export class Settings {
    */
   finish(where?: string): void {
     for (const [name, value] of Object.entries(this.#environment))
-      if (isSet(value) && !this.#known.has(name) && !isServiceLink(this.#environment, name, value))
+      if (
+        mayBeSetting(name) &&
+        isSet(value) &&
+        !this.#known.has(name) &&
+        !isServiceLink(this.#environment, name, value)
+      )
         this.#judge(name, value);
     const unprintable = [...this.#known]
       .filter((name) => !this.#multiline.has(name))

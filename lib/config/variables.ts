@@ -24,6 +24,11 @@ const known: readonly KnownSetting[] = Object.entries(settingTable).map(([path, 
 
 const byName: ReadonlyMap<string, KnownSetting> = new Map(known.map((one) => [one.name, one]));
 
+/** Whether a variable may be a setting of the table, or a section of them. All others of the process are skipped early. */
+export function mayBeSetting(name: string): boolean {
+  return /^(REGISTRY|SEARCH)(_|$)/.test(name);
+}
+
 /** Whether the program runs in the image, whose Dockerfile sets this. */
 export function isImage(environment: Environment): boolean {
   return environment['STOWAGE_IMAGE'] === 'true';
@@ -58,7 +63,8 @@ export function valueOf(text: string): unknown {
  */
 export function normalize(environment: Environment): Environment {
   const variables = withUsualNames(environment);
-  for (const name of Object.keys(variables).sort()) placeEntry(variables, name);
+  const names = Object.keys(variables).filter(mayBeSetting);
+  for (const name of names.toSorted()) placeEntry(variables, name);
   for (const [name, value] of Object.entries(variables))
     if (value?.trim().startsWith('[') === true && formOf(byName.get(name)) === 'words')
       variables[name] = joinWords(valueOf(value)) ?? value;
@@ -75,7 +81,7 @@ export function withUsualNames(environment: Environment): Record<string, string 
     variables[name] = undefined;
   }
   if (/^s3aws$/i.test(variables['REGISTRY_STORAGE']?.trim() ?? '')) variables['REGISTRY_STORAGE'] = 's3';
-  for (const name of Object.keys(variables).filter(isSectionName)) {
+  for (const name of Object.keys(variables).filter((one) => mayBeSetting(one) && isSectionName(one))) {
     const section = sectionIn(variables[name]);
     if (section === undefined) continue;
     variables[name] = undefined;

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
-import { stat } from 'node:fs/promises';
+// Not node:fs/promises, which functions would load at their start.
+import { promises as fs } from 'node:fs';
 import { connect } from 'node:net';
 import type { CheckTimes, ExtraCheck, HealthConfig } from '../config/health.ts';
 import type { ObjectLister } from '../storage/store.ts';
@@ -65,7 +66,7 @@ function extraCheck(check: ExtraCheck, name: string): Check {
 /** As in distribution, a file that exists says that the server is to get no requests. */
 async function assertAbsent(file: string): Promise<void> {
   try {
-    await stat(file);
+    await fs.stat(file);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
     throw error;

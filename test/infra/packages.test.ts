@@ -146,7 +146,7 @@ describe('the packages of functions', () => {
     const [status, ...loaded] = JSON.parse(output) as [number, ...string[]];
     assert.equal(status, 200);
     assert.ok(loaded.includes('crypto'), loaded.join(', '));
-    const unused = ['internal/deps/undici/undici', 'internal/fs/streams'];
+    const unused = ['internal/deps/undici/undici', 'internal/fs/streams', 'assert'];
     assert.deepEqual(
       unused.filter((module) => loaded.includes(module)),
       [],

@@ -1,5 +1,5 @@
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
+// Not node:fs/promises, which functions would load at their start.
+import { constants, promises as fs } from 'node:fs';
 import { hasCode } from '../../storage/file-errors.ts';
 import { ObjectNotFound, ObjectTooLarge, type ObjectReader } from '../../storage/store.ts';
 import { maxPolicySize, sizeFault } from './model.ts';
@@ -58,7 +58,7 @@ export function fileOrigin(path: string, readAt = readFile): Origin {
 
 async function readFile(path: string, known: string | undefined): Promise<Content | undefined> {
   // O_NONBLOCK: a pipe would otherwise wait for its writer.
-  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const handle = await fs.open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const stats = await handle.stat({ bigint: true });
     if (!stats.isFile()) throw new Error(`${path} is not a file`);

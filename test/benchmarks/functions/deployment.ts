@@ -98,6 +98,25 @@ async function bearer(): Promise<Headers> {
   return { authorization: `Bearer ${token}` };
 }
 
+/** What Lambda sets beside ("Defined runtime environment variables"). */
+const lambdaVariables = {
+  _HANDLER: 'function.handler',
+  _X_AMZN_TRACE_ID: 'Root=1-67891233-abcdef012345678912345678',
+  AWS_DEFAULT_REGION: 'eu-central-1',
+  AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x',
+  AWS_LAMBDA_FUNCTION_MEMORY_SIZE: '512',
+  AWS_LAMBDA_FUNCTION_VERSION: '$LATEST',
+  AWS_LAMBDA_INITIALIZATION_TYPE: 'on-demand',
+  AWS_LAMBDA_LOG_GROUP_NAME: '/aws/lambda/stowage',
+  AWS_LAMBDA_LOG_STREAM_NAME: '2026/11/27/[$LATEST]0',
+  AWS_LAMBDA_RUNTIME_API: '127.0.0.1:9001',
+  AWS_REGION: 'eu-central-1',
+  LAMBDA_RUNTIME_DIR: '/var/runtime',
+  LAMBDA_TASK_ROOT: '/var/task',
+  LANG: 'en_US.UTF-8',
+  TZ: ':UTC',
+};
+
 /** Lambda gives a function the keys of its role in the environment. */
 function inLambda(name: string, settings: Headers): Headers {
   const {
@@ -105,10 +124,10 @@ function inLambda(name: string, settings: Headers): Headers {
     REGISTRY_STORAGE_S3_SECRETKEY: AWS_SECRET_ACCESS_KEY = '',
     ...others
   } = settings;
-  const region = { AWS_REGION: 'eu-central-1', AWS_LAMBDA_FUNCTION_NAME: `stowage-bench-${name}` };
   return {
     ...others,
-    ...region,
+    ...lambdaVariables,
+    AWS_LAMBDA_FUNCTION_NAME: `stowage-bench-${name}`,
     AWS_ACCESS_KEY_ID,
     AWS_SECRET_ACCESS_KEY,
     REGISTRY_STORAGE_S3_CONDITIONALWRITES: 'true',
