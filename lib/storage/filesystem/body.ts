@@ -16,13 +16,18 @@ const reads = new ConcurrencyLimit(8, {
   busy: () => new Error('the read of a file timed out'),
 });
 
-/** Streams a file from byte `start` up to but excluding `end`, then closes it. */
+/**
+ * Streams a file from byte `start` up to but excluding `end`, then closes it. Where it is piped, as by a response, it has two buffers in
+ * all: new ones cost more than the copy, since the kernel clears their pages. Any other reader gets a buffer for each read.
+ */
 export class FileBody extends Readable {
   readonly #key: string;
   readonly #handle: FileHandle;
   readonly #end: number;
   readonly #size: ReadSize;
   #position: number;
+  /** A buffer that was sent. */
+  #spare: Buffer | undefined;
 
   /** @param readAhead memory shared with other bodies */
   constructor(key: string, handle: FileHandle, start: number, end: number, readAhead: MemoryBudget) {
@@ -36,13 +41,33 @@ export class FileBody extends Readable {
   }
 
   override _read(): void {
-    this.#next().then(
-      (chunk) => this.push(chunk),
-      (error: unknown) =>
-        this.destroy(
-          new StoreUnavailable(this.#key, `reading ${this.#key}: ${String(error)}`, { cause: error }),
-        ),
-    );
+    this.#next().then((chunk) => this.push(chunk), this.#fail);
+  }
+
+  /** Also what {@link pipeline} calls. */
+  override pipe<T extends NodeJS.WritableStream>(destination: T, { end = true } = {}): T {
+    if (end) this.once('end', () => destination.end());
+    this.#sendTo(destination).then(() => {
+      this.push(null);
+      this.resume();
+    }, this.#fail);
+    return destination;
+  }
+
+  /** Reads a chunk while the last one is sent. */
+  async #sendTo(destination: NodeJS.WritableStream): Promise<void> {
+    let sent: Promise<void> | undefined;
+    for (;;) {
+      const chunk = await this.#next();
+      await sent;
+      if (chunk === null || this.destroyed) return;
+      sent = new Promise((resolve) => {
+        destination.write(chunk, () => {
+          this.#spare = chunk;
+          resolve();
+        });
+      });
+    }
   }
 
   async #next(): Promise<Buffer | null> {
@@ -51,15 +76,23 @@ export class FileBody extends Readable {
   }
 
   async #read(): Promise<Buffer> {
-    const buffer = Buffer.allocUnsafe(Math.min(this.#size.next(), this.#end - this.#position));
-    const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length, this.#position);
+    const size = Math.min(this.#size.next(), this.#end - this.#position);
+    const buffer = this.#spare?.byteLength === size ? this.#spare : Buffer.allocUnsafeSlow(size);
+    this.#spare = undefined;
+    const { bytesRead } = await this.#handle.read(buffer, 0, size, this.#position);
     if (bytesRead === 0) throw new Error(`the file ends at ${this.#position} bytes, not ${this.#end}`);
     this.#position += bytesRead;
-    return buffer.subarray(0, bytesRead);
+    return bytesRead === size ? buffer : buffer.subarray(0, bytesRead);
   }
+
+  readonly #fail = (error: unknown): void => {
+    const message = `reading ${this.#key}: ${String(error)}`;
+    this.destroy(new StoreUnavailable(this.#key, message, { cause: error }));
+  };
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#size.end();
+    this.#spare = undefined;
     this.#handle.close().then(
       () => {
         callback(error);
