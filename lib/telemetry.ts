@@ -70,12 +70,15 @@ export function reportTo(
   };
 }
 
+/** Methods of a store that give one value after the other. */
+const generators: ReadonlySet<string> = new Set(['listMultiparts', 'readParts']);
+
 /** A store that reports its calls; the store itself if nobody wants to know. */
 export function withStoreCalls(store: ObjectStore, all: readonly Telemetry[]): ObjectStore {
   const observers = all.flatMap(({ storeCall }) => storeCall ?? []);
   if (observers.length === 0) return store;
   return withObservedMethods(store, (method) =>
-    method === 'listMultiparts'
+    generators.has(method)
       ? undefined
       : () => {
           const ends = observers.map((observer) => observer(method));

@@ -7,7 +7,7 @@ import type { Reference } from '../protocol/references.ts';
 import { parseTag, type Tag } from '../protocol/tags.ts';
 import type { Claim } from '../registry/uploads/buffer-pool.ts';
 import type { ManifestInfo } from '../registry/interface.ts';
-import { unclaimedBytes } from '../registry/uploads/part-writer.ts';
+import { unclaimedBytes } from '../registry/uploads/part-sizes.ts';
 import { conditionsOf, type RequestContext, type Handlers } from './app.ts';
 import { bodyOf, contentLength } from './body.ts';
 import { sendEmpty } from './send.ts';

@@ -15,6 +15,7 @@ const actions: Readonly<Record<string, string>> = {
   concatenate: 'Concatenate',
   createMultipart: 'CreateMultipart',
   uploadPart: 'UploadPart',
+  openPart: 'OpenPart',
   completeMultipart: 'CompleteMultipart',
   abortMultipart: 'AbortMultipart',
 };

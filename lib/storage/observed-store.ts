@@ -12,6 +12,7 @@ const operations = {
   list: 'ListObjectsV2',
   createMultipart: 'CreateMultipartUpload',
   uploadPart: 'UploadPart',
+  openPart: 'UploadPart',
   completeMultipart: 'CompleteMultipartUpload',
   abortMultipart: 'AbortMultipartUpload',
 } as const satisfies Partial<Record<keyof ObjectStore, string>>;

@@ -220,6 +220,24 @@ export interface MultipartUpload {
   readonly started: Date;
 }
 
+/** A part of a multipart upload that takes its bytes as they arrive. One of its methods runs at a time. */
+export interface PartSink {
+  /**
+   * Resolves once the bytes may be overwritten; they are not durable yet.
+   * @throws MultipartNotFound if the upload was completed or aborted
+   */
+  write(bytes: Uint8Array): Promise<void>;
+
+  /**
+   * Ends the part; durable when it resolves.
+   * @throws MultipartNotFound if the upload was completed or aborted
+   */
+  finish(): Promise<UploadedPart>;
+
+  /** Discards the part. Never rejects. */
+  abort(): Promise<void>;
+}
+
 export interface MultipartWriter {
   /** Creates a multipart upload and returns its id; any process may continue it. No object appears yet. */
   createMultipart(key: string, options?: Pick<PutOptions, 'metadata'>): Promise<string>;
@@ -238,6 +256,34 @@ export interface MultipartWriter {
    *   being the last. The upload is unchanged.
    */
   completeMultipart(key: string, uploadId: string, parts: readonly UploadedPart[]): Promise<ObjectInfo>;
+
+  /**
+   * Opens a part that takes its bytes as they arrive, in any number. Only stores that need not know a part before they store it
+   * have this.
+   * @param continued the last part of the upload: the new one has its number and starts with its bytes; both exist then, and
+   *   differ in their ETags
+   * @returns undefined if this process cannot continue that part, so that its bytes would have to be copied
+   * @throws MultipartNotFound if the upload does not exist, or was completed or aborted
+   */
+  openPart?(
+    key: string,
+    uploadId: string,
+    number: number,
+    continued?: UploadedPart,
+  ): Promise<PartSink | undefined>;
+
+  /**
+   * Reads the bytes of parts of an upload in progress, from byte `start` of all of them. Only some stores can. Each piece is valid
+   * until the next is read.
+   * @throws MultipartNotFound if the upload does not exist, or was completed or aborted
+   * @throws InvalidPart if a part is missing or has another ETag
+   */
+  readParts?(
+    key: string,
+    uploadId: string,
+    parts: readonly UploadedPart[],
+    start: number,
+  ): AsyncIterable<Uint8Array>;
 
   /** Deletes an upload and its parts. Ignores one that does not exist. */
   abortMultipart(key: string, uploadId: string): Promise<void>;

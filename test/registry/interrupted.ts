@@ -9,6 +9,11 @@ export function intercepted<S extends ObjectStore>(
     get(target, property) {
       const value: unknown = Reflect.get(target, property, target);
       if (typeof value !== 'function') return value;
+      if (property === 'readParts')
+        return async function* (...args: unknown[]) {
+          await before(property, args);
+          yield* Reflect.apply(value, target, args) as AsyncIterable<unknown>;
+        };
       return async (...args: unknown[]) => {
         await before(String(property), args);
         return await (Reflect.apply(value, target, args) as Promise<unknown>);

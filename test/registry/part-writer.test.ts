@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BufferPool } from '../../lib/registry/uploads/buffer-pool.ts';
-import { PartWriter, unclaimedBytes } from '../../lib/registry/uploads/part-writer.ts';
+import { unclaimedBytes } from '../../lib/registry/uploads/part-sizes.ts';
+import { PartWriter } from '../../lib/registry/uploads/part-writer.ts';
 import type { ObjectStore, StoreLimits, UploadedPart } from '../../lib/storage/store.ts';
 import { MemoryStore } from './memory-store.ts';
 

@@ -27,6 +27,9 @@ after(() => {
   folder.remove();
 });
 
+/** The store's folder. */
+export const root = (): string => folder.path;
+
 /** Every request meets another process, which knows nothing of the last. */
 export const uploads = (on: ObjectStore = store): Registry['uploads'] => createRegistry(on).uploads;
 

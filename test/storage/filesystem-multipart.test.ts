@@ -6,7 +6,14 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it, mock } from 'node:test';
 
 import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
-import { InvalidKey, InvalidPart, MultipartNotFound, type UploadedPart } from '../../lib/storage/store.ts';
+import {
+  InvalidKey,
+  InvalidPart,
+  MultipartNotFound,
+  StoreUnavailable,
+  type PartSink,
+  type UploadedPart,
+} from '../../lib/storage/store.ts';
 import { rejects } from './place.ts';
 
 const KEY = 'uploads/1/data';
@@ -109,6 +116,102 @@ describe('filesystem store, multipart uploads', () => {
     const second = await upload(2, small);
     await store.completeMultipart(KEY, id, [await upload(1, large), second]);
     await assertContent(whole);
+  });
+
+  describe('with a part that takes its bytes as they arrive', () => {
+    const openPart = async (number: number, continued?: UploadedPart, by = store): Promise<PartSink> =>
+      (await by.openPart(KEY, id, number, continued)) ?? assert.fail('the part cannot be continued');
+    const writeTo = async (sink: PartSink, ...pieces: readonly Buffer[]): Promise<UploadedPart> => {
+      for (const piece of pieces) await sink.write(piece);
+      return await sink.finish();
+    };
+
+    it('an open part and its continuations are renamed, not copied', async () => {
+      const first = await writeTo(await openPart(1), large, small);
+      const second = await writeTo(await openPart(1, first), small, large);
+      const third = await upload(2, small);
+      assert.deepEqual([first.size, second.size], [whole.length, 2 * whole.length]);
+      assert.notEqual(first.etag, second.etag);
+      const inode = await segmentInode();
+      await store.completeMultipart(KEY, id, [second, third]);
+      assert.equal(await objectInode(), inode);
+      await assertContent(Buffer.concat([large, small, small, large, small]));
+      await assertClean();
+    });
+
+    it('a part that was continued can still be completed without its continuation', async () => {
+      const first = await writeTo(await openPart(1), large);
+      await writeTo(await openPart(1, first), small);
+      await other.completeMultipart(KEY, id, [first]);
+      await assertContent(large);
+    });
+
+    it('an aborted open part leaves the segment as it was', async () => {
+      const first = await writeTo(await openPart(1), large);
+      const inode = await segmentInode();
+      for (const continued of [first, undefined]) {
+        const sink = await openPart(continued === undefined ? 2 : 1, continued);
+        await sink.write(large);
+        await sink.abort();
+      }
+      const second = await writeTo(await openPart(1, first), small);
+      assert.equal((await segments()).length, 1);
+      await store.completeMultipart(KEY, id, [second]);
+      assert.equal(await objectInode(), inode);
+      await assertContent(whole);
+    });
+
+    it('only the process that wrote a part last can continue it, one request at a time', async () => {
+      const first = await writeTo(await openPart(1), large);
+      assert.equal(await other.openPart(KEY, id, 1, first), undefined);
+      const sink = await openPart(1, first);
+      assert.equal(await store.openPart(KEY, id, 1, first), undefined);
+      const second = await writeTo(sink, small);
+      assert.equal(await store.openPart(KEY, id, 1, first), undefined);
+      const elsewhere = await writeTo(await openPart(2, undefined, other), small);
+      await store.completeMultipart(KEY, id, [second, elsewhere]);
+      await assertContent(Buffer.concat([whole, small]));
+    });
+
+    it('an upload that is completed while a part is open gets none of its bytes', async () => {
+      const first = await writeTo(await openPart(1), large);
+      const sink = await openPart(1, first);
+      await sink.write(small);
+      await other.completeMultipart(KEY, id, [first]);
+      await sink.write(large);
+      await rejects(sink.finish(), MultipartNotFound, KEY);
+      await assertContent(large);
+      await assertClean();
+    });
+
+    it('an error of the disk while bytes arrive fails the part, although it is reported once', async () => {
+      const sink = await openPart(1);
+      const probe = await fs.open(join(root, 'probe'), 'w');
+      const prototype = Object.getPrototypeOf(probe) as typeof probe;
+      await probe.close();
+      const datasync = mock.method(prototype, 'datasync', () =>
+        Promise.reject(Object.assign(new Error('the disk failed'), { code: 'EIO' })),
+      );
+      for (let written = 0; written < 32 * 1024 * 1024; written += large.length) await sink.write(large);
+      assert.equal(datasync.mock.callCount(), 1);
+      mock.restoreAll();
+      await rejects(sink.finish(), StoreUnavailable, KEY);
+      const again = await writeTo(await openPart(1), large);
+      await store.completeMultipart(KEY, id, [again]);
+      await assertContent(large);
+    });
+
+    it('parts in progress can be read from any byte on', async () => {
+      const parts = [await writeTo(await openPart(1), large), await upload(2, small, other)];
+      for (const start of [0, 7, large.length, large.length + 3, whole.length]) {
+        const pieces: Buffer[] = [];
+        for await (const piece of other.readParts(KEY, id, parts, start)) pieces.push(Buffer.from(piece));
+        assert.ok(Buffer.concat(pieces).equals(whole.subarray(start)), `from ${start}`);
+      }
+      await store.completeMultipart(KEY, id, parts);
+      const reading = other.readParts(KEY, id, parts, 0).next();
+      await rejects(reading, MultipartNotFound, KEY);
+    });
   });
 
   it('multipart uploads refuse part numbers out of bounds', async () => {

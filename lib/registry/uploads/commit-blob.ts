@@ -135,14 +135,14 @@ function hasPartObjects({ parts }: Multipart): boolean {
 }
 
 /** Turns errors of concurrent changes into UploadGone. */
-function asUploadGone(error: unknown): unknown {
+export function asUploadGone(error: unknown): unknown {
   return isConcurrentChange(error)
     ? new UploadGone('the bytes of the upload are gone', { cause: error })
     : error;
 }
 
 /** Whether an error may mean that a concurrent request has done the step. Stores report this in different ways. */
-function isConcurrentChange(error: unknown): boolean {
+export function isConcurrentChange(error: unknown): boolean {
   const types = [MultipartNotFound, InvalidPart, ObjectNotFound, PreconditionFailed, UploadGone];
   return types.some((Type) => error instanceof Type);
 }

@@ -4,36 +4,11 @@ import {
   type MoveSource,
   type ObjectInfo,
   type ObjectStore,
-  type StoreLimits,
+  type PartSink,
   type UploadedPart,
 } from '../../storage/store.ts';
 import type { BufferPool, Claim } from './buffer-pool.ts';
-
-/*
- * Part sizes. They double after each tenth of the parts an upload may have, so that all parts hold a hundred times what they
- * would at the first size: 8 TiB in 10,000 parts of at least 8 MiB.
- */
-
-/** Maximum bytes that stay in the session because they do not fill a part. */
-export const maxTailBytes = 64 * 1024 * 1024;
-
-/**
- * The size of the next part.
- * @param length of the whole object, if known: it determines the size if all parts must be equal
- */
-function partSize(limits: StoreLimits, parts: readonly UploadedPart[], length: number | undefined): number {
-  const { partSize: base, maxPartSize, maxParts, equalParts } = limits;
-  if (equalParts) return parts[0]?.size ?? Math.max(base, Math.ceil((length ?? 0) / maxParts));
-  return Math.min(base * 2 ** Math.floor(parts.length / (maxParts / 10)), maxPartSize);
-}
-
-/** The smallest tail that becomes a part at the end of a request. Many small chunks must not use up all parts. */
-function smallestPart(limits: StoreLimits, parts: readonly UploadedPart[]): number {
-  const { minPartSize, maxParts, equalParts } = limits;
-  const next = partSize(limits, parts, undefined);
-  if (equalParts) return next;
-  return parts.length < maxParts / 2 ? minPartSize : Math.min(next, maxTailBytes);
-}
+import { blockBytes, partSize, smallestPart, unclaimedBytes } from './part-sizes.ts';
 
 /**
  * A part of an upload. The first request that fills one starts a multipart upload and adds its parts to it. The parts of a
@@ -68,8 +43,14 @@ export interface PartWriterOptions {
   };
 }
 
-/** Bytes of memory that need no claim. */
-export const unclaimedBytes = 64 * 1024;
+/** A part that takes its bytes as they arrive, where the store has such: instead of filling memory with a whole part. */
+interface OpenPart {
+  readonly number: number;
+  /** Resolves with undefined if the upload is gone. */
+  readonly sink: Promise<PartSink | undefined>;
+  /** The last write. Never rejects. */
+  written: Promise<void>;
+}
 
 /** Bytes of the tail that were moved to the store to free memory. */
 interface Spill {
@@ -82,6 +63,9 @@ interface Spill {
  * Collects bytes into parts of the size a store wants and stores several concurrently if that helps it. Bytes that do not
  * fill a part stay in memory, as the `tail`. While other uploads wait for memory, a tail that was held for long is spilled:
  * moved to the store, and read back when it is needed.
+ *
+ * Where the store has parts that take their bytes as they arrive (a folder), the first full part becomes the start of one, which
+ * takes all further bytes of this request in blocks.
  */
 export class PartWriter {
   readonly #store: ObjectStore;
@@ -107,6 +91,7 @@ export class PartWriter {
   /** For the buffer, if it exceeds {@link unclaimedBytes}. */
   #claim: Claim | undefined;
   #spills: Spill[] = [];
+  #open: OpenPart | undefined;
   readonly #pending = new Set<Promise<void>>();
   #failure: { readonly error: unknown } | undefined;
 
@@ -168,10 +153,26 @@ export class PartWriter {
 
   /** Waits until parts are stored. A tail that is large enough becomes a part, so that few bytes remain. */
   async settle(): Promise<void> {
-    if (this.#tailSize >= smallestPart(this.#store.limits, this.#parts)) await this.#startPart();
+    const isPart =
+      this.#open !== undefined || this.#tailSize >= smallestPart(this.#store.limits, this.#parts);
+    if (isPart && this.#tailSize > 0) await this.#startPart();
     await this.#reloadSpills();
     this.#claim?.pin();
+    await this.#endPart();
     await this.#allStored();
+  }
+
+  /**
+   * Continues the last part of a resumed upload, if this process can do so without a copy. Then every chunk is written once, and
+   * the upload keeps a single part, however many chunks it has.
+   */
+  async continueLastPart(): Promise<void> {
+    const last = this.#parts.at(-1);
+    if (last === undefined || this.#uploadId === undefined || this.#store.openPart === undefined) return;
+    const sink = await this.#store.openPart(this.#key, this.#uploadId, last.number, last).catch(gone);
+    if (sink === undefined) return;
+    this.#open = { number: last.number, sink: Promise.resolve(sink), written: Promise.resolve() };
+    this.#parts[last.number - 1] = { ...last, etag: '' };
   }
 
   /**
@@ -189,6 +190,7 @@ export class PartWriter {
     const { length } = this.#parts;
     if (keepsTail && this.#filled > 0) await this.#storeInMultipart(this.#nextNumber(), this.tail);
     else if (this.#tailSize > 0) await this.#startPart({ asObject: false });
+    await this.#endPart();
     await this.#allStored();
     const parts = [...this.#parts];
     this.#parts.length = length;
@@ -214,13 +216,17 @@ export class PartWriter {
   async discard(): Promise<void> {
     this.close();
     await Promise.all(this.#pending);
+    await (await this.#open?.sink.catch(() => undefined))?.abort();
+    this.#open = undefined;
     await this.#deleteSpills(this.#spills);
     if (this.#createdKeys.length > 0) await this.#store.delete(this.#createdKeys).catch(() => undefined);
     if (this.#created && this.#uploadId !== undefined)
       await this.#store.abortMultipart(this.#key, this.#uploadId).catch(() => undefined);
   }
 
+  /** Bytes to collect before they are stored. */
   #partSize(): number {
+    if (this.#open !== undefined) return blockBytes;
     return partSize(this.#store.limits, this.#parts, this.#length);
   }
 
@@ -268,6 +274,10 @@ export class PartWriter {
 
   /** Moves the buffer to the store and releases its memory. */
   #spill(): void {
+    if (this.#open !== undefined) {
+      this.#append(this.#open);
+      return;
+    }
     const { buffer, bytes, claim } = this.#detach();
     const key = this.#newKey();
     const stored = this.#runInBackground(this.#store.put(key, bytes), () => claim?.release(buffer));
@@ -302,11 +312,63 @@ export class PartWriter {
     this.#claim?.pin();
     while (this.#pending.size >= this.#store.limits.parallelParts) await Promise.race(this.#pending);
     this.#throwFailure();
+    if (!asObject && this.#store.openPart !== undefined) {
+      this.#append(await this.#openPart());
+      return;
+    }
     const number = this.#nextNumber();
     const { buffer, bytes, claim } = this.#detach();
     this.#parts.push({ number, etag: '', size: bytes.byteLength });
     const stored = asObject ? this.#storeAsObject(number, bytes) : this.#storeInMultipart(number, bytes);
     void this.#runInBackground(stored, () => claim?.release(buffer));
+  }
+
+  /** The part that takes the buffer: a new one if the current one is as large as it may be. */
+  async #openPart(): Promise<OpenPart> {
+    const { maxPartSize } = this.#store.limits;
+    const size = this.#open === undefined ? 0 : (this.#parts[this.#open.number - 1]?.size ?? 0);
+    if (size + this.#filled > maxPartSize) await this.#endPart();
+    this.#open ??= this.#startOpenPart(this.#nextNumber());
+    return this.#open;
+  }
+
+  #startOpenPart(number: number): OpenPart {
+    this.#parts.push({ number, etag: '', size: 0 });
+    const sink = this.#inUpload(
+      async (uploadId) => await this.#store.openPart?.(this.#key, uploadId, number),
+    );
+    // Whoever writes to it learns of a failure.
+    sink.catch(() => undefined);
+    return { number, sink, written: Promise.resolve() };
+  }
+
+  /** Starts writing the buffer to an open part, after what was written to it before, and continues with a new buffer. */
+  #append(open: OpenPart): void {
+    const { buffer, bytes, claim } = this.#detach();
+    const size = (this.#parts[open.number - 1]?.size ?? 0) + bytes.byteLength;
+    this.#parts[open.number - 1] = { number: open.number, etag: '', size };
+    const before = open.written;
+    const written = (async () => {
+      await before;
+      const sink = await open.sink;
+      if (sink !== undefined && this.#failure === undefined)
+        await this.#unlessLost(async () => {
+          await sink.write(bytes);
+        });
+    })();
+    open.written = this.#runInBackground(written, () => claim?.release(buffer));
+  }
+
+  /** Ends the open part, if there is one: it is stored then. */
+  async #endPart(): Promise<void> {
+    const open = this.#open;
+    if (open === undefined) return;
+    await open.written;
+    this.#throwFailure();
+    const sink = await open.sink;
+    this.#open = undefined;
+    const part = await this.#unlessLost(async () => await sink?.finish());
+    if (part !== undefined) this.#parts[open.number - 1] = part;
   }
 
   /** @throws RegistryError SIZE_INVALID if no more parts are allowed */
@@ -347,13 +409,28 @@ export class PartWriter {
   }
 
   async #storeInMultipart(number: number, bytes: Uint8Array): Promise<void> {
-    if (this.#lost) return;
-    try {
+    const part = await this.#inUpload(
+      async (uploadId) => await this.#store.uploadPart(this.#key, uploadId, number, bytes),
+    );
+    if (part !== undefined) this.#parts[number - 1] = part;
+  }
+
+  /** Does something with the multipart upload, which the first caller creates. @returns undefined if it is lost */
+  async #inUpload<T>(work: (uploadId: string) => Promise<T>): Promise<T | undefined> {
+    return await this.#unlessLost(async () => {
       this.#uploadId ??= await (this.#upload ??= this.#create());
-      this.#parts[number - 1] = await this.#store.uploadPart(this.#key, this.#uploadId, number, bytes);
+      return await work(this.#uploadId);
+    });
+  }
+
+  async #unlessLost<T>(work: () => Promise<T>): Promise<T | undefined> {
+    if (this.#lost) return undefined;
+    try {
+      return await work();
     } catch (error) {
       if (!(error instanceof MultipartNotFound)) throw error;
       this.#lost = true;
+      return undefined;
     }
   }
 
@@ -362,4 +439,10 @@ export class PartWriter {
     this.#created = true;
     return uploadId;
   }
+}
+
+/** For an upload that is gone: what is written to it next finds out. */
+function gone(error: unknown): undefined {
+  if (error instanceof MultipartNotFound) return undefined;
+  throw error;
 }

@@ -3,7 +3,7 @@ import { RegistryError } from '../../protocol/errors.ts';
 import { PreconditionFailed, type ObjectStore } from '../../storage/store.ts';
 import { uploadSession } from '../layout.ts';
 import { undefinedIfMissing } from '../links.ts';
-import { maxTailBytes } from './part-writer.ts';
+import { maxTailBytes } from './part-sizes.ts';
 import { decodeSession, encodeSession, maxDescriptionBytes, type Session } from './session-object.ts';
 
 /** The upload sessions in a store. */

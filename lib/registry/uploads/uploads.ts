@@ -16,7 +16,9 @@ import {
 import { exists } from '../links.ts';
 import { BufferPool, type Claim } from './buffer-pool.ts';
 import { ConcurrencyLimit } from '../../concurrency/concurrency-limit.ts';
-import { PartWriter, unclaimedBytes } from './part-writer.ts';
+import { unclaimedBytes } from './part-sizes.ts';
+import { PartWriter } from './part-writer.ts';
+import { RecentHashes } from './recent-hashes.ts';
 import {
   assertDigest,
   keysOf,
@@ -27,6 +29,7 @@ import {
   type BlobCommit,
 } from './commit-blob.ts';
 import type { Session } from './session-object.ts';
+import { digestOfSession, hashOfSession } from './session-hash.ts';
 import { Sessions } from './sessions.ts';
 
 /** A loaded session. */
@@ -64,6 +67,7 @@ export class Uploads implements Roles {
   readonly #blobs: Blobs;
   readonly #sessions: Sessions;
   readonly #pool: BufferPool;
+  readonly #hashes = new RecentHashes();
   readonly #loads = new ConcurrencyLimit(parallelLoads);
 
   /** @param pool memory shared by all uploads */
@@ -133,6 +137,7 @@ export class Uploads implements Roles {
       const { moved, stale, size } = await this.#finishParts(session, digest, last);
       await this.#blobs.link(name, digest);
       await this.#sessions.delete(id, moved);
+      this.#hashes.forget(id);
       // After the session: a retry would read these again.
       if (stale.length > 0) await this.#store.delete(stale);
       return { digest, size };
@@ -244,23 +249,22 @@ export class Uploads implements Roles {
     digest: Digest,
     last: Chunk | undefined,
   ): Promise<{ moved: readonly string[]; stale: readonly string[]; size: number }> {
-    const { algorithm } = digestParts(digest);
     const writeBlob = async (body: Chunk['body'], length: number): Promise<void> => {
       await this.#receiveBlob(session.repository, digest, { body, length });
     };
     const commit = { store: this.#store, digest, writeBlob };
     if (last === undefined) {
-      const known = await digestOf(session);
+      const known = await digestOfSession(session);
       const whole = { ...commit, ...this.#source(session) };
       const rest = { stale: [], size: session.offset };
       // The digest computed so far may have another algorithm.
-      if (algorithm !== algorithmOf(session.hash))
+      if (digestParts(digest).algorithm !== algorithmOf(session.hash))
         return { moved: await commitUnverified(whole, known), ...rest };
       assertDigest(known, digest);
       return { moved: await commitBlob(whole), ...rest };
     }
     if (last.start !== session.offset) throw new OffsetMismatch(session.offset);
-    const { writer, hash, stale, offset: size } = await this.#receive(session, last, algorithm);
+    const { writer, hash, stale, offset: size } = await this.#receive(session, last, digest);
     if (hash.digest() !== digest) await writer.discard();
     assertDigest(hash.digest(), digest);
     return { moved: await commitBlob({ ...commit, writer }), stale, size };
@@ -281,17 +285,19 @@ export class Uploads implements Roles {
     return { writer: this.#writer(session), reopen };
   }
 
-  /** Appends a chunk without saving the session. */
-  async #receive(
-    session: OpenSession,
-    chunk: Chunk,
-    algorithm = algorithmOf(session.hash),
-  ): Promise<Received> {
-    const { writer, hash, stale } = await this.#reopen(session, chunk, algorithm);
+  /**
+   * Appends a chunk without saving the session.
+   * @param finishedAs the digest of the whole, if these are the last bytes. Otherwise they may become the end of the last part; the last
+   *   bytes are kept until the blob is complete.
+   */
+  async #receive(session: OpenSession, chunk: Chunk, finishedAs?: Digest): Promise<Received> {
+    const { writer, hash, stale } = await this.#reopen(session, chunk, finishedAs);
     // The writer has the tail now and may spill it.
     release(session);
     writer.allowSpilling();
     try {
+      if (finishedAs === undefined && (chunk.length ?? Infinity) > unclaimedBytes)
+        await writer.continueLastPart();
       const length = await receive(chunk, writer, hash);
       await writer.settle();
       return { writer, hash, offset: session.offset + length, stale };
@@ -301,20 +307,29 @@ export class Uploads implements Roles {
     }
   }
 
-  /** Prepares a writer and a hash at the session's offset. @param algorithm of the final digest */
+  /** Prepares a writer and a hash at the session's offset. @param finishedAs as in {@link #receive} */
   async #reopen(
     session: OpenSession,
     chunk: Chunk,
-    algorithm: Algorithm,
+    finishedAs: Digest | undefined,
   ): Promise<Pick<Received, 'writer' | 'hash' | 'stale'>> {
     const writer = this.#writer(session);
     const { hash: saved, multipart, tail } = session;
+    const algorithm = finishedAs === undefined ? algorithmOf(saved) : digestParts(finishedAs).algorithm;
+    const readsParts = this.#store.readParts !== undefined;
     if (session.offset === 0) {
-      const hash = chunk.partial ? await resumableHash(algorithm) : streamHash(algorithm);
+      const isResumed = chunk.partial && !readsParts;
+      const hash = isResumed ? await resumableHash(algorithm) : streamHash(algorithm);
       return { writer, hash, stale: [] };
     }
     if (saved.kind === 'resumable' && algorithmOf(saved) === algorithm)
       return { writer, hash: await resumableHash(algorithm, saved.state), stale: [] };
+    if (readsParts)
+      return {
+        writer,
+        hash: await hashOfSession(this.#store, session, { algorithm, finishedAs, recent: this.#hashes }),
+        stale: [],
+      };
     const hash = await resumableHash(algorithm);
     if (multipart !== undefined) return await this.#rehash(session, writer, hash);
     hash.update(tail);
@@ -350,7 +365,7 @@ export class Uploads implements Roles {
     };
     try {
       await receive({ body, length: session.offset }, writer, both);
-      assertDigest(check.digest(), await digestOf(session));
+      assertDigest(check.digest(), await digestOfSession(session));
     } catch (error) {
       await writer.discard();
       await before.discard();
@@ -378,6 +393,7 @@ export class Uploads implements Roles {
       if (session.offset > 0) await this.#sessions.assertUnchanged(session);
       const { multipart, tail } = writer;
       await this.#sessions.save({ ...session, offset, hash: hash.state(), multipart, tail });
+      this.#hashes.keep(session.id, offset, hash);
     } catch (error) {
       // After any other error, the session may have been written and need its parts.
       if (!(error instanceof PreconditionFailed)) throw error;
@@ -393,6 +409,7 @@ export class Uploads implements Roles {
       await this.#store.delete(keysOf(multipart));
     }
     await this.#sessions.delete(id);
+    this.#hashes.forget(id);
   }
 }
 
@@ -430,9 +447,4 @@ async function receive(
   if (length !== undefined && received !== length)
     throw new RegistryError('SIZE_INVALID', `the request announced ${length} bytes and sent others`);
   return received;
-}
-
-/** The digest of all bytes of a session. */
-async function digestOf({ hash }: Session): Promise<Digest> {
-  return hash.kind === 'final' ? hash.digest : (await resumableHash(algorithmOf(hash), hash.state)).digest();
 }

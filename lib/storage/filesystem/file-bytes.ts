@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 
-/** Bytes copied per read. */
+/** Bytes of a read. */
 const chunkSize = 1024 * 1024;
 
 /** Reads the first bytes of a file. */
@@ -14,19 +14,25 @@ export async function readBytes(handle: FileHandle, size: number): Promise<Buffe
   return bytes;
 }
 
-/** Appends a range of a file to another file. */
-export async function copyBytes(
-  source: FileHandle,
-  { offset, size }: { readonly offset: number; readonly size: number },
-  target: FileHandle,
-): Promise<void> {
+interface Range {
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** Reads a range of a file. Each piece is valid until the next is read: all have the same memory. */
+export async function* readRange(source: FileHandle, { offset, size }: Range): AsyncGenerator<Buffer, void> {
   const buffer = Buffer.allocUnsafe(Math.min(chunkSize, size));
   for (let left = size; left > 0;) {
     const { bytesRead } = await source.read(buffer, 0, Math.min(chunkSize, left), offset + size - left);
-    if (bytesRead === 0) throw new Error(`a file ends ${left} bytes before the end of the copied range`);
-    await writeAll(target, buffer.subarray(0, bytesRead));
+    if (bytesRead === 0) throw new Error(`a file ends ${left} bytes before the end of the range`);
     left -= bytesRead;
+    yield buffer.subarray(0, bytesRead);
   }
+}
+
+/** Appends a range of a file to another file. */
+export async function copyBytes(source: FileHandle, range: Range, target: FileHandle): Promise<void> {
+  for await (const bytes of readRange(source, range)) await writeAll(target, bytes);
 }
 
 /** Writes all bytes; one system call may write fewer. */

@@ -3,12 +3,13 @@ import fs, { type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 
 import { syncFolder } from './durable-folders.ts';
-import { copyBytes, writeAll } from './file-bytes.ts';
+import { copyBytes, readRange, writeAll } from './file-bytes.ts';
 import { notFoundCodes, hasCode, ignoring } from '../file-errors.ts';
 import { objectInfo, type Folder, type PendingFile, stampMtime } from './folder.ts';
-import type { Content } from './pending-file.ts';
+import { GrowingPart } from './growing-part.ts';
 import { Sidecars } from './metadata.ts';
 import type { Mount } from './mounts.ts';
+import type { Content } from './pending-file.ts';
 import { Segments, type Slot } from './segments.ts';
 import { multipartsOf } from './temporary.ts';
 import { readUpload, type Upload, uploadIdPattern } from './uploads.ts';
@@ -18,6 +19,7 @@ import {
   type MultipartUpload,
   type MultipartWriter,
   type ObjectInfo,
+  type PartSink,
   type PutOptions,
   s3Limits,
   type StoreLimits,
@@ -28,7 +30,7 @@ const limits: Omit<StoreLimits, 'honoursOnlyIfAbsent'> = {
   ...s3Limits,
   partSize: 8 * 1024 ** 2,
   equalParts: false,
-  // Sequential parts share a file and need no copy.
+  // Sequential parts share a file and need no copy; a part is best written as its bytes arrive, with `openPart`.
   parallelParts: 1,
   replacesParts: false,
   // It would need locks between processes.
@@ -107,6 +109,65 @@ export class FilesystemMultiparts implements MultipartWriter {
     );
   }
 
+  async openPart(
+    key: string,
+    uploadId: string,
+    number: number,
+    continued?: UploadedPart,
+  ): Promise<PartSink | undefined> {
+    this.folder.path(key);
+    assertPart(key, number, 0);
+    const guard = async <T>(work: () => Promise<T>) => await this.folder.guard(key, work, MultipartNotFound);
+    const part = await this.#withUpload(
+      key,
+      uploadId,
+      async (upload) => await this.#openPart(key, upload, number, continued),
+    );
+    return (
+      part && {
+        write: async (bytes) => {
+          await guard(async () => {
+            await part.write(bytes);
+          });
+        },
+        finish: async () => await guard(async () => await part.finish()),
+        abort: async () => {
+          await part.abort();
+        },
+      }
+    );
+  }
+
+  async *readParts(
+    key: string,
+    uploadId: string,
+    parts: readonly UploadedPart[],
+    start: number,
+  ): AsyncGenerator<Uint8Array, void> {
+    const guard = async <T>(work: () => Promise<T>) => await this.folder.guard(key, work, MultipartNotFound);
+    const [upload, records] = await this.#withUpload(key, uploadId, async (folder) => {
+      await readOwn(key, folder);
+      return [folder, select(key, parts, await recordsOf(folder))];
+    });
+    let skipped = start;
+    for (const { segment, offset, size } of records) {
+      const range = { offset: offset + skipped, size: size - skipped };
+      skipped = Math.max(0, skipped - size);
+      if (range.size <= 0) continue;
+      const source = await guard(async () => await openSegment(upload, segment));
+      try {
+        const pieces = readRange(source, range);
+        for (;;) {
+          const { done, value } = await guard(async () => await pieces.next());
+          if (done === true) break;
+          yield value;
+        }
+      } finally {
+        await source.close();
+      }
+    }
+  }
+
   async completeMultipart(
     key: string,
     uploadId: string,
@@ -183,12 +244,34 @@ export class FilesystemMultiparts implements MultipartWriter {
     );
   }
 
+  async #openPart(
+    key: string,
+    upload: string,
+    number: number,
+    continued?: UploadedPart,
+  ): Promise<GrowingPart | undefined> {
+    const uploadId = basename(upload);
+    const slot =
+      continued === undefined
+        ? this.#segments.take(uploadId, key, number, createSegment(key, upload))
+        : this.#segments.takeToContinue(uploadId, key, continued);
+    if (slot === undefined) return undefined;
+    const giveBack = () => {
+      this.#segments.giveBack(uploadId, slot.segment);
+    };
+    try {
+      return await GrowingPart.open({ ...slot, upload, number, giveBack });
+    } catch (error) {
+      // As in #write.
+      if (slot.isNew || !hasCode(error, ['ENOENT'])) throw error;
+      return continued === undefined ? await this.#openPart(key, upload, number) : undefined;
+    }
+  }
+
   async #write(key: string, upload: string, number: number, bytes: Uint8Array): Promise<UploadedPart> {
     const uploadId = basename(upload);
-    const slot = this.#segments.reserve(uploadId, key, number, bytes.byteLength, async (name) => {
-      await readOwn(key, upload);
-      await fs.writeFile(join(upload, name), '', { flag: 'wx' });
-    });
+    const create = createSegment(key, upload);
+    const slot = this.#segments.reserve(uploadId, key, number, bytes.byteLength, create);
     try {
       return await writeAt(upload, slot, number, bytes);
     } catch (error) {
@@ -272,6 +355,14 @@ async function readOwn(key: string, upload: string): Promise<Upload> {
   return found;
 }
 
+/** Creates the file of a segment, in an upload of this key. */
+function createSegment(key: string, upload: string): (name: string) => Promise<void> {
+  return async (name) => {
+    await readOwn(key, upload);
+    await fs.writeFile(join(upload, name), '', { flag: 'wx' });
+  };
+}
+
 /** Writes a part's bytes, then its record. */
 async function writeAt(
   upload: string,
@@ -325,16 +416,22 @@ async function copyPart(
   { segment, offset, size }: PartRecord,
   target: FileHandle,
 ): Promise<void> {
-  const path = join(upload, segment);
-  const source =
-    (await ignoring(['ENOENT'], fs.open(path))) ??
-    (await ignoring(['ENOENT'], fs.open(`${path}.sealed`))) ??
-    (await completed(upload));
+  const source = await openSegment(upload, segment);
   try {
     await copyBytes(source, { offset, size }, target);
   } finally {
     await source.close();
   }
+}
+
+/** Opens a segment to read it. @throws MultipartNotFound if it has become the object */
+async function openSegment(upload: string, segment: string): Promise<FileHandle> {
+  const path = join(upload, segment);
+  return (
+    (await ignoring(['ENOENT'], fs.open(path))) ??
+    (await ignoring(['ENOENT'], fs.open(`${path}.sealed`))) ??
+    (await completed(upload))
+  );
 }
 
 /** Deletes the rest of a completed upload, which a missing segment indicates. */

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 
+import type { UploadedPart } from '../store.ts';
+
 /** Uploads with an open segment; after eviction, an upload continues in a new segment. */
 const maxOpen = 1000;
 
 /** A file to which one process appends consecutive parts. */
-interface Segment {
+export interface Segment {
   readonly name: string;
   readonly key: string;
   /** Resolves once its file exists. */
@@ -12,6 +14,8 @@ interface Segment {
   /** Offset of the next part. */
   end: number;
   nextPart: number;
+  /** The last part, if another can continue it. */
+  last?: { readonly etag: string; readonly offset: number } | undefined;
 }
 
 /** The place for a part's bytes. */
@@ -22,6 +26,9 @@ export interface Slot {
   readonly isNew: boolean;
 }
 
+/** Creates the file of a new segment. */
+type Create = (name: string) => Promise<void>;
+
 /**
  * The segments that this process writes to, by upload id. A part that follows the last one continues its segment; any other
  * part starts a new segment, so no two parts share bytes. In memory only: other processes have their own segments.
@@ -29,38 +36,49 @@ export interface Slot {
 export class Segments {
   readonly #open = new Map<string, Segment>();
 
-  /**
-   * Reserves space for a part. Synchronous, so that parts are placed in the order of the calls.
-   * @param create creates the file of a new segment
-   */
-  reserve(
-    uploadId: string,
-    key: string,
-    number: number,
-    size: number,
-    create: (name: string) => Promise<void>,
-  ): Slot {
-    const open = this.#open.get(uploadId);
-    const isNew = open?.key !== key || open.nextPart !== number;
-    const segment = isNew ? this.#startSegment(uploadId, key, create) : open;
-    const offset = segment.end;
-    segment.end += size;
-    segment.nextPart = number + 1;
-    return { segment, offset, isNew };
+  /** Reserves space for a part. Synchronous, so that parts are placed in the order of the calls. */
+  reserve(uploadId: string, key: string, number: number, size: number, create: Create): Slot {
+    const slot = this.take(uploadId, key, number, create);
+    slot.segment.end += size;
+    slot.segment.nextPart = number + 1;
+    slot.segment.last = undefined;
+    this.giveBack(uploadId, slot.segment);
+    return slot;
   }
 
-  #startSegment(uploadId: string, key: string, create: (name: string) => Promise<void>): Segment {
-    const name = randomUUID();
-    const segment = { name, key, created: create(name), end: 0, nextPart: 1 };
+  /** Takes a segment for a part of unknown size. Until it is given back, other parts get other segments. */
+  take(uploadId: string, key: string, number: number, create: Create): Slot {
+    const open = this.#open.get(uploadId);
+    const isNew = open?.key !== key || open.nextPart !== number;
+    const segment = isNew ? startSegment(key, create) : open;
     this.#open.delete(uploadId);
+    return { segment, offset: segment.end, isNew };
+  }
+
+  /** Takes the segment that ends with a part, to continue that. @returns undefined if this process has none */
+  takeToContinue(uploadId: string, key: string, { etag, size }: UploadedPart): Slot | undefined {
+    const segment = this.#open.get(uploadId);
+    const last = segment?.last;
+    if (segment?.key !== key || last?.etag !== etag || segment.end - last.offset !== size) return undefined;
+    this.#open.delete(uploadId);
+    return { segment, offset: last.offset, isNew: false };
+  }
+
+  /** Opens a segment that was taken to further parts, unless the upload has another one by now. */
+  giveBack(uploadId: string, segment: Segment): void {
+    if (this.#open.has(uploadId)) return;
     this.#open.set(uploadId, segment);
     const [oldest] = this.#open.keys();
     if (this.#open.size > maxOpen && oldest !== undefined) this.#open.delete(oldest);
-    return segment;
   }
 
   /** Closes an upload's segment to further parts, unless it is no longer the given one. */
   close(uploadId: string, segment = this.#open.get(uploadId)): void {
     if (this.#open.get(uploadId) === segment) this.#open.delete(uploadId);
   }
+}
+
+function startSegment(key: string, create: Create): Segment {
+  const name = randomUUID();
+  return { name, key, created: create(name), end: 0, nextPart: 1 };
 }
