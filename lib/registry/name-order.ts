@@ -9,6 +9,8 @@ export interface NamedKeys {
   readonly suffix: string;
   /** Of the listing. */
   readonly delimiter: string;
+  /** Whether names have no slashes, so that a store may list nothing but their keys. */
+  readonly areFlat?: boolean;
   /** Objects and prefixes that a listing returns for each name. */
   readonly entriesPerName: number;
   readonly isName: (text: string) => boolean;
@@ -47,10 +49,11 @@ export async function namesInOrder(store: ObjectStore, keys: NamedKeys, page: Pa
 }
 
 async function list(store: ObjectStore, keys: NamedKeys, startAfter: string, n: number): Promise<Listing> {
-  const { prefix, delimiter, entriesPerName } = keys;
+  const { prefix, delimiter, entriesPerName, suffix, areFlat = false } = keys;
   // One more than requested, to know whether a page follows, and one for `last`, whose own keys sort after it.
   const limit = Math.min(1000, (n + 2) * entriesPerName);
-  return await store.list({ prefix, delimiter, startAfter, limit, skipUnreadable: true });
+  const options = { prefix, delimiter, startAfter, limit, skipUnreadable: true };
+  return await store.list(areFlat ? { ...options, suffix } : options);
 }
 
 function names({ prefix, suffix, isName, entries }: NamedKeys, listing: Listing): string[] {

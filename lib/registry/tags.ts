@@ -57,6 +57,7 @@ export class Tags implements TagLister {
         prefix,
         suffix: tagLinkSuffix,
         delimiter: tagIndexDelimiter,
+        areFlat: true,
         // The link and the prefix of the history.
         entriesPerName: 2,
         isName: isTag,

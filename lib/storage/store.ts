@@ -179,6 +179,11 @@ export interface ListOptions {
   /** Most entries (objects and prefixes together) to return, from 1. Default and maximum: 1000. */
   readonly limit?: number;
   /**
+   * Only keys `<prefix><name><suffix>` are needed, where a name has no slash. A store may leave out all others, which saves a
+   * folder most of its work; the caller filters what it gets.
+   */
+  readonly suffix?: string;
+  /**
    * Skips unreadable folders below the prefix's own and reports them to {@link ObjectStore.onDamaged}; by default the listing
    * fails. For callers that show objects; never for those that delete what is not listed.
    */

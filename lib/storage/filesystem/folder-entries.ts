@@ -58,6 +58,13 @@ export class FolderEntries {
     return entries;
   }
 
+  /** As {@link of}, but only if that need not wait. */
+  now(path: string): Entries | undefined {
+    const known = this.#folders.get(path);
+    const stats = known && this.#files.lstatNow(path);
+    return known && stats && isSame(known.stats, stats) ? this.#remember(path, known) : undefined;
+  }
+
   #remember(path: string, folder: Remembered): Entries {
     this.#forget(path);
     if (costOf(folder) > this.#maxNames) return folder;

@@ -34,7 +34,9 @@ export async function listFolder(folder: Folder, options: ListOptions): Promise<
   const top = page.prefix.slice(0, page.prefix.lastIndexOf('/') + 1);
   // No key has such a prefix; most of all, it must not lead out of the root.
   if (top !== '' && !areValidSegments(top.slice(0, -1).split('/'))) return page.listing([]);
-  await walk(folder, top, page);
+  const { suffix = '' } = options;
+  if (suffix.startsWith('/') && page.prefix.endsWith('/')) await visitNames(folder, top, suffix, page);
+  else await walk(folder, top, page);
   // A missing folder is empty, but a missing mount is an outage.
   if (!(await folder.isAvailable(join(folder.root, top.slice(0, -1)))))
     throw new StoreUnavailable(top, `${folder.root} is missing`);
@@ -46,6 +48,8 @@ export async function listFolder(folder: Folder, options: ListOptions): Promise<
 class Page {
   readonly prefix: string;
   readonly keys: string[] = [];
+  /** By key, of objects that are described already. */
+  readonly infos = new Map<string, ObjectInfo>();
   readonly skipUnreadable: boolean;
   readonly #prefixes: string[] = [];
   readonly #delimiter: string | undefined;
@@ -155,6 +159,19 @@ async function walk(folder: Folder, top: string, page: Page): Promise<void> {
   }
 }
 
+/** Visits only the keys that consist of the name of a folder and a suffix. */
+async function visitNames(folder: Folder, top: string, suffix: string, page: Page): Promise<void> {
+  const { names, links } = await entriesOf(folder, top, page);
+  for (let i = page.start(top, names); i < names.length && !page.full; i++) {
+    const name = names[i] ?? '';
+    const key = top + name.slice(0, -1) + suffix;
+    if (!name.endsWith('/') || !page.wants(key) || !isKey(key) || !isVisible(top, name)) continue;
+    await page.pause();
+    if (links.has(name) && !(await leadsToFolder(folder, top + name, page))) continue;
+    if ((await describe(folder, key, page)) !== undefined) page.add(key);
+  }
+}
+
 /** Whether a folder has an object, in it or below. */
 async function hasObject(folder: Folder, top: string, page: Page): Promise<boolean> {
   const sample = folder.samples.get(top);
@@ -166,6 +183,8 @@ async function hasObject(folder: Folder, top: string, page: Page): Promise<boole
 }
 
 async function isFile(folder: Folder, path: string): Promise<boolean> {
+  const known = folder.files.lstatNow(path);
+  if (known !== undefined) return known.isFile();
   return await folder.files.lstat(path).then(
     (stats) => stats.isFile(),
     () => false,
@@ -191,8 +210,10 @@ async function findObject(folder: Folder, top: string, page: Page): Promise<stri
 }
 
 async function entriesOf(folder: Folder, top: string, page: Page): Promise<Entries> {
-  const read = async () => await folder.entries.of(folder.at(top));
-  return (await readOrSkip(folder, top, page, read)) ?? none;
+  const path = folder.at(top);
+  const known = folder.entries.now(path);
+  if (known !== undefined) return known;
+  return (await readOrSkip(folder, top, page, async () => await folder.entries.of(path))) ?? none;
 }
 
 const none: Entries = { names: [], links: new Set() };
@@ -254,8 +275,13 @@ async function leadsToFolder(folder: Folder, path: string, page: Page): Promise<
 
 /** Undefined if the file is gone since its folder was read. */
 async function describe(folder: Folder, key: string, page: Page): Promise<ObjectInfo | undefined> {
+  const known = page.infos.get(key);
+  if (known !== undefined) return known;
   const stats = await readOrSkip(folder, key, page, async () => {
     return await folder.files.lstat(folder.at(key));
   });
-  return stats?.isFile() === true ? objectInfo(key, stats) : undefined;
+  if (stats?.isFile() !== true) return undefined;
+  const info = objectInfo(key, stats);
+  page.infos.set(key, info);
+  return info;
 }
