@@ -16,9 +16,12 @@ export function basicCredentials(
   return { user: text.slice(0, colon), password: text.slice(colon + 1) };
 }
 
+/** One for all: making it takes longer than a request otherwise does. */
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 function decode(bytes: Uint8Array): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    return decoder.decode(bytes);
   } catch {
     throw new RegistryError('UNAUTHORIZED');
   }

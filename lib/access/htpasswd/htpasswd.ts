@@ -1,4 +1,4 @@
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHmac, createSecretKey, randomBytes } from 'node:crypto';
 import { SingleFlight } from '../../concurrency/single-flight.ts';
 import { RegistryError } from '../../protocol/errors.ts';
 import { clientKey } from '../client-key.ts';
@@ -58,7 +58,7 @@ export class Htpasswd {
   /** Verifications in progress, by user and password. */
   readonly #verifications = new SingleFlight<string, boolean>();
   /** Random for each process, so that cache keys are useless elsewhere. */
-  readonly #key = randomBytes(32);
+  readonly #key = createSecretKey(randomBytes(32));
 
   private constructor(file: PasswordFile, options: HtpasswdOptions) {
     this.#file = file;
@@ -102,26 +102,28 @@ export class Htpasswd {
     if (password === '' || Buffer.byteLength(name) > maxNameBytes) throw wrong();
     const entries = await this.#file.current();
     const entry = entries.users.get(name);
-    // For users that exist too, so that all take the same time.
-    const dummyHash = dummyHashFor(name, entries);
     const client = clientKey(address);
     // The hash is part of the keys, so that a changed line invalidates its cached entries.
-    const credentials = this.#hmac([name, password, entry?.hash]);
-    const login: Login = {
+    const key = this.#hmac([name, password, entry?.hash, client]);
+    const isKnown = this.#verified.use(key);
+    // As for most requests.
+    if (isKnown && entry !== undefined) return verifiedUser(entry);
+    // For users that exist too, so that all take the same time.
+    const dummyHash = dummyHashFor(name, entries);
+    const matches = await this.#login({
       name,
       client,
-      credentials,
-      key: this.#hmac([credentials, client]),
+      credentials: this.#hmac([name, password, entry?.hash]),
+      key,
       check: {
         // A copy, since postMessage clones the whole buffer behind a view.
         password: new TextEncoder().encode(password).slice(0, bcryptBytes),
         hash: entry?.hash ?? dummyHash,
         costOfFailure: entries.highestCost,
       },
-    };
-    const matches = this.#verified.use(login.key) || (await this.#login(login));
+    });
     if (entry === undefined || !matches) throw wrong();
-    return { name, fingerprint: fingerprintOf(entry) };
+    return verifiedUser(entry);
   }
 
   /**
@@ -178,6 +180,16 @@ interface Login {
   /** HMAC of user, password and address. */
   readonly key: string;
   readonly check: Check;
+}
+
+function verifiedUser(entry: Entry): VerifiedUser {
+  return {
+    name: entry.name,
+    // On demand: only tokens have it.
+    get fingerprint() {
+      return fingerprintOf(entry);
+    },
+  };
 }
 
 /** The line has a salt of 128 bits, so that neither line nor password can be found by brute force. */

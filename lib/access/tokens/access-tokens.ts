@@ -3,6 +3,7 @@ import { actions, type Action, type Grant, type Identity } from '../access.ts';
 import { RegistryError } from '../../protocol/errors.ts';
 import type { PrivateKey, PublicKey } from './keys.ts';
 import { readAccess, type ResourceAccess } from './scopes.ts';
+import type { Verified } from './verified-tokens.ts';
 
 /*
  * Access tokens: JWTs with the claims of the token protocol ("Docker Registry v2 Bearer token specification"), and `identity`,
@@ -50,7 +51,7 @@ export async function verifyAccessToken(
   keys: readonly PublicKey[],
   service: string,
   token: string,
-): Promise<AccessToken> {
+): Promise<Verified<AccessToken>> {
   try {
     const { payload } = await jwtVerify(
       token,
@@ -68,7 +69,8 @@ export async function verifyAccessToken(
       },
     );
     const [identity, access] = [readIdentity(payload['identity']), readAccess(payload['access'])];
-    if (identity !== undefined && access !== undefined) return { identity, access };
+    if (identity !== undefined && access !== undefined)
+      return { value: { identity, access }, until: (payload.exp ?? 0) + leeway };
   } catch {
     // Whatever is wrong with it, the client needs another one.
   }

@@ -5,6 +5,7 @@ import { RegistryError } from '../../protocol/errors.ts';
 import { bearerChallenge, bearerToken } from './challenge.ts';
 import { covers, readAccess, type ResourceAccess } from './scopes.ts';
 import { readTrustedKeys, type KeyFiles, type TrustedKey } from './trusted-keys.ts';
+import { VerifiedTokens, type Verified } from './verified-tokens.ts';
 
 export interface ExternalTokenOptions extends KeyFiles {
   /** Absolute URL of the token server; ignored with `autoRedirect`. */
@@ -33,6 +34,7 @@ const asymmetric = [
 export class ExternalTokens implements AccessControl {
   readonly #options: ExternalTokenOptions;
   readonly #keys: readonly TrustedKey[];
+  readonly #verified = new VerifiedTokens<Claims>();
 
   private constructor(options: ExternalTokenOptions, keys: readonly TrustedKey[]) {
     this.#options = options;
@@ -47,10 +49,8 @@ export class ExternalTokens implements AccessControl {
   async authenticate({ authorization }: Credentials): Promise<Caller> {
     if (authorization === undefined) return unauthenticated;
     const token = bearerToken(authorization);
-    const payload = token === undefined ? undefined : await this.#verify(token);
-    const access = payload === undefined ? undefined : readAccess(payload['access']);
-    if (payload === undefined || access === undefined) throw new RegistryError('UNAUTHORIZED');
-    return callerOf(payload.sub, access);
+    if (token === undefined) throw new RegistryError('UNAUTHORIZED');
+    return callerOf(await this.#verified.read(token, async () => await this.#verify(token)));
   }
 
   challenge({ origin }: Credentials, needed: readonly Needed[], error: ChallengeError | undefined): string {
@@ -58,8 +58,16 @@ export class ExternalTokens implements AccessControl {
     return bearerChallenge(autoRedirect ? `${origin}${autoRedirectPath}` : realm, service, needed, error);
   }
 
+  /** @throws RegistryError UNAUTHORIZED for a token that is not valid */
+  async #verify(token: string): Promise<Verified<Claims>> {
+    const payload = await this.#payloadOf(token);
+    const access = payload === undefined ? undefined : readAccess(payload['access']);
+    if (payload === undefined || access === undefined) throw new RegistryError('UNAUTHORIZED');
+    return { value: { subject: payload.sub, access }, until: (payload.exp ?? 0) + leeway };
+  }
+
   /** The claims of a valid token, undefined for any other. */
-  async #verify(token: string): Promise<JWTPayload | undefined> {
+  async #payloadOf(token: string): Promise<JWTPayload | undefined> {
     const { issuer, service, algorithms = asymmetric } = this.#options;
     const options = {
       issuer,
@@ -100,12 +108,17 @@ function keyIdOf(token: string): string | undefined {
 const authenticate: Decision = { outcome: 'authenticate' };
 const allow: Decision = { outcome: 'allow' };
 
+interface Claims {
+  /** Signed, and yet of any type: nothing in a JWT demands a text. */
+  readonly subject: unknown;
+  readonly access: readonly ResourceAccess[];
+}
+
 /** What the token does not cover, another one may. */
-function callerOf(subject: unknown, access: readonly ResourceAccess[]): Caller {
+function callerOf({ subject, access }: Claims): Caller {
   const decide = (type: string, name: string, action: string) =>
     covers(access, type, name, action) ? allow : authenticate;
   return {
-    // Signed, and yet of any type: nothing in a JWT demands a text.
     actor: typeof subject === 'string' && subject !== '' ? subject : undefined,
     decideLogin: () => allow,
     decide: (action, repository) => decide('repository', repository, action),

@@ -13,10 +13,11 @@ import { RegistryError } from '../../protocol/errors.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { PolicySource } from '../policy/source.ts';
-import { verifyAccessToken } from './access-tokens.ts';
+import { verifyAccessToken, type AccessToken } from './access-tokens.ts';
 import { bearerChallenge, bearerToken } from './challenge.ts';
 import type { PublicKey } from './keys.ts';
 import { covers, type ResourceAccess } from './scopes.ts';
+import { VerifiedTokens } from './verified-tokens.ts';
 
 export interface PolicyAccessOptions {
   readonly policies: Pick<PolicySource, 'current'>;
@@ -35,6 +36,7 @@ export interface PolicyAccessOptions {
  */
 export class PolicyAccess implements AccessControl {
   readonly #options: PolicyAccessOptions;
+  readonly #verified = new VerifiedTokens<AccessToken>();
 
   constructor(options: PolicyAccessOptions) {
     this.#options = options;
@@ -46,7 +48,8 @@ export class PolicyAccess implements AccessControl {
     if (authorization === undefined) return callerOf(policy, { kind: 'anonymous' }, undefined);
     const token = bearerToken(authorization);
     if (token === undefined) throw new RegistryError('UNAUTHORIZED');
-    const { identity, access } = await verifyAccessToken(keys, service, token);
+    const verify = async () => await verifyAccessToken(keys, service, token);
+    const { identity, access } = await this.#verified.read(token, verify);
     return callerOf(policy, identity, access);
   }
 
