@@ -101,7 +101,11 @@ export class Uploads implements Roles {
     return await this.#withSession(name, id, async (session) => {
       if (chunk.start !== session.offset) throw new OffsetMismatch(session.offset);
       const received = await this.#receive(session, chunk).catch(async (error: unknown) => {
-        throw error instanceof UploadGone ? await this.#explainGone(session, error) : error;
+        if (!(error instanceof UploadGone)) throw error;
+        const failure = await this.#explainGone(session, error);
+        // Parts that cannot be read are as lost as those that cannot be written.
+        const isLost = this.#store.readParts !== undefined && failure.failure === 'UNAVAILABLE';
+        throw isLost ? new RegistryError('BLOB_UPLOAD_UNKNOWN', undefined, [], { cause: error }) : failure;
       });
       if (received.writer.lost) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
       await this.#save(session, received);
