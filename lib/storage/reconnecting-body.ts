@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
+import { freeBuffer } from './free-buffer.ts';
 import { StoreUnavailable } from './store.ts';
 
 /** Consecutive failures after which a body fails, and the delay before a retry; it grows with each failure. */
@@ -54,6 +55,22 @@ export class ReconnectingBody extends Readable {
     this.#fullSince = undefined;
     if (this.#body !== undefined) this.#body.resume();
     else if (!this.#isOpening) this.#reopen(0);
+  }
+
+  /**
+   * Also what `pipeline` calls. Frees each chunk once it is sent, since nobody else has it: otherwise downloads cause many garbage
+   * collections.
+   */
+  override pipe<T extends NodeJS.WritableStream>(destination: T, { end = true } = {}): T {
+    if (end) this.once('end', () => destination.end());
+    destination.on('drain', () => this.resume());
+    this.on('data', (chunk: Buffer) => {
+      const mayContinue = destination.write(chunk, () => {
+        freeBuffer(chunk);
+      });
+      if (!mayContinue) this.pause();
+    });
+    return destination;
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {

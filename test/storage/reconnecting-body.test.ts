@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { PassThrough, Readable } from 'node:stream';
+import { PassThrough, Readable, Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ReconnectingBody } from '../../lib/storage/reconnecting-body.ts';
@@ -15,7 +16,10 @@ function torn(from: number, to: number, how: 'error' | 'end'): Readable {
   return Readable.from(
     (async function* () {
       for (let at = from; at < to; at += 64_000)
-        yield await Promise.resolve(bytes.subarray(at, Math.min(to, at + 64_000)));
+        // As a socket gives them: each with memory of its own.
+        yield await Promise.resolve(
+          Buffer.from(Uint8Array.from(bytes.subarray(at, Math.min(to, at + 64_000))).buffer),
+        );
       if (how === 'error') throw new Error('the connection was cut');
     })(),
     { objectMode: false },
@@ -51,6 +55,24 @@ describe('a reconnecting body', () => {
       assert.equal(opened.length, 4);
     });
   }
+
+  it('a response gets all bytes over several connections, and each chunk is freed once it is sent', async () => {
+    const { body } = steady([MiB, MiB], 'error');
+    const [sent, kept]: [Buffer[], Buffer[]] = [[], []];
+    const destination = new Writable({
+      write(chunk: Buffer, _, done) {
+        kept.push(chunk);
+        setImmediate(() => {
+          sent.push(Buffer.from(chunk));
+          done();
+        });
+      },
+    });
+    await pipeline(body, destination);
+    assert.ok(Buffer.concat(sent).equals(bytes));
+    const parts = sent.filter((chunk, i) => kept[i]?.byteLength === chunk.byteLength);
+    assert.equal(parts.length, 0);
+  });
 
   it('a body may reconnect often while much data arrives in between', async () => {
     const { body, opened } = steady(Array<number>(20).fill(1.1 * MiB), 'error');
