@@ -1,4 +1,4 @@
-import { temporaryFolder } from '../servers/folder.ts';
+import { memoryFolder, temporaryFolder } from '../servers/folder.ts';
 import { whyMissing } from '../servers/requires.ts';
 import { messageOf } from '../conformance/messages.ts';
 import type { Contender } from './contenders.ts';
@@ -56,7 +56,7 @@ async function measureOwn(
 
 async function measureRegistries(row: RegistryRow, bench: Bench): Promise<RegistryResults[]> {
   const entries = bench.contenders.filter((contender) => takesPart(contender, row)).map(entryOf);
-  const folder = await temporaryFolder('bench');
+  const folder = await (row.inMemory === true ? memoryFolder : temporaryFolder)('bench');
   let places: Places | undefined;
   try {
     places = row.store === 'folder' ? folders(folder.path) : await openBuckets(folder.path, row);

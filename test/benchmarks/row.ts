@@ -23,7 +23,7 @@ export interface Row {
   /** Where the images are, and what is done: `folder/push` */
   readonly name: string;
   readonly title: (sizes: Sizes) => string;
-  readonly unit: 'MiB/s' | 'per second' | 'MB' | 'µs' | 'ms' | 'requests';
+  readonly unit: 'MiB/s' | 'per second' | 'MB' | 'µs' | 'times' | 'requests';
   /** Whether a larger value is better. */
   readonly more: boolean;
   /** None of a row that only explains others. */
@@ -41,6 +41,8 @@ export interface RegistryRow extends Row {
   readonly oneCore?: boolean;
   /** Worker processes of this registry; its default unless given. */
   readonly workers?: number;
+  /** The storage is in memory where that has room, for very many small files. */
+  readonly inMemory?: boolean;
   /** A proxy counts the requests to the bucket. */
   readonly counted?: boolean;
   /** Whether distribution with its cache is shown beside, and whether it is then one of those to be reached. */
