@@ -92,6 +92,8 @@ async function buildFunctions(names: readonly string[], core: string) {
     })),
     splitting: true,
     chunkNames: 'functions/chunks/[name]-[hash]',
+    // The build for browsers is the same in modules, so that only what is used is loaded.
+    alias: { ...bundling.alias, yaml: join(root, 'node_modules/yaml/browser/dist/index.js') },
     plugins: [coreFirst(root, core), requiredBuiltins, leftOut],
     minify: true,
     keepNames: true,

@@ -40,9 +40,7 @@ export const optionalModules: readonly OptionalModule[] = [
   { module: 'lib/storage/scs/store.ts', functions: functionNames, feature: 'scs' },
   // A push of a tag records its repository.
   { module: 'lib/search/mysql/search.ts', functions: listsRepositories, feature: 'mysql' },
-  { module: 'lib/access/tokens/policy-access.ts', functions: httpFunctions, feature: 'policy' },
-  { module: 'lib/access/tokens/keys.ts', functions: httpFunctions, feature: 'policy' },
-  { module: 'lib/access/policy/source.ts', functions: httpFunctions, feature: 'policy' },
+  { module: 'lib/compose-policy.ts', functions: httpFunctions, feature: 'policy' },
   { module: 'lib/access/tokens/service.ts', functions: issuesTokens, feature: 'policy' },
   { module: 'lib/access/oidc/verifier.ts', functions: issuesTokens, feature: 'policy' },
   { module: 'lib/access/oidc/issuer-keys.ts', functions: issuesTokens, feature: 'policy' },

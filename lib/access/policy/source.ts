@@ -4,6 +4,7 @@ import { withoutDeadline } from '../../storage/deadline.ts';
 import type { ObjectReader } from '../../storage/store.ts';
 import { AccessUnavailable } from '../unavailable.ts';
 import { fileOrigin, NoPolicy, objectOrigin, type Origin } from './origins.ts';
+import { parsePolicy } from './parse.ts';
 import type { Policy } from './policy.ts';
 import { PolicyError } from './policy-error.ts';
 
@@ -87,7 +88,7 @@ export class PolicySource {
       const reading = withoutDeadline(async () => await this.#origin.read(this.#version));
       const milliseconds = this.#options.readTimeoutMs ?? readTimeoutMs;
       const content = await withTimeout(reading, milliseconds, () => new Error('reading it timed out'));
-      if (content !== undefined) await this.#load(content.bytes, content.version);
+      if (content !== undefined) this.#load(content.bytes, content.version);
       this.#report(this.#invalid);
     } catch (error) {
       this.#report(error instanceof Error ? error : new Error(String(error)));
@@ -95,11 +96,9 @@ export class PolicySource {
   }
 
   /** Parses a text, and puts it into force if it is valid. */
-  async #load(bytes: Uint8Array, version: string | undefined): Promise<void> {
+  #load(bytes: Uint8Array, version: string | undefined): void {
     const hash = createHash('sha256').update(bytes).digest('hex');
     if (hash !== this.#hash) {
-      // Loads the parser on demand, since it is large.
-      const { parsePolicy } = await import('./parse.ts');
       try {
         this.#policy = parsePolicy(decode(bytes));
         this.#invalid = undefined;
