@@ -3,17 +3,6 @@ import type { FileHandle } from 'node:fs/promises';
 /** Bytes of a read. */
 const chunkSize = 1024 * 1024;
 
-/** Reads the first bytes of a file. */
-export async function readBytes(handle: FileHandle, size: number): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafe(size);
-  for (let done = 0; done < size;) {
-    const { bytesRead } = await handle.read(bytes, done, size - done, done);
-    if (bytesRead === 0) throw new Error(`a file ends at ${done} bytes, not ${size}`);
-    done += bytesRead;
-  }
-  return bytes;
-}
-
 interface Range {
   readonly offset: number;
   readonly size: number;
