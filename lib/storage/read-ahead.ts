@@ -11,8 +11,13 @@ const maxReadSize = 512 * 1024;
 const fastMs = 100;
 const slowMs = 1_000;
 
-/** Bytes read before reads may grow: more than system buffers absorb for a client that reads nothing. */
+/**
+ * Bytes read before reads may grow beyond {@link earlyReadSize}: more than system buffers absorb for a client that reads nothing. Most
+ * layers have fewer, so reads grow to that size at once, but only while memory is plentiful: clients that stop reading can keep at most
+ * half of it.
+ */
 const growthThresholdBytes = 12 * 1024 * 1024;
+const earlyReadSize = 128 * 1024;
 
 /** Bytes for all reads beyond the minimum size. */
 const sharedBytes = 32 * 1024 * 1024;
@@ -55,8 +60,10 @@ export class ReadSize {
     const taken = now - this.#readAt;
     this.#readAt = now;
     if (taken > slowMs) return minReadSize;
-    return taken < fastMs && this.#passed > growthThresholdBytes
-      ? Math.min(2 * this.#last, maxReadSize)
+    if (taken >= fastMs) return this.#last;
+    if (this.#passed > growthThresholdBytes) return Math.min(2 * this.#last, maxReadSize);
+    return this.#shared.isPlentiful
+      ? Math.max(this.#last, Math.min(2 * this.#last, earlyReadSize))
       : this.#last;
   }
 

@@ -14,10 +14,24 @@ describe('the size of reads', () => {
     return sizes;
   }
 
-  it('reads stay small for buffered bytes and grow for a fast reader', () => {
+  it('reads grow to 128 KiB at once, and further for a reader of more bytes than buffers hold', () => {
     const size = new ReadSize(new MemoryBudget(10 * MiB));
-    assert.deepEqual(new Set(read(size, 12 * MiB)), new Set([minReadSize]));
+    const sizes = read(size, 12 * MiB);
+    assert.deepEqual(
+      sizes.slice(0, 5),
+      [1, 2, 4, 8, 8].map((factor) => factor * minReadSize),
+    );
+    assert.equal(Math.max(...sizes), 128 * 1024);
     assert.equal(Math.max(...read(size, 8 * MiB)), 512 * 1024);
+  });
+
+  it('readers that stop early leave half of the memory to others', () => {
+    const shared = new MemoryBudget(4 * MiB);
+    const sizes = Array.from({ length: 100 }, () => new ReadSize(shared));
+    const largest = sizes.map((size) => Math.max(...read(size, 12 * MiB)));
+    assert.equal(largest[0], 128 * 1024);
+    assert.equal(largest.at(-1), minReadSize);
+    assert.equal(shared.take(1.75 * MiB), true);
   });
 
   it('reads shrink for a reader that becomes slow', async () => {
