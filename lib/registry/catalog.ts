@@ -6,6 +6,9 @@ import type { NamePage, RegistryLister } from './interface.ts';
 import { undefinedIfDamaged } from './links.ts';
 import { namesInOrder } from './name-order.ts';
 
+/** Names of the largest page that one listing of 1000 entries is enough for: see {@link namesInOrder}. */
+const namesInListing = maxPage - 2;
+
 type CatalogLister = RegistryLister['catalog'];
 
 /** The repositories in a bucket. */
@@ -45,7 +48,7 @@ export class Catalog implements CatalogLister {
   async *all(signal?: AbortSignal): AsyncGenerator<RepositoryName, void> {
     for (let last = '', more = true; more;) {
       signal?.throwIfAborted();
-      const page: NamePage = await this.list({ n: maxPage, last });
+      const page: NamePage = await this.list({ n: namesInListing, last });
       yield* page.names as readonly RepositoryName[];
       more = page.more;
       last = page.names.at(-1) ?? last;

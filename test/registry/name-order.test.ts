@@ -353,6 +353,25 @@ describe('the bucket requests of a page', () => {
     }
   });
 
+  it('a page costs one listing in a catalog of 100,000 repositories', async () => {
+    const names = numbered(100_000, (number) => `team-${number.slice(-2)}/app${number.slice(0, -2)}`);
+    const keys = new KeyStore(names.map((name) => tagLink(parseRepositoryName(name), parseTag('v1'))));
+    const sorted = names.toSorted(byBytes);
+    for (const at of [50, 50_050, 99_900]) {
+      const page = { n: 100, last: sorted[at - 1] ?? '' };
+      const expected = { names: sorted.slice(at, at + 100), more: at < 99_900 };
+      assert.deepEqual(await new Catalog(keys.store).list(page), expected);
+    }
+    assert.deepEqual([keys.lists, keys.heads], [3, 0]);
+  });
+
+  it('all names of a catalog cost one listing for each 998', async () => {
+    const names = numbered(5000, (number) => `library/image${number}`);
+    const keys = new KeyStore(names.map((name) => tagLink(parseRepositoryName(name), parseTag('v1'))));
+    assert.deepEqual(await Array.fromAsync(new Catalog(keys.store).all()), names);
+    assert.deepEqual([keys.lists, keys.heads], [6, 0]);
+  });
+
   it('a page of n=0 costs no requests', async () => {
     assert.deepEqual(await cost(catalog, ['a'], { n: 0, last: '' }), { lists: 0, heads: 0 });
   });
