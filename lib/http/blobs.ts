@@ -23,7 +23,8 @@ export const blobs: Handlers<'blobs'> = {
   // Never redirected: a URL signed for GET is invalid for HEAD.
   async HEAD(context) {
     const { ctx, route, registry } = context;
-    const blob = await registry.blobs.stat(route.name, route.digest);
+    // Clients ask before they push a blob, and most of those are new.
+    const blob = await registry.blobs.stat(route.name, route.digest, { isExpected: false });
     if (sendNotModified(context, blob)) return;
     ctx.status = 200;
     describe(ctx, blob);

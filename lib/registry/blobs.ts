@@ -20,7 +20,9 @@ import type {
   RegistryDeleter,
   RegistryReader,
   RegistryWriter,
+  StatOptions,
 } from './interface.ts';
+import { KnownBlobs } from './known-blobs.ts';
 import { exists, undefinedIfMissing, writeLink } from './links.ts';
 import type { MountHints } from './mount-hints.ts';
 
@@ -34,24 +36,41 @@ export class Blobs implements Roles {
   readonly #store: ObjectStore;
   readonly #mountHints: MountHints;
   readonly #immutableImages: ImmutableImages;
+  readonly #known: KnownBlobs;
 
-  constructor(store: ObjectStore, mountHints: MountHints, immutableImages: ImmutableImages) {
+  constructor(
+    store: ObjectStore,
+    mountHints: MountHints,
+    immutableImages: ImmutableImages,
+    known = new KnownBlobs(),
+  ) {
     this.#store = store;
     this.#immutableImages = immutableImages;
     this.#mountHints = mountHints;
+    this.#known = known;
   }
 
-  async stat(name: RepositoryName, digest: Digest): Promise<BlobInfo> {
-    const blob = await this.find(name, digest);
+  async stat(name: RepositoryName, digest: Digest, options: StatOptions = {}): Promise<BlobInfo> {
+    const blob = await this.find(name, digest, options);
     if (blob === undefined) throw unknown(digest);
     return blob;
   }
 
   /** As {@link stat}, but undefined if the repository does not have the blob. */
-  async find(name: RepositoryName, digest: Digest): Promise<BlobInfo | undefined> {
-    const [isLinked, data] = await this.#lookUp(name, digest);
+  async find(
+    name: RepositoryName,
+    digest: Digest,
+    { isExpected = true }: StatOptions = {},
+  ): Promise<BlobInfo | undefined> {
+    const known = this.#known.size(digest);
+    const linked = exists(this.#store, layerLink(name, digest));
+    // At once, unless that would often be for nothing.
+    const sized = known ?? (isExpected ? this.#size(digest) : undefined);
+    const [isLinked, atOnce] = await Promise.all([linked, sized]);
+    if (!isLinked) return undefined;
     // Both are needed: distribution's garbage collection removes bytes and leaves links.
-    return isLinked && data !== undefined ? { digest, size: data.size } : undefined;
+    const size = atOnce ?? (isExpected ? undefined : await this.#size(digest));
+    return size === undefined ? undefined : { digest, size };
   }
 
   async has(name: RepositoryName, digest: Digest): Promise<boolean> {
@@ -66,19 +85,27 @@ export class Blobs implements Roles {
     try {
       return (await this.#store.open(blobData(digest), range)).body;
     } catch (error) {
-      throw error instanceof ObjectNotFound ? unknown(digest) : error;
+      if (!(error instanceof ObjectNotFound)) throw error;
+      this.#known.forget(digest);
+      throw unknown(digest);
     }
   }
 
-  /** Adds a blob to a repository. The caller has received its bytes or has verified access to them elsewhere. */
-  async link(name: RepositoryName, digest: Digest): Promise<void> {
+  /** Adds a blob to a repository that has sent its bytes, which are in the bucket now. */
+  async add(name: RepositoryName, { digest, size }: BlobInfo): Promise<void> {
+    this.#known.add(digest, size);
+    await this.#link(name, digest);
+  }
+
+  /** The caller has received its bytes or has verified access to them elsewhere. */
+  async #link(name: RepositoryName, digest: Digest): Promise<void> {
     await writeLink(this.#store, layerLink(name, digest), digest);
   }
 
   async mount(name: RepositoryName, digest: Digest, from: RepositoryName): Promise<MountedBlob | undefined> {
     const blob = await this.find(from, digest);
     if (blob === undefined) return undefined;
-    await this.link(name, digest);
+    await this.#link(name, digest);
     return { ...blob, from };
   }
 
@@ -87,7 +114,11 @@ export class Blobs implements Roles {
     digest: Digest,
     isSource: (from: RepositoryName) => boolean = () => true,
   ): Promise<MountedBlob | undefined> {
-    const [isLinked, data] = await this.#lookUp(name, digest, { metadata: true });
+    const [isLinked, data] = await Promise.all([
+      exists(this.#store, layerLink(name, digest)),
+      // Not what is known of it: its metadata says where it came from.
+      this.#head(digest, { metadata: true }),
+    ]);
     if (data === undefined) return undefined;
     if (isLinked) return { digest, size: data.size, from: undefined };
     const from = this.#mountHints.read(data.metadata);
@@ -111,15 +142,17 @@ export class Blobs implements Roles {
     await this.#store.delete([link]);
   }
 
-  async #lookUp(
-    name: RepositoryName,
-    digest: Digest,
-    options?: HeadOptions,
-  ): Promise<[boolean, ObjectHead | undefined]> {
-    return await Promise.all([
-      exists(this.#store, layerLink(name, digest)),
-      undefinedIfMissing(this.#store.head(blobData(digest), options)),
-    ]);
+  /** The bytes of a blob, as the bucket says; undefined if it has none. */
+  async #size(digest: Digest): Promise<number | undefined> {
+    return (await this.#head(digest))?.size;
+  }
+
+  async #head(digest: Digest, options?: HeadOptions): Promise<ObjectHead | undefined> {
+    const asked = this.#known.now();
+    const data = await undefinedIfMissing(this.#store.head(blobData(digest), options));
+    if (data === undefined) this.#known.forget(digest);
+    else this.#known.add(digest, data.size, asked);
+    return data;
   }
 }
 

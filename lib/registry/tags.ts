@@ -129,10 +129,15 @@ export class Tags implements TagLister {
   /** All keys of a tag; undefined if there is no such tag. Includes keys below that of its link, which do not belong there. */
   async find(name: RepositoryName, tag: Tag): Promise<StoredTag | undefined> {
     const link = tagLink(name, tag);
-    const listed = listObjects(this.#store, `${tagsPrefix(name)}${tag}/`, { skipUnreadable: true });
-    const [known, objects] = await Promise.all([exists(this.#store, link), Array.fromAsync(listed)]);
-    const keys = objects.map(({ key }) => key);
-    if (!known && !keys.some((key) => key.startsWith(`${link}/`))) return undefined;
+    const listed = Array.fromAsync(
+      listObjects(this.#store, `${tagsPrefix(name)}${tag}/`, { skipUnreadable: true }),
+      ({ key }) => key,
+    );
+    // Lists of stores without conditional writes may lag (Swift), and name a link that is gone.
+    const asked = this.#store.limits.honoursOnlyIfAbsent ? undefined : exists(this.#store, link);
+    const [keys, exact] = await Promise.all([listed, asked]);
+    const isTag = exact ?? (keys.includes(link) || (await exists(this.#store, link)));
+    if (!isTag && !keys.some((key) => key.startsWith(`${link}/`))) return undefined;
     return { link, history: keys.filter((key) => key !== link) };
   }
 
@@ -150,6 +155,14 @@ export class Tags implements TagLister {
     const found = tags.filter((_, i) => pointing[i]);
     for (const { tag } of found) assertDeletable(tag, immutable);
     return found;
+  }
+
+  /**
+   * Deletes a tag in one request. An interruption may leave its link without its history, on which nothing depends and which
+   * the next push restores, or the history without the link, which is no tag.
+   */
+  async deleteAtOnce({ link, history }: StoredTag): Promise<void> {
+    await this.#store.delete([link, ...history]);
   }
 
   /**

@@ -133,7 +133,7 @@ describe('a push to S3', requires('swift-proxy-server'), () => {
           proxy.reset();
           await assertServed(name, pushed);
         }
-        assert.ok(k > 8, `there were only ${k - 1} requests`);
+        assert.ok(k > 7, `there were only ${k - 1} requests`);
       });
   }
 });

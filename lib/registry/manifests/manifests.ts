@@ -6,16 +6,14 @@ import {
 } from '../../protocol/conditions.ts';
 import { canonicalAlgorithm, digestParts, type Algorithm, type Digest } from '../../protocol/digests.ts';
 import { RegistryError } from '../../protocol/errors.ts';
-import { signedManifestType } from '../../protocol/schema1.ts';
-import { parseManifest, unsignedManifestType, type Child, type Manifest } from '../../protocol/manifests.ts';
+import { parseManifest, type Child, type Manifest } from '../../protocol/manifests.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
-import { anything, type Accept } from '../../protocol/negotiation.ts';
+import type { Accept } from '../../protocol/negotiation.ts';
 import type { Reference } from '../../protocol/references.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 import type { Blobs } from '../blobs.ts';
 import { digestOf } from '../uploads/content-hash.ts';
 import { blobData, revisionLink } from '../layout.ts';
-import { ConcurrencyLimit } from '../../concurrency/concurrency-limit.ts';
 import { inParallel } from '../../concurrency/in-parallel.ts';
 import { ImmutableImages } from '../immutable-images.ts';
 import { assertDeletable, ImmutableTags } from '../immutable-tags.ts';
@@ -30,12 +28,11 @@ import {
   type RegistryReader,
   type RegistryWriter,
 } from '../interface.ts';
-import { exists, writeLink } from '../links.ts';
-import { loadManifest, ManifestCache, StoredManifest } from './cache.ts';
+import { writeLink } from '../links.ts';
+import { ManifestCache } from './cache.ts';
+import { ManifestReader, unknownManifest } from './reader.ts';
 import type { Referrers } from './referrers.ts';
 import { isRequired, type RequiredPlatforms } from './required-platforms.ts';
-import { readSigned } from './schema1-signatures.ts';
-import { SingleFlight } from '../../concurrency/single-flight.ts';
 import type { Tags } from '../tags.ts';
 import type { Tag } from '../../protocol/tags.ts';
 
@@ -44,9 +41,6 @@ interface PushedTag {
   /** That keeps the tag where it is, if any. */
   readonly rule: string | undefined;
 }
-
-/** Concurrent reads of manifests, whose size is not known beforehand. */
-const parallelLoads = 32;
 
 /** Concurrent existence checks for one manifest. */
 const parallelChecks = 32;
@@ -70,10 +64,7 @@ export class Manifests implements Roles {
   readonly #immutableImages: ImmutableImages;
   readonly #referrers: Referrers;
   readonly #requiredPlatforms: RequiredPlatforms;
-  readonly #cache: ManifestCache;
-  /** Concurrent requests for one manifest share a read: it may have megabytes. */
-  readonly #reads = new SingleFlight<Digest, StoredManifest | undefined>();
-  readonly #loads = new ConcurrencyLimit(parallelLoads);
+  readonly #reader: ManifestReader;
 
   constructor(
     store: ObjectStore,
@@ -89,11 +80,15 @@ export class Manifests implements Roles {
     this.#immutableImages = new ImmutableImages(store, tags);
     this.#referrers = referrers;
     this.#requiredPlatforms = requiredPlatforms;
-    this.#cache = new ManifestCache(onCacheRead, workers);
+    this.#reader = new ManifestReader(store, tags, new ManifestCache(onCacheRead, workers));
   }
 
-  async get(name: RepositoryName, reference: Reference, accept = anything): Promise<FoundManifest> {
-    return await this.#negotiate(name, reference, await this.#resolve(name, reference), accept);
+  async get(name: RepositoryName, reference: Reference, accept?: Accept): Promise<FoundManifest> {
+    return await this.#reader.get(name, reference, accept);
+  }
+
+  async has(name: RepositoryName, digest: Digest): Promise<boolean> {
+    return await this.#reader.has(name, digest);
   }
 
   async put(
@@ -139,17 +134,17 @@ export class Manifests implements Roles {
   ): Promise<void> {
     if (reference.kind === 'tag') {
       const tag = await this.#tags.find(name, reference.tag);
-      if (tag === undefined) throw unknown(reference);
+      if (tag === undefined) throw unknownManifest(reference);
       assertDeletable(reference.tag, immutable);
       if (isConditional(conditions)) assertConditions(conditions, await this.#current(name, reference));
-      await this.#tags.delete([tag]);
+      await this.#tags.deleteAtOnce(tag);
       return;
     }
     const [known, pointing] = await Promise.all([
       this.has(name, reference.digest),
       this.#tags.pointingAt(name, reference.digest, immutable),
     ]);
-    if (!known) throw unknown(reference);
+    if (!known) throw unknownManifest(reference);
     assertConditions(conditions, reference.digest);
     if (immutable !== undefined)
       await this.#immutableImages.assertUnneeded(name, reference.digest, immutable);
@@ -176,11 +171,10 @@ export class Manifests implements Roles {
     }
   }
 
-  async has(name: RepositoryName, digest: Digest): Promise<boolean> {
-    return await exists(this.#store, revisionLink(name, digest));
-  }
-
-  /** The immutable tags first: if one of them was created meanwhile with another manifest, no other tag moves. */
+  /**
+   * Points tags at a manifest, as the last step of a push. The re-check prevents dangling tags when a push races a delete of
+   * the manifest: whichever checks second, here or in {@link delete}, sees the change of the other.
+   */
   async #pointAll(
     name: RepositoryName,
     tags: readonly PushedTag[],
@@ -188,18 +182,22 @@ export class Manifests implements Roles {
     conditions: Conditions,
   ): Promise<void> {
     const isImmutable = ({ rule }: PushedTag) => rule !== undefined;
-    for (const group of [tags.filter(isImmutable), tags.filter((one) => !isImmutable(one))])
-      await Promise.all(
-        group.map(async (one) => {
-          await this.#point(name, one, digest, conditions);
-        }),
-      );
+    let moved = 0;
+    const point = async (tag: PushedTag) => {
+      await this.#point(name, tag, digest, conditions);
+      moved += 1;
+    };
+    try {
+      // The immutable ones first: if one of them was created meanwhile with another manifest, no other tag moves.
+      await all(tags.filter(isImmutable).map(point));
+      await all(tags.filter((tag) => !isImmutable(tag)).map(point));
+    } finally {
+      // Also for those that moved before another failed. Once for all of them.
+      if (moved > 0 && !(await this.has(name, digest)))
+        await writeLink(this.#store, revisionLink(name, digest), digest);
+    }
   }
 
-  /**
-   * Points a tag at a manifest, as the last step of a push. The re-check prevents dangling tags when a push races a delete of
-   * the manifest: whichever checks second, here or in {@link delete}, sees the change of the other.
-   */
   async #point(
     name: RepositoryName,
     { tag, rule }: PushedTag,
@@ -208,8 +206,6 @@ export class Manifests implements Roles {
   ): Promise<void> {
     if (rule === undefined) await this.#tags.move(name, tag, digest, conditions);
     else await this.#immutableTags.create(name, tag, digest, { conditions, rule });
-    if (await this.has(name, digest)) return;
-    await writeLink(this.#store, revisionLink(name, digest), digest);
   }
 
   /** Looks at the immutable ones of the tags before any of them moves. @throws TagImmutable */
@@ -224,53 +220,6 @@ export class Manifests implements Roles {
   async #current(name: RepositoryName, reference: Reference): Promise<Digest | undefined> {
     if (reference.kind === 'tag') return await this.#tags.current(name, reference.tag);
     return (await this.has(name, reference.digest)) ? reference.digest : undefined;
-  }
-
-  async #resolve(name: RepositoryName, reference: Reference): Promise<Digest> {
-    if (reference.kind === 'digest') return reference.digest;
-    const link = await this.#tags.resolve(name, reference.tag);
-    if (link === undefined) throw unknown(reference);
-    return link.digest;
-  }
-
-  /** The manifest, or the default image of an index that the client does not accept. */
-  async #negotiate(
-    name: RepositoryName,
-    reference: Reference,
-    digest: Digest,
-    accept: Accept,
-  ): Promise<FoundManifest> {
-    const found = await this.#find(name, digest);
-    if (found === undefined) throw unknown({ kind: 'digest', digest });
-    if (reference.kind === 'digest' || accept.accepts(found.info.mediaType)) return found;
-    const child = (await this.#stored(digest))?.defaultChild;
-    if (child === undefined) return found;
-    const image = await this.#find(name, child);
-    return image !== undefined && accept.names(image.info.mediaType) ? image : found;
-  }
-
-  async #find(name: RepositoryName, digest: Digest): Promise<FoundManifest | undefined> {
-    const [linked, stored] = await Promise.all([this.has(name, digest), this.#stored(digest)]);
-    if (!linked || stored === undefined) return undefined;
-    const { bytes, mediaType } = stored;
-    const signed =
-      mediaType === unsignedManifestType ? await readSigned(this.#store, name, digest, bytes) : undefined;
-    return signed === undefined
-      ? { info: { digest, mediaType, size: bytes.byteLength }, bytes }
-      : { info: { digest, mediaType: signedManifestType, size: signed.byteLength }, bytes: signed };
-  }
-
-  async #stored(digest: Digest): Promise<StoredManifest | undefined> {
-    const load = async () => await this.#loads.run(async () => await this.#load(digest));
-    return this.#cache.get(digest) ?? (await this.#reads.run(digest, load));
-  }
-
-  async #load(digest: Digest): Promise<StoredManifest | undefined> {
-    const bytes = await loadManifest(this.#store, digest);
-    if (bytes === undefined) return undefined;
-    const stored = new StoredManifest(bytes);
-    this.#cache.set(digest, stored);
-    return stored;
   }
 
   async #assertComplete(name: RepositoryName, { blobs, manifests }: Manifest): Promise<void> {
@@ -299,6 +248,11 @@ export class Manifests implements Roles {
   }
 }
 
+/** Waits for all of some work. @throws the first error in their order, once nothing is in progress any more */
+async function all(work: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(work)) if (result.status === 'rejected') throw result.reason;
+}
+
 /** The items for which a check fails, in order. */
 async function without<T>(all: readonly T[], has: (one: T) => Promise<boolean>): Promise<T[]> {
   const found = await inParallel(all, parallelChecks, has);
@@ -308,9 +262,4 @@ async function without<T>(all: readonly T[], has: (one: T) => Promise<boolean>):
 /** A push by digest keeps its algorithm, also for its tags; a push by tag uses the default. */
 function algorithmOf(reference: Reference): Algorithm {
   return reference.kind === 'digest' ? digestParts(reference.digest).algorithm : canonicalAlgorithm;
-}
-
-function unknown(reference: Reference): RegistryError {
-  const detail = reference.kind === 'tag' ? { tag: reference.tag } : { digest: reference.digest };
-  return new RegistryError('MANIFEST_UNKNOWN', undefined, [detail]);
 }

@@ -1,17 +1,44 @@
 import type { RepositoryName } from '../../protocol/names.ts';
 import { RegistryError } from '../../protocol/errors.ts';
 import { PreconditionFailed, type ObjectStore } from '../../storage/store.ts';
+import { ExpiringCache } from '../expiring-cache.ts';
 import { uploadSession } from '../layout.ts';
 import { undefinedIfMissing } from '../links.ts';
-import { maxTailBytes } from './part-sizes.ts';
+import { maxTailBytes, unclaimedBytes } from './part-sizes.ts';
 import { decodeSession, encodeSession, maxDescriptionBytes, type Session } from './session-object.ts';
+
+/** How long a saved session may be used without a look at the bucket, in milliseconds. */
+const savedTtlMs = 60_000;
+
+/** Bytes of all saved sessions that are remembered. */
+const maxSavedBytes = 4 * 1024 * 1024;
+
+/** Whether a session is what a request expects, by its offset or its digest. */
+export type FitsRequest = (saved: Session) => boolean | Promise<boolean>;
 
 /** The upload sessions in a store. */
 export class Sessions {
   readonly #store: ObjectStore;
+  /** By upload, sessions that this process has just saved: the next request mostly meets the same process. */
+  readonly #saved = new ExpiringCache<string, Session>({
+    ttlMs: savedTtlMs,
+    maxSize: maxSavedBytes,
+    sizeOf: ({ tail, multipart }) => 1000 + tail.byteLength + 300 * (multipart?.parts.length ?? 0),
+  });
 
   constructor(store: ObjectStore) {
     this.#store = store;
+  }
+
+  /**
+   * The session that this process has just saved. It is returned once: after a failure the bucket is asked. Another process
+   * may have changed it meanwhile, which a save detects only where the store honours `ifMatch`; what is committed is proven
+   * by its digest.
+   * @param fits otherwise it is not returned
+   */
+  async takeSaved(name: RepositoryName, id: string, fits: FitsRequest): Promise<Session | undefined> {
+    const saved = this.#saved.take(id);
+    return saved?.repository === name && (await fits(saved)) ? saved : undefined;
   }
 
   /** @returns undefined if it was finished, cancelled or purged */
@@ -32,7 +59,17 @@ export class Sessions {
    */
   async save(session: Session): Promise<void> {
     const condition = session.etag === undefined ? { onlyIfAbsent: true } : { ifMatch: session.etag };
-    await this.#store.put(uploadSession(session.id), encodeSession(session), condition);
+    const { etag } = await this.#store.put(uploadSession(session.id), encodeSession(session), condition);
+    this.#remember({ ...session, etag });
+  }
+
+  #remember(session: Session): void {
+    // Larger ones need memory that is claimed.
+    if (session.tail.byteLength > unclaimedBytes) return;
+    // The buffer is the writer's.
+    const tail = Buffer.allocUnsafeSlow(session.tail.byteLength);
+    session.tail.copy(tail);
+    this.#saved.set(session.id, { ...session, tail });
   }
 
   /**
@@ -48,6 +85,7 @@ export class Sessions {
 
   /** @param keys of other objects to delete with it */
   async delete(id: string, keys: readonly string[] = []): Promise<void> {
+    this.#saved.delete(id);
     await this.#store.delete([uploadSession(id), ...keys]);
   }
 }

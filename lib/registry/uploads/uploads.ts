@@ -30,7 +30,7 @@ import {
 } from './commit-blob.ts';
 import type { Session } from './session-object.ts';
 import { digestOfSession, hashOfSession } from './session-hash.ts';
-import { Sessions } from './sessions.ts';
+import { Sessions, type FitsRequest } from './sessions.ts';
 
 /** A loaded session. */
 interface OpenSession extends Session {
@@ -98,7 +98,8 @@ export class Uploads implements Roles {
   }
 
   async append(name: RepositoryName, id: string, chunk: Chunk): Promise<number> {
-    return await this.#withSession(name, id, async (session) => {
+    const fits = ({ offset }: Session) => this.#store.limits.honoursIfMatch && offset === chunk.start;
+    const append = async (session: OpenSession) => {
       if (chunk.start !== session.offset) throw new OffsetMismatch(session.offset);
       const received = await this.#receive(session, chunk).catch(async (error: unknown) => {
         if (!(error instanceof UploadGone)) throw error;
@@ -111,11 +112,14 @@ export class Uploads implements Roles {
       await this.#save(session, received);
       if (received.stale.length > 0) await this.#store.delete(received.stale);
       return received.offset;
-    });
+    };
+    return await this.#withSession(name, id, append, fits);
   }
 
   async finish(name: RepositoryName, id: string, digest: Digest, last: Chunk | undefined): Promise<BlobInfo> {
-    const session = await this.#open(name, id);
+    const fits = async (saved: Session) =>
+      last === undefined ? (await digestOfSession(saved)) === digest : last.start === saved.offset;
+    const session = await this.#open(name, id, fits);
     if (session !== undefined)
       try {
         return await this.#finishSession(session, digest, last);
@@ -139,7 +143,7 @@ export class Uploads implements Roles {
     }
     try {
       const { moved, stale, size } = await this.#finishParts(session, digest, last);
-      await this.#blobs.link(name, digest);
+      await this.#blobs.add(name, { digest, size });
       await this.#sessions.delete(id, moved);
       this.#hashes.forget(id);
       // After the session: a retry would read these again.
@@ -157,7 +161,7 @@ export class Uploads implements Roles {
 
   async put(name: RepositoryName, digest: Digest, blob: Body): Promise<BlobInfo> {
     const size = await this.#receiveBlob(name, digest, blob);
-    await this.#blobs.link(name, digest);
+    await this.#blobs.add(name, { digest, size });
     return { digest, size };
   }
 
@@ -173,8 +177,9 @@ export class Uploads implements Roles {
     name: RepositoryName,
     id: string,
     act: (session: OpenSession) => T | Promise<T>,
+    fits?: FitsRequest,
   ): Promise<T> {
-    const session = await this.#open(name, id);
+    const session = await this.#open(name, id, fits);
     if (session === undefined) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
     try {
       return await act(session);
@@ -183,8 +188,13 @@ export class Uploads implements Roles {
     }
   }
 
-  /** @returns a session that must be passed to {@link close} */
-  async #open(name: RepositoryName, id: string): Promise<OpenSession | undefined> {
+  /**
+   * @param fits whether a session that this process has saved last will do; without it the bucket is asked
+   * @returns a session that must be passed to {@link close}
+   */
+  async #open(name: RepositoryName, id: string, fits?: FitsRequest): Promise<OpenSession | undefined> {
+    const saved = fits && (await this.#sessions.takeSaved(name, id, fits));
+    if (saved !== undefined) return { ...saved, claim: undefined, writers: [] };
     return await this.#loads.run(async () => {
       const session = await this.#sessions.load(name, id);
       if (session === undefined) return undefined;
