@@ -7,7 +7,9 @@ import { describe, it } from 'node:test';
 import { resumableHash } from '../../lib/registry/uploads/content-hash.ts';
 import { uploadSession } from '../../lib/registry/layout.ts';
 import type { Multipart } from '../../lib/registry/uploads/part-writer.ts';
+import { observedStore } from '../../lib/storage/observed-store.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
+import { withStoreCalls } from '../../lib/telemetry.ts';
 import {
   assertBlob,
   begun,
@@ -84,6 +86,22 @@ describe('an upload in chunks on a folder', () => {
       processes.map(({ read }) => read.bytes),
       [18 * MiB, 24 * MiB],
     );
+  });
+
+  it('stored bytes are read through a store whose calls are observed', async () => {
+    const name = fresh();
+    const chunks = [randomBytes(6 * MiB), randomBytes(MiB)] as const;
+    const id = await begun(name, [chunks[0], chunk]);
+    const calls: string[] = [];
+    const storeCall = (method: string) => {
+      calls.push(method);
+      return () => undefined;
+    };
+    const registry = uploads(withStoreCalls(observedStore(store, () => () => undefined), [{ storeCall }]));
+    await registry.append(name, id, chunk(chunks[1], 6 * MiB));
+    await registry.finish(name, id, digestOf(...chunks), undefined);
+    await assertBlob(name, digestOf(...chunks), 7 * MiB);
+    assert.ok(calls.includes('openPart'));
   });
 
   it('a chunk that broke off leaves the part as it was', async () => {
