@@ -27,13 +27,13 @@ function lineOf(scope: RequestScope, req: IncomingMessage, res: ServerResponse):
     actor,
     method: scope.method,
     path: requestTarget(req).path,
-    ...(route !== undefined && 'name' in route && { repository: route.name }),
+    repository: route !== undefined && 'name' in route ? route.name : undefined,
     status: res.statusCode,
     code,
     milliseconds: Math.round(performance.now() - startMs),
     received: scope.bytesReceived,
     sent: scope.bytesSent,
     bucketRequests: scope.bucketRequests,
-    ...(res.writableFinished ? {} : { cut: true }),
+    cut: res.writableFinished ? undefined : true,
   };
 }

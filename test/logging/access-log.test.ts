@@ -35,19 +35,34 @@ describe('the access log', () => {
       assert.deepEqual(more, ['']);
     });
 
-  it('writes the lines of a turn in order, also those before the end of the process', async () => {
+  it('writes lines in order: after a moment, when there are many, and before the end of the process', async () => {
     const text = await outputOf(
       defaultLog,
       `const log = createAccessLog(config, true);
       log({ id: '1' });
       log({ id: '2' });
-      setImmediate(() => setImmediate(() => {
-        console.log('next turn');
-        log({ id: '3' });
+      console.log('waits');
+      setTimeout(() => {
+        console.log('later');
+        log({ id: '3', agent: 'x'.repeat(65_000) });
+        log({ id: '4', agent: 'x'.repeat(1_000) });
+        console.log('many');
+        log({ id: '5' });
+        console.log('ends');
         process.exit(0);
-      }));`,
+      }, 200);`,
     );
-    assert.deepEqual(text.match(/"id":"\d"|next turn/g), ['"id":"1"', '"id":"2"', 'next turn', '"id":"3"']);
+    assert.deepEqual(text.match(/"id":"\d"|waits|later|many|ends/g), [
+      'waits',
+      '"id":"1"',
+      '"id":"2"',
+      'later',
+      '"id":"3"',
+      '"id":"4"',
+      'many',
+      'ends',
+      '"id":"5"',
+    ]);
   });
 
   it('is off where the settings say so, or the level is above info', () => {
