@@ -127,7 +127,7 @@ export const settingTable: Readonly<Record<string, Setting>> = {
   'storage.s3.storageclass': works,
   'storage.s3.equalparts': works,
   'storage.s3.conditionalwrites': works,
-  'storage.s3.useragent': ignored('the bucket is told the name of the AWS SDK'),
+  'storage.s3.useragent': ignored('the bucket is told `stowage`'),
   'storage.s3.loglevel': ignored('requests to the bucket are not logged one by one'),
   'storage.s3.objectacl': refused('objects get no ACL; use a bucket policy, and remove it', 'private'),
   'storage.s3.accelerate': refused(

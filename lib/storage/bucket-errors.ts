@@ -99,6 +99,7 @@ export function bucketHint(code: string, { place, setting, prefix }: Place): str
     case 'ETIMEDOUT':
     case 'TimeoutError':
     case 'AbortError':
+    case 'ABORT_ERR':
     case 'EHOSTUNREACH':
     case 'ENETUNREACH':
       return `${place} does not answer (${code}); check ${setting}`;

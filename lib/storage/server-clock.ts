@@ -1,6 +1,12 @@
 /** Smaller differences count as the latency of responses. */
 const toleranceMs = 60_000;
 
+/** S3 refuses signatures that are 15 minutes old; a refusal may have taken some of them. */
+const refusedMs = 4 * 60_000;
+
+/** Headers of a response that has just arrived; their names are in lower case. */
+type Headers = Readonly<Record<string, string | readonly string[] | undefined>>;
+
 /** A server's clock, derived from its responses. A signature made with a wrong local clock would be refused. */
 export class ServerClock {
   /** Milliseconds that the server's clock is ahead of the local one; 0 within the tolerance. */
@@ -13,12 +19,10 @@ export class ServerClock {
     this.#warn = warn;
   }
 
-  /** Reads the clock from the headers of a response that has just arrived; their names are in lower case. */
-  observe({ date, age }: Readonly<Record<string, string | undefined>>): void {
-    const time = Date.parse(date ?? '');
-    // A cached response is old.
-    if (Number.isNaN(time) || age !== undefined) return;
-    const offset = time - Date.now();
+  /** Reads the clock from a success: a refusal may come from a proxy. */
+  observe(headers: Headers): void {
+    const offset = offsetOf(headers);
+    if (offset === undefined) return;
     this.offsetMs = Math.abs(offset) < toleranceMs ? 0 : offset;
     if (this.offsetMs === 0 || this.#hasWarned) return;
     this.#hasWarned = true;
@@ -30,7 +34,22 @@ export class ServerClock {
     );
   }
 
-  now(): Date {
-    return new Date(Date.now() + this.offsetMs);
+  /**
+   * Reads the clock from a refusal, which may be due to a wrong time.
+   * @param signedOffsetMs the offset by which the refused request was signed
+   * @returns whether that was wrong by minutes, so that another attempt makes sense
+   */
+  correct(headers: Headers, signedOffsetMs: number): boolean {
+    const offset = offsetOf(headers);
+    if (offset === undefined || Math.abs(offset - signedOffsetMs) < refusedMs) return false;
+    this.offsetMs = offset;
+    return true;
   }
+}
+
+function offsetOf({ date, age }: Headers): number | undefined {
+  // A cached response is old.
+  if (typeof date !== 'string' || age !== undefined) return undefined;
+  const time = Date.parse(date);
+  return Number.isNaN(time) ? undefined : time - Date.now();
 }

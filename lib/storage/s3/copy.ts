@@ -1,6 +1,7 @@
-import { CopyObjectCommand, UploadPartCopyCommand } from '@aws-sdk/client-s3';
 import { buffer } from 'node:stream/consumers';
 import { copyTimeoutMs, type CopyOptions, type S3Bucket } from './bucket.ts';
+import { escapeKey } from './client/uri.ts';
+import { textOf } from './client/xml.ts';
 import { failureOf } from './errors.ts';
 import { unquote } from './listing.ts';
 import {
@@ -41,9 +42,12 @@ export async function copyObject(bucket: S3Bucket, store: Store, copy: Copy): Pr
   const { from, to, source } = copy;
   const { threshold } = bucket.options.copy ?? defaultCopy;
   if (source.size <= threshold && bucket.supportsConditionalCopies) {
-    const input = { ...bucket.newObject(to), ...copySource(bucket, from, source.etag) };
-    const send = async () =>
-      await bucket.send(from, new CopyObjectCommand(input), { timeoutMs: copyTimeoutMs });
+    const request = {
+      ...bucket.object('CopyObject', 'PUT', to),
+      headers: { ...bucket.newObjectHeaders(), ...copySource(bucket, from, source.etag) },
+      timeoutMs: copyTimeoutMs,
+    };
+    const send = async () => await bucket.send(from, request);
     if ((await conditional(bucket, store, copy, send)) !== undefined) return;
   }
   const { metadata, etag } = await store.head(from, { metadata: true });
@@ -54,9 +58,12 @@ export async function copyObject(bucket: S3Bucket, store: Store, copy: Copy): Pr
 }
 
 /** @param etag the condition for the copy, if any */
-function copySource(bucket: S3Bucket, from: string, etag?: string) {
-  const path = `${bucket.name}/${bucket.root.fullKey(from)}`.split('/').map(encodeURIComponent).join('/');
-  return { CopySource: path, ...(etag !== undefined && { CopySourceIfMatch: `"${etag}"` }) };
+function copySource(bucket: S3Bucket, from: string, etag?: string): Record<string, string> {
+  const path = escapeKey(`${bucket.name}/${bucket.root.fullKey(from)}`);
+  return {
+    'x-amz-copy-source': path,
+    ...(etag !== undefined && { 'x-amz-copy-source-if-match': `"${etag}"` }),
+  };
 }
 
 /**
@@ -197,21 +204,18 @@ async function copyOnServer(
   { start, end }: CopiedRange,
   etag?: string,
 ): Promise<UploadedPart | undefined> {
-  const command = new UploadPartCopyCommand({
-    ...bucket.object(to),
-    UploadId: uploadId,
-    PartNumber: number,
-    CopySourceRange: `bytes=${start}-${end}`,
-    ...copySource(bucket, from, etag),
-  });
-  const response = await bucket.send(from, command, {
+  const request = {
+    ...bucket.object('UploadPartCopy', 'PUT', to),
+    query: { partNumber: String(number), uploadId },
+    headers: { 'x-amz-copy-source-range': `bytes=${start}-${end}`, ...copySource(bucket, from, etag) },
     timeoutMs: copyTimeoutMs,
-    recover: (error) => {
-      if (failureOf(error).status === 501) return undefined;
-      throw error;
-    },
+  };
+  const response = await bucket.send(from, request, (error) => {
+    if (failureOf(error).status === 501) return undefined;
+    throw error;
   });
-  return response && { number, etag: unquote(response.CopyPartResult?.ETag), size: end - start + 1 };
+  if (response === undefined) return undefined;
+  return { number, etag: unquote(textOf(response.body.toString(), 'ETag')), size: end - start + 1 };
 }
 
 /** The ranges of consecutive parts. */

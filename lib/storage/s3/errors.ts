@@ -1,6 +1,6 @@
-import { S3ServiceException } from '@aws-sdk/client-s3';
 import { bucketError, bucketHint, summaryOf, type BucketFailure } from '../bucket-errors.ts';
 import { PreconditionFailed, StoreError } from '../store.ts';
+import { S3Error } from './client/errors.ts';
 
 /** Where a request went. */
 interface Destination {
@@ -23,44 +23,25 @@ export function storeError(error: unknown, key: string, destination: Destination
   });
 }
 
-/**
- * Codes of a 403 that may concern only one object, such as an archived one or one whose KMS key is gone. A HEAD response
- * has no code, so there it is the status.
- */
+/** Codes of a 403 that may concern only one object, such as an archived one or one whose KMS key is gone. */
 const objectCodes = ['AccessDenied', 'InvalidObjectState', 'Forbidden', '403'];
 
 export function failureOf(error: unknown): BucketFailure {
+  if (error instanceof S3Error) {
+    const { code, status, message, attempts, details } = error;
+    return { code, status, message, requestId: details.requestId, attempts };
+  }
   if (!(error instanceof Error))
     return { code: String(error), status: undefined, message: '', requestId: undefined };
-  const metadata = error instanceof S3ServiceException ? error.$metadata : undefined;
-  const status = metadata?.httpStatusCode;
   const { code, name, message } = error as NodeJS.ErrnoException;
-  return {
-    code: status === undefined && typeof code === 'string' ? code : name,
-    status,
-    message,
-    requestId: metadata?.requestId,
-  };
+  return { code: code ?? name, status: undefined, message, requestId: undefined };
 }
 
-/** What the SDK's errors keep of a response. */
-interface ResponseFields {
-  readonly Code?: unknown;
-  readonly Region?: unknown;
-  readonly $metadata?: { readonly httpStatusCode?: number };
-  readonly $response?: { readonly headers?: Readonly<Record<string, string | undefined>> };
-}
-
-/** Describes a response that cannot be S3's: it is not parseable, or has a media type that S3 errors never have. */
+/** Describes a response that cannot be S3's. */
 function foreignResponse(error: unknown): string | undefined {
-  if (!(error instanceof Error)) return undefined;
-  const { Code, $metadata, $response } = error as ResponseFields;
-  const status = $metadata?.httpStatusCode;
-  if (status === undefined) return undefined;
-  const [type = ''] = ($response?.headers?.['content-type'] ?? '').split(';');
-  const isParsed = error instanceof S3ServiceException;
-  if (isParsed && (Code !== undefined || !/^(text\/(html|plain)|application\/json)$/.test(type)))
-    return undefined;
+  if (!(error instanceof S3Error)) return undefined;
+  const { status, foreignType: type } = error.details;
+  if (status === undefined || type === undefined) return undefined;
   return `answered ${status}${type === '' ? '' : ` with ${type}`}, which is not how S3 answers`;
 }
 
@@ -107,9 +88,7 @@ function hintFor(
   return `${place} answered ${status ?? 'nothing'} (${code}); look at its own log, or check ${setting}`;
 }
 
-/** The bucket's region, from the error or a response header. */
 function rightRegion(error: unknown): string {
-  const { Region, $response } = error as ResponseFields;
-  const region = typeof Region === 'string' ? Region : $response?.headers?.['x-amz-bucket-region'];
+  const region = error instanceof S3Error ? error.details.region : undefined;
   return region === undefined ? '' : ` but in ${region}`;
 }

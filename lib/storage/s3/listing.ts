@@ -1,6 +1,7 @@
-import { ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { listPage, maxPageSize, type PageRequest, type PageResponse } from '../listing-page.ts';
 import type { S3Bucket } from './bucket.ts';
+import { headerText, type ResponseHeaders } from './client/errors.ts';
+import { elementsOf, hasRoot, textOf } from './client/xml.ts';
 import { isValidPrefix, StoreUnavailable, type Listing, type ListOptions } from '../store.ts';
 
 /** One page of a bucket's keys. See `ObjectLister.list`. */
@@ -15,32 +16,35 @@ async function requestPage(
   bucket: S3Bucket,
   { prefix, delimiter, after, maxKeys }: PageRequest,
 ): Promise<PageResponse> {
-  const input = {
-    Bucket: bucket.name,
-    Prefix: bucket.root.prefix(prefix),
-    ...(delimiter !== undefined && { Delimiter: delimiter }),
-    ...(after !== '' && { StartAfter: bucket.root.prefix(after) }),
-    MaxKeys: delimiter !== undefined && bucket.countsRolledUpKeys ? maxPageSize : maxKeys,
+  const keys = delimiter !== undefined && bucket.countsRolledUpKeys ? maxPageSize : maxKeys;
+  const query = {
+    'list-type': '2',
+    prefix: bucket.root.prefix(prefix),
+    ...(delimiter !== undefined && { delimiter }),
+    ...(after !== '' && { 'start-after': bucket.root.prefix(after) }),
+    'max-keys': String(keys),
     // Keys may have characters that XML cannot represent.
-    EncodingType: 'url' as const,
+    'encoding-type': 'url',
   };
-  const page = await bucket.send(prefix, new ListObjectsV2Command(input));
-  const { IsTruncated: isTruncated, Contents = [], CommonPrefixes = [] } = page;
-  if (isTruncated === undefined) throw notS3(prefix, bucket);
+  const response = await bucket.send(prefix, { operation: 'ListObjectsV2', method: 'GET', query });
+  const page = response.body.toString();
+  const truncated = hasRoot(page, 'ListBucketResult') ? textOf(page, 'IsTruncated') : undefined;
+  if (truncated === undefined) throw notS3(prefix, bucket);
+  const encoding = textOf(page, 'EncodingType');
+  const keyOf = (element: string, name: string) =>
+    bucket.root.ownKey(decode(encoding, textOf(element, name)));
+  const objects = elementsOf(page, 'Contents').map((entry) => ({
+    key: keyOf(entry, 'Key'),
+    size: Number(textOf(entry, 'Size') ?? 0),
+    lastModified: new Date(textOf(entry, 'LastModified') ?? 0),
+    etag: unquote(textOf(entry, 'ETag')),
+  }));
+  const prefixes = elementsOf(page, 'CommonPrefixes').map((entry) => keyOf(entry, 'Prefix'));
+  const isTruncated = truncated === 'true';
   // MinIO counts keys before it rolls them up.
-  if (isTruncated && delimiter !== undefined && Contents.length + CommonPrefixes.length < input.MaxKeys)
+  if (isTruncated && delimiter !== undefined && objects.length + prefixes.length < keys)
     bucket.countsRolledUpKeys = true;
-  const keyOf = (text: string | undefined) => bucket.root.ownKey(decode(page, text));
-  return {
-    objects: Contents.map((entry) => ({
-      key: keyOf(entry.Key),
-      size: entry.Size ?? 0,
-      lastModified: entry.LastModified ?? new Date(0),
-      etag: unquote(entry.ETag),
-    })),
-    prefixes: CommonPrefixes.map((entry) => keyOf(entry.Prefix)),
-    isTruncated,
-  };
+  return { objects, prefixes, isTruncated };
 }
 
 /** The error for a server that answers 200 to any request, as web sites do. */
@@ -56,11 +60,16 @@ export function notS3(key: string, { options }: S3Bucket): StoreUnavailable {
  * Decodes a key in a response, which says whether keys are encoded: not all servers do as requested. Some encode a space
  * as `+`; all encode a plus itself. Bytes that are not UTF-8 become replacement characters.
  */
-export function decode({ EncodingType }: { readonly EncodingType?: string | undefined }, text = ''): string {
-  if (EncodingType !== 'url') return text;
+export function decode(encoding: string | undefined, text = ''): string {
+  if (encoding !== 'url' || !/[+%]/.test(text)) return text;
   return text
     .replaceAll('+', ' ')
     .replace(/(?:%[\da-f]{2})+/gi, (bytes) => Buffer.from(bytes.replaceAll('%', ''), 'hex').toString());
+}
+
+/** The ETag of a response, without quotes; empty without one. */
+export function etagOf(headers: ResponseHeaders): string {
+  return unquote(headerText(headers['etag']));
 }
 
 /** An ETag without quotes. */

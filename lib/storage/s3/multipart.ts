@@ -1,16 +1,10 @@
-import {
-  AbortMultipartUploadCommand,
-  CompleteMultipartUploadCommand,
-  CreateMultipartUploadCommand,
-  ListMultipartUploadsCommand,
-  UploadPartCommand,
-} from '@aws-sdk/client-s3';
 import { dirname } from 'node:path/posix';
 import { stalledListing } from '../listing-page.ts';
 import { assertOrder } from '../part-order.ts';
 import { copyTimeoutMs, type S3Bucket } from './bucket.ts';
+import { elementsOf, escapeXml, textOf } from './client/xml.ts';
 import { failureOf } from './errors.ts';
-import { decode, unquote } from './listing.ts';
+import { decode, etagOf, notS3, unquote } from './listing.ts';
 import {
   MultipartNotFound,
   type MultipartUpload,
@@ -29,19 +23,26 @@ export class S3Multiparts implements MultipartWriter {
   }
 
   async createMultipart(key: string, { metadata = {} }: Pick<PutOptions, 'metadata'> = {}): Promise<string> {
-    const input = { ...this.bucket.newObject(key), Metadata: { ...metadata } };
-    const { UploadId } = await this.bucket.send(key, new CreateMultipartUploadCommand(input));
-    return UploadId ?? '';
+    const { body } = await this.bucket.send(key, {
+      ...this.bucket.object('CreateMultipartUpload', 'POST', key),
+      query: { uploads: '' },
+      headers: this.bucket.newObjectHeaders(metadata),
+    });
+    const uploadId = textOf(body.toString(), 'UploadId');
+    if (uploadId === undefined || uploadId === '') throw notS3(key, this.bucket);
+    return uploadId;
   }
 
   async uploadPart(key: string, uploadId: string, number: number, bytes: Uint8Array): Promise<UploadedPart> {
-    const input = { ...this.bucket.object(key), UploadId: uploadId, PartNumber: number, Body: bytes };
-    const { ETag } = await this.bucket.send(key, new UploadPartCommand(input), {
+    const request = {
+      ...this.bucket.object('UploadPart', 'PUT', key),
+      query: { partNumber: String(number), uploadId },
+      body: bytes,
       // At least 256 KiB/s.
       timeoutMs: 20_000 + bytes.byteLength / 256,
-      recover: orNoSuchUpload(key),
-    });
-    return { number, etag: unquote(ETag), size: bytes.byteLength };
+    };
+    const { headers } = await this.bucket.send(key, request, orNoSuchUpload(key));
+    return { number, etag: etagOf(headers), size: bytes.byteLength };
   }
 
   async completeMultipart(
@@ -50,20 +51,29 @@ export class S3Multiparts implements MultipartWriter {
     parts: readonly UploadedPart[],
   ): Promise<ObjectInfo> {
     assertOrder(key, parts);
-    const Parts = parts.map(({ number, etag }) => ({ PartNumber: number, ETag: `"${etag}"` }));
-    const input = { ...this.bucket.object(key), UploadId: uploadId, MultipartUpload: { Parts } };
-    const { ETag } = await this.bucket.send(key, new CompleteMultipartUploadCommand(input), {
+    const list = parts.map(
+      ({ number, etag }) =>
+        `<Part><PartNumber>${number}</PartNumber><ETag>${escapeXml(`"${etag}"`)}</ETag></Part>`,
+    );
+    const request = {
+      ...this.bucket.object('CompleteMultipartUpload', 'POST', key),
+      query: { uploadId },
+      headers: { 'content-type': 'application/xml' },
+      body: Buffer.from(`<CompleteMultipartUpload>${list.join('')}</CompleteMultipartUpload>`),
       timeoutMs: copyTimeoutMs,
-      recover: orNoSuchUpload(key),
-    });
+    };
+    const { body } = await this.bucket.send(key, request, orNoSuchUpload(key));
     const size = parts.reduce((sum, part) => sum + part.size, 0);
-    return { key, size, lastModified: new Date(), etag: unquote(ETag) };
+    return { key, size, lastModified: new Date(), etag: unquote(textOf(body.toString(), 'ETag')) };
   }
 
   async abortMultipart(key: string, uploadId: string): Promise<void> {
     try {
-      const command = new AbortMultipartUploadCommand({ ...this.bucket.object(key), UploadId: uploadId });
-      await this.bucket.send(key, command, { recover: orNoSuchUpload(key) });
+      const request = {
+        ...this.bucket.object('AbortMultipartUpload', 'DELETE', key),
+        query: { uploadId },
+      };
+      await this.bucket.send(key, request, orNoSuchUpload(key));
     } catch (error) {
       if (!(error instanceof MultipartNotFound)) throw error;
     }
@@ -126,28 +136,30 @@ export class S3Multiparts implements MultipartWriter {
 
   /** @param after the last upload listed: Swift does not encode its own markers */
   async #page(prefix: string, after?: MultipartUpload): Promise<UploadPage> {
-    const input = {
-      Bucket: this.bucket.name,
-      ...(prefix !== '' && { Prefix: prefix }),
-      EncodingType: 'url' as const,
-      ...(after && { KeyMarker: after.key }),
+    const request = { operation: 'ListMultipartUploads', method: 'GET' } as const;
+    const query = {
+      uploads: '',
+      'encoding-type': 'url',
+      ...(prefix !== '' && { prefix }),
+      ...(after && { 'key-marker': after.key }),
     };
-    const command = new ListMultipartUploadsCommand({
-      ...input,
-      ...(after && { UploadIdMarker: after.uploadId }),
+    const marked = { ...query, ...(after && { 'upload-id-marker': after.uploadId }) };
+    const { body } = await this.bucket.send(prefix, { ...request, query: marked }, async (error) => {
+      // Versity's gateway looks for the upload only after the key, and so does not find it.
+      if (after === undefined || failureOf(error).code !== 'InvalidArgument') throw error;
+      return await this.bucket.send(prefix, { ...request, query });
     });
-    const page = await this.bucket.send(prefix, command, {
-      recover: async (error) => {
-        // Versity's gateway looks for the upload only after the key, and so does not find it.
-        if (after === undefined || failureOf(error).code !== 'InvalidArgument') throw error;
-        return await this.bucket.send(prefix, new ListMultipartUploadsCommand(input));
-      },
-    });
+    const page = body.toString();
+    const encoding = textOf(page, 'EncodingType');
     return {
-      uploads: (page.Uploads ?? []).flatMap(({ Key, UploadId, Initiated = new Date(0) }) =>
-        UploadId === undefined ? [] : [{ key: decode(page, Key), uploadId: UploadId, started: Initiated }],
-      ),
-      isTruncated: page.IsTruncated === true,
+      uploads: elementsOf(page, 'Upload').flatMap((upload) => {
+        const uploadId = textOf(upload, 'UploadId');
+        const started = new Date(textOf(upload, 'Initiated') ?? 0);
+        return uploadId === undefined
+          ? []
+          : [{ key: decode(encoding, textOf(upload, 'Key')), uploadId, started }];
+      }),
+      isTruncated: textOf(page, 'IsTruncated') === 'true',
     };
   }
 }

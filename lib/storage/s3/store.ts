@@ -1,30 +1,16 @@
 import type { ConcurrencyLimit } from '../../concurrency/concurrency-limit.ts';
-import {
-  DeleteObjectsCommand,
-  GetObjectCommand,
-  HeadObjectCommand,
-  PutObjectCommand,
-  type GetObjectCommandOutput,
-  type HeadObjectCommandOutput,
-} from '@aws-sdk/client-s3';
-import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
-import { randomUUID } from 'node:crypto';
-import type { Readable } from 'node:stream';
+import { hash, randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import {
-  bodyLimit,
-  contentStart,
-  openReconnecting,
-  readWhole,
-  type FetchedObject,
-  type OpenObject,
-} from '../bodies.ts';
+import { bodyLimit, contentStart, openReconnecting, type FetchedObject, type OpenObject } from '../bodies.ts';
 import type { ObserveBucketRequest } from '../bucket-requests.ts';
 import { withoutDeadline } from '../deadline.ts';
 import { S3Bucket, type ProbeKey, type S3Options } from './bucket.ts';
+import type { S3Request } from './client/client.ts';
+import { headerText, S3Error, type ResponseHeaders } from './client/errors.ts';
+import { elementsOf, escapeXml, textOf } from './client/xml.ts';
 import { concatenateObjects, copyObject } from './copy.ts';
 import { failureOf } from './errors.ts';
-import { notS3, listObjects, unquote } from './listing.ts';
+import { etagOf, listObjects, notS3 } from './listing.ts';
 import { S3Multiparts } from './multipart.ts';
 import {
   ObjectNotFound,
@@ -114,14 +100,13 @@ export class S3Store extends S3Multiparts implements ObjectStore {
   }
 
   async head(key: string): Promise<ObjectHead> {
-    const response = await this.bucket.send(key, new HeadObjectCommand(this.bucket.object(key)), {
-      recover: async (error) => {
-        if (failureOf(error).status !== 404) throw error;
-        await this.#assertReachable();
-        throw new ObjectNotFound(key);
-      },
+    const request = this.bucket.object('HeadObject', 'HEAD', key);
+    const { headers } = await this.bucket.send(key, request, async (error) => {
+      if (failureOf(error).status !== 404) throw error;
+      await this.#assertReachable();
+      throw new ObjectNotFound(key);
     });
-    return headOf(key, response, response.ContentLength ?? 0, this.bucket);
+    return headOf(key, headers, this.bucket);
   }
 
   /** Probed once, as a 404 to HEAD does not distinguish a missing bucket from a missing object. */
@@ -136,75 +121,69 @@ export class S3Store extends S3Multiparts implements ObjectStore {
   }
 
   async #get(key: string, range?: ByteRange): Promise<FetchedObject> {
-    const input = {
-      ...this.bucket.object(key),
-      ...(range && { Range: `bytes=${range.start}-${range.end ?? ''}` }),
+    const request = {
+      ...this.bucket.object('GetObject', 'GET', key),
+      ...(range && { headers: { range: `bytes=${range.start}-${range.end ?? ''}` } }),
     };
-    const response = await this.bucket.send(key, new GetObjectCommand(input), {
-      recover: async (error) => {
+    const { headers, body } = await this.bucket.about(
+      key,
+      async () => await this.bucket.client.open(request),
+      async (error) => {
         if (failureOf(error).status !== 416) throw error;
         throw new RangeNotSatisfiable(key, (await this.head(key)).size);
       },
-    });
+    );
     return {
-      ...headOf(key, response, wholeSize(response), this.bucket),
-      start: contentStart(response.ContentRange),
-      body: response.Body as Readable,
+      ...headOf(key, headers, this.bucket),
+      start: contentStart(headerText(headers['content-range'])),
+      body,
     };
   }
 
   async read(key: string, limit: number): Promise<ObjectHead & { readonly bytes: Buffer }> {
-    return await readWhole(async (part) => await this.#get(key, part), limit);
+    const request = { ...this.bucket.object('GetObject', 'GET', key), maxBytes: limit };
+    const { headers, body } = await this.bucket.send(key, request, (error) => {
+      if (!(error instanceof S3Error) || error.code !== 'ResponseTooLarge') throw error;
+      const size = Number(headerText(error.details.headers?.['content-length']) ?? limit + 1);
+      throw new ObjectTooLarge(key, size, limit);
+    });
+    return { ...headOf(key, headers, this.bucket), size: body.byteLength, bytes: body };
   }
 
   async signedUrl(key: string, expiresIn: number): Promise<URL> {
-    const command = new GetObjectCommand(this.bucket.object(key));
-    const signing = { expiresIn, signingDate: this.bucket.clock.now() };
-    const sign = async () => await getSignedUrl(this.bucket.client, command, signing);
-    return new URL(await this.bucket.run(key, sign));
+    const full = this.bucket.root.fullKey(key);
+    return await this.bucket.about(key, async () => await this.bucket.client.signedUrl(full, expiresIn));
   }
 
   async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<ObjectInfo> {
     const { onlyIfAbsent = false, ifMatch, metadata = {} } = options;
     const conditional = (onlyIfAbsent || ifMatch !== undefined) && (await this.#hasConditionalWrites());
-    const input = {
-      ...this.bucket.newObject(key),
-      Body: bytes,
-      Metadata: { ...metadata },
-      ...(conditional && onlyIfAbsent && { IfNoneMatch: '*' }),
-      ...(conditional && ifMatch !== undefined && { IfMatch: `"${ifMatch}"` }),
-    };
-    const etag = await this.bucket.run(
-      key,
-      async (requestOptions) => await this.#put(key, input, requestOptions),
-    );
+    const headers = this.bucket.newObjectHeaders(metadata);
+    if (conditional && onlyIfAbsent) headers['if-none-match'] = '*';
+    if (conditional && ifMatch !== undefined) headers['if-match'] = `"${ifMatch}"`;
+    const request = { ...this.bucket.object('PutObject', 'PUT', key), headers, body: bytes };
+    const etag = await this.bucket.about(key, async () => await this.#put(key, request));
     return { key, size: bytes.byteLength, lastModified: new Date(), etag };
   }
 
-  async #put(
-    key: string,
-    input: ConstructorParameters<typeof PutObjectCommand>[0],
-    requestOptions: object,
-  ): Promise<string> {
+  async #put(key: string, request: PutRequest): Promise<string> {
+    const isIfMatch = request.headers['if-match'] !== undefined;
+    const conditional = isIfMatch || request.headers['if-none-match'] !== undefined;
     for (let conflicts = 0; ; conflicts++) {
       try {
-        return unquote((await this.bucket.client.send(new PutObjectCommand(input), requestOptions)).ETag);
+        return etagOf((await this.bucket.client.exchange(request)).headers);
       } catch (error) {
-        const { status, code } = failureOf(error);
-        const conditional = input.IfMatch !== undefined || input.IfNoneMatch !== undefined;
+        const { status, code, attempts = 1 } = failureOf(error);
         if (status === 501 && conditional) throw this.#noConditions(key);
         if (status === 409 && conflicts < conflictRetries) {
           await delay(Math.random() * 50 * 2 ** conflicts);
           continue;
         }
-        const isGone = code === 'NoSuchKey' && input.IfMatch !== undefined;
+        const isGone = code === 'NoSuchKey' && isIfMatch;
         const refused = status === 412 || status === 409 || isGone;
         if (!refused) throw error;
         // An earlier attempt whose response was lost may have written this very content.
-        const etag =
-          conditional && wasRetried(error)
-            ? await this.#etagIfSame(key, input.Body as Uint8Array)
-            : undefined;
+        const etag = conditional && attempts > 1 ? await this.#etagIfSame(key, request.body) : undefined;
         if (etag === undefined) throw new PreconditionFailed(key);
         return etag;
       }
@@ -249,14 +228,22 @@ export class S3Store extends S3Multiparts implements ObjectStore {
 
   async #deleteBatch(keys: readonly string[]): Promise<void> {
     const [first = ''] = keys;
-    const Objects = keys.map((Key) => ({ Key }));
-    const input = { Bucket: this.bucket.name, Delete: { Objects, Quiet: true } };
-    const { Errors = [] } = await this.bucket.send(first, new DeleteObjectsCommand(input));
-    const [failed] = Errors.filter(({ Code }) => Code !== 'NoSuchKey');
+    const objects = keys.map((key) => `<Object><Key>${escapeXml(key)}</Key></Object>`).join('');
+    const body = Buffer.from(`<Delete><Quiet>true</Quiet>${objects}</Delete>`);
+    const { body: result } = await this.bucket.send(first, {
+      operation: 'DeleteObjects',
+      method: 'POST',
+      query: { delete: '' },
+      // It must carry a checksum, and all servers know this one (RFC 1864; "Checking object integrity", S3 User Guide).
+      headers: { 'content-type': 'application/xml', 'content-md5': hash('md5', body, 'base64') },
+      body,
+    });
+    const errors = elementsOf(result.toString(), 'Error');
+    const failed = errors.find((error) => textOf(error, 'Code') !== 'NoSuchKey');
     if (failed !== undefined)
       throw new StoreUnavailable(
-        this.bucket.root.ownKey(failed.Key ?? first),
-        `the bucket did not delete ${Errors.length} of ${keys.length} objects: ${failed.Code ?? 'no reason given'}`,
+        this.bucket.root.ownKey(textOf(failed, 'Key') ?? first),
+        `the bucket did not delete ${errors.length} of ${keys.length} objects: ${textOf(failed, 'Code') ?? 'no reason given'}`,
       );
   }
 
@@ -264,9 +251,9 @@ export class S3Store extends S3Multiparts implements ObjectStore {
     return await listObjects(this.bucket, options);
   }
 
-  /** Closes idle connections. */
+  /** Closes all connections. */
   close(): void {
-    this.bucket.client.destroy();
+    this.bucket.client.close();
   }
 
   async #hasConditionalWrites(): Promise<boolean> {
@@ -286,46 +273,39 @@ export class S3Store extends S3Multiparts implements ObjectStore {
    */
   async #probeConditionalWrites(): Promise<boolean> {
     const key = this.bucket.probeKey('object');
-    const input = {
-      ...this.bucket.object(key),
-      Body: new Uint8Array(),
-      IfMatch: '"00000000000000000000000000000000"',
+    const request = {
+      ...this.bucket.object('PutObject', 'PUT', key),
+      headers: { 'if-match': '"00000000000000000000000000000000"' },
+      body: new Uint8Array(),
     };
-    const outcome = await this.bucket.send(key, new PutObjectCommand(input), {
-      recover: (error) => {
-        const { status, code } = failureOf(error);
-        if (status === 412 || code === 'NoSuchKey') return 'honoured';
-        if (status === 501 || status === 400) return 'unsupported';
-        throw error;
-      },
+    const outcome = await this.bucket.send(key, request, (error) => {
+      const { status, code } = failureOf(error);
+      if (status === 412 || code === 'NoSuchKey') return 'honoured';
+      if (status === 501 || status === 400) return 'unsupported';
+      throw error;
     });
     if (typeof outcome === 'object') await this.delete([key]);
     return outcome === 'honoured';
   }
 }
 
-function wasRetried(error: unknown): boolean {
-  const { $metadata } = error as { $metadata?: { attempts?: number } };
-  return ($metadata?.attempts ?? 1) > 1;
-}
+type PutRequest = S3Request & Required<Pick<S3Request, 'headers' | 'body'>>;
 
-function headOf(
-  key: string,
-  response: Pick<HeadObjectCommandOutput | GetObjectCommandOutput, 'LastModified' | 'ETag' | 'Metadata'>,
-  size: number,
-  bucket: S3Bucket,
-): ObjectHead {
-  if (response.ETag === undefined) throw notS3(key, bucket);
+/** What the headers of a response say of an object. */
+function headOf(key: string, headers: ResponseHeaders, bucket: S3Bucket): ObjectHead {
+  if (headers['etag'] === undefined) throw notS3(key, bucket);
+  const [, total] = /\/(\d+)$/.exec(headerText(headers['content-range']) ?? '') ?? [];
+  const metadata: Record<string, string> = {};
+  for (const name of Object.keys(headers))
+    if (name.startsWith(metadataPrefix))
+      metadata[name.slice(metadataPrefix.length)] = headerText(headers[name]) ?? '';
   return {
     key,
-    size,
-    lastModified: response.LastModified ?? new Date(0),
-    etag: unquote(response.ETag),
-    metadata: response.Metadata ?? {},
+    size: Number(total ?? headers['content-length'] ?? 0),
+    lastModified: new Date(headerText(headers['last-modified']) ?? 0),
+    etag: etagOf(headers),
+    metadata,
   };
 }
 
-function wholeSize({ ContentRange, ContentLength = 0 }: GetObjectCommandOutput): number {
-  const [, total] = /\/(\d+)$/.exec(ContentRange ?? '') ?? [];
-  return total === undefined ? ContentLength : Number(total);
-}
+const metadataPrefix = 'x-amz-meta-';
