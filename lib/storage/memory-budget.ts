@@ -9,9 +9,9 @@ export class MemoryBudget {
     this.#free = bytes;
   }
 
-  /** Whether more than half of it is free. */
+  /** Whether more than three quarters of it are free. */
   get isPlentiful(): boolean {
-    return 2 * this.#free > this.#bytes;
+    return 4 * this.#free > 3 * this.#bytes;
   }
 
   /** @returns false, with nothing taken, if fewer bytes are free */

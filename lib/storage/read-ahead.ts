@@ -14,7 +14,7 @@ const slowMs = 1_000;
 /**
  * Bytes read before reads may grow beyond {@link earlyReadSize}: more than system buffers absorb for a client that reads nothing. Most
  * layers have fewer, so reads grow to that size at once, but only while memory is plentiful: clients that stop reading can keep at most
- * half of it.
+ * a quarter of it.
  */
 const growthThresholdBytes = 12 * 1024 * 1024;
 const earlyReadSize = 128 * 1024;

@@ -97,7 +97,12 @@ describe('an upload in chunks on a folder', () => {
       calls.push(method);
       return () => undefined;
     };
-    const registry = uploads(withStoreCalls(observedStore(store, () => () => undefined), [{ storeCall }]));
+    const registry = uploads(
+      withStoreCalls(
+        observedStore(store, () => () => undefined),
+        [{ storeCall }],
+      ),
+    );
     await registry.append(name, id, chunk(chunks[1], 6 * MiB));
     await registry.finish(name, id, digestOf(...chunks), undefined);
     await assertBlob(name, digestOf(...chunks), 7 * MiB);
