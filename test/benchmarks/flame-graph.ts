@@ -25,7 +25,7 @@ const LINE = 17;
 const HEAD = 30;
 
 /** Narrower ones are left out, in pixels. */
-const NARROWEST = 1.5;
+const NARROWEST = 2;
 
 /** What is no work. */
 const idle = new Set(['(idle)', '(program)', '(root)']);
