@@ -62,11 +62,13 @@ function killed(
       if (typeof value !== 'function') return value;
       if (property === 'readParts') return value.bind(target) as unknown;
       return async (...args: unknown[]) => {
-        const call = async () => (await Reflect.apply(value, target, args)) as unknown;
+        const call = async () => {
+          const result = (await Reflect.apply(value, target, args)) as unknown;
+          if (property === 'openPart' && result !== undefined) sinks.push(result as PartSink);
+          return result;
+        };
         const result = await pass(property as keyof ObjectStore, call);
-        if (property !== 'openPart' || result === undefined) return result;
-        sinks.push(result as PartSink);
-        return dyingSink(result as PartSink);
+        return property === 'openPart' && result !== undefined ? dyingSink(result as PartSink) : result;
       };
     },
   });
