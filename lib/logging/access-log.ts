@@ -46,6 +46,6 @@ function writeTogether(): (line: string) => void {
   return (line) => {
     lines += line;
     if (lines.length > maxWaiting) flush();
-    else timer ??= setTimeout(flush, waitMs);
+    else timer ??= setTimeout(flush, waitMs).unref();
   };
 }
