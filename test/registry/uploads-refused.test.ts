@@ -75,7 +75,7 @@ class Killed extends Error {}
 function slowStore(store: ObjectStore, end: End, arrived: () => void, go: Promise<void>): ObjectStore {
   return intercepted(store, async (method, [key]) => {
     const isSession = method === 'put' && String(key).endsWith('/session');
-    const isPart = method === 'uploadPart' || (method === 'put' && !isSession);
+    const isPart = method === 'uploadPart' || method === 'openPart' || (method === 'put' && !isSession);
     if (end === 'stores its parts and is killed' && isSession) throw new Killed();
     if (!isPart || !end.startsWith('stores')) return;
     arrived();
