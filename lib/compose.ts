@@ -64,6 +64,7 @@ export async function createServices(
     warn,
     onDamaged,
     observe: observeBucketRequests(telemetry),
+    startsOften: program === 'functions',
     workers: config.workers,
   });
   const store = withStoreCalls(opened, telemetry);
@@ -172,6 +173,8 @@ interface OpenOptions {
   readonly onDamaged?: OnDamaged;
   /** Sees each request to a bucket, or call of a folder. */
   readonly observe?: ObserveBucketRequest;
+  /** Whether the process may end after a few requests. */
+  readonly startsOften?: boolean;
   /** Processes that share the limits of a store. */
   readonly workers?: number | undefined;
 }
@@ -193,10 +196,16 @@ export async function openStore(storage: StorageConfig, options: OpenOptions): P
 /** Loads the client of the store on demand. */
 async function openBucket(
   storage: BucketConfig,
-  { warn, observe, workers }: OpenOptions,
+  { warn, observe, startsOften = false, workers }: OpenOptions,
 ): Promise<ObjectStore & { check(options: { readOnly: boolean }): Promise<void> }> {
   if (storage.kind === 's3')
-    return new (await import('./storage/s3/store.ts')).S3Store(storage, warn, probeKey, observe, workers);
+    return new (await import('./storage/s3/store.ts')).S3Store(
+      { ...storage, startsOften },
+      warn,
+      probeKey,
+      observe,
+      workers,
+    );
   return new (await import('./storage/scs/store.ts')).ScsStore(storage, observe, workers);
 }
 
@@ -212,7 +221,7 @@ export async function createMaintenance(
   { storage, search, readOnly }: Pick<Config, 'storage' | 'search' | 'readOnly'>,
   onDamaged: OnDamaged,
 ): Promise<Maintenance> {
-  const store = await openStore(storage, { check: false, readOnly, onDamaged });
+  const store = await openStore(storage, { check: false, readOnly, onDamaged, startsOften: true });
   const registry = createRegistry(store);
   return { store, registry, search: createSearch(search, registry) };
 }

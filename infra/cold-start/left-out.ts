@@ -25,10 +25,6 @@ const replaced: readonly (readonly [file: RegExp, contents: string])[] = [
     /\/node_modules\/pino\/lib\/transport\.js$/,
     `module.exports = () => { throw new Error('functions log to standard output'); };`,
   ],
-  // For processors without SIMD, bodies of forms, and HTTP/2, which requests to buckets do not use.
-  [/\/node_modules\/undici\/lib\/llhttp\/llhttp-wasm\.js$/, `throw new Error('this processor has no SIMD');`],
-  [/\/node_modules\/undici\/lib\/web\/fetch\/body\.js$/, ''],
-  [/\/node_modules\/undici\/lib\/dispatcher\/client-h2\.js$/, 'module.exports = undefined;'],
 ];
 
 /** Modules of Node by what a package uses of them. */

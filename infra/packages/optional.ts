@@ -51,6 +51,8 @@ export const optionalModules: readonly OptionalModule[] = [
   { module: 'lib/tracing/tracing.ts', functions: httpFunctions, feature: 'tracing' },
   { module: 'lib/lambda/cloudwatch.ts', functions: httpFunctions, feature: 'cloudwatch' },
 
+  // Functions have connections of Node itself.
+  { module: 'lib/storage/s3/client/pool.ts', functions: [] },
   // Folders and files: `npm start` has them, AWS has not.
   { module: 'lib/storage/filesystem/store.ts', functions: [] },
   { module: 'lib/search/file/local-file.ts', functions: [] },

@@ -146,7 +146,8 @@ describe('the packages of functions', () => {
     const [status, ...loaded] = JSON.parse(output) as [number, ...string[]];
     assert.equal(status, 200);
     assert.ok(loaded.includes('crypto'), loaded.join(', '));
-    const unused = ['internal/deps/undici/undici', 'internal/fs/streams', 'assert'];
+    const files = ['internal/fs/promises', 'internal/fs/streams'];
+    const unused = [...files, 'internal/deps/undici/undici', 'assert', 'http2', 'worker_threads', 'zlib'];
     assert.deepEqual(
       unused.filter((module) => loaded.includes(module)),
       [],

@@ -24,6 +24,8 @@ export interface S3Options {
   readonly storageClass?: string | undefined;
   /** Accepts any server certificate. */
   readonly skipVerify?: boolean;
+  /** Whether the process may end after a few requests. */
+  readonly startsOften?: boolean;
   /** Default part size of a multipart upload in bytes. */
   readonly partSize: number;
   /** Whether all parts of an upload but the last must have the same size, as on R2. */

@@ -1,11 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Readable } from 'node:stream';
-import type { Pool } from 'undici';
+import type { Connections, Method } from './connections.ts';
 import { environmentCredentials, KeptCredentials } from './credentials.ts';
 import { plainEndpoint, type BucketEndpoint, type BucketPlace } from './endpoint.ts';
 import { connectionError, responseError, S3Error, type ResponseHeaders } from './errors.ts';
 import { Exchange, type S3Response } from './exchange.ts';
-import { openPool } from './pool.ts';
 import { maxAttempts, Retries } from './retries.ts';
 import { Signer, type Credentials } from './signature.ts';
 import { encodeQuery, escapeKey, type Query } from './uri.ts';
@@ -15,7 +14,7 @@ import { hasRoot } from './xml.ts';
 export interface S3Request {
   /** S3's name for it, such as `PutObject`. */
   readonly operation: string;
-  readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';
+  readonly method: Method;
   /** In the bucket. Default: the bucket itself. */
   readonly key?: string;
   readonly query?: Query;
@@ -33,6 +32,8 @@ export interface ClientOptions extends BucketPlace {
   readonly credentials?: Credentials | undefined;
   /** Accepts any server certificate. */
   readonly skipVerify?: boolean | undefined;
+  /** Whether the process may end after a few requests, as a function does. Then connections are those of Node itself. */
+  readonly startsOften?: boolean | undefined;
   readonly clock: Clock;
   /** The caller's signal, read before each attempt. Once it is aborted, nothing more is sent. */
   readonly signal?: (() => AbortSignal | undefined) | undefined;
@@ -83,7 +84,7 @@ interface Connection {
   readonly endpoint: BucketEndpoint;
   readonly host: string;
   readonly signer: Signer;
-  readonly pool: Pool;
+  readonly pool: Connections;
 }
 
 /** Signs requests to a bucket and sends them, several times if need be. */
@@ -125,7 +126,7 @@ export class BucketClient {
 
   /** Closes all connections. */
   close(): void {
-    this.#connection?.pool.destroy().catch(() => undefined);
+    this.#connection?.pool.destroy();
     this.#connection = undefined;
   }
 
@@ -202,10 +203,7 @@ export class BucketClient {
         path: query === '' ? path : `${path}?${query}`,
         headers,
         body: body ?? null,
-        // Otherwise a connection is closed after each HEAD.
-        reset: false,
-        // What is read into memory has a timeout for the whole.
-        ...(!streams && { bodyTimeout: 0 }),
+        streams,
       },
       exchange,
     );
@@ -217,12 +215,16 @@ export class BucketClient {
     const endpoint =
       plainEndpoint(place, environment) ??
       (await (await import('./aws-sdk.ts')).sdkEndpoint(place, credentials));
+    const open =
+      place.startsOften === true
+        ? (await import('./agent.ts')).openAgent
+        : (await import('./pool.ts')).openPool;
     // Another request may have been faster.
     this.#connection ??= {
       endpoint,
       host: new URL(endpoint.origin).host,
       signer: new Signer(endpoint.scope),
-      pool: openPool(endpoint.origin, place.skipVerify === true),
+      pool: open(endpoint.origin, place.skipVerify === true),
     };
     return this.#connection;
   }

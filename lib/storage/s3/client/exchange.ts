@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { Readable } from 'node:stream';
-import type { Dispatcher } from 'undici';
+import type { Controller, ResponseHandler } from './connections.ts';
 import { connectionError, S3Error, type ResponseHeaders } from './errors.ts';
 
 /** A response. */
@@ -31,7 +31,7 @@ const maxErrorBytes = 1024 ** 2;
  * One request and its response. A class with fields instead of closures and streams, and a timer instead of signals: this
  * runs for each request to the bucket.
  */
-export class Exchange implements Dispatcher.DispatchHandler {
+export class Exchange implements ResponseHandler {
   readonly response: Promise<S3Response>;
   readonly #options: ExchangeOptions;
   readonly #timer: NodeJS.Timeout;
@@ -39,7 +39,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   readonly #inContext: RunInContext | undefined;
   #resolve!: (response: S3Response) => void;
   #reject!: (error: Error) => void;
-  #controller: Dispatcher.DispatchController | undefined;
+  #controller: Controller | undefined;
   #status = 0;
   #maxBytes: number;
   #headers: ResponseHeaders = {};
@@ -71,12 +71,12 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#fail(error);
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
+  onRequestStart(controller: Controller): void {
     this.#controller = controller;
     if (this.#isOver) controller.abort(new S3Error('ABORT_ERR', 'the request was aborted'));
   }
 
-  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: ResponseHeaders): void {
+  onResponseStart(controller: Controller, status: number, headers: ResponseHeaders): void {
     // An informational response.
     if (status < 200) return;
     this.#status = status;
@@ -93,7 +93,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     }
   }
 
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onResponseData(_controller: Controller, chunk: Buffer): void {
     if (this.#stream !== undefined) {
       this.#stream.receive(chunk);
       return;
@@ -113,7 +113,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     }
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+  onResponseError(_controller: Controller, error: Error): void {
     this.#fail(error);
   }
 
@@ -151,11 +151,11 @@ function onTimeout(exchange: Exchange): void {
  * Reads from the connection only as much as is read from it.
  */
 class ResponseStream extends Readable {
-  readonly #controller: Dispatcher.DispatchController;
+  readonly #controller: Controller;
   readonly #inContext: RunInContext;
   #hasEnded = false;
 
-  constructor(controller: Dispatcher.DispatchController, inContext: RunInContext) {
+  constructor(controller: Controller, inContext: RunInContext) {
     super({ highWaterMark: 64 * 1024 });
     this.#controller = controller;
     this.#inContext = inContext;

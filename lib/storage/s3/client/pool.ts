@@ -1,20 +1,16 @@
 // Only this: the rest of the package is twice as large and not needed.
 import Pool from 'undici/lib/dispatcher/pool.js';
-
-/** Connections at most. */
-const maxConnections = 256;
-
-const connectTimeoutMs = 5_000;
-
-/** Timeout for a connection without traffic in the middle of a body. */
-const idleTimeoutMs = 5 * 60_000;
-
-/** An unused connection is closed after this time, or a shorter one if the server names it. */
-const unusedTimeoutMs = 60_000;
+import {
+  connectTimeoutMs,
+  idleTimeoutMs,
+  maxConnections,
+  unusedTimeoutMs,
+  type Connections,
+} from './connections.ts';
 
 /** Connections to a server. @param skipVerify accepts any certificate */
-export function openPool(origin: string, skipVerify: boolean): Pool {
-  return new Pool(origin, {
+export function openPool(origin: string, skipVerify: boolean): Connections {
+  const pool = new Pool(origin, {
     connections: maxConnections,
     // What waits for a response has a timeout of its own, which includes the wait for a connection.
     headersTimeout: 0,
@@ -22,4 +18,21 @@ export function openPool(origin: string, skipVerify: boolean): Pool {
     keepAliveTimeout: unusedTimeoutMs,
     connect: { timeout: connectTimeoutMs, rejectUnauthorized: !skipVerify },
   });
+  return {
+    dispatch: ({ streams, ...request }, handler) => {
+      pool.dispatch(
+        {
+          ...request,
+          // Otherwise a connection is closed after each HEAD.
+          reset: false,
+          // What is read into memory has a timeout for the whole.
+          ...(!streams && { bodyTimeout: 0 }),
+        },
+        handler,
+      );
+    },
+    destroy: () => {
+      pool.destroy().catch(() => undefined);
+    },
+  };
 }

@@ -1,0 +1,46 @@
+import type { ResponseHeaders } from './errors.ts';
+
+/** Connections at most. */
+export const maxConnections = 256;
+
+export const connectTimeoutMs = 5_000;
+
+/** Timeout for a connection without traffic in the middle of a body. */
+export const idleTimeoutMs = 5 * 60_000;
+
+/** An unused connection is closed after this time, or a shorter one if the server names it. */
+export const unusedTimeoutMs = 60_000;
+
+export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';
+
+/** A request as it goes out. */
+export interface Dispatch {
+  readonly method: Method;
+  readonly path: string;
+  readonly headers: Record<string, string>;
+  readonly body: Uint8Array | null;
+  /** Whether the response is not read into memory. */
+  readonly streams: boolean;
+}
+
+/** What the reader of a response may do to its connection. */
+export interface Controller {
+  abort(reason: Error): void;
+  pause(): void;
+  resume(): void;
+}
+
+/** Is told of a response, as undici tells it. */
+export interface ResponseHandler {
+  onRequestStart(controller: Controller): void;
+  onResponseStart(controller: Controller, status: number, headers: ResponseHeaders): void;
+  onResponseData(controller: Controller, chunk: Buffer): void;
+  onResponseEnd(): void;
+  onResponseError(controller: Controller, error: Error): void;
+}
+
+/** Connections to a server. */
+export interface Connections {
+  dispatch(request: Dispatch, handler: ResponseHandler): void;
+  destroy(): void;
+}
