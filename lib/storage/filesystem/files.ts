@@ -104,7 +104,9 @@ export class Files {
     const folder = `${path}/`;
     if (isLocal) this.#looked.add(folder);
     const file = this.#now(this.#looked, folder, () => fs.openSync(path, folderFlags));
-    return file === undefined ? { file: await open(path, folderFlags), isLocal: false } : { file, isLocal: true };
+    return file === undefined
+      ? { file: await open(path, folderFlags), isLocal: false }
+      : { file, isLocal: true };
   }
 
   /** Whatever fails is left to an asynchronous call, which reports it. */
