@@ -70,6 +70,14 @@ for (const startsOften of [false, true]) {
       assert.deepEqual(seen, ['client_error']);
     });
 
+    it('are an outage when HEAD is refused, whose answer names no object', async () => {
+      proxy.intercept = () => ({ status: 403 });
+      await assert.rejects(
+        store.head('some'),
+        (error) => error instanceof StoreUnavailable && !(error instanceof ObjectUnreadable),
+      );
+    });
+
     it('are sent five times', async () => {
       proxy.intercept = () => ({ status: 500, code: 'InternalError' });
       await rejects(store.put('some', Buffer.from('text')), StoreUnavailable, 'some');

@@ -23,8 +23,11 @@ export function storeError(error: unknown, key: string, destination: Destination
   });
 }
 
-/** Codes of a 403 that may concern only one object, such as an archived one or one whose KMS key is gone. */
-const objectCodes = ['AccessDenied', 'InvalidObjectState', 'Forbidden', '403'];
+/**
+ * Codes of a 403 that may concern only one object, such as an archived one or one whose KMS key is gone. A response to HEAD has no
+ * code. It mostly means that a right is missing, so it is an outage: nothing may look as if it were gone.
+ */
+const objectCodes = ['AccessDenied', 'InvalidObjectState'];
 
 export function failureOf(error: unknown): BucketFailure {
   if (error instanceof S3Error) {
