@@ -62,6 +62,17 @@ describe('look-ups of small files', () => {
     assert.deepEqual(counts(), { lstat: 0, open: 0, lstatSync: 1, openSync: 1 });
   });
 
+  it('other requests have their turn after 5 ms', async () => {
+    await calls();
+    assert.ok(files.lstatNow(path));
+    const started = performance.now();
+    while (performance.now() - started < 6);
+    assert.equal(files.lstatNow(path), undefined);
+    assert.equal(await use(), 'content');
+    await setImmediate();
+    assert.ok(files.lstatNow(path));
+  });
+
   it('what was just written is read synchronously', async () => {
     const counts = await calls();
     const other = join(root.path, 'other');

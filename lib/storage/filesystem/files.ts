@@ -14,6 +14,9 @@ const slowMs = 50;
 /** … and all calls are asynchronous for this long after it. */
 const pauseMs = 1000;
 
+/** Synchronous calls in one turn of the event loop take this long together: a manifest may need thousands. */
+const maxTurnMs = 5;
+
 const bigint = { bigint: true } as const;
 
 /** Without it, a read may have to write the time of access, which waits for the disk. Only on Linux. */
@@ -41,6 +44,8 @@ export class Files {
   readonly #looked = new RecentPaths();
   readonly #read = new RecentPaths();
   #pausedUntil = 0;
+  /** When the first synchronous call in this turn of the event loop began. */
+  #turnStarted: number | undefined;
   #mayReadSync = recentFlags !== readFlags;
 
   /** lstat(2): of a link itself, or of the folder it leads to if the path ends with a slash. */
@@ -112,7 +117,7 @@ export class Files {
   /** Whatever fails is left to an asynchronous call, which reports it. */
   #now<T>(recent: RecentPaths, path: string, call: () => T | undefined): T | undefined {
     const started = performance.now();
-    if (started < this.#pausedUntil || !recent.has(path)) return undefined;
+    if (started < this.#pausedUntil || !recent.has(path) || !this.#isInTurn(started)) return undefined;
     let result: T | undefined;
     try {
       result = call();
@@ -123,6 +128,16 @@ export class Files {
     const ended = performance.now();
     if (ended - started > slowMs) this.#pausedUntil = ended + pauseMs;
     return result;
+  }
+
+  /** Whether this turn has time left. */
+  #isInTurn(now: number): boolean {
+    if (this.#turnStarted !== undefined) return now - this.#turnStarted < maxTurnMs;
+    this.#turnStarted = now;
+    setImmediate(() => {
+      this.#turnStarted = undefined;
+    });
+    return true;
   }
 }
 
