@@ -168,7 +168,7 @@ export function manifest(fields: Record<string, unknown>, mediaType: string | un
 }
 
 export function withDigest(location: string, digest: string): string {
-  return `${location}&digest=${encodeURIComponent(digest)}`;
+  return `${location}${location.includes('?') ? '&' : '?'}digest=${encodeURIComponent(digest)}`;
 }
 
 export function contentRange(start: number, body: Uint8Array): Record<string, string> {

@@ -114,7 +114,7 @@ function assertCreated(reply: Reply): void {
 }
 
 /** @throws SmokeFailure which says what breaks uploads with such a status */
-export function failUpload(reply: Reply): never {
+function failUpload(reply: Reply): never {
   fail(reply, shown(reply), changeFor(reply));
 }
 

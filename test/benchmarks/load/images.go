@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
-	"time"
 )
 
 // The repositories that images are pushed to by turns.
@@ -36,27 +35,14 @@ func images(args []string) (any, error) {
 }
 
 func pushImages(registry *target, connections int, seconds float64, number *atomic.Int64, times *durations) error {
-	until := time.Now().Add(time.Duration(seconds * float64(time.Second)))
 	run := hex.EncodeToString(randomBytes(4))
-	return each(connections, func(int) error {
-		c, err := dial(registry.address)
-		if err != nil {
-			return err
-		}
-		defer c.close()
-		var own []time.Duration
-		for now := time.Now(); now.Before(until); {
+	return operate(registry, connections, seconds, times, func(c *connection) func() error {
+		return func() error {
 			i := number.Add(1)
 			repository := fmt.Sprintf("bench/app-%d", i%repositories)
-			if _, err := pushImage(c, repository, fmt.Sprintf("%s-%d", run, i), 8*1024); err != nil {
-				return err
-			}
-			end := time.Now()
-			own = append(own, end.Sub(now))
-			now = end
+			_, err := pushImage(c, repository, fmt.Sprintf("%s-%d", run, i), 8*1024)
+			return err
 		}
-		times.add(own)
-		return nil
 	})
 }
 

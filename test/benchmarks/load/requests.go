@@ -32,6 +32,19 @@ func requests(args []string) (any, error) {
 
 // repeat makes requests for some seconds.
 func repeat(registry *target, method, path string, connections int, seconds float64, times *durations) error {
+	return operate(registry, connections, seconds, times, func(c *connection) func() error {
+		request := c.head(method, path, "Accept: "+imageType)
+		return func() error {
+			_, err := c.must(200, request)
+			return err
+		}
+	})
+}
+
+// operate repeats an operation on some connections at once for some seconds, and notes how long each took.
+func operate(
+	registry *target, connections int, seconds float64, times *durations, on func(c *connection) func() error,
+) error {
 	until := time.Now().Add(time.Duration(seconds * float64(time.Second)))
 	return each(connections, func(int) error {
 		c, err := dial(registry.address)
@@ -39,10 +52,10 @@ func repeat(registry *target, method, path string, connections int, seconds floa
 			return err
 		}
 		defer c.close()
-		request := c.head(method, path, "Accept: "+imageType)
+		operation := on(c)
 		own := make([]time.Duration, 0, 1<<16)
 		for now := time.Now(); now.Before(until); {
-			if _, err := c.must(200, request); err != nil {
+			if err := operation(); err != nil {
 				return err
 			}
 			end := time.Now()

@@ -94,6 +94,6 @@ async function pushImages(registry: Running, { seconds, warmUp }: Sizes): Promis
   return perOperation(await registry.load('images', { seconds, 'warm-up': warmUp }));
 }
 
-export function perOperation({ count, seconds, serverCpu }: LoadResult): Sample {
+function perOperation({ count, seconds, serverCpu }: LoadResult): Sample {
   return { value: count / seconds, cpu: (serverCpu * 1e6) / count };
 }
