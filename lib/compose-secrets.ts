@@ -1,4 +1,4 @@
-import { SecretsManager } from './access/secrets-manager.ts';
+import { SecretsManager } from './access/secrets-manager/secrets-manager.ts';
 import type { RetrievedSecret } from './config/secrets.ts';
 
 /**

@@ -45,6 +45,7 @@ describe('the address of a bucket', () => {
     const place = { bucket: 'images', region: 'eu-central-1', forcePathStyle: false };
     assert.equal(plainEndpoint(place, {}), undefined);
     for (const name of [
+      'AWS_ENDPOINT_URL',
       'AWS_ENDPOINT_URL_S3',
       'AWS_USE_FIPS_ENDPOINT',
       'AWS_USE_DUALSTACK_ENDPOINT',

@@ -1,4 +1,4 @@
-import { SecretsManager } from '../secrets-manager.ts';
+import { SecretsManager } from '../secrets-manager/secrets-manager.ts';
 import { decode, type Reader } from './reader.ts';
 
 /** Milliseconds. Each retrieval costs money, so changes may take minutes. */

@@ -21,9 +21,9 @@ export interface BucketEndpoint {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Variables that change where the SDK finds S3, or name files that may ("Settings reference", AWS SDKs and Tools). */
+/** Variables that change where the SDK finds a service, or name files that may ("Settings reference", AWS SDKs and Tools). */
 const endpointVariables =
-  /^AWS_(ENDPOINT_URL(_S3)?|USE_(FIPS|DUALSTACK)_ENDPOINT|PROFILE|CONFIG_FILE|SHARED_CREDENTIALS_FILE)$/;
+  /^AWS_(ENDPOINT_URL|USE_(FIPS|DUALSTACK)_ENDPOINT|PROFILE|CONFIG_FILE|SHARED_CREDENTIALS_FILE)$/;
 
 /** Suffixes of hosts, by the beginning of a region. Other partitions of AWS need a country's permission. */
 const suffixes: readonly (readonly [regions: RegExp, suffix: string])[] = [
@@ -40,11 +40,27 @@ export function plainEndpoint(place: BucketPlace, environment: Environment): Buc
   // Directory buckets and those on Outposts are signed for another service.
   if (/--(x|op)-s3$/.test(bucket)) return undefined;
   if (endpoint !== undefined) return endpointAt(endpoint, place);
+  const origin = plainOrigin('s3', 'S3', region, environment);
+  return origin === undefined ? undefined : endpointAt(origin, place);
+}
+
+/**
+ * The address of a service in a function, if it follows without the SDK's rules.
+ * @param host the service in names of hosts, such as `s3`
+ * @param variable the service in names of variables, such as `S3`
+ */
+export function plainOrigin(
+  host: string,
+  variable: string,
+  region: string,
+  environment: Environment,
+): string | undefined {
   const [, suffix] = suffixes.find(([regions]) => regions.test(region)) ?? [];
   const isPlain =
     environment['AWS_LAMBDA_FUNCTION_NAME'] !== undefined &&
+    environment[`AWS_ENDPOINT_URL_${variable}`] === undefined &&
     !Object.keys(environment).some((name) => endpointVariables.test(name));
-  return isPlain && suffix !== undefined ? endpointAt(`https://s3.${region}.${suffix}`, place) : undefined;
+  return isPlain && suffix !== undefined ? `https://${host}.${region}.${suffix}` : undefined;
 }
 
 /** "Virtual hosting of buckets" in the S3 User Guide. A certificate covers no names with further dots. */
