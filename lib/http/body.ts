@@ -5,6 +5,7 @@ import { withTimeout } from '../concurrency/with-timeout.ts';
 import { freeBuffer } from '../storage/free-buffer.ts';
 import { requestScope } from '../request-scope.ts';
 import type { Limits } from './limits.ts';
+import { Pieces } from './pieces.ts';
 
 /** The Content-Length, which Koa parses only below 2 GiB. */
 export function contentLength({ headers }: IncomingMessage): number | undefined {
@@ -50,27 +51,23 @@ export async function* bodyOf(
   minimum: Limits['bodyRate'],
   { contention, freesPieces = false }: BodyOptions = {},
 ): AsyncGenerator<Uint8Array, void> {
-  const pieces = request.iterator({ destroyOnReturn: false }) as AsyncGenerator<Buffer, void>;
   const rates = [new MinimumRate(minimum)];
   if (contention !== undefined) rates.push(new MinimumRate(contention.rate, contention.isContended));
+  const pieces = new Pieces(request);
   const arrivals = new Arrivals(rates);
   const scope = requestScope();
-  let isWaiting = true;
   try {
     for (;;) {
-      const piece = await arrivals.of(pieces.next());
-      if (piece.done === true) break;
-      for (const rate of rates) rate.received(piece.value.byteLength);
-      if (scope !== undefined) scope.bytesReceived += piece.value.byteLength;
-      isWaiting = false;
-      yield piece.value;
-      if (freesPieces) freeBuffer(piece.value);
-      isWaiting = true;
+      const piece = pieces.take() ?? (await arrivals.of(pieces.next()));
+      if (piece === undefined) break;
+      for (const rate of rates) rate.received(piece.byteLength);
+      if (scope !== undefined) scope.bytesReceived += piece.byteLength;
+      yield piece;
+      if (freesPieces) freeBuffer(piece);
     }
   } finally {
     arrivals.end();
-    // While a read is pending, this would wait for it.
-    if (!isWaiting) await pieces.return();
+    pieces.end();
   }
 }
 

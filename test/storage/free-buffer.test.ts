@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { Readable } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import type { IncomingMessage } from 'node:http';
 import { describe, it } from 'node:test';
 import { freeBuffer } from '../../lib/storage/free-buffer.ts';
@@ -34,5 +34,49 @@ describe('the memory of chunks', () => {
       const sizes = pieces.map(({ byteLength }) => byteLength);
       assert.deepEqual(sizes, freesPieces ? [0, 0, 0] : [1000, 1000, 1000]);
     }
+  });
+
+  it('pieces of a body that arrive together are passed on as they are', async () => {
+    const request = new PassThrough();
+    const sent = [1, 2, 3].map((byte) => Buffer.alloc(1000, byte));
+    for (const bytes of sent) request.write(bytes);
+    request.end();
+    const pieces: Uint8Array[] = [];
+    for await (const piece of bodyOf(request as unknown as IncomingMessage, usualLimits.bodyRate))
+      pieces.push(piece);
+    assert.deepEqual(
+      pieces.map((piece) => sent.indexOf(piece as (typeof sent)[number])),
+      [0, 1, 2],
+    );
+  });
+
+  it('a body is not read on while its reader is busy, nor after it has stopped', async () => {
+    const piece = Buffer.alloc(16 * 1024);
+    let read = 0;
+    const request = new Readable({
+      highWaterMark: piece.byteLength,
+      read() {
+        read += 1;
+        setImmediate(() => this.push(piece));
+      },
+    });
+    const body = bodyOf(request as unknown as IncomingMessage, usualLimits.bodyRate);
+    for (let taken = 1; taken < 40; taken++) {
+      await body.next();
+      const before = read;
+      for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+      assert.ok(read - before < 8, `${read - before} pieces were read meanwhile`);
+      assert.ok(read < taken + 8, `${read} pieces were read for ${taken}`);
+    }
+    await body.return();
+    const before = read;
+    for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+    assert.ok(read <= before + 1, `${read - before} pieces were read after the end`);
+    assert.equal(request.destroyed, false);
+    let more = 0;
+    request.on('data', () => (more += 1)).resume();
+    for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+    assert.ok(more > 5, 'another reader cannot go on');
+    request.destroy();
   });
 });
