@@ -31,7 +31,7 @@ export function smallestPart(limits: StoreLimits, parts: readonly UploadedPart[]
 }
 
 /** Bytes of a write to a part that takes them as they arrive. */
-export const blockBytes = 1024 * 1024;
+export const blockBytes = 512 * 1024;
 
 /** Bytes of memory that need no claim. */
 export const unclaimedBytes = 64 * 1024;

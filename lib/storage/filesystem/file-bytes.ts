@@ -3,6 +3,9 @@ import type { FileHandle } from 'node:fs/promises';
 /** Bytes of a read. */
 const chunkSize = 1024 * 1024;
 
+/** Bytes of a write. For larger ones Linux looks for more contiguous memory, which took a virtual machine several times as long. */
+const maxWriteBytes = 512 * 1024;
+
 interface Range {
   readonly offset: number;
   readonly size: number;
@@ -28,6 +31,7 @@ export async function copyBytes(source: FileHandle, range: Range, target: FileHa
 export async function writeAll(handle: FileHandle, bytes: Uint8Array, position?: number): Promise<void> {
   for (let done = 0; done < bytes.byteLength;) {
     const at = position === undefined ? null : position + done;
-    done += (await handle.write(bytes, done, bytes.byteLength - done, at)).bytesWritten;
+    const length = Math.min(maxWriteBytes, bytes.byteLength - done);
+    done += (await handle.write(bytes, done, length, at)).bytesWritten;
   }
 }
