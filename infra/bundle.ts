@@ -8,7 +8,7 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promise
 import { dirname, join, relative } from 'node:path';
 import { build, type BuildOptions } from 'esbuild';
 import { bundling } from './bundling.ts';
-import { coreFirst } from './cold-start/core-first.ts';
+import { coreFirst, sharedOnDemand } from './cold-start/core-first.ts';
 import { leftOut } from './cold-start/left-out.ts';
 import { requiredBuiltins } from './cold-start/required-builtins.ts';
 import {
@@ -44,8 +44,12 @@ const common = {
   absWorkingDir: root,
 } satisfies BuildOptions;
 const [http, jobs] = await Promise.all([
-  buildFunctions(httpFunctionNames, 'lib/lambda/handler.ts'),
-  buildFunctions(scheduledFunctionNames, 'lib/compose.ts'),
+  buildFunctions(httpFunctionNames, 'lib/lambda/handler.ts', sharedOnDemand),
+  buildFunctions(
+    scheduledFunctionNames,
+    'lib/compose.ts',
+    sharedOnDemand.filter((path) => !path.startsWith('lib/access/tokens/')),
+  ),
 ]);
 const functionFiles = [...http.outputFiles, ...jobs.outputFiles];
 const metafile = { inputs: {}, outputs: { ...jobs.metafile.outputs, ...http.metafile.outputs } };
@@ -83,7 +87,7 @@ await replaceAll([
 ]);
 
 /** @param core what these functions have in common before they load anything on demand */
-async function buildFunctions(names: readonly string[], core: string) {
+async function buildFunctions(names: readonly string[], core: string, shared: readonly string[]) {
   return await build({
     ...common,
     entryPoints: names.map((name) => ({
@@ -94,7 +98,7 @@ async function buildFunctions(names: readonly string[], core: string) {
     chunkNames: 'functions/chunks/[name]-[hash]',
     // The build for browsers is the same in modules, so that only what is used is loaded.
     alias: { ...bundling.alias, yaml: join(root, 'node_modules/yaml/browser/dist/index.js') },
-    plugins: [coreFirst(root, core), requiredBuiltins, leftOut],
+    plugins: [coreFirst(root, [core, ...shared]), requiredBuiltins, leftOut],
     minify: true,
     keepNames: true,
   });

@@ -127,6 +127,16 @@ describe('the packages of functions', () => {
     }
   });
 
+  it('load few files at their first request', () => {
+    const first = /\/(store|agent|compose-policy|compose-secrets)-\w+\.mjs$/;
+    const files = filesOf(packageOf('blobs'), ['s3', 'policy']).filter((file) => first.test(file));
+    const loaded = new Set(packageOf('blobs').start);
+    const atStart = loaded.size;
+    for (const file of files) load(file, loaded);
+    assert.ok(loaded.size > atStart + 3, [...loaded].join(', '));
+    assert.ok(loaded.size <= atStart + 7, [...loaded].join(', '));
+  });
+
   it('load none of the modules of Node that cost much and that they do not use', async () => {
     const entry = JSON.stringify(join(root, 'dist/functions/base.mjs'));
     const program = `
@@ -168,6 +178,14 @@ describe('the packages of functions', () => {
     assert.equal(withSources(unknown, root), unknown);
   });
 });
+
+/** Adds a file and its static imports. */
+function load(file: string, loaded: Set<string>): void {
+  if (loaded.has(file)) return;
+  loaded.add(file);
+  const imports = readFileSync(join(root, file), 'utf8').matchAll(/(?:from|import)"(\.[^"]+\.mjs)"/g);
+  for (const [, imported = ''] of imports) load(join(file, '..', imported), loaded);
+}
 
 function sourcesIn(file: string): string[] {
   const map = JSON.parse(readFileSync(join(root, `${file}.map`), 'utf8')) as { sources: string[] };
