@@ -97,7 +97,7 @@ async function buildFunctions(names: readonly string[], core: string, shared: re
     splitting: true,
     chunkNames: 'functions/chunks/[name]-[hash]',
     // The build for browsers is the same in modules, so that only what is used is loaded.
-    alias: { ...bundling.alias, yaml: join(root, 'node_modules/yaml/browser/dist/index.js') },
+    alias: { yaml: join(root, 'node_modules/yaml/browser/dist/index.js') },
     plugins: [coreFirst(root, [core, ...shared]), requiredBuiltins, leftOut],
     minify: true,
     keepNames: true,

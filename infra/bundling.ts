@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import type { BuildOptions } from 'esbuild';
 
 /** esbuild options of all bundles. They need no packages beside them. */
@@ -11,8 +10,6 @@ export const bundling = {
   outExtension: { '.js': '.mjs' },
   // The CommonJS builds of some packages defeat tree shaking.
   mainFields: ['module', 'main'],
-  // Koa depends on two versions of this table, each a fifth of a function's bundle.
-  alias: { 'mime-db': join(import.meta.dirname, '../node_modules/mime-db') },
   legalComments: 'none',
   // CommonJS packages call `require`, which modules lack.
   banner: {

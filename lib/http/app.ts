@@ -1,5 +1,5 @@
-import type { IncomingHttpHeaders } from 'node:http';
-import Koa, { type Context, type Middleware } from 'koa';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { assertUntagged, type Conditions } from '../protocol/conditions.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import { matchPath, parseRoute, type Group, type Route } from '../protocol/routes.ts';
@@ -13,7 +13,8 @@ import { audited } from './audit.ts';
 import { authorize, type Admission, type Authorize } from './authorization.ts';
 import { cors } from './cors.ts';
 import { contentLength } from './body.ts';
-import { errorResponses, isDisconnect } from './error-responses.ts';
+import { discardUnread, isDisconnect, respondWithError } from './error-responses.ts';
+import { Exchange } from './exchange.ts';
 import { withTimeout } from '../concurrency/with-timeout.ts';
 import { limitLargeResponses } from './large-responses.ts';
 import { logRequests } from '../logging/requests.ts';
@@ -26,7 +27,7 @@ import type { Services } from './services.ts';
 
 /** A parsed and validated request. */
 export interface RequestContext<G extends Group> extends Services {
-  readonly ctx: Context;
+  readonly ctx: Exchange;
   readonly admission: Admission;
   readonly caller: Caller;
   readonly route: Extract<Route, { group: G }>;
@@ -44,41 +45,67 @@ export type Handlers<G extends Group> = Readonly<Partial<Record<Method, Handler<
 export type Groups = { readonly [G in Group]?: Handlers<G> };
 
 /**
+ * Handles a request, and responds to it in any case.
+ * @returns resolves at the end of the work, perhaps before that of the response
+ */
+export type App = (
+  request: IncomingMessage | Http2ServerRequest,
+  response: ServerResponse | Http2ServerResponse,
+) => Promise<void>;
+
+/** A step of each request. */
+type Step = (exchange: Exchange) => void;
+
+/**
  * The HTTP application, the same in Lambda, in the streaming server and in tests.
  * @param decide who may do what: by credentials, but for a data plane
  */
-export function createApp(groups: Groups, services: Services, decide: Authorize = authorize): Koa {
-  const app = new Koa();
-  // Errors of response streams after the status was sent. Koa would write them to standard error.
-  app.silent = true;
-  app.on('error', (error: Error) => {
+export function createApp(groups: Groups, services: Services, decide: Authorize = authorize): App {
+  const before = stepsBefore(services);
+  const after = stepsAfter(services);
+  const broken = (error: Error) => {
     if (!isDisconnect(error)) services.log.error({ err: error }, 'a response broke off');
-  });
-  app.use(withScope(services));
-  app.use(prepare(services));
-  app.use(errorResponses(services));
-  // A function buffers its whole response anyway.
-  if (services.streams)
-    app.use(limitLargeResponses(services.responseMemory, services.limits.contendedBodyRate.withinMs));
-  app.use(dispatch(groups, services, decide));
-  return app;
+  };
+  return async (request, response) => {
+    // Those of HTTP/2 have what is used of the others.
+    const exchange = new Exchange(request as IncomingMessage, response as ServerResponse);
+    const work = async () => {
+      for (const step of before) step(exchange);
+      try {
+        await dispatch(groups, services, exchange, decide);
+        for (const step of after) step(exchange);
+      } catch (error) {
+        respondWithError(services, exchange, error);
+      }
+      discardUnread(exchange, services.limits.lingerMs);
+      exchange.send(broken);
+    };
+    try {
+      await withScope(services, exchange, work);
+    } catch (error) {
+      // A fault of the code above. The client must not wait for a response.
+      services.log.error({ err: error }, 'a request failed');
+      response.statusCode = 500;
+      response.end();
+    }
+  };
 }
 
 /** What each request gets before it is handled. */
-function prepare({ accessLog, headers, corsOrigins }: Services): Middleware {
-  const steps = [
+function stepsBefore({ accessLog, headers, corsOrigins }: Services): readonly Step[] {
+  return [
     ...(accessLog === undefined ? [] : [logRequests(accessLog)]),
     commonHeaders(headers),
     cors(corsOrigins),
   ];
-  // One middleware for all, since each costs a promise.
-  return async (ctx, next) => {
-    for (const step of steps) step(ctx);
-    await next();
-  };
 }
 
-function commonHeaders(configured: Services['headers']): (ctx: Context) => void {
+function stepsAfter({ streams, responseMemory, limits }: Services): readonly Step[] {
+  // A function buffers its whole response anyway.
+  return streams ? [limitLargeResponses(responseMemory, limits.contendedBodyRate.withinMs)] : [];
+}
+
+function commonHeaders(configured: Services['headers']): Step {
   const headers = Object.entries(configured);
   return (ctx) => {
     ctx.set('X-Content-Type-Options', 'nosniff');
@@ -89,19 +116,17 @@ function commonHeaders(configured: Services['headers']): (ctx: Context) => void 
 }
 
 /** RFC 9110, section 13.1. */
-export function conditionsOf(ctx: Context): Conditions {
+export function conditionsOf(ctx: Exchange): Conditions {
   return { ifMatch: ctx.get('If-Match'), ifNoneMatch: ctx.get('If-None-Match') };
 }
 
-function dispatch(groups: Groups, services: Services, decide: Authorize): Middleware {
-  return async (ctx) => {
-    const { path, query: text } = requestTarget(ctx.req);
-    const route = routeOf(path, services.prefix);
-    const query = text === '' ? noQuery : new URLSearchParams(text);
-    reportRoute(services.telemetry, route, ctx.req.headers);
-    if (text !== '' && 'name' in route) setNamespace(ctx, query);
-    await handleRequest(groups, services, { ctx, route, query }, decide);
-  };
+async function dispatch(groups: Groups, services: Services, ctx: Exchange, decide: Authorize): Promise<void> {
+  const { path, query: text } = requestTarget(ctx.req);
+  const route = routeOf(path, services.prefix);
+  const query = text === '' ? noQuery : new URLSearchParams(text);
+  reportRoute(services.telemetry, route, ctx.req.headers);
+  if (text !== '' && 'name' in route) setNamespace(ctx, query);
+  await handleRequest(groups, services, { ctx, route, query }, decide);
 }
 
 /** Of most requests. Nothing changes a query. */
@@ -127,7 +152,7 @@ function reportRoute(telemetry: readonly Telemetry[], route: Route, headers: Inc
 }
 
 /** Confirms the host that a pull names in `ns` ("Registry Proxying"): this registry serves every host alike. */
-function setNamespace(ctx: Context, query: URLSearchParams): void {
+function setNamespace(ctx: Exchange, query: URLSearchParams): void {
   const [host = '', ...others] = query.getAll('ns');
   const isPull = ctx.method === 'GET' || ctx.method === 'HEAD';
   const isHost = /^(?:[a-z0-9](?:[a-z0-9.-]{0,252})|\[[0-9a-f:.]{2,45}\])(?::\d{1,5})?$/i.test(host);
@@ -194,7 +219,7 @@ async function runHandler<G extends Group>(
   await services.publish(events);
 }
 
-function eventContext({ req, method }: Context, actor: string | undefined): EventContext {
+function eventContext({ req, method }: Exchange, actor: string | undefined): EventContext {
   const { host: asked = '', 'user-agent': userAgent = '' } = req.headers;
   const { address, host = asked } = requestScope()?.client ?? {};
   return {
@@ -233,7 +258,7 @@ async function withResponseTimeout(work: () => Promise<void>, timeoutMs: number)
 }
 
 /** Whether an upload request sends bytes or commits them. */
-function hasBytes({ method, req }: Context): boolean {
+function hasBytes({ method, req }: Exchange): boolean {
   return method === 'PATCH' || method === 'PUT' || (contentLength(req) ?? 0) > 0;
 }
 

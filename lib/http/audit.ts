@@ -1,9 +1,9 @@
-import type { Context } from 'koa';
 import { RegistryError } from '../protocol/errors.ts';
 import { TagImmutable } from '../registry/interface.ts';
 import type { Route } from '../protocol/routes.ts';
 import { requestScope } from '../request-scope.ts';
 import { AccessRefused, type Admission, type Refusal } from './authorization.ts';
+import type { Exchange } from './exchange.ts';
 import { requestTarget } from './request-target.ts';
 import type { Services } from './services.ts';
 
@@ -31,7 +31,7 @@ function isWrite(method: string): boolean {
  */
 export async function audited(
   audit: Services['audit'],
-  { ctx, route }: { readonly ctx: Context; readonly route: Route },
+  { ctx, route }: { readonly ctx: Exchange; readonly route: Route },
   work: (admitted: (admission: Admission) => void) => Promise<void>,
 ): Promise<void> {
   let admission: Admission | undefined;

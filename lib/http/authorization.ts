@@ -1,9 +1,9 @@
-import type { Context } from 'koa';
 import type { Action, Caller, ChallengeError, Credentials, Decision, Needed } from '../access/access.ts';
 import { open, unrestricted } from '../access/callers.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { Route } from '../protocol/routes.ts';
 import { requestScope } from '../request-scope.ts';
+import type { Exchange } from './exchange.ts';
 import type { Services } from './services.ts';
 
 /**
@@ -77,7 +77,7 @@ export const uncontrolled: Admission = {
 
 /** Decides whether a request is allowed, before its body is read. @throws RegistryError if it is not */
 export type Authorize = (
-  request: { readonly ctx: Context; readonly route: Route; readonly query: URLSearchParams },
+  request: { readonly ctx: Exchange; readonly route: Route; readonly query: URLSearchParams },
   services: Services,
 ) => Promise<Admission>;
 
@@ -112,7 +112,7 @@ export const authorize: Authorize = async ({ ctx, route }, { access }) => {
   return { caller, rule, isControlled: true };
 };
 
-function credentialsOf(ctx: Context): Credentials {
+function credentialsOf(ctx: Exchange): Credentials {
   const client = requestScope()?.client;
   return {
     authorization: ctx.req.headers.authorization,

@@ -7,7 +7,7 @@ import { requestScope } from '../request-scope.ts';
 import type { Limits } from './limits.ts';
 import { Pieces } from './pieces.ts';
 
-/** The Content-Length, which Koa parses only below 2 GiB. */
+/** The Content-Length. */
 export function contentLength({ headers }: IncomingMessage): number | undefined {
   const announced = headers['content-length'];
   return announced === undefined ? undefined : Number(announced);

@@ -1,4 +1,4 @@
-import type { Context } from 'koa';
+import type { Exchange } from './exchange.ts';
 
 /** Headers of responses that scripts may read, beside those that they always may (Fetch Standard, section 3.2.5). */
 const exposed = [
@@ -30,7 +30,7 @@ const maxAge = 7200;
  * there are no cookies.
  * @param origins `*` for all
  */
-export function cors(origins: readonly string[]): (ctx: Context) => void {
+export function cors(origins: readonly string[]): (ctx: Exchange) => void {
   return (ctx) => {
     const origin = ctx.get('Origin');
     const isListed = origin !== '*' && origins.includes(origin);

@@ -1,8 +1,7 @@
 import { RegistryError } from '../protocol/errors.ts';
 import { unrestricted } from '../access/callers.ts';
 import type { Writer } from '../registry/url-signer.ts';
-import type Koa from 'koa';
-import { createApp, type Groups, type Handler, type Handlers } from './app.ts';
+import { createApp, type App, type Groups, type Handler, type Handlers } from './app.ts';
 import { anonymous } from './audit.ts';
 import { uncontrolled, type Admission, type Authorize } from './authorization.ts';
 import { blobs, streamBlob } from './blobs.ts';
@@ -27,7 +26,7 @@ const streamedBlobs: Handlers<'blobs'> = {
 };
 
 /** The HTTP application beside functions: started uploads and blobs, both by signed URLs. */
-export function createDataPlane(services: Services): Koa {
+export function createDataPlane(services: Services): App {
   return createApp(dataPlaneGroups, services, authorizeSigned);
 }
 

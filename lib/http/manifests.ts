@@ -1,4 +1,3 @@
-import type { Context } from 'koa';
 import { assertConditions, entityTag, matchesIfNoneMatch } from '../protocol/conditions.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import { maxManifestSize, tooLarge } from '../protocol/manifests.ts';
@@ -10,6 +9,7 @@ import type { ManifestInfo } from '../registry/interface.ts';
 import { unclaimedBytes } from '../registry/uploads/part-sizes.ts';
 import { conditionsOf, type RequestContext, type Handlers } from './app.ts';
 import { bodyOf, contentLength } from './body.ts';
+import type { Exchange } from './exchange.ts';
 import { sendEmpty } from './send.ts';
 
 /** `/v2/<name>/manifests/<reference>` (end-3, end-7, end-9). */
@@ -19,7 +19,6 @@ export const manifests: Handlers<'manifests'> = {
     const { info, bytes } = await registry.manifests.get(name, reference, negotiate(ctx, reference));
     if (sendNotModified(ctx, info)) return;
     describe(ctx, info);
-    // Before the body, for which Koa would look for a type otherwise.
     ctx.set('Content-Type', info.mediaType);
     ctx.body = bytes;
   },
@@ -49,13 +48,13 @@ export const manifests: Handlers<'manifests'> = {
   },
 };
 
-function describe(ctx: Context, { digest }: ManifestInfo): void {
+function describe(ctx: Exchange, { digest }: ManifestInfo): void {
   ctx.set('Docker-Content-Digest', digest);
   ctx.set('ETag', entityTag(digest));
 }
 
 /** The response by tag varies by Accept (RFC 9110, section 12.5.5). */
-function negotiate(ctx: Context, reference: Reference): Accept {
+function negotiate(ctx: Exchange, reference: Reference): Accept {
   if (reference.kind === 'tag') ctx.vary('Accept');
   return new Accept(ctx.get('Accept'));
 }
@@ -65,7 +64,7 @@ function negotiate(ctx: Context, reference: Reference): Accept {
  * @returns whether it has responded
  * @throws RegistryError PRECONDITION_FAILED
  */
-function sendNotModified(ctx: Context, info: ManifestInfo): boolean {
+function sendNotModified(ctx: Exchange, info: ManifestInfo): boolean {
   assertConditions({ ...conditionsOf(ctx), ifNoneMatch: '' }, info.digest);
   if (!matchesIfNoneMatch(ctx.get('If-None-Match'), info.digest)) return false;
   describe(ctx, info);

@@ -1,6 +1,6 @@
-import type { Context } from 'koa';
 import type { Group } from '../protocol/routes.ts';
 import { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
+import type { Exchange } from './exchange.ts';
 import type { Limits, RequestKind } from './limits.ts';
 
 /** Other groups need no limit, and uploads have their own. */
@@ -37,7 +37,7 @@ export class RequestLimits {
   }
 
   /** @throws RegistryError BUSY */
-  async run(group: Group, { method, req }: Context, work: () => Promise<void>): Promise<void> {
+  async run(group: Group, { method, req }: Exchange, work: () => Promise<void>): Promise<void> {
     const kind = method === 'GET' || method === 'HEAD' || method === 'DELETE' ? kinds[group] : undefined;
     if (kind === undefined) await work();
     else

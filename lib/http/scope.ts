@@ -1,25 +1,28 @@
 import type { ServerResponse } from 'node:http';
-import type { Context, Middleware } from 'koa';
 import { createScope, inScope, type RequestScope } from '../request-scope.ts';
 import type { Telemetry } from '../telemetry.ts';
+import type { Exchange } from './exchange.ts';
 import type { Services } from './services.ts';
 
 /** Of a response, beyond which Node warns of a leak: logs, metrics, limits, streams and the drain listen for its end. */
 const maxListeners = 20;
 
 /** Handles each request in a scope of its own; see {@link RequestScope}. Its id goes out as `X-Request-Id`. */
-export function withScope({ clientOf, telemetry }: Pick<Services, 'clientOf' | 'telemetry'>): Middleware {
-  return async (ctx, next) => {
-    const scope = createScope(ctx.method, clientOf(ctx.req));
-    ctx.res.setMaxListeners(maxListeners);
-    ctx.set('X-Request-Id', scope.id);
-    countSent(ctx.res, scope);
-    if (telemetry.length > 0) reportRequest(telemetry, scope, ctx);
-    await inScope(scope, next);
-  };
+export async function withScope(
+  { clientOf, telemetry }: Pick<Services, 'clientOf' | 'telemetry'>,
+  exchange: Exchange,
+  work: () => Promise<void>,
+): Promise<void> {
+  const { req, res, method } = exchange;
+  const scope = createScope(method, clientOf(req));
+  res.setMaxListeners(maxListeners);
+  exchange.set('X-Request-Id', scope.id);
+  countSent(res, scope);
+  if (telemetry.length > 0) reportRequest(telemetry, scope, res);
+  await inScope(scope, work);
 }
 
-function reportRequest(telemetry: readonly Telemetry[], scope: RequestScope, { res }: Context): void {
+function reportRequest(telemetry: readonly Telemetry[], scope: RequestScope, res: ServerResponse): void {
   for (const one of telemetry) one.requestStarted?.(scope);
   res.on('close', () => {
     const end = { status: res.statusCode, isComplete: res.writableFinished };

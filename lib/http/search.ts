@@ -1,9 +1,9 @@
-import type { Context } from 'koa';
 import { maxPage, parseCount } from '../protocol/pages.ts';
 import { readOnce } from '../protocol/queries.ts';
 import type { SearchBackend, SearchPage, SearchResults } from '../search/search-backend.ts';
 import type { Caller } from '../access/access.ts';
 import type { Handlers } from './app.ts';
+import type { Exchange } from './exchange.ts';
 import { sendJson } from './send.ts';
 import { shownResults } from './shown-names.ts';
 
@@ -22,7 +22,7 @@ export const search: Handlers<'search'> = {
   },
 };
 
-function sendPing(ctx: Context): void {
+function sendPing(ctx: Exchange): void {
   ctx.set('X-Docker-Registry-Standalone', 'true');
   sendJson(ctx, { standalone: true });
 }

@@ -50,8 +50,7 @@ async function start(groups: Groups): Promise<Handler> {
   const observers = await FunctionObservers.load(config);
   const services = await createServices('functions', config, functionLimits, observers.telemetry);
   observers.reportProblems(services.log);
-  const app = createApp(groups, services);
-  const handle = serverless(app.callback(), {
+  const handle = serverless(createApp(groups, services), {
     // No response is binary: blobs are redirected, and manifests are JSON.
     provider: 'aws',
     // Its own way takes the client's header if there is one.

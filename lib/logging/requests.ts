@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Context } from 'koa';
+import type { Exchange } from '../http/exchange.ts';
 import { requestTarget } from '../http/request-target.ts';
 import { requestScope, type RequestScope } from '../request-scope.ts';
 import type { AccessLog } from './access-log.ts';
@@ -8,7 +8,7 @@ import type { AccessLog } from './access-log.ts';
 const maxAgent = 256;
 
 /** Logs one line for each request, except for probes. Never its query, which carries authority in upload and signed URLs. */
-export function logRequests(log: AccessLog): (ctx: Context) => void {
+export function logRequests(log: AccessLog): (exchange: Exchange) => void {
   return ({ req, res }) => {
     const scope = requestScope();
     if (scope === undefined) return;

@@ -53,7 +53,7 @@ interface AnyResponse {
 }
 
 /**
- * Gives a response that its client did not wait for the status 499, as nginx does. Koa's first one, 404, would be counted and logged
+ * Gives a response that its client did not wait for the status 499, as nginx does. Node's first one, 200, would be counted and logged
  * otherwise. Call it before others listen for the end of the response.
  */
 export function noteUnanswered(response: AnyResponse): void {

@@ -43,8 +43,7 @@ export async function startServer(
   if (config.readOnly) log.warn(readOnlyReason);
   // An unusable file is an invalid setting; a database may be down for a while.
   if (program === 'server' && config.search.kind === 'local') await search.backend();
-  const app = program === 'server' ? createApp(all, services) : createDataPlane(services);
-  const handle = app.callback();
+  const handle = program === 'server' ? createApp(all, services) : createDataPlane(services);
   const server = createServer(serverOptions(limits), (request, response) => {
     noteUnanswered(response);
     if (check.admits(request, response)) drain.add(response, handle(request, response));

@@ -40,7 +40,7 @@ export async function startRegistry({
   );
   // Audit lines would be lost in the output of the tests.
   const app = createApp(all, { ...services, audit: undefined, ...replace(services) });
-  const server = createServer((request, response) => void app.callback()(request, response));
+  const server = createServer((request, response) => void app(request, response));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return {

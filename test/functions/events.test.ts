@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import type Koa from 'koa';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { createServices } from '../../lib/compose.ts';
 import { loadConfig } from '../../lib/config/config.ts';
 import { all } from '../../lib/http/all.ts';
-import { createApp } from '../../lib/http/app.ts';
+import { createApp, type App } from '../../lib/http/app.ts';
 import { createDataPlane } from '../../lib/http/data-plane.ts';
 import type { Services } from '../../lib/http/services.ts';
 import type { RegistryEvent } from '../../lib/registry/events.ts';
@@ -41,13 +40,13 @@ describe('an event', () => {
   const registry = (of: Services) => createApp(all, of);
 
   /** Serves an application whose events are noted here. */
-  async function serve(create: (services: Services) => Koa, more: Partial<Services> = {}): Promise<Client> {
+  async function serve(create: (services: Services) => App, more: Partial<Services> = {}): Promise<Client> {
     const publish = async (events: readonly RegistryEvent[]) => {
       if (events.length > 0) published.push(events);
       await Promise.resolve();
     };
     const app = create({ ...services, publish, ...more });
-    const server = createServer((request, response) => void app.callback()(request, response));
+    const server = createServer((request, response) => void app(request, response));
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     servers.push(server);

@@ -2,13 +2,14 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, describe, it } from 'node:test';
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect, createServer as createHttp2Server } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
-import Koa from 'koa';
+import type { App } from '../../lib/http/app.ts';
 import { bodyOf } from '../../lib/http/body.ts';
 import { createClientOf } from '../../lib/http/client.ts';
+import { Exchange } from '../../lib/http/exchange.ts';
 import { withScope } from '../../lib/http/scope.ts';
 import { usualLimits } from '../../lib/http/limits.ts';
 import { countBucketRequest, requestScope, type RequestScope } from '../../lib/request-scope.ts';
@@ -17,22 +18,27 @@ import { send } from './client.ts';
 
 describe('the scope of a request', async () => {
   const scopes: RequestScope[] = [];
-  const app = new Koa();
-  app.use(withScope({ telemetry: [], clientOf: createClientOf({ subnets: [], behindGateway: false }) }));
-  app.use(async (ctx) => {
+  const services = { telemetry: [], clientOf: createClientOf({ subnets: [], behindGateway: false }) };
+  const respond = async (ctx: Exchange) => {
     const scope = requestScope();
     assert.ok(scope);
     scopes.push(scope);
     const pieces: Uint8Array[] = [];
     for await (const piece of bodyOf(ctx.req, usualLimits.bodyRate)) pieces.push(piece);
-    for (let i = 0; i < Number(ctx.query['requests']); i++) {
+    for (let i = 0; i < Number(ctx.req.url?.split('=')[1]); i++) {
       await Promise.resolve();
       countBucketRequest();
     }
     ctx.body = Buffer.concat(pieces);
-  });
+    ctx.send(assert.ifError);
+  };
+  const handle: App = async (request, response) => {
+    const exchange = new Exchange(request as IncomingMessage, response as ServerResponse);
+    await withScope(services, exchange, async () => {
+      await respond(exchange);
+    });
+  };
   const port = await freePort();
-  const handle = app.callback();
   const server = createServer((request, response) => void handle(request, response)).listen(
     port,
     '127.0.0.1',

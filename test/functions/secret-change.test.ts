@@ -142,7 +142,7 @@ describe('a signature with an unknown secret', () => {
     const services = await createServices('data-plane', loadConfig('data-plane', { ...settings, ...host }));
     const warned: object[] = [];
     const warnForeignSignature = (request: object): void => void warned.push(request);
-    const handle = createDataPlane({ ...services, warnForeignSignature }).callback();
+    const handle = createDataPlane({ ...services, warnForeignSignature });
     const server = createServer((request, response) => void handle(request, response));
     const client = new Client(await listening(server));
     const bytes = randomBytes(10);

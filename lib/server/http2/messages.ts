@@ -65,7 +65,7 @@ export class StreamResponse extends Http2ServerResponse<StreamRequest> {
     const socket = Object.getOwnPropertyDescriptor(Http2ServerResponse.prototype, 'socket');
     Object.defineProperty(this.prototype, 'socket', {
       get(this: StreamResponse): unknown {
-        // Node ends the stream of a HEAD at once, which Koa would take for a client that has disconnected.
+        // Node ends the stream of a HEAD at once, which the application would take for a client that has disconnected.
         return this.req.method === 'HEAD' && !this.stream.destroyed ? undefined : socket?.get?.call(this);
       },
     });
