@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'node:crypto';
 import type { Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { RepositoryName } from '../protocol/names.ts';
@@ -36,8 +36,8 @@ const maxNameLength = 255;
 
 /** Creates and checks signatures, with a key for each purpose derived from the registry's secrets. */
 export class UrlSigner {
-  readonly #uploadKeys: readonly Buffer[];
-  readonly #blobKeys: readonly Buffer[];
+  readonly #uploadKeys: readonly KeyObject[];
+  readonly #blobKeys: readonly KeyObject[];
   readonly #now: () => number;
 
   /**
@@ -45,8 +45,10 @@ export class UrlSigner {
    * @param now milliseconds since 1970
    */
   constructor(secrets: readonly string[], now: () => number = Date.now) {
-    this.#uploadKeys = secrets.map((secret) => deriveKey(secret, 'stowage upload state'));
-    this.#blobKeys = secrets.map((secret) => deriveKey(secret, 'stowage signed blob url'));
+    // Of bytes, Node would make a key anew for each signature.
+    const keysFor = (purpose: string) => secrets.map((secret) => createSecretKey(deriveKey(secret, purpose)));
+    this.#uploadKeys = keysFor('stowage upload state');
+    this.#blobKeys = keysFor('stowage signed blob url');
     this.#now = now;
   }
 
@@ -120,12 +122,12 @@ function decode(text: string): Writer {
 }
 
 /** Fields must not contain line feeds; names, IDs, digests and numbers do not. */
-function mac(key: Buffer | undefined, fields: readonly string[]): string {
+function mac(key: KeyObject | undefined, fields: readonly string[]): string {
   if (key === undefined) throw new Error('no secret to sign with');
   return createHmac('sha256', key).update(fields.join('\n')).digest('base64url');
 }
 
-function isSigned(keys: readonly Buffer[], fields: readonly string[], signature: string): boolean {
+function isSigned(keys: readonly KeyObject[], fields: readonly string[], signature: string): boolean {
   const given = Buffer.from(signature);
   return keys.some((key) => {
     const right = Buffer.from(mac(key, fields));
