@@ -64,6 +64,12 @@ export function noteRequest(known: Partial<Pick<RequestScope, 'actor' | 'code'>>
   if (scope !== undefined) Object.assign(scope, known);
 }
 
+/** Counts bytes of the response's body that are handed to Node. */
+export function countSent(bytes: number): void {
+  const scope = current.getStore();
+  if (scope !== undefined) scope.bytesSent += bytes;
+}
+
 /** Counts a request to the bucket for the current scope. See `ObserveBucketRequest`. */
 export function countBucketRequest(): () => void {
   const scope = current.getStore();

@@ -65,7 +65,9 @@ export class ConcurrencyLimit {
 
   /** @throws the error made by `busy` */
   async run<T>(task: () => Promise<T>): Promise<T> {
-    await this.acquire();
+    // As in acquire, without its promise.
+    if (this.#free > 0) this.#free--;
+    else await this.#wait();
     try {
       return await task();
     } finally {

@@ -216,7 +216,7 @@ async function runHandler<G extends Group>(
     await handler({ ...services, registry, ctx, route, query, admission, caller });
   });
   // After the slot is released, since subscribers may be slow.
-  await services.publish(events);
+  if (events.length > 0) await services.publish(events);
 }
 
 function eventContext({ req, method }: Exchange, actor: string | undefined): EventContext {

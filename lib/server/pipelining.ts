@@ -152,10 +152,12 @@ class PipelinedConnection {
       const buffered = this.#buffered;
       const body = this.#body?.isOver === false ? this.#body : undefined;
       const next = body === undefined ? this.#takeHeaders() : body.take(buffered);
-      this.#setBuffered(buffered.subarray(next));
-      this.#parse.call(this.#socket, buffered.subarray(0, next));
+      const isAll = next === buffered.byteLength;
+      // Nearly always, and each slice is an object.
+      this.#setBuffered(isAll ? nothing : buffered.subarray(next));
+      this.#parse.call(this.#socket, isAll ? buffered : buffered.subarray(0, next));
       // The parser copies what it passes on of a body.
-      if (body !== undefined && next === buffered.byteLength) freeBuffer(buffered);
+      if (body !== undefined && isAll) freeBuffer(buffered);
     }
     this.#isParsing = false;
   }
@@ -195,8 +197,9 @@ class PipelinedConnection {
 
 /** Ignored before a request (RFC 9112, section 2.2). */
 function leadingLineEnds(bytes: Buffer): number {
-  const first = bytes.findIndex((byte) => byte !== 13 && byte !== 10);
-  return first < 0 ? bytes.byteLength : first;
+  let count = 0;
+  while (bytes[count] === 13 || bytes[count] === 10) count++;
+  return count;
 }
 
 /** A slice keeps its whole buffer in memory. */
