@@ -8,6 +8,7 @@ const actions: Readonly<Record<string, string>> = {
   open: 'Reader',
   read: 'GetContent',
   put: 'PutContent',
+  putInOrder: 'PutContent',
   move: 'Move',
   delete: 'Delete',
   list: 'List',

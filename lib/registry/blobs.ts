@@ -7,6 +7,7 @@ import {
   ObjectNotFound,
   type ByteRange,
   type HeadOptions,
+  type NewObject,
   type ObjectHead,
   type ObjectStore,
 } from '../storage/store.ts';
@@ -23,8 +24,9 @@ import type {
   StatOptions,
 } from './interface.ts';
 import { KnownBlobs } from './known-blobs.ts';
-import { exists, undefinedIfMissing, writeLink } from './links.ts';
+import { exists, linkObject, undefinedIfMissing, writeLink } from './links.ts';
 import type { MountHints } from './mount-hints.ts';
+import { putInOrder } from './put-objects.ts';
 
 type Roles = RegistryReader['blobs'] & RegistryWriter['blobs'] & RegistryDeleter['blobs'];
 
@@ -93,8 +95,25 @@ export class Blobs implements Roles {
 
   /** Adds a blob to a repository that has sent its bytes, which are in the bucket now. */
   async add(name: RepositoryName, { digest, size }: BlobInfo): Promise<void> {
-    this.#known.add(digest, size);
+    this.saw({ digest, size });
     await this.#link(name, digest);
+  }
+
+  /** As {@link add}, for a blob whose bytes are not in the bucket yet. */
+  async put(name: RepositoryName, digest: Digest, bytes: Uint8Array): Promise<void> {
+    const data = { key: blobData(digest), bytes, metadata: this.mountHint(name) };
+    await putInOrder(this.#store, [data, this.link(name, digest)]);
+    this.saw({ digest, size: bytes.byteLength });
+  }
+
+  /** What makes a blob the repository's, to be written after its bytes. */
+  link(name: RepositoryName, digest: Digest): NewObject {
+    return linkObject(layerLink(name, digest), digest);
+  }
+
+  /** Notes that the bytes of a blob are in the bucket. */
+  saw({ digest, size }: BlobInfo): void {
+    this.#known.add(digest, size);
   }
 
   /** The caller has received its bytes or has verified access to them elsewhere. */

@@ -4,6 +4,7 @@ import {
   ObjectNotFound,
   ObjectTooLarge,
   ObjectUnreadable,
+  type NewObject,
   type ObjectStore,
   type PutOptions,
 } from '../storage/store.ts';
@@ -35,6 +36,11 @@ export async function readLink(store: ObjectStore, key: string): Promise<Link | 
     const cause = new Error(`the link ${key} holds no digest`, { cause: error });
     throw new RegistryError('UNKNOWN', 'a link in the bucket is damaged', [], { cause });
   }
+}
+
+/** A link to write. */
+export function linkObject(key: string, digest: Digest): NewObject {
+  return { key, bytes: Buffer.from(digest) };
 }
 
 /** Writes a link. Idempotent. */

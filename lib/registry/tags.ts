@@ -15,7 +15,6 @@ import {
   repositoryPrefix,
   revisionLink,
   tagIndexDelimiter,
-  tagIndexLink,
   tagLink,
   tagLinkSuffix,
   tagsPrefix,
@@ -98,11 +97,6 @@ export class Tags implements TagLister {
   async #pointsTo(name: RepositoryName, link: Link | undefined): Promise<Digest | undefined> {
     if (link === undefined || !(await exists(this.#store, revisionLink(name, link.digest)))) return undefined;
     return link.digest;
-  }
-
-  /** Records a manifest in the history of a tag. As in distribution, this precedes the move. */
-  async recordHistory(name: RepositoryName, tag: Tag, digest: Digest): Promise<void> {
-    await writeLink(this.#store, tagIndexLink(name, tag, digest), digest);
   }
 
   /**

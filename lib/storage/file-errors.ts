@@ -16,6 +16,9 @@ export async function ignoring<T>(codes: readonly string[], promise: Promise<T>)
 /** No regular file at a path. `ELOOP` and `ENXIO` come from opening links and sockets. */
 export const notFoundCodes: readonly string[] = ['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP', 'ENXIO'];
 
+/** A folder that is not empty, or is a mount. */
+export const occupiedCodes: readonly string[] = ['ENOTEMPTY', 'EEXIST', 'EBUSY'];
+
 /** A file or folder that exists but cannot be read, for lack of permission or because of a disk fault. */
 export const unreadableCodes: readonly string[] = [
   'EACCES',

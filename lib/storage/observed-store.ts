@@ -7,6 +7,7 @@ const operations = {
   open: 'GetObject',
   read: 'GetObject',
   put: 'PutObject',
+  putInOrder: 'PutObject',
   move: 'RenameObject',
   delete: 'DeleteObjects',
   list: 'ListObjectsV2',

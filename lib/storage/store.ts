@@ -115,6 +115,11 @@ export interface PutOptions {
   readonly onlyIfAbsent?: boolean;
   /** Write only if the object still has this ETag. See `limits.honoursIfMatch`. */
   readonly ifMatch?: string;
+  /**
+   * Whether a power cut may undo the change of the object, or leave it with wrong bytes: a folder need not wait for its disk then.
+   * The death of processes harms it no more than others. It has no metadata.
+   */
+  readonly transient?: boolean;
 }
 
 /** An object to move, as `head` or `completeMultipart` described it. */
@@ -135,12 +140,25 @@ export interface ConcatenateOptions extends Pick<PutOptions, 'metadata'> {
   readonly tail: Uint8Array;
 }
 
+/** An object to write, whatever is at its key. */
+export interface NewObject {
+  readonly key: string;
+  readonly bytes: Uint8Array;
+  readonly metadata?: PutOptions['metadata'];
+}
+
 export interface ObjectWriter {
   /**
-   * Writes a whole object, replacing any at the key; durable when it resolves.
+   * Writes a whole object, replacing any at the key; durable when it resolves, unless it is transient.
    * @throws PreconditionFailed if a given condition is honoured and does not hold
    */
   put(key: string, bytes: Uint8Array, options?: PutOptions): Promise<ObjectInfo>;
+
+  /**
+   * Writes small objects: each appears after those before it, and all are durable when it resolves. After a failure, the first ones
+   * may exist. Only stores that do this faster than one `put` after another have it.
+   */
+  putInOrder?(objects: readonly NewObject[]): Promise<readonly ObjectInfo[]>;
 
   /**
    * Moves an object with its metadata, atomically replacing any at `to`. A store that cannot rename copies, and leaves it to
@@ -160,7 +178,7 @@ export interface ObjectWriter {
   concatenate(to: string, pieces: readonly Piece[], options: ConcatenateOptions): Promise<boolean>;
 
   /** Deletes any number of objects. Ignores keys that do not exist. */
-  delete(keys: readonly string[]): Promise<void>;
+  delete(keys: readonly string[], options?: Pick<PutOptions, 'transient'>): Promise<void>;
 }
 
 export interface ListOptions {

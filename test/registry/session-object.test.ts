@@ -69,7 +69,7 @@ describe('the session object of an upload', () => {
     it(`a session object with ${what} is damaged`, () => {
       assert.throws(
         () => decoded(written, encode(written)),
-        /^Error: the session of the upload .* is damaged$/,
+        /^DamagedSession: the session of the upload .* is damaged$/,
       );
     });
 });

@@ -5,9 +5,10 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it, mock } from 'node:test';
 
 import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
-import { PreconditionFailed } from '../../lib/storage/store.ts';
+import { InvalidKey, PreconditionFailed } from '../../lib/storage/store.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { mountMemory, requiresMounts } from '../servers/mounts.ts';
+import { recordSyncs } from './recorded-syncs.ts';
 
 const content = Buffer.from('content');
 
@@ -21,64 +22,17 @@ describe('filesystem store, at a power cut', () => {
   let root: Folder;
   let store: FilesystemStore;
   let changed: Set<string>;
+  let early: string[];
   const at = (...names: string[]): string => join(root.path, ...names);
 
   /** Folders of objects with changes that were not synced; temporary files and hints may be lost. */
   const unsynced = (): string[] =>
     [...changed].filter((path) => !/\/(\.tmp|\.metadata|_stowage~tmp)(\/|$)/.test(path));
 
-  const record = (): void => {
-    changed = new Set();
-    const { rename, unlink, rmdir, mkdir, link } = fs;
-    const change = async <T>(work: Promise<T>, ...paths: string[]): Promise<T> => {
-      const result = await work;
-      for (const path of paths) changed.add(dirname(path));
-      return result;
-    };
-    mock.method(fs, 'rename', (from: string, to: string) => change(rename(from, to), from, to));
-    mock.method(fs, 'link', (from: string, to: string) => change(link(from, to), to));
-    mock.method(fs, 'unlink', (path: string) => change(unlink(path), path));
-    mock.method(fs, 'rmdir', async (path: string) => {
-      await change(rmdir(path), path);
-      changed.delete(path);
-    });
-    mock.method(fs, 'mkdir', async (path: string, options?: { recursive: true }) => {
-      const first = await mkdir(path, options);
-      if (options?.recursive !== true) changed.add(dirname(path));
-      for (let made = path; first !== undefined && made.length >= first.length; made = dirname(made))
-        changed.add(dirname(made));
-      return first;
-    });
-    recordSyncs();
-  };
-
-  /** Folders are opened and synced by callbacks, or synchronously. */
-  const recordSyncs = (): void => {
-    const { open, openSync, fsync } = callbacks;
-    const opened = new Map<number, string>();
-    mock.method(callbacks, 'openSync', (path: string, flags: number) => {
-      const file = openSync(path, flags);
-      opened.set(file, path);
-      return file;
-    });
-    mock.method(callbacks, 'open', (path: string, flags: number, done: Done<number>) => {
-      open(path, flags, (error, file) => {
-        opened.set(file, path);
-        done(error, file);
-      });
-    });
-    mock.method(callbacks, 'fsync', (file: number, done: Done<void>) => {
-      fsync(file, (error) => {
-        changed.delete(opened.get(file) ?? '');
-        done(error);
-      });
-    });
-  };
-
   beforeEach(async () => {
     root = await temporaryFolder('durable');
     store = await FilesystemStore.open(root.path);
-    record();
+    ({ changed, early } = recordSyncs());
   });
   afterEach(() => {
     mock.restoreAll();
@@ -95,6 +49,58 @@ describe('filesystem store, at a power cut', () => {
     assert.deepEqual(unsynced(), []);
     await store.put('a/b/e', content);
     assert.deepEqual(unsynced(), []);
+    assert.deepEqual(early, []);
+  });
+
+  it('a power cut keeps objects that are written in order, each with its bytes', async () => {
+    const object = (key: string, metadata?: Record<string, string>) => {
+      return { key, bytes: content, ...(metadata && { metadata }) };
+    };
+    await store.putInOrder([object('a/b/data', { of: 'it' }), object('c/d/e/link'), object('c/d/f/link')]);
+    assert.deepEqual(unsynced(), []);
+    await store.putInOrder([object('a/b/data'), object('a/c/data')]);
+    assert.deepEqual(unsynced(), []);
+    assert.deepEqual(early, []);
+    assert.deepEqual((await store.head('a/b/data', { metadata: true })).metadata, {});
+  });
+
+  it('objects that are written in order appear in it, and what follows a failure does not', async () => {
+    await store.put('c/link', content);
+    const { rename } = callbacks;
+    const appeared: string[] = [];
+    mock.method(callbacks, 'rename', (from: string, to: string, done: Done<void>) => {
+      appeared.push(to);
+      rename(from, to, done);
+    });
+    const objects = ['a/data', 'b/link', 'c/link/below', 'd/link'].map((key) => ({ key, bytes: content }));
+    await assert.rejects(store.putInOrder(objects), InvalidKey);
+    assert.deepEqual([...new Set(appeared)], [at('a/data'), at('b/link'), at('c/link/below')]);
+    const { objects: there } = await store.list({});
+    assert.deepEqual(
+      there.map(({ key }) => key),
+      ['a/data', 'b/link', 'c/link'],
+    );
+    assert.deepEqual(await fs.readdir(at('.tmp')), ['multipart']);
+  });
+
+  it('transient objects do not wait for the disk', async () => {
+    await store.put('u/0/session', content);
+    const { mock: fsync } = mock.method(callbacks, 'fsync');
+    await store.put('u/1/session', content, { transient: true, onlyIfAbsent: true });
+    await store.put('u/1/session', Buffer.from('more'), { transient: true });
+    assert.equal((await store.read('u/1/session', 10)).bytes.toString(), 'more');
+    await store.delete(['u/1/session', 'u/2/session'], { transient: true });
+    assert.equal(fsync.callCount(), 0);
+    assert.deepEqual(await fs.readdir(at('u')), ['0']);
+  });
+
+  it('a power cut keeps the folders that a transient object shares with others', async () => {
+    await store.put('a/u/1/session', content, { transient: true });
+    await store.put('a/b/data', content);
+    assert.deepEqual(
+      unsynced().filter((path) => path !== at('a/u/1')),
+      [],
+    );
   });
 
   it('a power cut keeps what was created only if absent, also where the writer learns that it exists', async () => {

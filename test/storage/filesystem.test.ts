@@ -16,6 +16,8 @@ import { allPages, expectedEntries, listOptionsOf } from './contract-listing.ts'
 import { storeContract } from './contract.ts';
 import { rejects } from './place.ts';
 
+type Done = (error: Error | null) => void;
+
 const run = promisify(execFile);
 const bytes = Buffer.from('content');
 
@@ -227,13 +229,19 @@ describe('filesystem store, of its own', () => {
 
     it('keeps an object written to the source during a move', async () => {
       const info = await store.put('a', bytes, { metadata: { of: 'old' } });
-      const { rename } = fs;
-      mock.method(fs, 'rename', async (from: string, to: string) => {
-        await rename(from, to);
-        if (to === at('b'))
-          await FilesystemStore.open(root).then((other) =>
-            other.put('a', Buffer.from('new'), { metadata: { of: 'new' } }),
-          );
+      const { rename } = callbacks;
+      mock.method(callbacks, 'rename', (from: string, to: string, done: Done) => {
+        rename(from, to, (error) => {
+          const other =
+            to === at('b')
+              ? FilesystemStore.open(root).then((store) =>
+                  store.put('a', Buffer.from('new'), { metadata: { of: 'new' } }),
+                )
+              : Promise.resolve();
+          other.then(() => {
+            done(error);
+          }, done);
+        });
       });
       await store.move('a', 'b', info);
       const of = async (key: string) => [
@@ -318,12 +326,13 @@ describe('filesystem store, of its own', () => {
     });
 
     it('a write retries while pruning removes its folder, up to a limit', async () => {
-      const { rename } = fs;
+      const { rename } = callbacks;
       let pruned = 0;
       let prunes = 5;
-      mock.method(fs, 'rename', async (from: string, to: string) => {
-        if (to === at('a/b/c') && pruned++ < prunes) await fs.rm(at('a'), { recursive: true, force: true });
-        await rename(from, to);
+      mock.method(callbacks, 'rename', (from: string, to: string, done: Done) => {
+        if (to === at('a/b/c') && pruned++ < prunes)
+          callbacks.rmSync(at('a'), { recursive: true, force: true });
+        rename(from, to, done);
       });
       await store.put('a/b/c', bytes);
       assert.equal((await store.head('a/b/c')).size, bytes.length);
@@ -562,11 +571,11 @@ describe('filesystem store, of its own', () => {
         ] as const) {
           mock.method(fs, method, () => Promise.reject(cause));
         }
-        for (const method of ['open', 'lstat'] as const) {
+        for (const method of ['open', 'lstat', 'rename', 'unlink'] as const) {
           const real = callbacks[method] as (...parameters: unknown[]) => void;
           mock.method(callbacks, method, (...parameters: unknown[]) => {
             // Node uses this to remove a folder, such as that of an upload that could not be created.
-            if (String(parameters[0]).endsWith('.new')) real(...parameters);
+            if (String(parameters[0]).includes('.new')) real(...parameters);
             else (parameters.at(-1) as (error: Error) => void)(cause);
           });
           mock.method(callbacks, `${method}Sync`, () => {

@@ -13,7 +13,7 @@ import type { Reference } from '../../protocol/references.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 import type { Blobs } from '../blobs.ts';
 import { digestOf } from '../uploads/content-hash.ts';
-import { blobData, revisionLink } from '../layout.ts';
+import { blobData, revisionLink, tagIndexLink } from '../layout.ts';
 import { inParallel } from '../../concurrency/in-parallel.ts';
 import { ImmutableImages } from '../immutable-images.ts';
 import { assertDeletable, ImmutableTags } from '../immutable-tags.ts';
@@ -28,7 +28,8 @@ import {
   type RegistryReader,
   type RegistryWriter,
 } from '../interface.ts';
-import { writeLink } from '../links.ts';
+import { linkObject, writeLink } from '../links.ts';
+import { putAll } from '../put-objects.ts';
 import { ManifestCache } from './cache.ts';
 import { ManifestReader, unknownManifest } from './reader.ts';
 import type { Referrers } from './referrers.ts';
@@ -110,13 +111,12 @@ export class Manifests implements Roles {
     if (isConditional(conditions)) assertConditions(conditions, await this.#current(name, reference));
     await this.#assertComplete(name, manifest);
     const info = { digest, mediaType: manifest.mediaType, size: bytes.byteLength };
-    await Promise.all([
+    await putAll(this.#store, [
       // With a mount hint, since the same bytes may also be a blob.
-      this.#store.put(blobData(digest), bytes, { metadata: this.#blobs.mountHint(name) }),
-      writeLink(this.#store, revisionLink(name, digest), digest),
-      ...tags.map(async ({ tag }) => {
-        await this.#tags.recordHistory(name, tag, digest);
-      }),
+      { key: blobData(digest), bytes, metadata: this.#blobs.mountHint(name) },
+      linkObject(revisionLink(name, digest), digest),
+      // As in distribution, the history of a tag precedes its move.
+      ...tags.map(({ tag }) => linkObject(tagIndexLink(name, tag, digest), digest)),
     ]);
     const { subject, reference: about } = manifest;
     await Promise.all([

@@ -27,6 +27,8 @@ export interface BlobCommit {
   readonly reopen?: () => Promise<PartWriter>;
   readonly digest: Digest;
   readonly writeBlob: WriteBlob;
+  /** Writes a blob that is in memory and adds it to the repository. */
+  readonly addBlob: (bytes: Buffer) => Promise<void>;
 }
 
 /**
@@ -38,7 +40,7 @@ export class UploadGone extends Error {
 }
 
 /**
- * Moves uploaded bytes to their final key. Every step may be retried after a lost response or a kill: if its input is gone,
+ * Moves uploaded bytes to their final key. A blob without parts is then in the repository, any other not yet. Every step may be retried after a lost response or a kill: if its input is gone,
  * the target tells whether the step was done.
  * @param commit of bytes whose digest was verified while they were received
  * @returns keys of the uploaded bytes, which the caller deletes once it needs no retry
@@ -47,9 +49,9 @@ export class UploadGone extends Error {
  */
 export async function commitBlob(commit: BlobCommit): Promise<readonly string[]> {
   const { store, writer, digest } = commit;
-  const { multipart, tail, metadata } = writer;
+  const { multipart, tail } = writer;
   if (multipart === undefined) {
-    await store.put(blobData(digest), tail, { metadata });
+    await commit.addBlob(tail);
     return [];
   }
   const size = sizeOf({ sizes: multipart.parts.map((part) => part.size) }) + tail.byteLength;

@@ -2,11 +2,13 @@ import { RegistryError } from '../../protocol/errors.ts';
 import {
   MultipartNotFound,
   type MoveSource,
+  type NewObject,
   type ObjectInfo,
   type ObjectStore,
   type PartSink,
   type UploadedPart,
 } from '../../storage/store.ts';
+import { putInOrder } from '../put-objects.ts';
 import type { BufferPool, Claim } from './buffer-pool.ts';
 import { blockBytes, partSize, smallestPart, unclaimedBytes } from './part-sizes.ts';
 
@@ -178,14 +180,20 @@ export class PartWriter {
   /**
    * Stores the tail and completes the object, in one write if all bytes are in the tail. Not for parts that are objects.
    * @param keepsTail keeps the tail in memory, in case a concurrent request completed the object with other last bytes
+   * @param followedBy objects to write after it
    * @throws MultipartNotFound if {@link lost}
    */
-  async complete({ keepsTail = false } = {}): Promise<ObjectInfo & MoveSource> {
+  async complete({ keepsTail = false, followedBy = [] as readonly NewObject[] } = {}): Promise<
+    ObjectInfo & MoveSource
+  > {
     await this.#allStored();
     if (this.#uploadId === undefined) {
       await this.#reloadSpills();
       this.#claim?.pin();
-      return await this.#store.put(this.#key, this.tail, { metadata: this.metadata });
+      const whole = { key: this.#key, bytes: this.tail, metadata: this.metadata };
+      const [info] = await putInOrder(this.#store, [whole, ...followedBy]);
+      if (info === undefined) throw new Error(`${this.#key} was not written`);
+      return info;
     }
     const { length } = this.#parts;
     if (keepsTail && this.#filled > 0) await this.#storeInMultipart(this.#nextNumber(), this.tail);
@@ -195,7 +203,9 @@ export class PartWriter {
     const parts = [...this.#parts];
     this.#parts.length = length;
     if (this.#lost) throw new MultipartNotFound(this.#key);
-    return { ...(await this.#store.completeMultipart(this.#key, this.#uploadId, parts)), parts };
+    const info = await this.#store.completeMultipart(this.#key, this.#uploadId, parts);
+    await putInOrder(this.#store, followedBy);
+    return { ...info, parts };
   }
 
   /** Stores the tail as a part that is an object, however small, and releases its memory. */

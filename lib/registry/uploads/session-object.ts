@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib';
 import { RegistryError } from '../../protocol/errors.ts';
 import { isRepositoryName, type RepositoryName } from '../../protocol/names.ts';
 import { parseUploadKey } from '../layout.ts';
@@ -33,33 +34,42 @@ export interface Session {
 /** The JSON line of a session object. */
 export interface Description extends Omit<Session, 'id' | 'tail' | 'etag'> {
   readonly version: number;
+  /** The CRC-32 of the tail: a power cut may leave zeros instead of it. Releases before this one wrote none. */
+  readonly tailCrc?: number | undefined;
+}
+
+/** The session object is not as it was written, such as after a power cut. */
+export class DamagedSession extends Error {
+  override readonly name = 'DamagedSession';
+
+  constructor(id: string) {
+    super(`the session of the upload ${id} is damaged`);
+  }
 }
 
 /** @returns the bytes of the session object */
 export function encodeSession({ repository, startedAt, offset, hash, multipart, tail }: Session): Buffer {
   // Releases that know only version 1 would lose parts that are objects.
   const version = multipart?.parts.some(({ key }) => key !== undefined) === true ? 2 : 1;
-  const description = { version, repository, startedAt, offset, hash, multipart };
+  const tailCrc = crc32(tail);
+  const description = { version, repository, startedAt, offset, hash, multipart, tailCrc };
   return Buffer.concat([Buffer.from(`${JSON.stringify(description)}\n`), tail]);
 }
 
 /**
  * @throws RegistryError BLOB_UPLOAD_UNKNOWN if its version is unknown
- * @throws Error if it is damaged
+ * @throws DamagedSession
  */
 export function decodeSession(id: string, bytes: Buffer, etag: string): Session {
   const end = bytes.indexOf('\n');
   const description = parseDescription(id, bytes.toString('utf8', 0, end));
-  if (description === undefined) throw damaged(id);
-  const { version, ...rest } = description;
+  if (description === undefined) throw new DamagedSession(id);
+  const { version, tailCrc, ...rest } = description;
   if (version !== 1 && version !== 2) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
   const session = { ...rest, id, tail: bytes.subarray(end + 1), etag };
-  if (!hasAllBytes(session)) throw damaged(id);
+  if (!hasAllBytes(session)) throw new DamagedSession(id);
+  if (tailCrc !== undefined && tailCrc !== crc32(session.tail)) throw new DamagedSession(id);
   return session;
-}
-
-function damaged(id: string): Error {
-  return new Error(`the session of the upload ${id} is damaged`);
 }
 
 /**
@@ -70,7 +80,7 @@ function damaged(id: string): Error {
 export function parseDescription(id: string, line: string): Description | undefined {
   try {
     const description = JSON.parse(line) as Readonly<Record<string, unknown>>;
-    const { version, repository, offset, startedAt, hash, multipart } = description;
+    const { version, repository, offset, startedAt, hash, multipart, tailCrc } = description;
     if (typeof repository !== 'string' || !isRepositoryName(repository) || typeof offset !== 'number')
       return undefined;
     if (multipart !== undefined && !isOfUpload(id, multipart)) return undefined;
@@ -81,6 +91,7 @@ export function parseDescription(id: string, line: string): Description | undefi
       startedAt: new Date(startedAt as string),
       hash: hash as HashState,
       multipart,
+      tailCrc: tailCrc as number | undefined,
     };
   } catch {
     return undefined;

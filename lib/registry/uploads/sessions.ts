@@ -5,7 +5,13 @@ import { ExpiringCache } from '../expiring-cache.ts';
 import { uploadSession } from '../layout.ts';
 import { undefinedIfMissing } from '../links.ts';
 import { maxTailBytes, unclaimedBytes } from './part-sizes.ts';
-import { decodeSession, encodeSession, maxDescriptionBytes, type Session } from './session-object.ts';
+import {
+  DamagedSession,
+  decodeSession,
+  encodeSession,
+  maxDescriptionBytes,
+  type Session,
+} from './session-object.ts';
 
 /** How long a saved session may be used without a look at the bucket, in milliseconds. */
 const savedTtlMs = 60_000;
@@ -41,15 +47,29 @@ export class Sessions {
     return saved?.repository === name && (await fits(saved)) ? saved : undefined;
   }
 
-  /** @returns undefined if it was finished, cancelled or purged */
+  /** @returns undefined if it was finished, cancelled or purged, or is damaged: sessions need not survive a power cut */
   async load(name: RepositoryName, id: string): Promise<Session | undefined> {
     const maxTail = Math.max(maxTailBytes, this.#store.limits.partSize);
     const read = this.#store.read(uploadSession(id), maxDescriptionBytes + maxTail);
     const object = await undefinedIfMissing(read);
     if (object === undefined) return undefined;
-    const session = decodeSession(id, object.bytes, object.etag);
+    const session = this.#decode(id, object);
+    if (session === undefined) return undefined;
     if (session.repository !== name) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
     return session;
+  }
+
+  #decode(
+    id: string,
+    { key, bytes, etag }: { key: string; bytes: Buffer; etag: string },
+  ): Session | undefined {
+    try {
+      return decodeSession(id, bytes, etag);
+    } catch (error) {
+      if (!(error instanceof DamagedSession)) throw error;
+      this.#store.onDamaged?.(key, error);
+      return undefined;
+    }
   }
 
   /**
@@ -59,7 +79,8 @@ export class Sessions {
    */
   async save(session: Session): Promise<void> {
     const condition = session.etag === undefined ? { onlyIfAbsent: true } : { ifMatch: session.etag };
-    const { etag } = await this.#store.put(uploadSession(session.id), encodeSession(session), condition);
+    const options = { ...condition, transient: true };
+    const { etag } = await this.#store.put(uploadSession(session.id), encodeSession(session), options);
     this.#remember({ ...session, etag });
   }
 
@@ -86,6 +107,6 @@ export class Sessions {
   /** @param keys of other objects to delete with it */
   async delete(id: string, keys: readonly string[] = []): Promise<void> {
     this.#saved.delete(id);
-    await this.#store.delete([uploadSession(id), ...keys]);
+    await this.#store.delete([uploadSession(id), ...keys], { transient: true });
   }
 }

@@ -2,7 +2,12 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { canonicalAlgorithm, digestParts, type Algorithm, type Digest } from '../../protocol/digests.ts';
 import { RegistryError } from '../../protocol/errors.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
-import { MultipartNotFound, PreconditionFailed, type ObjectStore } from '../../storage/store.ts';
+import {
+  MultipartNotFound,
+  PreconditionFailed,
+  type NewObject,
+  type ObjectStore,
+} from '../../storage/store.ts';
 import type { Blobs } from '../blobs.ts';
 import { algorithmOf, resumableHash, streamHash, type ContentHash } from './content-hash.ts';
 import { blobData, uploadData } from '../layout.ts';
@@ -14,6 +19,7 @@ import {
   type RegistryWriter,
 } from '../interface.ts';
 import { exists } from '../links.ts';
+import { putInOrder } from '../put-objects.ts';
 import { BufferPool, type Claim } from './buffer-pool.ts';
 import { ConcurrencyLimit } from '../../concurrency/concurrency-limit.ts';
 import { unclaimedBytes } from './part-sizes.ts';
@@ -142,8 +148,8 @@ export class Uploads implements Roles {
       return blob;
     }
     try {
-      const { moved, stale, size } = await this.#finishParts(session, digest, last);
-      await this.#blobs.add(name, { digest, size });
+      const { moved, stale, size, isAdded } = await this.#finishParts(session, digest, last);
+      if (!isAdded) await this.#blobs.add(name, { digest, size });
       await this.#sessions.delete(id, moved);
       this.#hashes.forget(id);
       // After the session: a retry would read these again.
@@ -160,8 +166,8 @@ export class Uploads implements Roles {
   }
 
   async put(name: RepositoryName, digest: Digest, blob: Body): Promise<BlobInfo> {
-    const size = await this.#receiveBlob(name, digest, blob);
-    await this.#blobs.add(name, { digest, size });
+    const size = await this.#receiveBlob(name, digest, blob, [this.#blobs.link(name, digest)]);
+    this.#blobs.saw({ digest, size });
     return { digest, size };
   }
 
@@ -218,8 +224,17 @@ export class Uploads implements Roles {
     return new RegistryError('UNAVAILABLE', message, [], { cause });
   }
 
-  /** Writes a whole blob directly to its key, where nothing appears until the digest is verified. @returns its size */
-  async #receiveBlob(name: RepositoryName, digest: Digest, blob: Body): Promise<number> {
+  /**
+   * Writes a whole blob directly to its key, where nothing appears until the digest is verified.
+   * @param followedBy objects to write after it
+   * @returns its size
+   */
+  async #receiveBlob(
+    name: RepositoryName,
+    digest: Digest,
+    blob: Body,
+    followedBy: readonly NewObject[] = [],
+  ): Promise<number> {
     const writer = new PartWriter(this.#store, blobData(digest), {
       pool: this.#pool,
       newKey: newKeys(randomUUID()),
@@ -230,7 +245,7 @@ export class Uploads implements Roles {
     try {
       const size = await receive(blob, writer, hash);
       assertDigest(hash.digest(), digest);
-      await this.#complete(writer, digest);
+      await this.#complete(writer, digest, followedBy);
       return size;
     } catch (error) {
       await writer.discard();
@@ -241,9 +256,9 @@ export class Uploads implements Roles {
   }
 
   /** A blob's key only ever has bytes with its digest, so an object that already exists there is right. */
-  async #complete(writer: PartWriter, digest: Digest): Promise<void> {
+  async #complete(writer: PartWriter, digest: Digest, followedBy: readonly NewObject[]): Promise<void> {
     try {
-      await writer.complete();
+      await writer.complete({ followedBy });
     } catch (error) {
       // It was completed by a call whose response was lost, or aborted by others.
       if (!(error instanceof MultipartNotFound)) throw error;
@@ -251,26 +266,31 @@ export class Uploads implements Roles {
         throw new RegistryError('UNAVAILABLE', 'the storage has lost the bytes; send them again', [], {
           cause: error,
         });
+      await putInOrder(this.#store, followedBy);
     }
   }
 
   /**
-   * @returns the keys of the bytes that became the blob and of stale copies, which can all be deleted, and the blob's size
+   * @returns the keys of the bytes that became the blob and of stale copies, which can all be deleted, the blob's size, and whether
+   *   it is in the repository already
    * @throws UploadGone
    */
   async #finishParts(
     session: OpenSession,
     digest: Digest,
     last: Chunk | undefined,
-  ): Promise<{ moved: readonly string[]; stale: readonly string[]; size: number }> {
+  ): Promise<{ moved: readonly string[]; stale: readonly string[]; size: number; isAdded: boolean }> {
     const writeBlob = async (body: Chunk['body'], length: number): Promise<void> => {
       await this.#receiveBlob(session.repository, digest, { body, length });
     };
-    const commit = { store: this.#store, digest, writeBlob };
+    const addBlob = async (bytes: Buffer): Promise<void> => {
+      await this.#blobs.put(session.repository, digest, bytes);
+    };
+    const commit = { store: this.#store, digest, writeBlob, addBlob };
     if (last === undefined) {
       const known = await digestOfSession(session);
       const whole = { ...commit, ...this.#source(session) };
-      const rest = { stale: [], size: session.offset };
+      const rest = { stale: [], size: session.offset, isAdded: session.multipart === undefined };
       // The digest computed so far may have another algorithm.
       if (digestParts(digest).algorithm !== algorithmOf(session.hash))
         return { moved: await commitUnverified(whole, known), ...rest };
@@ -281,7 +301,8 @@ export class Uploads implements Roles {
     const { writer, hash, stale, offset: size } = await this.#receive(session, last, digest);
     if (hash.digest() !== digest) await writer.discard();
     assertDigest(hash.digest(), digest);
-    return { moved: await commitBlob({ ...commit, writer }), stale, size };
+    const isAdded = writer.multipart === undefined;
+    return { moved: await commitBlob({ ...commit, writer }), stale, size, isAdded };
   }
 
   /** A writer for a whole session. Its tail need not stay in memory: it can be read again. */

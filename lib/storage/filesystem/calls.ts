@@ -71,6 +71,30 @@ export async function fsync(file: number): Promise<void> {
   });
 }
 
+export async function rename(from: string, to: string): Promise<void> {
+  await run((done) => {
+    fs.rename(from, to, done);
+  });
+}
+
+export async function unlink(path: string): Promise<void> {
+  await run((done) => {
+    fs.unlink(path, done);
+  });
+}
+
+export async function mkdir(path: string): Promise<void> {
+  await run((done) => {
+    fs.mkdir(path, done);
+  });
+}
+
+export async function rmdir(path: string): Promise<void> {
+  await run((done) => {
+    fs.rmdir(path, done);
+  });
+}
+
 export async function close(file: number): Promise<void> {
   await run((done) => {
     fs.close(file, done);

@@ -20,24 +20,30 @@ export async function makeFolders(path: string): Promise<string | undefined> {
 }
 
 /**
- * Makes the entry of a path durable, and those of the folders created for it, from `made` down. A folder that another writer
- * has just created needs no sync: the journal has it before our entry in it.
+ * The folders to sync to make the entry of a path durable, and those of the folders created for it, from `made` down. A folder that
+ * another writer has just created needs no sync: the journal has it before our entry in it.
  */
-export async function syncParents(
-  path: string,
-  made: string | undefined,
-  files?: Pick<Files, 'openFolder'>,
-  isLocal = false,
-): Promise<void> {
+export function changedFolders(path: string, made: string | undefined): string[] {
   let folder = dirname(path);
   const folders = [folder];
   while (made !== undefined && folder.length >= made.length) {
     folder = dirname(folder);
     folders.push(folder);
   }
-  // At once, so that a journal commits them together.
+  return folders;
+}
+
+/**
+ * Makes the entries of folders durable: of all at once, so that a journal commits them together.
+ * @param isLocal whether they are known to be on a local file system
+ */
+export async function syncFolders(
+  folders: Iterable<string>,
+  files?: Pick<Files, 'openFolder'>,
+  isLocal = false,
+): Promise<void> {
   await Promise.all(
-    folders.map(async (one) => {
+    Array.from(folders, async (one) => {
       await syncFolder(one, files, isLocal);
     }),
   );

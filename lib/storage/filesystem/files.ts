@@ -97,6 +97,16 @@ export class Files {
     this.#read.add(path);
   }
 
+  /** Whether a folder was there within the last seconds; it may be gone by now. */
+  hadFolder(path: string): boolean {
+    return this.#looked.has(`${path}/`);
+  }
+
+  /** Notes that a folder on a local file system is there. */
+  usedFolder(path: string): void {
+    this.#looked.add(`${path}/`);
+  }
+
   /**
    * Opens a folder, to sync it.
    * @param isLocal whether it is known to be on a local file system, as that of a file that was just renamed into it

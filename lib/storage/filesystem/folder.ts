@@ -3,13 +3,15 @@ import type { BigIntStats } from 'node:fs';
 import fs, { type FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
 
-import { notFoundCodes, hasCode, ignoring, unreadableCodes } from '../file-errors.ts';
+import { notFoundCodes, hasCode, ignoring, occupiedCodes, unreadableCodes } from '../file-errors.ts';
 import { Files } from './files.ts';
 import { FolderEntries } from './folder-entries.ts';
 import { hintFor } from './hints.ts';
 import { type Mount, Mounts, privateNames, temporaryName } from './mounts.ts';
-import { type Content, uniqueMtime, writePending } from './pending-file.ts';
-import { placeFile, placeNewFile } from './placing.ts';
+import { uniqueMtime } from './pending-file.ts';
+import { rmdir } from './calls.ts';
+import { syncFolders } from './durable-folders.ts';
+import { placeFile } from './placing.ts';
 import { SampleObjects } from './sample-objects.ts';
 import { makeTemporary, openMount } from './temporary.ts';
 import {
@@ -34,15 +36,7 @@ const usualKey = /^(?:[A-Za-z0-9_][A-Za-z0-9._-]{0,254}\/)*[A-Za-z0-9_][A-Za-z0-
 /** The longest that one may be. */
 const maxUsualKey = 1024;
 
-/** How many mounts a write tries: the expected one first. */
-const maxMounts = 3;
-
 export type { PendingFile } from './pending-file.ts';
-
-interface CreateOptions {
-  readonly describe: (info: ObjectInfo) => Promise<void>;
-  readonly onlyIfAbsent: boolean;
-}
 
 /**
  * The folder of a filesystem store: maps keys to paths and system errors to a store's errors, and creates files atomically.
@@ -180,48 +174,14 @@ export class Folder {
     return objectInfo(key, await this.files.lstat(this.path(key)));
   }
 
-  /**
-   * Creates an object atomically; durable when it resolves.
-   * @param content if a function, called again if the key turns out to be on another mount
-   * @param options.describe writes what is kept beside the object: before it appears, but after that if it must be new, since
-   *   whoever loses must not touch what the winner has written
-   * @throws PreconditionFailed if it must be new and is not
-   */
-  async create(
-    key: string,
-    content: Content,
-    { describe, onlyIfAbsent }: CreateOptions,
-  ): Promise<ObjectInfo> {
-    const path = this.path(key);
-    let mount = this.mounts.of(path);
-    for (let attempt = 1; ; attempt++) {
-      const temporary = await this.temporaryPath(mount);
-      const file = await writePending(temporary, content, this.#isLocal(mount));
-      mount.device = file.stats.dev;
-      const info = objectInfo(key, file.stats);
-      try {
-        if (!onlyIfAbsent) await describe(info);
-        const target = { key, path, files: this.files, isLocal: this.#isLocal(mount) };
-        if (onlyIfAbsent) await placeNewFile(file.path, target, mount);
-        else await placeFile(file.path, target);
-        if (onlyIfAbsent) await describe(info);
-        this.files.used(path, file.stats);
-        return info;
-      } catch (error) {
-        await fs.rm(file.path, { force: true });
-        if (!hasCode(error, ['EXDEV']) || attempt === maxMounts) throw error;
-        mount = await this.mounts.find(path);
-      }
-    }
-  }
-
-  /** See {@link placeFile}. */
+  /** As {@link placeFile}; durable when it resolves. */
   async place(file: string, key: string): Promise<void> {
-    await placeFile(file, { key, path: this.path(key), files: this.files, isLocal: false });
+    const target = { key, path: this.path(key), files: this.files, isLocal: false };
+    await syncFolders(await placeFile(file, target), this.files);
   }
 
   /** Whether a mount is known to be a local file system, from the last file written there. */
-  #isLocal({ device, temporary }: Mount): boolean {
+  isLocal({ device, temporary }: Mount): boolean {
     return device !== undefined && this.files.isLocal(device, temporary);
   }
 
@@ -233,9 +193,9 @@ export class Folder {
     let folder = dirname(path);
     for (; folder !== this.root; folder = dirname(folder)) {
       try {
-        await fs.rmdir(folder);
+        await rmdir(folder);
       } catch (error) {
-        if (hasCode(error, ['ENOTEMPTY', 'EEXIST', 'EBUSY'])) return folder;
+        if (hasCode(error, occupiedCodes)) return folder;
         if (!hasCode(error, notFoundCodes)) throw error;
         // The target of a link stays although it is empty.
         if ((await ignoring(notFoundCodes, fs.lstat(folder)))?.isSymbolicLink() === true) return folder;

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import fs, { type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 
+import { createObjects, type NewFile } from './create-objects.ts';
 import { syncFolder } from './durable-folders.ts';
 import { copyBytes, readRange, writeAll } from './file-bytes.ts';
 import { notFoundCodes, hasCode, ignoring } from '../file-errors.ts';
@@ -37,7 +38,7 @@ const limits: Omit<StoreLimits, 'honoursOnlyIfAbsent'> = {
   honoursIfMatch: false,
 };
 
-type WriteOptions = Pick<PutOptions, 'onlyIfAbsent'> & {
+type WriteOptions = Pick<PutOptions, 'onlyIfAbsent' | 'transient'> & {
   readonly metadata?: PutOptions['metadata'] | undefined;
 };
 
@@ -321,13 +322,20 @@ export class FilesystemMultiparts implements MultipartWriter {
   protected async writeObject(
     key: string,
     content: Content,
-    { metadata, onlyIfAbsent = false }: WriteOptions,
+    { metadata, ...options }: WriteOptions,
   ): Promise<ObjectInfo> {
-    const describe = async (info: ObjectInfo) => {
+    const object = { key, content, describe: this.describing(metadata), ...options };
+    const [info] = await this.folder.guard(key, async () => await createObjects(this.folder, [object]));
+    if (info === undefined) throw new Error(`${key} was not written`);
+    return info;
+  }
+
+  /** What writes the metadata of an object, if it has any. */
+  protected describing(metadata: PutOptions['metadata']): NewFile['describe'] {
+    if (metadata === undefined) return undefined;
+    return async (info) => {
       await this.sidecars.write(info, metadata);
     };
-    const options = { describe, onlyIfAbsent };
-    return await this.folder.guard(key, async () => await this.folder.create(key, content, options));
   }
 }
 

@@ -21,14 +21,22 @@ export function uniqueMtime(): number {
   return (Date.now() + Number(process.hrtime.bigint() % 1_000_000n) / 1e6) / 1000;
 }
 
-/**
- * Writes a temporary file: durable when this resolves, removed when it rejects.
- * @param isLocal whether its file system describes and closes an open file without waiting; then that takes no thread
- */
-export async function writePending(path: string, content: Content, isLocal: boolean): Promise<PendingFile> {
+interface PendingOptions {
+  /** Whether its file system describes and closes an open file without waiting; then that takes no thread. */
+  readonly isLocal: boolean;
+  /** Need not be synced. */
+  readonly transient: boolean;
+}
+
+/** Writes a temporary file: durable when this resolves, unless it is transient, and removed when it rejects. */
+export async function writePending(
+  path: string,
+  content: Content,
+  options: PendingOptions,
+): Promise<PendingFile> {
   try {
     const isBytes = content instanceof Uint8Array;
-    const stats = isBytes ? await writeBytes(path, content, isLocal) : await writeWith(path, content);
+    const stats = isBytes ? await writeBytes(path, content, options) : await writeWith(path, content);
     return { path, stats };
   } catch (error) {
     await fs.rm(path, { force: true });
@@ -36,13 +44,17 @@ export async function writePending(path: string, content: Content, isLocal: bool
   }
 }
 
-async function writeBytes(path: string, bytes: Uint8Array, isLocal: boolean): Promise<BigIntStats> {
+async function writeBytes(
+  path: string,
+  bytes: Uint8Array,
+  { isLocal, transient }: PendingOptions,
+): Promise<BigIntStats> {
   const file = await open(path, 'wx');
   try {
     await writeAll(file, bytes);
     await setTimes(file, uniqueMtime());
     // Not datasync: the mtime is part of the ETag and must survive a power cut.
-    await fsync(file);
+    if (!transient) await fsync(file);
     return isLocal ? fstatSync(file, { bigint: true }) : await fstat(file);
   } finally {
     if (isLocal) closeSync(file);

@@ -5,12 +5,16 @@ import { dirname } from 'node:path';
 import { assertNotExpired } from '../deadline.ts';
 import { hasCode, ignoring, noHardLinkCodes, notFoundCodes } from '../file-errors.ts';
 import { InvalidKey, PreconditionFailed, StoreUnavailable } from '../store.ts';
-import { syncFolder, syncParents } from './durable-folders.ts';
+import { mkdir, rename, unlink } from './calls.ts';
+import { changedFolders, syncFolder } from './durable-folders.ts';
 import type { Files } from './files.ts';
 import type { Mount } from './mounts.ts';
 
 /** How often a write creates its folders, since concurrent deletes remove empty ones. */
 const maxAttempts = 100;
+
+/** Most parents that are created one by one: those of the history of a tag are five. */
+const maxExpected = 6;
 
 /** A place for a file. */
 interface Target {
@@ -25,26 +29,27 @@ interface Target {
 type Attempt = (file: string, target: Target) => Promise<boolean>;
 
 /**
- * Renames a file to its key, replacing any there, and creates the parents; durable when it resolves. Fails with EXDEV on
- * another mount.
+ * Renames a file to its key, replacing any there, and creates the parents. Fails with EXDEV on another mount.
+ * @returns the folders that must be synced
  */
-export async function placeFile(file: string, target: Target): Promise<void> {
-  await place(file, target, tryRename);
+export async function placeFile(file: string, target: Target): Promise<string[]> {
+  return await place(file, target, tryRename);
 }
 
 /**
  * Gives a file to a key that has none: of several processes one succeeds. Otherwise like {@link placeFile}.
  * @throws PreconditionFailed if there is a file, which then is durable
  */
-export async function placeNewFile(file: string, target: Target, mount: Mount): Promise<void> {
-  await place(file, target, async () => await tryLink(file, target, mount));
+export async function placeNewFile(file: string, target: Target, mount: Mount): Promise<string[]> {
+  const changed = await place(file, target, async () => await tryLink(file, target, mount));
   // If this fails, it is removed with the files of killed writers.
-  await fs.unlink(file).catch(() => undefined);
+  await unlink(file).catch(() => undefined);
+  return changed;
 }
 
-async function place(file: string, target: Target, attempt: Attempt): Promise<void> {
-  const { key, path, files, isLocal } = target;
-  let made: string | undefined;
+async function place(file: string, target: Target, attempt: Attempt): Promise<string[]> {
+  const { key, path, files } = target;
+  let made = await makeExpectedParent(target);
   for (let attempts = 1; !(await attempt(file, target)); attempts++) {
     if (attempts === maxAttempts)
       throw new StoreUnavailable(key, `the folder of ${path} is removed again and again`);
@@ -54,13 +59,15 @@ async function place(file: string, target: Target, attempt: Attempt): Promise<vo
     const parent = await makeParent(target);
     if (made === undefined || (parent !== undefined && parent.length < made.length)) made = parent;
   }
-  await syncParents(path, made, files, isLocal);
+  const changed = changedFolders(path, made);
+  if (target.isLocal) for (const folder of changed) files.usedFolder(folder);
+  return changed;
 }
 
 async function tryRename(file: string, target: Target): Promise<boolean> {
   assertNotExpired();
   try {
-    await fs.rename(file, target.path);
+    await rename(file, target.path);
     return true;
   } catch (error) {
     if (hasCode(error, ['ENOENT'])) return false;
@@ -105,6 +112,36 @@ async function removeEmptyFolder({ key, path }: Target): Promise<void> {
     await ignoring(['ENOENT', 'ENOTDIR'], fs.rmdir(path));
   } catch (error) {
     throw new InvalidKey(key, `object key ${JSON.stringify(key)} is the folder of others`, { cause: error });
+  }
+}
+
+/**
+ * Creates the missing parents of a path in a folder that was there a moment ago: nearly all objects are new and alone in their
+ * folder, so an attempt without it would be for nothing. Whatever fails is left to that attempt.
+ * @returns the topmost that was missing
+ */
+async function makeExpectedParent({ path, files }: Target): Promise<string | undefined> {
+  assertNotExpired();
+  const missing: string[] = [];
+  for (let folder = dirname(path); !files.hadFolder(folder); folder = dirname(folder)) {
+    if (dirname(folder) === folder) return undefined;
+    missing.push(folder);
+  }
+  const [parent] = missing;
+  if (parent === undefined || missing.length > maxExpected) return undefined;
+  const result = await tryMkdir(parent);
+  if (result !== 'ENOENT') return result === 'made' ? parent : undefined;
+  let made: string | undefined;
+  for (const folder of missing.reverse()) if ((await tryMkdir(folder)) === 'made') made ??= folder;
+  return made;
+}
+
+async function tryMkdir(path: string): Promise<string> {
+  try {
+    await mkdir(path);
+    return 'made';
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? '';
   }
 }
 

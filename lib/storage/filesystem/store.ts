@@ -3,9 +3,11 @@ import { dirname } from 'node:path';
 
 import { inParallel } from '../../concurrency/in-parallel.ts';
 import { assertNotExpired } from '../deadline.ts';
+import { createObjects } from './create-objects.ts';
 import { syncFolder } from './durable-folders.ts';
+import { rmdir, unlink } from './calls.ts';
 import { copyBytes } from './file-bytes.ts';
-import { notFoundCodes, hasCode, ignoring, noHardLinkCodes } from '../file-errors.ts';
+import { notFoundCodes, hasCode, ignoring, noHardLinkCodes, occupiedCodes } from '../file-errors.ts';
 import { FileBody } from './body.ts';
 import { Folder, objectInfo } from './folder.ts';
 import { listFolder } from './listing.ts';
@@ -20,6 +22,7 @@ import {
   type Listing,
   type ListOptions,
   type MoveSource,
+  type NewObject,
   type ObjectHead,
   type ObjectInfo,
   ObjectNotFound,
@@ -107,6 +110,15 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
     return await this.writeObject(key, bytes, options);
   }
 
+  async putInOrder(objects: readonly NewObject[]): Promise<ObjectInfo[]> {
+    const files = objects.map(({ key, bytes, metadata }) => {
+      this.folder.path(key);
+      return { key, content: bytes, describe: this.describing(metadata) };
+    });
+    const create = async () => await createObjects(this.folder, files);
+    return await this.folder.guard(objects[0]?.key ?? '', create);
+  }
+
   async move(from: string, to: string, source?: MoveSource): Promise<void> {
     this.folder.path(to);
     await this.#reading(from, async () => {
@@ -120,14 +132,32 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
     return Promise.resolve(false);
   }
 
-  /** Durable when it resolves, so that deleted objects do not reappear. */
-  async delete(keys: readonly string[]): Promise<void> {
+  /** Durable when it resolves, so that deleted objects do not reappear, unless they are transient. */
+  async delete(
+    keys: readonly string[],
+    { transient = false }: Pick<PutOptions, 'transient'> = {},
+  ): Promise<void> {
     for (const key of keys) this.folder.path(key);
+    if (transient) {
+      await inParallel(keys, parallelDeletes, async (key) => {
+        await this.#removeTransient(key);
+      });
+      return;
+    }
     const folders = new Set(await inParallel(keys, parallelDeletes, async (key) => await this.#remove(key)));
     await this.folder.guard(keys[0] ?? '', async () => {
       await inParallel([...folders], parallelDeletes, async (one) => {
         await syncFolder(one, this.folder.files);
       });
+    });
+  }
+
+  /** Without a sync, and of the empty folders removes only the object's own: the one above has another soon. */
+  async #removeTransient(key: string): Promise<void> {
+    const path = this.folder.path(key);
+    await this.folder.guard(key, async () => {
+      await this.#unlink(path);
+      await ignoring([...notFoundCodes, ...occupiedCodes], rmdir(dirname(path)));
     });
   }
 
@@ -211,16 +241,20 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
     const path = this.folder.path(key);
     return await this.folder.guard(key, async () => {
       await this.sidecars.remove(key);
-      assertNotExpired();
-      const gone = await ignoring(
-        notFoundCodes,
-        fs.unlink(path).then(() => true),
-      );
-      if (gone === undefined && !(await this.folder.isAvailable(dirname(path))))
-        throw new Error('the folder is missing');
+      await this.#unlink(path);
       // Also if nothing was deleted: an earlier delete may have been killed before this step.
       return await this.folder.prune(path);
     });
+  }
+
+  async #unlink(path: string): Promise<void> {
+    assertNotExpired();
+    const gone = await ignoring(
+      notFoundCodes,
+      unlink(path).then(() => true),
+    );
+    if (gone === undefined && !(await this.folder.isAvailable(dirname(path))))
+      throw new Error('the folder is missing');
   }
 }
 

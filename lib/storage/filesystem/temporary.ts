@@ -4,7 +4,7 @@ import fs from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { notFoundCodes, hasCode, ignoring, noHardLinkCodes, unwritableCodes } from '../file-errors.ts';
-import { makeFolders, syncParents } from './durable-folders.ts';
+import { changedFolders, makeFolders, syncFolders } from './durable-folders.ts';
 import { hintFor } from './hints.ts';
 import type { Mount } from './mounts.ts';
 import { readUpload, uploadIdPattern } from './uploads.ts';
@@ -85,7 +85,7 @@ async function firstIn(path: string): Promise<string | undefined> {
 
 async function make(path: string): Promise<void> {
   const made = await makeFolders(path);
-  if (made !== undefined) await syncParents(path, made);
+  if (made !== undefined) await syncFolders(changedFolders(path, made));
 }
 
 async function clear(store: Store, mount: Mount): Promise<void> {
