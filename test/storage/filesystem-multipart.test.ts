@@ -18,6 +18,7 @@ import { rejects } from './place.ts';
 
 const KEY = 'uploads/1/data';
 const large = randomBytes(5 * 1024 * 1024);
+const mebibyte = randomBytes(1024 ** 2);
 const small = Buffer.from('the end');
 const whole = Buffer.concat([large, small]);
 
@@ -189,11 +190,13 @@ describe('filesystem store, multipart uploads', () => {
       const probe = await fs.open(join(root, 'probe'), 'w');
       const prototype = Object.getPrototypeOf(probe) as typeof probe;
       await probe.close();
-      const datasync = mock.method(prototype, 'datasync', () =>
+      const datasync = mock.method(prototype, 'datasync', () => Promise.resolve());
+      datasync.mock.mockImplementationOnce(() =>
         Promise.reject(Object.assign(new Error('the disk failed'), { code: 'EIO' })),
       );
-      for (let written = 0; written < 32 * 1024 * 1024; written += large.length) await sink.write(large);
-      assert.equal(datasync.mock.callCount(), 1);
+      for (let written = 0; written < 32; written += 1) await sink.write(mebibyte);
+      // After 2 MiB, 4 more, 8 more and 16 more.
+      assert.equal(datasync.mock.callCount(), 4);
       mock.restoreAll();
       await rejects(sink.finish(), StoreUnavailable, KEY);
       const again = await writeTo(await openPart(1), large);
