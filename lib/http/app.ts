@@ -117,7 +117,7 @@ function commonHeaders(configured: Services['headers']): Step {
 
 /** RFC 9110, section 13.1. */
 export function conditionsOf(ctx: Exchange): Conditions {
-  return { ifMatch: ctx.get('If-Match'), ifNoneMatch: ctx.get('If-None-Match') };
+  return { ifMatch: ctx.get('if-match'), ifNoneMatch: ctx.get('if-none-match') };
 }
 
 async function dispatch(groups: Groups, services: Services, ctx: Exchange, decide: Authorize): Promise<void> {

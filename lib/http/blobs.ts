@@ -76,17 +76,17 @@ export async function streamBlob(context: BlobContext, blob: BlobInfo): Promise<
  */
 function sendNotModified({ ctx }: BlobContext, blob: BlobInfo): boolean {
   assertConditions({ ...conditionsOf(ctx), ifNoneMatch: '' }, blob.digest);
-  if (!matchesIfNoneMatch(ctx.get('If-None-Match'), blob.digest)) return false;
+  if (!matchesIfNoneMatch(ctx.get('if-none-match'), blob.digest)) return false;
   describe(ctx, blob);
   ctx.status = 304;
   return true;
 }
 
 function wantedSpan(ctx: BlobContext['ctx'], { digest, size }: BlobInfo): ReturnType<typeof requestedSpan> {
-  const condition = ctx.get('If-Range');
+  const condition = ctx.get('if-range');
   // Only a strong validator matches (RFC 9110, section 13.1.5).
   if (condition !== '' && condition !== entityTag(digest)) return undefined;
-  return requestedSpan(ctx.get('Range'), size);
+  return requestedSpan(ctx.get('range'), size);
 }
 
 function describe(ctx: BlobContext['ctx'], { digest }: BlobInfo): void {

@@ -32,7 +32,7 @@ const maxAge = 7200;
  */
 export function cors(origins: readonly string[]): (ctx: Exchange) => void {
   return (ctx) => {
-    const origin = ctx.get('Origin');
+    const origin = ctx.get('origin');
     const isListed = origin !== '*' && origins.includes(origin);
     if (origins.length > 0) ctx.vary('Origin');
     if (origin !== '' && (isListed || origins.includes('*'))) {

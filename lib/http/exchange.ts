@@ -28,9 +28,9 @@ export class Exchange {
     this.method = req.method ?? '';
   }
 
-  /** A header of the request; empty if there is none. */
-  get(name: string): string {
-    const value = this.req.headers[name.toLowerCase()];
+  /** A header of the request; empty if there is none. @param name as Node has it, in small letters */
+  get(name: Lowercase<string>): string {
+    const value = this.req.headers[name];
     return typeof value === 'string' ? value : (value?.join(', ') ?? '');
   }
 

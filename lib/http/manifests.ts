@@ -29,7 +29,7 @@ export const manifests: Handlers<'manifests'> = {
     const tags = readTags(query, reference);
     const conditions = conditionsOf(ctx);
     const options = { tags, conditions };
-    const type = ctx.get('Content-Type');
+    const type = ctx.get('content-type');
     const { bytes, claim } = await bodies.run(async () => await readManifest(context));
     const push = async () => await registry.manifests.put(name, reference, bytes, type, options);
     const { info, manifest } = await manifestPushes.run(push).finally(() => claim?.release());
@@ -56,7 +56,7 @@ function describe(ctx: Exchange, { digest }: ManifestInfo): void {
 /** The response by tag varies by Accept (RFC 9110, section 12.5.5). */
 function negotiate(ctx: Exchange, reference: Reference): Accept {
   if (reference.kind === 'tag') ctx.vary('Accept');
-  return new Accept(ctx.get('Accept'));
+  return new Accept(ctx.get('accept'));
 }
 
 /**
@@ -66,7 +66,7 @@ function negotiate(ctx: Exchange, reference: Reference): Accept {
  */
 function sendNotModified(ctx: Exchange, info: ManifestInfo): boolean {
   assertConditions({ ...conditionsOf(ctx), ifNoneMatch: '' }, info.digest);
-  if (!matchesIfNoneMatch(ctx.get('If-None-Match'), info.digest)) return false;
+  if (!matchesIfNoneMatch(ctx.get('if-none-match'), info.digest)) return false;
   describe(ctx, info);
   ctx.status = 304;
   return true;

@@ -158,7 +158,7 @@ function readAlgorithm(query: URLSearchParams): Algorithm {
 /** A body without Content-Range, as docker sends, starts at the offset of its Location. */
 function readChunk(context: UploadContext, offset: number): Chunk {
   const { ctx } = context;
-  const header = ctx.get('Content-Range');
+  const header = ctx.get('content-range');
   const length = contentLength(ctx.req);
   const body = blobBody(context);
   if (header === '') return { body, start: offset, length, partial: false };
