@@ -11,7 +11,13 @@ import { promisify } from 'node:util';
 import fc from 'fast-check';
 
 import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
-import { InvalidKey, ObjectNotFound, PreconditionFailed, StoreUnavailable } from '../../lib/storage/store.ts';
+import {
+  InvalidKey,
+  ObjectNotFound,
+  PreconditionFailed,
+  RangeNotSatisfiable,
+  StoreUnavailable,
+} from '../../lib/storage/store.ts';
 import { allPages, expectedEntries, listOptionsOf } from './contract-listing.ts';
 import { storeContract } from './contract.ts';
 import { rejects } from './place.ts';
@@ -595,8 +601,30 @@ describe('filesystem store, of its own', () => {
       assert.deepEqual(await litter(), []);
     });
 
+    it('a small file that was read a moment ago is opened without a wait, a larger one as a stream', async () => {
+      for (const [key, size] of [
+        ['small', 32 * 1024],
+        ['large', 32 * 1024 + 1],
+      ] as const) {
+        const content = Buffer.alloc(size, key);
+        await store.put(key, content);
+        // Once the type of the file system is known.
+        assert.equal(await text((await store.open(key)).body), content.toString());
+        const { mock: open } = mock.method(fs, 'open');
+        for (const [range, expected] of [
+          [undefined, content],
+          [{ start: 3, end: 7 }, content.subarray(3, 8)],
+          [{ start: size - 2, end: size + 5 }, content.subarray(-2)],
+        ] as const)
+          assert.equal(await text((await store.open(key, range)).body), expected.toString());
+        await assert.rejects(store.open(key, { start: size }), RangeNotSatisfiable);
+        assert.equal(open.callCount(), key === 'small' ? 0 : 4);
+        mock.restoreAll();
+      }
+    });
+
     it('a stream of a file that becomes shorter ends with an error', async () => {
-      await store.put('a', bytes);
+      await store.put('a', Buffer.alloc(100_000));
       const { body } = await store.open('a', { start: 1 });
       await fs.truncate(at('a'), 3);
       await assert.rejects(text(body), StoreUnavailable);

@@ -16,6 +16,21 @@ const reads = new ConcurrencyLimit(8, {
   busy: () => new Error('the read of a file timed out'),
 });
 
+/** Streams bytes that are in memory. */
+export class BytesBody extends Readable {
+  readonly #bytes: Buffer;
+
+  constructor(bytes: Buffer) {
+    super();
+    this.#bytes = bytes;
+  }
+
+  override _read(): void {
+    if (this.#bytes.byteLength > 0) this.push(this.#bytes);
+    this.push(null);
+  }
+}
+
 /**
  * Streams a file from byte `start` up to but excluding `end`, then closes it. Where it is piped, as by a response, it has two buffers in
  * all: new ones cost more than the copy, since the kernel clears their pages. Any other reader gets a buffer for each read.

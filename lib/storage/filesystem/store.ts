@@ -1,5 +1,7 @@
+import type { BigIntStats } from 'node:fs';
 import fs, { type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { Readable } from 'node:stream';
 
 import { inParallel } from '../../concurrency/in-parallel.ts';
 import { assertNotExpired } from '../deadline.ts';
@@ -8,13 +10,13 @@ import { syncFolder } from './durable-folders.ts';
 import { rmdir, unlink } from './calls.ts';
 import { copyBytes } from './file-bytes.ts';
 import { notFoundCodes, hasCode, ignoring, noHardLinkCodes, occupiedCodes } from '../file-errors.ts';
-import { FileBody } from './body.ts';
+import { BytesBody, FileBody } from './body.ts';
 import { Folder, objectInfo } from './folder.ts';
 import { listFolder } from './listing.ts';
 import type { Mount } from './mounts.ts';
 import { FilesystemMultiparts } from './multipart.ts';
 import type { MemoryBudget } from '../memory-budget.ts';
-import { readAheadBudget } from '../read-ahead.ts';
+import { minReadSize, readAheadBudget } from '../read-ahead.ts';
 import { readFlags } from './small-files.ts';
 import {
   type ByteRange,
@@ -34,6 +36,9 @@ import {
   RangeNotSatisfiable,
 } from '../store.ts';
 
+/** Objects of up to this size are opened in one piece, if they were read a moment ago. */
+const maxSmallBytes = 2 * minReadSize;
+
 /** Objects deleted in parallel. */
 const parallelDeletes = 16;
 
@@ -47,7 +52,7 @@ interface OpenOptions {
   readonly workers?: number | undefined;
 }
 
-type Opened = ObjectInfo & { readonly handle: FileHandle };
+type Opened = ObjectInfo & { readonly stats: BigIntStats; readonly handle: FileHandle };
 
 /**
  * Objects as plain files in a folder, as distribution's filesystem driver stores them, so both can serve the same folder. Any
@@ -81,15 +86,24 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
     return { ...info, metadata: metadata ? await this.sidecars.read(info) : {} };
   }
 
-  async open(key: string, range?: ByteRange): Promise<ObjectInfo & { readonly body: FileBody }> {
-    const { handle, ...head } = await this.#open(key);
-    const start = range?.start ?? 0;
-    if (range !== undefined && start >= head.size) {
-      await handle.close();
-      throw new RangeNotSatisfiable(key, head.size);
+  async open(key: string, range?: ByteRange): Promise<ObjectInfo & { readonly body: Readable }> {
+    const path = this.folder.path(key);
+    // Mostly a config: it takes no more memory than two reads of a large file.
+    const small = this.folder.files.readNow(path, maxSmallBytes);
+    if (small?.bytes !== undefined) {
+      const head = objectInfo(key, small.stats);
+      const [start, end] = boundsOf(head, range);
+      return { ...head, body: new BytesBody(small.bytes.subarray(start, end)) };
     }
-    const end = Math.min(range?.end ?? Infinity, head.size - 1) + 1;
-    return { ...head, body: new FileBody(key, handle, start, end, this.#readAhead) };
+    const { handle, stats, ...head } = await this.#open(key, path);
+    try {
+      const [start, end] = boundsOf(head, range);
+      if (head.size <= maxSmallBytes) this.folder.files.used(path, stats);
+      return { ...head, body: new FileBody(key, handle, start, end, this.#readAhead) };
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
   }
 
   async read(key: string, limit: number): Promise<ObjectInfo & { readonly bytes: Buffer }> {
@@ -169,12 +183,12 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
     return await this.folder.guard(key, work, ObjectNotFound);
   }
 
-  async #open(key: string): Promise<Opened> {
-    const path = this.folder.path(key);
+  async #open(key: string, path: string): Promise<Opened> {
     return await this.#reading(key, async () => {
       const handle = await fs.open(path, readFlags);
       try {
-        return { ...objectInfo(key, await handle.stat({ bigint: true })), handle };
+        const stats = await handle.stat({ bigint: true });
+        return { ...objectInfo(key, stats), stats, handle };
       } catch (error) {
         await handle.close();
         throw error;
@@ -256,6 +270,13 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
     if (gone === undefined && !(await this.folder.isAvailable(dirname(path))))
       throw new Error('the folder is missing');
   }
+}
+
+/** The bytes of a range: the first, and the one after the last. @throws RangeNotSatisfiable */
+function boundsOf({ key, size }: ObjectInfo, range: ByteRange | undefined): [start: number, end: number] {
+  if (range === undefined) return [0, size];
+  if (range.start >= size) throw new RangeNotSatisfiable(key, size);
+  return [range.start, Math.min(range.end ?? Infinity, size - 1) + 1];
 }
 
 async function copyFile(file: string, target: FileHandle): Promise<void> {
