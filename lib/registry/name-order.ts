@@ -65,10 +65,12 @@ function names({ prefix, suffix, isName, entries }: NamedKeys, listing: Listing)
 
 /** Prefixes of a name that are names themselves and whose keys sort after its key. */
 function lateNames({ suffix, isName }: NamedKeys, name: string): string[] {
-  return Array.from(name, (_, end) => end)
-    .filter((end) => compareKeys(name.slice(end) + suffix, suffix) < 0)
-    .map((end) => name.slice(0, end))
-    .filter(isName);
+  const late: string[] = [];
+  for (let end = 0; end < name.length; end++)
+    // Nearly all characters of names sort after the first of the suffix, so their keys do as well.
+    if (name.charCodeAt(end) <= suffix.charCodeAt(0) && compareKeys(name.slice(end) + suffix, suffix) < 0)
+      late.push(name.slice(0, end));
+  return late.filter(isName);
 }
 
 async function probe(keys: NamedKeys, names: readonly string[], probed: Map<string, boolean>): Promise<void> {
@@ -76,6 +78,7 @@ async function probe(keys: NamedKeys, names: readonly string[], probed: Map<stri
   await Promise.all(unknown.map(async (name) => probed.set(name, await keys.exists(name))));
 }
 
+/** In byte order, which is the default order of names: they are ASCII. */
 function firstOf(names: Iterable<string>, count: number): string[] {
-  return [...new Set(names)].sort(compareKeys).slice(0, count);
+  return [...new Set(names)].sort().slice(0, count);
 }

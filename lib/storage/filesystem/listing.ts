@@ -277,9 +277,10 @@ async function leadsToFolder(folder: Folder, path: string, page: Page): Promise<
 async function describe(folder: Folder, key: string, page: Page): Promise<ObjectInfo | undefined> {
   const known = page.infos.get(key);
   if (known !== undefined) return known;
-  const stats = await readOrSkip(folder, key, page, async () => {
-    return await folder.files.lstat(folder.at(key));
-  });
+  const path = folder.at(key);
+  const stats =
+    folder.files.lstatNow(path) ??
+    (await readOrSkip(folder, key, page, async () => await folder.files.lstat(path)));
   if (stats?.isFile() !== true) return undefined;
   const info = objectInfo(key, stats);
   page.infos.set(key, info);
