@@ -83,9 +83,9 @@ export class Blobs implements Roles {
     return await this.#store.signedUrl(blobData(digest), blobUrlLifetimeSeconds);
   }
 
-  async open(_name: RepositoryName, { digest }: BlobInfo, range?: ByteRange): Promise<Readable> {
+  async open(_name: RepositoryName, { digest, size }: BlobInfo, range?: ByteRange): Promise<Readable> {
     try {
-      return (await this.#store.open(blobData(digest), range)).body;
+      return (await this.#store.open(blobData(digest), range, size)).body;
     } catch (error) {
       if (!(error instanceof ObjectNotFound)) throw error;
       this.#known.forget(digest);

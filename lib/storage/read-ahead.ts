@@ -4,7 +4,7 @@ import { MemoryBudget } from './memory-budget.ts';
 /** Initial size of a read in bytes. Small, so that many slow readers fit into memory. */
 export const minReadSize = 16 * 1024;
 
-/** Size of a read in bytes for a fast reader: enough for the speed of a disk. */
+/** Size of a read in bytes for a fast reader: enough for the speed of a disk, or of a network. */
 const maxReadSize = 512 * 1024;
 
 /** A reader is fast below the first time per read and slow above the second. */
@@ -25,6 +25,12 @@ const sharedBytes = 32 * 1024 * 1024;
 /** The memory that all reads of a process share. @param workers that share it */
 export function readAheadBudget(workers: number): MemoryBudget {
   return new MemoryBudget(share(sharedBytes, workers));
+}
+
+/** The sizes of reads of bodies from a bucket. @param workers that share their memory */
+export function largeReads(workers: number): { least: number; most: number; start: () => ReadSize } {
+  const shared = readAheadBudget(workers);
+  return { least: minReadSize, most: maxReadSize, start: () => new ReadSize(shared) };
 }
 
 /** Adapts the size of reads to the speed of their reader. */

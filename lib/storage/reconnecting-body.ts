@@ -39,6 +39,9 @@ export class ReconnectingBody extends Readable {
   #failedAt = 0;
   /** When the reader's buffer became full; undefined while it has room. */
   #fullSince: number | undefined;
+  #isPiped = false;
+  /** Bytes of the last chunk while the response that this is piped to sends it. */
+  #sending = 0;
   readonly #idleCheck: NodeJS.Timeout;
 
   /** @param body the first connection */
@@ -52,24 +55,48 @@ export class ReconnectingBody extends Readable {
   }
 
   override _read(): void {
+    // Node asks for more before it passes on what is in the buffer. A pipe asks afterwards.
+    if (!this.#isPiped) this.#continue();
+  }
+
+  /** A chunk that is being sent takes room in the buffer: it may be larger than that. */
+  get #isFull(): boolean {
+    return this.#sending + this.readableLength >= this.readableHighWaterMark;
+  }
+
+  #continue(): void {
     this.#fullSince = undefined;
     if (this.#body !== undefined) this.#body.resume();
     else if (!this.#isOpening) this.#reopen(0);
   }
 
   /**
-   * Also what `pipeline` calls. Frees each chunk once it is sent, since nobody else has it: otherwise downloads cause many garbage
-   * collections.
+   * Also what `pipeline` calls. Reads nothing while a large chunk is sent, so that a slow client keeps one in memory. Frees each chunk once
+   * it is sent, since nobody else has it: otherwise downloads cause many garbage collections.
    */
   override pipe<T extends NodeJS.WritableStream>(destination: T, { end = true } = {}): T {
+    this.#isPiped = true;
     if (end) this.once('end', () => destination.end());
-    destination.on('drain', () => this.resume());
+    const next = () => {
+      this.#sending = 0;
+      this.resume();
+      // After what is in the buffer was passed on.
+      process.nextTick(() => {
+        if (!this.destroyed && !this.#isFull) this.#continue();
+      });
+    };
+    destination.on('drain', next);
     this.on('data', (chunk: Buffer) => {
+      // It is empty once it is sent.
+      const { byteLength } = chunk;
       const mayContinue = destination.write(chunk, () => {
         freeBuffer(chunk);
       });
-      if (!mayContinue) this.pause();
+      if (mayContinue) return;
+      this.#sending = byteLength;
+      this.pause();
     });
+    next();
     return destination;
   }
 
@@ -93,7 +120,7 @@ export class ReconnectingBody extends Readable {
       this.#received += bytes.byteLength;
       if (this.#received > this.#source.length) this.destroy(this.#failure('has more bytes than expected'));
       // The last bytes never pause the body: its end returns the connection to the pool at once.
-      else if (!this.push(bytes) && this.#received < this.#source.length) {
+      else if ((!this.push(bytes) || this.#isFull) && this.#received < this.#source.length) {
         this.#fullSince = performance.now();
         body.pause();
       }

@@ -89,10 +89,11 @@ export interface ObjectReader {
   /**
    * Opens an object for streaming. The caller must read the stream to its end or destroy it; a stream that ends early ends
    * with an error. `size` is the size of the whole object.
+   * @param size if it is known: a store may read small objects in another way
    * @throws ObjectNotFound
    * @throws RangeNotSatisfiable if `range.start` is at or beyond the end, as for every range of an empty object
    */
-  open(key: string, range?: ByteRange): Promise<ObjectInfo & { readonly body: Readable }>;
+  open(key: string, range?: ByteRange, size?: number): Promise<ObjectInfo & { readonly body: Readable }>;
 
   /**
    * Reads a small object into memory.

@@ -1,5 +1,6 @@
 import type { ObserveBucketRequest } from '../bucket-requests.ts';
 import { deadlineSignal } from '../deadline.ts';
+import { largeReads } from '../read-ahead.ts';
 import { RootDirectory } from '../root-directory.ts';
 import { ServerClock } from '../server-clock.ts';
 import { isAws } from './aws-endpoints.ts';
@@ -78,6 +79,7 @@ export class S3Bucket {
     warn: (message: string) => void,
     probeKey: ProbeKey,
     observe?: ObserveBucketRequest,
+    workers = 1,
   ) {
     this.probeKey = probeKey;
     this.options = options;
@@ -85,6 +87,7 @@ export class S3Bucket {
     this.root = new RootDirectory(options.rootDirectory);
     this.client = new BucketClient({
       ...options,
+      largeReads: largeReads(workers),
       clock: this.clock,
       signal: deadlineSignal,
       observe,

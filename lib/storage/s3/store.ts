@@ -55,7 +55,7 @@ export class S3Store extends S3Multiparts implements ObjectStore {
     observe?: ObserveBucketRequest,
     workers = 1,
   ) {
-    super(new S3Bucket(options, warn, probeKey, observe));
+    super(new S3Bucket(options, warn, probeKey, observe, workers));
     this.#bodies = bodyLimit(workers);
     this.#warn = warn;
     this.#knownConditionalWrites = options.conditionalWrites ?? false;
@@ -116,13 +116,15 @@ export class S3Store extends S3Multiparts implements ObjectStore {
     this.#isReachable = true;
   }
 
-  async open(key: string, range?: ByteRange): Promise<OpenObject> {
-    return await openReconnecting(async (part) => await this.#get(key, part), range, this.#bodies);
+  async open(key: string, range?: ByteRange, size = Infinity): Promise<OpenObject> {
+    const get = async (part?: ByteRange) => await this.#get(key, size, part);
+    return await openReconnecting(get, range, this.#bodies);
   }
 
-  async #get(key: string, range?: ByteRange): Promise<FetchedObject> {
+  async #get(key: string, size: number, range?: ByteRange): Promise<FetchedObject> {
     const request = {
       ...this.bucket.object('GetObject', 'GET', key),
+      length: Math.min(size, (range?.end ?? Infinity) + 1) - (range?.start ?? 0),
       ...(range && { headers: { range: `bytes=${range.start}-${range.end ?? ''}` } }),
     };
     const { headers, body } = await this.bucket.about(

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import type { Connections, Method } from './connections.ts';
 import { environmentCredentials, KeptCredentials } from './credentials.ts';
 import { plainEndpoint, type BucketEndpoint, type BucketPlace } from './endpoint.ts';
+import { openConnections, type ConnectionOptions } from './open-connections.ts';
 import { connectionError, responseError, S3Error, type ResponseHeaders } from './errors.ts';
 import { Exchange, type S3Response } from './exchange.ts';
 import { maxAttempts, Retries } from './retries.ts';
@@ -25,15 +26,13 @@ export interface S3Request {
   readonly timeoutMs?: number;
   /** Most bytes of a response that is read into memory. Default: 16 MiB. */
   readonly maxBytes?: number;
+  /** Bytes of a response that is not read into memory, if they are known. */
+  readonly length?: number | undefined;
 }
 
-export interface ClientOptions extends BucketPlace {
+export interface ClientOptions extends BucketPlace, ConnectionOptions {
   /** Default: those of the environment, or else the SDK's chain. */
   readonly credentials?: Credentials | undefined;
-  /** Accepts any server certificate. */
-  readonly skipVerify?: boolean | undefined;
-  /** Whether the process may end after a few requests, as a function does. Then connections are those of Node itself. */
-  readonly startsOften?: boolean | undefined;
   readonly clock: Clock;
   /** The caller's signal, read before each attempt. Once it is aborted, nothing more is sent. */
   readonly signal?: (() => AbortSignal | undefined) | undefined;
@@ -180,7 +179,7 @@ export class BucketClient {
     streams: boolean,
     timeoutMs: number,
   ): Promise<S3Response> {
-    const { operation, method, key = '', body, maxBytes = maxDocumentBytes } = request;
+    const { operation, method, key = '', body, maxBytes = maxDocumentBytes, length = Infinity } = request;
     const path = `${endpoint.path}/${escapeKey(key)}`;
     const query = request.query === undefined ? '' : encodeQuery(request.query);
     const signable = { method, path, query, headers: { ...request.headers, host } };
@@ -204,6 +203,7 @@ export class BucketClient {
         headers,
         body: body ?? null,
         streams,
+        length,
       },
       exchange,
     );
@@ -215,17 +215,14 @@ export class BucketClient {
     const endpoint =
       plainEndpoint(place, environment) ??
       (await (await import('./aws-sdk.ts')).sdkEndpoint(place, credentials));
-    const open =
-      place.startsOften === true
-        ? (await import('./agent.ts')).openAgent
-        : (await import('./pool.ts')).openPool;
+    const pool = await openConnections(endpoint.origin, place);
     // Another request may have been faster.
-    this.#connection ??= {
-      endpoint,
-      host: new URL(endpoint.origin).host,
-      signer: new Signer(endpoint.scope),
-      pool: open(endpoint.origin, place.skipVerify === true),
-    };
+    if (this.#connection !== undefined) {
+      pool.destroy();
+      return this.#connection;
+    }
+    const { origin, scope } = endpoint;
+    this.#connection = { endpoint, host: new URL(origin).host, signer: new Signer(scope), pool };
     return this.#connection;
   }
 

@@ -21,10 +21,29 @@ export interface Dispatch {
   readonly body: Uint8Array | null;
   /** Whether the response is not read into memory. */
   readonly streams: boolean;
+  /** Bytes of the response at most, if they are known. */
+  readonly length?: number;
+}
+
+/** How much of a large body is read at once, in bytes. */
+export interface LargeReads {
+  readonly least: number;
+  readonly most: number;
+  /** For one body. */
+  start(): BodyReads;
+}
+
+export interface BodyReads {
+  /** The size of the next read, between the least and the most. */
+  next(): number;
+  /** Called once the body has been read, or given up. */
+  end(): void;
 }
 
 /** What the reader of a response may do to its connection. */
 export interface Controller {
+  /** Whether it reads so much at once that nothing is to be read ahead. */
+  readonly hasLargeReads?: boolean;
   abort(reason: Error): void;
   pause(): void;
   resume(): void;

@@ -148,7 +148,7 @@ function onTimeout(exchange: Exchange): void {
 
 /**
  * The body of a response. It holds its connection until its end, or until it is destroyed; then the connection is closed.
- * Reads from the connection only as much as is read from it.
+ * Reads from the connection only as much as is read from it, and nothing ahead of large reads.
  */
 class ResponseStream extends Readable {
   readonly #controller: Controller;
@@ -156,7 +156,7 @@ class ResponseStream extends Readable {
   #hasEnded = false;
 
   constructor(controller: Controller, inContext: RunInContext) {
-    super({ highWaterMark: 64 * 1024 });
+    super({ highWaterMark: controller.hasLargeReads === true ? 0 : 64 * 1024 });
     this.#controller = controller;
     this.#inContext = inContext;
   }
@@ -171,7 +171,10 @@ class ResponseStream extends Readable {
   }
 
   receive(chunk: Buffer): void {
-    if (!this.#inContext(() => this.push(chunk))) this.#controller.pause();
+    const mayContinue = this.#inContext(() => this.push(chunk));
+    // Whoever has got the chunk may have paused this.
+    const waits = this.#controller.hasLargeReads === true && this.isPaused();
+    if (!mayContinue || waits) this.#controller.pause();
   }
 
   finish(): void {

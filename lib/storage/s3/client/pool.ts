@@ -19,10 +19,10 @@ export function openPool(origin: string, skipVerify: boolean): Connections {
     connect: { timeout: connectTimeoutMs, rejectUnauthorized: !skipVerify },
   });
   return {
-    dispatch: ({ streams, ...request }, handler) => {
+    dispatch: ({ method, path, headers, body, streams }, handler) => {
       pool.dispatch(
         {
-          ...request,
+          ...{ method, path, headers, body },
           // Otherwise a connection is closed after each HEAD.
           reset: false,
           // What is read into memory has a timeout for the whole.
