@@ -1,4 +1,4 @@
-import { lambdaHandler } from '../lib/lambda/handler.ts';
+import { startedHandler } from '../lib/lambda/handler.ts';
 import { all } from '../lib/http/all.ts';
 
-export const handler = lambdaHandler(all);
+export const handler = await startedHandler(all);

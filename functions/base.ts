@@ -1,5 +1,5 @@
-import { lambdaHandler } from '../lib/lambda/handler.ts';
+import { startedHandler } from '../lib/lambda/handler.ts';
 import { base } from '../lib/http/base.ts';
 import { health } from '../lib/http/health.ts';
 
-export const handler = lambdaHandler({ base, health });
+export const handler = await startedHandler({ base, health });

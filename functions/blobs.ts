@@ -1,4 +1,4 @@
-import { lambdaHandler } from '../lib/lambda/handler.ts';
+import { startedHandler } from '../lib/lambda/handler.ts';
 import { blobs } from '../lib/http/blobs.ts';
 
-export const handler = lambdaHandler({ blobs });
+export const handler = await startedHandler({ blobs });

@@ -1,4 +1,4 @@
-import { lambdaHandler } from '../lib/lambda/handler.ts';
+import { startedHandler } from '../lib/lambda/handler.ts';
 import { catalog } from '../lib/http/catalog.ts';
 
-export const handler = lambdaHandler({ catalog });
+export const handler = await startedHandler({ catalog });

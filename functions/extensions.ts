@@ -1,4 +1,4 @@
-import { lambdaHandler } from '../lib/lambda/handler.ts';
+import { startedHandler } from '../lib/lambda/handler.ts';
 import { extensions } from '../lib/http/extensions.ts';
 
-export const handler = lambdaHandler({ extensions });
+export const handler = await startedHandler({ extensions });

@@ -1,4 +1,4 @@
-import { lambdaHandler } from '../lib/lambda/handler.ts';
+import { startedHandler } from '../lib/lambda/handler.ts';
 import { manifests } from '../lib/http/manifests.ts';
 
-export const handler = lambdaHandler({ manifests });
+export const handler = await startedHandler({ manifests });

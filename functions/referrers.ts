@@ -1,4 +1,4 @@
-import { lambdaHandler } from '../lib/lambda/handler.ts';
+import { startedHandler } from '../lib/lambda/handler.ts';
 import { referrers } from '../lib/http/referrers.ts';
 
-export const handler = lambdaHandler({ referrers });
+export const handler = await startedHandler({ referrers });

@@ -1,4 +1,4 @@
-import { lambdaHandler } from '../lib/lambda/handler.ts';
+import { startedHandler } from '../lib/lambda/handler.ts';
 import { search } from '../lib/http/search.ts';
 
-export const handler = lambdaHandler({ search });
+export const handler = await startedHandler({ search });

@@ -1,4 +1,4 @@
-import { lambdaHandler } from '../lib/lambda/handler.ts';
+import { startedHandler } from '../lib/lambda/handler.ts';
 import { tags } from '../lib/http/tags.ts';
 
-export const handler = lambdaHandler({ tags });
+export const handler = await startedHandler({ tags });

@@ -1,4 +1,4 @@
-import { lambdaHandler } from '../lib/lambda/handler.ts';
+import { startedHandler } from '../lib/lambda/handler.ts';
 import { token } from '../lib/http/token.ts';
 
-export const handler = lambdaHandler({ token });
+export const handler = await startedHandler({ token });

@@ -1,4 +1,4 @@
-import { lambdaHandler } from '../lib/lambda/handler.ts';
+import { startedHandler } from '../lib/lambda/handler.ts';
 import { uploads } from '../lib/http/uploads.ts';
 
-export const handler = lambdaHandler({ uploads });
+export const handler = await startedHandler({ uploads });

@@ -1,5 +1,6 @@
 import './require-node.ts';
 import type { IncomingMessage } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
 import middy from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import serverless from 'serverless-http';
@@ -10,6 +11,7 @@ import { createApp, type Groups } from '../http/app.ts';
 import { errorLogger } from '../logging/logger.ts';
 import { createServices } from '../compose.ts';
 import { functionLimits } from '../http/limits.ts';
+import type { Services } from '../http/services.ts';
 import { signingGroups } from '../http/signing-groups.ts';
 import { withHeaderCopies } from './header-copies.ts';
 import { FunctionObservers } from './observers.ts';
@@ -18,12 +20,40 @@ import { loadSettings } from './settings.ts';
 type Result = APIGatewayProxyStructuredResultV2;
 export type Handler = (event: APIGatewayProxyEventV2, context: Context) => Promise<Result>;
 
+/** Lambda ends the loading of a module after 10 s. */
+const maxEarlyStartMs = 5_000;
+
+// eslint-disable-next-line no-restricted-syntax -- set by Lambda, and no setting
+const environment = process.env;
+
 /**
- * A Lambda handler for an HTTP API with payload format 2.0. It starts at an instance's first request. If that fails, the
- * response is a 503 and the log has the reason.
+ * A handler that has started, so that the first request finds the settings, the connection to the bucket and the policy: while a
+ * module loads, Lambda gives it a whole processor, and afterwards a share of one. A start that fails is made again at the first
+ * request, and one that takes long is waited for there. Elsewhere than in Lambda, it starts at the first request.
  */
-export function lambdaHandler(groups: Groups): Handler {
-  let app: Promise<Handler> | undefined;
+export async function startedHandler(groups: Groups, maxMs = maxEarlyStartMs): Promise<Handler> {
+  if (environment['AWS_LAMBDA_FUNCTION_NAME'] === undefined) return lambdaHandler(groups);
+  let starting: Promise<Handler> | undefined = start(groups, prepare);
+  const started = starting.catch(() => {
+    starting = undefined;
+  });
+  await Promise.race([started, delay(maxMs, undefined, { ref: false })]);
+  return lambdaHandler(groups, starting);
+}
+
+/** Loads what requests need. What fails is loaded again by the request that needs it. */
+async function prepare({ access, tokens }: Services): Promise<void> {
+  // It needs the policy, and nothing else.
+  const anonymous = { authorization: undefined, address: undefined, origin: '' };
+  await Promise.allSettled([access.authenticate(anonymous), tokens?.()]);
+}
+
+/**
+ * A Lambda handler for an HTTP API with payload format 2.0. It starts at an instance's first request, unless it is starting
+ * already. If that fails, the response is a 503 and the log has the reason.
+ */
+export function lambdaHandler(groups: Groups, starting?: Promise<Handler>): Handler {
+  let app = starting;
   let id = '';
   return middy<APIGatewayProxyEventV2, Result>({ timeoutEarlyResponse: () => timedOut(id) })
     .onError((request) => {
@@ -44,12 +74,13 @@ export function lambdaHandler(groups: Groups): Handler {
 }
 
 /** Metrics are written, and spans sent, before the response, since the instance is frozen after it. */
-async function start(groups: Groups): Promise<Handler> {
+async function start(groups: Groups, prepare?: (services: Services) => Promise<void>): Promise<Handler> {
   const signs = signingGroups.some((group) => group in groups);
   const config = await loadSettings('functions', { signs });
   const observers = await FunctionObservers.load(config);
   const services = await createServices('functions', config, functionLimits, observers.telemetry);
   observers.reportProblems(services.log);
+  await prepare?.(services);
   const handle = serverless(createApp(groups, services), {
     // No response is binary: blobs are redirected, and manifests are JSON.
     provider: 'aws',

@@ -250,7 +250,13 @@ function asInLambda(settings: Readonly<Headers>): Headers {
     REGISTRY_STORAGE_S3_SECRETKEY: AWS_SECRET_ACCESS_KEY = '',
     ...others
   } = settings;
-  return { ...others, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY };
+  return {
+    ...others,
+    AWS_ACCESS_KEY_ID,
+    AWS_LAMBDA_FUNCTION_NAME: 'stowage-test',
+    AWS_REGION: 'eu-central-1',
+    AWS_SECRET_ACCESS_KEY,
+  };
 }
 
 /** Answers every request with a JSON object. */
