@@ -1,4 +1,3 @@
-import { crc32 } from 'node:zlib';
 import { RegistryError } from '../../protocol/errors.ts';
 import { isRepositoryName, type RepositoryName } from '../../protocol/names.ts';
 import { parseUploadKey } from '../layout.ts';
@@ -45,6 +44,11 @@ export class DamagedSession extends Error {
   constructor(id: string) {
     super(`the session of the upload ${id} is damaged`);
   }
+}
+
+/** Functions that handle no upload start 4 ms of a processor faster without zlib. */
+function crc32(bytes: Buffer): number {
+  return process.getBuiltinModule('node:zlib').crc32(bytes);
 }
 
 /** @returns the bytes of the session object */
