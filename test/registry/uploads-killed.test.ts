@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import type { Algorithm } from '../../lib/protocol/digests.ts';
 import type { Registry } from '../../lib/registry/interface.ts';
-import type { ObjectStore, PartSink, UploadedPart } from '../../lib/storage/store.ts';
+import type { NewObject, ObjectStore, PartSink, UploadedPart } from '../../lib/storage/store.ts';
 import {
   assertBlob,
   assertBytesRight,
@@ -61,6 +61,14 @@ function killed(
       const value: unknown = Reflect.get(target, property);
       if (typeof value !== 'function') return value;
       if (property === 'readParts') return value.bind(target) as unknown;
+      // It may be killed between any two of them.
+      if (property === 'putInOrder')
+        return async (objects: readonly NewObject[]) => {
+          const infos: unknown[] = [];
+          for (const object of objects)
+            infos.push(await pass(property, async () => await target.put(object.key, object.bytes)));
+          return infos;
+        };
       return async (...args: unknown[]) => {
         const call = async () => {
           const result = (await Reflect.apply(value, target, args)) as unknown;
