@@ -60,11 +60,11 @@ async function multipart(days: number): Promise<string> {
 /** Settings with which a process cannot delete the session of an upload. */
 function stuck(id: string): NodeJS.ProcessEnv {
   const preload = `
-    import fs from 'node:fs/promises';
+    import fs from 'node:fs';
     const { unlink } = fs;
-    fs.unlink = async (path) => {
-      if (path.endsWith('/${id}/session')) throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO' });
-      await unlink(path);
+    fs.unlink = (path, done) => {
+      if (!path.endsWith('/${id}/session')) unlink(path, done);
+      else done(Object.assign(new Error('EIO: i/o error'), { code: 'EIO' }));
     };`;
   return { ...settings(), NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(preload)}` };
 }

@@ -25,7 +25,10 @@ export function requiresLastRelease(): Requirement {
   return { skip: `needs commit ${lastRelease.slice(0, 7)}, which git fetch --unshallow brings` };
 }
 
-/** Bundles the last release in a temporary folder, in its own way, but with the packages of this version. */
+/**
+ * Bundles the last release in a temporary folder, in its own way, but with the packages of this version. Those that only the
+ * last release needs stay in package.json until the next one: koa.
+ */
 export async function bundleLastRelease(): Promise<Release> {
   const folder = await temporaryFolder('release');
   const archive = join(folder.path, 'release.tar');
