@@ -57,18 +57,27 @@ async function bench(rows: readonly (RegistryRow | OwnRow)[], options: Options):
     ...{ contenders, generator, progress },
     sizes: { ...sizes, rounds: options.rounds ?? sizes.rounds },
   };
-  const results: RowResults[] = [];
-  for (const row of rows) results.push(await measureRow(row, set));
-  progress('');
-  folder.remove();
   const [{ model } = { model: 'unknown' }, ...more] = cpus();
-  return {
+  const rowResults: RowResults[] = [];
+  const results: Results = {
     date: new Date().toISOString().slice(0, 10),
     machine: { cores: more.length + 1, model },
     quick: options.quick,
     missing: others.filter((other) => 'why' in other),
-    rows: results,
+    rows: rowResults,
   };
+  for (const row of rows) {
+    rowResults.push(await measureRow(row, set));
+    // After each row, so that a run that is ended early was not for nothing.
+    writeJson(results, options);
+  }
+  progress('');
+  folder.remove();
+  return results;
+}
+
+function writeJson(results: Results, { json }: Options): void {
+  if (json !== undefined) writeFileSync(json, `${JSON.stringify(results, null, 2)}\n`);
 }
 
 /** On a terminal, one line says what is done. */
@@ -77,10 +86,9 @@ function progress(what: string): void {
   else if (what !== '') console.error(what);
 }
 
-function report(results: Results, { json, write }: Options, earlier: Results | undefined): void {
+function report(results: Results, { write }: Options, earlier: Results | undefined): void {
   console.log(textTable(results, earlier));
   for (const note of notes(results)) console.log(note);
-  if (json !== undefined) writeFileSync(json, `${JSON.stringify(results, null, 2)}\n`);
   if (write) writeFileSync(performancePage, withTable(readFileSync(performancePage, 'utf8'), results));
 }
 

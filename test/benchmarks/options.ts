@@ -26,7 +26,7 @@ export const usage = `Usage: npm run bench -- [--quick] [--rows pattern] [--roun
                     [--zot file] [--write] [--list]
 
 Measures this registry beside distribution 2 (Debian's docker-registry), distribution 3 and zot, on a folder and on S3. It
-takes half an hour, and the first time as long again to build what is in Go. Each row is measured by turns.
+takes an hour, and the first time half an hour more to build what is in Go. Each row is measured by turns.
 
   --quick         takes five minutes: fewer rows, smaller blobs
   --rows pattern  measures only the rows whose name matches this regular expression
