@@ -29,6 +29,15 @@ export function open(
   return stream.on('error', () => undefined);
 }
 
+/**
+ * A request whose body stays open until its client cancels it. Node's client ends the body of a stream that it resets, and mostly sends
+ * that end first: a server may then answer a whole request. It sends none while trailers may follow.
+ */
+export function openForCancel(session: ClientHttp2Session, method: string, path: string): ClientHttp2Stream {
+  const options = { endStream: false, waitForTrailers: true };
+  return session.request({ ':method': method, ':path': path }, options).on('error', () => undefined);
+}
+
 export async function headersOf(stream: ClientHttp2Stream): Promise<Headers> {
   const [headers] = (await once(stream, 'response')) as [Headers];
   return headers;

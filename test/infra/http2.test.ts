@@ -13,7 +13,7 @@ import { startServer, type StreamingServer } from '../../lib/server/server.ts';
 import { Client, digestOf, imageType, withDigest } from '../functions/client.ts';
 import { freePort } from '../servers/ports.ts';
 import { folderStorage, type TestStorage } from '../servers/storage.ts';
-import { answerOf, ask, headersOf, open, openSession, type Answer } from './http2-client.ts';
+import { answerOf, ask, headersOf, open, openForCancel, openSession, type Answer } from './http2-client.ts';
 import { closeOf, dialHttp2, endHeaders, frame, headerBlock, requestHeaders } from './http2-frames.ts';
 import { dial, head, pathOf, rest } from './raw-http.ts';
 
@@ -176,7 +176,7 @@ describe('a server with HTTP/2', () => {
       const requested = once(server, 'request');
       const { port } = server.address() as AddressInfo;
       const other = await openSession(`http://127.0.0.1:${port}`);
-      const stream = open(other, 'PUT', '/');
+      const stream = openForCancel(other, 'PUT', '/');
       stream.write('begun');
       const [request] = (await requested) as [StreamRequest];
       const aborted = once(request, 'close');

@@ -7,7 +7,7 @@ import { Client } from '../functions/client.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { freePort } from '../servers/ports.ts';
 import { serve, type Stowage } from '../servers/stowage.ts';
-import { answerOf, ask, open, openSession } from './http2-client.ts';
+import { answerOf, ask, openForCancel, openSession } from './http2-client.ts';
 import { dial, head, pathOf, rest } from './raw-http.ts';
 
 type Line = Readonly<Record<string, unknown>>;
@@ -63,7 +63,7 @@ describe('the log of a server that speaks HTTP/1.1 and HTTP/2', () => {
   it('has 499 for a request of HTTP/2 that its client cancelled', async () => {
     const session = await openSession(url);
     const begun = await ask(session, 'POST', '/v2/team/cancelled/blobs/uploads/');
-    const stream = open(session, 'PATCH', begun.headers.location ?? '');
+    const stream = openForCancel(session, 'PATCH', begun.headers.location ?? '');
     stream.write('some');
     await delay(300);
     stream.close(constants.NGHTTP2_CANCEL);
