@@ -8,6 +8,8 @@ import { tokenService, type PolicyAuthConfig } from './config/auth.ts';
 import type { Config, Program } from './config/config.ts';
 import type { HtpasswdSource } from './config/htpasswd.ts';
 import type { Services } from './http/services.ts';
+import type { RepositoryName } from './protocol/names.ts';
+import type { Immutable } from './registry/interface.ts';
 import { immutableTagsWarning } from './registry/immutable-tags.ts';
 import type { ObjectStore } from './storage/store.ts';
 
@@ -73,6 +75,21 @@ async function createPolicySource(
     if (warning !== undefined) log.warn(warning);
   }
   return policies;
+}
+
+/**
+ * The immutable tags of the policy in force, for jobs that change tags without a caller.
+ * @returns what keeps a tag of a repository where it is
+ * @throws RegistryError UNAVAILABLE if there is no valid policy; its cause is the reason
+ */
+export async function readImmutableTags(
+  store: ObjectStore,
+  { policy }: PolicyAuthConfig,
+): Promise<(name: RepositoryName) => Immutable | undefined> {
+  const source =
+    policy.kind === 'file' ? PolicySource.file(policy.path) : PolicySource.object(store, policy.key);
+  const current = await source.current();
+  return (name) => (current.hasImmutable(name) ? (tag) => current.immutable(name, tag) : undefined);
 }
 
 interface TokenServiceContext extends Pick<AccessContext, 'log' | 'openHtpasswd'> {

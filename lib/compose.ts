@@ -216,12 +216,16 @@ export interface Maintenance {
   readonly search: Search;
 }
 
-/** Wires the jobs, without a check: they list the storage anyway. */
+/**
+ * Wires the jobs.
+ * @param check for those that need to know whether the bucket honours conditions; others list it anyway
+ */
 export async function createMaintenance(
   { storage, search, readOnly }: Pick<Config, 'storage' | 'search' | 'readOnly'>,
   onDamaged: OnDamaged,
+  { check = false }: { readonly check?: boolean } = {},
 ): Promise<Maintenance> {
-  const store = await openStore(storage, { check: false, readOnly, onDamaged, startsOften: true });
+  const store = await openStore(storage, { check, readOnly, onDamaged, startsOften: true });
   const registry = createRegistry(store);
   return { store, registry, search: createSearch(search, registry) };
 }

@@ -1,10 +1,16 @@
-import { pino, type Logger } from 'pino';
+import { pino, type DestinationStream, type Logger } from 'pino';
 import { defaultLog, type LogConfig } from '../config/log.ts';
 import { requestScope } from '../request-scope.ts';
 import { formatOf, standardOutput } from './output.ts';
 
-/** Lines on standard output, which Lambda and containers collect. Those of a request have its id. */
-export function createLogger({ level, formatter, fields }: LogConfig = defaultLog): Logger {
+/**
+ * Lines on standard output, which Lambda and containers collect. Those of a request have its id.
+ * @param destination of a command that prints its result on standard output
+ */
+export function createLogger(
+  { level, formatter, fields }: LogConfig = defaultLog,
+  destination: DestinationStream = standardOutput,
+): Logger {
   const options = {
     level,
     base: fields,
@@ -19,7 +25,7 @@ export function createLogger({ level, formatter, fields }: LogConfig = defaultLo
   const format = formatOf(formatter);
   return pino(options, {
     write: (line) => {
-      standardOutput.write(format(line));
+      destination.write(format(line));
     },
   });
 }

@@ -63,9 +63,7 @@ export function signaturesPrefix(name: RepositoryName, digest: Digest): string {
 
 /** The digest in a {@link revisionLink}; undefined for any other key. */
 export function parseRevisionLink(name: RepositoryName, key: string): Digest | undefined {
-  const prefix = revisionsPrefix(name);
-  const [, algorithm = '', hex = ''] = /^([^/]+)\/([^/]+)\/link$/.exec(key.slice(prefix.length)) ?? [];
-  return key.startsWith(prefix) ? digestOrUndefined(`${algorithm}:${hex}`) : undefined;
+  return parseDigestLink(revisionsPrefix(name), key);
 }
 
 export function referrersPrefix(name: RepositoryName): string {
@@ -112,8 +110,18 @@ export function tagLink(name: RepositoryName, tag: Tag): string {
   return `${tagsPrefix(name)}${tag}${tagLinkSuffix}`;
 }
 
+/** The prefix of the links to all manifests that a tag has pointed at. */
+export function tagIndexPrefix(name: RepositoryName, tag: Tag): string {
+  return `${tagsPrefix(name)}${tag}${tagIndexDelimiter}`;
+}
+
 export function tagIndexLink(name: RepositoryName, tag: Tag, digest: Digest): string {
-  return `${tagsPrefix(name)}${tag}${tagIndexDelimiter}${digestPath(digest)}/link`;
+  return `${tagIndexPrefix(name, tag)}${digestPath(digest)}/link`;
+}
+
+/** The digest in a {@link tagIndexLink}; undefined for any other key. */
+export function parseTagIndexLink(name: RepositoryName, tag: Tag, key: string): Digest | undefined {
+  return parseDigestLink(tagIndexPrefix(name, tag), key);
 }
 
 export function uploadSession(id: string): string {
@@ -155,6 +163,12 @@ export function isBlobData(key: string): boolean {
   const [algorithm, , hex] = key.slice(blobsPrefix.length).split('/');
   const digest = digestOrUndefined(`${algorithm}:${hex}`);
   return digest !== undefined && blobData(digest) === key;
+}
+
+/** The digest in `<prefix><algorithm>/<hex>/link`; undefined for any other key. */
+function parseDigestLink(prefix: string, key: string): Digest | undefined {
+  const [, algorithm = '', hex = ''] = /^([^/]+)\/([^/]+)\/link$/.exec(key.slice(prefix.length)) ?? [];
+  return key.startsWith(prefix) ? digestOrUndefined(`${algorithm}:${hex}`) : undefined;
 }
 
 function digestPath(digest: Digest): string {
