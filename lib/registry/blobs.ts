@@ -83,14 +83,23 @@ export class Blobs implements Roles {
     return await this.#store.signedUrl(blobData(digest), blobUrlLifetimeSeconds);
   }
 
-  async open(_name: RepositoryName, { digest, size }: BlobInfo, range?: ByteRange): Promise<Readable> {
+  async open(
+    _name: RepositoryName,
+    { digest, size }: BlobInfo,
+    range?: ByteRange,
+  ): Promise<Readable | Buffer> {
     try {
-      return (await this.#store.open(blobData(digest), range, size)).body;
+      const object = await this.#store.open(blobData(digest), range, size);
+      if (object.bytes === undefined) return object.body;
+      if (object.size === size) return object.bytes;
     } catch (error) {
       if (!(error instanceof ObjectNotFound)) throw error;
       this.#known.forget(digest);
       throw unknown(digest);
     }
+    // The answer would have a length that is not that of its body.
+    this.#known.forget(digest);
+    throw new RegistryError('UNAVAILABLE', 'the bytes of the blob have changed meanwhile; try again');
   }
 
   /** Adds a blob to a repository that has sent its bytes, which are in the bucket now. */

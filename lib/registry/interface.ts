@@ -58,12 +58,12 @@ export interface RegistryReader {
     url(name: RepositoryName, blob: BlobInfo): Promise<URL | undefined>;
 
     /**
-     * The bytes.
+     * The bytes; those of a small blob may be in memory.
      * @param blob the caller has verified that it belongs to the repository
      * @param range within the blob
      * @throws RegistryError BLOB_UNKNOWN
      */
-    open(name: RepositoryName, blob: BlobInfo, range?: ByteRange): Promise<Readable>;
+    open(name: RepositoryName, blob: BlobInfo, range?: ByteRange): Promise<Readable | Buffer>;
   };
 
   readonly manifests: {

@@ -82,6 +82,13 @@ export interface ByteRange {
   readonly end?: number;
 }
 
+/** An object, or a range of one, whose bytes can be read. */
+export interface OpenedObject extends ObjectInfo {
+  readonly body: Readable;
+  /** All that `body` gives, where the store has read a small object whole. Then nobody need touch `body`. */
+  readonly bytes?: Buffer;
+}
+
 export interface ObjectReader {
   /** @throws ObjectNotFound */
   head(key: string, options?: HeadOptions): Promise<ObjectHead>;
@@ -93,7 +100,7 @@ export interface ObjectReader {
    * @throws ObjectNotFound
    * @throws RangeNotSatisfiable if `range.start` is at or beyond the end, as for every range of an empty object
    */
-  open(key: string, range?: ByteRange, size?: number): Promise<ObjectInfo & { readonly body: Readable }>;
+  open(key: string, range?: ByteRange, size?: number): Promise<OpenedObject>;
 
   /**
    * Reads a small object into memory.

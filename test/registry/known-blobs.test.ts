@@ -109,6 +109,22 @@ describe('what a process remembers of blobs', () => {
     assert.equal(await blobs.has(name, digest), false);
   });
 
+  it('small bytes of another size than was remembered are refused once, and then served', async () => {
+    const open = store.open.bind(store);
+    let content = Buffer.from('these are twenty by.');
+    store.open = async (key, range) => ({
+      ...(await open(key, range)),
+      size: content.length,
+      bytes: content,
+    });
+    const blob = await blobs.stat(name, digest);
+    assert.equal(await blobs.open(name, blob), content);
+    content = content.subarray(1);
+    await assert.rejects(blobs.open(name, blob), { failure: 'UNAVAILABLE' });
+    await store.put(blobData(digest), content);
+    assert.equal(await blobs.open(name, await blobs.stat(name, digest)), content);
+  });
+
   it('a missing blob is never remembered', async () => {
     const later = parseDigest(`sha256:${'7'.repeat(64)}`);
     assert.equal(await blobs.has(name, later), false);

@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import type { MemoryBudget } from '../memory-budget.ts';
 import { ConcurrencyLimit } from '../../concurrency/concurrency-limit.ts';
 import { ReadSize } from '../read-ahead.ts';
-import { StoreUnavailable } from '../store.ts';
+import { StoreUnavailable, type ObjectInfo, type OpenedObject } from '../store.ts';
 
 /**
  * Limits the concurrent reads of a process. More would be no faster, and the results of a thousand downloads at once would
@@ -16,8 +16,31 @@ const reads = new ConcurrencyLimit(8, {
   busy: () => new Error('the read of a file timed out'),
 });
 
+/** A small object that was read whole. */
+export class SmallObject implements OpenedObject {
+  readonly key: string;
+  readonly size: number;
+  readonly lastModified: Date;
+  readonly etag: string;
+  readonly bytes: Buffer;
+
+  /** @param bytes of the object, or of the range that was asked for */
+  constructor({ key, size, lastModified, etag }: ObjectInfo, bytes: Buffer) {
+    this.key = key;
+    this.size = size;
+    this.lastModified = lastModified;
+    this.etag = etag;
+    this.bytes = bytes;
+  }
+
+  /** Made only where it is needed, as a stream costs more than the read of such a file. */
+  get body(): Readable {
+    return new BytesBody(this.bytes);
+  }
+}
+
 /** Streams bytes that are in memory. */
-export class BytesBody extends Readable {
+class BytesBody extends Readable {
   readonly #bytes: Buffer;
 
   constructor(bytes: Buffer) {

@@ -1,7 +1,6 @@
 import type { BigIntStats } from 'node:fs';
 import fs, { type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { Readable } from 'node:stream';
 
 import { inParallel } from '../../concurrency/in-parallel.ts';
 import { assertNotExpired } from '../deadline.ts';
@@ -10,7 +9,8 @@ import { syncFolder } from './durable-folders.ts';
 import { rmdir, unlink } from './calls.ts';
 import { copyBytes } from './file-bytes.ts';
 import { notFoundCodes, hasCode, ignoring, noHardLinkCodes, occupiedCodes } from '../file-errors.ts';
-import { BytesBody, FileBody } from './body.ts';
+import { FileBody, SmallObject } from './body.ts';
+import type { SmallFile } from './files.ts';
 import { Folder, objectInfo } from './folder.ts';
 import { listFolder } from './listing.ts';
 import type { Mount } from './mounts.ts';
@@ -31,6 +31,7 @@ import {
   type ObjectStore,
   ObjectTooLarge,
   type OnDamaged,
+  type OpenedObject,
   PreconditionFailed,
   type PutOptions,
   RangeNotSatisfiable,
@@ -86,14 +87,16 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
     return { ...info, metadata: metadata ? await this.sidecars.read(info) : {} };
   }
 
-  async open(key: string, range?: ByteRange): Promise<ObjectInfo & { readonly body: Readable }> {
+  async open(key: string, range?: ByteRange, size?: number): Promise<OpenedObject> {
     const path = this.folder.path(key);
     // Mostly a config: it takes no more memory than two reads of a large file.
-    const small = this.folder.files.readNow(path, maxSmallBytes);
+    const small =
+      this.folder.files.readNow(path, maxSmallBytes) ??
+      (size !== undefined && size <= maxSmallBytes ? await this.#readSmall(key, path) : undefined);
     if (small?.bytes !== undefined) {
       const head = objectInfo(key, small.stats);
       const [start, end] = boundsOf(head, range);
-      return { ...head, body: new BytesBody(small.bytes.subarray(start, end)) };
+      return new SmallObject(head, small.bytes.subarray(start, end));
     }
     const { handle, stats, ...head } = await this.#open(key, path);
     try {
@@ -104,6 +107,10 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
       await handle.close();
       throw error;
     }
+  }
+
+  async #readSmall(key: string, path: string): Promise<SmallFile> {
+    return await this.#reading(key, async () => await this.folder.files.read(path, maxSmallBytes));
   }
 
   async read(key: string, limit: number): Promise<ObjectInfo & { readonly bytes: Buffer }> {
