@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { digestOrUndefined, digestParts, type Digest } from '../protocol/digests.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import type { Tag } from '../protocol/tags.ts';
+import { namedSuffix } from '../storage/store.ts';
 
 /*
  * All bucket keys are made here. The layout is distribution's, so that either registry can serve the bucket:
@@ -104,7 +105,7 @@ export function tagsPrefix(name: RepositoryName): string {
 /** Separates a tag from its history: as a listing's delimiter it gives one object and one prefix for each tag. */
 export const tagIndexDelimiter = '/index/';
 
-export const tagLinkSuffix = '/current/link';
+export const tagLinkSuffix = namedSuffix;
 
 export function tagLink(name: RepositoryName, tag: Tag): string {
   return `${tagsPrefix(name)}${tag}${tagLinkSuffix}`;

@@ -9,8 +9,6 @@ export interface NamedKeys {
   readonly suffix: string;
   /** Of the listing. */
   readonly delimiter: string;
-  /** Whether names have no slashes, so that a store may list nothing but their keys. */
-  readonly areFlat?: boolean;
   /** Objects and prefixes that a listing returns for each name. */
   readonly entriesPerName: number;
   readonly isName: (text: string) => boolean;
@@ -49,11 +47,10 @@ export async function namesInOrder(store: ObjectStore, keys: NamedKeys, page: Pa
 }
 
 async function list(store: ObjectStore, keys: NamedKeys, startAfter: string, n: number): Promise<Listing> {
-  const { prefix, delimiter, entriesPerName, suffix, areFlat = false } = keys;
+  const { prefix, delimiter, entriesPerName } = keys;
   // One more than requested, to know whether a page follows, and one for `last`, whose own keys sort after it.
   const limit = Math.min(1000, (n + 2) * entriesPerName);
-  const options = { prefix, delimiter, startAfter, limit, skipUnreadable: true };
-  return await store.list(areFlat ? { ...options, suffix } : options);
+  return await store.list({ prefix, delimiter, startAfter, limit, skipUnreadable: true });
 }
 
 function names({ prefix, suffix, isName, entries }: NamedKeys, listing: Listing): string[] {

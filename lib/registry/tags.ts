@@ -10,7 +10,7 @@ import { RegistryError } from '../protocol/errors.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import type { Page } from '../protocol/pages.ts';
 import { isTag, parseTag, type Tag } from '../protocol/tags.ts';
-import { PreconditionFailed, type ObjectStore, type PutOptions } from '../storage/store.ts';
+import { PreconditionFailed, type Listing, type ObjectStore, type PutOptions } from '../storage/store.ts';
 import {
   repositoryPrefix,
   revisionLink,
@@ -49,24 +49,29 @@ export class Tags implements TagLister {
 
   async list(name: RepositoryName, page: Page): Promise<NamePage> {
     if (page.last !== '') parseTag(page.last);
-    const prefix = tagsPrefix(name);
-    const tags = await namesInOrder(
-      this.#store,
-      {
-        prefix,
-        suffix: tagLinkSuffix,
-        delimiter: tagIndexDelimiter,
-        areFlat: true,
-        // The link and the prefix of the history.
-        entriesPerName: 2,
-        isName: isTag,
-        entries: ({ objects }) => objects.map(({ key }) => key),
-        exists: async (tag) => await existsUndamaged(this.#store, `${prefix}${tag}${tagLinkSuffix}`),
-      },
-      page,
-    );
+    const tags = await this.#page(tagsPrefix(name), page);
     if (tags.names.length === 0) await this.#assertRepository(name);
     return tags;
+  }
+
+  async #page(prefix: string, page: Page): Promise<NamePage> {
+    const { n, last } = page;
+    if (this.#store.listNames !== undefined && n > 0) {
+      // One more tells whether a page follows.
+      const names = await this.#store.listNames(prefix, { isName: isTag, after: last, limit: n + 1 });
+      return { names: names.slice(0, n), more: names.length > n };
+    }
+    const keys = {
+      prefix,
+      suffix: tagLinkSuffix,
+      delimiter: tagIndexDelimiter,
+      // The link and the prefix of the history.
+      entriesPerName: 2,
+      isName: isTag,
+      entries: ({ objects }: Listing) => objects.map(({ key }) => key),
+      exists: async (tag: string) => await existsUndamaged(this.#store, `${prefix}${tag}${tagLinkSuffix}`),
+    };
+    return await namesInOrder(this.#store, keys, page);
   }
 
   /**

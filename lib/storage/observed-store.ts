@@ -11,6 +11,7 @@ const operations = {
   move: 'RenameObject',
   delete: 'DeleteObjects',
   list: 'ListObjectsV2',
+  listNames: 'ListObjectsV2',
   createMultipart: 'CreateMultipartUpload',
   uploadPart: 'UploadPart',
   openPart: 'UploadPart',

@@ -205,11 +205,6 @@ export interface ListOptions {
   /** Most entries (objects and prefixes together) to return, from 1. Default and maximum: 1000. */
   readonly limit?: number;
   /**
-   * Only keys `<prefix><name><suffix>` are needed, where a name has no slash. A store may leave out all others, which saves a
-   * folder most of its work; the caller filters what it gets.
-   */
-  readonly suffix?: string;
-  /**
    * Skips unreadable folders below the prefix's own and reports them to {@link ObjectStore.onDamaged}; by default the listing
    * fails. For callers that show objects; never for those that delete what is not listed.
    */
@@ -234,6 +229,25 @@ export interface ObjectLister {
    * so no push or pull may depend on one.
    */
   list(options: ListOptions): Promise<Listing>;
+
+  /**
+   * The names, without slashes, of which there is an object `<prefix><name><namedSuffix>`, in byte order. Skips unreadable folders
+   * below the prefix's own and reports them to {@link ObjectStore.onDamaged}. Only stores that find names faster than keys have it.
+   * @param prefix with a slash at its end
+   */
+  listNames?(prefix: string, options: NameOptions): Promise<readonly string[]>;
+}
+
+/** What follows the name in the keys that {@link ObjectLister.listNames} lists: those of tags. */
+export const namedSuffix = '/current/link';
+
+export interface NameOptions {
+  /** Leaves out all other names. */
+  readonly isName: (text: string) => boolean;
+  /** Only names after this one; empty for all. */
+  readonly after: string;
+  /** Most names to return, from 1. */
+  readonly limit: number;
 }
 
 export interface UploadedPart {

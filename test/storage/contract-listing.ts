@@ -197,22 +197,6 @@ export function listingContract(place: Place): void {
       assert.deepEqual((await entriesOf({ delimiter: '/only/deep/o' })).prefixes, under(['b/only/deep/o']));
     });
 
-    it('a listing has all keys with a suffix that is asked for, and may leave out others', async () => {
-      const prefix = 'a/_manifests/tags/';
-      const suffix = '/current/link';
-      const all = under([`${prefix}1.0${suffix}`, `${prefix}1${suffix}`]);
-      const ask = async (options: ListOptions) => {
-        const { objects } = await list({ prefix, delimiter: '/index/', suffix, ...options });
-        return objects.map(({ key }) => key).filter((key) => key.endsWith(suffix));
-      };
-      assert.deepEqual(await ask({}), all);
-      assert.deepEqual(await ask({ startAfter: `${base}${prefix}1.0` }), all);
-      assert.deepEqual(await ask({ startAfter: all[0] ?? '' }), all.slice(1));
-      assert.deepEqual(await ask({ startAfter: `${base}${prefix}1/` }), all.slice(1));
-      const first = await list({ prefix, delimiter: '/index/', suffix, limit: 1 });
-      assert.deepEqual([first.objects.map(({ key }) => key), first.next], [all.slice(0, 1), all[0]]);
-    });
-
     it('looks for the delimiter only after the prefix', async () => {
       assert.deepEqual(await entriesOf({ prefix: 'a/b/', delimiter: '/' }), {
         objects: under(['a/b/c']),

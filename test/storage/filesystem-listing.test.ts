@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import callbacks from 'node:fs';
 import fs from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it, mock } from 'node:test';
@@ -12,9 +11,7 @@ import { FolderEntries } from '../../lib/storage/filesystem/folder-entries.ts';
 import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { allPages, expectedEntries, listOptionsOf } from './contract-listing.ts';
-
-/** A folder that is older is remembered, whatever the resolution of its time. */
-const settledMs = 2001;
+import { believeLocal, believeRemote, clockAdvanced, settle } from './settled-folder.ts';
 
 describe('listings of a folder that was listed before', () => {
   let root: Folder;
@@ -36,32 +33,8 @@ describe('listings of a folder that was listed before', () => {
     return paths;
   }
 
-  /** As if all that was changed until now had been changed long ago. */
-  async function settle(): Promise<void> {
-    await clockAdvanced();
-    const now = Date.now.bind(Date);
-    mock.method(Date, 'now', () => now() + settledMs);
-  }
-
-  /** Waits until the file system's clock has advanced: the kernel's may have a resolution of some milliseconds. */
-  async function clockAdvanced(): Promise<void> {
-    const file = `${root.path}.clock`;
-    const touched = async () => {
-      await fs.writeFile(file, 'x');
-      return (await fs.stat(file, { bigint: true })).ctimeNs;
-    };
-    for (const start = await touched(); (await touched()) === start;);
-    await fs.rm(file);
-  }
-
   beforeEach(async () => {
-    mock.method(
-      callbacks,
-      'statfs',
-      (_: string, done: (error: null, stats: { readonly type: number }) => void) => {
-        done(null, { type: 0xef53 });
-      },
-    );
+    believeLocal();
     root = await temporaryFolder('listing');
     store = await FilesystemStore.open(root.path);
     for (const name of ['app', 'app-web', 'app/x', 'web']) {
@@ -75,7 +48,7 @@ describe('listings of a folder that was listed before', () => {
   });
 
   it('a list of repositories reads no folder that has not changed', async () => {
-    await settle();
+    await settle(root.path);
     for (let i = 0; i < 2; i++)
       assert.deepEqual(await list(), ['r/app-web/_', 'r/app/_', 'r/app/x/_', 'r/web/_']);
     assert.deepEqual(await foldersRead(list), []);
@@ -91,7 +64,7 @@ describe('listings of a folder that was listed before', () => {
   });
 
   it('a repository stays on the list until its last object is deleted', async () => {
-    await settle();
+    await settle(root.path);
     for (let i = 0; i < 2; i++) await list();
     await fs.rm(at('r/web/_layers/sha256/1/link'));
     assert.deepEqual((await list()).at(-1), 'r/web/_');
@@ -114,20 +87,14 @@ describe('listings of a folder that was listed before', () => {
   });
 
   it('a folder is read each time on a file system whose times may lag', async () => {
-    mock.method(
-      callbacks,
-      'statfs',
-      (_: string, done: (error: null, stats: { readonly type: number }) => void) => {
-        done(null, { type: 0x6969 });
-      },
-    );
-    await settle();
+    believeRemote();
+    await settle(root.path);
     for (let i = 0; i < 2; i++) await list();
     assert.ok((await foldersRead(list)).includes('r/'));
   });
 
   it('a listing agrees with a plain model while other processes write', async () => {
-    await settle();
+    await settle(root.path);
     const all = ['a/_x', 'a/b', 'a/b-c/d', 'a/c/_x/d', 'a/c/e', 'a-b/c', 'b/a/_x', 'b/a/c/_x', 'c', 'd/_x'];
     const commands = fc.array(fc.tuple(fc.constantFrom(...all), listOptionsOf('', all)), {
       minLength: 10,
@@ -144,7 +111,7 @@ describe('listings of a folder that was listed before', () => {
             await write(key);
             present.add(key);
           }
-          await clockAdvanced();
+          await clockAdvanced(root.path);
           const sorted = all.filter((one) => present.has(one)).sort();
           assert.deepEqual(await allPages(store, options), expectedEntries(sorted, options));
         }
@@ -154,13 +121,14 @@ describe('listings of a folder that was listed before', () => {
     );
   });
 
-  it('folders are remembered up to a number of names, the last ones', async () => {
+  it('folders are remembered up to a number of bytes, the last ones', async () => {
     for (const folder of ['1', '2', '3']) for (let i = 0; i < 10; i++) await write(`${folder}/${i}`);
     await fs.mkdir(at('large'));
-    for (let i = 0; i < 40; i++) await write(`large/${i}`);
-    await settle();
-    // A folder of ten names counts for 18 of them.
-    const entries = new FolderEntries(new Files(), 2, 80);
+    for (let i = 0; i < 50; i++) await write(`large/${i}`);
+    await settle(root.path);
+    const ofTen = 640 + at('1', '/').length + 10 * 97;
+    // Shared by two workers, and one byte less than three of them need.
+    const entries = new FolderEntries(new Files(), 2, 2 * (3 * ofTen - 1));
     const use = async (...folders: string[]) =>
       await foldersRead(async () => {
         for (const folder of folders) {

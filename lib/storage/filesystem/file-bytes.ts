@@ -1,4 +1,6 @@
-import type { FileHandle } from 'node:fs/promises';
+import fs, { type FileHandle } from 'node:fs/promises';
+
+import { readFlags } from './small-files.ts';
 
 /** Bytes of a read. */
 const chunkSize = 1024 * 1024;
@@ -33,5 +35,15 @@ export async function writeAll(handle: FileHandle, bytes: Uint8Array, position?:
     const at = position === undefined ? null : position + done;
     const length = Math.min(maxWriteBytes, bytes.byteLength - done);
     done += (await handle.write(bytes, done, length, at)).bytesWritten;
+  }
+}
+
+/** Copies all bytes of a file to another. */
+export async function copyFile(file: string, target: FileHandle): Promise<void> {
+  const source = await fs.open(file, readFlags);
+  try {
+    await copyBytes(source, { offset: 0, size: (await source.stat()).size }, target);
+  } finally {
+    await source.close();
   }
 }

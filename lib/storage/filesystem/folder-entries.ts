@@ -5,11 +5,14 @@ import { share } from '../../concurrency/share.ts';
 import { compareKeys } from '../store.ts';
 import type { Files } from './files.ts';
 
-/** Most names that are remembered, of some 80 bytes each with their share of the rest. */
-const maxNames = 200_000;
+/** Most bytes that are remembered. */
+const maxBytes = 24 * 1024 ** 2;
 
-/** What a folder itself counts for, in names. */
-const folderCost = 8;
+/** What a folder takes beside its names. */
+const folderBytes = 640;
+
+/** What a name takes beside its characters: here, and in what may be derived from it (see {@link SeenNames}). */
+const nameBytes = 96;
 
 /** The longest time in which two changes may have the same time: the kernel's clock advances at least every 10 ms, … */
 const resolutionMs = 50;
@@ -19,6 +22,8 @@ const coarseResolutionMs = 2000;
 
 /** The entries of a folder. */
 export interface Entries {
+  /** The number of the file system; undefined if there is no folder. */
+  readonly device: bigint | undefined;
   /** In key order: names of files, and with a slash of folders and links. */
   readonly names: readonly string[];
   /** The names of links, with a slash. */
@@ -27,6 +32,8 @@ export interface Entries {
 
 interface Remembered extends Entries {
   readonly stats: BigIntStats;
+  /** What it counts for, in bytes. */
+  readonly cost: number;
 }
 
 /**
@@ -36,26 +43,29 @@ interface Remembered extends Entries {
  */
 export class FolderEntries {
   readonly #files: Files;
-  readonly #maxNames: number;
+  readonly #maxBytes: number;
   /** Least recently used first. */
   readonly #folders = new Map<string, Remembered>();
   #size = 0;
 
   /** @param workers processes that share the memory */
-  constructor(files: Files, workers = 1, most = maxNames) {
+  constructor(files: Files, workers = 1, most = maxBytes) {
     this.#files = files;
-    this.#maxNames = share(most, workers);
+    this.#maxBytes = share(most, workers);
   }
 
-  /** The entries of a folder. @param path with a slash at its end, which follows a link */
+  /**
+   * The entries of a folder: the same object for as long as they are known to be the same.
+   * @param path with a slash at its end, which follows a link
+   */
   async of(path: string): Promise<Entries> {
     const stats = await this.#files.lstat(path);
     const known = this.#folders.get(path);
     if (known !== undefined && isSame(known.stats, stats)) return this.#remember(path, known);
     const isSettled = Date.now() - Number(stats.ctimeMs) > resolutionOf(stats);
-    const entries = sorted(await fs.readdir(path, { withFileTypes: true }));
-    if (isSettled && this.#files.isLocal(stats.dev, path)) this.#remember(path, { ...entries, stats });
-    return entries;
+    const entries = { ...sorted(await fs.readdir(path, { withFileTypes: true })), device: stats.dev, stats };
+    if (!isSettled || !this.#files.isLocal(stats.dev, path)) return entries;
+    return this.#remember(path, { ...entries, cost: costOf(path, entries) });
   }
 
   /** As {@link of}, but only if that need not wait. */
@@ -67,11 +77,11 @@ export class FolderEntries {
 
   #remember(path: string, folder: Remembered): Entries {
     this.#forget(path);
-    if (costOf(folder) > this.#maxNames) return folder;
+    if (folder.cost > this.#maxBytes) return folder;
     this.#folders.set(path, folder);
-    this.#size += costOf(folder);
+    this.#size += folder.cost;
     for (const oldest of this.#folders.keys()) {
-      if (this.#size <= this.#maxNames) break;
+      if (this.#size <= this.#maxBytes) break;
       this.#forget(oldest);
     }
     return folder;
@@ -81,12 +91,12 @@ export class FolderEntries {
     const known = this.#folders.get(path);
     if (known === undefined) return;
     this.#folders.delete(path);
-    this.#size -= costOf(known);
+    this.#size -= known.cost;
   }
 }
 
-function costOf({ names }: Entries): number {
-  return names.length + folderCost;
+function costOf(path: string, { names }: Pick<Entries, 'names'>): number {
+  return names.reduce((sum, name) => sum + name.length + nameBytes, folderBytes + path.length);
 }
 
 function isSame(a: BigIntStats, b: BigIntStats): boolean {
@@ -97,7 +107,7 @@ function resolutionOf({ ctimeNs }: BigIntStats): number {
   return ctimeNs % 1_000_000_000n === 0n ? coarseResolutionMs : resolutionMs;
 }
 
-function sorted(entries: readonly Dirent[]): Entries {
+function sorted(entries: readonly Dirent[]): Pick<Entries, 'names' | 'links'> {
   const names: string[] = [];
   const links = new Set<string>();
   for (const entry of entries) {
@@ -106,8 +116,11 @@ function sorted(entries: readonly Dirent[]): Entries {
     else if (isLink || entry.isDirectory()) names.push(`${entry.name}/`);
     if (isLink) links.add(`${entry.name}/`);
   }
+  return { names: sortKeys(names), links };
+}
+
+/** Sorts keys, or names, in the order of their UTF-8 bytes. */
+export function sortKeys(keys: string[]): string[] {
   // The default UTF-16 order is the same without surrogates, and much faster for a large folder.
-  if (names.some((name) => /[\ud800-\udfff]/.test(name))) names.sort(compareKeys);
-  else names.sort();
-  return { names, links };
+  return keys.some((key) => /[\ud800-\udfff]/.test(key)) ? keys.sort(compareKeys) : keys.sort();
 }

@@ -13,6 +13,7 @@ import { rmdir } from './calls.ts';
 import { syncFolders } from './durable-folders.ts';
 import { placeFile } from './placing.ts';
 import { SampleObjects } from './sample-objects.ts';
+import { forgetName, SeenFolders } from './seen-names.ts';
 import { makeTemporary, openMount } from './temporary.ts';
 import {
   assertKey,
@@ -60,6 +61,7 @@ export class Folder {
   readonly files = new Files();
   readonly entries: FolderEntries;
   readonly samples = new SampleObjects();
+  readonly seen = new SeenFolders();
   /** Of the paths of keys. */
   readonly #prefix: string;
 
@@ -186,10 +188,16 @@ export class Folder {
   }
 
   /**
-   * Removes the empty parents of a path, since distribution takes any folder for a tag or repository.
+   * Removes the empty parents of an object that was deleted, since distribution takes any folder for a tag or repository.
    * @returns the nearest remaining parent, which must be synced
    */
   async prune(path: string): Promise<string> {
+    const remaining = await this.#removeEmptyParents(path);
+    await forgetName(path, remaining);
+    return remaining;
+  }
+
+  async #removeEmptyParents(path: string): Promise<string> {
     let folder = dirname(path);
     for (; folder !== this.root; folder = dirname(folder)) {
       try {

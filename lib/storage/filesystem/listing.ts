@@ -1,23 +1,12 @@
 import fs from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 
-import { notFoundCodes, hasCode, ignoring, unreadableCodes } from '../file-errors.ts';
-import type { Entries } from './folder-entries.ts';
 import { areValidSegments, objectInfo, type Folder } from './folder.ts';
-import { temporaryName } from './mounts.ts';
+import { entriesOf, isKey, isVisible, leadsToFolder, readOrSkip } from './walk.ts';
 import { inParallel } from '../../concurrency/in-parallel.ts';
 import { maxPageSize, rolledUp } from '../listing-page.ts';
-import {
-  compareKeys,
-  type Listing,
-  type ListOptions,
-  type ObjectInfo,
-  ObjectUnreadable,
-  StoreUnavailable,
-} from '../store.ts';
-
-const maxKeyBytes = 1024;
+import { compareKeys, type Listing, type ListOptions, type ObjectInfo, StoreUnavailable } from '../store.ts';
 
 /** Entries that are visited at one go: about a millisecond, if they were used lately. */
 const visitsBetweenPauses = 100;
@@ -34,9 +23,7 @@ export async function listFolder(folder: Folder, options: ListOptions): Promise<
   const top = page.prefix.slice(0, page.prefix.lastIndexOf('/') + 1);
   // No key has such a prefix; most of all, it must not lead out of the root.
   if (top !== '' && !areValidSegments(top.slice(0, -1).split('/'))) return page.listing([]);
-  const { suffix = '' } = options;
-  if (suffix.startsWith('/') && page.prefix.endsWith('/')) await visitNames(folder, top, suffix, page);
-  else await walk(folder, top, page);
+  await walk(folder, top, page);
   // A missing folder is empty, but a missing mount is an outage.
   if (!(await folder.isAvailable(join(folder.root, top.slice(0, -1)))))
     throw new StoreUnavailable(top, `${folder.root} is missing`);
@@ -159,19 +146,6 @@ async function walk(folder: Folder, top: string, page: Page): Promise<void> {
   }
 }
 
-/** Visits only the keys that consist of the name of a folder and a suffix. */
-async function visitNames(folder: Folder, top: string, suffix: string, page: Page): Promise<void> {
-  const { names, links } = await entriesOf(folder, top, page);
-  for (let i = page.start(top, names); i < names.length && !page.full; i++) {
-    const name = names[i] ?? '';
-    const key = top + name.slice(0, -1) + suffix;
-    if (!name.endsWith('/') || !page.wants(key) || !isKey(key) || !isVisible(top, name)) continue;
-    await page.pause();
-    if (links.has(name) && !(await leadsToFolder(folder, top + name, page))) continue;
-    if ((await describe(folder, key, page)) !== undefined) page.add(key);
-  }
-}
-
 /** Whether a folder has an object, in it or below. */
 async function hasObject(folder: Folder, top: string, page: Page): Promise<boolean> {
   const sample = folder.samples.get(top);
@@ -207,70 +181,6 @@ async function findObject(folder: Folder, top: string, page: Page): Promise<stri
     if (found !== undefined) return found;
   }
   return undefined;
-}
-
-async function entriesOf(folder: Folder, top: string, page: Page): Promise<Entries> {
-  const path = folder.at(top);
-  const known = folder.entries.now(path);
-  if (known !== undefined) return known;
-  return (await readOrSkip(folder, top, page, async () => await folder.entries.of(path))) ?? none;
-}
-
-const none: Entries = { names: [], links: new Set() };
-
-/** Whether an entry of a folder is an object or has some, by its name. */
-function isVisible(top: string, name: string): boolean {
-  if (top !== '' && !name.startsWith(temporaryName)) return true;
-  const segment = name.endsWith('/') ? name.slice(0, -1) : name;
-  return segment !== temporaryName && (top !== '' || areValidSegments([segment]));
-}
-
-function isKey(path: string): boolean {
-  // A character has at most three bytes for each of its units.
-  return path.length <= maxKeyBytes / 3 || Buffer.byteLength(path) <= maxKeyBytes;
-}
-
-/** Reads a file or folder; skips it if it is gone, or unreadable where the page allows that. */
-async function readOrSkip<T>(
-  folder: Folder,
-  path: string,
-  page: Page,
-  read: () => Promise<T>,
-): Promise<T | undefined> {
-  try {
-    return await ignoring(notFoundCodes, read());
-  } catch (error) {
-    if (!hasCode(error, unreadableCodes)) throw error;
-    skip(folder, path, page, error);
-    return undefined;
-  }
-}
-
-function skip(folder: Folder, path: string, page: Page, cause: unknown): void {
-  // For the listed folder itself it is an outage.
-  if (!page.skipUnreadable || page.prefix.startsWith(path))
-    throw new ObjectUnreadable(path, `${join(folder.root, path)}: ${String(cause)}`, { cause });
-  folder.onDamaged(path, cause);
-}
-
-/** Whether a link is followed: if it leads to a folder that does not contain the link, which would loop forever. */
-async function leadsToFolder(folder: Folder, path: string, page: Page): Promise<boolean> {
-  const link = join(folder.root, path.slice(0, -1));
-  try {
-    const stats = await fs.stat(link);
-    if (!stats.isDirectory()) return false;
-    for (let above = dirname(link); ; above = dirname(above)) {
-      const { dev, ino } = await fs.stat(above);
-      if (dev === stats.dev && ino === stats.ino) return false;
-      if (above === dirname(above)) return true;
-    }
-  } catch (error) {
-    // The target is missing or inaccessible, unless the link itself is gone.
-    const isThere = (await ignoring(notFoundCodes, fs.lstat(link))) !== undefined;
-    if (isThere && hasCode(error, ['ENOENT', ...unreadableCodes])) skip(folder, path, page, error);
-    else if (!hasCode(error, notFoundCodes)) throw error;
-    return false;
-  }
 }
 
 /** Undefined if the file is gone since its folder was read. */

@@ -7,7 +7,7 @@ import { assertNotExpired } from '../deadline.ts';
 import { createObjects } from './create-objects.ts';
 import { syncFolder } from './durable-folders.ts';
 import { rmdir, unlink } from './calls.ts';
-import { copyBytes } from './file-bytes.ts';
+import { copyFile } from './file-bytes.ts';
 import { notFoundCodes, hasCode, ignoring, noHardLinkCodes, occupiedCodes } from '../file-errors.ts';
 import { FileBody, SmallObject } from './body.ts';
 import type { SmallFile } from './files.ts';
@@ -15,6 +15,7 @@ import { Folder, objectInfo } from './folder.ts';
 import { listFolder } from './listing.ts';
 import type { Mount } from './mounts.ts';
 import { FilesystemMultiparts } from './multipart.ts';
+import { listNames } from './names.ts';
 import type { MemoryBudget } from '../memory-budget.ts';
 import { minReadSize, readAheadBudget } from '../read-ahead.ts';
 import { readFlags } from './small-files.ts';
@@ -24,6 +25,7 @@ import {
   type Listing,
   type ListOptions,
   type MoveSource,
+  type NameOptions,
   type NewObject,
   type ObjectHead,
   type ObjectInfo,
@@ -186,6 +188,10 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
     return await this.folder.guard(options.prefix ?? '', async () => await listFolder(this.folder, options));
   }
 
+  async listNames(prefix: string, options: NameOptions): Promise<string[]> {
+    return await this.folder.guard(prefix, async () => await listNames(this.folder, prefix, options));
+  }
+
   async #reading<T>(key: string, work: () => Promise<T>): Promise<T> {
     return await this.folder.guard(key, work, ObjectNotFound);
   }
@@ -284,15 +290,6 @@ function boundsOf({ key, size }: ObjectInfo, range: ByteRange | undefined): [sta
   if (range === undefined) return [0, size];
   if (range.start >= size) throw new RangeNotSatisfiable(key, size);
   return [range.start, Math.min(range.end ?? Infinity, size - 1) + 1];
-}
-
-async function copyFile(file: string, target: FileHandle): Promise<void> {
-  const source = await fs.open(file, readFlags);
-  try {
-    await copyBytes(source, { offset: 0, size: (await source.stat()).size }, target);
-  } finally {
-    await source.close();
-  }
 }
 
 function assertUnchanged(info: ObjectInfo, etag: string | undefined): void {
