@@ -34,16 +34,22 @@ export async function namesInOrder(store: ObjectStore, keys: NamedKeys, page: Pa
     const listing = await list(store, keys, cursor, n);
     for (const name of names(keys, listing)) if (compareKeys(name, last) > 0) found.add(name);
     const { next } = listing;
+    if (next === undefined) return pageOf(firstOf(found, n + 1), n);
     const isLate = (name: string) =>
-      next !== undefined && !found.has(name) && compareKeys(keys.prefix + name + keys.suffix, next) > 0;
+      !found.has(name) && compareKeys(keys.prefix + name + keys.suffix, next) > 0;
     const late = firstOf(found, n + 1)
       .flatMap((name) => lateNames(keys, name))
       .filter((name) => compareKeys(name, last) > 0 && isLate(name));
     await probe(keys, late, probed);
     const known = firstOf([...found, ...late.filter((name) => probed.get(name))], n + 1);
-    if (known.length > n || next === undefined) return { names: known.slice(0, n), more: known.length > n };
+    if (known.length > n) return pageOf(known, n);
     cursor = next;
   }
+}
+
+/** @param names up to one more than fit on the page */
+function pageOf(names: readonly string[], n: number): NamePage {
+  return { names: names.slice(0, n), more: names.length > n };
 }
 
 async function list(store: ObjectStore, keys: NamedKeys, startAfter: string, n: number): Promise<Listing> {

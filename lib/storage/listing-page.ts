@@ -1,4 +1,11 @@
-import { compareKeys, StoreUnavailable, type Listing, type ListOptions, type ObjectInfo } from './store.ts';
+import {
+  compareKeys,
+  sortByKey,
+  StoreUnavailable,
+  type Listing,
+  type ListOptions,
+  type ObjectInfo,
+} from './store.ts';
 
 /** Sorts after every key that continues the text before it. */
 const maxCharacter = '\u{10ffff}';
@@ -50,19 +57,19 @@ interface Entry {
  */
 export async function listPage(bucket: PagedBucket, options: ListOptions): Promise<Listing> {
   const limit = Math.min(options.limit ?? maxPageSize, bucket.maxPageSize ?? maxPageSize);
-  const entries = new Map<string, Entry>();
+  const entries: Entry[] = [];
   let more = false;
-  for await (const response of responses(bucket, options, () => limit - entries.size)) {
-    for (const entry of entriesOf(response, options)) entries.set(entry.key, entry);
-    more = response.isTruncated || entries.size > limit;
+  for await (const response of responses(bucket, options, () => limit - entries.length)) {
+    // In order, so that a repeated key follows its first.
+    for (const entry of entriesOf(response, options))
+      if (entry.key !== entries.at(-1)?.key) entries.push(entry);
+    more = response.isTruncated || entries.length > limit;
     if (more) break;
   }
-  const page = [...entries.values()].slice(0, limit);
-  return {
-    objects: page.flatMap(({ object }) => object ?? []),
-    prefixes: page.flatMap(({ key, object }) => (object === undefined ? [key] : [])),
-    next: more ? lastKey(page, bucket.name, options) : undefined,
-  };
+  const page = entries.slice(0, limit);
+  const objects = page.map(({ object }) => object).filter((object) => object !== undefined);
+  const prefixes = page.filter(({ object }) => object === undefined).map(({ key }) => key);
+  return { objects, prefixes, next: more ? lastKey(page, bucket.name, options) : undefined };
 }
 
 /**
@@ -122,20 +129,16 @@ function entriesOf(
   { objects, prefixes }: PageResponse,
   { prefix = '', delimiter, startAfter = '' }: ListOptions,
 ): Entry[] {
-  const found: Entry[] = [
-    ...objects.map((object) => ({ key: object.key, object })),
-    ...prefixes.map((key) => ({ key })),
-  ];
-  return (
-    found
-      .map((entry) => {
-        const key = rolledUp(prefix, delimiter, entry.key);
-        return key === undefined ? entry : { key };
-      })
-      // Some servers list a prefix again after a key within it.
-      .filter(({ key, object }) => object !== undefined || !startAfter.startsWith(key))
-      .sort((a, b) => compareKeys(a.key, b.key))
-  );
+  const found: Entry[] = [];
+  for (const object of objects) {
+    const key = rolledUp(prefix, delimiter, object.key);
+    if (key === undefined) found.push({ key: object.key, object });
+    else found.push({ key });
+  }
+  for (const one of prefixes) found.push({ key: rolledUp(prefix, delimiter, one) ?? one });
+  // Some servers list a prefix again after a key within it.
+  const isNew = ({ key, object }: Entry): boolean => object !== undefined || !startAfter.startsWith(key);
+  return sortByKey(found.filter(isNew));
 }
 
 /** The key after which the next page begins. */

@@ -409,13 +409,24 @@ export class ObjectUnreadable extends StoreUnavailable {
 /** Compares two keys by their UTF-8 bytes, the order of listings. */
 export function compareKeys(a: string, b: string): number {
   // UTF-16 order equals UTF-8 order unless surrogates are involved.
-  return /[\ud800-\udfff]/.test(a + b)
+  return hasSurrogates(a) || hasSurrogates(b)
     ? Buffer.compare(Buffer.from(a), Buffer.from(b))
     : a < b
       ? -1
       : a > b
         ? 1
         : 0;
+}
+
+/** Sorts by key, in the order of {@link compareKeys}. */
+export function sortByKey<T extends { readonly key: string }>(entries: T[]): T[] {
+  // To look for surrogates once and not in each comparison saves most of the time.
+  if (entries.some(({ key }) => hasSurrogates(key))) return entries.sort((a, b) => compareKeys(a.key, b.key));
+  return entries.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+}
+
+function hasSurrogates(key: string): boolean {
+  return /[\ud800-\udfff]/.test(key);
 }
 
 /** Whether the folders that a prefix names may occur in a key. */

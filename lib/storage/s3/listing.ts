@@ -74,5 +74,5 @@ export function etagOf(headers: ResponseHeaders): string {
 
 /** An ETag without quotes. */
 export function unquote(etag = ''): string {
-  return etag.replace(/^"|"$/g, '');
+  return etag.startsWith('"') && etag.endsWith('"') ? etag.slice(1, -1) : etag.replace(/^"|"$/g, '');
 }

@@ -39,7 +39,10 @@ export function escapeXml(text: string): string {
 
 function unescapeXml(text: string): string {
   if (!text.includes('&')) return text;
-  return text.replace(/&(#\d+|#x[\da-f]+|\w+);/gi, (reference: string, name: string) => {
+  // All that is escaped in most pages: the quotes of ETags.
+  const quoted = text.replaceAll('&#34;', '"').replaceAll('&quot;', '"');
+  if (!quoted.includes('&')) return quoted;
+  return quoted.replace(/&(#\d+|#x[\da-f]+|\w+);/gi, (reference: string, name: string) => {
     if (!name.startsWith('#')) return entities[name] ?? reference;
     const code = Number(name.slice(1).replace(/^x/i, '0x'));
     return code <= 0x10ffff ? String.fromCodePoint(code) : reference;
