@@ -18,6 +18,8 @@ export interface Command {
    * @throws ConfigError
    */
   readonly run: (args: readonly string[]) => Promise<number>;
+  /** The exit code after a failure, and for invalid settings. Default 1. */
+  readonly failureCode?: number;
 }
 
 /** The arguments are invalid. */

@@ -15,6 +15,7 @@ const commands: Readonly<Record<string, () => Promise<{ readonly command: Comman
   reindex: async () => await import('./reindex.ts'),
   history: async () => await import('./history.ts'),
   rollback: async () => await import('./rollback.ts'),
+  verify: async () => await import('./verify.ts'),
   token: async () => await import('./token.ts'),
   policy: async () => await import('./policy.ts'),
   htpasswd: async () => await import('./htpasswd.ts'),
@@ -24,7 +25,10 @@ const commands: Readonly<Record<string, () => Promise<{ readonly command: Comman
 
 const aliases: Readonly<Record<string, string>> = { sweep: 'purge-uploads' };
 
-/** Runs `stowage`. @returns the exit code: 0, 1 after a failure or for invalid settings, 2 for invalid arguments */
+/**
+ * Runs `stowage`. @returns the exit code: 0; 1 after a failure or for invalid settings, unless the command has another code for
+ * them; 2 for invalid arguments
+ */
 export async function main([first, ...rest]: readonly string[]): Promise<number> {
   switch (first) {
     case undefined:
@@ -65,7 +69,7 @@ async function runCommand(given: string, args: readonly string[]): Promise<numbe
     return await command.run(args);
   } catch (error) {
     console.error(explain(name, error));
-    if (!(error instanceof UsageError)) return 1;
+    if (!(error instanceof UsageError)) return command.failureCode ?? 1;
     console.error(`\n${command.usage}`);
     return 2;
   }

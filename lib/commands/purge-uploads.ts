@@ -20,6 +20,7 @@ import {
   UsageError,
   type Command,
 } from './command.ts';
+import { size } from './size.ts';
 
 export const command: Command = {
   summary: 'remove abandoned uploads from the storage',
@@ -122,11 +123,4 @@ function reportFailures(failures: readonly PurgeFailure[], total: number): void 
     console.error(`could not remove ${key}: ${error instanceof Error ? error.message : String(error)}`);
   if (total > failures.length) console.error(`and ${total - failures.length} more`);
   console.error(`${count(total, 'failure')}; the next purge retries`);
-}
-
-function size(bytes: number): string {
-  const names = ['bytes', 'kB', 'MB', 'GB', 'TB'];
-  let [value, unit] = [bytes, 0];
-  for (; value >= 1000 && unit < names.length - 1; unit++) value /= 1000;
-  return `${unit === 0 ? value : value.toFixed(1)} ${names[unit] ?? ''}`;
 }

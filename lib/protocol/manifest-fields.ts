@@ -201,7 +201,7 @@ function isNull(json: JsonReader): boolean {
  * The common form of keys that differ only by case, which Go takes for the same field ("encoding/json", Unmarshal). It folds
  * case as Unicode does: `ſ` is an `s`. No field name is longer than 20 characters.
  */
-function fold(key: string): string {
+export function fold(key: string): string {
   return key.length > 20 ? '' : key.toUpperCase().toLowerCase();
 }
 

@@ -44,6 +44,11 @@ const manifestTypes: ReadonlySet<string> = new Set([
   signedManifestType,
 ]);
 
+/** Whether the media type of an index's entry is a manifest's. Others may be blobs, as in BuildKit's caches. */
+export function isManifestType(mediaType: string): boolean {
+  return manifestTypes.has(mediaType);
+}
+
 /** An entry of an index. */
 export interface Child {
   readonly digest: Digest;
@@ -150,11 +155,16 @@ export type StoredFields = Readonly<Record<string, StoredField>>;
  * @throws RegistryError UNKNOWN if it is damaged
  */
 export function readStored(bytes: Uint8Array, fields: StoredFields): void {
+  readStoredObject(bytes, objectOf(fields));
+}
+
+/** As {@link readStored}. @param read consumes the whole object */
+export function readStoredObject(bytes: Uint8Array, read: StoredField): void {
   if (!isUtf8(bytes)) throw damaged();
   try {
     const json = new JsonReader(bytes, storedLimits);
     if (json.kind() !== 'object') throw damaged();
-    objectOf(fields)(json);
+    read(json);
     json.end();
   } catch (error) {
     throw error instanceof JsonError ? damaged(error) : error;
@@ -300,7 +310,7 @@ function readIndex({ manifests = [] }: ManifestFields): Contents {
   return {
     blobs: [],
     manifests: stored.map(({ digest, mediaType, platform }) => {
-      return { digest, isManifest: manifestTypes.has(mediaType), platform };
+      return { digest, isManifest: isManifestType(mediaType), platform };
     }),
   };
 }
@@ -310,7 +320,7 @@ function readIndex({ manifests = [] }: ManifestFields): Contents {
  * URL to download it from (OCI Image Spec, "Non-Distributable Layers"; Docker's foreign layers). The URL is not parsed: a
  * parser would take 0.1 s for a crafted host of some kilobytes.
  */
-function isElsewhere({ mediaType, urls }: Descriptor): boolean {
+export function isElsewhere({ mediaType, urls }: Pick<Descriptor, 'mediaType' | 'urls'>): boolean {
   return (
     /^application\/vnd\.(?:docker\.image\.rootfs\.foreign\.|oci\.image\.layer\.nondistributable\.)/.test(
       mediaType,

@@ -19,7 +19,7 @@ const { version, scripts } = JSON.parse(readFileSync(join(root, 'package.json'),
 const configured = ['serve', 'start', 'purge-uploads', 'reindex'];
 
 /** Every command by its name, and by its alias. */
-const names = [...configured, 'htpasswd', 'policy', 'token'];
+const names = [...configured, 'verify', 'htpasswd', 'policy', 'token'];
 const nameOf: Readonly<Record<string, string>> = {
   ...Object.fromEntries(names.map((name) => [name, name])),
   sweep: 'purge-uploads',

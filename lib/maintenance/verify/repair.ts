@@ -1,0 +1,49 @@
+import { readReferrer } from '../../protocol/referrers.ts';
+import { referrerKey, revisionLink } from '../../registry/layout.ts';
+import { exists, undefinedIfMissing, writeLink } from '../../registry/links.ts';
+import { loadManifest } from '../../registry/manifests/cache.ts';
+import type { ObjectStore } from '../../storage/store.ts';
+import { damage, orDamage } from './links.ts';
+import type { Repair } from './findings.ts';
+
+/**
+ * Mends what a finding says. Each of these may be done while clients push and delete, and again after an interruption; none deletes
+ * what anything reads.
+ * @returns whether it was done; false if the object has changed since it was found
+ */
+export async function applyRepair(store: ObjectStore, repair: Repair): Promise<boolean> {
+  switch (repair.action) {
+    case 'write-link':
+      await writeLink(store, repair.key, repair.digest);
+      return true;
+    case 'write-referrer': {
+      const { name, referrer } = repair;
+      const key = referrerKey(name, referrer.subject, referrer.descriptor.digest);
+      await store.put(key, Buffer.from(JSON.stringify(referrer.descriptor)));
+      return true;
+    }
+    case 'delete-referrer':
+      return await deleteReferrer(store, repair);
+    case 'delete-session': {
+      const now = await undefinedIfMissing(store.head(repair.key));
+      if (now?.etag !== repair.etag) return false;
+      await store.delete([repair.key], { transient: true });
+      return true;
+    }
+  }
+}
+
+/** Removes an entry, and restores it if a concurrent push has linked its manifest meanwhile. */
+async function deleteReferrer(
+  store: ObjectStore,
+  { name, subject, referrer }: Extract<Repair, { action: 'delete-referrer' }>,
+): Promise<boolean> {
+  const key = referrerKey(name, subject, referrer);
+  await store.delete([key]);
+  if (!(await exists(store, revisionLink(name, referrer)))) return true;
+  const bytes = await orDamage(async () => await loadManifest(store, referrer));
+  const found = bytes === undefined || bytes === damage ? undefined : readReferrer(bytes, referrer);
+  if (found?.subject !== subject) return true;
+  await store.put(key, Buffer.from(JSON.stringify(found.descriptor)));
+  return false;
+}
