@@ -4,7 +4,13 @@ import { Readable } from 'node:stream';
 import type { MemoryBudget } from '../memory-budget.ts';
 import { ConcurrencyLimit } from '../../concurrency/concurrency-limit.ts';
 import { ReadSize } from '../read-ahead.ts';
-import { StoreUnavailable, type ObjectInfo, type OpenedObject } from '../store.ts';
+import {
+  type ByteRange,
+  type ObjectInfo,
+  type OpenedObject,
+  RangeNotSatisfiable,
+  StoreUnavailable,
+} from '../store.ts';
 
 /**
  * Limits the concurrent reads of a process. More would be no faster, and the results of a thousand downloads at once would
@@ -140,4 +146,14 @@ export class FileBody extends Readable {
       },
     );
   }
+}
+
+/** The bytes of a range: the first, and the one after the last. @throws RangeNotSatisfiable */
+export function boundsOf(
+  { key, size }: ObjectInfo,
+  range: ByteRange | undefined,
+): [start: number, end: number] {
+  if (range === undefined) return [0, size];
+  if (range.start >= size) throw new RangeNotSatisfiable(key, size);
+  return [range.start, Math.min(range.end ?? Infinity, size - 1) + 1];
 }

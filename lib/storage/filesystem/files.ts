@@ -4,6 +4,7 @@ import { close, fstat, lstat, open, readAt } from './calls.ts';
 import { LocalFileSystems } from './local-file-systems.ts';
 import { RecentPaths } from './recent-paths.ts';
 import { readFlags } from './small-files.ts';
+import { UnchangedFiles } from './unchanged-files.ts';
 
 /** Larger files are always read asynchronously. */
 const maxSyncBytes = 64 * 1024;
@@ -37,12 +38,13 @@ export interface SmallFile {
  * A call that the kernel can answer from its cache takes some microseconds; to hand it to another thread and back takes ten
  * times as long. So what was looked up or read within the last seconds, on a file system that is known to be local, is looked
  * up or read again synchronously. Everything else is asynchronous: what may wait for a disk, a network or a program does not
- * block other requests. Nothing is cached here: each call asks the kernel.
+ * block other requests. Each call asks the kernel, also for the few files whose content is kept; see {@link UnchangedFiles}.
  */
 export class Files {
   readonly #local = new LocalFileSystems();
   readonly #looked = new RecentPaths();
   readonly #read = new RecentPaths();
+  readonly #unchanged = new UnchangedFiles();
   #pausedUntil = 0;
   /** When the first synchronous call in this turn of the event loop began. */
   #turnStarted: number | undefined;
@@ -81,13 +83,27 @@ export class Files {
     if (!this.#mayReadSync) return undefined;
     return this.#now(this.#read, path, () => {
       try {
-        return readSync(path, limit);
+        return this.#readUnchanged(path, limit) ?? this.#readSync(path, limit);
       } catch (error) {
         // Only the owner of a file may leave its time of access as it is.
         if ((error as NodeJS.ErrnoException).code === 'EPERM') this.#mayReadSync = false;
         throw error;
       }
     });
+  }
+
+  /** One call of the kernel in place of four. */
+  #readUnchanged(path: string, limit: number): SmallFile | undefined {
+    if (!this.#unchanged.has(path)) return undefined;
+    const stats = fs.lstatSync(path, bigint);
+    const bytes = this.#unchanged.get(path, stats);
+    return bytes === undefined || bytes.length > limit ? undefined : { stats, bytes };
+  }
+
+  #readSync(path: string, limit: number): SmallFile | undefined {
+    const file = readSync(path, limit);
+    if (file?.bytes !== undefined) this.#unchanged.add(path, file.stats, file.bytes);
+    return file;
   }
 
   /** Notes that a file has just been read or written whole, so the kernel has it in its cache. */

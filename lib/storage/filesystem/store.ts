@@ -9,7 +9,7 @@ import { syncFolder } from './durable-folders.ts';
 import { rmdir, unlink } from './calls.ts';
 import { copyFile } from './file-bytes.ts';
 import { notFoundCodes, hasCode, ignoring, noHardLinkCodes, occupiedCodes } from '../file-errors.ts';
-import { FileBody, SmallObject } from './body.ts';
+import { boundsOf, FileBody, SmallObject } from './body.ts';
 import type { SmallFile } from './files.ts';
 import { Folder, objectInfo } from './folder.ts';
 import { listFolder } from './listing.ts';
@@ -36,7 +36,6 @@ import {
   type OpenedObject,
   PreconditionFailed,
   type PutOptions,
-  RangeNotSatisfiable,
 } from '../store.ts';
 
 /** Objects of up to this size are opened in one piece, if they were read a moment ago. */
@@ -85,7 +84,10 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
   }
 
   async head(key: string, { metadata = false }: HeadOptions = {}): Promise<ObjectHead> {
-    const info = await this.#reading(key, async () => await this.folder.info(key));
+    // At once if it need not wait: the layers below cost as much as the call.
+    const stats = this.folder.files.lstatNow(this.folder.path(key));
+    const find = async () => await this.folder.info(key);
+    const info = stats === undefined ? await this.#reading(key, find) : objectInfo(key, stats);
     return { ...info, metadata: metadata ? await this.sidecars.read(info) : {} };
   }
 
@@ -93,8 +95,9 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
     const path = this.folder.path(key);
     // Mostly a config: it takes no more memory than two reads of a large file.
     const small =
-      this.folder.files.readNow(path, maxSmallBytes) ??
-      (size !== undefined && size <= maxSmallBytes ? await this.#readSmall(key, path) : undefined);
+      (size ?? Infinity) <= maxSmallBytes
+        ? await this.#readFile(key, path, maxSmallBytes)
+        : this.folder.files.readNow(path, maxSmallBytes);
     if (small?.bytes !== undefined) {
       const head = objectInfo(key, small.stats);
       const [start, end] = boundsOf(head, range);
@@ -111,17 +114,17 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
     }
   }
 
-  async #readSmall(key: string, path: string): Promise<SmallFile> {
-    return await this.#reading(key, async () => await this.folder.files.read(path, maxSmallBytes));
-  }
-
   async read(key: string, limit: number): Promise<ObjectInfo & { readonly bytes: Buffer }> {
-    const path = this.folder.path(key);
-    const read = async () => await this.folder.files.read(path, limit);
-    const { stats, bytes } = await this.#reading(key, read);
+    const { stats, bytes } = await this.#readFile(key, this.folder.path(key), limit);
     const info = objectInfo(key, stats);
     if (bytes === undefined) throw new ObjectTooLarge(key, info.size, limit);
     return { ...info, bytes };
+  }
+
+  async #readFile(key: string, path: string, limit: number): Promise<SmallFile> {
+    const { files } = this.folder;
+    const read = async () => await files.read(path, limit);
+    return files.readNow(path, limit) ?? (await this.#reading(key, read));
   }
 
   /** Unsupported: the data plane serves files. */
@@ -283,13 +286,6 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
     if (gone === undefined && !(await this.folder.isAvailable(dirname(path))))
       throw new Error('the folder is missing');
   }
-}
-
-/** The bytes of a range: the first, and the one after the last. @throws RangeNotSatisfiable */
-function boundsOf({ key, size }: ObjectInfo, range: ByteRange | undefined): [start: number, end: number] {
-  if (range === undefined) return [0, size];
-  if (range.start >= size) throw new RangeNotSatisfiable(key, size);
-  return [range.start, Math.min(range.end ?? Infinity, size - 1) + 1];
 }
 
 function assertUnchanged(info: ObjectInfo, etag: string | undefined): void {
