@@ -1,7 +1,7 @@
 import { assertConditions, entityTag, matchesIfNoneMatch } from '../protocol/conditions.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import { maxManifestSize, tooLarge } from '../protocol/manifests.ts';
-import { Accept } from '../protocol/negotiation.ts';
+import { acceptOf, type Accept } from '../protocol/negotiation.ts';
 import type { Reference } from '../protocol/references.ts';
 import { parseTag, type Tag } from '../protocol/tags.ts';
 import type { Claim } from '../registry/uploads/buffer-pool.ts';
@@ -56,7 +56,7 @@ function describe(ctx: Exchange, { digest }: ManifestInfo): void {
 /** The response by tag varies by Accept (RFC 9110, section 12.5.5). */
 function negotiate(ctx: Exchange, reference: Reference): Accept {
   if (reference.kind === 'tag') ctx.vary('Accept');
-  return new Accept(ctx.get('accept'));
+  return acceptOf(ctx.get('accept'));
 }
 
 /**

@@ -30,5 +30,25 @@ export class Accept {
   }
 }
 
+/** Headers that are kept, … */
+const maxKept = 64;
+
+/** … and characters of the longest. docker's has 400. */
+const maxKeptLength = 1024;
+
+/** By header. */
+const kept = new Map<string, Accept>();
+
+/** As the constructor does, but the same header is parsed once: a client sends one with each request. */
+export function acceptOf(header: string): Accept {
+  const known = kept.get(header);
+  if (known !== undefined) return known;
+  const accept = new Accept(header);
+  if (header.length > maxKeptLength) return accept;
+  if (kept.size >= maxKept) kept.clear();
+  kept.set(header, accept);
+  return accept;
+}
+
 /** Without an `Accept` header. */
 export const anything = new Accept('');

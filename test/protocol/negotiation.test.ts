@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Accept, anything } from '../../lib/protocol/negotiation.ts';
+import { Accept, acceptOf, anything } from '../../lib/protocol/negotiation.ts';
 
 const image = 'application/vnd.oci.image.manifest.v1+json';
 const index = 'application/vnd.oci.image.index.v1+json';
@@ -54,6 +54,17 @@ describe('Accept', () => {
       for (const type of takes) assert.equal(accept.accepts(type), true, `${type} is refused`);
       for (const type of refuses) assert.equal(accept.accepts(type), false, `${type} is taken`);
     });
+
+  it('a header is parsed once, for 64 headers of usual length', () => {
+    const first = acceptOf(docker);
+    assert.equal(acceptOf(docker), first);
+    assert.equal(first.names(dockerImage), true);
+    assert.equal(acceptOf(image).names(dockerImage), false);
+    for (let i = 0; i < 64; i++) acceptOf(`${docker}, ${i}`);
+    assert.notEqual(acceptOf(docker), first);
+    const long = ' '.repeat(1025);
+    assert.notEqual(acceptOf(long), acceptOf(long));
+  });
 
   it('Accept names listed types, and nothing for a wildcard', () => {
     const accept = new Accept(`${image};q=0.9, application/*, */*, ${dockerImage};q=0`);
