@@ -1,7 +1,7 @@
 import { digestParts, type Digest } from '../../protocol/digests.ts';
 
 /** Digests of one list: 128 MB. */
-export const maxDigests = 8_000_000;
+const maxDigests = 8_000_000;
 
 /** Bytes of a number. */
 const width = 8;
