@@ -32,6 +32,7 @@ export interface Right {
 const root = 'docker/registry/v2';
 const blobs = { keys: `${root}/blobs/*` };
 const uploads = { keys: `${root}/uploads/*` };
+const deleted = { keys: `${root}/deleted/*` };
 // `sha???` is sha256 or sha512: tags may be called `_layers` or `_referrers`, and their keys must not match.
 const layers = { keys: `${root}/repositories/*/_layers/sha???/*/link` };
 const manifests = { keys: `${root}/repositories/*/_manifests/*` };
@@ -137,11 +138,14 @@ const bucketRights: readonly Right[] = [
   // Deletes.
   { for: ['blobs', 'all'], on: layers, actions: remove, when: deletes },
   { for: ['manifests', 'all'], on: manifests, actions: remove, when: deletes },
+  // What brings a tag back.
+  { for: ['manifests', 'all'], on: deleted, actions: put, when: deletes },
 
   // The daily jobs.
   { for: ['purge-uploads'], on: 'bucket', actions: ['s3:ListBucketMultipartUploads'], when: writes },
   { for: ['purge-uploads'], on: uploads, actions: [...get, ...remove, ...abort], when: writes },
   { for: ['purge-uploads'], on: blobs, actions: abort, when: writes },
+  { for: ['purge-uploads'], on: deleted, actions: remove, when: writes },
   // Servers other than AWS may not list uploads by a prefix, which the purge finds out by starting one.
   {
     for: ['purge-uploads'],

@@ -15,6 +15,7 @@ const commands: Readonly<Record<string, () => Promise<{ readonly command: Comman
   reindex: async () => await import('./reindex.ts'),
   history: async () => await import('./history.ts'),
   rollback: async () => await import('./rollback.ts'),
+  restore: async () => await import('./restore.ts'),
   verify: async () => await import('./verify.ts'),
   token: async () => await import('./token.ts'),
   policy: async () => await import('./policy.ts'),

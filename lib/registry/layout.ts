@@ -21,6 +21,9 @@ import { namedSuffix } from '../storage/store.ts';
  *   uploads/<uuid>/session                                      ours: an upload session
  *   uploads/<uuid>/data-<random>                                ours: its bytes, until they are moved to their blob
  *
+ *   deleted/<name>/
+ *     _records/<time>-<id>                                      ours: what a delete took, until it is too old to come back
+ *
  * A link contains the digest it points at. Our uploads are outside repositories/, where distribution does not look: an
  * upload in progress adds no name to the catalog, and a lifecycle rule can expire it.
  */
@@ -135,6 +138,24 @@ export function uploadSession(id: string): string {
  */
 export function uploadData(id: string, attempt: string): string {
   return `${uploadsPrefix}${id}/data-${attempt}`;
+}
+
+/** What restores deleted tags and repositories. Outside repositories/, where distribution takes every folder for a tag. */
+export const deletedPrefix = `${root}/deleted/`;
+
+/** The prefix of the records of deletes in one repository, newest first. */
+export function deletionRecordsPrefix(name: RepositoryName): string {
+  return `${deletedPrefix}${name}/_records/`;
+}
+
+/** @param id distinguishes deletes in the same millisecond */
+export function deletionRecord(name: RepositoryName, at: Date, id: string): string {
+  return `${deletionRecordsPrefix(name)}${newestFirst(at)}-${id}`;
+}
+
+/** Milliseconds until the year 2286, so that later times come first in a listing. */
+function newestFirst(at: Date): string {
+  return String(9_999_999_999_999 - at.getTime()).padStart(13, '0');
 }
 
 /** A key for probing what a store's server supports. */

@@ -5,13 +5,20 @@ import {
   preconditionFailed,
   type Conditions,
 } from '../protocol/conditions.ts';
-import type { Digest } from '../protocol/digests.ts';
+import { digestOrUndefined, type Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import type { Page } from '../protocol/pages.ts';
 import { isTag, parseTag, type Tag } from '../protocol/tags.ts';
-import { PreconditionFailed, type Listing, type ObjectStore, type PutOptions } from '../storage/store.ts';
 import {
+  PreconditionFailed,
+  type Listing,
+  type ObjectInfo,
+  type ObjectStore,
+  type PutOptions,
+} from '../storage/store.ts';
+import {
+  parseTagIndexLink,
   repositoryPrefix,
   revisionLink,
   tagIndexDelimiter,
@@ -33,6 +40,7 @@ import {
 } from './links.ts';
 import { listObjects } from './list-objects.ts';
 import { namesInOrder } from './name-order.ts';
+import type { DeletedTag } from './undo/records.ts';
 
 /** Concurrent reads of tag links. */
 const parallelReads = 32;
@@ -130,14 +138,14 @@ export class Tags implements TagLister {
     const link = tagLink(name, tag);
     const listed = Array.fromAsync(
       listObjects(this.#store, `${tagsPrefix(name)}${tag}/`, { skipUnreadable: true }),
-      ({ key }) => key,
     );
     // Lists of stores without conditional writes may lag (Swift), and name a link that is gone.
     const asked = this.#store.limits.honoursOnlyIfAbsent ? undefined : exists(this.#store, link);
-    const [keys, exact] = await Promise.all([listed, asked]);
-    const isTag = exact ?? (keys.includes(link) || (await exists(this.#store, link)));
-    if (!isTag && !keys.some((key) => key.startsWith(`${link}/`))) return undefined;
-    return { link, history: keys.filter((key) => key !== link) };
+    const [objects, exact] = await Promise.all([listed, asked]);
+    const etag = objects.find(({ key }) => key === link)?.etag;
+    const isTag = exact ?? (etag !== undefined || (await exists(this.#store, link)));
+    if (!isTag && !objects.some(({ key }) => key.startsWith(`${link}/`))) return undefined;
+    return { tag, link, etag, history: objects.filter(({ key }) => key !== link) };
   }
 
   /**
@@ -161,7 +169,7 @@ export class Tags implements TagLister {
    * the next push restores, or the history without the link, which is no tag.
    */
   async deleteAtOnce({ link, history }: StoredTag): Promise<void> {
-    await this.#store.delete([link, ...history]);
+    await this.#store.delete([link, ...history.map(({ key }) => key)]);
   }
 
   /**
@@ -171,28 +179,29 @@ export class Tags implements TagLister {
    * @param afterwards keys to delete after the links
    */
   async delete(tags: readonly StoredTag[], afterwards: readonly string[] = []): Promise<void> {
-    const rest = [...tags.flatMap(({ history }) => history), ...afterwards];
+    const rest = [...tags.flatMap(({ history }) => history.map(({ key }) => key)), ...afterwards];
     if (tags.length > 0) await this.#store.delete(tags.map(({ link }) => link));
     if (rest.length > 0) await this.#store.delete(rest);
   }
 
-  /**
-   * Saves reading most links: the ETag of an object that was written in one piece and without KMS is the MD5 of its bytes.
-   * Any other ETag proves nothing, so the link is read. So it is if the ETag matches no entry of the history, which a
-   * concurrent delete may have removed.
-   */
-  async #pointsAt(
-    { tag, link, history, etag }: ListedTag,
-    digest: Digest,
-    immutable: Immutable | undefined,
-  ): Promise<boolean> {
-    if (md5(digest) === etag) return true;
-    if (history.some((key) => md5(digestOfHistoryKey(key)) === etag)) return false;
-    const read = await undefinedIfDamaged(this.#store, link, readLink(this.#store, link));
-    if (read !== undefined) return read.digest === digest;
+  async #pointsAt(tag: ListedTag, digest: Digest, immutable: Immutable | undefined): Promise<boolean> {
+    if (md5(digest) === tag.etag) return true;
+    const read = await this.target(tag);
+    if (read !== undefined) return read === digest;
     // Gone or damaged. A damaged one that is immutable has what it was created with.
-    const hasPointed = history.some((key) => digestOfHistoryKey(key) === digest);
-    return hasPointed && immutable?.(tag) !== undefined;
+    const hasPointed = tag.history.some(({ key }) => digestOfHistoryKey(key) === digest);
+    return hasPointed && immutable?.(tag.tag) !== undefined;
+  }
+
+  /**
+   * What a tag points at; undefined if its link is damaged, or gone by now. Saves reading most links: the ETag of an object that
+   * was written in one piece and without KMS is the MD5 of its bytes. Any other ETag proves nothing, so the link is read. So it is
+   * if the ETag matches no entry of the history, which a concurrent delete may have removed.
+   */
+  async target({ link, history, etag }: StoredTag): Promise<Digest | undefined> {
+    const pushed = history.find(({ key }) => md5(digestOfHistoryKey(key)) === etag);
+    const digest = pushed && digestOrUndefined(digestOfHistoryKey(pushed.key));
+    return digest ?? (await undefinedIfDamaged(this.#store, link, readLink(this.#store, link)))?.digest;
   }
 
   /** The immutable tags of a repository, and their manifests. Those with a damaged link are left out. */
@@ -209,10 +218,9 @@ export class Tags implements TagLister {
   async #all(name: RepositoryName): Promise<ListedTag[]> {
     const prefix = tagsPrefix(name);
     const objects = await Array.fromAsync(listObjects(this.#store, prefix, { skipUnreadable: true }));
-    const tagOf = (key: string) => key.slice(prefix.length).split('/', 1)[0] ?? '';
-    const keys = objects.map(({ key }) => key);
+    const tagOf = ({ key }: ObjectInfo) => key.slice(prefix.length).split('/', 1)[0] ?? '';
     const history = Map.groupBy(
-      keys.filter((key) => key.startsWith(`${prefix}${tagOf(key)}${tagIndexDelimiter}`)),
+      objects.filter((object) => object.key.startsWith(`${prefix}${tagOf(object)}${tagIndexDelimiter}`)),
       tagOf,
     );
     return objects.flatMap(({ key, etag }) => {
@@ -241,15 +249,29 @@ export interface PointingTag {
 
 /** The keys of a tag. */
 export interface StoredTag {
+  readonly tag: Tag;
   readonly link: string;
+  /** Of the link; undefined if the listing lagged behind it. */
+  readonly etag: string | undefined;
   /** Links to all manifests it has pointed at. */
-  readonly history: readonly string[];
+  readonly history: readonly ObjectInfo[];
 }
 
 interface ListedTag extends StoredTag {
-  readonly tag: Tag;
-  /** Of the link. */
   readonly etag: string;
+}
+
+/** What a tag points at and has pointed at, for the record of its delete. */
+export function describeTag(
+  name: RepositoryName,
+  { tag, history }: StoredTag,
+  digest: Digest | undefined,
+): DeletedTag {
+  const pushes = history.flatMap(({ key, lastModified }) => {
+    const digest = parseTagIndexLink(name, tag, key);
+    return digest === undefined ? [] : [{ digest, at: lastModified }];
+  });
+  return { tag, digest, history: pushes };
 }
 
 /** The digest in the key of a history link. */

@@ -216,7 +216,7 @@ describe('the order of writes and deletes', () => {
   ): Promise<string[][]> {
     const rows: string[][] = [];
     const short = (key: string): string =>
-      key.replace(repositoryPrefix(name), '_').replace(/sha256\/.*/, 'sha256');
+      key.replace(repositoryPrefix(name), '_').replace(/(sha256|_records)\/.*/, '$1');
     const recording = new Proxy<ObjectStore>(store, {
       get(target, property) {
         const value: unknown = Reflect.get(target, property);
@@ -249,7 +249,7 @@ describe('the order of writes and deletes', () => {
     ]);
   });
 
-  it('deleting a manifest deletes its tags first and never its bytes', async () => {
+  it('deleting a manifest records it, deletes its tags first, and never its bytes', async () => {
     const name = fresh();
     const bytes = await image(name);
     await push(name, bytes, 'v1', 'v2');
@@ -259,6 +259,7 @@ describe('the order of writes and deletes', () => {
     assert.deepEqual(
       rows.map((row) => row.toSorted()),
       [
+        [`put docker/registry/v2/deleted/${name}/_records`],
         ['delete _manifests/tags/v1/current/link', 'delete _manifests/tags/v2/current/link'],
         [
           'delete _manifests/revisions/sha256',

@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { digestFrom } from '../../lib/protocol/digests.ts';
 import {
   blobData,
+  deletionRecord,
   isBlobData,
   layerLink,
   parseUploadKey,
@@ -229,12 +230,23 @@ describe('a purge of uploads', () => {
     assert.ok(store.objects.size < 1000);
   });
 
-  it('a purge needs few requests: a page for a thousand keys, a deletion for hundreds', async () => {
+  it('a purge needs few requests: a page for a thousand keys, one for records, a deletion for hundreds', async () => {
     store.pageSize = 1000;
     for (let i = 0; i < 900; i++) await begin(i % 3 === 0 ? 8 : 1);
     assert.equal((await run()).length, 300);
-    assert.deepEqual(store.asked, { list: 1, open: 300, abort: 300, delete: 1, listMultiparts: 2 });
+    assert.deepEqual(store.asked, { list: 2, open: 300, abort: 300, delete: 1, listMultiparts: 2 });
     assert.deepEqual(await run(), []);
+  });
+
+  it('a purge removes records of deletes after 30 days, and no younger ones', async () => {
+    const [old, young] = [30.1, 29.9].map((days) => deletionRecord(repository, daysAgo(days), 'abcd'));
+    for (const [key = '', days] of [
+      [old, 30.1],
+      [young, 29.9],
+    ] as const)
+      await put(days, key);
+    assert.deepEqual(await run(), [{ kind: 'record', key: old, lastWritten: daysAgo(30.1) }]);
+    assert.deepEqual((await contents()).objects, [young]);
   });
 
   it('a purge treats an upload as a whole if its objects are on two pages', async () => {
@@ -255,6 +267,7 @@ describe('the totals of a purge', () => {
     await put(8, uploadData(id, '0badcafe'));
     await put(8, uploadData(randomUUID(), '0badcafe'));
     await multipart(8, someBlob());
+    await put(31, deletionRecord(repository, daysAgo(31), 'abcd'));
     const totals = new PurgeTotals();
     for (const swept of await run()) totals.add(swept);
     totals.add({ kind: 'failure', key: 'x', error: undefined });
@@ -263,6 +276,7 @@ describe('the totals of a purge', () => {
       received: 1234,
       data: 1,
       multiparts: 1,
+      records: 1,
       failures: 1,
     });
   });

@@ -34,7 +34,8 @@ import { ManifestCache } from './cache.ts';
 import { ManifestReader, unknownManifest } from './reader.ts';
 import type { Referrers } from './referrers.ts';
 import { isRequired, type RequiredPlatforms } from './required-platforms.ts';
-import type { Tags } from '../tags.ts';
+import { describeTag, type StoredTag, type Tags } from '../tags.ts';
+import { DeletionRecords } from '../undo/records.ts';
 import type { Tag } from '../../protocol/tags.ts';
 
 interface PushedTag {
@@ -66,6 +67,7 @@ export class Manifests implements Roles {
   readonly #referrers: Referrers;
   readonly #requiredPlatforms: RequiredPlatforms;
   readonly #reader: ManifestReader;
+  readonly #deletions: DeletionRecords;
 
   constructor(
     store: ObjectStore,
@@ -81,6 +83,7 @@ export class Manifests implements Roles {
     this.#immutableImages = new ImmutableImages(store, tags);
     this.#referrers = referrers;
     this.#requiredPlatforms = requiredPlatforms;
+    this.#deletions = new DeletionRecords(store);
     this.#reader = new ManifestReader(store, tags, new ManifestCache(onCacheRead, workers));
   }
 
@@ -137,6 +140,7 @@ export class Manifests implements Roles {
       if (tag === undefined) throw unknownManifest(reference);
       assertDeletable(reference.tag, immutable);
       if (isConditional(conditions)) assertConditions(conditions, await this.#current(name, reference));
+      await this.#deletions.add(name, { tags: [describeTag(name, tag, await this.#tags.target(tag))] });
       await this.#tags.deleteAtOnce(tag);
       return;
     }
@@ -148,10 +152,17 @@ export class Manifests implements Roles {
     assertConditions(conditions, reference.digest);
     if (immutable !== undefined)
       await this.#immutableImages.assertUnneeded(name, reference.digest, immutable);
+    await this.#record(name, reference.digest, pointing);
     // The tags go first: an interruption must not leave dangling tags.
     await this.#tags.delete(pointing, [revisionLink(name, reference.digest)]);
     // Again, for tags that a concurrent push has moved here.
     await this.#deleteNewTags(name, reference.digest, immutable);
+  }
+
+  /** Records the delete of a manifest with its tags, all in one object, so that they can be brought back. */
+  async #record(name: RepositoryName, digest: Digest, pointing: readonly StoredTag[]): Promise<void> {
+    const tags = pointing.map((tag) => describeTag(name, tag, digest));
+    await this.#deletions.add(name, { manifests: [digest], tags });
   }
 
   /**
@@ -164,7 +175,9 @@ export class Manifests implements Roles {
     immutable: Immutable | undefined,
   ): Promise<void> {
     try {
-      await this.#tags.delete(await this.#tags.pointingAt(name, digest, immutable));
+      const pointing = await this.#tags.pointingAt(name, digest, immutable);
+      if (pointing.length > 0) await this.#record(name, digest, pointing);
+      await this.#tags.delete(pointing);
     } catch (error) {
       if (error instanceof TagImmutable) await writeLink(this.#store, revisionLink(name, digest), digest);
       throw error;

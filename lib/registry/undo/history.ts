@@ -3,7 +3,14 @@ import type { Digest } from '../../protocol/digests.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
 import type { Tag } from '../../protocol/tags.ts';
 import type { ObjectStore } from '../../storage/store.ts';
-import { blobData, parseTagIndexLink, revisionLink, tagIndexPrefix, tagLink } from '../layout.ts';
+import {
+  blobData,
+  parseTagIndexLink,
+  revisionLink,
+  tagIndexLink,
+  tagIndexPrefix,
+  tagLink,
+} from '../layout.ts';
 import { existsUndamaged, readLink, undefinedIfDamaged, type Link } from '../links.ts';
 import { listObjects } from '../list-objects.ts';
 
@@ -40,11 +47,31 @@ export async function readHistory(store: ObjectStore, name: RepositoryName, tag:
   if (current !== undefined && !pushed.has(current.digest)) pushed.set(current.digest, undefined);
   const entries = await inParallel([...pushed], parallelLooks, async ([digest, at]) => ({
     digest,
-    at,
+    at: at && ((await timeOf(store, name, tag, digest)) ?? at),
     isCurrent: digest === current?.digest,
     exists: await hasManifest(store, name, digest),
   }));
   return { current, entries: entries.sort(newestFirst) };
+}
+
+/** Of a link that is written again: the time of the push for which it stands, and which its own time no longer tells. */
+const pushedAtName = 'stowage-pushed-at';
+
+export function pushedAt(at: Date): Readonly<Record<string, string>> {
+  return { [pushedAtName]: at.toISOString() };
+}
+
+/** The time of a push, as its link was written again with. */
+async function timeOf(
+  store: ObjectStore,
+  name: RepositoryName,
+  tag: Tag,
+  digest: Digest,
+): Promise<Date | undefined> {
+  const key = tagIndexLink(name, tag, digest);
+  const head = await undefinedIfDamaged(store, key, store.head(key, { metadata: true }));
+  const at = new Date(head?.metadata[pushedAtName] ?? Number.NaN);
+  return Number.isNaN(at.getTime()) ? undefined : at;
 }
 
 async function readPushes(

@@ -7,9 +7,17 @@ import {
   type ObjectInfo,
   type ObjectStore,
 } from '../../storage/store.ts';
-import { blobsPrefix, isBlobData, parseUploadKey, uploadSession, uploadsPrefix } from '../layout.ts';
+import {
+  blobsPrefix,
+  deletedPrefix,
+  isBlobData,
+  parseUploadKey,
+  uploadSession,
+  uploadsPrefix,
+} from '../layout.ts';
 import { inParallel } from '../../concurrency/in-parallel.ts';
 import { listObjects } from '../list-objects.ts';
+import { undoableForMs } from '../undo/records.ts';
 import { maxDescriptionBytes, parseDescription, type Description } from './session-object.ts';
 
 const hour = 60 * 60 * 1000;
@@ -65,12 +73,21 @@ export interface UnlistedMultiparts {
   readonly reason: string;
 }
 
-export type Purged = PurgedUpload | PurgedData | PurgedMultipart;
+/** What restores something that was deleted too long ago. */
+export interface PurgedRecord {
+  readonly kind: 'record';
+  readonly key: string;
+  readonly lastWritten: Date;
+}
+
+export type Purged = PurgedUpload | PurgedData | PurgedMultipart | PurgedRecord;
 export type PurgeResult = Purged | PurgeFailure | UnlistedMultiparts;
 
 export interface PurgeOptions {
   /** Only what was last written, or started, before this. */
   readonly olderThan: Date;
+  /** Only records of deletes that were written before this. @default 30 days ago */
+  readonly recordsOlderThan?: Date;
   /** Report what would be removed, without removing it. */
   readonly dryRun?: boolean;
 }
@@ -85,15 +102,18 @@ export interface PurgeOptions {
  * - Our multipart uploads that no session records are removed by their own age. Those of blob keys are never recorded. If
  *   the store cannot list them all, this is reported at the end.
  *
+ * - Records of deletes are removed once they are too old to undo.
+ *
  * Blobs, distribution's uploads and keys of any other form are not touched.
  * @throws StoreUnavailable if the bucket cannot be listed
  */
 export async function* purgeUploads(
   store: ObjectStore,
-  { olderThan, dryRun = false }: PurgeOptions,
+  { olderThan, recordsOlderThan = new Date(Date.now() - undoableForMs), dryRun = false }: PurgeOptions,
 ): AsyncGenerator<PurgeResult, void> {
   const purger = new Purger(store, olderThan, dryRun);
   yield* purger.uploads();
+  yield* new Purger(store, recordsOlderThan, dryRun).records();
   yield* purger.multiparts();
 }
 
@@ -145,6 +165,23 @@ class Purger {
       yield* prepared.filter((one) => one !== undefined && 'kind' in one);
       yield* await this.#delete(prepared.filter((one) => one !== undefined && 'keys' in one));
     }
+  }
+
+  /** Purges records of deletes. */
+  async *records(): AsyncGenerator<PurgeResult, void> {
+    for await (const batch of batches(this.#oldRecords()))
+      yield* await this.#delete(
+        batch.map(({ key, lastModified }) => ({
+          key,
+          keys: [key],
+          removed: [{ kind: 'record', key, lastWritten: lastModified }],
+        })),
+      );
+  }
+
+  async *#oldRecords(): AsyncGenerator<ObjectInfo, void> {
+    for await (const record of listObjects(this.#store, deletedPrefix, { skipUnreadable: true }))
+      if (this.#isOld(record)) yield record;
   }
 
   /** Follows the uploads: most stores no longer list the multipart uploads of purged sessions. */
@@ -319,12 +356,15 @@ export class PurgeTotals {
   /** Orphaned data objects. */
   data = 0;
   multiparts = 0;
+  /** Records of deletes. */
+  records = 0;
   failures = 0;
 
   add(result: PurgeResult): void {
     if (result.kind === 'failure') this.failures += 1;
     else if (result.kind === 'unlisted') return;
     else if (result.kind === 'multipart') this.multiparts += 1;
+    else if (result.kind === 'record') this.records += 1;
     else if (result.kind === 'upload') {
       this.uploads += 1;
       this.received += result.received ?? 0;

@@ -83,16 +83,18 @@ export const operations: Readonly<Record<FunctionName, Operations>> = {
       await direct.sendChunk(upload, 0, randomBytes(20 * 1024 ** 2));
       const bytes = `${root}/uploads/${randomUUID()}/data-orphaned`;
       await bucket.put(bytes, 'orphaned');
+      await bucket.put(`${root}/deleted/${someName()}/_records/8200000000000-0123456789ab`, '{}');
       const hex = randomBytes(32).toString('hex');
       await bucket.startMultipart(`${root}/blobs/sha256/${hex.slice(0, 2)}/${hex}/data`);
       assert.equal((await bucket.multiparts()).length >= 2, true);
-      site.agedMs = 30 * 24 * 3600_000;
+      site.agedMs = 31 * 24 * 3600_000;
       try {
         await site.invoke('purge-uploads');
       } finally {
         site.agedMs = 0;
       }
       assert.deepEqual(await bucket.keys(`${root}/uploads/`), []);
+      assert.deepEqual(await bucket.keys(`${root}/deleted/`), []);
       assert.deepEqual(await bucket.multiparts(), []);
     },
   },

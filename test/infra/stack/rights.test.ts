@@ -128,7 +128,7 @@ describe('the table of rights', () => {
       assert.deepEqual(changes(principal, examples['a read-only registry']), [], principal);
   });
 
-  it('has no rights to delete where deletes are off, but for uploads and histories of lost races', () => {
+  it('has no rights to delete where deletes are off, but for uploads, old records and histories of lost races', () => {
     const deleting = all.flatMap((principal) =>
       changes(principal, examples['no deletes'])
         .filter((one) => one.startsWith('s3:DeleteObject'))
@@ -140,6 +140,7 @@ describe('the table of rights', () => {
       'all uploads/*',
       'all repositories/*/_manifests/tags/*/index/*',
       'purge-uploads uploads/*',
+      'purge-uploads deleted/*',
       'reindex repositories/*/_referrers/s*',
       'data-plane uploads/*',
     ]);

@@ -181,7 +181,8 @@ describe('a rollback to a time', () => {
     const images = [];
     for (const hoursAgo of [30, 20, 10]) {
       const image = await pushImage(store, name, 'v1');
-      const time = new Date(Date.now() - hoursAgo * hour);
+      // Whole seconds, which every file system keeps as they are.
+      const time = new Date(Math.floor(Date.now() / 1000) * 1000 - hoursAgo * hour);
       await utimes(join(folder.path, tagIndexLink(name, v1, image.digest)), time, time);
       images.push({ ...image, time });
     }

@@ -1,0 +1,129 @@
+import { randomBytes } from 'node:crypto';
+import { digestOrUndefined, type Digest } from '../../protocol/digests.ts';
+import type { RepositoryName } from '../../protocol/names.ts';
+import { isTag, type Tag } from '../../protocol/tags.ts';
+import type { ObjectStore } from '../../storage/store.ts';
+import { deletionRecord, deletionRecordsPrefix } from '../layout.ts';
+import { undefinedIfDamaged } from '../links.ts';
+import { listObjects } from '../list-objects.ts';
+
+/** Milliseconds for which a delete can be undone. */
+export const undoableForMs = 30 * 24 * 60 * 60 * 1000;
+
+/** Most pushes of the histories in a record. A tag that moved more often loses the oldest of them. */
+const maxPushes = 20_000;
+
+/** Bytes of a record that is read. Ours are smaller by far, unless a manifest had a hundred thousand tags. */
+const maxRecordSize = 256 * 1024 * 1024;
+
+/** A push of a manifest to a tag. */
+export interface RecordedPush {
+  readonly digest: Digest;
+  readonly at: Date;
+}
+
+/** A tag that was deleted. */
+export interface DeletedTag {
+  readonly tag: Tag;
+  /** What it pointed at; undefined if its link was damaged. */
+  readonly digest: Digest | undefined;
+  /** The last push of each manifest that it had pointed at. */
+  readonly history: readonly RecordedPush[];
+}
+
+/** What a delete took from a repository. */
+export interface Deletion {
+  readonly tags: readonly DeletedTag[];
+  /** Manifests that the repository had. */
+  readonly manifests: readonly Digest[];
+}
+
+/** A deletion that was read back. */
+export interface RecordedDeletion extends Deletion {
+  readonly at: Date;
+}
+
+/**
+ * Records what deletes take, so that it can be brought back: one object for each request. It is written before anything goes, so
+ * that whatever is gone has a record. A record without its delete, as after an interruption, changes nothing.
+ */
+export class DeletionRecords {
+  readonly #store: ObjectStore;
+
+  constructor(store: ObjectStore) {
+    this.#store = store;
+  }
+
+  async add(name: RepositoryName, deletion: Partial<Deletion>): Promise<void> {
+    const at = new Date(Date.now() + (this.#store.clockOffsetMs ?? 0));
+    const key = deletionRecord(name, at, randomBytes(6).toString('hex'));
+    await this.#store.put(key, serialize(at, deletion));
+  }
+
+  /** The deletes in a repository, the latest first. Skips damaged records. */
+  async *newestFirst(name: RepositoryName): AsyncGenerator<RecordedDeletion, void> {
+    const records = listObjects(this.#store, deletionRecordsPrefix(name), { skipUnreadable: true });
+    for await (const { key } of records) {
+      const read = undefinedIfDamaged(this.#store, key, this.#store.read(key, maxRecordSize));
+      const deletion = parse((await read)?.bytes);
+      if (deletion !== undefined) yield deletion;
+    }
+  }
+}
+
+function serialize(at: Date, { tags = [], manifests = [] }: Partial<Deletion>): Buffer {
+  const most = Math.max(1, Math.floor(maxPushes / Math.max(1, tags.length)));
+  const described = tags.map(({ history, ...tag }) => ({ ...tag, history: latest(history, most) }));
+  return Buffer.from(JSON.stringify({ version: 1, at, manifests, tags: described }));
+}
+
+function latest(history: readonly RecordedPush[], most: number): readonly RecordedPush[] {
+  return history.toSorted((a, b) => b.at.getTime() - a.at.getTime()).slice(0, most);
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** @returns undefined for what is no record */
+function parse(bytes: Buffer | undefined): RecordedDeletion | undefined {
+  const fields = bytes && readJson(bytes);
+  const at = new Date(String(fields?.['at']));
+  if (fields === undefined || Number.isNaN(at.getTime())) return undefined;
+  return {
+    at,
+    manifests: listIn(fields, 'manifests').flatMap((one) => digestOrUndefined(String(one)) ?? []),
+    tags: listIn(fields, 'tags').flatMap((one) => readTag(one) ?? []),
+  };
+}
+
+function readJson(bytes: Buffer): Fields | undefined {
+  try {
+    return asFields(JSON.parse(bytes.toString()));
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+function asFields(value: unknown): Fields | undefined {
+  return typeof value === 'object' && value !== null ? (value as Fields) : undefined;
+}
+
+function listIn(fields: Fields, name: string): readonly unknown[] {
+  const value = fields[name];
+  return Array.isArray(value) ? (value as unknown[]) : [];
+}
+
+function readTag(value: unknown): DeletedTag | undefined {
+  const fields = asFields(value) ?? {};
+  const tag = String(fields['tag']);
+  if (!isTag(tag)) return undefined;
+  const history = listIn(fields, 'history').flatMap((one) => readPush(one) ?? []);
+  return { tag, digest: digestOrUndefined(String(fields['digest'])), history };
+}
+
+function readPush(value: unknown): RecordedPush | undefined {
+  const fields = asFields(value) ?? {};
+  const digest = digestOrUndefined(String(fields['digest']));
+  const at = new Date(String(fields['at']));
+  return digest === undefined || Number.isNaN(at.getTime()) ? undefined : { digest, at };
+}

@@ -1,0 +1,147 @@
+import { inParallel } from '../../concurrency/in-parallel.ts';
+import type { Digest } from '../../protocol/digests.ts';
+import type { RepositoryName } from '../../protocol/names.ts';
+import type { Tag } from '../../protocol/tags.ts';
+import type { ObjectStore } from '../../storage/store.ts';
+import { blobData, layerLink, revisionLink, tagIndexLink } from '../layout.ts';
+import { exists, writeLink } from '../links.ts';
+import type { RequiredPlatforms } from '../manifests/required-platforms.ts';
+import { partsOf, type Part } from './content.ts';
+import { pushedAt } from './history.ts';
+import { pointTag, seeTag } from './point-tag.ts';
+import { DeletionRecords, type DeletedTag, type RecordedPush } from './records.ts';
+import { UndoRefused } from './refused.ts';
+
+/** Concurrent writes of links. */
+const parallelWrites = 16;
+
+export interface RestoreOptions {
+  readonly requiredPlatforms?: RequiredPlatforms;
+  /** Only checks, and changes nothing. */
+  readonly dryRun?: boolean;
+}
+
+/** A tag that was brought back. */
+export interface RestoredTag {
+  readonly tag: Tag;
+  readonly digest: Digest;
+  /** When it was deleted. */
+  readonly deleted: Date;
+  /** The manifests that were brought back with it. */
+  readonly manifests: readonly Digest[];
+}
+
+/**
+ * Brings back a deleted tag with its history, and manifests of its image that were deleted as well. Interrupted, it is completed by
+ * a repetition: the tag comes last.
+ * @throws UndoRefused with nothing changed that a client sees
+ */
+export async function restoreTag(
+  store: ObjectStore,
+  name: RepositoryName,
+  tag: Tag,
+  { requiredPlatforms, dryRun = false }: RestoreOptions = {},
+): Promise<RestoredTag> {
+  const seen = await seeTag(store, name, tag);
+  if (seen !== 'absent')
+    throw new UndoRefused(
+      `tag ${name}:${tag} is there; stowage rollback moves it to what it pointed at before`,
+    );
+  const { at, digest, history } = await findDeleted(store, name, tag);
+  const links = await linksToRestore(store, name, digest, requiredPlatforms);
+  const manifests = links.filter(({ kind }) => kind === 'manifest').map((part) => part.digest);
+  const restored = { tag, digest, deleted: at, manifests };
+  if (dryRun) return restored;
+  // What a manifest needs is there before it.
+  for (const part of links.toReversed()) await writeLink(store, linkOf(name, part), part.digest);
+  await restoreHistory(store, name, tag, history);
+  await pointTag(store, name, tag, digest, seen);
+  return restored;
+}
+
+/** The last delete of a tag. One whose link was damaged counts as pointing at its last push. @throws UndoRefused */
+async function findDeleted(
+  store: ObjectStore,
+  name: RepositoryName,
+  tag: Tag,
+): Promise<{ readonly at: Date; readonly digest: Digest; readonly history: readonly RecordedPush[] }> {
+  for await (const { at, tags } of new DeletionRecords(store).newestFirst(name)) {
+    const deleted = tags.find((one) => one.tag === tag);
+    const digest = deleted && lastDigest(deleted);
+    if (digest !== undefined) return { at, digest, history: deleted?.history ?? [] };
+  }
+  throw new UndoRefused(
+    `no delete of tag ${name}:${tag} is recorded: there was no such tag, or it was deleted more than 30 days ago or through another registry; ` +
+      'a manifest that is still there can be pushed again by its digest',
+  );
+}
+
+function lastDigest({ digest, history }: DeletedTag): Digest | undefined {
+  return digest ?? history.toSorted((a, b) => b.at.getTime() - a.at.getTime())[0]?.digest;
+}
+
+/**
+ * The links that an image needs and its repository lacks, those of manifests after what is around them. That the bytes are in
+ * the bucket does not prove that the repository had them, so a record must: but for the tag's own manifest.
+ * @throws UndoRefused if something is gone
+ */
+async function linksToRestore(
+  store: ObjectStore,
+  name: RepositoryName,
+  digest: Digest,
+  requiredPlatforms: RequiredPlatforms | undefined,
+): Promise<readonly Part[]> {
+  if (!(await exists(store, blobData(digest))))
+    throw new UndoRefused(
+      `the bytes of manifest ${digest} were collected, so it cannot come back; push the image again`,
+    );
+  const parts = await partsOf(store, name, digest, requiredPlatforms);
+  const unlinked = parts.filter(({ isLinked, hasBytes }) => !isLinked && hasBytes);
+  const had = await recordedAmong(store, name, unlinked, digest);
+  const missing = parts.find(
+    (part) => part.isRequired && !(part.hasBytes && (part.isLinked || had.has(part))),
+  );
+  if (missing !== undefined)
+    throw new UndoRefused(
+      `${missing.kind} ${missing.digest} of the image is gone from repository ${name}; push the image again`,
+    );
+  return parts.filter((part) => had.has(part));
+}
+
+/** Those that the repository had, as the records of its deletes say. Reads no record if there is nothing to look for. */
+async function recordedAmong(
+  store: ObjectStore,
+  name: RepositoryName,
+  parts: readonly Part[],
+  own: Digest,
+): Promise<ReadonlySet<Part>> {
+  const found = new Set(parts.filter(({ kind, digest }) => kind === 'manifest' && digest === own));
+  const sought = new Set(parts.filter((part) => !found.has(part)));
+  if (sought.size === 0) return found;
+  for await (const deletion of new DeletionRecords(store).newestFirst(name)) {
+    const had = new Set(deletion.manifests);
+    for (const part of sought)
+      if (part.kind === 'manifest' && had.has(part.digest)) {
+        sought.delete(part);
+        found.add(part);
+      }
+    if (sought.size === 0) break;
+  }
+  return found;
+}
+
+function linkOf(name: RepositoryName, { kind, digest }: Part): string {
+  return kind === 'manifest' ? revisionLink(name, digest) : layerLink(name, digest);
+}
+
+/** Writes the history of a tag again, with the times of its pushes. */
+async function restoreHistory(
+  store: ObjectStore,
+  name: RepositoryName,
+  tag: Tag,
+  history: readonly RecordedPush[],
+): Promise<void> {
+  await inParallel(history, parallelWrites, async ({ digest, at }) => {
+    await writeLink(store, tagIndexLink(name, tag, digest), digest, { metadata: pushedAt(at) });
+  });
+}
