@@ -1,4 +1,5 @@
 import { share } from '../concurrency/share.ts';
+import { lendBuffer } from './free-buffer.ts';
 import { MemoryBudget } from './memory-budget.ts';
 
 /** Initial size of a read in bytes. Small, so that many slow readers fit into memory. */
@@ -28,9 +29,13 @@ export function readAheadBudget(workers: number): MemoryBudget {
 }
 
 /** The sizes of reads of bodies from a bucket. @param workers that share their memory */
-export function largeReads(workers: number): { least: number; most: number; start: () => ReadSize } {
+export function largeReads(workers: number): {
+  least: number;
+  lend: typeof lendBuffer;
+  start: () => ReadSize;
+} {
   const shared = readAheadBudget(workers);
-  return { least: minReadSize, most: maxReadSize, start: () => new ReadSize(shared) };
+  return { least: minReadSize, lend: lendBuffer, start: () => new ReadSize(shared) };
 }
 
 /** Adapts the size of reads to the speed of their reader. */

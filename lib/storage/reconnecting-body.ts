@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { freeBuffer } from './free-buffer.ts';
+import { freeBuffer, type LendingBody } from './free-buffer.ts';
 import { StoreUnavailable } from './store.ts';
 
 /** Consecutive failures after which a body fails, and the delay before a retry; it grows with each failure. */
@@ -72,10 +72,11 @@ export class ReconnectingBody extends Readable {
 
   /**
    * Also what `pipeline` calls. Reads nothing while a large chunk is sent, so that a slow client keeps one in memory. Frees each chunk once
-   * it is sent, since nobody else has it: otherwise downloads cause many garbage collections.
+   * it is sent, since nobody else has it: otherwise downloads cause many garbage collections, and need new memory for each read.
    */
   override pipe<T extends NodeJS.WritableStream>(destination: T, { end = true } = {}): T {
     this.#isPiped = true;
+    this.#borrowChunks();
     if (end) this.once('end', () => destination.end());
     const next = () => {
       this.#sending = 0;
@@ -104,6 +105,11 @@ export class ReconnectingBody extends Readable {
     clearInterval(this.#idleCheck);
     this.#body?.destroy();
     done(error);
+  }
+
+  #borrowChunks(): void {
+    const body = this.#body as LendingBody | Readable | undefined;
+    if (this.#isPiped && body !== undefined && 'lendsChunks' in body) body.lendsChunks = true;
   }
 
   #attach(body: Readable): Readable {
@@ -148,7 +154,11 @@ export class ReconnectingBody extends Readable {
         (body) => {
           this.#isOpening = false;
           if (this.destroyed) body.destroy();
-          else this.#body = this.#attach(body).resume();
+          else {
+            this.#body = this.#attach(body);
+            this.#borrowChunks();
+            body.resume();
+          }
         },
         (cause: unknown) => this.destroy(this.#failure('was cut off', cause)),
       );

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { PassThrough, Readable } from 'node:stream';
 import type { IncomingMessage } from 'node:http';
 import { describe, it } from 'node:test';
-import { freeBuffer } from '../../lib/storage/free-buffer.ts';
+import { freeBuffer, lendBuffer } from '../../lib/storage/free-buffer.ts';
 import { bodyOf } from '../../lib/http/body.ts';
 import { usualLimits } from '../../lib/http/limits.ts';
 
@@ -19,6 +19,21 @@ describe('the memory of chunks', () => {
     const shared = new Uint8Array(new SharedArrayBuffer(8));
     freeBuffer(shared);
     assert.equal(shared.byteLength, 8);
+  });
+
+  it('lent memory goes back to its owner once, and is freed if that needs it no more', () => {
+    for (const isNeeded of [true, false]) {
+      const memory = Buffer.allocUnsafeSlow(1000);
+      let returns = 0;
+      lendBuffer(memory, () => {
+        returns += 1;
+        return isNeeded;
+      });
+      freeBuffer(memory.subarray(0, 10));
+      assert.deepEqual([returns, memory.byteLength], [1, isNeeded ? 1000 : 0]);
+      if (isNeeded) freeBuffer(memory.subarray(0, 10));
+      assert.equal(returns, 1);
+    }
   });
 
   it('a piece of a body is freed when the next is read, where its reader agrees', async () => {

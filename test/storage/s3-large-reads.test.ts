@@ -9,6 +9,7 @@ import { pipeline } from 'node:stream/promises';
 import { after, before, describe, it } from 'node:test';
 import { setImmediate, setTimeout as delay } from 'node:timers/promises';
 import { BucketClient } from '../../lib/storage/s3/client/client.ts';
+import { lendBuffer } from '../../lib/storage/free-buffer.ts';
 import { MemoryBudget } from '../../lib/storage/memory-budget.ts';
 import { minReadSize, ReadSize } from '../../lib/storage/read-ahead.ts';
 import { ReconnectingBody } from '../../lib/storage/reconnecting-body.ts';
@@ -42,7 +43,7 @@ describe('large reads of bodies from S3', () => {
 
   /** A client, and how to open one of the objects. */
   function client(shared: MemoryBudget) {
-    const largeReads = { least: minReadSize, most, start: () => new ReadSize(shared) };
+    const largeReads = { least: minReadSize, lend: lendBuffer, start: () => new ReadSize(shared) };
     const bucket = new BucketClient({
       ...{ bucket: 'images', region: 'us-east-1', forcePathStyle: true, largeReads },
       endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,

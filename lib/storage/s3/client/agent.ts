@@ -7,26 +7,21 @@ import {
   maxConnections,
   unusedTimeoutMs,
   type Connections,
-  type LargeReads,
 } from './connections.ts';
 import { S3Error } from './errors.ts';
-import { LargeReadAgent } from './large-reads.ts';
 
 /**
  * Connections of Node itself. A request takes longer than by undici, and the first ones 30 ms less of a processor: each new process
  * compiles undici's parser, which is WebAssembly, twice.
  * @param skipVerify accepts any certificate
- * @param largeReads for connections that are not encrypted: they save about half of the CPU time of a large body
  */
-export function openAgent(origin: string, skipVerify: boolean, largeReads?: LargeReads): Connections {
+export function openAgent(origin: string, skipVerify: boolean): Connections {
   const { protocol, hostname, port } = new URL(origin);
   const isEncrypted = protocol === 'https:';
   const options = { keepAlive: true, maxSockets: maxConnections, timeout: unusedTimeoutMs };
   const agent = isEncrypted
     ? new HttpsAgent({ ...options, rejectUnauthorized: !skipVerify })
-    : largeReads === undefined
-      ? new HttpAgent(options)
-      : new LargeReadAgent(options, largeReads);
+    : new HttpAgent(options);
   const place = { agent, host: hostname.replace(/^\[|\]$/g, ''), port, timeout: idleTimeoutMs };
   const send = isEncrypted ? httpsRequest : httpRequest;
   return {
@@ -34,17 +29,9 @@ export function openAgent(origin: string, skipVerify: boolean, largeReads?: Larg
       const request = send({ ...place, method, path, headers });
       let response: IncomingMessage | undefined;
       const controller = {
-        hasLargeReads: agent instanceof LargeReadAgent,
         abort: (reason: Error) => request.destroy(reason),
-        pause: () => {
-          response?.pause();
-          // Otherwise one more read follows. After its end, the connection may have another response.
-          if (response?.complete === false) response.socket.pause();
-        },
-        resume: () => {
-          response?.resume();
-          if (response?.complete === false) response.socket.resume();
-        },
+        pause: () => response?.pause(),
+        resume: () => response?.resume(),
       };
       const fail = (error: Error) => {
         handler.onResponseError(controller, error);
@@ -62,7 +49,6 @@ export function openAgent(origin: string, skipVerify: boolean, largeReads?: Larg
       request.on('error', fail);
       request.once('response', (received) => {
         response = received;
-        if (agent instanceof LargeReadAgent) agent.received(received);
         received.on('error', fail);
         handler.onResponseStart(controller, received.statusCode ?? 0, received.headers);
         received.on('data', (chunk: Buffer) => {

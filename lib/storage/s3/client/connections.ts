@@ -28,13 +28,14 @@ export interface Dispatch {
 /** How much of a large body is read at once, in bytes. */
 export interface LargeReads {
   readonly least: number;
-  readonly most: number;
+  /** Keeps the memory of a chunk as it is until its reader frees it. `takeBack` is called then, and returns whether it is still needed. */
+  readonly lend: (chunk: Uint8Array, takeBack: () => boolean) => void;
   /** For one body. */
   start(): BodyReads;
 }
 
 export interface BodyReads {
-  /** The size of the next read, between the least and the most. */
+  /** The size of the next read. */
   next(): number;
   /** Called once the body has been read, or given up. */
   end(): void;
@@ -44,6 +45,8 @@ export interface BodyReads {
 export interface Controller {
   /** Whether it reads so much at once that nothing is to be read ahead. */
   readonly hasLargeReads?: boolean;
+  /** Whether whoever gets the chunks frees each, after which its memory is read into again. */
+  lendsChunks?: boolean;
   abort(reason: Error): void;
   pause(): void;
   resume(): void;

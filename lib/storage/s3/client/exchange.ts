@@ -161,6 +161,11 @@ class ResponseStream extends Readable {
     this.#inContext = inContext;
   }
 
+  /** Set where the reader frees each chunk; see {@link Controller}. */
+  set lendsChunks(lends: boolean) {
+    this.#controller.lendsChunks = lends;
+  }
+
   override _read(): void {
     this.#controller.resume();
   }

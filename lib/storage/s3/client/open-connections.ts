@@ -21,7 +21,7 @@ export async function openConnections(
   const pool = (await import('./pool.ts')).openPool(origin, skipVerify);
   // What is encrypted comes in pieces of 16 KiB, which undici joins.
   if (largeReads === undefined || !origin.startsWith('http:')) return pool;
-  const bodies = (await import('./agent.ts')).openAgent(origin, skipVerify, largeReads);
+  const bodies = (await import('./body-connections.ts')).openBodyConnections(origin, largeReads);
   return {
     dispatch: (request, handler) => {
       const isLarge = request.streams && (request.length ?? Infinity) >= largeBodyBytes;
