@@ -15,6 +15,7 @@ import {
   count,
   onDamaged,
   onlyFile,
+  readAge,
   readOptions,
   refuseOptionsOfNpm,
   UsageError,
@@ -36,8 +37,6 @@ Removes abandoned uploads and their data from the storage, and what restores del
 
 /** Failures that are printed one by one. */
 const maxReportedFailures = 100;
-
-const unitMs: Readonly<Record<string, number>> = { h: 60 * 60 * 1000, d: 24 * 60 * 60 * 1000 };
 
 interface Options {
   readonly dryRun: boolean;
@@ -74,14 +73,15 @@ function readPurgeOptions(args: readonly string[]): Options {
     'older-than': { type: 'string' },
   });
   const { 'dry-run': dryRun = false, 'older-than': age } = values;
-  return { dryRun, ageMs: age === undefined ? abandonedAfterMs : readAge(age), file: onlyFile(positionals) };
+  return {
+    dryRun,
+    ageMs: age === undefined ? abandonedAfterMs : readPurgeAge(age),
+    file: onlyFile(positionals),
+  };
 }
 
-function readAge(text: string): number {
-  const [, number, unit = ''] = /^(\d{1,5})([hd])$/.exec(text) ?? [];
-  const age = Number(number) * (unitMs[unit] ?? Number.NaN);
-  if (Number.isNaN(age))
-    throw new UsageError(`--older-than: ${JSON.stringify(text)} is not an age such as 30d or 72h`);
+function readPurgeAge(text: string): number {
+  const age = readAge('older-than', text);
   if (age < minAbandonedAfterMs)
     throw new UsageError(
       `--older-than: ${text} is too short: an upload may be resumed for 24 hours after each response, ` +

@@ -20,6 +20,7 @@ import { namedSuffix } from '../storage/store.ts';
  *     _referrers/scanned                                        ours: progress of the scan for other registries' referrers
  *   uploads/<uuid>/session                                      ours: an upload session
  *   uploads/<uuid>/data-<random>                                ours: its bytes, until they are moved to their blob
+ *   gc/references/<name>/_<part>                                ours: what manifests from this repository on name; a cache
  *
  *   deleted/<name>/
  *     _records/<time>-<id>                                      ours: what a delete took, until it is too old to come back
@@ -34,6 +35,9 @@ export const repositoriesPrefix = `${root}/repositories/`;
 export const blobsPrefix = `${root}/blobs/`;
 
 export const uploadsPrefix = `${root}/uploads/`;
+
+/** What looks for garbage keep between runs. */
+export const referencesPrefix = `${root}/gc/references/`;
 
 /** The entries directly below a repository start with an underscore, which a component of a name cannot. */
 export const repositoryDelimiter = '/_';
@@ -128,6 +132,21 @@ export function parseTagIndexLink(name: RepositoryName, tag: Tag, key: string): 
   return parseDigestLink(tagIndexPrefix(name, tag), key);
 }
 
+/**
+ * The key of a pack of what manifests name. Packs have the order of the repositories, so that both can be read along.
+ * @param name of the repository that it begins with
+ * @param part of a repository that has several, from 0
+ */
+export function referencesKey(name: string, part: number): string {
+  return `${referencesPrefix}${name}${repositoryDelimiter}${String(part).padStart(6, '0')}`;
+}
+
+/** The repository that a pack begins with; undefined for any key that is not a {@link referencesKey}. */
+export function parseReferencesKey(key: string): string | undefined {
+  if (!key.startsWith(referencesPrefix)) return undefined;
+  return /^(.+)\/_\d{6}$/.exec(key.slice(referencesPrefix.length))?.[1];
+}
+
 export function uploadSession(id: string): string {
   return `${uploadsPrefix}${id}/session`;
 }
@@ -181,10 +200,15 @@ const uploadKeyPattern = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\/(sessi
 
 /** Whether a key is the {@link blobData} of some digest. */
 export function isBlobData(key: string): boolean {
-  if (!key.startsWith(blobsPrefix)) return false;
+  return parseBlobData(key) !== undefined;
+}
+
+/** The inverse of {@link blobData}; undefined for any other key. */
+export function parseBlobData(key: string): Digest | undefined {
+  if (!key.startsWith(blobsPrefix)) return undefined;
   const [algorithm, , hex] = key.slice(blobsPrefix.length).split('/');
   const digest = digestOrUndefined(`${algorithm}:${hex}`);
-  return digest !== undefined && blobData(digest) === key;
+  return digest !== undefined && blobData(digest) === key ? digest : undefined;
 }
 
 /** The digest in `<prefix><algorithm>/<hex>/link`; undefined for any other key. */

@@ -18,6 +18,8 @@ export interface ObjectStore extends ObjectReader, ObjectWriter, ObjectLister, M
   readonly clockOffsetMs?: number;
   /** Called for each damaged object that a walk over many objects skips. Set by whoever opens the store. */
   onDamaged?: OnDamaged;
+  /** Whether what is deleted stays as a version and takes space; undefined if the store does not tell. */
+  keepsVersions?(): Promise<boolean | undefined>;
 }
 
 /**

@@ -16,10 +16,10 @@ const { version, scripts } = JSON.parse(readFileSync(join(root, 'package.json'),
 };
 
 /** Commands that read settings. */
-const configured = ['serve', 'start', 'purge-uploads', 'reindex'];
+const configured = ['serve', 'start', 'purge-uploads', 'reindex', 'usage'];
 
 /** Every command by its name, and by its alias. */
-const names = [...configured, 'verify', 'htpasswd', 'policy', 'token'];
+const names = [...configured, 'verify', 'gc', 'htpasswd', 'policy', 'token'];
 const nameOf: Readonly<Record<string, string>> = {
   ...Object.fromEntries(names.map((name) => [name, name])),
   sweep: 'purge-uploads',

@@ -7,7 +7,7 @@ import { withoutDeadline } from '../deadline.ts';
 import { S3Bucket, type ProbeKey, type S3Options } from './bucket.ts';
 import type { S3Request } from './client/client.ts';
 import { headerText, S3Error, type ResponseHeaders } from './client/errors.ts';
-import { elementsOf, escapeXml, textOf } from './client/xml.ts';
+import { elementsOf, escapeXml, hasRoot, textOf } from './client/xml.ts';
 import { concatenateObjects, copyObject } from './copy.ts';
 import { failureOf } from './errors.ts';
 import { etagOf, listObjects, notS3 } from './listing.ts';
@@ -97,6 +97,16 @@ export class S3Store extends S3Multiparts implements ObjectStore {
         `nothing can be written: what is there is served, but pushes and deletes fail; ${error.message}`,
       );
     }
+  }
+
+  /** Needs the right s3:GetBucketVersioning. */
+  async keepsVersions(): Promise<boolean | undefined> {
+    const request: S3Request = { operation: 'GetBucketVersioning', method: 'GET', query: { versioning: '' } };
+    const response = await this.bucket.send('', request, () => undefined);
+    if (response === undefined) return undefined;
+    const page = response.body.toString();
+    // Versions of the time before it was suspended stay.
+    return hasRoot(page, 'VersioningConfiguration') ? textOf(page, 'Status') !== undefined : undefined;
   }
 
   async head(key: string): Promise<ObjectHead> {

@@ -1,0 +1,72 @@
+import { SingleBar } from 'cli-progress';
+import { createMaintenance } from '../compose.ts';
+import { loadConfigFile } from '../config/file/load.ts';
+import { describeStorage } from '../config/storage.ts';
+import type { Damaged } from '../maintenance/collection/garbage.ts';
+import { look, type LookOptions, type Visitor } from '../maintenance/collection/look.ts';
+import { assertFolderExists, onDamaged, reasonOf } from './command.ts';
+
+/** Reasons that are printed of a repository. */
+const maxReasons = 10;
+
+/**
+ * Looks at the whole storage that is configured, with its progress on a terminal. All that it says is on standard error.
+ * @returns whether the bucket keeps what is deleted as versions; undefined if that is unknown
+ */
+export async function lookAtStorage(
+  file: string | undefined,
+  options: LookOptions,
+  visitor: Visitor,
+): Promise<boolean | undefined> {
+  const { config } = await loadConfigFile('maintenance', file);
+  const { storage, readOnly } = config;
+  assertFolderExists(storage);
+  const { store } = await createMaintenance(config, onDamaged);
+  console.error(`looking at ${describeStorage(storage)}`);
+  const bar = progressBar();
+  const onUnsaved = (error: unknown) => {
+    console.error(
+      `what manifests name cannot be kept, so the next look reads them again: ${reasonOf(error as Error)}`,
+    );
+  };
+  try {
+    await look(store, { ...options, keeps: !readOnly, onUnsaved, onProgress: bar.update }, visitor);
+  } finally {
+    bar.stop();
+  }
+  return await store.keepsVersions?.();
+}
+
+/** Names each repository of which nothing may be deleted, and why. */
+export function reportDamaged(damaged: readonly Damaged[]): void {
+  for (const { name, reasons } of damaged) {
+    console.error(`${name} is damaged, so nothing of it may be deleted:`);
+    for (const reason of reasons.slice(0, maxReasons)) console.error(`  ${reason}`);
+    if (reasons.length > maxReasons) console.error(`  and ${reasons.length - maxReasons} more`);
+  }
+}
+
+/** Shown only on a terminal. How much there is to list is not known before. */
+function progressBar(): { update: NonNullable<LookOptions['onProgress']>; stop: () => void } {
+  const bar = new SingleBar({
+    format: '{phase}: {value}  {name}',
+    stream: process.stderr,
+    clearOnComplete: true,
+    hideCursor: true,
+  });
+  return {
+    update: (progress) => {
+      if (!process.stderr.isTTY) return;
+      const [value, phase, name] =
+        progress.phase === 'repositories'
+          ? [progress.keys, 'links of repositories', progress.repository]
+          : [progress.blobs, 'blobs', ''];
+      if (value % 1000 !== 1) return;
+      if (!bar.isActive) bar.start(Number.MAX_SAFE_INTEGER, value, { phase, name });
+      bar.update(value, { phase, name });
+    },
+    stop: () => {
+      bar.stop();
+    },
+  };
+}

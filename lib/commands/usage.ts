@@ -1,0 +1,114 @@
+import { Usage, type Used } from '../maintenance/collection/usage.ts';
+import { count, onlyFile, readOptions, refuseOptionsOfNpm, UsageError, type Command } from './command.ts';
+import { lookAtStorage, reportDamaged } from './look.ts';
+import { size } from './size.ts';
+
+const kinds = ['namespace', 'repository', 'tag'] as const;
+
+type Kind = (typeof kinds)[number];
+
+export const command: Command = {
+  summary: 'show the bytes that namespaces, repositories and tags use',
+  usage: `Usage: stowage usage [--by namespace|repository|tag] [--json] [FILE]
+
+Shows the bytes in the storage by namespace, repository or tag: its own, which nothing else of that kind uses, and those that
+it shares with others.
+
+  --by KIND  namespace, repository (default) or tag
+  --json     print JSON
+  FILE       a configuration file of distribution, by default REGISTRY_CONFIGURATION_PATH
+
+What manifests name is kept in the storage, below docker/registry/v2/gc/references/, unless it is read-only: the next run
+need not read them again.
+
+The exit code is 1 if a repository is damaged: what its tags use is not complete.`,
+  run: async (args) => await usage(args),
+};
+
+/** @returns the exit code */
+async function usage(args: readonly string[]): Promise<number> {
+  refuseOptionsOfNpm('usage', ['by', 'json'], args);
+  const { values, positionals } = readOptions(args, { by: { type: 'string' }, json: { type: 'boolean' } });
+  const by = readKind(values.by ?? 'repository');
+  const file = onlyFile(positionals);
+  const usage = new Usage(by === 'tag');
+  const keepsVersions = await lookAtStorage(file, {}, usage);
+  const rows = rowsOf(usage, by);
+  const { total, unlinked, damaged } = usage;
+  if (values.json === true)
+    console.log(
+      JSON.stringify(
+        { by, rows, unlinked, total, damaged, keepsVersions: keepsVersions ?? null },
+        undefined,
+        2,
+      ),
+    );
+  else {
+    printTable(by, rows);
+    printTotals(usage, keepsVersions);
+  }
+  reportDamaged(damaged);
+  return damaged.length === 0 ? 0 : 1;
+}
+
+function readKind(text: string): Kind {
+  const kind = kinds.find((kind) => kind === text);
+  if (kind !== undefined) return kind;
+  throw new UsageError(`--by: ${JSON.stringify(text)} is not ${kinds.join(', ')}`);
+}
+
+interface Row extends Used {
+  readonly name: string;
+  /** Null for all that no tag of the repository reaches. */
+  readonly tag?: string | null;
+}
+
+function rowsOf(usage: Usage, by: Kind): Row[] {
+  switch (by) {
+    case 'namespace':
+      return [...usage.namespaces].map(([name, used]) => ({ name, ...used }));
+    case 'repository':
+      return [...usage.repositories];
+    case 'tag':
+      return usage.byTag.map(({ repository, tag = null, own, shared }) => ({
+        name: repository,
+        tag,
+        own,
+        shared,
+      }));
+  }
+}
+
+/** The largest first. */
+function printTable(by: Kind, rows: readonly Row[]): void {
+  const sorted = [...rows].sort((a, b) => b.own + b.shared - (a.own + a.shared));
+  const title = by === 'tag' ? 'image' : by;
+  const lines = [
+    [title, 'own', 'shared', 'all'],
+    ...sorted.map(({ name, tag, own, shared }) => [
+      tag === undefined ? name : `${name}${tag === null ? ', no tag' : `:${tag}`}`,
+      size(own),
+      size(shared),
+      size(own + shared),
+    ]),
+  ];
+  const widths = [0, 1, 2, 3].map((column) =>
+    lines.reduce((width, line) => Math.max(width, line[column]?.length ?? 0), 0),
+  );
+  for (const line of lines)
+    console.log(
+      line
+        .map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)))
+        .join('  '),
+    );
+}
+
+function printTotals({ total, unlinked }: Usage, keepsVersions: boolean | undefined): void {
+  console.log(
+    `\n${size(total.bytes)} in ${count(total.blobs, 'blob')} and ` +
+      count(total.repositories, 'repository', 'repositories'),
+  );
+  if (unlinked.blobs > 0)
+    console.log(`${size(unlinked.bytes)} of it in ${count(unlinked.blobs, 'blob')} that no repository has`);
+  if (keepsVersions === true) console.log('The bucket keeps versions, which are not counted.');
+}

@@ -1,0 +1,121 @@
+import type { Digest } from '../../protocol/digests.ts';
+import { has, type ListedEntry, type ListedRepository } from './listed-repository.ts';
+import { owns, type SeenBlob, type SeenRepository, type Visitor } from './look.ts';
+
+/** What would go of a repository. */
+export interface RepositoryGarbage {
+  readonly name: string;
+  readonly manifests: number;
+  /** Links of blobs, manifests and signatures, entries of tags' histories and of the index of referrers, and tags of referrers. */
+  readonly links: number;
+  /** Of the blobs and manifests that would go and that it has a link to; others may have one too. */
+  bytes: number;
+  /** Whether nothing would be left of it. */
+  readonly isEmptied: boolean;
+}
+
+/** A repository of which nothing may go. */
+export interface Damaged {
+  readonly name: string;
+  readonly reasons: readonly string[];
+}
+
+/** Counts what would go if all garbage were deleted. */
+export class Garbage implements Visitor {
+  /** All that the bucket has. */
+  readonly total = { repositories: 0, blobs: 0, bytes: 0 };
+  /** Those of which something would go. Bytes count once. */
+  readonly freed = { repositories: 0, emptied: 0, manifests: 0, links: 0, blobs: 0, bytes: 0 };
+  /** What would go if it were older. */
+  readonly young = { manifests: 0, links: 0, blobs: 0, bytes: 0 };
+  /** What would go, and is in no repository. */
+  readonly unlinked = { blobs: 0, bytes: 0 };
+  readonly damaged: Damaged[] = [];
+  /** By number of the repository. */
+  readonly #repositories = new Map<number, RepositoryGarbage>();
+  readonly #onFreed: (digest: Digest) => void;
+
+  /** @param onFreed is called for each blob or manifest whose bytes would go, in the order of listings */
+  constructor(onFreed: (digest: Digest) => void = () => undefined) {
+    this.#onFreed = onFreed;
+  }
+
+  /** In the order of listings. */
+  get repositories(): RepositoryGarbage[] {
+    return [...this.#repositories.values()];
+  }
+
+  repository({ id, listed, named, youngManifests }: SeenRepository): void {
+    const { name } = listed;
+    this.total.repositories += 1;
+    if (named.damage.length > 0) {
+      this.damaged.push({ name, reasons: named.damage });
+      return;
+    }
+    const { manifests, links, youngLinks, isEmptied } = countLinks(listed, named.tags);
+    this.young.manifests += youngManifests;
+    this.young.links += youngLinks;
+    if (manifests + links === 0) return;
+    this.#repositories.set(id, { name, manifests, links, bytes: 0, isEmptied });
+    this.freed.repositories += 1;
+    this.freed.emptied += isEmptied ? 1 : 0;
+    this.freed.manifests += manifests;
+    this.freed.links += links;
+  }
+
+  blob({ digest, size, isYoung, owners }: SeenBlob): void {
+    this.total.blobs += 1;
+    this.total.bytes += size;
+    if (owners.some(({ flags }) => (flags & (owns.need | owns.hold)) !== 0)) return;
+    const isKept = isYoung || owners.some(({ flags }) => (flags & owns.youngLink) !== 0);
+    add(isKept ? this.young : this.freed, size);
+    if (isKept) return;
+    this.#onFreed(digest);
+    if (owners.length === 0) add(this.unlinked, size);
+    for (const { id } of owners) {
+      const repository = this.#repositories.get(id);
+      if (repository !== undefined) repository.bytes += size;
+    }
+  }
+}
+
+function add(to: { blobs: number; bytes: number }, size: number): void {
+  to.blobs += 1;
+  to.bytes += size;
+}
+
+interface Links {
+  readonly manifests: number;
+  readonly links: number;
+  readonly youngLinks: number;
+  readonly isEmptied: boolean;
+}
+
+function countLinks(listed: ListedRepository, tags: SeenRepository['named']['tags']): Links {
+  const { digests, flags } = listed;
+  const found = { manifests: 0, links: 0, youngLinks: 0, left: 0 };
+  const count = (isNeeded: boolean, isYoung: boolean) => {
+    if (isNeeded) found.left += 1;
+    else if (isYoung) found.youngLinks += 1;
+    else found.links += 1;
+  };
+  for (let number = 0; number < digests.size; number++) {
+    const isNeeded = flags.has(number, has.needed);
+    if (flags.has(number, has.layer)) count(isNeeded, flags.has(number, has.youngLayer));
+    if (!flags.has(number, has.revision)) continue;
+    count(isNeeded, flags.has(number, has.youngRevision));
+    if (!isNeeded && !flags.has(number, has.youngRevision)) found.manifests += 1;
+  }
+  const withManifest = ({ manifest, isYoung }: ListedEntry) => {
+    count(flags.has(manifest, has.needed), isYoung);
+  };
+  listed.signatures.forEach(withManifest);
+  listed.referrers.forEach(withManifest);
+  for (const tag of listed.tags) {
+    tag.history.forEach(withManifest);
+    const manifest = tags.get(tag);
+    if (tag.link !== undefined)
+      count(manifest === undefined || flags.has(manifest, has.needed), tag.link.isYoung);
+  }
+  return { ...found, isEmptied: found.left + found.youngLinks === 0 };
+}

@@ -1,0 +1,143 @@
+import type { Digest } from '../../protocol/digests.ts';
+import { repositoriesPrefix, repositoryDelimiter } from '../../registry/layout.ts';
+import { listObjects } from '../../registry/list-objects.ts';
+import { parseRepositoryKey, type RepositoryKey } from '../../registry/repository-keys.ts';
+import type { ObjectInfo, ObjectStore } from '../../storage/store.ts';
+import { DigestTable } from './digest-table.ts';
+import { Flags } from './flags.ts';
+
+/** What a repository has of a digest. */
+export const has = {
+  /** A link to it as a blob. */
+  layer: 1,
+  youngLayer: 2,
+  /** A link to it as a manifest. */
+  revision: 4,
+  youngRevision: 8,
+  /** A link to it as a signature of a schema 1 manifest, which distribution 2.3 stored as a blob. */
+  signature: 16,
+  youngSignature: 32,
+  /** Something that stays in the repository needs it. */
+  needed: 64,
+} as const;
+
+/** A link that goes with a manifest. */
+export interface ListedEntry {
+  /** The number of its manifest. */
+  readonly manifest: number;
+  readonly isYoung: boolean;
+}
+
+export interface ListedTag {
+  readonly tag: string;
+  /** Of its link; undefined if there is only a history. */
+  link: (Pick<ObjectInfo, 'key' | 'etag'> & { readonly isYoung: boolean }) | undefined;
+  /** The manifests it has pointed at. */
+  readonly history: ListedEntry[];
+}
+
+export interface ListedSignature extends ListedEntry {
+  readonly blob: number;
+}
+
+/** The links of a repository, as listed. Digests are numbered. */
+export class ListedRepository {
+  readonly name: string;
+  readonly digests = new DigestTable();
+  /** By number of the digest: see {@link has}. */
+  readonly flags = new Flags();
+  readonly tags: ListedTag[] = [];
+  readonly signatures: ListedSignature[] = [];
+  /** The entries of the index of referrers. */
+  readonly referrers: ListedEntry[] = [];
+  /** Keys that are not understood, the first of them. Nothing of such a repository may go. */
+  unknown: string | undefined;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  add(key: RepositoryKey, object: ObjectInfo, isYoung: boolean): void {
+    switch (key.kind) {
+      case 'layer':
+        this.#mark(key.digest, has.layer, isYoung ? has.youngLayer : 0);
+        break;
+      case 'revision':
+        this.#mark(key.digest, has.revision, isYoung ? has.youngRevision : 0);
+        break;
+      case 'signature':
+        this.#mark(key.digest, has.signature, isYoung ? has.youngSignature : 0);
+        this.signatures.push({ ...this.#entry(key.manifest, isYoung), blob: this.digests.add(key.digest) });
+        break;
+      case 'tag':
+        this.#tag(key.tag).link = { key: object.key, etag: object.etag, isYoung };
+        break;
+      case 'tag index':
+        this.#tag(key.tag).history.push(this.#entry(key.digest, isYoung));
+        break;
+      case 'referrer':
+        this.referrers.push(this.#entry(key.referrer, isYoung));
+        break;
+      case 'other':
+        break;
+    }
+  }
+
+  #mark(digest: Digest, ...flags: readonly number[]): void {
+    const number = this.digests.add(digest);
+    for (const flag of flags) this.flags.add(number, flag);
+  }
+
+  #entry(digest: Digest, isYoung: boolean): ListedEntry {
+    return { manifest: this.digests.add(digest), isYoung };
+  }
+
+  /** The keys of a tag follow one another. */
+  #tag(tag: string): ListedTag {
+    const last = this.tags.at(-1);
+    if (last?.tag === tag) return last;
+    const added: ListedTag = { tag, link: undefined, history: [] };
+    this.tags.push(added);
+    return added;
+  }
+}
+
+/**
+ * All repositories, in the order of their keys, by one listing. Only one of them is in memory.
+ * @param isYoung whether an object must not go yet
+ * @param onKey is called for each key
+ */
+export async function* listRepositories(
+  store: ObjectStore,
+  isYoung: (object: ObjectInfo) => boolean,
+  onKey: (repository: string) => void = () => undefined,
+): AsyncGenerator<ListedRepository, void> {
+  let repository: ListedRepository | undefined;
+  // An unreadable folder must fail the listing: what is not listed would look like garbage.
+  for await (const object of listObjects(store, repositoriesPrefix)) {
+    const name = nameIn(object.key);
+    if (name === undefined) continue;
+    if (repository?.name !== name) {
+      if (repository !== undefined) yield repository;
+      repository = new ListedRepository(name);
+    }
+    const key = parseRepositoryKey(object.key);
+    if (isUnknown(key, object.key)) repository.unknown ??= object.key;
+    else repository.add(key, object, isYoung(object));
+    onKey(name);
+  }
+  if (repository !== undefined) yield repository;
+}
+
+/** Whether a key may be that of a manifest or tag which cannot be read, as one with a digest of another algorithm. */
+function isUnknown(parsed: RepositoryKey | undefined, key: string): parsed is undefined {
+  return (
+    parsed === undefined || (parsed.kind === 'other' && key.includes(`${repositoryDelimiter}manifests/`))
+  );
+}
+
+/** The text before the first entry of a repository, whether it is a valid name or not. */
+function nameIn(key: string): string | undefined {
+  const end = key.indexOf(repositoryDelimiter, repositoriesPrefix.length);
+  return end < 0 ? undefined : key.slice(repositoriesPrefix.length, end);
+}

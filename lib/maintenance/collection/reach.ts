@@ -1,0 +1,89 @@
+import { digestOrUndefined } from '../../protocol/digests.ts';
+import { has, type ListedRepository, type ListedTag } from './listed-repository.ts';
+import type { NamedManifests } from './named-manifests.ts';
+
+/**
+ * Tags about another manifest: those of cosign, and those under which clients keep a list of referrers in registries without that
+ * API (OCI Distribution Spec, "Referrers Tag Schema"). Lists for a SHA-512 have only a part of it in their tag.
+ */
+const attached = /^sha256-([0-9a-f]{64})(?:\.(?:sig|att|sbom))?$/;
+
+/** Who needs what in a repository. */
+export class Reach {
+  readonly #repository: ListedRepository;
+  readonly #named: NamedManifests;
+  /** By number of the manifest they are about. */
+  readonly #referrers = new Map<number, number[]>();
+
+  constructor(repository: ListedRepository, named: NamedManifests) {
+    this.#repository = repository;
+    this.#named = named;
+    for (const [manifest, { subject }] of named.manifests)
+      if (subject !== undefined) this.#addReferrer(subject, manifest);
+    for (const [tag, manifest] of named.tags) {
+      const subject = this.#subjectOf(tag);
+      if (subject !== undefined) this.#addReferrer(subject, manifest);
+    }
+    for (const { manifest, blob } of repository.signatures) this.#addReferrer(manifest, blob);
+  }
+
+  /**
+   * Marks all that stays as {@link has.needed}: what tags reach, manifests that are young, and untagged ones unless they are to go.
+   * A tag about a manifest of this repository stays with that.
+   * @returns how many manifests stay only because they are young
+   */
+  mark(deleteUntagged: boolean): number {
+    const { flags } = this.#repository;
+    const tagged = [...this.#named.tags].filter(
+      ([tag]) => !deleteUntagged || tag.link?.isYoung === true || this.#subjectOf(tag) === undefined,
+    );
+    this.#mark(tagged.map(([, manifest]) => manifest));
+    const untagged = [...this.#named.manifests.keys()].filter((manifest) => !flags.has(manifest, has.needed));
+    const young = untagged.filter((manifest) => flags.has(manifest, has.youngRevision));
+    this.#mark(deleteUntagged ? young : untagged);
+    return deleteUntagged ? young.length : 0;
+  }
+
+  #mark(roots: readonly number[]): void {
+    const { flags } = this.#repository;
+    this.#from(roots, (number) => {
+      if (flags.has(number, has.needed)) return false;
+      flags.add(number, has.needed);
+      return true;
+    });
+  }
+
+  /** All digests that a manifest needs, with itself. */
+  of(manifest: number): ReadonlySet<number> {
+    const reached = new Set<number>();
+    this.#from([manifest], (number) => reached.size !== reached.add(number).size);
+    return reached;
+  }
+
+  /** @param visit returns whether a digest is new */
+  #from(roots: readonly number[], visit: (number: number) => boolean): void {
+    const left = [...roots];
+    for (let number = left.pop(); number !== undefined; number = left.pop()) {
+      if (!visit(number)) continue;
+      for (const name of this.#named.manifests.get(number)?.names ?? []) left.push(name);
+      for (const referrer of this.#referrers.get(number) ?? []) left.push(referrer);
+    }
+  }
+
+  #addReferrer(subject: number, referrer: number): void {
+    const referrers = this.#referrers.get(subject);
+    if (referrers === undefined) this.#referrers.set(subject, [referrer]);
+    else referrers.push(referrer);
+  }
+
+  /**
+   * The manifest that a tag is about, if this repository has it. If not, the tag is one like any other: signatures may be in a
+   * repository of their own.
+   */
+  #subjectOf({ tag }: ListedTag): number | undefined {
+    const hex = attached.exec(tag)?.[1];
+    const digest = hex === undefined ? undefined : digestOrUndefined(`sha256:${hex}`);
+    const subject = digest && this.#repository.digests.find(digest);
+    return subject !== undefined && this.#repository.flags.has(subject, has.revision) ? subject : undefined;
+  }
+}
