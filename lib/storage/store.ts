@@ -258,6 +258,8 @@ export interface UploadedPart {
   readonly etag: string;
   /** Bytes. */
   readonly size: number;
+  /** Whether a power cut may damage the bytes before the object is made of them. */
+  readonly unsynced?: boolean;
 }
 
 /** An upload in progress. */
@@ -276,28 +278,32 @@ export interface PartSink {
   write(bytes: Uint8Array): Promise<void>;
 
   /**
-   * Ends the part; durable when it resolves.
+   * Ends the part; its bytes are durable when it resolves, unless it is transient.
    * @throws MultipartNotFound if the upload was completed or aborted
    */
-  finish(): Promise<UploadedPart>;
+  finish(options?: Pick<PutOptions, 'transient'>): Promise<UploadedPart>;
 
   /** Discards the part. Never rejects. */
   abort(): Promise<void>;
 }
 
 export interface MultipartWriter {
-  /** Creates a multipart upload and returns its id; any process may continue it. No object appears yet. */
+  /**
+   * Creates a multipart upload and returns its id; any process may continue it. No object appears yet. A power cut may undo it, and
+   * leave its parts with wrong bytes if they are `unsynced`.
+   */
   createMultipart(key: string, options?: Pick<PutOptions, 'metadata'>): Promise<string>;
 
   /**
-   * Writes one part; durable when it resolves. Parts may be written in any order, concurrently, and again: see
+   * Writes one part; its bytes are durable when it resolves. Parts may be written in any order, concurrently, and again: see
    * `limits.replacesParts`.
    * @throws MultipartNotFound if the upload does not exist, or was completed or aborted
    */
   uploadPart(key: string, uploadId: string, number: number, bytes: Uint8Array): Promise<UploadedPart>;
 
   /**
-   * Makes the object of exactly these parts in this order, at least one, and atomically replaces any at the key.
+   * Makes the object of exactly these parts in this order, at least one, and atomically replaces any at the key. It is durable when
+   * this resolves.
    * @throws MultipartNotFound if the upload is gone; an earlier call whose response was lost may have completed it
    * @throws InvalidPart if a part is missing, has another ETag, is out of order, or is below `limits.minPartSize` without
    *   being the last. The upload is unchanged.
@@ -323,7 +329,7 @@ export interface MultipartWriter {
    * Reads the bytes of parts of an upload in progress, from byte `start` of all of them. Only some stores can. Each piece is valid
    * until the next is read.
    * @throws MultipartNotFound if the upload does not exist, or was completed or aborted
-   * @throws InvalidPart if a part is missing or has another ETag
+   * @throws InvalidPart if a part is missing or has another ETag, or a power cut has shortened it
    */
   readParts?(
     key: string,

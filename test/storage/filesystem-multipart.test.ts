@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import callbacks from 'node:fs';
 import fs from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -202,6 +203,24 @@ describe('filesystem store, multipart uploads', () => {
       const again = await writeTo(await openPart(1), large);
       await store.completeMultipart(KEY, id, [again]);
       await assertContent(large);
+    });
+
+    it('an error of the disk after a transient part has ended makes its upload unknown', async () => {
+      mock.method(callbacks, 'statfs', (_: string, done: (error: null, stats: object) => void) => {
+        done(null, { type: 0xef53 });
+      });
+      for (const key of ['a', 'b']) await store.put(key, small);
+      const first = await openPart(1);
+      const probe = await fs.open(join(root, 'probe'), 'w');
+      const prototype = Object.getPrototypeOf(probe) as typeof probe;
+      await probe.close();
+      mock.method(prototype, 'datasync', () => Promise.reject(new Error('the disk failed')));
+      await first.write(small);
+      const part = await first.finish({ transient: true });
+      assert.equal(part.unsynced, true);
+      await rejects(store.completeMultipart(KEY, id, [part]), MultipartNotFound, KEY);
+      await rejects(other.completeMultipart(KEY, id, [part]), MultipartNotFound, KEY);
+      await assertClean();
     });
 
     it('parts in progress can be read from any byte on', async () => {

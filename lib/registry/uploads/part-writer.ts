@@ -178,14 +178,17 @@ export class PartWriter {
     }
   }
 
-  /** Waits until parts are stored. A tail that is large enough becomes a part, so that few bytes remain. */
-  async settle(): Promise<void> {
+  /**
+   * Waits until parts are stored. A tail that is large enough becomes a part, so that few bytes remain.
+   * @param transient whether a power cut may damage the bytes; see {@link PartSink.finish}
+   */
+  async settle({ transient = false } = {}): Promise<void> {
     const isPart =
       this.#open !== undefined || this.#tailSize >= smallestPart(this.#store.limits, this.#parts);
     if (isPart && this.#tailSize > 0) await this.#startPart();
     await this.#reloadSpills();
     this.#claim?.pin();
-    await this.#endPart();
+    await this.#endPart(transient);
     await this.#allStored();
   }
 
@@ -400,14 +403,14 @@ export class PartWriter {
   }
 
   /** Ends the open part, if there is one: it is stored then. */
-  async #endPart(): Promise<void> {
+  async #endPart(transient = false): Promise<void> {
     const open = this.#open;
     if (open === undefined) return;
     await open.written;
     this.#throwFailure();
     const sink = await open.sink;
     this.#open = undefined;
-    const part = await this.#unlessLost(async () => await sink?.finish());
+    const part = await this.#unlessLost(async () => await sink?.finish({ transient }));
     if (part !== undefined) this.#parts[open.number - 1] = part;
   }
 

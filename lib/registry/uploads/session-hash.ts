@@ -1,6 +1,6 @@
 import type { Algorithm, Digest } from '../../protocol/digests.ts';
 import type { ObjectStore } from '../../storage/store.ts';
-import { asUploadGone, assertDigest, isConcurrentChange } from './commit-blob.ts';
+import { asUploadGone, isConcurrentChange, UploadGone } from './commit-blob.ts';
 import { blobData } from '../layout.ts';
 import { algorithmOf, resumableHash, streamHash, type ContentHash } from './content-hash.ts';
 import type { Multipart } from './part-writer.ts';
@@ -22,8 +22,7 @@ interface HashOptions {
 /**
  * A hash after all bytes of a session, where the store can read parts in progress: the one that this process kept, or else one of the
  * stored bytes, of which this process reads each at most once. Reading is several times as fast as a hash whose state can be saved.
- * @throws UploadGone
- * @throws RegistryError DIGEST_INVALID if the stored bytes are not those that were received
+ * @throws UploadGone also if the stored bytes are not those that were received, such as after a power cut
  */
 export async function hashOfSession(
   store: ObjectStore,
@@ -51,7 +50,7 @@ export async function hashOfSession(
   };
   try {
     const [hash, actual] = await computed(partsFrom(store, multipart, 0));
-    assertDigest(actual, received);
+    if (actual !== received) throw new UploadGone('the stored bytes are not those that were received');
     return hash;
   } catch (error) {
     if (multipart === undefined || !isConcurrentChange(error)) throw error;

@@ -124,7 +124,7 @@ export class Uploads implements Roles {
         const failure = await this.#explainGone(session, error);
         // Parts that cannot be read are as lost as those that cannot be written.
         const isLost = this.#store.readParts !== undefined && failure.failure === 'UNAVAILABLE';
-        throw isLost ? new RegistryError('BLOB_UPLOAD_UNKNOWN', undefined, [], { cause: error }) : failure;
+        throw isLost ? unknownUpload(error) : failure;
       });
       if (received.writer.lost) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
       await this.#save(session, received);
@@ -169,7 +169,9 @@ export class Uploads implements Roles {
       return { digest, size };
     } catch (error) {
       if (!(error instanceof UploadGone)) throw error;
-      const failure = await this.#explainGone(session, error);
+      const explained = await this.#explainGone(session, error);
+      const isLost = explained.failure === 'UNAVAILABLE' && (await this.#isLost(session, digest));
+      const failure = isLost ? unknownUpload(error) : explained;
       // If the session is gone, the blob may have been committed.
       const blob = failure.status === 404 ? await this.#blobs.find(name, digest) : undefined;
       if (blob === undefined) throw failure;
@@ -228,12 +230,23 @@ export class Uploads implements Roles {
     const { repository, id, etag } = session;
     close(session);
     const now = await this.#open(repository, id);
-    if (now === undefined) return new RegistryError('BLOB_UPLOAD_UNKNOWN', undefined, [], { cause });
+    if (now === undefined) return unknownUpload(cause);
     close(now);
     if (now.etag !== etag) return new OffsetMismatch(now.offset);
     const message =
       'another request is finishing this upload or has cancelled it; try again, or start another one if this persists';
     return new RegistryError('UNAVAILABLE', message, [], { cause });
+  }
+
+  /**
+   * Whether the bytes of a session are gone for good, such as by a power cut: where parts in progress can be read, a concurrent
+   * request that is finishing the upload has made an object of them by now.
+   */
+  async #isLost({ multipart }: Session, digest: Digest): Promise<boolean> {
+    if (this.#store.readParts === undefined) return false;
+    const keys = [...(multipart === undefined ? [] : [multipart.key]), blobData(digest)];
+    for (const key of keys) if (await exists(this.#store, key)) return false;
+    return true;
   }
 
   /**
@@ -300,6 +313,12 @@ export class Uploads implements Roles {
     const commit = { store: this.#store, digest, writeBlob, addBlob };
     if (last === undefined) {
       const known = await digestOfSession(session);
+      if (mayBeDamaged(session))
+        await hashOfSession(this.#store, session, {
+          algorithm: algorithmOf(session.hash),
+          finishedAs: digest,
+          recent: this.#hashes,
+        });
       const whole = { ...commit, ...this.#source(session) };
       const rest = { stale: [], size: session.offset, isAdded: session.multipart === undefined };
       // The digest computed so far may have another algorithm.
@@ -345,7 +364,9 @@ export class Uploads implements Roles {
       if (finishedAs === undefined && (chunk.length ?? Infinity) > unclaimedBytes)
         await writer.continueLastPart();
       const { size, hash } = await receive(chunk, writer, before);
-      await writer.settle();
+      // Clients that send chunks with their range can begin anew after a power cut. A stream is mostly the whole blob, which any process
+      // can then finish without reading it again.
+      await writer.settle({ transient: finishedAs === undefined && chunk.partial });
       return { writer, hash, offset: session.offset + size, stale };
     } catch (error) {
       await writer.discard();
@@ -364,7 +385,7 @@ export class Uploads implements Roles {
       const more = () => (readsParts ? streamHash(algorithm) : resumableHash(algorithm));
       return { writer, hash: chunk.partial ? await more() : this.#newHash(algorithm), stale: [] };
     }
-    if (saved.kind === 'resumable' && algorithmOf(saved) === algorithm)
+    if (saved.kind === 'resumable' && algorithmOf(saved) === algorithm && !mayBeDamaged(session))
       return { writer, hash: await resumableHash(algorithm, saved.state), stale: [] };
     if (readsParts)
       return {
@@ -456,6 +477,15 @@ export class Uploads implements Roles {
     await this.#sessions.delete(id);
     this.#hashes.forget(id);
   }
+}
+
+/** Whether a power cut may have damaged bytes of a session, so that they must be read unless this process has hashed them. */
+function mayBeDamaged({ multipart }: Session): boolean {
+  return multipart?.parts.some(({ unsynced = false }) => unsynced) === true;
+}
+
+function unknownUpload(cause: unknown): RegistryError {
+  return new RegistryError('BLOB_UPLOAD_UNKNOWN', undefined, [], { cause });
 }
 
 /** Creates keys for the data of an upload; it may have thousands. */

@@ -13,7 +13,7 @@ import type { Mount } from './mounts.ts';
 import type { Content } from './pending-file.ts';
 import { Segments, type Slot } from './segments.ts';
 import { multipartsOf } from './temporary.ts';
-import { readUpload, type Upload, uploadIdPattern } from './uploads.ts';
+import { discardUpload, readUpload, unsyncedMark, type Upload, uploadIdPattern } from './uploads.ts';
 import {
   InvalidPart,
   MultipartNotFound,
@@ -60,7 +60,12 @@ interface PartRecord {
  *                     <segment>.sealed                               the same, closed by a completion
  *                     <number>.<etag>.<segment>.<offset>.<size>          record of a part: an empty file
  *                     <number>.<etag>.<segment>.<offset>.<size>.writing  the same while its bytes are written
+ *                     unsynced.<segment>.writing                     the segment has bytes that may not be synced
  * ```
+ *
+ * An upload need not survive a power cut, so on a local file system nothing here is synced but the bytes of parts, and those of
+ * transient parts only when the object is made. A file system on a server may lose what was not synced while this machine lives on,
+ * so there everything is.
  *
  * Completion takes no lock, since a lock would outlive a killed process. It renames the first part's segment to the key if the
  * segment consists of exactly these parts, or else a copy of the parts; then it deletes the upload. If it is killed before the
@@ -95,7 +100,7 @@ export class FilesystemMultiparts implements MultipartWriter {
     await this.folder.guard(key, async () => {
       const [mount] = this.folder.mounts.shared(path);
       await this.folder.ensureTemporary(mount);
-      await createUpload(multipartsOf(mount), id, upload);
+      await createUpload(multipartsOf(mount), id, upload, this.folder.isLocal(mount));
     });
     return id;
   }
@@ -106,7 +111,7 @@ export class FilesystemMultiparts implements MultipartWriter {
     return await this.#withUpload(
       key,
       uploadId,
-      async (upload) => await this.#write(key, upload, number, bytes),
+      async (upload, isLocal) => await this.#write(key, upload, number, bytes, isLocal),
     );
   }
 
@@ -122,7 +127,7 @@ export class FilesystemMultiparts implements MultipartWriter {
     const part = await this.#withUpload(
       key,
       uploadId,
-      async (upload) => await this.#openPart(key, upload, number, continued),
+      async (upload, isLocal) => await this.#openPart(key, upload, number, isLocal, continued),
     );
     return (
       part && {
@@ -131,7 +136,7 @@ export class FilesystemMultiparts implements MultipartWriter {
             await part.write(bytes);
           });
         },
-        finish: async () => await guard(async () => await part.finish()),
+        finish: async (options) => await guard(async () => await part.finish(options)),
         abort: async () => {
           await part.abort();
         },
@@ -157,6 +162,8 @@ export class FilesystemMultiparts implements MultipartWriter {
       if (range.size <= 0) continue;
       const source = await guard(async () => await openSegment(upload, segment));
       try {
+        const isCut = (await source.stat()).size < offset + size;
+        if (isCut) throw new InvalidPart(key, `a power cut has shortened the parts of ${key}`);
         const pieces = readRange(source, range);
         for (;;) {
           const { done, value } = await guard(async () => await pieces.next());
@@ -175,13 +182,15 @@ export class FilesystemMultiparts implements MultipartWriter {
     parts: readonly UploadedPart[],
   ): Promise<ObjectInfo> {
     return await this.#withUpload(key, uploadId, async (upload) => {
+      await this.#segments.synced(uploadId);
       const { metadata } = await readOwn(key, upload);
       const records = select(key, parts, await recordsOf(upload));
       this.#segments.close(uploadId);
+      const isUnsynced = parts.some(({ unsynced = false }) => unsynced);
       const info =
-        (await this.#moveSegment(key, upload, records, metadata)) ??
+        (await this.#moveSegment(key, upload, records, { metadata, isUnsynced })) ??
         (await this.#copyParts(key, upload, records, metadata));
-      await discard(upload);
+      await discardUpload(upload);
       return info;
     });
   }
@@ -191,7 +200,7 @@ export class FilesystemMultiparts implements MultipartWriter {
       await this.#withUpload(key, uploadId, async (upload) => {
         await readOwn(key, upload);
         this.#segments.close(uploadId);
-        await discard(upload);
+        await discardUpload(upload);
         await syncFolder(dirname(upload));
       });
     } catch (error) {
@@ -230,16 +239,23 @@ export class FilesystemMultiparts implements MultipartWriter {
   }
 
   /** Runs work on an upload's folder: on the mount of its key, or on another if the upload is older than that mount. */
-  async #withUpload<T>(key: string, uploadId: string, work: (upload: string) => Promise<T>): Promise<T> {
-    const [first, ...others] = this.folder.mounts.shared(this.folder.path(key));
+  async #withUpload<T>(
+    key: string,
+    uploadId: string,
+    work: (upload: string, isLocal: boolean) => Promise<T>,
+  ): Promise<T> {
+    const mounts = this.folder.mounts.shared(this.folder.path(key));
     if (!uploadIdPattern.test(uploadId)) throw new MultipartNotFound(key);
+    const workOn = async (mount: Mount) =>
+      await work(join(multipartsOf(mount), uploadId), this.folder.isLocal(mount));
     return await this.folder.guard(
       key,
       async () => {
-        const own = join(multipartsOf(first), uploadId);
-        for (const folder of [own, ...others.map((mount) => join(multipartsOf(mount), uploadId))])
-          if ((await ignoring(notFoundCodes, fs.lstat(folder))) !== undefined) return await work(folder);
-        return await work(own);
+        for (const mount of mounts) {
+          const folder = join(multipartsOf(mount), uploadId);
+          if ((await ignoring(notFoundCodes, fs.lstat(folder))) !== undefined) return await workOn(mount);
+        }
+        return await workOn(mounts[0]);
       },
       MultipartNotFound,
     );
@@ -249,6 +265,7 @@ export class FilesystemMultiparts implements MultipartWriter {
     key: string,
     upload: string,
     number: number,
+    isLocal: boolean,
     continued?: UploadedPart,
   ): Promise<GrowingPart | undefined> {
     const uploadId = basename(upload);
@@ -261,25 +278,31 @@ export class FilesystemMultiparts implements MultipartWriter {
       this.#segments.giveBack(uploadId, slot.segment);
     };
     try {
-      return await GrowingPart.open({ ...slot, upload, number, giveBack });
+      return await GrowingPart.open({ ...slot, upload, number, isLocal, giveBack });
     } catch (error) {
       // As in #write.
       if (slot.isNew || !hasCode(error, ['ENOENT'])) throw error;
-      return continued === undefined ? await this.#openPart(key, upload, number) : undefined;
+      return continued === undefined ? await this.#openPart(key, upload, number, isLocal) : undefined;
     }
   }
 
-  async #write(key: string, upload: string, number: number, bytes: Uint8Array): Promise<UploadedPart> {
+  async #write(
+    key: string,
+    upload: string,
+    number: number,
+    bytes: Uint8Array,
+    isLocal: boolean,
+  ): Promise<UploadedPart> {
     const uploadId = basename(upload);
     const create = createSegment(key, upload);
     const slot = this.#segments.reserve(uploadId, key, number, bytes.byteLength, create);
     try {
-      return await writeAt(upload, slot, number, bytes);
+      return await writeAt(upload, slot, number, bytes, isLocal);
     } catch (error) {
       this.#segments.close(uploadId, slot.segment);
       // The segment of earlier parts is gone; if the upload exists, another process tried to complete it.
       if (slot.isNew || !hasCode(error, ['ENOENT'])) throw error;
-      return await this.#write(key, upload, number, bytes);
+      return await this.#write(key, upload, number, bytes, isLocal);
     }
   }
 
@@ -288,12 +311,13 @@ export class FilesystemMultiparts implements MultipartWriter {
     key: string,
     upload: string,
     records: readonly [PartRecord, ...PartRecord[]],
-    metadata: Upload['metadata'],
+    { metadata, isUnsynced }: { readonly metadata: Upload['metadata']; readonly isUnsynced: boolean },
   ): Promise<ObjectInfo | undefined> {
     const total = contiguousSize(records);
     if (total === undefined) return undefined;
     const file = await seal(upload, records[0].segment);
     if (file?.stats.size !== BigInt(total)) return undefined;
+    if (isUnsynced) await syncFile(file.path);
     const info = objectInfo(key, file.stats);
     await this.sidecars.write(info, metadata);
     try {
@@ -340,18 +364,23 @@ export class FilesystemMultiparts implements MultipartWriter {
 }
 
 /** Creates an upload under another name first, so that it never appears without its file. */
-async function createUpload(multiparts: string, uploadId: string, upload: Upload): Promise<void> {
+async function createUpload(
+  multiparts: string,
+  uploadId: string,
+  upload: Upload,
+  isLocal: boolean,
+): Promise<void> {
   const made = join(multiparts, `${uploadId}.new`);
   try {
     await fs.mkdir(made);
-    await fs.writeFile(join(made, 'upload'), JSON.stringify(upload), { flush: true });
-    await syncFolder(made);
+    await fs.writeFile(join(made, 'upload'), JSON.stringify(upload), { flush: !isLocal });
+    if (!isLocal) await syncFolder(made);
     await fs.rename(made, join(multiparts, uploadId));
   } catch (error) {
     await fs.rm(made, { recursive: true, force: true });
     throw error;
   }
-  await syncFolder(multiparts);
+  if (!isLocal) await syncFolder(multiparts);
 }
 
 /** Reads an upload's file. @throws MultipartNotFound if it is unusable or of another key */
@@ -377,6 +406,7 @@ async function writeAt(
   { segment, offset }: Slot,
   number: number,
   bytes: Uint8Array,
+  isLocal: boolean,
 ): Promise<UploadedPart> {
   await segment.created;
   const etag = randomUUID();
@@ -390,7 +420,7 @@ async function writeAt(
     await fs.rm(`${record}.writing`, { force: true });
     throw error;
   }
-  await syncFolder(upload);
+  if (!isLocal) await syncFolder(upload);
   return { number, etag, size };
 }
 
@@ -413,7 +443,8 @@ async function seal(upload: string, segment: string): Promise<PendingFile | unde
   const path = join(upload, `${segment}.sealed`);
   await ignoring(['ENOENT'], fs.rename(join(upload, segment), path));
   const names = await fs.readdir(upload);
-  if (names.some((name) => name.endsWith('.writing') && name.includes(segment))) return undefined;
+  const isWriter = (name: string) => name.endsWith('.writing') && name.includes(segment);
+  if (names.some((name) => isWriter(name) && name !== unsyncedMark(segment))) return undefined;
   // Read after the check for writers: those that were writing have finished.
   const stats = await ignoring(['ENOENT'], fs.lstat(path, { bigint: true }));
   return stats === undefined ? await completed(upload) : { path, stats };
@@ -445,15 +476,8 @@ async function openSegment(upload: string, segment: string): Promise<FileHandle>
 /** Deletes the rest of a completed upload, which a missing segment indicates. */
 async function completed(upload: string): Promise<never> {
   const { key } = (await readUpload(upload)) ?? { key: '' };
-  await discard(upload);
+  await discardUpload(upload);
   throw new MultipartNotFound(key);
-}
-
-/** Deletes an upload atomically by a rename. */
-async function discard(upload: string): Promise<void> {
-  const away = `${upload}.gone-${randomUUID()}`;
-  await ignoring(['ENOENT'], fs.rename(upload, away));
-  await fs.rm(away, { recursive: true, force: true });
 }
 
 function assertPart(key: string, number: number, size: number): void {
@@ -500,6 +524,15 @@ function contiguousSize(records: readonly [PartRecord, ...PartRecord[]]): number
     end += size;
   }
   return end;
+}
+
+async function syncFile(path: string): Promise<void> {
+  const handle = await fs.open(path);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }
 
 async function writeDurably(path: string, offset: number, bytes: Uint8Array): Promise<void> {

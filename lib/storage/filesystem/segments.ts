@@ -16,6 +16,10 @@ export interface Segment {
   nextPart: number;
   /** The last part, if another can continue it. */
   last?: { readonly etag: string; readonly offset: number } | undefined;
+  /** Resolves once the disk has the last part, if no one waited for that. Never rejects. */
+  synced?: Promise<void>;
+  /** Whether it is marked as one that may not be synced. */
+  isMarked: boolean;
 }
 
 /** The place for a part's bytes. */
@@ -72,6 +76,11 @@ export class Segments {
     if (this.#open.size > maxOpen && oldest !== undefined) this.#open.delete(oldest);
   }
 
+  /** Waits until the disk has all parts of an upload's segment, as far as this process knows. */
+  async synced(uploadId: string): Promise<void> {
+    await this.#open.get(uploadId)?.synced;
+  }
+
   /** Closes an upload's segment to further parts, unless it is no longer the given one. */
   close(uploadId: string, segment = this.#open.get(uploadId)): void {
     if (this.#open.get(uploadId) === segment) this.#open.delete(uploadId);
@@ -80,5 +89,5 @@ export class Segments {
 
 function startSegment(key: string, create: Create): Segment {
   const name = randomUUID();
-  return { name, key, created: create(name), end: 0, nextPart: 1 };
+  return { name, key, created: create(name), end: 0, nextPart: 1, isMarked: false };
 }

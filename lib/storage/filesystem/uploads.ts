@@ -1,5 +1,8 @@
+import { randomUUID } from 'node:crypto';
+import fs from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { ignoring } from '../file-errors.ts';
 import { readSmallFile } from './small-files.ts';
 
 export const uploadIdPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -32,4 +35,16 @@ function parse(text: string): Upload | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The name of the file beside a segment whose bytes may not be synced. */
+export function unsyncedMark(segment: string): string {
+  return `unsynced.${segment}.writing`;
+}
+
+/** Deletes an upload atomically by a rename. @param folder of the upload */
+export async function discardUpload(folder: string): Promise<void> {
+  const away = `${folder}.gone-${randomUUID()}`;
+  await ignoring(['ENOENT'], fs.rename(folder, away));
+  await fs.rm(away, { recursive: true, force: true });
 }
