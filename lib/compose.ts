@@ -28,7 +28,6 @@ import { FormLimit } from './http/form-limit.ts';
 import { functionLimits, usualLimits } from './http/limits.ts';
 import { createAccessLog } from './logging/access-log.ts';
 import { createLogger, throttledWarning } from './logging/logger.ts';
-import type { HashThread } from './registry/uploads/hash-thread.ts';
 import { RequestLimits } from './http/request-limits.ts';
 import { Search, type OnReindexed } from './search/search.ts';
 import { recordPushes } from './search/record-pushes.ts';
@@ -40,7 +39,6 @@ import { Urls } from './http/urls.ts';
 /**
  * Wires all parts from the settings. A server checks its storage at start. A function skips that to start faster, and
  * responds with 503 if the storage is unavailable.
- * @param hashThread hashes large uploads
  * @throws StoreUnavailable
  */
 export async function createServices(
@@ -48,7 +46,6 @@ export async function createServices(
   config: Config,
   limits = program === 'functions' ? functionLimits : usualLimits,
   telemetry: readonly Telemetry[] = [],
-  hashThread?: HashThread,
 ): Promise<Services> {
   const reports = reportTo(telemetry);
   const log = createLogger(config.log);
@@ -71,10 +68,7 @@ export async function createServices(
     workers: config.workers,
   });
   const store = withStoreCalls(opened, telemetry);
-  const registry = restrict(
-    createRegistry(store, { ...config, onCacheRead: reports.cacheRead, hashThread }),
-    config,
-  );
+  const registry = restrict(createRegistry(store, { ...config, onCacheRead: reports.cacheRead }), config);
   const search = createSearch(config.search, registry, reports.listReindexed);
   for (const warning of config.warnings) warn(warning);
   const { access, tokens } = await createAccess({

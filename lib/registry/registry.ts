@@ -9,7 +9,6 @@ import { MountHints } from './mount-hints.ts';
 import { Referrers } from './manifests/referrers.ts';
 import { Tags } from './tags.ts';
 import { BufferPool, uploadBytes } from './uploads/buffer-pool.ts';
-import type { HashThread } from './uploads/hash-thread.ts';
 import { Uploads } from './uploads/uploads.ts';
 
 export interface RegistryOptions extends Partial<ManifestsOptions> {
@@ -19,8 +18,6 @@ export interface RegistryOptions extends Partial<ManifestsOptions> {
   readonly readOnly?: boolean;
   /** Processes that share the memory for uploads and cached manifests. */
   readonly workers?: number | undefined;
-  /** Hashes large uploads beside the event loop. */
-  readonly hashThread?: HashThread | undefined;
 }
 
 /** Creates a registry. It keeps no state outside the store, so any number of registries can share one. */
@@ -32,23 +29,18 @@ export function createRegistry(
     readOnly = false,
     onCacheRead,
     workers = 1,
-    hashThread,
   }: RegistryOptions = {},
 ): Registry {
   const tags = new Tags(store);
   const blobs = new Blobs(store, new MountHints(secrets), new ImmutableImages(store, tags));
   const referrers = new Referrers(store, tags, { readOnly });
   const manifests = new Manifests(store, blobs, tags, referrers, { requiredPlatforms, onCacheRead, workers });
-  const uploadMemory = new BufferPool({
-    bytes: share(uploadBytes, workers),
-    isShared: hashThread !== undefined,
-  });
   return {
     blobs,
     tags,
     manifests,
     referrers,
-    uploads: new Uploads(store, blobs, uploadMemory, hashThread),
+    uploads: new Uploads(store, blobs, new BufferPool({ bytes: share(uploadBytes, workers) })),
     catalog: new Catalog(store),
   };
 }

@@ -10,7 +10,6 @@ import { Drain } from './drain.ts';
 import { Http2Endpoint } from './http2/endpoint.ts';
 import { Listener } from './listener.ts';
 import { limitPipelining, sharePipelineLimits } from './pipelining.ts';
-import { createHashThread } from './hash-thread.ts';
 import { reindexInBackground } from './background-reindex.ts';
 import { Observers } from './observers.ts';
 import { SlowReaders } from './slow-readers.ts';
@@ -39,13 +38,7 @@ export async function startServer(
   const workers = config.workers ?? 1;
   const limits = shareLimits(serverLimits, workers);
   const observers = await Observers.load(config);
-  const hashThread = await createHashThread((cause) => {
-    services.log.error(
-      { err: cause },
-      'the thread that hashes large uploads has failed; they go on without it',
-    );
-  });
-  const services = await createServices(program, config, limits, observers.telemetry, hashThread);
+  const services = await createServices(program, config, limits, observers.telemetry);
   const { search, log, readiness } = services;
   if (config.readOnly) log.warn(readOnlyReason);
   // An unusable file is an invalid setting; a database may be down for a while.
@@ -103,7 +96,7 @@ export async function startServer(
       announceStop();
       const [cut] = await Promise.all([drain.end(config.drainTimeoutMs), stopReindex?.()]);
       if (cut > 0) log.warn({ requests: cut }, 'the drain timeout is over: requests in flight were cut');
-      await Promise.all([search.close(), hashThread?.close()]);
+      await search.close();
       await observers.stop();
     },
   };

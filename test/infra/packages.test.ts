@@ -27,7 +27,6 @@ const sources = {
     /\/lib\/access\/htpasswd\/bcrypt-worker\.ts$/,
     functionNames.filter(isHttpFunction),
   ],
-  'the thread that hashes uploads': [/\/lib\/registry\/uploads\/hash-(thread|worker)\.ts$/, []],
   'a store in a folder': [/\/lib\/storage\/filesystem\//, []],
   'a list in a file': [/\/lib\/search\/file\//, []],
   'AWS credentials of a machine': [/\/node_modules\/@smithy\/credential-provider-imds\//, []],

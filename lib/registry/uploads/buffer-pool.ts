@@ -24,8 +24,6 @@ export interface BufferPoolOptions {
   readonly holdMs?: number;
   /** How long to wait for a claim. */
   readonly waitMs?: number;
-  /** Whether its buffers are in memory that other threads can read. */
-  readonly isShared?: boolean;
 }
 
 /** How long spare buffers are kept. */
@@ -44,7 +42,6 @@ export class BufferPool {
   readonly #bytes: number;
   readonly #holdMs: number;
   readonly #waitMs: number;
-  readonly #isShared: boolean;
   #used = 0;
   /** Oldest first. */
   readonly #holders = new Set<Holder>();
@@ -56,16 +53,10 @@ export class BufferPool {
   #spares: Buffer[] = [];
   #spareTimer: NodeJS.Timeout | undefined;
 
-  constructor({
-    bytes = uploadBytes,
-    holdMs = 500,
-    waitMs = 60_000,
-    isShared = false,
-  }: BufferPoolOptions = {}) {
+  constructor({ bytes = uploadBytes, holdMs = 500, waitMs = 60_000 }: BufferPoolOptions = {}) {
     this.#bytes = bytes;
     this.#holdMs = holdMs;
     this.#waitMs = waitMs;
-    this.#isShared = isShared;
   }
 
   /** Whether any claim is waiting. */
@@ -87,15 +78,11 @@ export class BufferPool {
   buffer(bytes: number): Buffer {
     const at = this.#spares.findIndex(({ byteLength }) => byteLength === bytes);
     const [spare] = this.#spares.splice(at, at < 0 ? 0 : 1);
-    const buffer = spare ?? this.#allocate(bytes);
+    const buffer = spare ?? Buffer.allocUnsafeSlow(bytes);
     this.#handedOut.add(buffer);
     this.#handedOutBytes += bytes;
     this.#dropSpares();
     return buffer;
-  }
-
-  #allocate(bytes: number): Buffer {
-    return this.#isShared ? Buffer.from(new SharedArrayBuffer(bytes)) : Buffer.allocUnsafeSlow(bytes);
   }
 
   #fits(bytes: number): boolean {

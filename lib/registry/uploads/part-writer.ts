@@ -9,7 +9,6 @@ import {
   type UploadedPart,
 } from '../../storage/store.ts';
 import { putInOrder } from '../put-objects.ts';
-import type { BlockHash } from './block-hash.ts';
 import type { BufferPool, Claim } from './buffer-pool.ts';
 import { blockBytes, partSize, smallestPart, unclaimedBytes } from './part-sizes.ts';
 
@@ -95,10 +94,6 @@ export class PartWriter {
   #claim: Claim | undefined;
   #spills: Spill[] = [];
   #open: OpenPart | undefined;
-  #hash: BlockHash | undefined;
-  /** Bytes of the buffer that the hash has, and when it needs the buffer no more. Never rejects. */
-  #hashed = 0;
-  #hashing: Promise<void> | undefined;
   readonly #pending = new Set<Promise<void>>();
   #failure: { readonly error: unknown } | undefined;
 
@@ -143,23 +138,6 @@ export class PartWriter {
     });
   }
 
-  /** Passes to a hash what is written from now on, a block at a time, without a copy. The last is passed by {@link hashRest}. */
-  hashWith(hash: BlockHash): void {
-    this.#hash = hash;
-    this.#hashed = this.#filled;
-  }
-
-  /** Passes the bytes to the hash that it does not have yet. */
-  hashRest(): void {
-    const from = this.#hashed;
-    this.#hashed = this.#filled;
-    if (this.#hash === undefined || from === this.#filled) return;
-    // It hashes in order, so the last is enough to wait for.
-    this.#hashing = this.#hash.update(this.#buffer.subarray(from, this.#filled))?.catch((error: unknown) => {
-      this.#failure ??= { error };
-    });
-  }
-
   /**
    * Resolves when more may be written, not when all is stored.
    * @throws RegistryError BUSY if it times out waiting for memory
@@ -173,7 +151,6 @@ export class PartWriter {
       if (this.#filled + taken > (this.#claim?.bytes ?? unclaimed)) await this.#claimPart();
       this.#take(rest.subarray(0, taken));
       rest = rest.subarray(taken);
-      if (this.#hash !== undefined && this.#filled - this.#hashed >= this.#hash.blockBytes) this.hashRest();
       if (this.#tailSize >= this.#partSize()) await this.#startPart();
     }
   }
@@ -295,17 +272,17 @@ export class PartWriter {
         this.#claim === undefined
           ? Buffer.allocUnsafeSlow(Math.max(needed, Math.min(unclaimedBytes, 4 * needed)))
           : this.#pool.buffer(this.#claim.bytes);
-      copyInto(larger, this.tail, 0);
+      this.#buffer.copy(larger, 0, 0, this.#filled);
       this.#buffer = larger;
     }
-    copyInto(this.#buffer, bytes, this.#filled);
+    this.#buffer.set(bytes, this.#filled);
     this.#filled = needed;
   }
 
   /** Takes the buffer and its claim from this writer, to store or release them. */
   #detach(): { readonly buffer: Buffer; readonly bytes: Buffer; readonly claim: Claim | undefined } {
     const detached = { buffer: this.#buffer, bytes: this.tail, claim: this.#claim };
-    [this.#buffer, this.#filled, this.#hashed, this.#claim] = [Buffer.alloc(0), 0, 0, undefined];
+    [this.#buffer, this.#filled, this.#claim] = [Buffer.alloc(0), 0, undefined];
     detached.claim?.pin();
     return detached;
   }
@@ -316,7 +293,6 @@ export class PartWriter {
       this.#append(this.#open);
       return;
     }
-    this.hashRest();
     const { buffer, bytes, claim } = this.#detach();
     const key = this.#newKey();
     const stored = this.#runInBackground(this.#store.put(key, bytes), () => claim?.release(buffer));
@@ -328,7 +304,7 @@ export class PartWriter {
     if (this.#spills.length === 0) return;
     if (this.#claim !== undefined) this.#spill();
     const claim = await this.#pool.claim(this.#tailSize);
-    const [spills, rest, size, hashed] = [this.#spills, this.tail, this.#tailSize, this.#hashed];
+    const [spills, rest, size] = [this.#spills, this.tail, this.#tailSize];
     this.#buffer = this.#pool.buffer(size);
     [this.#spills, this.#filled, this.#claim] = [[], 0, claim];
     for (const spill of spills) {
@@ -336,8 +312,6 @@ export class PartWriter {
       this.#throwFailure();
       this.#take((await this.#store.read(spill.key, spill.size)).bytes);
     }
-    // Spilled bytes were hashed before.
-    this.#hashed = this.#filled + hashed;
     this.#take(rest);
     await this.#deleteSpills(spills);
   }
@@ -358,7 +332,6 @@ export class PartWriter {
       return;
     }
     const number = this.#nextNumber();
-    this.hashRest();
     const { buffer, bytes, claim } = this.#detach();
     this.#parts.push({ number, etag: '', size: bytes.byteLength });
     const stored = asObject ? this.#storeAsObject(number, bytes) : this.#storeInMultipart(number, bytes);
@@ -386,7 +359,6 @@ export class PartWriter {
 
   /** Starts writing the buffer to an open part, after what was written to it before, and continues with a new buffer. */
   #append(open: OpenPart): void {
-    this.hashRest();
     const { buffer, bytes, claim } = this.#detach();
     const size = (this.#parts[open.number - 1]?.size ?? 0) + bytes.byteLength;
     this.#parts[open.number - 1] = { number: open.number, etag: '', size };
@@ -423,13 +395,11 @@ export class PartWriter {
 
   /** Its failure surfaces on the next {@link #throwFailure}. @param release called when the work ends */
   #runInBackground(work: Promise<unknown>, release: () => void): Promise<void> {
-    const hashing = this.#hashing;
     const ended = work
       .catch((error: unknown) => {
         this.#failure ??= { error };
       })
-      .then(async () => {
-        await hashing;
+      .then(() => {
         release();
         this.#pending.delete(ended);
       });
@@ -490,9 +460,4 @@ export class PartWriter {
 function gone(error: unknown): undefined {
   if (error instanceof MultipartNotFound) return undefined;
   throw error;
-}
-
-/** `set` and `copy` take three times as long where the target is shared memory: they move each word atomically. */
-function copyInto(target: Buffer, bytes: Uint8Array, at: number): void {
-  if (bytes.byteLength > 0) target.fill(bytes, at, at + bytes.byteLength);
 }

@@ -9,9 +9,7 @@ import {
   type ObjectStore,
 } from '../../storage/store.ts';
 import type { Blobs } from '../blobs.ts';
-import { BlockHash } from './block-hash.ts';
 import { algorithmOf, resumableHash, streamHash, type ContentHash } from './content-hash.ts';
-import type { HashThread } from './hash-thread.ts';
 import { blobData, uploadData } from '../layout.ts';
 import {
   OffsetMismatch,
@@ -65,11 +63,6 @@ interface Received {
   readonly stale: readonly string[];
 }
 
-/** What receives a chunk. */
-interface Prepared extends Pick<Received, 'writer' | 'stale'> {
-  readonly hash: ContentHash | BlockHash;
-}
-
 /**
  * Upload sessions (OCI Distribution Spec, "Pushing blobs"). Each method is one request, and another process may serve the
  * next: all state between requests is in the session object and the parts it names. A failed request leaves the session
@@ -82,14 +75,9 @@ export class Uploads implements Roles {
   readonly #pool: BufferPool;
   readonly #hashes = new RecentHashes();
   readonly #loads = new ConcurrencyLimit(parallelLoads);
-  readonly #thread: HashThread | undefined;
 
-  /**
-   * @param pool memory shared by all uploads
-   * @param thread hashes large uploads; the pool's memory should be shared with it
-   */
-  constructor(store: ObjectStore, blobs: Blobs, pool = new BufferPool(), thread?: HashThread) {
-    this.#thread = thread;
+  /** @param pool memory shared by all uploads */
+  constructor(store: ObjectStore, blobs: Blobs, pool = new BufferPool()) {
     this.#store = store;
     this.#blobs = blobs;
     this.#pool = pool;
@@ -266,8 +254,9 @@ export class Uploads implements Roles {
       length: blob.length,
       metadata: this.#blobs.mountHint(name),
     });
+    const hash = streamHash(digestParts(digest).algorithm);
     try {
-      const { size, hash } = await receive(blob, writer, this.#newHash(digestParts(digest).algorithm));
+      const size = await receive(blob, writer, hash);
       assertDigest(hash.digest(), digest);
       await this.#complete(writer, digest, followedBy);
       return size;
@@ -356,18 +345,18 @@ export class Uploads implements Roles {
    *   bytes are kept until the blob is complete.
    */
   async #receive(session: OpenSession, chunk: Chunk, finishedAs?: Digest): Promise<Received> {
-    const { writer, hash: before, stale } = await this.#reopen(session, chunk, finishedAs);
+    const { writer, hash, stale } = await this.#reopen(session, chunk, finishedAs);
     // The writer has the tail now and may spill it.
     release(session);
     writer.allowSpilling();
     try {
       if (finishedAs === undefined && (chunk.length ?? Infinity) > unclaimedBytes)
         await writer.continueLastPart();
-      const { size, hash } = await receive(chunk, writer, before);
+      const length = await receive(chunk, writer, hash);
       // Clients that send chunks with their range can begin anew after a power cut. A stream is mostly the whole blob, which any process
       // can then finish without reading it again.
       await writer.settle({ transient: finishedAs === undefined && chunk.partial });
-      return { writer, hash, offset: session.offset + size, stale };
+      return { writer, hash, offset: session.offset + length, stale };
     } catch (error) {
       await writer.discard();
       throw error;
@@ -375,15 +364,19 @@ export class Uploads implements Roles {
   }
 
   /** Prepares a writer and a hash at the session's offset. @param finishedAs as in {@link #receive} */
-  async #reopen(session: OpenSession, chunk: Chunk, finishedAs: Digest | undefined): Promise<Prepared> {
+  async #reopen(
+    session: OpenSession,
+    chunk: Chunk,
+    finishedAs: Digest | undefined,
+  ): Promise<Pick<Received, 'writer' | 'hash' | 'stale'>> {
     const writer = this.#writer(session);
     const { hash: saved, multipart, tail } = session;
     const algorithm = finishedAs === undefined ? algorithmOf(saved) : digestParts(finishedAs).algorithm;
     const readsParts = this.#store.readParts !== undefined;
     if (session.offset === 0) {
-      // More will follow, and its hash must be continued.
-      const more = () => (readsParts ? streamHash(algorithm) : resumableHash(algorithm));
-      return { writer, hash: chunk.partial ? await more() : this.#newHash(algorithm), stale: [] };
+      const isResumed = chunk.partial && !readsParts;
+      const hash = isResumed ? await resumableHash(algorithm) : streamHash(algorithm);
+      return { writer, hash, stale: [] };
     }
     if (saved.kind === 'resumable' && algorithmOf(saved) === algorithm && !mayBeDamaged(session))
       return { writer, hash: await resumableHash(algorithm, saved.state), stale: [] };
@@ -408,7 +401,11 @@ export class Uploads implements Roles {
    * @param before has all bytes of the session
    * @throws UploadGone
    */
-  async #rehash(session: OpenSession, before: PartWriter, hash: ContentHash): Promise<Prepared> {
+  async #rehash(
+    session: OpenSession,
+    before: PartWriter,
+    hash: ContentHash,
+  ): Promise<Pick<Received, 'writer' | 'hash' | 'stale'>> {
     const { body, keys } = await reread(this.#store, before).catch(async (error: unknown) => {
       await before.discard();
       throw error;
@@ -431,13 +428,6 @@ export class Uploads implements Roles {
       throw error;
     }
     return { writer, hash, stale: keys };
-  }
-
-  /** For a blob that is expected in one request. */
-  #newHash(algorithm: Algorithm): ContentHash | BlockHash {
-    return this.#thread === undefined || algorithm !== canonicalAlgorithm
-      ? streamHash(algorithm)
-      : new BlockHash(this.#thread);
   }
 
   #writer(session: OpenSession): PartWriter {
@@ -505,30 +495,21 @@ function close({ claim, writers }: OpenSession): void {
   claim?.release();
 }
 
-/** Passes a body to a writer and a hash. @returns its size, and the hash after it */
-async function receive<Hash extends Pick<ContentHash, 'update'>>(
+/** Passes a body to a writer and a hash. @returns its size */
+async function receive(
   { body, length }: Body,
   writer: PartWriter,
-  hash: Hash | BlockHash,
-): Promise<{ readonly size: number; readonly hash: Hash | ContentHash }> {
-  let size = 0;
-  const inBlocks = hash instanceof BlockHash ? hash : undefined;
-  if (inBlocks !== undefined) writer.hashWith(inBlocks);
-  try {
-    for await (const bytes of body) {
-      size += bytes.byteLength;
-      // The body may be endless.
-      if (length !== undefined && size > length) break;
-      // A block's hash gets them from the writer.
-      if (!(hash instanceof BlockHash)) hash.update(bytes);
-      await writer.write(bytes);
-    }
-    if (length !== undefined && size !== length)
-      throw new RegistryError('SIZE_INVALID', `the request announced ${length} bytes and sent others`);
-    if (!(hash instanceof BlockHash)) return { size, hash };
-    writer.hashRest();
-    return { size, hash: await hash.finish() };
-  } finally {
-    inBlocks?.end();
+  hash: Pick<ContentHash, 'update'>,
+): Promise<number> {
+  let received = 0;
+  for await (const bytes of body) {
+    received += bytes.byteLength;
+    // The body may be endless.
+    if (length !== undefined && received > length) break;
+    hash.update(bytes);
+    await writer.write(bytes);
   }
+  if (length !== undefined && received !== length)
+    throw new RegistryError('SIZE_INVALID', `the request announced ${length} bytes and sent others`);
+  return received;
 }

@@ -15,12 +15,8 @@ export async function defaultWorkers(): Promise<number> {
   if (permission?.has('child') === false) return 1;
   const limit = process.constrainedMemory();
   const memory = limit > 0 ? limit : Infinity;
-  return Math.max(1, Math.min(await availableCores(), Math.floor(memory / bytesPerWorker)));
-}
-
-/** Cores that this process may use: those it is bound to (`taskset`), and what the quota of its control group allows. */
-export async function availableCores(): Promise<number> {
-  return Math.min(availableParallelism(), await coresOfControlGroup());
+  const cores = Math.min(availableParallelism(), await coresOfControlGroup());
+  return Math.max(1, Math.min(cores, Math.floor(memory / bytesPerWorker)));
 }
 
 /**
