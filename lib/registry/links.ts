@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { parseDigest, type Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import {
@@ -5,6 +6,7 @@ import {
   ObjectTooLarge,
   ObjectUnreadable,
   type NewObject,
+  type ObjectInfo,
   type ObjectStore,
   type PutOptions,
 } from '../storage/store.ts';
@@ -36,6 +38,17 @@ export async function readLink(store: ObjectStore, key: string): Promise<Link | 
     const cause = new Error(`the link ${key} holds no digest`, { cause: error });
     throw new RegistryError('UNKNOWN', 'a link in the bucket is damaged', [], { cause });
   }
+}
+
+/**
+ * Whether the ETag of a link shows that it holds exactly this digest: that of an object which was written in one piece and without KMS
+ * is the MD5 of its bytes. Any other proves nothing.
+ */
+export function showsDigest(
+  { etag }: { readonly etag: ObjectInfo['etag'] | undefined },
+  digest: string,
+): boolean {
+  return createHash('md5').update(digest).digest('hex') === etag;
 }
 
 /** A link to write. */

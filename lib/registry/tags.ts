@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import {
   assertConditions,
   isConditional,
@@ -35,6 +34,7 @@ import {
   undefinedIfDamaged,
   existsUndamaged,
   readLink,
+  showsDigest,
   writeLink,
   type Link,
 } from './links.ts';
@@ -185,7 +185,7 @@ export class Tags implements TagLister {
   }
 
   async #pointsAt(tag: ListedTag, digest: Digest, immutable: Immutable | undefined): Promise<boolean> {
-    if (md5(digest) === tag.etag) return true;
+    if (showsDigest(tag, digest)) return true;
     const read = await this.target(tag);
     if (read !== undefined) return read === digest;
     // Gone or damaged. A damaged one that is immutable has what it was created with.
@@ -194,12 +194,12 @@ export class Tags implements TagLister {
   }
 
   /**
-   * What a tag points at; undefined if its link is damaged, or gone by now. Saves reading most links: the ETag of an object that
-   * was written in one piece and without KMS is the MD5 of its bytes. Any other ETag proves nothing, so the link is read. So it is
-   * if the ETag matches no entry of the history, which a concurrent delete may have removed.
+   * What a tag points at; undefined if its link is damaged, or gone by now. Saves reading most links, whose ETag shows what they
+   * hold. Others are read, also one that matches no entry of the history, which a concurrent delete may have removed.
    */
-  async target({ link, history, etag }: StoredTag): Promise<Digest | undefined> {
-    const pushed = history.find(({ key }) => md5(digestOfHistoryKey(key)) === etag);
+  async target(tag: StoredTag): Promise<Digest | undefined> {
+    const { link, history } = tag;
+    const pushed = history.find(({ key }) => showsDigest(tag, digestOfHistoryKey(key)));
     const digest = pushed && digestOrUndefined(digestOfHistoryKey(pushed.key));
     return digest ?? (await undefinedIfDamaged(this.#store, link, readLink(this.#store, link)))?.digest;
   }
@@ -277,8 +277,4 @@ export function describeTag(
 /** The digest in the key of a history link. */
 function digestOfHistoryKey(key: string): string {
   return key.split('/').slice(-3, -1).join(':');
-}
-
-function md5(text: string): string {
-  return createHash('md5').update(text).digest('hex');
 }

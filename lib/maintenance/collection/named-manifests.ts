@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto';
 import { inParallel } from '../../concurrency/in-parallel.ts';
 import type { Digest } from '../../protocol/digests.ts';
 import { readNeeds } from '../../protocol/manifest-needs.ts';
 import { blobData } from '../../registry/layout.ts';
-import { isDamage, readLink } from '../../registry/links.ts';
+import { isDamage, readLink, showsDigest } from '../../registry/links.ts';
 import { loadManifest } from '../../registry/manifests/cache.ts';
 import { ObjectUnreadable, type ObjectStore } from '../../storage/store.ts';
 import type { Knowledge } from './known-references.ts';
@@ -82,17 +81,16 @@ class Reader implements NamedManifests {
   }
 
   /**
-   * Saves reading most links: the ETag of an object that was written in one piece and without KMS is the MD5 of its bytes. Any
-   * other proves nothing.
+   * Saves reading most links, whose ETag shows what they hold.
    * @returns whether nothing need be read
    */
   #pointTag(tag: ListedTag): boolean {
     if (tag.link === undefined) return true;
-    const { etag } = tag.link;
+    const { link } = tag;
     const { digests } = this.#repository;
     const known = this.#known.tags.get(tag.tag);
-    const listed = tag.history.find(({ manifest }) => md5(digests.get(manifest)) === etag)?.manifest;
-    if (listed === undefined && known?.etag !== etag) return false;
+    const listed = tag.history.find(({ manifest }) => showsDigest(link, digests.get(manifest)))?.manifest;
+    if (listed === undefined && known?.etag !== link.etag) return false;
     if (listed === undefined && known !== undefined) this.knowledge.tags.set(tag.tag, known);
     const target = listed ?? (known && digests.add(known.digest));
     if (target !== undefined) this.tags.set(tag, target);
@@ -153,8 +151,4 @@ function referencesIn(bytes: Buffer): References {
 function reasonOf(error: unknown): string {
   const { message, cause } = error as Error;
   return cause instanceof Error ? cause.message : message;
-}
-
-function md5(text: string): string {
-  return createHash('md5').update(text).digest('hex');
 }

@@ -1,17 +1,8 @@
-import { createHash } from 'node:crypto';
 import { digestParts, type Digest } from '../../protocol/digests.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
 import { isDamage, readLink } from '../../registry/links.ts';
-import { ObjectUnreadable, type ObjectInfo, type ObjectStore } from '../../storage/store.ts';
+import { ObjectUnreadable, type ObjectStore } from '../../storage/store.ts';
 import { damagedLink, type Finding } from './findings.ts';
-
-/**
- * Whether an ETag shows that an object holds exactly this digest: that of an object which was written in one piece and without KMS is
- * the MD5 of its bytes. Any other proves nothing.
- */
-export function showsDigest({ etag }: Pick<ObjectInfo, 'etag'>, digest: Digest): boolean {
-  return createHash('md5').update(digest).digest('hex') === etag;
-}
 
 /** What a link leads to: a digest, nothing if it is gone, or damage. */
 export async function target(store: ObjectStore, key: string): Promise<Digest | 'gone' | 'damaged'> {

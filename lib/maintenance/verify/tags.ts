@@ -2,10 +2,10 @@ import type { Digest } from '../../protocol/digests.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
 import type { Tag } from '../../protocol/tags.ts';
 import { revisionLink, tagIndexLink, tagLink } from '../../registry/layout.ts';
-import { exists } from '../../registry/links.ts';
+import { exists, showsDigest } from '../../registry/links.ts';
 import { damagedTag, danglingTag, missingTagIndex, type Finding } from './findings.ts';
 import type { Inspection, Suspect } from './inspection.ts';
-import { showsDigest, target } from './links.ts';
+import { target } from './links.ts';
 import type { Entry, Listed } from './listed.ts';
 
 /** Checks the tags of one repository, after its manifests are listed. */
