@@ -105,17 +105,6 @@ export const onDamaged = reportDamage((message, error) => {
   console.error(error instanceof Error ? `${message}: ${reasonOf(error)}` : message);
 });
 
-const unitMs: Readonly<Record<string, number>> = { h: 60 * 60 * 1000, d: 24 * 60 * 60 * 1000 };
-
-/** @returns milliseconds @throws UsageError */
-export function readAge(option: string, text: string): number {
-  const [, number, unit = ''] = /^(\d{1,5})([hd])$/.exec(text) ?? [];
-  const age = Number(number) * (unitMs[unit] ?? Number.NaN);
-  if (Number.isNaN(age))
-    throw new UsageError(`--${option}: ${JSON.stringify(text)} is not an age such as 30d or 72h`);
-  return age;
-}
-
 export function count(number: number, noun: string, plural = `${noun}s`): string {
   return `${number} ${number === 1 ? noun : plural}`;
 }

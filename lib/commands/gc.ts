@@ -1,13 +1,6 @@
 import { Garbage } from '../maintenance/collection/garbage.ts';
-import {
-  count,
-  onlyFile,
-  readAge,
-  readOptions,
-  refuseOptionsOfNpm,
-  UsageError,
-  type Command,
-} from './command.ts';
+import { count, onlyFile, readOptions, refuseOptionsOfNpm, UsageError, type Command } from './command.ts';
+import { readAge } from './duration.ts';
 import { lookAtStorage, reportDamaged } from './look.ts';
 import { size } from './size.ts';
 

@@ -1,9 +1,9 @@
 import { readHistory, type HistoryEntry } from '../registry/undo/history.ts';
 import { UndoRefused } from '../registry/undo/refused.ts';
 import { readOptions, type Command } from './command.ts';
+import { tableLines } from './table.ts';
 import { nameAndFile, readTagName } from './undo/arguments.ts';
 import { openStorage } from './undo/open.ts';
-import { tableLines } from './undo/table.ts';
 
 export const command: Command = {
   summary: 'list what a tag pointed at',

@@ -15,12 +15,12 @@ import {
   count,
   onDamaged,
   onlyFile,
-  readAge,
   readOptions,
   refuseOptionsOfNpm,
   UsageError,
   type Command,
 } from './command.ts';
+import { readAge } from './duration.ts';
 import { size } from './size.ts';
 
 export const command: Command = {

@@ -2,6 +2,7 @@ import { Usage, type Used } from '../maintenance/collection/usage.ts';
 import { count, onlyFile, readOptions, refuseOptionsOfNpm, UsageError, type Command } from './command.ts';
 import { lookAtStorage, reportDamaged } from './look.ts';
 import { size } from './size.ts';
+import { tableLines } from './table.ts';
 
 const kinds = ['namespace', 'repository', 'tag'] as const;
 
@@ -92,15 +93,7 @@ function printTable(by: Kind, rows: readonly Row[]): void {
       size(own + shared),
     ]),
   ];
-  const widths = [0, 1, 2, 3].map((column) =>
-    lines.reduce((width, line) => Math.max(width, line[column]?.length ?? 0), 0),
-  );
-  for (const line of lines)
-    console.log(
-      line
-        .map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)))
-        .join('  '),
-    );
+  for (const line of tableLines(lines, true)) console.log(line);
 }
 
 function printTotals({ total, unlinked }: Usage, keepsVersions: boolean | undefined): void {

@@ -4,27 +4,16 @@ import { isRepositoryName, type RepositoryName } from '../../protocol/names.ts';
 import { isTag, type Tag } from '../../protocol/tags.ts';
 import type { Target } from '../../registry/undo/rollback.ts';
 import { UsageError } from '../command.ts';
-
-/** @throws UsageError */
-export function readRepository(text: string): RepositoryName {
-  if (isRepositoryName(text)) return text;
-  throw new UsageError(`${JSON.stringify(text)} is not a repository name such as team/app`);
-}
+import { readDuration } from '../duration.ts';
 
 /** Reads `team/app:v1`. @throws UsageError */
 export function readTagName(text: string): { readonly name: RepositoryName; readonly tag: Tag } {
-  const { name, tag } = readName(text);
-  if (tag === undefined) throw new UsageError(`${JSON.stringify(text)} has no tag; write ${text}:TAG`);
-  return { name, tag };
-}
-
-/** Reads `team/app` or `team/app:v1`. @throws UsageError */
-export function readName(text: string): { readonly name: RepositoryName; readonly tag: Tag | undefined } {
   const [name = '', tag, ...more] = text.split(':');
   if (!isRepositoryName(name) || (tag !== undefined && !isTag(tag)) || more.length > 0)
     throw new UsageError(
       `${JSON.stringify(text)} is not a repository and tag such as team/app:v1, without the registry's host`,
     );
+  if (tag === undefined) throw new UsageError(`${JSON.stringify(text)} has no tag; write ${text}:TAG`);
   return { name, tag };
 }
 
@@ -36,21 +25,6 @@ export function nameAndFile(
   if (name === undefined) throw new UsageError(`name the ${what}`);
   if (more !== undefined) throw new UsageError(`${JSON.stringify(more)} is one argument too many`);
   return { name, file };
-}
-
-const unitMs: Readonly<Record<string, number>> = {
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 24 * 3_600_000,
-  w: 7 * 24 * 3_600_000,
-};
-
-/** Reads a duration such as `90s`, `2h` or `3d`, in milliseconds; undefined if it is none. */
-export function readDuration(text: string): number | undefined {
-  const [, number, unit = ''] = /^(\d{1,6})([smhdw])$/.exec(text) ?? [];
-  const milliseconds = Number(number) * (unitMs[unit] ?? Number.NaN);
-  return Number.isNaN(milliseconds) ? undefined : milliseconds;
 }
 
 const isoTime = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)?)?$/;

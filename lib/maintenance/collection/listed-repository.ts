@@ -21,6 +21,9 @@ export const has = {
   needed: 64,
 } as const;
 
+/** A link of any kind. */
+export const anyLink = has.layer | has.revision | has.signature;
+
 /** A link that goes with a manifest. */
 export interface ListedEntry {
   /** The number of its manifest. */

@@ -3,7 +3,7 @@ import { blobsPrefix, parseBlobData } from '../../registry/layout.ts';
 import { listObjects } from '../../registry/list-objects.ts';
 import type { ObjectInfo, ObjectStore } from '../../storage/store.ts';
 import { KnownReferences } from './known-references.ts';
-import { has, listRepositories, type ListedRepository } from './listed-repository.ts';
+import { anyLink, has, listRepositories, type ListedRepository } from './listed-repository.ts';
 import { readNamed, type NamedManifests } from './named-manifests.ts';
 import { Reach } from './reach.ts';
 import { partitionOf, Spool, type Owner, type SpooledOwners } from './spool.ts';
@@ -120,7 +120,6 @@ async function seeRepositories(
   await references.close();
 }
 
-const links = has.layer | has.revision | has.signature;
 const youngLinks = has.youngLayer | has.youngRevision | has.youngSignature;
 
 function addOwner(spool: Spool, { id, listed, named }: SeenRepository): void {
@@ -132,7 +131,7 @@ function addOwner(spool: Spool, { id, listed, named }: SeenRepository): void {
     const of = flags.get(number);
     const owned =
       hold |
-      ((of & links) === 0 ? 0 : owns.link) |
+      ((of & anyLink) === 0 ? 0 : owns.link) |
       ((of & youngLinks) === 0 ? 0 : owns.youngLink) |
       ((of & has.needed) === 0 ? 0 : owns.need);
     if (owned !== 0) spool.add(digests.get(number), { id, flags: owned });

@@ -1,4 +1,4 @@
-import { has, type ListedRepository } from './listed-repository.ts';
+import { anyLink, type ListedRepository } from './listed-repository.ts';
 import { owns, type SeenBlob, type SeenRepository, type Visitor } from './look.ts';
 import type { Damaged } from './garbage.ts';
 
@@ -96,7 +96,7 @@ function count(users: readonly Used[], size: number): void {
 }
 
 function isLinked({ flags }: ListedRepository, number: number): boolean {
-  return flags.has(number, has.layer | has.revision | has.signature);
+  return flags.has(number, anyLink);
 }
 
 function namespaceOf(name: string): string {

@@ -1,8 +1,15 @@
 import { createHash } from 'node:crypto';
 import { mapConcurrently } from '../../concurrency/map-concurrently.ts';
-import { digestFrom, digestOrUndefined, digestParts, type Digest } from '../../protocol/digests.ts';
+import { digestFrom, digestParts, type Digest } from '../../protocol/digests.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
-import { blobData, blobsPrefix, layerLink, repositoryPrefix, revisionLink } from '../../registry/layout.ts';
+import {
+  blobData,
+  blobsPrefix,
+  layerLink,
+  parseBlobData,
+  repositoryPrefix,
+  revisionLink,
+} from '../../registry/layout.ts';
 import { exists, undefinedIfMissing } from '../../registry/links.ts';
 import { listObjects } from '../../registry/list-objects.ts';
 import { parseRepositoryKey } from '../../registry/repository-keys.ts';
@@ -143,9 +150,8 @@ function prefixes(hex: string | undefined): string[] {
 async function* blobsBelow(store: ObjectStore, below: readonly string[]) {
   for (const prefix of below)
     for await (const { key, size } of listObjects(store, prefix, { skipUnreadable: true })) {
-      const [algorithm, , hex] = key.slice(blobsPrefix.length).split('/');
-      const digest = digestOrUndefined(`${algorithm ?? ''}:${hex ?? ''}`);
-      if (digest !== undefined && blobData(digest) === key) yield { digest, size };
+      const digest = parseBlobData(key);
+      if (digest !== undefined) yield { digest, size };
     }
 }
 

@@ -2,6 +2,7 @@ import { readReferrer } from '../../protocol/referrers.ts';
 import { referrerKey, revisionLink } from '../../registry/layout.ts';
 import { exists, undefinedIfMissing, writeLink } from '../../registry/links.ts';
 import { loadManifest } from '../../registry/manifests/cache.ts';
+import { writeReferrer } from '../../registry/manifests/referrers.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 import { damage, orDamage } from './links.ts';
 import type { Repair } from './findings.ts';
@@ -16,12 +17,9 @@ export async function applyRepair(store: ObjectStore, repair: Repair): Promise<b
     case 'write-link':
       await writeLink(store, repair.key, repair.digest);
       return true;
-    case 'write-referrer': {
-      const { name, referrer } = repair;
-      const key = referrerKey(name, referrer.subject, referrer.descriptor.digest);
-      await store.put(key, Buffer.from(JSON.stringify(referrer.descriptor)));
+    case 'write-referrer':
+      await writeReferrer(store, repair.name, repair.referrer);
       return true;
-    }
     case 'delete-referrer':
       return await deleteReferrer(store, repair);
     case 'delete-session': {
@@ -38,12 +36,11 @@ async function deleteReferrer(
   store: ObjectStore,
   { name, subject, referrer }: Extract<Repair, { action: 'delete-referrer' }>,
 ): Promise<boolean> {
-  const key = referrerKey(name, subject, referrer);
-  await store.delete([key]);
+  await store.delete([referrerKey(name, subject, referrer)]);
   if (!(await exists(store, revisionLink(name, referrer)))) return true;
   const bytes = await orDamage(async () => await loadManifest(store, referrer));
   const found = bytes === undefined || bytes === damage ? undefined : readReferrer(bytes, referrer);
   if (found?.subject !== subject) return true;
-  await store.put(key, Buffer.from(JSON.stringify(found.descriptor)));
+  await writeReferrer(store, name, found);
   return false;
 }

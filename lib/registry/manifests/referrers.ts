@@ -120,8 +120,8 @@ export class Referrers implements Roles {
    * Adds an entry. Must follow the link of its manifest: {@link repair} removes entries without a link, and then checks again
    * for links that were created in the meantime.
    */
-  async add(name: RepositoryName, { subject, descriptor }: Referrer): Promise<void> {
-    await this.#put(referrerKey(name, subject, descriptor.digest), descriptor);
+  async add(name: RepositoryName, referrer: Referrer): Promise<void> {
+    await writeReferrer(this.#store, name, referrer);
   }
 
   async list(
@@ -172,7 +172,7 @@ export class Referrers implements Roles {
   }
 
   async #put(key: string, value: Scan | ReferrerDescriptor): Promise<void> {
-    await this.#store.put(key, Buffer.from(JSON.stringify(value)));
+    await putJson(this.#store, key, value);
   }
 
   /** @returns false if the registry is read-only or the store fails */
@@ -358,6 +358,19 @@ export class Referrers implements Roles {
   async #manifest(digest: Digest): Promise<Buffer | undefined> {
     return await undefinedIfDamaged(this.#store, blobData(digest), loadManifest(this.#store, digest));
   }
+}
+
+/** Writes an entry of the index; see {@link Referrers.add}. */
+export async function writeReferrer(
+  store: ObjectStore,
+  name: RepositoryName,
+  { subject, descriptor }: Referrer,
+): Promise<void> {
+  await putJson(store, referrerKey(name, subject, descriptor.digest), descriptor);
+}
+
+async function putJson(store: ObjectStore, key: string, value: Scan | ReferrerDescriptor): Promise<void> {
+  await store.put(key, Buffer.from(JSON.stringify(value)));
 }
 
 async function* batches(objects: AsyncIterable<ObjectInfo>): AsyncGenerator<ObjectInfo[]> {
