@@ -21,6 +21,11 @@ import { namedSuffix } from '../storage/store.ts';
  *   uploads/<uuid>/session                                      ours: an upload session
  *   uploads/<uuid>/data-<random>                                ours: its bytes, until they are moved to their blob
  *   gc/references/<name>/_<part>                                ours: what manifests from this repository on name; a cache
+ *   gc/marks/<mark>                                             ours: a list of what a collection is going to delete
+ *   gc/lists/<mark>/<first digits>                              ours: … its parts
+ *   gc/rescued/<mark>/<algorithm>/<hex>                         ours: a writer uses something that is listed there
+ *   gc/deleting/<mark>/<id>                                     ours: a deletion that is under way
+ *   gc/retired/<mark>                                           ours: nothing more may be deleted under the mark
  *
  *   deleted/<name>/
  *     _records/<time>-<id>                                      ours: what a delete took, until it is too old to come back
@@ -36,8 +41,46 @@ export const blobsPrefix = `${root}/blobs/`;
 
 export const uploadsPrefix = `${root}/uploads/`;
 
+const collectionPrefix = `${root}/gc/`;
+
 /** What looks for garbage keep between runs. */
-export const referencesPrefix = `${root}/gc/references/`;
+export const referencesPrefix = `${collectionPrefix}references/`;
+
+/*
+ * The objects of garbage collections (docs/garbage-collection.md). The id of a mark has 13 digits of its time, so that marks are
+ * listed from the oldest, and random ones.
+ */
+
+export const marksPrefix = `${collectionPrefix}marks/`;
+
+export function markKey(mark: string): string {
+  return `${marksPrefix}${mark}`;
+}
+
+/** @param digits the first of the digests in the list: as many as the mark says, from 0; with none, the key ends with `all` */
+export function markList(mark: string, digits: string): string {
+  return `${collectionPrefix}lists/${mark}/${digits === '' ? 'all' : digits}`;
+}
+
+export function rescuesPrefix(mark: string): string {
+  return `${collectionPrefix}rescued/${mark}/`;
+}
+
+export function rescueKey(mark: string, digest: Digest): string {
+  return `${rescuesPrefix(mark)}${digestPath(digest)}`;
+}
+
+export function deletionsPrefix(mark: string): string {
+  return `${collectionPrefix}deleting/${mark}/`;
+}
+
+export function deletionKey(mark: string, id: string): string {
+  return `${deletionsPrefix(mark)}${id}`;
+}
+
+export function retiredKey(mark: string): string {
+  return `${collectionPrefix}retired/${mark}`;
+}
 
 /** The entries directly below a repository start with an underscore, which a component of a name cannot. */
 export const repositoryDelimiter = '/_';

@@ -5,6 +5,7 @@ import {
   ObjectNotFound,
   ObjectTooLarge,
   ObjectUnreadable,
+  type Fence,
   type NewObject,
   type ObjectInfo,
   type ObjectStore,
@@ -51,9 +52,9 @@ export function showsDigest(
   return createHash('md5').update(digest).digest('hex') === etag;
 }
 
-/** A link to write. */
-export function linkObject(key: string, digest: Digest): NewObject {
-  return { key, bytes: Buffer.from(digest) };
+/** A link to write. @param fence if something refers to a blob by it */
+export function linkObject(key: string, digest: Digest, fence?: Fence): NewObject {
+  return { key, bytes: Buffer.from(digest), fence };
 }
 
 /** Writes a link. Idempotent. */

@@ -17,6 +17,6 @@ export async function putAll(store: ObjectStore, objects: readonly NewObject[]):
   else await Promise.all(objects.map(async (object) => await put(store, object)));
 }
 
-async function put(store: ObjectStore, { key, bytes, metadata }: NewObject): Promise<ObjectInfo> {
-  return await store.put(key, bytes, { ...(metadata && { metadata }) });
+async function put(store: ObjectStore, { key, bytes, metadata, fence }: NewObject): Promise<ObjectInfo> {
+  return await store.put(key, bytes, { ...(metadata && { metadata }), ...(fence && { fence }) });
 }

@@ -20,6 +20,41 @@ export interface ObjectStore extends ObjectReader, ObjectWriter, ObjectLister, M
   onDamaged?: OnDamaged;
   /** Whether what is deleted stays as a version and takes space; undefined if the store does not tell. */
   keepsVersions?(): Promise<boolean | undefined>;
+  /** Only stores that can refuse late changes have it. */
+  readonly fencing?: Fencing;
+}
+
+/**
+ * Limits when a change to the bucket can land, however long the process that sends it is stopped: the store itself refuses a change
+ * whose fence has ended, with {@link FenceEnded}. See docs/garbage-collection.md, "Changes that can land only for a while".
+ */
+export interface Fencing {
+  /**
+   * Opens a fence for commits, and lists the objects with a prefix, of which there must be few: what is listed is not older than the
+   * fence.
+   */
+  open(prefix: string): Promise<{ readonly fence: Fence; readonly objects: readonly ObjectInfo[] }>;
+
+  /** Ends all fences for commits that were opened before. @returns milliseconds until none of their commits can land any more */
+  end(): Promise<number>;
+
+  /** Writes the record of a deletion, and opens the fence of its deletes. */
+  openDeletion(record: Pick<NewObject, 'key' | 'bytes'>): Promise<Fence>;
+
+  /**
+   * Ends the fence of a deletion, in any process. The record itself stays.
+   * @returns milliseconds until none of its deletes can land any more
+   */
+  endDeletion(record: Pick<ObjectInfo, 'key' | 'lastModified'>): Promise<number>;
+
+  /** Why this bucket does not enforce fences, as a sentence for the operator; undefined if it does. Tries it, and leaves nothing. */
+  refusal(): Promise<string | undefined>;
+}
+
+/** Made by {@link Fencing}; belongs to its store. */
+export interface Fence {
+  /** By the clock that dates objects. */
+  readonly opened: Date;
 }
 
 /**
@@ -130,6 +165,8 @@ export interface PutOptions {
    * The death of processes harms it no more than others. It has no metadata.
    */
   readonly transient?: boolean;
+  /** The change lands before this ends, or never. */
+  readonly fence?: Fence | undefined;
 }
 
 /** An object to move, as `head` or `completeMultipart` described it. */
@@ -155,12 +192,14 @@ export interface NewObject {
   readonly key: string;
   readonly bytes: Uint8Array;
   readonly metadata?: PutOptions['metadata'];
+  readonly fence?: PutOptions['fence'];
 }
 
 export interface ObjectWriter {
   /**
    * Writes a whole object, replacing any at the key; durable when it resolves, unless it is transient.
    * @throws PreconditionFailed if a given condition is honoured and does not hold
+   * @throws FenceEnded
    */
   put(key: string, bytes: Uint8Array, options?: PutOptions): Promise<ObjectInfo>;
 
@@ -187,8 +226,8 @@ export interface ObjectWriter {
    */
   concatenate(to: string, pieces: readonly Piece[], options: ConcatenateOptions): Promise<boolean>;
 
-  /** Deletes any number of objects. Ignores keys that do not exist. */
-  delete(keys: readonly string[], options?: Pick<PutOptions, 'transient'>): Promise<void>;
+  /** Deletes any number of objects. Ignores keys that do not exist. @throws FenceEnded */
+  delete(keys: readonly string[], options?: Pick<PutOptions, 'transient' | 'fence'>): Promise<void>;
 }
 
 export interface ListOptions {
@@ -407,6 +446,14 @@ export class InvalidKey extends StoreError {
 /** The store is unreachable, refused access or failed; see the cause. A retry may succeed. */
 export class StoreUnavailable extends StoreError {
   override readonly name: string = 'StoreUnavailable';
+}
+
+/** A change came after the end of its fence, and has not landed. Everything that it relies on must be looked at again. */
+export class FenceEnded extends StoreUnavailable {
+  override readonly name = 'FenceEnded';
+  constructor(key: string, options?: ErrorOptions) {
+    super(key, `the change of ${key} came too late, and was refused; try again`, options);
+  }
 }
 
 /** Only this object is known to be affected; others may be readable. */
