@@ -1,6 +1,7 @@
 import { Garbage } from '../maintenance/collection/garbage.ts';
 import { count, onlyFile, readOptions, refuseOptionsOfNpm, UsageError, type Command } from './command.ts';
 import { readAge } from './duration.ts';
+import { jsonOfVersions } from './kept-versions.ts';
 import { lookAtStorage, reportDamaged } from './look.ts';
 import { size } from './size.ts';
 
@@ -41,24 +42,25 @@ async function gc(args: readonly string[]): Promise<number> {
   if (values['dry-run'] !== true)
     throw new UsageError('this release only shows what could be freed, and deletes nothing: add --dry-run');
   const garbage = new Garbage();
-  const keepsVersions = await lookAtStorage(file, options, garbage);
-  if (values.json === true) console.log(JSON.stringify(jsonOf(garbage, keepsVersions), undefined, 2));
-  else printGarbage(garbage, { ...options, age: age ?? '1d', keepsVersions });
+  const { versions, printVersions } = await lookAtStorage(file, options, garbage);
+  if (values.json === true)
+    console.log(JSON.stringify({ ...jsonOf(garbage), ...jsonOfVersions(versions) }, undefined, 2));
+  else printGarbage(garbage, { ...options, age: age ?? '1d', printVersions });
   reportDamaged(garbage.damaged);
   return garbage.damaged.length === 0 ? 0 : 1;
 }
 
-function jsonOf({ total, freed, young, unlinked, repositories, damaged }: Garbage, keepsVersions?: boolean) {
-  return { total, freed, young, unlinked, repositories, damaged, keepsVersions: keepsVersions ?? null };
+function jsonOf({ total, freed, young, unlinked, repositories, damaged }: Garbage) {
+  return { total, freed, young, unlinked, repositories, damaged };
 }
 
 interface Printed {
   readonly age: string;
   readonly deleteUntagged: boolean;
-  readonly keepsVersions: boolean | undefined;
+  readonly printVersions: () => void;
 }
 
-function printGarbage(garbage: Garbage, { age, deleteUntagged, keepsVersions }: Printed): void {
+function printGarbage(garbage: Garbage, { age, deleteUntagged, printVersions }: Printed): void {
   const { total, freed, young, unlinked } = garbage;
   for (const { name, manifests, links, bytes, isEmptied } of garbage.repositories) {
     const rest = isEmptied ? ', and nothing would be left' : '';
@@ -77,10 +79,6 @@ function printGarbage(garbage: Garbage, { age, deleteUntagged, keepsVersions }: 
       `not counted, since it is younger than ${age}: ${size(young.bytes)} in ${count(young.blobs, 'blob')}` +
         `${youngManifests}, ${count(young.links, 'link')}`,
     );
-  if (keepsVersions === true)
-    console.log(
-      'The bucket keeps versions: what is deleted takes space until a lifecycle rule expires noncurrent versions, which are ' +
-        'not counted here.',
-    );
+  printVersions();
   console.log('Nothing was deleted: this release only shows what could be freed.');
 }

@@ -3,21 +3,25 @@ import { createMaintenance } from '../compose.ts';
 import { loadConfigFile } from '../config/file/load.ts';
 import { describeStorage } from '../config/storage.ts';
 import type { Damaged } from '../maintenance/collection/garbage.ts';
-import { look, type LookOptions, type Visitor } from '../maintenance/collection/look.ts';
+import { look, type LookOptions, type Progress, type Visitor } from '../maintenance/collection/look.ts';
 import { assertFolderExists, onDamaged, reasonOf } from './command.ts';
+import { printVersions, readKeptVersions, type KeptVersions } from './kept-versions.ts';
 
 /** Reasons that are printed of a repository. */
 const maxReasons = 10;
 
-/**
- * Looks at the whole storage that is configured, with its progress on a terminal. All that it says is on standard error.
- * @returns whether the bucket keeps what is deleted as versions; undefined if that is unknown
- */
+export interface Looked {
+  readonly versions: KeptVersions;
+  /** Says what they take. */
+  readonly printVersions: () => void;
+}
+
+/** Looks at the whole storage that is configured, with its progress on a terminal. All that it says is on standard error. */
 export async function lookAtStorage(
   file: string | undefined,
   options: LookOptions,
   visitor: Visitor,
-): Promise<boolean | undefined> {
+): Promise<Looked> {
   const { config } = await loadConfigFile('maintenance', file);
   const { storage, readOnly } = config;
   assertFolderExists(storage);
@@ -31,10 +35,18 @@ export async function lookAtStorage(
   };
   try {
     await look(store, { ...options, keeps: !readOnly, onUnsaved, onProgress: bar.update }, visitor);
+    const versions = await readKeptVersions(store, (listed) => {
+      bar.update({ phase: 'versions', listed });
+    });
+    return {
+      versions,
+      printVersions: () => {
+        printVersions(versions, storage);
+      },
+    };
   } finally {
     bar.stop();
   }
-  return await store.keepsVersions?.();
 }
 
 /** Names each repository of which nothing may be deleted, and why. */
@@ -46,8 +58,10 @@ export function reportDamaged(damaged: readonly Damaged[]): void {
   }
 }
 
+type Shown = Progress | { readonly phase: 'versions'; readonly listed: number };
+
 /** Shown only on a terminal. How much there is to list is not known before. */
-function progressBar(): { update: NonNullable<LookOptions['onProgress']>; stop: () => void } {
+function progressBar(): { update: (progress: Shown) => void; stop: () => void } {
   const bar = new SingleBar({
     format: '{phase}: {value}  {name}',
     stream: process.stderr,
@@ -57,11 +71,9 @@ function progressBar(): { update: NonNullable<LookOptions['onProgress']>; stop: 
   return {
     update: (progress) => {
       if (!process.stderr.isTTY) return;
-      const [value, phase, name] =
-        progress.phase === 'repositories'
-          ? [progress.keys, 'links of repositories', progress.repository]
-          : [progress.blobs, 'blobs', ''];
-      if (value % 1000 !== 1) return;
+      const [value, phase, name] = shownAs(progress);
+      // Versions come by pages.
+      if (progress.phase !== 'versions' && value % 1000 !== 1) return;
       if (!bar.isActive) bar.start(Number.MAX_SAFE_INTEGER, value, { phase, name });
       bar.update(value, { phase, name });
     },
@@ -69,4 +81,15 @@ function progressBar(): { update: NonNullable<LookOptions['onProgress']>; stop: 
       bar.stop();
     },
   };
+}
+
+function shownAs(progress: Shown): [value: number, phase: string, name: string] {
+  switch (progress.phase) {
+    case 'repositories':
+      return [progress.keys, 'links of repositories', progress.repository];
+    case 'blobs':
+      return [progress.blobs, 'blobs', ''];
+    case 'versions':
+      return [progress.listed, 'versions', ''];
+  }
 }

@@ -1,5 +1,6 @@
 import { Usage, type Used } from '../maintenance/collection/usage.ts';
 import { count, onlyFile, readOptions, refuseOptionsOfNpm, UsageError, type Command } from './command.ts';
+import { jsonOfVersions } from './kept-versions.ts';
 import { lookAtStorage, reportDamaged } from './look.ts';
 import { size } from './size.ts';
 import { tableLines } from './table.ts';
@@ -33,20 +34,17 @@ async function usage(args: readonly string[]): Promise<number> {
   const by = readKind(values.by ?? 'repository');
   const file = onlyFile(positionals);
   const usage = new Usage(by === 'tag');
-  const keepsVersions = await lookAtStorage(file, {}, usage);
+  const { versions, printVersions } = await lookAtStorage(file, {}, usage);
   const rows = rowsOf(usage, by);
   const { total, unlinked, damaged } = usage;
   if (values.json === true)
     console.log(
-      JSON.stringify(
-        { by, rows, unlinked, total, damaged, keepsVersions: keepsVersions ?? null },
-        undefined,
-        2,
-      ),
+      JSON.stringify({ by, rows, unlinked, total, damaged, ...jsonOfVersions(versions) }, undefined, 2),
     );
   else {
     printTable(by, rows);
-    printTotals(usage, keepsVersions);
+    printTotals(usage);
+    printVersions();
   }
   reportDamaged(damaged);
   return damaged.length === 0 ? 0 : 1;
@@ -96,12 +94,11 @@ function printTable(by: Kind, rows: readonly Row[]): void {
   for (const line of tableLines(lines, true)) console.log(line);
 }
 
-function printTotals({ total, unlinked }: Usage, keepsVersions: boolean | undefined): void {
+function printTotals({ total, unlinked }: Usage): void {
   console.log(
     `\n${size(total.bytes)} in ${count(total.blobs, 'blob')} and ` +
       count(total.repositories, 'repository', 'repositories'),
   );
   if (unlinked.blobs > 0)
     console.log(`${size(unlinked.bytes)} of it in ${count(unlinked.blobs, 'blob')} that no repository has`);
-  if (keepsVersions === true) console.log('The bucket keeps versions, which are not counted.');
 }

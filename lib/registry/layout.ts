@@ -35,6 +35,9 @@ import { namedSuffix } from '../storage/store.ts';
  */
 const root = 'docker/registry/v2';
 
+/** The prefix of all keys. */
+export const registryPrefix = `${root}/`;
+
 export const repositoriesPrefix = `${root}/repositories/`;
 
 export const blobsPrefix = `${root}/blobs/`;

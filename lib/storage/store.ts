@@ -20,8 +20,22 @@ export interface ObjectStore extends ObjectReader, ObjectWriter, ObjectLister, M
   onDamaged?: OnDamaged;
   /** Whether what is deleted stays as a version and takes space; undefined if the store does not tell. */
   keepsVersions?(): Promise<boolean | undefined>;
+  /**
+   * Counts what deletes and overwrites have left as versions: one request for each thousand versions, current ones too.
+   * @param onPage is told how many versions were listed so far
+   */
+  noncurrentVersions?(prefix: string, onPage?: (listed: number) => void): Promise<NoncurrentVersions>;
   /** Only stores that can refuse late changes have it. */
   readonly fencing?: Fencing;
+}
+
+/** What takes space in a bucket with versions beside the objects that listings show. */
+export interface NoncurrentVersions {
+  /** Versions of objects that were deleted or written again. */
+  readonly versions: number;
+  readonly bytes: number;
+  /** What a delete writes in the place of an object. They have no bytes. */
+  readonly deleteMarkers: number;
 }
 
 /**

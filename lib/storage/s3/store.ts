@@ -12,6 +12,7 @@ import { concatenateObjects, copyObject } from './copy.ts';
 import { failureOf } from './errors.ts';
 import { etagOf, listObjects, notS3 } from './listing.ts';
 import { S3Multiparts } from './multipart.ts';
+import { countNoncurrentVersions } from './versions.ts';
 import {
   ObjectNotFound,
   ObjectTooLarge,
@@ -25,6 +26,7 @@ import {
   type Listing,
   type ListOptions,
   type MoveSource,
+  type NoncurrentVersions,
   type ObjectHead,
   type ObjectInfo,
   type ObjectStore,
@@ -107,6 +109,10 @@ export class S3Store extends S3Multiparts implements ObjectStore {
     const page = response.body.toString();
     // Versions of the time before it was suspended stay.
     return hasRoot(page, 'VersioningConfiguration') ? textOf(page, 'Status') !== undefined : undefined;
+  }
+
+  async noncurrentVersions(prefix: string, onPage?: (listed: number) => void): Promise<NoncurrentVersions> {
+    return await countNoncurrentVersions(this.bucket, prefix, onPage);
   }
 
   async head(key: string): Promise<ObjectHead> {
