@@ -34,18 +34,17 @@ async function gc(args: readonly string[]): Promise<number> {
     json: { type: 'boolean' },
   });
   const age = values['older-than'];
-  const options = {
-    deleteUntagged: values['delete-untagged'] ?? false,
-    youngMs: readAge('older-than', age ?? '1d'),
-  };
+  const youngMs = readAge('older-than', age ?? '1d');
+  const deleteUntagged = values['delete-untagged'] ?? false;
   const file = onlyFile(positionals);
   if (values['dry-run'] !== true)
     throw new UsageError('this release only shows what could be freed, and deletes nothing: add --dry-run');
   const garbage = new Garbage();
+  const options = { youngMs, ...(deleteUntagged && { untagged: () => youngMs }) };
   const { versions, printVersions } = await lookAtStorage(file, options, garbage);
   if (values.json === true)
     console.log(JSON.stringify({ ...jsonOf(garbage), ...jsonOfVersions(versions) }, undefined, 2));
-  else printGarbage(garbage, { ...options, age: age ?? '1d', printVersions });
+  else printGarbage(garbage, { deleteUntagged, age: age ?? '1d', printVersions });
   reportDamaged(garbage.damaged);
   return garbage.damaged.length === 0 ? 0 : 1;
 }

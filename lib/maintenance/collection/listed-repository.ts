@@ -5,6 +5,7 @@ import { parseRepositoryKey, type RepositoryKey } from '../../registry/repositor
 import type { ObjectInfo, ObjectStore } from '../../storage/store.ts';
 import { DigestTable } from './digest-table.ts';
 import { Flags } from './flags.ts';
+import { Times } from './times.ts';
 
 /** What a repository has of a digest. */
 export const has = {
@@ -29,12 +30,14 @@ export interface ListedEntry {
   /** The number of its manifest. */
   readonly manifest: number;
   readonly isYoung: boolean;
+  /** When it was written last, in milliseconds by the clock that dates objects. */
+  readonly written: number;
 }
 
 export interface ListedTag {
   readonly tag: string;
   /** Of its link; undefined if there is only a history. */
-  link: (Pick<ObjectInfo, 'key' | 'etag'> & { readonly isYoung: boolean }) | undefined;
+  link: (Pick<ObjectInfo, 'key' | 'etag'> & Pick<ListedEntry, 'isYoung' | 'written'>) | undefined;
   /** The manifests it has pointed at. */
   readonly history: ListedEntry[];
 }
@@ -43,16 +46,22 @@ export interface ListedSignature extends ListedEntry {
   readonly blob: number;
 }
 
+export interface ListedReferrer extends ListedEntry {
+  readonly subject: number;
+}
+
 /** The links of a repository, as listed. Digests are numbered. */
 export class ListedRepository {
   readonly name: string;
   readonly digests = new DigestTable();
   /** By number of the digest: see {@link has}. */
   readonly flags = new Flags();
+  /** When links were written last, by number of the digest, in milliseconds by the clock that dates objects. */
+  readonly written = { layer: new Times(), revision: new Times() };
   readonly tags: ListedTag[] = [];
   readonly signatures: ListedSignature[] = [];
   /** The entries of the index of referrers. */
-  readonly referrers: ListedEntry[] = [];
+  readonly referrers: ListedReferrer[] = [];
   /** Keys that are not understood, the first of them. Nothing of such a repository may go. */
   unknown: string | undefined;
 
@@ -61,38 +70,43 @@ export class ListedRepository {
   }
 
   add(key: RepositoryKey, object: ObjectInfo, isYoung: boolean): void {
+    const written = object.lastModified.getTime();
+    const entryOf = (manifest: Digest) => ({ manifest: this.digests.add(manifest), isYoung, written });
     switch (key.kind) {
       case 'layer':
-        this.#mark(key.digest, has.layer, isYoung ? has.youngLayer : 0);
+        this.written.layer.set(this.#mark(key.digest, has.layer | (isYoung ? has.youngLayer : 0)), written);
         break;
       case 'revision':
-        this.#mark(key.digest, has.revision, isYoung ? has.youngRevision : 0);
+        this.written.revision.set(
+          this.#mark(key.digest, has.revision | (isYoung ? has.youngRevision : 0)),
+          written,
+        );
         break;
       case 'signature':
-        this.#mark(key.digest, has.signature, isYoung ? has.youngSignature : 0);
-        this.signatures.push({ ...this.#entry(key.manifest, isYoung), blob: this.digests.add(key.digest) });
+        this.signatures.push({
+          ...entryOf(key.manifest),
+          blob: this.#mark(key.digest, has.signature | (isYoung ? has.youngSignature : 0)),
+        });
         break;
       case 'tag':
-        this.#tag(key.tag).link = { key: object.key, etag: object.etag, isYoung };
+        this.#tag(key.tag).link = { key: object.key, etag: object.etag, isYoung, written };
         break;
       case 'tag index':
-        this.#tag(key.tag).history.push(this.#entry(key.digest, isYoung));
+        this.#tag(key.tag).history.push(entryOf(key.digest));
         break;
       case 'referrer':
-        this.referrers.push(this.#entry(key.referrer, isYoung));
+        this.referrers.push({ ...entryOf(key.referrer), subject: this.digests.add(key.subject) });
         break;
       case 'other':
         break;
     }
   }
 
-  #mark(digest: Digest, ...flags: readonly number[]): void {
+  /** @returns the number of the digest */
+  #mark(digest: Digest, flags: number): number {
     const number = this.digests.add(digest);
-    for (const flag of flags) this.flags.add(number, flag);
-  }
-
-  #entry(digest: Digest, isYoung: boolean): ListedEntry {
-    return { manifest: this.digests.add(digest), isYoung };
+    this.flags.add(number, flags);
+    return number;
   }
 
   /** The keys of a tag follow one another. */

@@ -2,24 +2,19 @@ import type { Digest } from '../../protocol/digests.ts';
 import { blobsPrefix, parseBlobData } from '../../registry/layout.ts';
 import { listObjects } from '../../registry/list-objects.ts';
 import type { ObjectInfo, ObjectStore } from '../../storage/store.ts';
+import { Ages, type AgeOptions } from './ages.ts';
 import { KnownReferences } from './known-references.ts';
 import { anyLink, has, listRepositories, type ListedRepository } from './listed-repository.ts';
 import { readNamed, type NamedManifests } from './named-manifests.ts';
 import { Reach } from './reach.ts';
 import { partitionOf, Spool, type Owner, type SpooledOwners } from './spool.ts';
 
-const day = 24 * 60 * 60 * 1000;
-
 /** How a look goes on. */
 export type Progress =
   | { readonly phase: 'repositories'; readonly keys: number; readonly repository: string }
   | { readonly phase: 'blobs'; readonly blobs: number };
 
-export interface LookOptions {
-  /** Whether manifests that nothing reaches from a tag count as garbage. */
-  readonly deleteUntagged?: boolean;
-  /** What is younger is no garbage; by default a day. */
-  readonly youngMs?: number;
+export interface LookOptions extends AgeOptions {
   /** Whether what manifests name is kept in the bucket for the next look. */
   readonly keeps?: boolean;
   /** Told once why that cannot be kept. */
@@ -60,11 +55,13 @@ export interface SeenBlob {
   readonly owners: readonly Owner[];
 }
 
-/** Receives all repositories, and then all blobs. */
+/** Receives all repositories, and then all blobs. The look waits for what it returns. */
 export interface Visitor {
   /** @param add counts something else as an owner of a digest, such as a tag */
-  repository(seen: SeenRepository, add: (digest: Digest, id: number) => void): void;
-  blob(seen: SeenBlob): void;
+  repository(seen: SeenRepository, add: (digest: Digest, id: number) => void): Promise<void> | void;
+  blob(seen: SeenBlob): Promise<void> | void;
+  /** A digest without bytes that has owners, such as a link. It comes between blobs, in the order of digests. */
+  missing?(seen: Pick<SeenBlob, 'digest' | 'owners'>): Promise<void> | void;
 }
 
 /**
@@ -75,22 +72,24 @@ export interface Visitor {
  * @throws StoreUnavailable also for a folder that cannot be read
  */
 export async function look(store: ObjectStore, options: LookOptions, visitor: Visitor): Promise<void> {
-  const { onProgress = () => undefined, youngMs = day } = options;
-  const youngest = Date.now() - youngMs;
-  // By the clock that dates objects.
-  const isYoung = ({ lastModified }: ObjectInfo) =>
-    lastModified.getTime() - (store.clockOffsetMs ?? 0) > youngest;
+  const { onProgress = () => undefined } = options;
+  const ages = new Ages(store, options, Date.now());
   const spool = new Spool();
   try {
     let keys = 0;
+    const isYoung = (object: ObjectInfo) => ages.isYoung(object);
     const listed = listRepositories(store, isYoung, (repository) => {
       onProgress({ phase: 'repositories', keys: ++keys, repository });
     });
-    await seeRepositories(store, options, listed, visitor, spool);
+    await seeRepositories(store, options, ages, listed, visitor, spool);
     let blobs = 0;
-    for await (const blob of seeBlobs(store, isYoung, spool)) {
-      visitor.blob(blob);
-      onProgress({ phase: 'blobs', blobs: ++blobs });
+    for await (const { digest, object, owners } of seeDigests(store, spool)) {
+      const seeing =
+        object === undefined
+          ? visitor.missing?.({ digest, owners })
+          : visitor.blob({ digest, size: object.size, isYoung: ages.isYoung(object), owners });
+      if (seeing !== undefined) await seeing;
+      if (object !== undefined) onProgress({ phase: 'blobs', blobs: ++blobs });
     }
   } finally {
     spool.close();
@@ -99,7 +98,8 @@ export async function look(store: ObjectStore, options: LookOptions, visitor: Vi
 
 async function seeRepositories(
   store: ObjectStore,
-  { deleteUntagged = false, keeps = false, onUnsaved = () => undefined }: LookOptions,
+  { keeps = false, onUnsaved = () => undefined }: LookOptions,
+  ages: Ages,
   repositories: AsyncIterable<ListedRepository>,
   visitor: Visitor,
   spool: Spool,
@@ -110,9 +110,10 @@ async function seeRepositories(
     const { named, knowledge } = await readNamed(store, listed, await references.of(listed.name));
     await references.keep(listed.name, knowledge);
     const reach = new Reach(listed, named);
-    const seen = { id, listed, named, reach, youngManifests: reach.mark(deleteUntagged) };
+    const youngManifests = reach.mark(ages.untaggedUntil(listed.name));
+    const seen = { id, listed, named, reach, youngManifests };
     addOwner(spool, seen);
-    visitor.repository(seen, (digest, other) => {
+    await visitor.repository(seen, (digest, other) => {
       spool.add(digest, { id: other, flags: owns.other });
     });
     id += 1;
@@ -138,21 +139,37 @@ function addOwner(spool: Spool, { id, listed, named }: SeenRepository): void {
   }
 }
 
-/** All blobs, with their owners. Listings have the order of digests, so the owners are read along. */
-async function* seeBlobs(
-  store: ObjectStore,
-  isYoung: (object: ObjectInfo) => boolean,
-  spool: Spool,
-): AsyncGenerator<SeenBlob, void> {
+interface SeenDigest {
+  readonly digest: Digest;
+  /** Its bytes, if there are any. */
+  readonly object: ObjectInfo | undefined;
+  readonly owners: readonly Owner[];
+}
+
+/** All digests with bytes or owners. Listings have the order of digests, so the owners are read along. */
+async function* seeDigests(store: ObjectStore, spool: Spool): AsyncGenerator<SeenDigest, void> {
+  const partitions = spool.partitions;
   let partition = '';
   let owners: SpooledOwners | undefined;
   for await (const object of listObjects(store, blobsPrefix)) {
     const digest = parseBlobData(object.key);
     if (digest === undefined) continue;
-    if (owners === undefined || partitionOf(digest) !== partition) {
-      partition = partitionOf(digest);
-      owners = spool.read(partition);
+    const wanted = partitionOf(digest);
+    if (wanted !== partition || owners === undefined) {
+      yield* missing(owners?.before());
+      for (; (partitions[0] ?? wanted) < wanted; partitions.shift())
+        yield* missing(spool.read(partitions[0] ?? '').before());
+      if (partitions[0] === wanted) partitions.shift();
+      owners = spool.read(wanted);
+      partition = wanted;
     }
-    yield { digest, size: object.size, isYoung: isYoung(object), owners: owners.of(digest) };
+    yield* missing(owners.before(digest));
+    yield { digest, object, owners: owners.of(digest) };
   }
+  yield* missing(owners?.before());
+  for (const left of partitions) yield* missing(spool.read(left).before());
+}
+
+function* missing(owners: ReturnType<SpooledOwners['before']> | undefined): Generator<SeenDigest, void> {
+  for (const { digest, owners: of } of owners ?? []) yield { digest, object: undefined, owners: of };
 }

@@ -30,18 +30,24 @@ export class Reach {
   /**
    * Marks all that stays as {@link has.needed}: what tags reach, manifests that are young, and untagged ones unless they are to go.
    * A tag about a manifest of this repository stays with that.
-   * @returns how many manifests stay only because they are young
+   * @param untaggedUntil untagged manifests go whose link was written up to this time, unless they are young; undefined keeps all
+   * @returns how many manifests stay only because of their age
    */
-  mark(deleteUntagged: boolean): number {
-    const { flags } = this.#repository;
+  mark(untaggedUntil: number | undefined): number {
+    const { flags, written } = this.#repository;
+    if (untaggedUntil === undefined) {
+      this.#mark([...this.#named.tags.values(), ...this.#named.manifests.keys()]);
+      return 0;
+    }
     const tagged = [...this.#named.tags].filter(
-      ([tag]) => !deleteUntagged || tag.link?.isYoung === true || this.#subjectOf(tag) === undefined,
+      ([tag]) => (tag.link?.written ?? 0) > untaggedUntil || this.#subjectOf(tag) === undefined,
     );
     this.#mark(tagged.map(([, manifest]) => manifest));
-    const untagged = [...this.#named.manifests.keys()].filter((manifest) => !flags.has(manifest, has.needed));
-    const young = untagged.filter((manifest) => flags.has(manifest, has.youngRevision));
-    this.#mark(deleteUntagged ? young : untagged);
-    return deleteUntagged ? young.length : 0;
+    const young = [...this.#named.manifests.keys()].filter(
+      (manifest) => !flags.has(manifest, has.needed) && written.revision.get(manifest) > untaggedUntil,
+    );
+    this.#mark(young);
+    return young.length;
   }
 
   #mark(roots: readonly number[]): void {

@@ -1,7 +1,7 @@
 import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { digestParts, type Digest } from '../../protocol/digests.ts';
+import { digestFrom, digestParts, type Algorithm, type Digest } from '../../protocol/digests.ts';
 
 /** Records of one block. */
 const blockRecords = 512;
@@ -64,13 +64,18 @@ export class Spool {
     partition.used = 0;
   }
 
+  /** The names of all partitions that have something, in order. */
+  get partitions(): string[] {
+    return [...this.#partitions.keys()].sort();
+  }
+
   /** What was added of the digests of a partition. Ask for them in the order of their text. */
   read(partition: string): SpooledOwners {
     const { width, blocks, block, used } = this.#partitions.get(partition) ?? none;
     const bytes = Buffer.alloc(blocks.length * block.length + used);
     blocks.forEach((offset, i) => readSync(this.#file, bytes, i * block.length, block.length, offset));
     block.copy(bytes, blocks.length * block.length, 0, used);
-    return new SpooledOwners(bytes, width);
+    return new SpooledOwners(partition, bytes, width);
   }
 
   close(): void {
@@ -86,32 +91,50 @@ export function partitionOf(digest: Digest): string {
   return `${algorithm}:${hex.slice(0, 2)}`;
 }
 
-/** The owners of the digests of one partition, sorted by digest. */
+/** The owners of the digests of one partition, sorted by digest. Each call goes on from the last. */
 export class SpooledOwners {
+  readonly #algorithm: Algorithm;
   readonly #bytes: Buffer;
   readonly #width: number;
   /** Numbers of records, in the order of their hashes. */
   readonly #order: Uint32Array;
   #at = 0;
 
-  constructor(bytes: Buffer, width: number) {
+  constructor(partition: string, bytes: Buffer, width: number) {
+    this.#algorithm = partition.startsWith('sha512') ? 'sha512' : 'sha256';
     this.#bytes = bytes;
     this.#width = width;
     this.#order = Uint32Array.from({ length: bytes.length / width }, (_, record) => record);
     this.#order.sort((a, b) => this.#hash(a).compare(this.#hash(b)));
   }
 
-  /** The owners of a digest. Each call goes on from the last: the digests must ascend. */
+  /** The owners of a digest. Those of digests before it are skipped. */
   of(digest: Digest): Owner[] {
     const wanted = Buffer.from(digestParts(digest).hex, 'hex');
+    while (this.#compare(wanted) < 0) this.#at += 1;
+    return this.#take(wanted);
+  }
+
+  /** The digests before this one, or all, with their owners. */
+  *before(digest?: Digest): Generator<{ readonly digest: Digest; readonly owners: readonly Owner[] }, void> {
+    const end = digest && Buffer.from(digestParts(digest).hex, 'hex');
+    while (end === undefined ? this.#at < this.#order.length : this.#compare(end) < 0) {
+      const hash = this.#hash(this.#order[this.#at] ?? 0);
+      yield { digest: digestFrom(this.#algorithm, hash.toString('hex')), owners: this.#take(hash) };
+    }
+  }
+
+  /** The order of the next digest and another; 1 after the last one. */
+  #compare(hash: Buffer): number {
+    return this.#at < this.#order.length ? this.#hash(this.#order[this.#at] ?? 0).compare(hash) : 1;
+  }
+
+  /** The next owners, if they are of this digest. */
+  #take(hash: Buffer): Owner[] {
     const owners: Owner[] = [];
-    for (; this.#at < this.#order.length; this.#at++) {
-      const record = this.#order[this.#at] ?? 0;
-      const order = this.#hash(record).compare(wanted);
-      if (order > 0) break;
-      const at = record * this.#width;
-      if (order === 0)
-        owners.push({ flags: this.#bytes.readUInt8(at), id: this.#bytes.readUInt32LE(at + 1) });
+    for (; this.#compare(hash) === 0; this.#at++) {
+      const at = (this.#order[this.#at] ?? 0) * this.#width;
+      owners.push({ flags: this.#bytes.readUInt8(at), id: this.#bytes.readUInt32LE(at + 1) });
     }
     return owners;
   }

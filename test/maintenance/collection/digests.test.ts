@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { DigestTable } from '../../../lib/maintenance/collection/digest-table.ts';
 import { Garbage } from '../../../lib/maintenance/collection/garbage.ts';
-import { look } from '../../../lib/maintenance/collection/look.ts';
+import { look, owns, type SeenBlob } from '../../../lib/maintenance/collection/look.ts';
 import { readPack, writePack } from '../../../lib/maintenance/collection/packs.ts';
 import { partitionOf, Spool } from '../../../lib/maintenance/collection/spool.ts';
 import { parseDigest, type Digest } from '../../../lib/protocol/digests.ts';
@@ -85,7 +85,7 @@ describe('digests of a look', () => {
     await add(manifest, '_manifests/revisions');
     await put('repositories/app/_manifests/tags/v1/current/link', digest(manifest, 'sha512'));
     const freed: string[] = [];
-    await look(store, { deleteUntagged: true }, new Garbage((one) => freed.push(one)));
+    await look(store, { untagged: () => 0 }, new Garbage((one) => freed.push(one)));
     assert.deepEqual(freed, [digest('garbage', 'sha512')]);
   });
 
@@ -139,8 +139,56 @@ describe('what is younger than a day', () => {
       const revision = `docker/registry/v2/repositories/a/_manifests/revisions/sha256/${hex}/link`;
       await store.put(revision, Buffer.from(`sha256:${hex}`));
       const garbage = new Garbage();
-      await look(store, { deleteUntagged: true }, garbage);
+      await look(store, { untagged: () => 0 }, garbage);
       assert.deepEqual([garbage.freed.blobs, garbage.young.manifests], stays ? [0, 1] : [2, 0]);
     }
   });
+
+  it('stays until its own time: a manifest without a tag, by repository', async () => {
+    const store = new MemoryStore({ now: () => new Date(Date.now() - 5 * day) });
+    const manifest = '{"layers":[]}';
+    const hex = digest(manifest).slice(7);
+    await store.put(`docker/registry/v2/blobs/sha256/${hex.slice(0, 2)}/${hex}/data`, Buffer.from(manifest));
+    for (const name of ['a', 'b', 'c', 'd']) {
+      const revision = `docker/registry/v2/repositories/${name}/_manifests/revisions/sha256/${hex}/link`;
+      await store.put(revision, Buffer.from(`sha256:${hex}`));
+    }
+    const days: Record<string, number> = { a: 4, b: 6, c: 0 };
+    const untagged = (repository: string) => {
+      const age = days[repository];
+      return age === undefined ? undefined : age * day;
+    };
+    for (const [options, freed] of [
+      [{}, ['a', 'c']],
+      [{ youngMs: 6 * day }, []],
+      [{ youngSince: new Date(Date.now() - 6 * day) }, []],
+      [{ youngSince: new Date() }, ['a', 'c']],
+    ] as const) {
+      const garbage = new Garbage();
+      await look(store, { untagged, ...options }, garbage);
+      assert.deepEqual(
+        garbage.repositories.map(({ name }) => name),
+        freed,
+      );
+    }
+  });
+});
+
+it('digests without bytes are seen with their owners, in the order of digests among the others', async () => {
+  const store = new MemoryStore({ now: () => new Date(0) });
+  const all = some.slice(0, 300).sort();
+  const noBytes = new Set(all.filter((_, i) => i % 3 > 0 || i < 3));
+  for (const one of all) {
+    const [algorithm = '', hex = ''] = one.split(':');
+    const put = async (key: string) => await store.put(`docker/registry/v2/${key}`, Buffer.from('x'));
+    await put(`repositories/app/_layers/${algorithm}/${hex}/link`);
+    if (!noBytes.has(one)) await put(`blobs/${algorithm}/${hex.slice(0, 2)}/${hex}/data`);
+  }
+  const seen: string[] = [];
+  const visitor = (isMissing: boolean) => (of: Pick<SeenBlob, 'digest' | 'owners'>) => {
+    assert.deepEqual([noBytes.has(of.digest), of.owners], [isMissing, [{ id: 0, flags: owns.link }]]);
+    seen.push(of.digest);
+  };
+  await look(store, {}, { repository: () => undefined, blob: visitor(false), missing: visitor(true) });
+  assert.deepEqual(seen, all);
 });

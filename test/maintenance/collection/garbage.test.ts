@@ -7,7 +7,7 @@ import { onStores } from '../../registry/on-stores.ts';
 import { fill, type Expected, type Filled } from './filled-bucket.ts';
 
 /** As if it were an hour later, and nothing were too young. */
-const all: LookOptions = { youngMs: -3_600_000 };
+const all = { youngMs: -3_600_000 };
 
 async function lookAt(store: ObjectStore, options: LookOptions, nameOf: (digest: string) => string) {
   const freed: string[] = [];
@@ -48,14 +48,14 @@ onStores('what could be freed', (store) => {
 
   it('is also what untagged manifests need, if they are to go', async () => {
     for (const keeps of [false, true]) {
-      const options = { ...all, deleteUntagged: true, keeps };
+      const options = { ...all, untagged: () => all.youngMs, keeps };
       const found = await lookAt(store(), options, (digest) => filled.bucket.nameOf(digest));
       assertFound(found, filled.untagged, filled);
     }
   });
 
   it('is nothing while all is younger than a day', async () => {
-    const { garbage, freed } = await lookAt(store(), { deleteUntagged: true }, (digest) => digest);
+    const { garbage, freed } = await lookAt(store(), { untagged: () => 0 }, (digest) => digest);
     assert.deepEqual([freed, garbage.repositories], [[], []]);
     const { freed: named } = filled.kept;
     assert.deepEqual(garbage.young, {

@@ -42,7 +42,7 @@ class CountedStore extends MemoryStore {
   /** The requests of a look, by kind. */
   async lookAgain(deleteUntagged = false): Promise<Record<string, number>> {
     this.asked = [];
-    await look(this, { keeps: true, deleteUntagged }, new Garbage());
+    await look(this, { keeps: true, ...(deleteUntagged && { untagged: () => 0 }) }, new Garbage());
     return Object.fromEntries(
       [...Map.groupBy(this.asked, (one) => one)].map(([kind, asked]) => [kind, asked.length]),
     );
