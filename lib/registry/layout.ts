@@ -26,6 +26,7 @@ import { namedSuffix } from '../storage/store.ts';
  *   gc/rescued/<mark>/<algorithm>/<hex>                         ours: a writer uses something that is listed there
  *   gc/deleting/<mark>/<id>                                     ours: a deletion that is under way
  *   gc/retired/<mark>                                           ours: nothing more may be deleted under the mark
+ *   gc/steps/<run>/…                                            ours: a look for garbage that goes on in another process
  *
  *   deleted/<name>/
  *     _records/<time>-<id>                                      ours: what a delete took, until it is too old to come back
@@ -48,6 +49,19 @@ const collectionPrefix = `${root}/gc/`;
 
 /** What looks for garbage keep between runs. */
 export const referencesPrefix = `${collectionPrefix}references/`;
+
+/** What looks for garbage that are done in steps keep from one step to the next. */
+export const stepsPrefix = `${collectionPrefix}steps/`;
+
+export function stepsKey(run: string, name: string): string {
+  return `${stepsPrefix}${run}/${name}`;
+}
+
+/** The run of a {@link stepsKey}; undefined for any other key. */
+export function parseStepsKey(key: string): string | undefined {
+  if (!key.startsWith(stepsPrefix)) return undefined;
+  return /^([^/]+)\/[^/]+$/.exec(key.slice(stepsPrefix.length))?.[1];
+}
 
 /*
  * The objects of garbage collections (docs/garbage-collection.md). The id of a mark has 13 digits of its time, so that marks are

@@ -20,6 +20,19 @@ interface StoredPack {
   readonly name: string;
 }
 
+/** What the rest of a look needs, if it goes on in another process. */
+export interface SavedReferences {
+  /** The last repository that was kept. */
+  readonly repository: string;
+  /** Packs of what was read ahead, and of what is to be written next at this key. */
+  readonly known: Buffer;
+  readonly pending: Buffer;
+  readonly key: string;
+  /** The packs that were found, with the hash of their content, and those that were written. */
+  readonly found: readonly (readonly [string, string | null])[];
+  readonly written: readonly string[];
+}
+
 /** What is known of a repository, which its look completes. */
 export interface Knowledge {
   readonly manifests: Map<Digest, References>;
@@ -42,8 +55,8 @@ export class KnownReferences {
   /** By name, what the last packs that were read have. */
   #known = new Map<string, KnownRepository[]>();
   /** The content of packs by key, as they were found; only their hashes. */
-  readonly #found = new Map<string, string | undefined>();
-  readonly #written = new Set<string>();
+  readonly #found: Map<string, string | undefined> = new Map<string, string | undefined>();
+  readonly #written: Set<string> = new Set<string>();
   #pending: KnownRepository[] = [];
   #pendingSize = 0;
   #key = '';
@@ -53,11 +66,42 @@ export class KnownReferences {
    * @param keeps whether packs are written
    * @param onUnsaved is told once why they cannot be
    */
-  constructor(store: ObjectStore, keeps: boolean, onUnsaved: (error: unknown) => void) {
+  constructor(
+    store: ObjectStore,
+    keeps: boolean,
+    onUnsaved: (error: unknown) => void,
+    saved?: SavedReferences,
+  ) {
     this.#store = store;
     this.#keeps = keeps;
     this.#onUnsaved = onUnsaved;
-    this.#stored = listObjects(store, referencesPrefix);
+    // All packs up to there have been read, or were written since.
+    const startAfter = saved === undefined ? '' : referencesKey(saved.repository, maxParts);
+    this.#stored = listObjects(store, referencesPrefix, { startAfter });
+    if (saved === undefined) return;
+    this.#known = byName(readPack(saved.known) ?? []);
+    this.#pending = readPack(saved.pending) ?? [];
+    this.#pendingSize = this.#pending.reduce(
+      (sum, { manifests, tags }) => sum + manifests.size + tags.size,
+      0,
+    );
+    this.#key = saved.key;
+    this.#found = new Map(saved.found.map(([key, hash]) => [key, hash ?? undefined]));
+    this.#written = new Set(saved.written);
+  }
+
+  /** @param repository the last one that was kept */
+  save(repository: string): SavedReferences {
+    const isAhead = ({ name }: KnownRepository) =>
+      compareKeys(referencesKey(name, 0), referencesKey(repository, 0)) > 0;
+    return {
+      repository,
+      known: writePack([...this.#known.values()].flat().filter(isAhead)),
+      pending: writePack(this.#pending),
+      key: this.#key,
+      found: [...this.#found].map(([key, hash]) => [key, hash ?? null]),
+      written: [...this.#written],
+    };
   }
 
   /** What is known of a repository. Ask in the order of listings. */
@@ -68,7 +112,7 @@ export class KnownReferences {
     while (this.#next !== undefined && isPast(this.#next)) {
       // The one before may have the beginning of this repository.
       const before = this.#known.get(name) ?? [];
-      this.#known = Map.groupBy([...before, ...(await this.#read(this.#next.key))], (one) => one.name);
+      this.#known = byName([...before, ...(await this.#read(this.#next.key))]);
       await this.#advance();
     }
     const parts = this.#known.get(name) ?? [];
@@ -154,6 +198,10 @@ export class KnownReferences {
 
 /** More than a repository has. */
 const maxParts = 999_999;
+
+function byName(repositories: readonly KnownRepository[]): Map<string, KnownRepository[]> {
+  return Map.groupBy(repositories, ({ name }) => name);
+}
 
 function hashIn(pack: Buffer): string {
   return pack.toString('latin1', 0, 64);

@@ -122,16 +122,20 @@ export class ListedRepository {
 /**
  * All repositories, in the order of their keys, by one listing. Only one of them is in memory.
  * @param isYoung whether an object must not go yet
+ * @param after only those after this one
  * @param onKey is called for each key
  */
 export async function* listRepositories(
   store: ObjectStore,
   isYoung: (object: ObjectInfo) => boolean,
-  onKey: (repository: string) => void = () => undefined,
+  {
+    after,
+    onKey = () => undefined,
+  }: { after?: string | undefined; onKey?: (repository: string) => void } = {},
 ): AsyncGenerator<ListedRepository, void> {
   let repository: ListedRepository | undefined;
   // An unreadable folder must fail the listing: what is not listed would look like garbage.
-  for await (const object of listObjects(store, repositoriesPrefix)) {
+  for await (const object of listObjects(store, repositoriesPrefix, { startAfter: endOf(after) })) {
     const name = nameIn(object.key);
     if (name === undefined) continue;
     if (repository?.name !== name) {
@@ -144,6 +148,11 @@ export async function* listRepositories(
     onKey(name);
   }
   if (repository !== undefined) yield repository;
+}
+
+/** A key after all of a repository, and before those of the next: its entries start with an underscore, which a backtick follows. */
+function endOf(repository: string | undefined): string {
+  return repository === undefined ? '' : `${repositoriesPrefix}${repository}/\``;
 }
 
 /** Whether a key may be that of a manifest or tag which cannot be read, as one with a digest of another algorithm. */

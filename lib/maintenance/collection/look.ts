@@ -1,13 +1,12 @@
 import type { Digest } from '../../protocol/digests.ts';
-import { blobsPrefix, parseBlobData } from '../../registry/layout.ts';
-import { listObjects } from '../../registry/list-objects.ts';
-import type { ObjectInfo, ObjectStore } from '../../storage/store.ts';
-import { Ages, type AgeOptions } from './ages.ts';
-import { KnownReferences } from './known-references.ts';
-import { anyLink, has, listRepositories, type ListedRepository } from './listed-repository.ts';
-import { readNamed, type NamedManifests } from './named-manifests.ts';
-import { Reach } from './reach.ts';
-import { partitionOf, Spool, type Owner, type SpooledOwners } from './spool.ts';
+import type { ObjectStore } from '../../storage/store.ts';
+import type { AgeOptions } from './ages.ts';
+import { LookRun } from './look-run.ts';
+import type { ListedRepository } from './listed-repository.ts';
+import type { NamedManifests } from './named-manifests.ts';
+import type { Reach } from './reach.ts';
+import { LocalSegments } from './segments.ts';
+import { Spool, type Owner } from './spool.ts';
 
 /** How a look goes on. */
 export type Progress =
@@ -68,108 +67,14 @@ export interface Visitor {
  * Reads what a bucket has, and who needs it: two listings, and each manifest that no look has read before. It changes nothing but
  * what it keeps for the next look. It is not a snapshot: what is pushed or deleted meanwhile may count or not.
  *
- * In memory are one repository, some packs, and a part of the digests: see {@link Spool}.
+ * In memory are one repository, some packs, and a part of the digests: see {@link Spool}. The others are in a temporary file.
  * @throws StoreUnavailable also for a folder that cannot be read
  */
 export async function look(store: ObjectStore, options: LookOptions, visitor: Visitor): Promise<void> {
-  const { onProgress = () => undefined } = options;
-  const ages = new Ages(store, options, Date.now());
-  const spool = new Spool();
+  const segments = new LocalSegments();
   try {
-    let keys = 0;
-    const isYoung = (object: ObjectInfo) => ages.isYoung(object);
-    const listed = listRepositories(store, isYoung, (repository) => {
-      onProgress({ phase: 'repositories', keys: ++keys, repository });
-    });
-    await seeRepositories(store, options, ages, listed, visitor, spool);
-    let blobs = 0;
-    for await (const { digest, object, owners } of seeDigests(store, spool)) {
-      const seeing =
-        object === undefined
-          ? visitor.missing?.({ digest, owners })
-          : visitor.blob({ digest, size: object.size, isYoung: ages.isYoung(object), owners });
-      if (seeing !== undefined) await seeing;
-      if (object !== undefined) onProgress({ phase: 'blobs', blobs: ++blobs });
-    }
+    await new LookRun(store, options, visitor, new Spool(segments)).run(() => Promise.resolve('go on'));
   } finally {
-    spool.close();
+    segments.close();
   }
-}
-
-async function seeRepositories(
-  store: ObjectStore,
-  { keeps = false, onUnsaved = () => undefined }: LookOptions,
-  ages: Ages,
-  repositories: AsyncIterable<ListedRepository>,
-  visitor: Visitor,
-  spool: Spool,
-): Promise<void> {
-  const references = new KnownReferences(store, keeps, onUnsaved);
-  let id = 0;
-  for await (const listed of repositories) {
-    const { named, knowledge } = await readNamed(store, listed, await references.of(listed.name));
-    await references.keep(listed.name, knowledge);
-    const reach = new Reach(listed, named);
-    const youngManifests = reach.mark(ages.untaggedUntil(listed.name));
-    const seen = { id, listed, named, reach, youngManifests };
-    addOwner(spool, seen);
-    await visitor.repository(seen, (digest, other) => {
-      spool.add(digest, { id: other, flags: owns.other });
-    });
-    id += 1;
-  }
-  await references.close();
-}
-
-const youngLinks = has.youngLayer | has.youngRevision | has.youngSignature;
-
-function addOwner(spool: Spool, { id, listed, named }: SeenRepository): void {
-  const { digests, flags, signatures } = listed;
-  for (const { blob, isYoung } of signatures)
-    flags.add(blob, isYoung ? has.layer | has.youngLayer : has.layer);
-  const hold = named.damage.length > 0 ? owns.hold : 0;
-  for (let number = 0; number < digests.size; number++) {
-    const of = flags.get(number);
-    const owned =
-      hold |
-      ((of & anyLink) === 0 ? 0 : owns.link) |
-      ((of & youngLinks) === 0 ? 0 : owns.youngLink) |
-      ((of & has.needed) === 0 ? 0 : owns.need);
-    if (owned !== 0) spool.add(digests.get(number), { id, flags: owned });
-  }
-}
-
-interface SeenDigest {
-  readonly digest: Digest;
-  /** Its bytes, if there are any. */
-  readonly object: ObjectInfo | undefined;
-  readonly owners: readonly Owner[];
-}
-
-/** All digests with bytes or owners. Listings have the order of digests, so the owners are read along. */
-async function* seeDigests(store: ObjectStore, spool: Spool): AsyncGenerator<SeenDigest, void> {
-  const partitions = spool.partitions;
-  let partition = '';
-  let owners: SpooledOwners | undefined;
-  for await (const object of listObjects(store, blobsPrefix)) {
-    const digest = parseBlobData(object.key);
-    if (digest === undefined) continue;
-    const wanted = partitionOf(digest);
-    if (wanted !== partition || owners === undefined) {
-      yield* missing(owners?.before());
-      for (; (partitions[0] ?? wanted) < wanted; partitions.shift())
-        yield* missing(spool.read(partitions[0] ?? '').before());
-      if (partitions[0] === wanted) partitions.shift();
-      owners = spool.read(wanted);
-      partition = wanted;
-    }
-    yield* missing(owners.before(digest));
-    yield { digest, object, owners: owners.of(digest) };
-  }
-  yield* missing(owners?.before());
-  for (const left of partitions) yield* missing(spool.read(left).before());
-}
-
-function* missing(owners: ReturnType<SpooledOwners['before']> | undefined): Generator<SeenDigest, void> {
-  for (const { digest, owners: of } of owners ?? []) yield { digest, object: undefined, owners: of };
 }

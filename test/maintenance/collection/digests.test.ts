@@ -5,6 +5,7 @@ import { DigestTable } from '../../../lib/maintenance/collection/digest-table.ts
 import { Garbage } from '../../../lib/maintenance/collection/garbage.ts';
 import { look, owns, type SeenBlob } from '../../../lib/maintenance/collection/look.ts';
 import { readPack, writePack } from '../../../lib/maintenance/collection/packs.ts';
+import { LocalSegments } from '../../../lib/maintenance/collection/segments.ts';
 import { partitionOf, Spool } from '../../../lib/maintenance/collection/spool.ts';
 import { parseDigest, type Digest } from '../../../lib/protocol/digests.ts';
 import { MemoryStore } from '../../registry/memory-store.ts';
@@ -28,10 +29,12 @@ describe('digests of a look', () => {
     assert.equal(table.find(digest('another')), undefined);
   });
 
-  it('are read back with all their owners, partition by partition', () => {
-    const spool = new Spool();
+  it('are read back with all their owners, partition by partition', async () => {
+    const segments = new LocalSegments();
+    const spool = new Spool(segments);
     const expected = new Map<Digest, { id: number; flags: number }[]>();
     for (let i = 0; i < 50_000; i++) {
+      if (i % 17_000 === 0) await spool.flush();
       // Every other digest; some have very many owners.
       const one = some[((i * i) % 2500) * 2] ?? digest('none');
       const owner = { id: i * 80_000, flags: i % 32 };
@@ -40,15 +43,17 @@ describe('digests of a look', () => {
       owners.push(owner);
       expected.set(one, owners);
     }
+    await spool.flush();
     const partitions = Map.groupBy([...some].sort(), partitionOf);
     for (const [partition, digests] of partitions) {
-      const owners = spool.read(partition);
+      const owners = await spool.read(partition);
       for (const one of digests) {
         const found = owners.of(one).sort((a, b) => a.id - b.id);
         assert.deepEqual(found, expected.get(one) ?? []);
       }
     }
-    spool.close();
+    assert.equal(segments.count, 3);
+    segments.close();
   });
 
   it('are in packs as they were, and a pack of another release is not read', () => {
