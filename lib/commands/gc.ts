@@ -3,7 +3,7 @@ import { count, onlyFile, readOptions, refuseOptionsOfNpm, UsageError, type Comm
 import { readAge } from './duration.ts';
 import { jsonOfVersions } from './kept-versions.ts';
 import { lookAtStorage, reportDamaged } from './look.ts';
-import { size } from './size.ts';
+import { size } from '../protocol/sizes.ts';
 
 export const command: Command = {
   summary: 'show what garbage collection could free in the storage',

@@ -2,7 +2,7 @@ import type { StorageConfig } from '../config/storage.ts';
 import { registryPrefix } from '../registry/layout.ts';
 import { StoreUnavailable, type NoncurrentVersions, type ObjectStore } from '../storage/store.ts';
 import { count, reasonOf } from './command.ts';
-import { size } from './size.ts';
+import { size } from '../protocol/sizes.ts';
 
 /** What a bucket keeps of what is deleted or written again. */
 export interface KeptVersions {

@@ -21,7 +21,7 @@ import {
   type Command,
 } from './command.ts';
 import { readAge } from './duration.ts';
-import { size } from './size.ts';
+import { size } from '../protocol/sizes.ts';
 
 export const command: Command = {
   summary: 'remove abandoned uploads from the storage',

@@ -2,7 +2,7 @@ import { Usage, type Used } from '../maintenance/collection/usage.ts';
 import { count, onlyFile, readOptions, refuseOptionsOfNpm, UsageError, type Command } from './command.ts';
 import { jsonOfVersions } from './kept-versions.ts';
 import { lookAtStorage, reportDamaged } from './look.ts';
-import { size } from './size.ts';
+import { size } from '../protocol/sizes.ts';
 import { tableLines } from './table.ts';
 
 const kinds = ['namespace', 'repository', 'tag'] as const;

@@ -1,6 +1,6 @@
 import type { VerifyCounts } from '../../maintenance/verify/inspection.ts';
 import { count } from '../command.ts';
-import { size } from '../size.ts';
+import { size } from '../../protocol/sizes.ts';
 
 /** How often progress is shown: on a terminal, in one line, and elsewhere, in a line each. */
 const terminalMs = 1_000;
