@@ -1,10 +1,11 @@
 import type { Digest } from '../../protocol/digests.ts';
-import type { ObjectStore } from '../../storage/store.ts';
-import type { AgeOptions } from './ages.ts';
-import { LookRun } from './look-run.ts';
-import type { ListedRepository } from './listed-repository.ts';
-import type { NamedManifests } from './named-manifests.ts';
-import type { Reach } from './reach.ts';
+import type { ObjectInfo, ObjectStore } from '../../storage/store.ts';
+import { Ages, type AgeOptions } from './ages.ts';
+import { KnownReferences, type SavedReferences } from './known-references.ts';
+import { anyLink, has, listRepositories, type ListedRepository } from './listed-repository.ts';
+import { digestsAfter } from './listed-digests.ts';
+import { readNamed, type NamedManifests } from './named-manifests.ts';
+import { Reach } from './reach.ts';
 import { LocalSegments } from './segments.ts';
 import { Spool, type Owner } from './spool.ts';
 
@@ -73,8 +74,157 @@ export interface Visitor {
 export async function look(store: ObjectStore, options: LookOptions, visitor: Visitor): Promise<void> {
   const segments = new LocalSegments();
   try {
-    await new LookRun(store, options, visitor, new Spool(segments)).run(() => Promise.resolve('go on'));
+    await new LookRun(store, options, visitor, new Spool(segments)).run(() => 'go on');
   } finally {
     segments.close();
+  }
+}
+
+/** Where a look is. With it and what its spool has, another process can go on. */
+export interface LookPosition {
+  /** When the look began, in milliseconds by the clock of the machine. */
+  readonly began: number;
+  /** Repositories that were seen. */
+  readonly repositories: number;
+  /** Where it is among the repositories; undefined before the first, and after the last. */
+  readonly references?: SavedReferences | undefined;
+  /** Whether all repositories were seen. */
+  readonly isAtBlobs: boolean;
+  /** The last digest that was seen then. */
+  readonly digest?: Digest | undefined;
+}
+
+/** Asked after each repository and digest. While it is pending, the look rests, and may be saved. */
+export type Rest = () => 'go on' | Promise<'go on' | 'stop'>;
+
+/** A look, or the rest of one that was interrupted. */
+export class LookRun {
+  readonly #store: ObjectStore;
+  readonly #options: LookOptions;
+  readonly #visitor: Visitor;
+  readonly #spool: Spool;
+  readonly #ages: Ages;
+  readonly #began: number;
+  #references: KnownReferences;
+  #repositories: number;
+  /** The last repository that was seen, if there are others. */
+  #repository: string | undefined;
+  #isAtBlobs: boolean;
+  #digest: Digest | undefined;
+
+  /** @param from where it was interrupted */
+  constructor(
+    store: ObjectStore,
+    options: LookOptions,
+    visitor: Visitor,
+    spool: Spool,
+    from: LookPosition = { began: Date.now(), repositories: 0, isAtBlobs: false },
+  ) {
+    const { keeps = false, onUnsaved = () => undefined } = options;
+    this.#store = store;
+    this.#options = options;
+    this.#visitor = visitor;
+    this.#spool = spool;
+    this.#ages = new Ages(store, options, from.began);
+    this.#began = from.began;
+    this.#references = new KnownReferences(store, keeps, onUnsaved, from.references);
+    this.#repositories = from.repositories;
+    this.#repository = from.references?.repository;
+    this.#isAtBlobs = from.isAtBlobs;
+    this.#digest = from.digest;
+  }
+
+  /** Where it rests. All that was seen must be in the segments of the spool: flush it first. */
+  get position(): LookPosition {
+    return {
+      began: this.#began,
+      repositories: this.#repositories,
+      references: this.#repository === undefined ? undefined : this.#references.save(this.#repository),
+      isAtBlobs: this.#isAtBlobs,
+      digest: this.#digest,
+    };
+  }
+
+  /** @returns whether it is complete */
+  async run(rest: Rest): Promise<boolean> {
+    if (!this.#isAtBlobs) {
+      if (!(await this.#seeRepositories(rest))) return false;
+      await this.#references.close();
+      await this.#spool.flush();
+      this.#repository = undefined;
+      this.#isAtBlobs = true;
+      if ((await rest()) === 'stop') return false;
+    }
+    return await this.#seeDigests(rest);
+  }
+
+  async #seeRepositories(rest: Rest): Promise<boolean> {
+    const { onProgress = () => undefined } = this.#options;
+    let keys = 0;
+    const isYoung = (object: ObjectInfo) => this.#ages.isYoung(object);
+    const repositories = listRepositories(this.#store, isYoung, {
+      after: this.#repository,
+      onKey: (repository) => {
+        onProgress({ phase: 'repositories', keys: ++keys, repository });
+      },
+    });
+    for await (const listed of repositories) {
+      await this.#seeRepository(listed);
+      this.#repositories += 1;
+      this.#repository = listed.name;
+      if (this.#spool.isFull) await this.#spool.flush();
+      const resting = rest();
+      if (resting !== 'go on' && (await resting) === 'stop') return false;
+    }
+    return true;
+  }
+
+  async #seeRepository(listed: ListedRepository): Promise<void> {
+    const known = await this.#references.of(listed.name);
+    const { named, knowledge } = await readNamed(this.#store, listed, known);
+    await this.#references.keep(listed.name, knowledge);
+    const reach = new Reach(listed, named);
+    const youngManifests = reach.mark(this.#ages.untaggedUntil(listed.name));
+    const seen = { id: this.#repositories, listed, named, reach, youngManifests };
+    for (const [digest, owner] of ownersIn(seen)) {
+      this.#spool.add(digest, owner);
+      if (this.#spool.isFull) await this.#spool.flush();
+    }
+    await this.#visitor.repository(seen, (digest, id) => {
+      this.#spool.add(digest, { id, flags: owns.other });
+    });
+  }
+
+  async #seeDigests(rest: Rest): Promise<boolean> {
+    const { onProgress = () => undefined } = this.#options;
+    let blobs = 0;
+    for await (const { digest, object, owners } of digestsAfter(this.#store, this.#spool, this.#digest)) {
+      const seeing =
+        object === undefined
+          ? this.#visitor.missing?.({ digest, owners })
+          : this.#visitor.blob({ digest, size: object.size, isYoung: this.#ages.isYoung(object), owners });
+      if (seeing !== undefined) await seeing;
+      if (object !== undefined) onProgress({ phase: 'blobs', blobs: ++blobs });
+      this.#digest = digest;
+      const resting = rest();
+      if (resting !== 'go on' && (await resting) === 'stop') return false;
+    }
+    return true;
+  }
+}
+
+const youngLinks = has.youngLayer | has.youngRevision | has.youngSignature;
+
+function* ownersIn({ id, listed, named }: SeenRepository): Generator<[Digest, Owner], void> {
+  const { digests, flags } = listed;
+  const hold = named.damage.length > 0 ? owns.hold : 0;
+  for (let number = 0; number < digests.size; number++) {
+    const of = flags.get(number);
+    const owned =
+      hold |
+      ((of & anyLink) === 0 ? 0 : owns.link) |
+      ((of & youngLinks) === 0 ? 0 : owns.youngLink) |
+      ((of & has.needed) === 0 ? 0 : owns.need);
+    if (owned !== 0) yield [digests.get(number), { id, flags: owned }];
   }
 }
