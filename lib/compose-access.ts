@@ -1,10 +1,9 @@
 import type { Htpasswd, HtpasswdOptions } from './access/htpasswd/htpasswd.ts';
 import { share } from './concurrency/share.ts';
 import { open } from './access/callers.ts';
-import type { AccessContext } from './compose-policy.ts';
+import type { Access, AccessContext } from './compose-policy.ts';
 import type { HtpasswdSource } from './config/htpasswd.ts';
 import type { Config } from './config/config.ts';
-import type { Services } from './http/services.ts';
 
 type Context = Omit<AccessContext, 'openHtpasswd'>;
 
@@ -13,7 +12,7 @@ type Context = Omit<AccessContext, 'openHtpasswd'>;
  * URLs are the only authority.
  * @throws Error if a file with passwords, keys or certificates is invalid or cannot be read
  */
-export async function createAccess(context: Context): Promise<Pick<Services, 'access' | 'tokens'>> {
+export async function createAccess(context: Context): Promise<Access> {
   const { auth } = context.config;
   if (context.program === 'data-plane' || auth.kind === 'none') return { access: open, tokens: undefined };
   if (auth.kind === 'policy') {

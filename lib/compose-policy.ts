@@ -24,11 +24,13 @@ export interface AccessContext {
   readonly openHtpasswd: (source: HtpasswdSource) => Promise<Htpasswd>;
 }
 
+/** Access control, the token service, and the policy that they read, if there is one. */
+export interface Access extends Pick<Services, 'access' | 'tokens'> {
+  readonly policies?: PolicySource;
+}
+
 /** Wires `REGISTRY_AUTH=policy`, in a module that is loaded on demand, whole. @throws Error as `createAccess` */
-export async function createPolicyAccess(
-  context: AccessContext,
-  auth: PolicyAuthConfig,
-): Promise<Pick<Services, 'access' | 'tokens'>> {
+export async function createPolicyAccess(context: AccessContext, auth: PolicyAuthConfig): Promise<Access> {
   const { program, config } = context;
   const policies = await createPolicySource(context, auth);
   const service = tokenService(auth, config.host);
@@ -41,14 +43,14 @@ export async function createPolicyAccess(
     tokenPath: `${config.prefix}/token`,
   });
   const [secret, ...previous] = auth.secrets;
-  if (secret === undefined) return { access, tokens: undefined };
+  if (secret === undefined) return { access, tokens: undefined, policies };
   const secrets = [secret, ...previous] as const;
   const tokens = onceSuccessful(
     async () => await createTokenService({ ...context, auth, secrets, service, policies }),
   );
   // A function starts faster without, and only one of them issues tokens.
   if (program === 'server') await tokens();
-  return { access, tokens };
+  return { access, tokens, policies };
 }
 
 /** A server logs problems of its policy at start, and starts all the same: the policy can be fixed later. */

@@ -3,6 +3,7 @@ import { isFurtherWorker, type Config, type Program } from './config/config.ts';
 import { describeConfig } from './config/describe.ts';
 import { open } from './access/callers.ts';
 import { createAccess } from './compose-access.ts';
+import { openRules } from './compose-rules.ts';
 import type { Services } from './http/services.ts';
 import { EncryptedNames } from './registry/encrypted-names.ts';
 import { BufferPool } from './registry/uploads/buffer-pool.ts';
@@ -71,17 +72,27 @@ export async function createServices(
   const registry = restrict(createRegistry(store, { ...config, onCacheRead: reports.cacheRead }), config);
   const search = createSearch(config.search, registry, reports.listReindexed);
   for (const warning of config.warnings) warn(warning);
-  const { access, tokens } = await createAccess({
+  const { access, tokens, policies } = await createAccess({
     program,
     config,
     store,
     log,
     onPasswordChecked: reports.passwordChecked,
   });
+  const rules = await openRules(config, store, {
+    policies,
+    onProblem: (message) => {
+      log.error(message);
+    },
+    onLoaded: (message) => {
+      log.info(message);
+    },
+  });
   return {
     registry,
     access,
     tokens,
+    rules,
     // Independent of the log level.
     // A data plane learns from signed URLs whether there is access control.
     audit:

@@ -1,19 +1,5 @@
+import { readDuration } from '../protocol/durations.ts';
 import { UsageError } from './command.ts';
-
-const unitMs: Readonly<Record<string, number>> = {
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 24 * 3_600_000,
-  w: 7 * 24 * 3_600_000,
-};
-
-/** Reads a duration of one unit such as `90s`, `2h` or `3d`, in milliseconds; undefined if it is none. */
-export function readDuration(text: string): number | undefined {
-  const [, number, unit = ''] = /^(\d{1,6})([smhdw])$/.exec(text) ?? [];
-  const milliseconds = Number(number) * (unitMs[unit] ?? Number.NaN);
-  return Number.isNaN(milliseconds) ? undefined : milliseconds;
-}
 
 /** Reads an age in hours or days. @returns milliseconds @throws UsageError */
 export function readAge(option: string, text: string): number {

@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { actions, nameOf, type Action, type Identity } from '../access/access.ts';
 import { explain, type Explanation, type Question, type Step } from '../access/policy/explain.ts';
-import type { Policy } from '../access/policy/policy.ts';
+import { Policy } from '../access/policy/policy.ts';
 import { PolicyError } from '../access/policy/policy-error.ts';
+import type { StorageRules } from '../access/policy/storage-rules.ts';
 import { questionOf, runTests, type TestResult } from '../access/policy/run-tests.ts';
 import { didYouMean } from '../config/did-you-mean.ts';
 import { isRepositoryName } from '../protocol/names.ts';
@@ -50,8 +51,9 @@ async function run(args: readonly string[]): Promise<number> {
   const unused = Object.keys(values)[0];
   if (question === undefined && unused !== undefined)
     throw new UsageError(`--${unused} is an option of stowage policy explain`);
-  const policy = await readPolicy(file);
+  const policy = await readPolicy(file, subcommand);
   if (policy === undefined) return 1;
+  if (!(policy instanceof Policy)) return printStorageSummary(file, policy);
   if (question !== undefined) return printExplanation(explain(policy, question), question);
   return subcommand === 'test' ? printTests(file, runTests(policy)) : printSummary(file, policy);
 }
@@ -98,11 +100,18 @@ function readIdentity(text: string): Identity {
   throw new UsageError(`--as: ${JSON.stringify(text)} is not a valid caller; ${hint}`);
 }
 
-/** Undefined if the file is invalid or cannot be read. Prints faults as `FILE:LINE: MESSAGE`, for editors and CI. */
-async function readPolicy(file: string): Promise<Policy | undefined> {
-  const { parsePolicy } = await import('../access/policy/parse.ts');
+/**
+ * Undefined if the file is invalid or cannot be read. Prints faults as `FILE:LINE: MESSAGE`, for editors and CI. A file that says
+ * nothing about access can only be checked.
+ */
+async function readPolicy(
+  file: string,
+  subcommand: (typeof subcommands)[number],
+): Promise<Policy | StorageRules | undefined> {
+  const { isAboutStorage, parsePolicy, parseStorageRules } = await import('../access/policy/parse.ts');
   try {
-    return parsePolicy(await readFile(file, 'utf8'));
+    const text = await readFile(file, 'utf8');
+    return subcommand === 'check' && isAboutStorage(text) ? parseStorageRules(text) : parsePolicy(text);
   } catch (error) {
     if (error instanceof PolicyError)
       for (const { line, message } of error.faults) console.error(`${file}:${line}: ${message}`);
@@ -117,13 +126,21 @@ function unreadable(error: unknown): string {
   return code === 'EISDIR' ? 'is a folder; name the file in it' : `cannot be read: ${message}`;
 }
 
+function printStorageSummary(file: string, { retention, quotas }: StorageRules): number {
+  const parts = [count(retention.length, 'rule'), count(quotas.length, 'quota')];
+  console.log(`${file} is valid, and says nothing about access: ${parts.join(' for retention, ')}`);
+  return 0;
+}
+
 function printSummary(file: string, { content }: Policy): number {
-  const { rules, groups, ci, tests } = content;
+  const { rules, groups, ci, tests, retention, quotas } = content;
   const parts = [
     count(rules.length, 'rule'),
     count(groups.size, 'group'),
     count(ci.length, 'CI identity', 'CI identities'),
     count(tests.length, 'test'),
+    ...(retention.length > 0 ? [count(retention.length, 'rule') + ' for retention'] : []),
+    ...(quotas.length > 0 ? [count(quotas.length, 'quota')] : []),
   ];
   console.log(`${file} is valid: ${parts.join(', ')}`);
   return 0;

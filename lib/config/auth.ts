@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { readPath } from './files.ts';
 import { readHtpasswd, readRealm, type HtpasswdSource } from './htpasswd.ts';
+import { readPolicyLocation, type PolicyLocation } from './policy-location.ts';
 import { refusalOf, type Settings } from './settings.ts';
 
 /** How callers are authenticated and authorized. */
@@ -37,8 +38,7 @@ export interface TokenAuthConfig {
 
 export interface PolicyAuthConfig {
   readonly kind: 'policy';
-  readonly policy:
-    { readonly kind: 'file'; readonly path: string } | { readonly kind: 'object'; readonly key: string };
+  readonly policy: PolicyLocation;
   /** The audience of tokens; undefined for the registry's host. */
   readonly service: string | undefined;
   /** Undefined if there are no users with passwords. */
@@ -225,31 +225,19 @@ function readAlgorithms(settings: Settings): readonly string[] | undefined {
 }
 
 function readPolicy(settings: Settings, { httpSecrets }: AuthContext): AuthConfig {
-  const [path, key] = [
-    readPath(
-      settings,
-      'REGISTRY_AUTH_POLICY_PATH',
-      'set REGISTRY_AUTH_POLICY_PATH to the file with the policy; docs/access.md has one to start from',
-    ),
-    settings.text('REGISTRY_AUTH_POLICY_OBJECT'),
-  ];
-  if (path === undefined && key === undefined)
+  const policy = readPolicyLocation(
+    settings,
+    'REGISTRY_AUTH_POLICY',
+    'set REGISTRY_AUTH_POLICY_PATH to the file with the policy; docs/access.md has one to start from',
+  );
+  if (policy === undefined)
     settings.fault(
       "REGISTRY_AUTH_POLICY_PATH: missing; name the policy's file, or its key in the bucket in REGISTRY_AUTH_POLICY_OBJECT",
-    );
-  if (path !== undefined && key !== undefined)
-    settings.fault(
-      'REGISTRY_AUTH_POLICY_OBJECT: REGISTRY_AUTH_POLICY_PATH is set as well; remove one of them',
-    );
-  if (key !== undefined && (key.startsWith('docker/') || !/^[\w.-]+(\/[\w.-]+)*$/.test(key)))
-    settings.fault(
-      `REGISTRY_AUTH_POLICY_OBJECT: must be a key such as stowage/policy.yaml, and not below docker/, where the images are`,
     );
   readRealm(settings);
   return {
     kind: 'policy',
-    policy:
-      key === undefined ? { kind: 'file', path: resolve(path ?? 'policy.yaml') } : { kind: 'object', key },
+    policy: policy ?? { kind: 'file', path: resolve('policy.yaml') },
     service: readService(settings),
     htpasswd: readHtpasswd(settings),
     ...readKeys(settings, httpSecrets),

@@ -9,6 +9,8 @@ import { readTracing, type TracingConfig } from './tracing.ts';
 import { readPlatforms } from './platforms.ts';
 import { readTrustedProxies, type Subnet } from './proxies.ts';
 import type { RequiredPlatforms } from '../registry/manifests/required-platforms.ts';
+import type { PolicyLocation } from './policy-location.ts';
+import { readRetention } from './retention.ts';
 import { readSearch, type SearchConfig } from './search.ts';
 import { readStorage, type StorageConfig } from './storage.ts';
 import { readWorkerNumber, readWorkers } from './workers.ts';
@@ -28,6 +30,8 @@ export interface Config extends ListenConfig {
   readonly storage: StorageConfig;
   readonly search: SearchConfig;
   readonly auth: AuthConfig;
+  /** Where the rules for retention and quotas are; undefined if there are none. */
+  readonly retention: PolicyLocation | undefined;
   /** Origins of web pages that may read responses (CORS); `*` for all. */
   readonly corsOrigins: readonly string[];
   /** What is set and probably not meant so, for the log. */
@@ -107,15 +111,17 @@ export function readConfig(
   const listens = program === 'server' || program === 'data-plane';
   const listen = readListen(settings, listens);
   const secrets = readSecrets(settings, program, signs);
+  const auth = readAccess(settings, {
+    program,
+    address: listen.address,
+    secrets: secrets.secrets,
+    hasFile: where !== undefined,
+  });
   const config: Config = {
     storage: readStorage(settings, ephemeral),
     search: readSearch(settings, ephemeral),
-    auth: readAccess(settings, {
-      program,
-      address: listen.address,
-      secrets: secrets.secrets,
-      hasFile: where !== undefined,
-    }),
+    auth,
+    retention: readRetention(settings, auth),
     corsOrigins: readOrigins(settings),
     warnings: [],
     readOnly: settings.flag('REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED', false),

@@ -193,6 +193,9 @@ export const settingTable: Readonly<Record<string, Setting>> = {
     refused('it lets everybody in who sends any password; set REGISTRY_AUTH to htpasswd, token or policy'),
   ),
 
+  'retention.path': works,
+  'retention.object': works,
+
   'middleware.registry': middleware,
   'middleware.repository': middleware,
   'middleware.storage': middleware,

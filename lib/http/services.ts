@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Logger } from 'pino';
 import type { AccessLog } from '../logging/access-log.ts';
 import type { AccessControl } from '../access/access.ts';
+import type { RulesInForce } from '../access/policy/storage-rules.ts';
 import type { TokenService } from '../access/token-service.ts';
 import type { EncryptedNames } from '../registry/encrypted-names.ts';
 import type { UrlSigner } from '../registry/url-signer.ts';
@@ -25,6 +26,8 @@ export interface Services {
   readonly access: AccessControl;
   /** Issues tokens; undefined where this registry does not. */
   readonly tokens: (() => Promise<TokenService>) | undefined;
+  /** The rules for retention and quotas; undefined if there are none. */
+  readonly rules: RulesInForce | undefined;
   /** Where granted and denied writes are logged; undefined without access control. */
   readonly audit: Logger | undefined;
   /** Hides the name at which a page of a filtered list ends. */

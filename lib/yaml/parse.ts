@@ -25,6 +25,8 @@ export interface ParsedYaml {
   readonly faults: readonly YamlFault[];
   /** The lines with anchors (`&name`), at most `maxFaults`. */
   readonly anchors: readonly number[];
+  /** The lines with a lone `!`, at most `maxFaults`: YAML takes `! x` for `x`. */
+  readonly lonelyTags: readonly number[];
 }
 
 /** Parses a text, all of whose scalars are texts. It stops after `maxTokens` and `maxFaults`. */
@@ -32,16 +34,18 @@ export function parseYaml(text: string, limits: YamlLimits): ParsedYaml {
   const lines = new LineCounter();
   const faults: YamlFault[] = [];
   const anchors: number[] = [];
+  const lonelyTags: number[] = [];
   const report: Report = (code, message, offset) => {
     faults.push({ code, message, line: Math.max(1, lines.linePos(offset).line) });
     if (faults.length === limits.maxFaults) throw new TooMany();
   };
-  const onAnchor = () => {
-    if (anchors.length < limits.maxFaults) anchors.push(lines.lineStarts.length);
+  const noteIn = (list: number[]) => () => {
+    if (list.length < limits.maxFaults) list.push(lines.lineStarts.length);
   };
+  const notes = { onAnchor: noteIn(anchors), onLonelyTag: noteIn(lonelyTags) };
   let root: ParsedNode | null = null;
   try {
-    const tokens = tokensOf(text, limits.maxTokens, { lines, report, onAnchor });
+    const tokens = tokensOf(text, limits.maxTokens, { lines, report, ...notes });
     const [first, second] = createComposer(report, limits).compose(tokens, true, text.length);
     for (const { code, message, pos } of first?.errors ?? []) report(code, message, pos[0]);
     if (second !== undefined) report('MULTIPLE_DOCS', '', second.range[0]);
@@ -49,7 +53,7 @@ export function parseYaml(text: string, limits: YamlLimits): ParsedYaml {
   } catch (error) {
     if (!(error instanceof TooMany)) throw error;
   }
-  return { root, lines, faults, anchors };
+  return { root, lines, faults, anchors, lonelyTags };
 }
 
 type Report = (code: YamlFault['code'], message: string, offset: number) => void;
@@ -85,7 +89,12 @@ const scalarMark = '\u001f';
 function* tokensOf(
   text: string,
   maxTokens: number,
-  { lines, report, onAnchor }: { lines: LineCounter; report: Report; onAnchor: () => void },
+  {
+    lines,
+    report,
+    onAnchor,
+    onLonelyTag,
+  }: { lines: LineCounter; report: Report; onAnchor: () => void; onLonelyTag: () => void },
 ): Generator<CST.Token> {
   const parser = new Parser(lines.addNewLine);
   lines.addNewLine(0);
@@ -98,6 +107,7 @@ function* tokensOf(
       throw new TooMany();
     }
     if (lexeme.startsWith('&') && previous !== scalarMark) onAnchor();
+    if (lexeme === '!' && previous !== scalarMark) onLonelyTag();
     previous = lexeme;
     for (const token of parser.next(lexeme))
       if (token.type === 'error')

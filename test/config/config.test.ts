@@ -25,6 +25,7 @@ describe('loadConfig', () => {
       storage: { kind: 'filesystem', rootDirectory: resolve('.registry') },
       search: { kind: 'bucket' },
       auth: { kind: 'none' },
+      retention: undefined,
       corsOrigins: [],
       warnings: [],
       readOnly: false,

@@ -1,5 +1,6 @@
 import type { Action } from '../access.ts';
 import type { Pattern } from './patterns.ts';
+import type { StorageRules } from './storage-rules.ts';
 
 /*
  * The validated content of a policy file.
@@ -75,7 +76,7 @@ export interface PolicyTest {
 }
 
 /** The whole policy. */
-export interface PolicyContent {
+export interface PolicyContent extends StorageRules {
   /** {@link keyOf} of the members, by group. */
   readonly groups: ReadonlyMap<string, ReadonlySet<string>>;
   readonly ci: readonly CiIdentity[];

@@ -4,9 +4,10 @@ import { withoutDeadline } from '../../storage/deadline.ts';
 import type { ObjectReader } from '../../storage/store.ts';
 import { AccessUnavailable } from '../unavailable.ts';
 import { fileOrigin, NoPolicy, objectOrigin, type Origin } from './origins.ts';
-import { parsePolicy } from './parse.ts';
+import { parsePolicy, parseStorageRules } from './parse.ts';
 import type { Policy } from './policy.ts';
 import { PolicyError } from './policy-error.ts';
+import type { StorageRules } from './storage-rules.ts';
 
 /** Milliseconds until a read times out. Then the last valid policy is used. */
 const readTimeoutMs = 5000;
@@ -24,15 +25,43 @@ export interface PolicySourceOptions {
   readonly readTimeoutMs?: number;
 }
 
+/** What a policy file is for. */
+interface Kind<Content> {
+  /** @throws PolicyError */
+  parse(text: string): Content;
+  /** For the log: `3 rules`. */
+  count(content: Content): string;
+  /** What happens while there is none that is valid. */
+  readonly without: string;
+  /** For clients, while there is none that is valid. */
+  readonly unavailable: string;
+}
+
+const accessKind: Kind<Policy> = {
+  parse: parsePolicy,
+  count: ({ content }) => plural(content.rules.length, 'rule'),
+  without: 'every request is denied until it is fixed',
+  unavailable: 'the registry has no valid access policy; its log says why',
+};
+
+const storageKind: Kind<StorageRules> = {
+  parse: parseStorageRules,
+  count: ({ retention, quotas }) =>
+    `${plural(retention.length, 'rule')} for retention, ${plural(quotas.length, 'quota')}`,
+  without: 'no tag is removed until it is fixed',
+  unavailable: 'the registry has no valid rules for retention and quotas; its log says why',
+};
+
 /**
- * The policy in force. It is checked for changes at most every 30 s in a bucket, and every second in a file; concurrent callers
- * share one check. If the policy becomes invalid, missing or unreachable, the last valid one stays in force.
+ * The content of a policy file in force. It is checked for changes at most every 30 s in a bucket, and every second in a file;
+ * concurrent callers share one check. If the policy becomes invalid, missing or unreachable, the last valid one stays in force.
  */
-export class PolicySource {
+class WatchedPolicy<Content> {
+  readonly #kind: Kind<Content>;
   readonly #origin: Origin;
   readonly #options: PolicySourceOptions;
   readonly #now: () => number;
-  #policy: Policy | undefined;
+  #policy: Content | undefined;
   /** SHA-256 of the last text, valid or not. */
   #hash: string | undefined;
   #version: string | undefined;
@@ -44,34 +73,22 @@ export class PolicySource {
   #checkedAt = -Infinity;
   #refreshing: Promise<void> | undefined;
 
-  private constructor(origin: Origin, options: PolicySourceOptions) {
+  constructor(kind: Kind<Content>, origin: Origin, options: PolicySourceOptions) {
+    this.#kind = kind;
     this.#origin = origin;
     this.#options = options;
     this.#now = options.now ?? Date.now;
   }
 
-  static file(path: string, options: PolicySourceOptions = {}): PolicySource {
-    return new PolicySource(fileOrigin(path), options);
-  }
-
-  /** An object of a bucket, which the registry reads and never writes. */
-  static object(
-    store: Pick<ObjectReader, 'head' | 'read'>,
-    key: string,
-    options: PolicySourceOptions = {},
-  ): PolicySource {
-    return new PolicySource(objectOrigin(store, key), options);
-  }
-
   /** @throws RegistryError UNAVAILABLE if there is no valid policy; its cause is the reason */
-  async current(): Promise<Policy> {
+  async current(): Promise<Content> {
     if (this.#refreshing === undefined && this.#isDue())
       this.#refreshing = this.#refresh().finally(() => {
         this.#refreshing = undefined;
       });
     await this.#refreshing;
     if (this.#policy !== undefined) return this.#policy;
-    throw new AccessUnavailable('the registry has no valid access policy; its log says why', this.#failure);
+    throw new AccessUnavailable(this.#kind.unavailable, this.#failure);
   }
 
   #isDue(): boolean {
@@ -100,11 +117,11 @@ export class PolicySource {
     const hash = createHash('sha256').update(bytes).digest('hex');
     if (hash !== this.#hash) {
       try {
-        this.#policy = parsePolicy(decode(bytes));
+        this.#policy = this.#kind.parse(decode(bytes));
         this.#invalid = undefined;
         this.#reported = undefined;
         this.#loaded(
-          `the policy in ${this.#origin.name} is in force: ${count(this.#policy)}, SHA-256 ${hash}`,
+          `the policy in ${this.#origin.name} is in force: ${this.#kind.count(this.#policy)}, SHA-256 ${hash}`,
         );
       } catch (error) {
         if (!(error instanceof PolicyError)) throw error;
@@ -131,13 +148,36 @@ export class PolicySource {
   }
 
   #describe(failure: Error): string {
-    const effect =
-      this.#policy === undefined
-        ? 'every request is denied until it is fixed'
-        : 'the last valid one stays in force';
+    const effect = this.#policy === undefined ? this.#kind.without : 'the last valid one stays in force';
     return `the policy in ${this.#origin.name} ${stateOf(failure)}; ${effect}: ${failure.message}`;
   }
 }
+
+/** The access policy in force. */
+export class PolicySource extends WatchedPolicy<Policy> {
+  static file(path: string, options: PolicySourceOptions = {}): PolicySource {
+    return new PolicySource(accessKind, fileOrigin(path), options);
+  }
+
+  /** An object of a bucket, which the registry reads and never writes. */
+  static object(store: Readable, key: string, options: PolicySourceOptions = {}): PolicySource {
+    return new PolicySource(accessKind, objectOrigin(store, key), options);
+  }
+}
+
+/** The rules in force of a policy file that says nothing about access. */
+export class StorageRulesSource extends WatchedPolicy<StorageRules> {
+  static file(path: string, options: PolicySourceOptions = {}): StorageRulesSource {
+    return new StorageRulesSource(storageKind, fileOrigin(path), options);
+  }
+
+  /** An object of a bucket, which the registry reads and never writes. */
+  static object(store: Readable, key: string, options: PolicySourceOptions = {}): StorageRulesSource {
+    return new StorageRulesSource(storageKind, objectOrigin(store, key), options);
+  }
+}
+
+type Readable = Pick<ObjectReader, 'head' | 'read'>;
 
 function stateOf(failure: Error): string {
   if (failure instanceof PolicyError) return 'is invalid';
@@ -153,6 +193,6 @@ function decode(bytes: Uint8Array): string {
   }
 }
 
-function count({ content: { rules } }: Policy): string {
-  return `${rules.length} ${rules.length === 1 ? 'rule' : 'rules'}`;
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

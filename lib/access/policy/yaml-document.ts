@@ -10,21 +10,30 @@ export const maxFaults = 1000;
 
 export const quoteHint = "a value that begins with * must be in quotes, as in '**'";
 
+const tagHint = "a value that begins with ! must be in quotes, as in '!v*'";
+
 const anchorHint = "anchors have no use here; a value that begins with & must be in quotes, as in '&a'";
 
 /** The YAML document of a policy. */
 export interface PolicyDocument {
   readonly root: ParsedNode | null;
   readonly lines: LineCounter;
-  /** Syntax errors and anchors, at most twice {@link maxFaults}. */
+  /** Syntax errors, anchors and tags of YAML, at most three times {@link maxFaults}. */
   readonly faults: readonly PolicyFault[];
   /** False if a syntax error makes the meaning of the text uncertain. */
   readonly isReadable: boolean;
 }
 
-/** Parses the text of a policy. Anchors are faults, since a value that begins with `&` would silently be empty. */
+/**
+ * Parses the text of a policy. Anchors are faults, since a value that begins with `&` would silently be empty, and so is a lone
+ * `!`, since what it excludes would silently be included.
+ */
 export function parsePolicy(text: string): PolicyDocument {
-  const { root, lines, faults, anchors } = parseYaml(text, { maxTokens, maxFaults, warningsCount: true });
+  const { root, lines, faults, anchors, lonelyTags } = parseYaml(text, {
+    maxTokens,
+    maxFaults,
+    warningsCount: true,
+  });
   const texts = text.split('\n');
   return {
     root,
@@ -32,13 +41,15 @@ export function parsePolicy(text: string): PolicyDocument {
     faults: [
       ...faults.map((fault) => ({ line: fault.line, message: sentence(fault, texts[fault.line - 1] ?? '') })),
       ...anchors.map((line) => ({ line, message: anchorHint })),
+      ...lonelyTags.map((line) => ({ line, message: tagHint })),
     ],
-    isReadable: faults.every(({ code }) => code === 'BAD_ALIAS'),
+    isReadable: faults.every(({ code }) => code === 'BAD_ALIAS' || code === 'TAG_RESOLVE_FAILED'),
   };
 }
 
 function sentence({ code, message }: YamlFault, text: string): string {
-  return code === 'BAD_ALIAS' ? quoteHint : words(code, message) + hintFor(text);
+  if (code === 'BAD_ALIAS') return quoteHint;
+  return code === 'TAG_RESOLVE_FAILED' ? tagHint : words(code, message) + hintFor(text);
 }
 
 function words(code: YamlFault['code'], message: string): string {

@@ -1,10 +1,10 @@
 import { parseDigest, type Digest } from '../../protocol/digests.ts';
+import { readDuration } from '../../protocol/durations.ts';
 import { RegistryError } from '../../protocol/errors.ts';
 import { isRepositoryName, type RepositoryName } from '../../protocol/names.ts';
 import { isTag, type Tag } from '../../protocol/tags.ts';
 import type { Target } from '../../registry/undo/rollback.ts';
 import { UsageError } from '../command.ts';
-import { readDuration } from '../duration.ts';
 
 /** Reads `team/app:v1`. @throws UsageError */
 export function readTagName(text: string): { readonly name: RepositoryName; readonly tag: Tag } {

@@ -104,7 +104,7 @@ tests:
       'rules: []\nread-only: &a',
       "2: anchors have no use here; a value that begins with & must be in quotes, as in '&a'",
     ],
-    ['rules: []\nread-only: !x b', '2: this is not YAML: Unresolved tag: !x'],
+    ['rules: []\nread-only: !x b', "2: a value that begins with ! must be in quotes, as in '!v*'"],
     ['rules: []\n? [a]\n: b', '2: a key of the policy must be a text'],
     ['rules: { a: b }', '1: rules must be a list'],
     ['rules: []\ngroups:\n  a: [[b]]', '3: an item of group a must be a text'],

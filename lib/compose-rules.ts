@@ -1,0 +1,38 @@
+import type { PolicySource } from './access/policy/source.ts';
+import type { RulesInForce } from './access/policy/storage-rules.ts';
+import type { Config } from './config/config.ts';
+import type { ObjectStore } from './storage/store.ts';
+
+/** Where problems with the rules are told; each once. */
+interface Reports {
+  readonly onProblem?: (message: string) => void;
+  readonly onLoaded?: (message: string) => void;
+}
+
+/**
+ * Opens the rules for retention and quotas, in a module that loads their parser on demand. Nothing is read yet.
+ * @param policies the policy that access control reads already
+ * @returns undefined if the settings name none
+ */
+export async function openRules(
+  { auth, retention }: Pick<Config, 'auth' | 'retention'>,
+  store: ObjectStore,
+  { policies, ...reports }: Reports & { readonly policies?: Pick<PolicySource, 'current'> | undefined } = {},
+): Promise<RulesInForce | undefined> {
+  if (policies !== undefined) return contentOf(policies);
+  if (retention === undefined) return undefined;
+  const { PolicySource, StorageRulesSource } = await import('./access/policy/source.ts');
+  if (auth.kind === 'policy')
+    return contentOf(
+      retention.kind === 'file'
+        ? PolicySource.file(retention.path, reports)
+        : PolicySource.object(store, retention.key, reports),
+    );
+  return retention.kind === 'file'
+    ? StorageRulesSource.file(retention.path, reports)
+    : StorageRulesSource.object(store, retention.key, reports);
+}
+
+function contentOf(policies: Pick<PolicySource, 'current'>): RulesInForce {
+  return { current: async () => (await policies.current()).content };
+}
