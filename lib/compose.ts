@@ -18,6 +18,7 @@ import { readOnly, withoutDeletes } from './registry/wrappers/read-only.ts';
 import type { BucketConfig, StorageConfig } from './config/storage.ts';
 import type { ObserveBucketRequest } from './storage/bucket-requests.ts';
 import { observedStore } from './storage/observed-store.ts';
+import type { FenceOptions } from './storage/s3/bucket.ts';
 import { observeBucketRequests, reportTo, withStoreCalls, type Telemetry } from './telemetry.ts';
 import { MemoryBudget } from './storage/memory-budget.ts';
 import type { ObjectStore, OnDamaged } from './storage/store.ts';
@@ -188,6 +189,8 @@ interface OpenOptions {
   readonly startsOften?: boolean;
   /** Processes that share the limits of a store. */
   readonly workers?: number | undefined;
+  /** How long changes can land in a bucket of S3. */
+  readonly fence?: FenceOptions | undefined;
 }
 
 /** Opens the configured store. @throws StoreUnavailable if `check` finds a problem */
@@ -207,11 +210,11 @@ export async function openStore(storage: StorageConfig, options: OpenOptions): P
 /** Loads the client of the store on demand. */
 async function openBucket(
   storage: BucketConfig,
-  { warn, observe, startsOften = false, workers }: OpenOptions,
+  { warn, observe, startsOften = false, workers, fence }: OpenOptions,
 ): Promise<ObjectStore & { check(options: { readOnly: boolean }): Promise<void> }> {
   if (storage.kind === 's3')
     return new (await import('./storage/s3/store.ts')).S3Store(
-      { ...storage, startsOften },
+      { ...storage, startsOften, fence },
       warn,
       probeKey,
       observe,

@@ -1,3 +1,5 @@
+import { responseTimeMs } from './s3/client/response-time.ts';
+
 /** Smaller differences count as the latency of responses. */
 const toleranceMs = 60_000;
 
@@ -11,6 +13,7 @@ type Headers = Readonly<Record<string, string | readonly string[] | undefined>>;
 export class ServerClock {
   /** Milliseconds that the server's clock is ahead of the local one; 0 within the tolerance. */
   offsetMs = 0;
+  #latest: { readonly timeMs: number; readonly readAtMs: number } | undefined;
   readonly #warn: (message: string) => void;
   #hasWarned = false;
 
@@ -19,8 +22,19 @@ export class ServerClock {
     this.#warn = warn;
   }
 
+  /**
+   * The server's time by its latest response and this machine's monotonic clock, which may have stopped since; undefined before the
+   * first one. Never later than the server's time, however the local clock is set.
+   */
+  get leastTimeMs(): number | undefined {
+    if (this.#latest === undefined) return undefined;
+    return this.#latest.timeMs + performance.now() - this.#latest.readAtMs;
+  }
+
   /** Reads the clock from a success: a refusal may come from a proxy. */
   observe(headers: Headers): void {
+    const timeMs = responseTimeMs(headers);
+    if (timeMs !== undefined) this.#latest = { timeMs, readAtMs: performance.now() };
     const offset = offsetOf(headers);
     if (offset === undefined) return;
     this.offsetMs = Math.abs(offset) < toleranceMs ? 0 : offset;
@@ -47,9 +61,8 @@ export class ServerClock {
   }
 }
 
-function offsetOf({ date, age }: Headers): number | undefined {
+function offsetOf(headers: Headers): number | undefined {
   // A cached response is old.
-  if (typeof date !== 'string' || age !== undefined) return undefined;
-  const time = Date.parse(date);
-  return Number.isNaN(time) ? undefined : time - Date.now();
+  const timeMs = headers['age'] === undefined ? responseTimeMs(headers) : undefined;
+  return timeMs === undefined ? undefined : timeMs - Date.now();
 }

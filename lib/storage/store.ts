@@ -52,7 +52,10 @@ export interface Fencing {
   /** Ends all fences for commits that were opened before. @returns milliseconds until none of their commits can land any more */
   end(): Promise<number>;
 
-  /** Writes the record of a deletion, and opens the fence of its deletes. */
+  /**
+   * Writes the record of a deletion, and opens the fence of its deletes.
+   * @param record with a key that no deletion has had, also in its last segment
+   */
   openDeletion(record: Pick<NewObject, 'key' | 'bytes'>): Promise<Fence>;
 
   /**
@@ -240,7 +243,11 @@ export interface ObjectWriter {
    */
   concatenate(to: string, pieces: readonly Piece[], options: ConcatenateOptions): Promise<boolean>;
 
-  /** Deletes any number of objects. Ignores keys that do not exist. @throws FenceEnded */
+  /**
+   * Deletes any number of objects. Ignores keys that do not exist. Once a delete with a fence has resolved, nothing of it can land any
+   * more; after any failure, some of it may have landed, and may land until {@link Fencing.endDeletion} says that it cannot.
+   * @throws FenceEnded
+   */
   delete(keys: readonly string[], options?: Pick<PutOptions, 'transient' | 'fence'>): Promise<void>;
 }
 
@@ -462,7 +469,10 @@ export class StoreUnavailable extends StoreError {
   override readonly name: string = 'StoreUnavailable';
 }
 
-/** A change came after the end of its fence, and has not landed. Everything that it relies on must be looked at again. */
+/**
+ * A change came after the end of its fence, and was refused. Only an earlier attempt, whose answer was lost, may have landed. Everything
+ * that it relies on must be looked at again.
+ */
 export class FenceEnded extends StoreUnavailable {
   override readonly name = 'FenceEnded';
   constructor(key: string, options?: ErrorOptions) {

@@ -34,6 +34,15 @@ export interface S3Options {
   /** Whether the server honours If-Match and If-None-Match on PUT; probed if undefined. */
   readonly conditionalWrites?: boolean | undefined;
   readonly copy?: CopyOptions;
+  readonly fence?: FenceOptions | undefined;
+}
+
+/** How long changes can land. See docs/garbage-collection.md, "Changes that can land only for a while". */
+export interface FenceOptions {
+  /** Milliseconds from the answer that a change relies on until the bucket refuses it; whole seconds. Default: 2 min. */
+  readonly lifetimeMs: number;
+  /** Milliseconds that a server, or a proxy, may take to act on a request it has accepted, or its clock be wrong. Default: 10 min. */
+  readonly marginMs: number;
 }
 
 export interface S3Credentials {
@@ -108,6 +117,10 @@ export class S3Bucket {
   /** Whether a listing may start within a folder, as AWS documents and tests on Swift showed. See `PagedBucket`. */
   get startsInFolders(): boolean {
     return this.isAws || this.#isSwift;
+  }
+
+  get isSwift(): boolean {
+    return this.#isSwift;
   }
 
   /** A request about an object. @throws InvalidKey */

@@ -1,5 +1,5 @@
 import { bucketError, bucketHint, summaryOf, type BucketFailure } from '../bucket-errors.ts';
-import { PreconditionFailed, StoreError } from '../store.ts';
+import { FenceEnded, PreconditionFailed, StoreError } from '../store.ts';
 import { S3Error } from './client/errors.ts';
 
 /** Where a request went. */
@@ -15,6 +15,7 @@ export function storeError(error: unknown, key: string, destination: Destination
   const failure = failureOf(error);
   const { code, status } = failure;
   const cause = new Error(foreignResponse(error) ?? summaryOf('S3', failure));
+  if (error instanceof S3Error && error.hasExpired) return new FenceEnded(key, { cause });
   if (status === 412) return new PreconditionFailed(key, { cause });
   return bucketError(key, code, cause, {
     bucket: destination.bucket,

@@ -4,17 +4,25 @@ import { headerText, type ResponseHeaders } from './client/errors.ts';
 import { elementsOf, hasRoot, textOf } from './client/xml.ts';
 import { isValidPrefix, StoreUnavailable, type Listing, type ListOptions } from '../store.ts';
 
-/** One page of a bucket's keys. See `ObjectLister.list`. */
-export async function listObjects(bucket: S3Bucket, options: ListOptions): Promise<Listing> {
+/**
+ * One page of a bucket's keys. See `ObjectLister.list`.
+ * @param onHeaders sees the headers of each response
+ */
+export async function listObjects(
+  bucket: S3Bucket,
+  options: ListOptions,
+  onHeaders?: (headers: ResponseHeaders) => void,
+): Promise<Listing> {
   // MinIO refuses invalid prefixes.
   if (!isValidPrefix(options.prefix ?? '')) return { objects: [], prefixes: [], next: undefined };
-  const request = async (page: PageRequest) => await requestPage(bucket, page);
+  const request = async (page: PageRequest) => await requestPage(bucket, page, onHeaders);
   return await listPage({ name: bucket.name, request, startsInFolders: bucket.startsInFolders }, options);
 }
 
 async function requestPage(
   bucket: S3Bucket,
   { prefix, delimiter, after, maxKeys }: PageRequest,
+  onHeaders?: (headers: ResponseHeaders) => void,
 ): Promise<PageResponse> {
   const keys = delimiter !== undefined && bucket.countsRolledUpKeys ? maxPageSize : maxKeys;
   const query = {
@@ -27,6 +35,7 @@ async function requestPage(
     'encoding-type': 'url',
   };
   const response = await bucket.send(prefix, { operation: 'ListObjectsV2', method: 'GET', query });
+  onHeaders?.(response.headers);
   const page = response.body.toString();
   const truncated = hasRoot(page, 'ListBucketResult') ? textOf(page, 'IsTruncated') : undefined;
   if (truncated === undefined) throw notS3(prefix, bucket);

@@ -1,5 +1,5 @@
 import type { ConcurrencyLimit } from '../../concurrency/concurrency-limit.ts';
-import { hash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { bodyLimit, contentStart, openReconnecting, type FetchedObject, type OpenObject } from '../bodies.ts';
 import type { ObserveBucketRequest } from '../bucket-requests.ts';
@@ -7,9 +7,12 @@ import { withoutDeadline } from '../deadline.ts';
 import { S3Bucket, type ProbeKey, type S3Options } from './bucket.ts';
 import type { S3Request } from './client/client.ts';
 import { headerText, S3Error, type ResponseHeaders } from './client/errors.ts';
-import { elementsOf, escapeXml, hasRoot, textOf } from './client/xml.ts';
+import { hasRoot, textOf } from './client/xml.ts';
 import { concatenateObjects, copyObject } from './copy.ts';
+import { deleteObjects } from './delete-objects.ts';
 import { failureOf } from './errors.ts';
+import { fenced } from './fenced.ts';
+import { S3Fencing } from './fencing.ts';
 import { etagOf, listObjects, notS3 } from './listing.ts';
 import { S3Multiparts } from './multipart.ts';
 import { countNoncurrentVersions } from './versions.ts';
@@ -23,6 +26,7 @@ import {
   StoreUnavailable,
   type ByteRange,
   type ConcatenateOptions,
+  type Fencing,
   type Listing,
   type ListOptions,
   type MoveSource,
@@ -35,9 +39,6 @@ import {
   type StoreLimits,
 } from '../store.ts';
 
-/** Most keys of one DeleteObjects. */
-const maxDeleted = 1000;
-
 /** Retries of a write that conflicts with a concurrent one ("PutObject", ConditionalRequestConflict). */
 const conflictRetries = 5;
 
@@ -48,6 +49,7 @@ export class S3Store extends S3Multiparts implements ObjectStore {
   #knownConditionalWrites: boolean;
   #isReachable = false;
   readonly #warn: (message: string) => void;
+  readonly fencing: Fencing;
 
   /** @param warn called with problems that do not fail requests */
   constructor(
@@ -60,6 +62,7 @@ export class S3Store extends S3Multiparts implements ObjectStore {
     super(new S3Bucket(options, warn, probeKey, observe, workers));
     this.#bodies = bodyLimit(workers);
     this.#warn = warn;
+    this.fencing = new S3Fencing(this.bucket);
     this.#knownConditionalWrites = options.conditionalWrites ?? false;
     if (options.conditionalWrites !== undefined)
       this.#conditionalWrites = Promise.resolve(options.conditionalWrites);
@@ -179,7 +182,8 @@ export class S3Store extends S3Multiparts implements ObjectStore {
     const headers = this.bucket.newObjectHeaders(metadata);
     if (conditional && onlyIfAbsent) headers['if-none-match'] = '*';
     if (conditional && ifMatch !== undefined) headers['if-match'] = `"${ifMatch}"`;
-    const request = { ...this.bucket.object('PutObject', 'PUT', key), headers, body: bytes };
+    const plain = { ...this.bucket.object('PutObject', 'PUT', key), headers, body: bytes };
+    const request = fenced(plain, options.fence, this.bucket.options);
     const etag = await this.bucket.about(key, async () => await this.#put(key, request));
     return { key, size: bytes.byteLength, lastModified: new Date(), etag };
   }
@@ -239,30 +243,8 @@ export class S3Store extends S3Multiparts implements ObjectStore {
     return await concatenateObjects(this.bucket, this, to, pieces, options);
   }
 
-  async delete(keys: readonly string[]): Promise<void> {
-    const full = keys.map((key) => this.bucket.root.fullKey(key));
-    for (let i = 0; i < full.length; i += maxDeleted) await this.#deleteBatch(full.slice(i, i + maxDeleted));
-  }
-
-  async #deleteBatch(keys: readonly string[]): Promise<void> {
-    const [first = ''] = keys;
-    const objects = keys.map((key) => `<Object><Key>${escapeXml(key)}</Key></Object>`).join('');
-    const body = Buffer.from(`<Delete><Quiet>true</Quiet>${objects}</Delete>`);
-    const { body: result } = await this.bucket.send(first, {
-      operation: 'DeleteObjects',
-      method: 'POST',
-      query: { delete: '' },
-      // It must carry a checksum, and all servers know this one (RFC 1864; "Checking object integrity", S3 User Guide).
-      headers: { 'content-type': 'application/xml', 'content-md5': hash('md5', body, 'base64') },
-      body,
-    });
-    const errors = elementsOf(result.toString(), 'Error');
-    const failed = errors.find((error) => textOf(error, 'Code') !== 'NoSuchKey');
-    if (failed !== undefined)
-      throw new StoreUnavailable(
-        this.bucket.root.ownKey(textOf(failed, 'Key') ?? first),
-        `the bucket did not delete ${errors.length} of ${keys.length} objects: ${textOf(failed, 'Code') ?? 'no reason given'}`,
-      );
+  async delete(keys: readonly string[], { fence }: Pick<PutOptions, 'fence'> = {}): Promise<void> {
+    await deleteObjects(this.bucket, keys, { fence });
   }
 
   async list(options: ListOptions): Promise<Listing> {

@@ -4,10 +4,17 @@ import type { Connections, Method } from './connections.ts';
 import { environmentCredentials, KeptCredentials } from './credentials.ts';
 import { plainEndpoint, type BucketEndpoint, type BucketPlace } from './endpoint.ts';
 import { openConnections, type ConnectionOptions } from './open-connections.ts';
-import { connectionError, responseError, S3Error, type ResponseHeaders } from './errors.ts';
+import {
+  connectionError,
+  hasExpired,
+  isUntaken,
+  responseError,
+  S3Error,
+  type ResponseHeaders,
+} from './errors.ts';
 import { Exchange, type S3Response } from './exchange.ts';
 import { maxAttempts, Retries } from './retries.ts';
-import { Signer, type Credentials } from './signature.ts';
+import { Signer, type Credentials, type Signable } from './signature.ts';
 import { encodeQuery, escapeKey, type Query } from './uri.ts';
 import { hasRoot } from './xml.ts';
 
@@ -26,8 +33,22 @@ export interface S3Request {
   readonly timeoutMs?: number;
   /** Most bytes of a response that is read into memory. Default: 16 MiB. */
   readonly maxBytes?: number;
+  /** Signs it in the query, for a time. */
+  readonly validity?: Validity | undefined;
+  /** Whether it may not be sent again while an earlier attempt, whose answer was lost, may still take effect. */
+  readonly once?: boolean;
   /** Bytes of a response that is not read into memory, if they are known. */
   readonly length?: number | undefined;
+}
+
+/** When the server accepts a request, by its own clock, however often and however late it is sent. */
+export interface Validity {
+  /** Milliseconds since 1970, in whole seconds. */
+  readonly fromMs: number;
+  /** Seconds. */
+  readonly expiresIn: number;
+  /** Sends it also when it is known to be too late, to see what the server does. */
+  readonly isProbe?: boolean;
 }
 
 export interface ClientOptions extends BucketPlace, ConnectionOptions {
@@ -52,6 +73,8 @@ interface AttemptEnd {
 interface Clock {
   /** Milliseconds that it is ahead of the local one. */
   readonly offsetMs: number;
+  /** Its time, or an earlier one; undefined while nothing is known of it. */
+  readonly leastTimeMs?: number | undefined;
   /**
    * Reads the clock from a refusal.
    * @param signedOffsetMs the offset by which the refused request was signed
@@ -118,7 +141,7 @@ export class BucketClient {
     const credentials = await this.#credentials.get();
     const { endpoint, host, signer } = this.#connection ?? (await this.#connect(credentials));
     const path = `${endpoint.path}/${escapeKey(key)}`;
-    const request = { method: 'GET', path, query: '', headers: { host } };
+    const request = { method: 'GET', path, headers: { host } };
     const query = signer.signedQuery(request, credentials, this.#timeMs(), expiresIn);
     return new URL(`${endpoint.origin}${path}?${query}`);
   }
@@ -143,7 +166,8 @@ export class BucketClient {
       } catch (cause) {
         const error = connectionError(cause);
         error.attempts = attempts;
-        const retry = this.#retries.take(error, attempts);
+        const mayRetry = request.once !== true || isUntaken(error);
+        const retry = mayRetry ? this.#retries.take(error, attempts) : undefined;
         if (retry === undefined || performance.now() + retry.delayMs >= endMs) throw error;
         paid = retry.cost;
         await delay(retry.delayMs, undefined, { signal: this.#options.signal?.() });
@@ -162,7 +186,10 @@ export class BucketClient {
     const text = Buffer.isBuffer(body) && mayBeError(request, status) ? body.toString() : '';
     if (status >= 300) {
       const error = responseError(status, headers, text);
-      error.isClockCorrected = (status === 400 || status === 403) && clock.correct(headers, offsetMs);
+      const isRefusal = status === 400 || status === 401 || status === 403;
+      if (request.validity === undefined)
+        error.isClockCorrected = isRefusal && status !== 401 && clock.correct(headers, offsetMs);
+      else error.hasExpired = isRefusal && hasExpired(error, request.validity);
       throw error;
     }
     // A slow request may send its status before it fails.
@@ -181,9 +208,13 @@ export class BucketClient {
   ): Promise<S3Response> {
     const { operation, method, key = '', body, maxBytes = maxDocumentBytes, length = Infinity } = request;
     const path = `${endpoint.path}/${escapeKey(key)}`;
-    const query = request.query === undefined ? '' : encodeQuery(request.query);
-    const signable = { method, path, query, headers: { ...request.headers, host } };
-    const headers = signer.signedHeaders(signable, body, credentials, this.#timeMs());
+    const signed = this.#sign(
+      signer,
+      { method, path, headers: { ...request.headers, host } },
+      request,
+      credentials,
+    );
+    const { query, headers } = signed;
     // Proxies change it.
     headers['user-agent'] = 'stowage';
     const signal = this.#options.signal?.();
@@ -208,6 +239,29 @@ export class BucketClient {
       exchange,
     );
     return await exchange.response;
+  }
+
+  /** The query and headers of an attempt. Those for a time are the same for each, also after the clock was corrected. */
+  #sign(
+    signer: Signer,
+    signable: Omit<Signable, 'query'>,
+    { query: parameters, body, validity }: S3Request,
+    credentials: Credentials,
+  ): { readonly query: string; readonly headers: Record<string, string> } {
+    if (validity === undefined) {
+      const query = parameters === undefined ? '' : encodeQuery(parameters);
+      const headers = signer.signedHeaders({ ...signable, query }, body, credentials, this.#timeMs());
+      return { query, headers };
+    }
+    const { fromMs, expiresIn, isProbe = false } = validity;
+    const { leastTimeMs = -Infinity } = this.#options.clock;
+    if (!isProbe && leastTimeMs >= fromMs + expiresIn * 1000) {
+      const error = new S3Error('RequestExpired', 'the request expired before it could be sent');
+      error.hasExpired = true;
+      throw error;
+    }
+    const query = signer.signedQuery(signable, credentials, fromMs, expiresIn, parameters);
+    return { query, headers: { ...signable.headers } };
   }
 
   async #connect(credentials: Credentials): Promise<Connection> {

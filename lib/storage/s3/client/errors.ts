@@ -1,4 +1,5 @@
 import { STATUS_CODES } from 'node:http';
+import { responseTimeMs } from './response-time.ts';
 import { hasRoot, textOf } from './xml.ts';
 
 /** The headers of a response, names in lower case. */
@@ -30,6 +31,8 @@ export class S3Error extends Error {
   attempts = 1;
   /** Whether the request was signed with a wrong time, and the right one is known now. */
   isClockCorrected = false;
+  /** Whether the request was valid for a time only, which is over. */
+  hasExpired = false;
 
   constructor(code: string, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -60,6 +63,39 @@ export function responseError(status: number, headers: ResponseHeaders, body: st
     ...(isForeign && { foreignType: type }),
   });
 }
+
+/**
+ * Whether a request was refused because its time is over: the server says so, or its answer is dated later. What servers say differs:
+ * AWS has AccessDenied "Request has expired".
+ * @param validity from when, and for how many seconds
+ */
+export function hasExpired(
+  { code, message, details }: S3Error,
+  { fromMs, expiresIn }: { readonly fromMs: number; readonly expiresIn: number },
+): boolean {
+  const timeMs = responseTimeMs(details.headers ?? {});
+  if (timeMs !== undefined && timeMs >= fromMs + expiresIn * 1000) return true;
+  // Credentials have another time.
+  return !code.includes('Token') && /expired/i.test(`${code} ${message}`);
+}
+
+/** Whether an attempt can have no effect, now or later: it was not connected, or refused as one too many. */
+export function isUntaken({ code, status }: S3Error): boolean {
+  return (
+    status === 429 ||
+    throttlingCodes.includes(code) ||
+    ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'].includes(code)
+  );
+}
+
+/** What servers call their refusal of one request too many. */
+export const throttlingCodes: readonly string[] = [
+  'SlowDown',
+  'Throttling',
+  'ThrottlingException',
+  'RequestLimitExceeded',
+  'RequestThrottled',
+];
 
 /** The error of a request without a complete response. */
 export function connectionError(cause: unknown): S3Error {

@@ -1,4 +1,4 @@
-import type { S3Error } from './errors.ts';
+import { throttlingCodes, type S3Error } from './errors.ts';
 
 /*
  * What the AWS SDKs do by default ("Retry behavior", standard mode, in the AWS SDKs and Tools Reference Guide): exponential
@@ -21,14 +21,6 @@ const quota = 500;
 const retryCost = 14;
 const throttledCost = 5;
 const successGain = 1;
-
-const throttlingCodes = [
-  'SlowDown',
-  'Throttling',
-  'ThrottlingException',
-  'RequestLimitExceeded',
-  'RequestThrottled',
-];
 
 const transientCodes = [
   ...[

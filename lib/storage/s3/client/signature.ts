@@ -1,5 +1,5 @@
 import { createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto';
-import { encodeQuery } from './uri.ts';
+import { encodeQuery, type Query } from './uri.ts';
 
 /*
  * AWS Signature Version 4 for S3 ("Authenticating Requests: Using the Authorization Header" and "Using Query Parameters",
@@ -71,14 +71,24 @@ export class Signer {
   }
 
   /**
-   * The query of a URL that is valid without any header, to a request without a body.
+   * The query of a request that the server refuses once its time is over. All given headers are signed; a body is covered only if one
+   * of them is its checksum.
+   * @param timeMs of the signature, since 1970
    * @param expiresIn seconds
+   * @param parameters of the request itself
    */
-  signedQuery(request: Signable, credentials: Credentials, timeMs: number, expiresIn: number): string {
+  signedQuery(
+    request: Omit<Signable, 'query'>,
+    credentials: Credentials,
+    timeMs: number,
+    expiresIn: number,
+    parameters: Query = {},
+  ): string {
     const time = this.#timeText(timeMs);
     const names = Object.keys(request.headers).sort();
     const { sessionToken } = credentials;
     const query = encodeQuery({
+      ...parameters,
       'X-Amz-Algorithm': algorithm,
       'X-Amz-Credential': this.#credential(credentials, time),
       'X-Amz-Date': time,
