@@ -1,5 +1,5 @@
 import type { ObserveBucketRequest } from './bucket-requests.ts';
-import type { ObjectStore } from './store.ts';
+import type { Fencing, ObjectStore } from './store.ts';
 
 /** Methods of a store that ask its storage for one thing each, with S3's names for it. */
 const operations = {
@@ -17,7 +17,9 @@ const operations = {
   openPart: 'UploadPart',
   completeMultipart: 'CompleteMultipartUpload',
   abortMultipart: 'AbortMultipartUpload',
-} as const satisfies Partial<Record<keyof ObjectStore, string>>;
+  'fencing.open': 'ListObjectsV2',
+  'fencing.openDeletion': 'PutObject',
+} as const satisfies Partial<Record<keyof ObjectStore | `fencing.${keyof Fencing}`, string>>;
 
 /** Observes each call of a store that sends no requests of its own, such as a folder, as one request to a bucket. */
 export function observedStore<Store extends ObjectStore>(store: Store, observe: ObserveBucketRequest): Store {
@@ -31,9 +33,9 @@ type AsyncMethod = (...parameters: readonly unknown[]) => Promise<unknown>;
 
 /**
  * A store whose methods are observed.
- * @param beginOf called once for each method; undefined for methods that are not observed
+ * @param beginOf called once for each method, as `fencing.open` for those of its parts; undefined for methods that are not observed
  */
-export function withObservedMethods<Store extends ObjectStore>(
+export function withObservedMethods<Store extends ObjectStore | Fencing>(
   store: Store,
   beginOf: (method: string) => Begin | undefined,
 ): Store {
@@ -43,6 +45,11 @@ export function withObservedMethods<Store extends ObjectStore>(
       const known = methods.get(property);
       if (known !== undefined) return known;
       const value: unknown = Reflect.get(target, property, target);
+      if (property === 'fencing' && value !== undefined) {
+        const fencing = withObservedMethods(value as Fencing, (method) => beginOf(`fencing.${method}`));
+        methods.set(property, fencing);
+        return fencing;
+      }
       if (typeof value !== 'function') return value;
       const bound = value.bind(target) as AsyncMethod;
       const begin = beginOf(String(property));

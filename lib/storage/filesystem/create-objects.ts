@@ -1,8 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import fs from 'node:fs/promises';
+import { join } from 'node:path';
 
 import { hasCode } from '../file-errors.ts';
-import type { ObjectInfo } from '../store.ts';
+import { FenceEnded, type Fence, type ObjectInfo } from '../store.ts';
 import { syncFolders } from './durable-folders.ts';
+import { orFenceEnded, stagingOf } from './fence.ts';
 import { objectInfo, type Folder } from './folder.ts';
 import type { Mount } from './mounts.ts';
 import { type Content, type PendingFile, writePending } from './pending-file.ts';
@@ -27,6 +30,7 @@ export interface NewFile {
   readonly onlyIfAbsent?: boolean | undefined;
   /** See {@link PutOptions.transient}. */
   readonly transient?: boolean | undefined;
+  readonly fence?: Fence | undefined;
 }
 
 /** An object that was created. */
@@ -86,9 +90,15 @@ async function removeAll(written: readonly Written[]): Promise<void> {
 }
 
 async function write(folder: Folder, object: NewFile, mount: Mount): Promise<Written> {
-  const { content, transient = false } = object;
-  const temporary = await folder.temporaryPath(mount);
-  const file = await writePending(temporary, content, { isLocal: folder.isLocal(mount), transient });
+  const { key, content, transient = false, fence } = object;
+  const staging = fence === undefined ? undefined : await stagingOf(folder, key, fence, mount);
+  const temporary = staging === undefined ? await folder.temporaryPath(mount) : join(staging, randomUUID());
+  let file;
+  try {
+    file = await writePending(temporary, content, { isLocal: folder.isLocal(mount), transient });
+  } catch (error) {
+    throw await orFenceEnded(folder, key, fence, error);
+  }
   mount.device = file.stats.dev;
   return { object, file, mount };
 }
@@ -109,7 +119,12 @@ async function place(folder: Folder, { object, file, mount }: Written, attempt =
     return { info, changed, isLocal };
   } catch (error) {
     await fs.rm(file.path, { force: true });
-    if (!hasCode(error, ['EXDEV']) || attempt === maxMounts) throw error;
+    if (!hasCode(error, ['EXDEV']) || attempt === maxMounts) {
+      const reason = await orFenceEnded(folder, key, object.fence, error);
+      // Its folders were made before.
+      if (reason instanceof FenceEnded) await folder.prune(path);
+      throw reason;
+    }
     return await place(folder, await write(folder, object, await folder.mounts.find(path)), attempt + 1);
   }
 }

@@ -46,6 +46,7 @@ export type { PendingFile } from './pending-file.ts';
  * <root>/<key>                  an object
  * <root>/.tmp/<uuid>            a file being written or removed
  * <root>/.tmp/multipart/<id>/   a multipart upload, see multipart.ts
+ * <root>/.tmp/fence-…/          files being written or removed that have a fence, see fencing.ts
  * <root>/.metadata/…            see metadata.ts
  * <mount>/_stowage~tmp/…        like `.tmp`, for mounts and links below the root: see {@link Mounts}
  * ```
@@ -62,6 +63,8 @@ export class Folder {
   readonly entries: FolderEntries;
   readonly samples = new SampleObjects();
   readonly seen = new SeenFolders();
+  /** Whether it was written down that a change was not limited; see fence.ts. */
+  hasUnlimitedMark = false;
   /** Of the paths of keys. */
   readonly #prefix: string;
 

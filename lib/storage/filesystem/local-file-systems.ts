@@ -13,6 +13,10 @@ const localTypes: ReadonlySet<number> = new Set([
   0x01021994, // tmpfs
 ]);
 
+export function isLocalType(type: number): boolean {
+  return localTypes.has(type);
+}
+
 /** How long a type is believed: the number of a device without a disk may be given to another mount. */
 const believedMs = 60_000;
 
@@ -38,7 +42,7 @@ export class LocalFileSystems {
     if (known !== undefined && performance.now() < known.until) return known.isLocal === true;
     this.#set(device, undefined);
     fs.statfs(path, (error, stats) => {
-      if (error === null) this.#set(device, localTypes.has(stats.type));
+      if (error === null) this.#set(device, isLocalType(stats.type));
       else this.#devices.delete(device);
     });
     return false;

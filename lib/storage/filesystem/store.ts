@@ -11,6 +11,8 @@ import { copyFile } from './file-bytes.ts';
 import { notFoundCodes, hasCode, ignoring, noHardLinkCodes, occupiedCodes } from '../file-errors.ts';
 import { boundsOf, FileBody, SmallObject } from './body.ts';
 import type { SmallFile } from './files.ts';
+import { deleteFenced } from './fence.ts';
+import { FolderFencing } from './fencing.ts';
 import { Folder, objectInfo } from './folder.ts';
 import { listFolder } from './listing.ts';
 import type { Mount } from './mounts.ts';
@@ -21,6 +23,8 @@ import { minReadSize, readAheadBudget } from '../read-ahead.ts';
 import { readFlags } from './small-files.ts';
 import {
   type ByteRange,
+  type Fence,
+  type Fencing,
   type HeadOptions,
   type Listing,
   type ListOptions,
@@ -63,11 +67,13 @@ type Opened = ObjectInfo & { readonly stats: BigIntStats; readonly handle: FileH
 export class FilesystemStore extends FilesystemMultiparts implements ObjectStore {
   readonly onDamaged: OnDamaged;
   readonly #readAhead: MemoryBudget;
+  readonly fencing: Fencing;
 
   private constructor(folder: Folder, workers: number) {
     super(folder);
     this.#readAhead = readAheadBudget(workers);
     this.onDamaged = folder.onDamaged;
+    this.fencing = new FolderFencing(folder, this);
   }
 
   /**
@@ -137,9 +143,9 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
   }
 
   async putInOrder(objects: readonly NewObject[]): Promise<ObjectInfo[]> {
-    const files = objects.map(({ key, bytes, metadata }) => {
+    const files = objects.map(({ key, bytes, metadata, fence }) => {
       this.folder.path(key);
-      return { key, content: bytes, describe: this.describing(metadata) };
+      return { key, content: bytes, describe: this.describing(metadata), fence };
     });
     const create = async () => await createObjects(this.folder, files);
     return await this.folder.guard(objects[0]?.key ?? '', create);
@@ -161,16 +167,18 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
   /** Durable when it resolves, so that deleted objects do not reappear, unless they are transient. */
   async delete(
     keys: readonly string[],
-    { transient = false }: Pick<PutOptions, 'transient'> = {},
+    { transient = false, fence }: Pick<PutOptions, 'transient' | 'fence'> = {},
   ): Promise<void> {
     for (const key of keys) this.folder.path(key);
-    if (transient) {
+    if (transient && fence === undefined) {
       await inParallel(keys, parallelDeletes, async (key) => {
         await this.#removeTransient(key);
       });
       return;
     }
-    const folders = new Set(await inParallel(keys, parallelDeletes, async (key) => await this.#remove(key)));
+    const folders = new Set(
+      await inParallel(keys, parallelDeletes, async (key) => await this.#remove(key, fence)),
+    );
     await this.folder.guard(keys[0] ?? '', async () => {
       await inParallel([...folders], parallelDeletes, async (one) => {
         await syncFolder(one, this.folder.files);
@@ -267,11 +275,14 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
   }
 
   /** @returns the folder that must be synced */
-  async #remove(key: string): Promise<string> {
+  async #remove(key: string, fence?: Fence): Promise<string> {
     const path = this.folder.path(key);
     return await this.folder.guard(key, async () => {
-      await this.sidecars.remove(key);
-      await this.#unlink(path);
+      if (fence === undefined) {
+        await this.sidecars.remove(key);
+        await this.#unlink(path);
+      } else if (await deleteFenced(this.folder, key, fence)) await this.sidecars.remove(key);
+      else await this.#assertAvailable(path);
       // Also if nothing was deleted: an earlier delete may have been killed before this step.
       return await this.folder.prune(path);
     });
@@ -283,8 +294,12 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
       notFoundCodes,
       unlink(path).then(() => true),
     );
-    if (gone === undefined && !(await this.folder.isAvailable(dirname(path))))
-      throw new Error('the folder is missing');
+    if (gone === undefined) await this.#assertAvailable(path);
+  }
+
+  /** Nothing was found there. */
+  async #assertAvailable(path: string): Promise<void> {
+    if (!(await this.folder.isAvailable(dirname(path)))) throw new Error('the folder is missing');
   }
 }
 

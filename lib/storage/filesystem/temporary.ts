@@ -7,6 +7,7 @@ import { notFoundCodes, hasCode, ignoring, noHardLinkCodes, unwritableCodes } fr
 import { changedFolders, makeFolders, syncFolders } from './durable-folders.ts';
 import { hintFor } from './hints.ts';
 import type { Mount } from './mounts.ts';
+import { fenceNumber, unlimitedName } from './staging-names.ts';
 import { readUpload, uploadIdPattern } from './uploads.ts';
 import type { OnDamaged } from '../store.ts';
 
@@ -90,7 +91,12 @@ async function make(path: string): Promise<void> {
 
 async function clear(store: Store, mount: Mount): Promise<void> {
   const multiparts = multipartsOf(mount);
-  await clearOld(store, mount.temporary, abandonedAfterMs, (name) => name !== 'multipart');
+  const isFence = (name: string) => fenceNumber(name) !== undefined;
+  const isKept = (name: string) => name === 'multipart' || name === unlimitedName || isFence(name);
+  await clearOld(store, mount.temporary, abandonedAfterMs, (name) => !isKept(name));
+  // One is in use until it is ended, however old it is.
+  for (const name of (await ignoring(notFoundCodes, fs.readdir(mount.temporary))) ?? [])
+    if (isFence(name)) await clearOld(store, join(mount.temporary, name), abandonedAfterMs, () => true);
   await clearOld(store, multiparts, abandonedAfterMs, (name) => !uploadIdPattern.test(name));
   await clearOld(
     store,
