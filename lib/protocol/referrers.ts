@@ -137,3 +137,21 @@ export function referrersTag(digest: Digest): Tag {
   if (!isTag(tag)) throw new Error(`${tag} is no tag`);
   return tag;
 }
+
+/**
+ * Tags about another manifest: those of cosign, and those under which clients keep a list of referrers. Lists for a SHA-512 have
+ * only a part of it in their tag.
+ */
+const attached = /^sha256-([0-9a-f]{64})(?:\.(?:sig|att|sbom))?$/;
+
+/** The manifest that a tag such as those of cosign is about; undefined for all other tags. */
+export function attachedTo(tag: string): Digest | undefined {
+  const hex = attached.exec(tag)?.[1];
+  return hex === undefined ? undefined : digestOrUndefined(`sha256:${hex}`);
+}
+
+/** What all tags that are {@link attachedTo} a manifest begin with; undefined if it can have none. */
+export function attachedTagPrefix(subject: Digest): string | undefined {
+  const { algorithm, hex } = digestParts(subject);
+  return algorithm === 'sha256' ? `${algorithm}-${hex}` : undefined;
+}

@@ -1,12 +1,6 @@
-import { digestOrUndefined } from '../../protocol/digests.ts';
+import { attachedTo } from '../../protocol/referrers.ts';
 import { has, type ListedRepository, type ListedTag } from './listed-repository.ts';
 import type { NamedManifests } from './named-manifests.ts';
-
-/**
- * Tags about another manifest: those of cosign, and those under which clients keep a list of referrers in registries without that
- * API (OCI Distribution Spec, "Referrers Tag Schema"). Lists for a SHA-512 have only a part of it in their tag.
- */
-const attached = /^sha256-([0-9a-f]{64})(?:\.(?:sig|att|sbom))?$/;
 
 /** Who needs what in a repository. */
 export class Reach {
@@ -87,8 +81,7 @@ export class Reach {
    * repository of their own.
    */
   #subjectOf({ tag }: ListedTag): number | undefined {
-    const hex = attached.exec(tag)?.[1];
-    const digest = hex === undefined ? undefined : digestOrUndefined(`sha256:${hex}`);
+    const digest = attachedTo(tag);
     const subject = digest && this.#repository.digests.find(digest);
     return subject !== undefined && this.#repository.flags.has(subject, has.revision) ? subject : undefined;
   }
