@@ -24,7 +24,10 @@ export const blobs: Handlers<'blobs'> = {
   async HEAD(context) {
     const { ctx, route, registry } = context;
     // Clients ask before they push a blob, and most of those are new.
-    const blob = await registry.blobs.stat(route.name, route.digest, { isExpected: false });
+    const blob = await registry.blobs.stat(route.name, route.digest, {
+      isExpected: false,
+      hidesCondemned: true,
+    });
     if (sendNotModified(context, blob)) return;
     ctx.status = 200;
     describe(ctx, blob);

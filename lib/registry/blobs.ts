@@ -4,6 +4,7 @@ import type { Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import {
+  FenceEnded,
   ObjectNotFound,
   type ByteRange,
   type HeadOptions,
@@ -11,6 +12,8 @@ import {
   type ObjectHead,
   type ObjectStore,
 } from '../storage/store.ts';
+import type { Collections } from './collection/collections.ts';
+import type { CollectionView } from './collection/views.ts';
 import { blobUrlLifetimeSeconds } from './url-signer.ts';
 import { blobData, layerLink } from './layout.ts';
 import type { ImmutableImages } from './immutable-images.ts';
@@ -26,7 +29,14 @@ import type {
 import { KnownBlobs } from './known-blobs.ts';
 import { exists, linkObject, undefinedIfMissing, writeLink } from './links.ts';
 import type { MountHints } from './mount-hints.ts';
-import { putInOrder } from './put-objects.ts';
+
+/** How a blob is looked for. */
+interface FindOptions extends Pick<StatOptions, 'isExpected'> {
+  /** For commits under it, nothing counts that was seen before it was opened. */
+  readonly view?: CollectionView | undefined;
+  /** Whether nothing that is remembered counts. */
+  readonly pastCaches?: boolean;
+}
 
 type Roles = RegistryReader['blobs'] & RegistryWriter['blobs'] & RegistryDeleter['blobs'];
 
@@ -38,23 +48,33 @@ export class Blobs implements Roles {
   readonly #store: ObjectStore;
   readonly #mountHints: MountHints;
   readonly #immutableImages: ImmutableImages;
+  readonly #collections: Collections;
   readonly #known: KnownBlobs;
 
   constructor(
     store: ObjectStore,
     mountHints: MountHints,
     immutableImages: ImmutableImages,
+    collections: Collections,
     known = new KnownBlobs(),
   ) {
     this.#store = store;
     this.#immutableImages = immutableImages;
     this.#mountHints = mountHints;
+    this.#collections = collections;
     this.#known = known;
   }
 
-  async stat(name: RepositoryName, digest: Digest, options: StatOptions = {}): Promise<BlobInfo> {
-    const blob = await this.find(name, digest, options);
+  async stat(
+    name: RepositoryName,
+    digest: Digest,
+    { isExpected, hidesCondemned = false }: StatOptions = {},
+  ): Promise<BlobInfo> {
+    const view = hidesCondemned ? await this.#collections.view() : undefined;
+    const blob = await this.find(name, digest, { ...(isExpected !== undefined && { isExpected }), view });
     if (blob === undefined) throw unknown(digest);
+    if (view !== undefined && (await this.#collections.isCondemned(view, digest, [name])))
+      throw unknown(digest);
     return blob;
   }
 
@@ -62,9 +82,9 @@ export class Blobs implements Roles {
   async find(
     name: RepositoryName,
     digest: Digest,
-    { isExpected = true }: StatOptions = {},
+    { isExpected = true, view, pastCaches = false }: FindOptions = {},
   ): Promise<BlobInfo | undefined> {
-    const known = this.#known.size(digest);
+    const known = pastCaches ? undefined : this.#known.size(digest, view?.number ?? 0);
     const linked = exists(this.#store, layerLink(name, digest));
     // At once, unless that would often be for nothing.
     const sized = known ?? (isExpected ? this.#size(digest) : undefined);
@@ -75,8 +95,8 @@ export class Blobs implements Roles {
     return size === undefined ? undefined : { digest, size };
   }
 
-  async has(name: RepositoryName, digest: Digest): Promise<boolean> {
-    return (await this.find(name, digest)) !== undefined;
+  async has(name: RepositoryName, digest: Digest, options?: FindOptions): Promise<boolean> {
+    return (await this.find(name, digest, options)) !== undefined;
   }
 
   async url(_name: RepositoryName, { digest }: BlobInfo): Promise<URL | undefined> {
@@ -102,38 +122,66 @@ export class Blobs implements Roles {
     throw new RegistryError('UNAVAILABLE', 'the bytes of the blob have changed meanwhile; try again');
   }
 
-  /** Adds a blob to a repository that has sent its bytes, which are in the bucket now. */
-  async add(name: RepositoryName, { digest, size }: BlobInfo): Promise<void> {
-    this.saw({ digest, size });
-    await this.#link(name, digest);
+  /**
+   * Adds a blob to a repository that has sent its bytes.
+   * @param place places them; writes the link after them if that takes a single write, and returns whether it has
+   * @throws RegistryError UNAVAILABLE if it took so long that a garbage collection has deleted them again
+   */
+  async place(
+    name: RepositoryName,
+    blob: BlobInfo,
+    place: (link: NewObject) => Promise<boolean>,
+  ): Promise<void> {
+    const view = await this.#collections.view();
+    await this.#collections.rescue(view, name, [blob.digest]);
+    try {
+      const isLinked = await place(linkObject(layerLink(name, blob.digest), blob.digest, view.fence));
+      this.#saw(blob, view);
+      if (isLinked) return;
+    } catch (error) {
+      if (!(error instanceof FenceEnded)) throw error;
+      this.#collections.drop(view);
+    }
+    await this.#linkPlaced(name, blob, view);
   }
 
-  /** As {@link add}, for a blob whose bytes are not in the bucket yet. */
-  async put(name: RepositoryName, digest: Digest, bytes: Uint8Array): Promise<void> {
-    const data = { key: blobData(digest), bytes, metadata: this.mountHint(name) };
-    await putInOrder(this.#store, [data, this.link(name, digest)]);
-    this.saw({ digest, size: bytes.byteLength });
+  /** @param placed the view under which the bytes were placed */
+  async #linkPlaced(name: RepositoryName, { digest }: BlobInfo, placed: CollectionView): Promise<void> {
+    await this.#collections.commit(async (view) => {
+      if (view.number !== placed.number) {
+        await this.#collections.rescue(view, name, [digest]);
+        if ((await this.#head(digest)) === undefined) throw lost();
+      }
+      await this.#link(name, digest, view);
+    });
   }
 
-  /** What makes a blob the repository's, to be written after its bytes. */
-  link(name: RepositoryName, digest: Digest): NewObject {
-    return linkObject(layerLink(name, digest), digest);
-  }
-
-  /** Notes that the bytes of a blob are in the bucket. */
-  saw({ digest, size }: BlobInfo): void {
-    this.#known.add(digest, size);
+  /** Notes that the bytes of a blob were placed under a view. */
+  #saw({ digest, size }: BlobInfo, { number }: CollectionView): void {
+    this.#known.add(digest, size, this.#known.now(number));
   }
 
   /** The caller has received its bytes or has verified access to them elsewhere. */
-  async #link(name: RepositoryName, digest: Digest): Promise<void> {
-    await writeLink(this.#store, layerLink(name, digest), digest);
+  async #link(name: RepositoryName, digest: Digest, { fence }: CollectionView): Promise<void> {
+    await writeLink(this.#store, layerLink(name, digest), digest, fence && { fence });
   }
 
   async mount(name: RepositoryName, digest: Digest, from: RepositoryName): Promise<MountedBlob | undefined> {
-    const blob = await this.find(from, digest);
-    if (blob === undefined) return undefined;
-    await this.#link(name, digest);
+    return await this.#collections.commit(async (view) => await this.#mount(name, digest, from, view));
+  }
+
+  async #mount(
+    name: RepositoryName,
+    digest: Digest,
+    from: RepositoryName,
+    view: CollectionView,
+  ): Promise<MountedBlob | undefined> {
+    const blob = await this.find(from, digest, { view });
+    if (blob === undefined || (await this.#collections.isCondemned(view, digest, [from, name])))
+      return undefined;
+    const rescued = await this.#collections.rescue(view, name, [digest]);
+    if (rescued.size > 0 && !(await this.has(from, digest, { pastCaches: true }))) return undefined;
+    await this.#link(name, digest, view);
     return { ...blob, from };
   }
 
@@ -142,15 +190,18 @@ export class Blobs implements Roles {
     digest: Digest,
     isSource: (from: RepositoryName) => boolean = () => true,
   ): Promise<MountedBlob | undefined> {
-    const [isLinked, data] = await Promise.all([
-      exists(this.#store, layerLink(name, digest)),
-      // Not what is known of it: its metadata says where it came from.
-      this.#head(digest, { metadata: true }),
-    ]);
-    if (data === undefined) return undefined;
-    if (isLinked) return { digest, size: data.size, from: undefined };
-    const from = this.#mountHints.read(data.metadata);
-    return from === undefined || !isSource(from) ? undefined : await this.mount(name, digest, from);
+    return await this.#collections.commit(async (view) => {
+      const [isLinked, data] = await Promise.all([
+        exists(this.#store, layerLink(name, digest)),
+        // Not what is known of it: its metadata says where it came from.
+        this.#head(digest, { metadata: true }),
+      ]);
+      if (data === undefined) return undefined;
+      if (isLinked && !(await this.#collections.isCondemned(view, digest, [name])))
+        return { digest, size: data.size, from: undefined };
+      const from = isLinked ? undefined : this.#mountHints.read(data.metadata);
+      return from === undefined || !isSource(from) ? undefined : await this.#mount(name, digest, from, view);
+    });
   }
 
   /** Metadata for the object of a blob that is pushed to this repository. */
@@ -176,12 +227,16 @@ export class Blobs implements Roles {
   }
 
   async #head(digest: Digest, options?: HeadOptions): Promise<ObjectHead | undefined> {
-    const asked = this.#known.now();
+    const asked = this.#known.now(this.#collections.number);
     const data = await undefinedIfMissing(this.#store.head(blobData(digest), options));
     if (data === undefined) this.#known.forget(digest);
     else this.#known.add(digest, data.size, asked);
     return data;
   }
+}
+
+function lost(): RegistryError {
+  return new RegistryError('UNAVAILABLE', 'the storage has lost the bytes; send them again');
 }
 
 function unknown(digest: Digest): RegistryError {

@@ -2,7 +2,7 @@ import { assertConditions, isConditional, type Conditions } from '../protocol/co
 import type { Digest } from '../protocol/digests.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import type { Tag } from '../protocol/tags.ts';
-import { PreconditionFailed, type ObjectStore, type StoreLimits } from '../storage/store.ts';
+import { PreconditionFailed, type Fence, type ObjectStore, type StoreLimits } from '../storage/store.ts';
 import { TagImmutable, type Immutable } from './interface.ts';
 import { tagIndexLink, tagLink } from './layout.ts';
 import { isDamage, readLink, writeLink, type Link } from './links.ts';
@@ -18,6 +18,8 @@ export interface Creation {
   readonly conditions: Conditions;
   /** The rule that keeps the tag from then on. */
   readonly rule: string;
+  /** Of the commit that this is. */
+  readonly fence: Fence | undefined;
 }
 
 /** Tags that are created once, and then neither move nor go. */
@@ -71,13 +73,13 @@ export class ImmutableTags {
     name: RepositoryName,
     tag: Tag,
     digest: Digest,
-    { conditions, rule }: Creation,
+    { conditions, rule, fence }: Creation,
   ): Promise<boolean> {
     const isThere = await this.assertPushable(name, tag, digest, rule);
     if (isConditional(conditions)) assertConditions(conditions, isThere ? digest : undefined);
     if (isThere) return true;
     try {
-      await writeLink(this.#store, tagLink(name, tag), digest, { onlyIfAbsent: true });
+      await writeLink(this.#store, tagLink(name, tag), digest, { onlyIfAbsent: true, fence });
       return true;
     } catch (error) {
       if (error instanceof PreconditionFailed) return false;

@@ -32,6 +32,11 @@ export interface StatOptions {
    * requests if it has none, one more in a row if it has. Default: true.
    */
   readonly isExpected?: boolean;
+  /**
+   * Whether a blob that a garbage collection is going to delete counts as missing, so that a client that asks before a push uploads
+   * it. Default: false.
+   */
+  readonly hidesCondemned?: boolean;
 }
 
 export interface ManifestInfo extends BlobInfo {

@@ -8,40 +8,56 @@ import { ExpiringCache, type Clock, type Moment } from './expiring-cache.ts';
  * once (CVE-2026-35172 in distribution). So a blob whose bytes are gone may be reported as present for this long, and only in
  * a repository that still has a link to it. A client may then not push it, and a manifest that needs it is accepted.
  *
- * This is safe while nothing deletes the bytes of blobs, as in this registry today. Whatever does must delete all links to a
- * blob first, and its bytes only when the links have been gone for longer than this and the longest request together: then
- * no request relies on bytes that are about to go.
+ * A commit needs more than that (docs/garbage-collection.md): it must not rely on what was seen before its fence was opened, since
+ * bytes may have gone since. So each sighting has the number of the view of collections that was the newest when the bucket was asked,
+ * and counts only for requests with that view or an older one. Of what was seen under a view, nothing goes until the commits of that
+ * view can land no more, unless a mark of the view lists it; and what is listed is looked at again.
  */
 export const existenceTtlMs = 60_000;
 
 /** Each takes some 300 bytes. */
 const maxKnown = 10_000;
 
+/** When the bytes of a blob were seen: taken before the bucket was asked. */
+export interface Sighting {
+  readonly at: Moment;
+  /** The number of the newest view of collections at that time. */
+  readonly view: number;
+}
+
+interface KnownBlob {
+  readonly size: number;
+  readonly view: number;
+}
+
 /** The blobs whose bytes this process has seen in the bucket in the last {@link existenceTtlMs}, and their sizes. */
 export class KnownBlobs {
-  readonly #sizes: ExpiringCache<Digest, number>;
+  readonly #blobs: ExpiringCache<Digest, KnownBlob>;
 
   constructor(clock?: Clock) {
-    this.#sizes = new ExpiringCache({ ttlMs: existenceTtlMs, maxSize: maxKnown, ...(clock && { clock }) });
+    this.#blobs = new ExpiringCache({ ttlMs: existenceTtlMs, maxSize: maxKnown, ...(clock && { clock }) });
   }
 
-  /** For {@link add}, taken before the bucket is asked. */
-  now(): Moment {
-    return this.#sizes.now();
+  /** For {@link add}. @param view the number of the newest view of collections */
+  now(view: number): Sighting {
+    return { at: this.#blobs.now(), view };
   }
 
-  /** The bytes of a blob; undefined if it is not known whether they are in the bucket. */
-  size(digest: Digest): number | undefined {
-    return this.#sizes.get(digest);
+  /**
+   * The bytes of a blob; undefined if it is not known whether they are in the bucket.
+   * @param view the number of the view that the caller commits under; 0 for callers that commit nothing
+   */
+  size(digest: Digest, view: number): number | undefined {
+    const known = this.#blobs.get(digest);
+    return known !== undefined && known.view >= view ? known.size : undefined;
   }
 
-  /** @param seen when its bytes were in the bucket */
-  add(digest: Digest, size: number, seen = this.now()): void {
-    this.#sizes.set(digest, size, seen);
+  add(digest: Digest, size: number, { at, view }: Sighting): void {
+    this.#blobs.set(digest, { size, view }, at);
   }
 
   /** For bytes that turn out to be missing. */
   forget(digest: Digest): void {
-    this.#sizes.delete(digest);
+    this.#blobs.delete(digest);
   }
 }

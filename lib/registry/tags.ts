@@ -11,6 +11,7 @@ import type { Page } from '../protocol/pages.ts';
 import { isTag, parseTag, type Tag } from '../protocol/tags.ts';
 import {
   PreconditionFailed,
+  type Fence,
   type Listing,
   type ObjectInfo,
   type ObjectStore,
@@ -46,6 +47,14 @@ import type { DeletedTag } from './undo/records.ts';
 const parallelReads = 32;
 
 type TagLister = RegistryLister['tags'];
+
+/** How a tag is moved. */
+export interface Move {
+  /** Must hold at the time of the write; without conditional writes, they are checked just before. */
+  readonly conditions: Conditions;
+  /** Of the commit that this is. */
+  readonly fence: Fence | undefined;
+}
 
 /** The tags of repositories. */
 export class Tags implements TagLister {
@@ -114,13 +123,12 @@ export class Tags implements TagLister {
 
   /**
    * Points a tag at a manifest.
-   * @param conditions must hold at the time of the write; without conditional writes, they are checked just before
    * @throws RegistryError PRECONDITION_FAILED
    */
-  async move(name: RepositoryName, tag: Tag, digest: Digest, conditions: Conditions): Promise<void> {
-    const options = isConditional(conditions) ? await this.#guard(name, tag, conditions) : {};
+  async move(name: RepositoryName, tag: Tag, digest: Digest, { conditions, fence }: Move): Promise<void> {
+    const guard = isConditional(conditions) ? await this.#guard(name, tag, conditions) : {};
     try {
-      await writeLink(this.#store, tagLink(name, tag), digest, options);
+      await writeLink(this.#store, tagLink(name, tag), digest, { ...guard, fence });
     } catch (error) {
       throw error instanceof PreconditionFailed ? preconditionFailed() : error;
     }

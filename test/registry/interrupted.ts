@@ -1,13 +1,18 @@
-import type { ObjectStore } from '../../lib/storage/store.ts';
+import type { Fencing, ObjectStore } from '../../lib/storage/store.ts';
 
-/** A store that does something before each of its calls, and fails where that does. */
-export function intercepted<S extends ObjectStore>(
+/**
+ * A store that does something before each of its calls, and fails where that does.
+ * @param before given the method, as `fencing.open` for those of its parts
+ */
+export function intercepted<S extends ObjectStore | Fencing>(
   store: S,
   before: (method: string, args: readonly unknown[]) => unknown,
 ): S {
   return new Proxy(store, {
     get(target, property) {
       const value: unknown = Reflect.get(target, property, target);
+      if (property === 'fencing' && value !== undefined)
+        return intercepted(value as Fencing, (method, args) => before(`fencing.${method}`, args));
       if (typeof value !== 'function') return value;
       if (property === 'readParts')
         return async function* (...args: unknown[]) {

@@ -4,6 +4,7 @@ import { beforeEach, describe, it } from 'node:test';
 import { parseDigest, type Digest } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { Blobs } from '../../lib/registry/blobs.ts';
+import { Collections } from '../../lib/registry/collection/collections.ts';
 import type { Moment } from '../../lib/registry/expiring-cache.ts';
 import { ImmutableImages } from '../../lib/registry/immutable-images.ts';
 import { existenceTtlMs, KnownBlobs } from '../../lib/registry/known-blobs.ts';
@@ -12,11 +13,17 @@ import { MountHints } from '../../lib/registry/mount-hints.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
 import { Tags } from '../../lib/registry/tags.ts';
 import { intercepted } from './interrupted.ts';
+import type { ObjectStore } from '../../lib/storage/store.ts';
 import { digestOf } from '../../lib/registry/uploads/content-hash.ts';
 import { MemoryStore } from './memory-store.ts';
 
 const name = parseRepositoryName('team/app');
 const other = parseRepositoryName('team/other');
+
+const blobsOn = (store: ObjectStore, known: KnownBlobs): Blobs => {
+  const images = new ImmutableImages(store, new Tags(store));
+  return new Blobs(store, new MountHints([]), images, new Collections(store), known);
+};
 
 describe('what a process remembers of blobs', () => {
   let store: MemoryStore;
@@ -42,7 +49,7 @@ describe('what a process remembers of blobs', () => {
     time = { wallMs: 1_000_000, monotonicMs: 0 };
     const seen = intercepted(store, (_, [key]) => calls.push(String(key)));
     const known = new KnownBlobs(() => time);
-    blobs = new Blobs(seen, new MountHints([]), new ImmutableImages(seen, new Tags(seen)), known);
+    blobs = blobsOn(seen, known);
     const bytes = randomBytes(20);
     digest = digestOf(bytes, 'sha256');
     await store.put(blobData(digest), bytes);
@@ -66,10 +73,9 @@ describe('what a process remembers of blobs', () => {
       pass(existenceTtlMs / 2);
     });
     const known = new KnownBlobs(() => time);
-    const images = new ImmutableImages(slow, new Tags(slow));
-    assert.equal(await new Blobs(slow, new MountHints([]), images, known).has(name, digest), true);
+    assert.equal(await blobsOn(slow, known).has(name, digest), true);
     pass(existenceTtlMs / 2);
-    assert.equal(known.size(digest), undefined);
+    assert.equal(known.size(digest, 0), undefined);
   });
 
   it('a blob that was deleted is gone at once, also when another repository has it (CVE-2026-35172)', async () => {
@@ -161,7 +167,7 @@ it('the number of blobs that are remembered is bounded', () => {
   const digests = Array.from({ length: 10_001 }, (_, i) =>
     parseDigest(`sha256:${i.toString(16).padStart(64, '0')}`),
   );
-  for (const digest of digests) known.add(digest, 1);
-  assert.equal(known.size(digests[0] ?? assert.fail()), undefined);
-  assert.equal(known.size(digests[1] ?? assert.fail()), 1);
+  for (const digest of digests) known.add(digest, 1, known.now(0));
+  assert.equal(known.size(digests[0] ?? assert.fail(), 0), undefined);
+  assert.equal(known.size(digests[1] ?? assert.fail(), 0), 1);
 });

@@ -278,9 +278,10 @@ describe('an outage of the store', () => {
     const bytes = await image(name);
     const digest = await push(name, bytes, 'v1');
     const outage = new Error('no route to host');
+    const fail = async () => await Promise.reject(outage);
     const down = new Proxy<ObjectStore>(store, {
       get: (target, property) =>
-        property === 'limits' ? target.limits : async () => await Promise.reject(outage),
+        property === 'limits' ? target.limits : property === 'fencing' ? { open: fail } : fail,
     });
     const { manifests, blobs, tags } = registry(down);
     const layer = parseDigest(`sha256:${'1'.repeat(64)}`);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { unconditional } from '../../lib/protocol/conditions.ts';
 import { parseDigest, type Digest } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName, type RepositoryName } from '../../lib/protocol/names.ts';
 import { parseReference } from '../../lib/protocol/references.ts';
@@ -210,7 +211,10 @@ describe('manifests that distribution stored', () => {
     const index = manifest({ manifests: [...bytes, descriptor(Buffer.from('none'))] }, indexType);
     await layManifest(store, index);
     const tag = referrersTag(subject);
-    await new Tags(store).move(name, tag, parseDigest(digestOf(index)), { ifMatch: '', ifNoneMatch: '' });
+    await new Tags(store).move(name, tag, parseDigest(digestOf(index)), {
+      conditions: unconditional,
+      fence: undefined,
+    });
     assert.ok((await listed(registry)).includes(later));
     assert.equal((await listed(registry)).length, 2);
   });
@@ -232,7 +236,10 @@ describe('manifests that distribution stored', () => {
     const index = manifest({ manifests }, indexType);
     await layManifest(store, index);
     const tag = referrersTag(subject);
-    await new Tags(store).move(name, tag, parseDigest(digestOf(index)), { ifMatch: '', ifNoneMatch: '' });
+    await new Tags(store).move(name, tag, parseDigest(digestOf(index)), {
+      conditions: unconditional,
+      fence: undefined,
+    });
     reads.length = 0;
     await listed(registry);
     assert.ok(reads.length <= 510, `${reads.length} reads`);

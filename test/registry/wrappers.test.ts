@@ -117,7 +117,7 @@ for (const [what, wrap, refused] of wrappers)
       }
       // Also through a second wrapper, and what the classes have for one another.
       for (const { blobs } of [wrap(registry), withEvents(wrap(registry), nobody, () => undefined)])
-        for (const method of ['erase', 'add'])
+        for (const method of ['erase', 'place'])
           await assert.rejects(async () => await call(blobs, method), { failure: 'UNSUPPORTED' });
     });
   });

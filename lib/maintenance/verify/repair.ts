@@ -1,11 +1,12 @@
 import { readReferrer } from '../../protocol/referrers.ts';
 import { referrerKey, revisionLink } from '../../registry/layout.ts';
-import { exists, undefinedIfMissing, writeLink } from '../../registry/links.ts';
+import { exists, undefinedIfMissing } from '../../registry/links.ts';
 import { loadManifest } from '../../registry/manifests/cache.ts';
 import { writeReferrer } from '../../registry/manifests/referrers.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 import { damage, orDamage } from './links.ts';
 import type { Repair } from './findings.ts';
+import { writeMissingLink } from './write-link.ts';
 
 /**
  * Mends what a finding says. Each of these may be done while clients push and delete, and again after an interruption; none deletes
@@ -15,8 +16,7 @@ import type { Repair } from './findings.ts';
 export async function applyRepair(store: ObjectStore, repair: Repair): Promise<boolean> {
   switch (repair.action) {
     case 'write-link':
-      await writeLink(store, repair.key, repair.digest);
-      return true;
+      return await writeMissingLink(store, repair.key, repair.digest);
     case 'write-referrer':
       await writeReferrer(store, repair.name, repair.referrer);
       return true;

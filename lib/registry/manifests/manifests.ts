@@ -10,8 +10,11 @@ import { parseManifest, type Child, type Manifest } from '../../protocol/manifes
 import type { RepositoryName } from '../../protocol/names.ts';
 import type { Accept } from '../../protocol/negotiation.ts';
 import type { Reference } from '../../protocol/references.ts';
-import type { ObjectStore } from '../../storage/store.ts';
+import type { Fence, ObjectStore } from '../../storage/store.ts';
 import type { Blobs } from '../blobs.ts';
+import type { Collections } from '../collection/collections.ts';
+import { rescueNeeds, type Rescued } from '../collection/rescue-needs.ts';
+import type { CollectionView } from '../collection/views.ts';
 import { digestOf } from '../uploads/content-hash.ts';
 import { blobData, revisionLink, tagIndexLink } from '../layout.ts';
 import { inParallel } from '../../concurrency/in-parallel.ts';
@@ -22,6 +25,7 @@ import {
   type DeleteOptions,
   type FoundManifest,
   type Immutable,
+  type ManifestInfo,
   type PushedManifest,
   type PushOptions,
   type RegistryDeleter,
@@ -44,12 +48,24 @@ interface PushedTag {
   readonly rule: string | undefined;
 }
 
+/** A manifest that is pushed. */
+interface Push {
+  readonly name: RepositoryName;
+  readonly reference: Reference;
+  readonly bytes: Uint8Array;
+  readonly manifest: Manifest;
+  readonly info: ManifestInfo;
+  readonly tags: readonly PushedTag[];
+  readonly conditions: Conditions;
+}
+
 /** Concurrent existence checks for one manifest. */
 const parallelChecks = 32;
 
 type Roles = RegistryReader['manifests'] & RegistryWriter['manifests'] & RegistryDeleter['manifests'];
 
 export interface ManifestsOptions {
+  readonly collections: Collections;
   readonly requiredPlatforms: RequiredPlatforms;
   /** Called for each manifest that is looked up in the cache. */
   readonly onCacheRead?: ((isHit: boolean) => void) | undefined;
@@ -68,15 +84,17 @@ export class Manifests implements Roles {
   readonly #requiredPlatforms: RequiredPlatforms;
   readonly #reader: ManifestReader;
   readonly #deletions: DeletionRecords;
+  readonly #collections: Collections;
 
   constructor(
     store: ObjectStore,
     blobs: Blobs,
     tags: Tags,
     referrers: Referrers,
-    { requiredPlatforms, onCacheRead, workers }: ManifestsOptions,
+    { collections, requiredPlatforms, onCacheRead, workers }: ManifestsOptions,
   ) {
     this.#store = store;
+    this.#collections = collections;
     this.#blobs = blobs;
     this.#tags = tags;
     this.#immutableTags = new ImmutableTags(store);
@@ -110,24 +128,49 @@ export class Manifests implements Roles {
       tag,
       rule: immutable?.(tag),
     }));
+    const info = { digest, mediaType: manifest.mediaType, size: bytes.byteLength };
+    const push = { name, reference, bytes, manifest, info, tags, conditions };
+    await this.#collections.commit(async (view) => {
+      await this.#commit(push, view);
+    });
+    return { info, manifest, tags: tags.map(({ tag }) => tag) };
+  }
+
+  /** Looks at everything that a manifest needs, and stores it. May be repeated. */
+  async #commit(push: Push, view: CollectionView): Promise<void> {
+    const { name, reference, bytes, manifest, info, tags, conditions } = push;
+    const { digest } = info;
+    const { fence } = view;
     await this.#assertPushable(name, tags, digest);
     if (isConditional(conditions)) assertConditions(conditions, await this.#current(name, reference));
-    await this.#assertComplete(name, manifest);
-    const info = { digest, mediaType: manifest.mediaType, size: bytes.byteLength };
+    await this.#assertComplete(name, manifest, view);
+    const { missing, links } = await this.#rescueNeeds(name, { digest, bytes }, view);
+    if (missing.length > 0) throw incomplete(missing);
+    if (links.length > 0) await putAll(this.#store, links);
     await putAll(this.#store, [
       // With a mount hint, since the same bytes may also be a blob.
       { key: blobData(digest), bytes, metadata: this.#blobs.mountHint(name) },
-      linkObject(revisionLink(name, digest), digest),
+      linkObject(revisionLink(name, digest), digest, fence),
       // As in distribution, the history of a tag precedes its move.
-      ...tags.map(({ tag }) => linkObject(tagIndexLink(name, tag, digest), digest)),
+      ...tags.map(({ tag }) => linkObject(tagIndexLink(name, tag, digest), digest, fence)),
     ]);
     const { subject, reference: about } = manifest;
     await Promise.all([
       // Not before the link: see Referrers.add.
       subject && this.#referrers.add(name, { subject, descriptor: { ...info, ...about } }),
-      this.#pointAll(name, tags, digest, reference.kind === 'tag' ? conditions : unconditional),
+      this.#pointAll(push, reference.kind === 'tag' ? conditions : unconditional, view),
     ]);
-    return { info, manifest, tags: tags.map(({ tag }) => tag) };
+  }
+
+  async #rescueNeeds(
+    name: RepositoryName,
+    manifest: { readonly digest: Digest; readonly bytes: Uint8Array },
+    view: CollectionView,
+  ): Promise<Rescued> {
+    return await rescueNeeds(this.#store, this.#collections, view, name, manifest, {
+      load: async (digest) => await this.#reader.bytes(digest),
+      isRequired: (child) => isRequired(child, this.#requiredPlatforms),
+    });
   }
 
   async delete(
@@ -179,9 +222,18 @@ export class Manifests implements Roles {
       if (pointing.length > 0) await this.#record(name, digest, pointing);
       await this.#tags.delete(pointing);
     } catch (error) {
-      if (error instanceof TagImmutable) await writeLink(this.#store, revisionLink(name, digest), digest);
+      if (error instanceof TagImmutable) await this.#restore(name, digest);
       throw error;
     }
+  }
+
+  /** Writes the link of a manifest again that was deleted just now. */
+  async #restore(name: RepositoryName, digest: Digest): Promise<void> {
+    await this.#collections.commit(async (view) => {
+      const bytes = await this.#reader.bytes(digest);
+      if (bytes !== undefined) await this.#rescueNeeds(name, { digest, bytes }, view);
+      await writeLink(this.#store, revisionLink(name, digest), digest, { fence: view.fence });
+    });
   }
 
   /**
@@ -189,15 +241,14 @@ export class Manifests implements Roles {
    * the manifest: whichever checks second, here or in {@link delete}, sees the change of the other.
    */
   async #pointAll(
-    name: RepositoryName,
-    tags: readonly PushedTag[],
-    digest: Digest,
+    { name, tags, info: { digest } }: Push,
     conditions: Conditions,
+    { fence }: CollectionView,
   ): Promise<void> {
     const isImmutable = ({ rule }: PushedTag) => rule !== undefined;
     let moved = 0;
     const point = async (tag: PushedTag) => {
-      await this.#point(name, tag, digest, conditions);
+      await this.#point(name, tag, digest, conditions, fence);
       moved += 1;
     };
     try {
@@ -207,7 +258,7 @@ export class Manifests implements Roles {
     } finally {
       // Also for those that moved before another failed. Once for all of them.
       if (moved > 0 && !(await this.has(name, digest)))
-        await writeLink(this.#store, revisionLink(name, digest), digest);
+        await writeLink(this.#store, revisionLink(name, digest), digest, { fence });
     }
   }
 
@@ -216,9 +267,10 @@ export class Manifests implements Roles {
     { tag, rule }: PushedTag,
     digest: Digest,
     conditions: Conditions,
+    fence: Fence | undefined,
   ): Promise<void> {
-    if (rule === undefined) await this.#tags.move(name, tag, digest, conditions);
-    else await this.#immutableTags.create(name, tag, digest, { conditions, rule });
+    if (rule === undefined) await this.#tags.move(name, tag, digest, { conditions, fence });
+    else await this.#immutableTags.create(name, tag, digest, { conditions, rule, fence });
   }
 
   /** Looks at the immutable ones of the tags before any of them moves. @throws TagImmutable */
@@ -235,30 +287,38 @@ export class Manifests implements Roles {
     return (await this.has(name, reference.digest)) ? reference.digest : undefined;
   }
 
-  async #assertComplete(name: RepositoryName, { blobs, manifests }: Manifest): Promise<void> {
+  async #assertComplete(
+    name: RepositoryName,
+    { blobs, manifests }: Manifest,
+    view: CollectionView,
+  ): Promise<void> {
     const required = manifests.filter((child) => isRequired(child, this.#requiredPlatforms));
     const children = new Map(required.map((child) => [`${child.digest} ${child.isManifest}`, child]));
     const missingChildren = await without(
       [...children.values()],
-      async (child) => await this.#hasChild(name, child),
+      async (child) => await this.#hasChild(name, child, view),
     );
     const missing = [
-      ...(await without(blobs, async (digest) => await this.#blobs.has(name, digest))),
+      ...(await without(blobs, async (digest) => await this.#blobs.has(name, digest, { view }))),
       ...missingChildren.map(({ digest }) => digest),
     ];
-    if (missing.length > 0)
-      throw new RegistryError(
-        'MANIFEST_BLOB_UNKNOWN',
-        undefined,
-        [...new Set(missing)].map((digest) => ({ digest })),
-      );
+    if (missing.length > 0) throw incomplete(missing);
   }
 
   /** An entry whose media type is not a manifest's is usually a blob, but may be a manifest of an unknown type. */
-  async #hasChild(name: RepositoryName, { digest, isManifest }: Child): Promise<boolean> {
-    if (!isManifest && (await this.#blobs.has(name, digest))) return true;
+  async #hasChild(
+    name: RepositoryName,
+    { digest, isManifest }: Child,
+    view: CollectionView,
+  ): Promise<boolean> {
+    if (!isManifest && (await this.#blobs.has(name, digest, { view }))) return true;
     return await this.has(name, digest);
   }
+}
+
+function incomplete(missing: readonly Digest[]): RegistryError {
+  const details = [...new Set(missing)].map((digest) => ({ digest }));
+  return new RegistryError('MANIFEST_BLOB_UNKNOWN', undefined, details);
 }
 
 /** Waits for all of some work. @throws the first error in their order, once nothing is in progress any more */

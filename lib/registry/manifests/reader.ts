@@ -11,8 +11,8 @@ import { SingleFlight } from '../../concurrency/single-flight.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 import { ExpiringCache } from '../expiring-cache.ts';
 import type { FoundManifest, RegistryReader } from '../interface.ts';
-import { revisionLink } from '../layout.ts';
-import { exists } from '../links.ts';
+import { blobData, revisionLink } from '../layout.ts';
+import { exists, undefinedIfDamaged } from '../links.ts';
 import type { Tags } from '../tags.ts';
 import { loadManifest, StoredManifest, type ManifestCache } from './cache.ts';
 import { readSigned } from './schema1-signatures.ts';
@@ -46,6 +46,11 @@ export class ManifestReader implements Pick<RegistryReader['manifests'], 'get' |
 
   async has(name: RepositoryName, digest: Digest): Promise<boolean> {
     return await exists(this.#store, revisionLink(name, digest));
+  }
+
+  /** The bytes of a manifest in any repository; undefined if they are gone or damaged. */
+  async bytes(digest: Digest): Promise<Buffer | undefined> {
+    return (await undefinedIfDamaged(this.#store, blobData(digest), this.#stored(digest)))?.bytes;
   }
 
   async #getTagged(name: RepositoryName, tag: Tag, accept: Accept): Promise<FoundManifest> {

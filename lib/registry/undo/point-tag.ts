@@ -1,13 +1,20 @@
 import type { Digest } from '../../protocol/digests.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
 import type { Tag } from '../../protocol/tags.ts';
-import { PreconditionFailed, type ObjectStore } from '../../storage/store.ts';
+import { PreconditionFailed, type Fence, type ObjectStore } from '../../storage/store.ts';
 import { revisionLink, tagIndexLink, tagLink } from '../layout.ts';
 import { exists, isDamage, readLink, writeLink, type Link } from '../links.ts';
 import { UndoRefused } from './refused.ts';
 
 /** What a tag's link was when it was read. */
 export type SeenLink = Link | 'absent' | 'damaged';
+
+/** How a tag is pointed elsewhere. */
+export interface Pointing {
+  readonly seen: SeenLink;
+  /** Of the view under which everything was looked at. */
+  readonly fence: Fence | undefined;
+}
 
 /** Reads the link of a tag, to point it elsewhere. */
 export async function seeTag(store: ObjectStore, name: RepositoryName, tag: Tag): Promise<SeenLink> {
@@ -31,12 +38,12 @@ export async function pointTag(
   name: RepositoryName,
   tag: Tag,
   digest: Digest,
-  seen: SeenLink,
+  { seen, fence }: Pointing,
 ): Promise<void> {
-  await writeLink(store, tagIndexLink(name, tag, digest), digest);
-  await moveLink(store, name, tag, digest, seen);
+  await writeLink(store, tagIndexLink(name, tag, digest), digest, { fence });
+  await moveLink(store, name, tag, digest, { seen, fence });
   const manifest = revisionLink(name, digest);
-  if (!(await exists(store, manifest))) await writeLink(store, manifest, digest);
+  if (!(await exists(store, manifest))) await writeLink(store, manifest, digest, { fence });
 }
 
 async function moveLink(
@@ -44,14 +51,14 @@ async function moveLink(
   name: RepositoryName,
   tag: Tag,
   digest: Digest,
-  seen: SeenLink,
+  { seen, fence }: Pointing,
 ): Promise<void> {
   const { honoursIfMatch, honoursOnlyIfAbsent } = store.limits;
   const isGuarded = seen === 'absent' ? honoursOnlyIfAbsent : honoursIfMatch;
   if (seen !== 'damaged' && !isGuarded && !isSame(await seeTag(store, name, tag), seen)) throw moved(tag);
   const guard = seen === 'damaged' ? {} : seen === 'absent' ? { onlyIfAbsent: true } : { ifMatch: seen.etag };
   try {
-    await writeLink(store, tagLink(name, tag), digest, guard);
+    await writeLink(store, tagLink(name, tag), digest, { ...guard, fence });
   } catch (error) {
     if (!(error instanceof PreconditionFailed)) throw error;
     // An attempt whose answer was lost may have moved it.

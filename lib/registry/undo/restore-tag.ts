@@ -2,14 +2,18 @@ import { inParallel } from '../../concurrency/in-parallel.ts';
 import type { Digest } from '../../protocol/digests.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
 import type { Tag } from '../../protocol/tags.ts';
-import type { ObjectStore } from '../../storage/store.ts';
+import type { Fence, ObjectStore } from '../../storage/store.ts';
+import { Collections } from '../collection/collections.ts';
+import type { CollectionView } from '../collection/views.ts';
 import { blobData, layerLink, revisionLink, tagIndexLink } from '../layout.ts';
 import { exists, writeLink } from '../links.ts';
+import { putAll } from '../put-objects.ts';
 import type { RequiredPlatforms } from '../manifests/required-platforms.ts';
 import { partsOf, type Part } from './content.ts';
 import { pushedAt } from './history.ts';
 import { pointTag, seeTag } from './point-tag.ts';
 import { DeletionRecords, type DeletedTag, type RecordedPush } from './records.ts';
+import { rescueImage } from './rescue-image.ts';
 import { UndoRefused } from './refused.ts';
 
 /** Concurrent writes of links. */
@@ -40,7 +44,21 @@ export async function restoreTag(
   store: ObjectStore,
   name: RepositoryName,
   tag: Tag,
-  { requiredPlatforms, dryRun = false }: RestoreOptions = {},
+  options: RestoreOptions = {},
+): Promise<RestoredTag> {
+  const collections = new Collections(store);
+  return await collections.commit(
+    async (view) => await restoreUnder(view, collections, store, name, tag, options),
+  );
+}
+
+async function restoreUnder(
+  view: CollectionView,
+  collections: Collections,
+  store: ObjectStore,
+  name: RepositoryName,
+  tag: Tag,
+  { requiredPlatforms, dryRun = false }: RestoreOptions,
 ): Promise<RestoredTag> {
   const seen = await seeTag(store, name, tag);
   if (seen !== 'absent')
@@ -48,14 +66,19 @@ export async function restoreTag(
       `tag ${name}:${tag} is there; stowage rollback moves it to what it pointed at before`,
     );
   const { at, digest, history } = await findDeleted(store, name, tag);
-  const links = await linksToRestore(store, name, digest, requiredPlatforms);
-  const manifests = links.filter(({ kind }) => kind === 'manifest').map((part) => part.digest);
+  const find = async () => await linksToRestore(store, name, digest, requiredPlatforms);
+  const found = await find();
+  const manifests = found.filter(({ kind }) => kind === 'manifest').map((part) => part.digest);
   const restored = { tag, digest, deleted: at, manifests };
   if (dryRun) return restored;
+  const { listed, links } = await rescueImage(store, collections, view, name, digest, requiredPlatforms);
+  const parts = listed.size > 0 ? await find() : found;
+  const { fence } = view;
+  await putAll(store, links);
   // What a manifest needs is there before it.
-  for (const part of links.toReversed()) await writeLink(store, linkOf(name, part), part.digest);
-  await restoreHistory(store, name, tag, history);
-  await pointTag(store, name, tag, digest, seen);
+  for (const part of parts.toReversed()) await writeLink(store, linkOf(name, part), part.digest, { fence });
+  await restoreHistory(store, name, tag, history, fence);
+  await pointTag(store, name, tag, digest, { seen, fence });
   return restored;
 }
 
@@ -140,8 +163,9 @@ async function restoreHistory(
   name: RepositoryName,
   tag: Tag,
   history: readonly RecordedPush[],
+  fence: Fence | undefined,
 ): Promise<void> {
   await inParallel(history, parallelWrites, async ({ digest, at }) => {
-    await writeLink(store, tagIndexLink(name, tag, digest), digest, { metadata: pushedAt(at) });
+    await writeLink(store, tagIndexLink(name, tag, digest), digest, { metadata: pushedAt(at), fence });
   });
 }

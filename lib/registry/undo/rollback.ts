@@ -2,13 +2,17 @@ import type { Digest } from '../../protocol/digests.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
 import type { Tag } from '../../protocol/tags.ts';
 import type { ObjectStore } from '../../storage/store.ts';
+import { Collections } from '../collection/collections.ts';
+import type { CollectionView } from '../collection/views.ts';
 import type { Immutable } from '../interface.ts';
 import type { RequiredPlatforms } from '../manifests/required-platforms.ts';
 import { revisionLink } from '../layout.ts';
 import { exists } from '../links.ts';
+import { putAll } from '../put-objects.ts';
 import { partsOf } from './content.ts';
 import { readHistory, type HistoryEntry, type TagHistory } from './history.ts';
 import { pointTag, seeTag } from './point-tag.ts';
+import { rescueImage } from './rescue-image.ts';
 import { UndoRefused } from './refused.ts';
 
 /** Where a tag is moved back to: a manifest, or what it pointed at at a time, or a duration ago. */
@@ -38,7 +42,22 @@ export async function rollback(
   name: RepositoryName,
   tag: Tag,
   target: Target,
-  { requiredPlatforms, immutable, dryRun = false }: RollbackOptions = {},
+  options: RollbackOptions = {},
+): Promise<Rollback> {
+  const collections = new Collections(store);
+  return await collections.commit(
+    async (view) => await rollbackUnder(view, collections, store, name, tag, target, options),
+  );
+}
+
+async function rollbackUnder(
+  view: CollectionView,
+  collections: Collections,
+  store: ObjectStore,
+  name: RepositoryName,
+  tag: Tag,
+  target: Target,
+  { requiredPlatforms, immutable, dryRun = false }: RollbackOptions,
 ): Promise<Rollback> {
   // Before the history, so that a push in between is noticed.
   const seen = await seeTag(store, name, tag);
@@ -56,7 +75,11 @@ export async function rollback(
   if (rule !== undefined)
     throw new UndoRefused(`tag ${tag} is immutable: ${rule}; change the rule in the policy first`);
   await assertWhole(store, name, to, requiredPlatforms);
-  if (!dryRun) await pointTag(store, name, tag, to, seen);
+  if (dryRun) return { from, to };
+  const { listed, links } = await rescueImage(store, collections, view, name, to, requiredPlatforms);
+  if (listed.size > 0) await assertWhole(store, name, to, requiredPlatforms);
+  await putAll(store, links);
+  await pointTag(store, name, tag, to, { seen, fence: view.fence });
   return { from, to };
 }
 

@@ -185,7 +185,7 @@ export class PartWriter {
   /**
    * Stores the tail and completes the object, in one write if all bytes are in the tail. Not for parts that are objects.
    * @param keepsTail keeps the tail in memory, in case a concurrent request completed the object with other last bytes
-   * @param followedBy objects to write after it
+   * @param followedBy objects to write after it if it is written at once: another completion may take long
    * @throws MultipartNotFound if {@link lost}
    */
   async complete({ keepsTail = false, followedBy = [] as readonly NewObject[] } = {}): Promise<
@@ -209,7 +209,6 @@ export class PartWriter {
     this.#parts.length = length;
     if (this.#lost) throw new MultipartNotFound(this.#key);
     const info = await this.#store.completeMultipart(this.#key, this.#uploadId, parts);
-    await putInOrder(this.#store, followedBy);
     return { ...info, parts };
   }
 

@@ -148,8 +148,7 @@ export class Uploads implements Roles {
       return blob;
     }
     try {
-      const { moved, stale, size, isAdded } = await this.#finishParts(session, digest, last);
-      if (!isAdded) await this.#blobs.add(name, { digest, size });
+      const { moved, stale, size } = await this.#finishParts(session, digest, last);
       await this.#sessions.delete(id, moved);
       this.#hashes.forget(id);
       // After the session: a retry would read these again.
@@ -168,8 +167,7 @@ export class Uploads implements Roles {
   }
 
   async put(name: RepositoryName, digest: Digest, blob: Body): Promise<BlobInfo> {
-    const size = await this.#receiveBlob(name, digest, blob, [this.#blobs.link(name, digest)]);
-    this.#blobs.saw({ digest, size });
+    const size = await this.#receiveBlob(name, digest, blob, { isAdded: true });
     return { digest, size };
   }
 
@@ -239,14 +237,14 @@ export class Uploads implements Roles {
 
   /**
    * Writes a whole blob directly to its key, where nothing appears until the digest is verified.
-   * @param followedBy objects to write after it
+   * @param isAdded whether it is added to the repository as well
    * @returns its size
    */
   async #receiveBlob(
     name: RepositoryName,
     digest: Digest,
     blob: Body,
-    followedBy: readonly NewObject[] = [],
+    { isAdded = false } = {},
   ): Promise<number> {
     const writer = new PartWriter(this.#store, blobData(digest), {
       pool: this.#pool,
@@ -258,7 +256,9 @@ export class Uploads implements Roles {
     try {
       const size = await receive(blob, writer, hash);
       assertDigest(hash.digest(), digest);
-      await this.#complete(writer, digest, followedBy);
+      const complete = async (...followedBy: NewObject[]) => await this.#complete(writer, digest, followedBy);
+      if (isAdded) await this.#blobs.place(name, { digest, size }, complete);
+      else await complete();
       return size;
     } catch (error) {
       await writer.discard();
@@ -268,10 +268,14 @@ export class Uploads implements Roles {
     }
   }
 
-  /** A blob's key only ever has bytes with its digest, so an object that already exists there is right. */
-  async #complete(writer: PartWriter, digest: Digest, followedBy: readonly NewObject[]): Promise<void> {
+  /**
+   * A blob's key only ever has bytes with its digest, so an object that already exists there is right.
+   * @param followedBy objects to write after it if that takes one write
+   * @returns whether they were written
+   */
+  async #complete(writer: PartWriter, digest: Digest, followedBy: readonly NewObject[]): Promise<boolean> {
     try {
-      await writer.complete({ followedBy });
+      return (await writer.complete({ followedBy })).parts === undefined;
     } catch (error) {
       // It was completed by a call whose response was lost, or aborted by others.
       if (!(error instanceof MultipartNotFound)) throw error;
@@ -279,27 +283,20 @@ export class Uploads implements Roles {
         throw new RegistryError('UNAVAILABLE', 'the storage has lost the bytes; send them again', [], {
           cause: error,
         });
-      await putInOrder(this.#store, followedBy);
+      return false;
     }
   }
 
   /**
-   * @returns the keys of the bytes that became the blob and of stale copies, which can all be deleted, the blob's size, and whether
-   *   it is in the repository already
+   * Makes the blob of a session and adds it to the repository.
+   * @returns the keys of the bytes that became the blob and of stale copies, which can all be deleted, and the blob's size
    * @throws UploadGone
    */
   async #finishParts(
     session: OpenSession,
     digest: Digest,
     last: Chunk | undefined,
-  ): Promise<{ moved: readonly string[]; stale: readonly string[]; size: number; isAdded: boolean }> {
-    const writeBlob = async (body: Chunk['body'], length: number): Promise<void> => {
-      await this.#receiveBlob(session.repository, digest, { body, length });
-    };
-    const addBlob = async (bytes: Buffer): Promise<void> => {
-      await this.#blobs.put(session.repository, digest, bytes);
-    };
-    const commit = { store: this.#store, digest, writeBlob, addBlob };
+  ): Promise<{ moved: readonly string[]; stale: readonly string[]; size: number }> {
     if (last === undefined) {
       const known = await digestOfSession(session);
       if (mayBeDamaged(session))
@@ -308,20 +305,50 @@ export class Uploads implements Roles {
           finishedAs: digest,
           recent: this.#hashes,
         });
-      const whole = { ...commit, ...this.#source(session) };
-      const rest = { stale: [], size: session.offset, isAdded: session.multipart === undefined };
       // The digest computed so far may have another algorithm.
-      if (digestParts(digest).algorithm !== algorithmOf(session.hash))
-        return { moved: await commitUnverified(whole, known), ...rest };
-      assertDigest(known, digest);
-      return { moved: await commitBlob(whole), ...rest };
+      const isVerified = digestParts(digest).algorithm === algorithmOf(session.hash);
+      if (isVerified) assertDigest(known, digest);
+      const blob = { digest, size: session.offset };
+      const moved = await this.#place(session, blob, this.#source(session), async (commit) =>
+        isVerified ? await commitBlob(commit) : await commitUnverified(commit, known),
+      );
+      return { moved, stale: [], size: blob.size };
     }
     if (last.start !== session.offset) throw new OffsetMismatch(session.offset);
     const { writer, hash, stale, offset: size } = await this.#receive(session, last, digest);
     if (hash.digest() !== digest) await writer.discard();
     assertDigest(hash.digest(), digest);
-    const isAdded = writer.multipart === undefined;
-    return { moved: await commitBlob({ ...commit, writer }), stale, size, isAdded };
+    const moved = await this.#place(session, { digest, size }, { writer }, commitBlob);
+    return { moved, stale, size };
+  }
+
+  /** @returns as `move` */
+  async #place(
+    { repository }: Session,
+    blob: BlobInfo,
+    source: Pick<BlobCommit, 'writer' | 'reopen'>,
+    move: (commit: BlobCommit) => Promise<readonly string[]>,
+  ): Promise<readonly string[]> {
+    const { digest } = blob;
+    // All bytes are in memory, and are written with the link.
+    const isSmall = source.writer.multipart === undefined;
+    let moved: readonly string[] = [];
+    await this.#blobs.place(repository, blob, async (link) => {
+      moved = await move({
+        store: this.#store,
+        digest,
+        ...source,
+        writeBlob: async (body, length) => {
+          await this.#receiveBlob(repository, digest, { body, length });
+        },
+        addBlob: async (bytes) => {
+          const data = { key: blobData(digest), bytes, metadata: this.#blobs.mountHint(repository) };
+          await putInOrder(this.#store, [data, link]);
+        },
+      });
+      return isSmall;
+    });
+    return moved;
   }
 
   /** A writer for a whole session. Its tail need not stay in memory: it can be read again. */

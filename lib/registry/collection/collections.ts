@@ -1,0 +1,123 @@
+import { inParallel } from '../../concurrency/in-parallel.ts';
+import type { Digest } from '../../protocol/digests.ts';
+import type { RepositoryName } from '../../protocol/names.ts';
+import type { ObjectStore } from '../../storage/store.ts';
+import type { Clock } from '../expiring-cache.ts';
+import { rescueKey } from '../layout.ts';
+import { exists } from '../links.ts';
+import { awaitDeletions, deletionWaitMs } from './deletions.ts';
+import { CollectionViews, type CollectionView } from './views.ts';
+
+/** Concurrent rescues for one commit. */
+const parallelRescues = 32;
+
+export interface CollectionsOptions {
+  readonly clock?: Clock;
+  /** Whether nothing is ever committed, so that nothing need be known of collections. Default: false. */
+  readonly readOnly?: boolean;
+  /** How long a commit waits for a deletion. */
+  readonly waitMs?: number;
+}
+
+/** A digest that the lists of some marks have. */
+interface Listed {
+  readonly digest: Digest;
+  readonly marks: readonly string[];
+}
+
+/**
+ * What writers must know of garbage collections (docs/garbage-collection.md, "Writers"). A request takes a view when it begins. Its
+ * looks at the bucket and its commits belong to that view.
+ */
+export class Collections {
+  readonly #store: ObjectStore;
+  readonly #views: CollectionViews;
+  readonly #waitMs: number;
+
+  constructor(
+    store: ObjectStore,
+    { clock, readOnly = false, waitMs = deletionWaitMs }: CollectionsOptions = {},
+  ) {
+    this.#store = store;
+    this.#views = new CollectionViews(store, readOnly, clock);
+    this.#waitMs = waitMs;
+  }
+
+  /** See {@link CollectionViews.number}. */
+  get number(): number {
+    return this.#views.number;
+  }
+
+  /** See {@link CollectionViews.current}. */
+  async view(): Promise<CollectionView> {
+    return await this.#views.current();
+  }
+
+  /** See {@link CollectionViews.commit}. */
+  async commit<T>(work: (view: CollectionView) => Promise<T>): Promise<T> {
+    return await this.#views.commit(work);
+  }
+
+  /** See {@link CollectionViews.drop}. */
+  drop(view: CollectionView): void {
+    this.#views.drop(view);
+  }
+
+  /**
+   * Whether clients are told that a blob is not there, so that they upload it: it is listed and nobody has rescued it.
+   * @param repositories whose links count
+   */
+  async isCondemned(
+    view: CollectionView,
+    digest: Digest,
+    repositories: readonly RepositoryName[],
+  ): Promise<boolean> {
+    for (const mark of (await this.#listed(view, digest, repositories)).marks)
+      if (!(await exists(this.#store, rescueKey(mark, digest)))) return true;
+    return false;
+  }
+
+  /**
+   * Rescues what is listed of some digests that a commit to a repository needs, and waits until no deletion of it is under way. What
+   * is there of these after that is there to stay until the commit lands, or never will.
+   * @returns what is listed, and must be looked at again
+   * @throws RegistryError UNAVAILABLE if a deletion takes too long
+   */
+  async rescue(
+    view: CollectionView,
+    name: RepositoryName,
+    digests: Iterable<Digest>,
+  ): Promise<ReadonlySet<Digest>> {
+    const { fencing } = this.#store;
+    if (view.lists === undefined || fencing === undefined) return new Set();
+    const listed: Listed[] = [];
+    // One after another, in the order of the lists: each is read once, and few are in memory.
+    for (const digest of [...new Set(digests)].sort()) {
+      const found = await this.#listed(view, digest, [name]);
+      if (found.marks.length > 0) listed.push(found);
+    }
+    const rescues = listed.flatMap(({ digest, marks }) => marks.map((mark) => rescueKey(mark, digest)));
+    await inParallel(rescues, parallelRescues, async (key) => await this.#store.put(key, rescue));
+    const found = new Set(listed.map(({ digest }) => digest));
+    const marks = new Set(listed.flatMap((one) => one.marks));
+    if (found.size > 0) await awaitDeletions(this.#store, fencing, [...marks], found, this.#waitMs);
+    return found;
+  }
+
+  /** The marks that list all of a digest, or its link in one of some repositories. */
+  async #listed(
+    { marks, lists }: CollectionView,
+    digest: Digest,
+    repositories: readonly RepositoryName[],
+  ): Promise<Listed> {
+    const found: string[] = [];
+    for (const mark of marks) {
+      const condemned = await lists?.find(mark, digest);
+      if (condemned === '*' || repositories.some((name) => condemned?.includes(name))) found.push(mark);
+    }
+    return { digest, marks: found };
+  }
+}
+
+/** What a rescue holds does not matter. Not every store takes empty objects. */
+const rescue = Buffer.from('{}\n');

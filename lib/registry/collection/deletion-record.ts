@@ -1,0 +1,23 @@
+import { digestOrUndefined, type Digest } from '../../protocol/digests.ts';
+
+/** What a deletion takes: the condemned digests from one to another, both included, in the order of their text. */
+export interface Deletion {
+  readonly from: Digest;
+  readonly to: Digest;
+}
+
+export function serializeDeletion({ from, to }: Deletion): Buffer {
+  return Buffer.from(`${JSON.stringify({ version: 1, from, to })}\n`);
+}
+
+/** @returns undefined for what is no record of a version that this release knows: it may then take any digest */
+export function parseDeletion(bytes: Buffer): Deletion | undefined {
+  let fields: Record<string, unknown>;
+  try {
+    fields = (JSON.parse(bytes.toString()) ?? {}) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+  const [from, to] = [fields['from'], fields['to']].map((text) => digestOrUndefined(String(text)));
+  return fields['version'] === 1 && from !== undefined && to !== undefined ? { from, to } : undefined;
+}
