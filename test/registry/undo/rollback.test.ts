@@ -118,8 +118,10 @@ onUndoPlaces('history and rollback', (place) => {
     const { store } = place();
     // Without conditional writes the last look and the write are two steps.
     const unguarded = store.limits.honoursIfMatch ? 0 : 1;
+    // After the list of marks, where there is one, and the look at the tag: a push before that is what is moved back.
+    const begun = store.fencing === undefined ? 1 : 2;
     let lost = 0;
-    for (let at = 1; ; at++) {
+    for (let at = begun; ; at++) {
       const name = freshName();
       const first = await pushImage(store, name, 'v1');
       const second = await pushImage(store, name, 'v1');
