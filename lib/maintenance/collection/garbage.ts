@@ -1,6 +1,7 @@
 import type { Digest } from '../../protocol/digests.ts';
 import { has, type ListedEntry, type ListedRepository } from './listed-repository.ts';
-import { owns, type SeenBlob, type SeenRepository, type Visitor } from './look.ts';
+import { owns, type SeenBlob, type SeenRepository } from './look.ts';
+import type { ResumableVisitor } from './look-steps.ts';
 
 /** What would go of a repository. */
 export interface RepositoryGarbage {
@@ -21,7 +22,7 @@ export interface Damaged {
 }
 
 /** Counts what would go if all garbage were deleted. */
-export class Garbage implements Visitor {
+export class Garbage implements ResumableVisitor {
   /** All that the bucket has. */
   readonly total = { repositories: 0, blobs: 0, bytes: 0 };
   /** Those of which something would go. Bytes count once. */
@@ -43,6 +44,20 @@ export class Garbage implements Visitor {
   /** In the order of listings. */
   get repositories(): RepositoryGarbage[] {
     return [...this.#repositories.values()];
+  }
+
+  save(): Buffer {
+    const { total, freed, young, unlinked, damaged } = this;
+    const repositories = [...this.#repositories];
+    return Buffer.from(JSON.stringify({ total, freed, young, unlinked, damaged, repositories }));
+  }
+
+  restore(saved: Buffer): void {
+    const { repositories, damaged, ...counts } = JSON.parse(saved.toString()) as SavedGarbage;
+    for (const name of ['total', 'freed', 'young', 'unlinked'] as const)
+      Object.assign(this[name], counts[name]);
+    this.damaged.push(...damaged);
+    for (const [id, repository] of repositories) this.#repositories.set(id, repository);
   }
 
   repository({ id, listed, named, youngManifests }: SeenRepository): void {
@@ -78,6 +93,10 @@ export class Garbage implements Visitor {
     }
   }
 }
+
+type SavedGarbage = Pick<Garbage, 'total' | 'freed' | 'young' | 'unlinked' | 'damaged'> & {
+  readonly repositories: readonly (readonly [number, RepositoryGarbage])[];
+};
 
 function add(to: { blobs: number; bytes: number }, size: number): void {
   to.blobs += 1;

@@ -22,9 +22,9 @@ interface StoredPack {
 
 /** What the rest of a look needs, if it goes on in another process. */
 export interface SavedReferences {
-  /** The last repository that was kept. */
-  readonly repository: string;
-  /** Packs of what was read ahead, and of what is to be written next at this key. */
+  /** The last repository that was kept; undefined before the first. */
+  readonly repository: string | undefined;
+  /** Packs of what is known of repositories after it, and of what is to be written next at this key. */
   readonly known: Buffer;
   readonly pending: Buffer;
   readonly key: string;
@@ -76,7 +76,7 @@ export class KnownReferences {
     this.#keeps = keeps;
     this.#onUnsaved = onUnsaved;
     // All packs up to there have been read, or were written since.
-    const startAfter = saved === undefined ? '' : referencesKey(saved.repository, maxParts);
+    const startAfter = saved?.repository === undefined ? '' : referencesKey(saved.repository, maxParts);
     this.#stored = listObjects(store, referencesPrefix, { startAfter });
     if (saved === undefined) return;
     this.#known = byName(readPack(saved.known) ?? []);
@@ -90,10 +90,10 @@ export class KnownReferences {
     this.#written = new Set(saved.written);
   }
 
-  /** @param repository the last one that was kept */
-  save(repository: string): SavedReferences {
+  /** @param repository the last one that was kept; undefined before the first */
+  save(repository: string | undefined): SavedReferences {
     const isAhead = ({ name }: KnownRepository) =>
-      compareKeys(referencesKey(name, 0), referencesKey(repository, 0)) > 0;
+      repository === undefined || compareKeys(referencesKey(name, 0), referencesKey(repository, 0)) > 0;
     return {
       repository,
       known: writePack([...this.#known.values()].flat().filter(isAhead)),
@@ -122,6 +122,11 @@ export class KnownReferences {
     };
   }
 
+  /** Takes over what is being learnt of the next repository, for a look that rests before it is complete. */
+  learn(name: string, knowledge: Knowledge): void {
+    this.#known.set(name, [...(this.#known.get(name) ?? []), { name, ...knowledge }]);
+  }
+
   /** Keeps what is known of a repository now. */
   async keep(name: string, { manifests, tags }: Knowledge): Promise<void> {
     let part = 0;
@@ -138,6 +143,7 @@ export class KnownReferences {
       part += 1;
       if (this.#pendingSize >= packSize) await this.#flush();
     }
+    this.#known.delete(name);
   }
 
   /** Writes the last pack, and deletes those that have become part of others. */

@@ -1,7 +1,7 @@
 import type { Digest } from '../../protocol/digests.ts';
 import type { ObjectInfo, ObjectStore } from '../../storage/store.ts';
 import { Ages, type AgeOptions } from './ages.ts';
-import { KnownReferences, type SavedReferences } from './known-references.ts';
+import { KnownReferences, type Knowledge, type SavedReferences } from './known-references.ts';
 import { anyLink, has, listRepositories, type ListedRepository } from './listed-repository.ts';
 import { digestsAfter } from './listed-digests.ts';
 import { readNamed, type NamedManifests } from './named-manifests.ts';
@@ -86,7 +86,7 @@ export interface LookPosition {
   readonly began: number;
   /** Repositories that were seen. */
   readonly repositories: number;
-  /** Where it is among the repositories; undefined before the first, and after the last. */
+  /** Where it is among the repositories; undefined after the last. */
   readonly references?: SavedReferences | undefined;
   /** Whether all repositories were seen. */
   readonly isAtBlobs: boolean;
@@ -94,7 +94,7 @@ export interface LookPosition {
   readonly digest?: Digest | undefined;
 }
 
-/** Asked after each repository and digest. While it is pending, the look rests, and may be saved. */
+/** Asked often, at least after each repository and digest. While it is pending, the look rests, and may be saved. */
 export type Rest = () => 'go on' | Promise<'go on' | 'stop'>;
 
 /** A look, or the rest of one that was interrupted. */
@@ -107,7 +107,7 @@ export class LookRun {
   readonly #began: number;
   #references: KnownReferences;
   #repositories: number;
-  /** The last repository that was seen, if there are others. */
+  /** The last one. */
   #repository: string | undefined;
   #isAtBlobs: boolean;
   #digest: Digest | undefined;
@@ -139,7 +139,7 @@ export class LookRun {
     return {
       began: this.#began,
       repositories: this.#repositories,
-      references: this.#repository === undefined ? undefined : this.#references.save(this.#repository),
+      references: this.#isAtBlobs ? undefined : this.#references.save(this.#repository),
       isAtBlobs: this.#isAtBlobs,
       digest: this.#digest,
     };
@@ -151,7 +151,6 @@ export class LookRun {
       if (!(await this.#seeRepositories(rest))) return false;
       await this.#references.close();
       await this.#spool.flush();
-      this.#repository = undefined;
       this.#isAtBlobs = true;
       if ((await rest()) === 'stop') return false;
     }
@@ -169,7 +168,7 @@ export class LookRun {
       },
     });
     for await (const listed of repositories) {
-      await this.#seeRepository(listed);
+      if (!(await this.#seeRepository(listed, rest))) return false;
       this.#repositories += 1;
       this.#repository = listed.name;
       if (this.#spool.isFull) await this.#spool.flush();
@@ -179,10 +178,15 @@ export class LookRun {
     return true;
   }
 
-  async #seeRepository(listed: ListedRepository): Promise<void> {
-    const known = await this.#references.of(listed.name);
-    const { named, knowledge } = await readNamed(this.#store, listed, known);
-    await this.#references.keep(listed.name, knowledge);
+  /** @returns false if it was told to stop before */
+  async #seeRepository(listed: ListedRepository, rest: Rest): Promise<boolean> {
+    const references = this.#references;
+    const known = await references.of(listed.name);
+    const knowledge: Knowledge = { manifests: new Map(), tags: new Map() };
+    references.learn(listed.name, knowledge);
+    const named = await readNamed(this.#store, listed, known, knowledge, rest);
+    if (named === undefined) return false;
+    await references.keep(listed.name, knowledge);
     const reach = new Reach(listed, named);
     const youngManifests = reach.mark(this.#ages.untaggedUntil(listed.name));
     const seen = { id: this.#repositories, listed, named, reach, youngManifests };
@@ -193,6 +197,7 @@ export class LookRun {
     await this.#visitor.repository(seen, (digest, id) => {
       this.#spool.add(digest, { id, flags: owns.other });
     });
+    return true;
   }
 
   async #seeDigests(rest: Rest): Promise<boolean> {

@@ -28,31 +28,39 @@ export interface NamedManifests {
   readonly damage: readonly string[];
 }
 
-/** Reads what the manifests of a repository name, and what its tags point at, unless that is known. */
+/**
+ * Reads what the manifests of a repository name, and what its tags point at, unless that is known.
+ * @param knowledge empty; gets all that is known then
+ * @param rest is asked whenever something was learnt
+ * @returns undefined if it was told to stop
+ */
 export async function readNamed(
   store: ObjectStore,
   repository: ListedRepository,
   known: Knowledge,
-): Promise<{ readonly named: NamedManifests; readonly knowledge: Knowledge }> {
-  const reader = new Reader(store, repository, known);
+  knowledge: Knowledge,
+  rest: () => 'go on' | Promise<'go on' | 'stop'>,
+): Promise<NamedManifests | undefined> {
+  const reader = new Reader(store, repository, known, knowledge);
   await reader.readTags();
-  await reader.readManifests();
-  return { named: reader, knowledge: reader.knowledge };
+  for await (const isNew of reader.readManifests()) if (isNew && (await rest()) === 'stop') return undefined;
+  return reader;
 }
 
 class Reader implements NamedManifests {
   readonly manifests = new Map<number, NumberedReferences>();
   readonly tags = new Map<ListedTag, number>();
   readonly damage: string[];
-  readonly knowledge: Knowledge = { manifests: new Map(), tags: new Map() };
+  readonly knowledge: Knowledge;
   readonly #store: ObjectStore;
   readonly #repository: ListedRepository;
   readonly #known: Knowledge;
 
-  constructor(store: ObjectStore, repository: ListedRepository, known: Knowledge) {
+  constructor(store: ObjectStore, repository: ListedRepository, known: Knowledge, knowledge: Knowledge) {
     this.#store = store;
     this.#repository = repository;
     this.#known = known;
+    this.knowledge = knowledge;
     const { unknown } = repository;
     this.damage = unknown === undefined ? [] : [`${unknown} is not understood`];
   }
@@ -68,7 +76,8 @@ class Reader implements NamedManifests {
     });
   }
 
-  async readManifests(): Promise<void> {
+  /** @returns whether something was learnt, for some manifests after others */
+  async *readManifests(): AsyncGenerator<boolean, void> {
     const { digests, flags } = this.#repository;
     const linked: number[] = [];
     for (let number = 0; number < digests.size; number++)
@@ -76,7 +85,7 @@ class Reader implements NamedManifests {
     // A tag is served only with the link of its manifest, but a push may be about to write that again.
     const tagged = [...new Set(this.tags.values())].filter((number) => !flags.has(number, has.revision));
     for (let at = 0; at < linked.length; at += parallelReads)
-      await this.#readSome(linked.slice(at, at + parallelReads), true);
+      yield await this.#readSome(linked.slice(at, at + parallelReads), true);
     await this.#readSome(tagged, false);
   }
 
@@ -104,9 +113,13 @@ class Reader implements NamedManifests {
     });
   }
 
-  /** @param isLinked whether the manifests must be there */
-  async #readSome(numbers: readonly number[], isLinked: boolean): Promise<void> {
+  /**
+   * @param isLinked whether the manifests must be there
+   * @returns whether something was learnt
+   */
+  async #readSome(numbers: readonly number[], isLinked: boolean): Promise<boolean> {
     const { digests } = this.#repository;
+    let isNew = false;
     const read = await inParallel(
       numbers.map((number) => digests.get(number)),
       parallelReads,
@@ -115,12 +128,15 @@ class Reader implements NamedManifests {
     numbers.forEach((number, i) => {
       const references = read[i];
       if (references === undefined) return;
+      // What cannot be read is no progress: a look that rests for it would rest at the same place again.
+      isNew ||= !this.#known.manifests.has(digests.get(number));
       this.knowledge.manifests.set(digests.get(number), references);
       this.manifests.set(number, {
         names: Uint32Array.from(references.names, (digest) => digests.add(digest)),
         subject: references.subject === undefined ? undefined : digests.add(references.subject),
       });
     });
+    return isNew;
   }
 
   async #readManifest(digest: Digest, isLinked: boolean): Promise<References | undefined> {
