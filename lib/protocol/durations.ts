@@ -12,3 +12,10 @@ export function readDuration(text: string): number | undefined {
   const milliseconds = Number(number) * (unitMs[unit] ?? Number.NaN);
   return Number.isNaN(milliseconds) ? undefined : milliseconds;
 }
+
+/** A duration as {@link readDuration} reads it, in the largest unit that needs no fraction: `36h`, `30d`. */
+export function formatAge(milliseconds: number): string {
+  const [unit = 's', ms = 1000] =
+    Object.entries(unitMs).findLast(([name, one]) => name !== 'w' && milliseconds % one === 0) ?? [];
+  return `${Math.round(milliseconds / ms)}${unit}`;
+}

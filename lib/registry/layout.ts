@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { digestOrUndefined, digestParts, type Digest } from '../protocol/digests.ts';
 import type { RepositoryName } from '../protocol/names.ts';
+import type { Reference } from '../protocol/references.ts';
 import type { Tag } from '../protocol/tags.ts';
 import { namedSuffix } from '../storage/store.ts';
 
@@ -27,6 +28,12 @@ import { namedSuffix } from '../storage/store.ts';
  *   gc/deleting/<mark>/<id>                                     ours: a deletion that is under way
  *   gc/retired/<mark>                                           ours: nothing more may be deleted under the mark
  *   gc/steps/<run>/…                                            ours: a look for garbage that goes on in another process
+ *   gc/expiries/<name>/_labels                                  ours: when images of this repository expire, by their labels; a cache
+ *
+ *   retention/planned/<rule>                                    ours: a rule was planned, so it may be applied
+ *   pulled/<name>/_tags/<tag>                                   ours: written when the tag was pulled, once a day
+ *   pulled/<name>/_manifests/<algorithm>/<hex>                  ours: … the manifest by its digest
+ *   pulled/_since/<rule>                                        ours: from when on pulls of a rule's repositories are recorded
  *
  *   deleted/<name>/
  *     _records/<time>-<id>                                      ours: what a delete took, until it is too old to come back
@@ -205,6 +212,44 @@ export function referencesKey(name: string, part: number): string {
 export function parseReferencesKey(key: string): string | undefined {
   if (!key.startsWith(referencesPrefix)) return undefined;
   return /^(.+)\/_\d{6}$/.exec(key.slice(referencesPrefix.length))?.[1];
+}
+
+/** What the labels of a repository's images say about when they expire. */
+export function expiriesKey(name: RepositoryName): string {
+  return `${collectionPrefix}expiries/${name}${repositoryDelimiter}labels`;
+}
+
+/** @param rule the fingerprint of a rule for retention */
+export function plannedRule(rule: string): string {
+  return `${root}/retention/planned/${rule}`;
+}
+
+/** When things were pulled. */
+export const pulledPrefix = `${root}/pulled/`;
+
+/** The prefix of the records of pulls from one repository. */
+export function pullsPrefix(name: RepositoryName): string {
+  return `${pulledPrefix}${name}${repositoryDelimiter}`;
+}
+
+/** The record of pulls of a tag, or of a manifest by its digest. */
+export function pullRecord(name: RepositoryName, reference: Reference): string {
+  return reference.kind === 'tag'
+    ? `${pullsPrefix(name)}tags/${reference.tag}`
+    : `${pullsPrefix(name)}manifests/${digestPath(reference.digest)}`;
+}
+
+/** No repository has this name. */
+const sincePrefix = `${pulledPrefix}_since/`;
+
+/** @param rule the fingerprint of what a rule for retention is about */
+export function pullsSince(rule: string): string {
+  return `${sincePrefix}${rule}`;
+}
+
+/** Whether a key below {@link pulledPrefix} is the record of pulls. */
+export function isPullRecord(key: string): boolean {
+  return key.startsWith(pulledPrefix) && !key.startsWith(sincePrefix);
 }
 
 export function uploadSession(id: string): string {

@@ -161,7 +161,7 @@ export class Tags implements TagLister {
    * @throws TagImmutable if one of them is, or is damaged and has pointed there
    */
   async pointingAt(name: RepositoryName, digest: Digest, immutable?: Immutable): Promise<StoredTag[]> {
-    const tags = await this.#all(name);
+    const tags = await this.stored(name);
     const pointing = await inParallel(
       tags,
       parallelReads,
@@ -214,7 +214,7 @@ export class Tags implements TagLister {
 
   /** The immutable tags of a repository, and their manifests. Those with a damaged link are left out. */
   async immutable(name: RepositoryName, immutable: Immutable): Promise<PointingTag[]> {
-    const tags = (await this.#all(name)).filter(({ tag }) => immutable(tag) !== undefined);
+    const tags = (await this.stored(name)).filter(({ tag }) => immutable(tag) !== undefined);
     const resolve = async ({ tag, link }: ListedTag) => {
       const found = await undefinedIfDamaged(this.#store, link, readLink(this.#store, link));
       return found === undefined ? [] : [{ tag, digest: found.digest }];
@@ -223,7 +223,7 @@ export class Tags implements TagLister {
   }
 
   /** All tags of a repository that have a link, from one listing. */
-  async #all(name: RepositoryName): Promise<ListedTag[]> {
+  async stored(name: RepositoryName): Promise<ListedTag[]> {
     const prefix = tagsPrefix(name);
     const objects = await Array.fromAsync(listObjects(this.#store, prefix, { skipUnreadable: true }));
     const tagOf = ({ key }: ObjectInfo) => key.slice(prefix.length).split('/', 1)[0] ?? '';
@@ -231,10 +231,10 @@ export class Tags implements TagLister {
       objects.filter((object) => object.key.startsWith(`${prefix}${tagOf(object)}${tagIndexDelimiter}`)),
       tagOf,
     );
-    return objects.flatMap(({ key, etag }) => {
+    return objects.flatMap(({ key, etag, lastModified }) => {
       const tag = key.slice(prefix.length, -tagLinkSuffix.length);
       const isLink = key.endsWith(tagLinkSuffix) && isTag(tag);
-      return isLink ? [{ tag, link: key, history: history.get(tag) ?? [], etag }] : [];
+      return isLink ? [{ tag, link: key, history: history.get(tag) ?? [], etag, lastModified }] : [];
     });
   }
 
@@ -265,8 +265,11 @@ export interface StoredTag {
   readonly history: readonly ObjectInfo[];
 }
 
-interface ListedTag extends StoredTag {
+/** A tag, as a listing shows it. */
+export interface ListedTag extends StoredTag {
   readonly etag: string;
+  /** When its link was written last: the last push of what it points at. By the clock that dates objects. */
+  readonly lastModified: Date;
 }
 
 /** What a tag points at and has pointed at, for the record of its delete. */

@@ -19,9 +19,10 @@ export interface Opened extends Maintenance {
  */
 export async function openStorage(
   file: string | undefined,
-  { writes }: { readonly writes: boolean },
+  { writes: asked }: { readonly writes: boolean | 'unless read-only' },
 ): Promise<Opened> {
   const { config } = await loadConfigFile('maintenance', file);
+  const writes = asked === 'unless read-only' ? !config.readOnly : asked;
   if (writes) assertWritable(config);
   assertFolderExists(config.storage);
   const opened = writes ? config : { ...config, readOnly: true };
@@ -33,13 +34,18 @@ export async function openStorage(
  * The immutable tags of a repository, as the policy in the settings says; undefined if it has none.
  * @throws RegistryError UNAVAILABLE if there is no valid policy
  */
-export async function immutableTags(
-  { config: { auth }, store }: Opened,
-  name: RepositoryName,
-): Promise<Immutable | undefined> {
-  if (auth.kind !== 'policy') return undefined;
+export async function immutableTags(opened: Opened, name: RepositoryName): Promise<Immutable | undefined> {
+  return (await immutableTagsOf(opened))(name);
+}
+
+/** As {@link immutableTags}, for any number of repositories. */
+export async function immutableTagsOf({
+  config: { auth },
+  store,
+}: Opened): Promise<(name: RepositoryName) => Immutable | undefined> {
+  if (auth.kind !== 'policy') return () => undefined;
   const { readImmutableTags } = await import('../../compose-policy.ts');
-  return (await readImmutableTags(store, auth))(name);
+  return await readImmutableTags(store, auth);
 }
 
 /** Logs a change on standard error, where the registry logs writes, too: if it has access control. */

@@ -1,0 +1,80 @@
+import type { RetentionRule } from '../../access/policy/storage-rules.ts';
+import { formatAge } from '../../protocol/durations.ts';
+import type { PlannedTag } from '../../retention/plan.ts';
+import { count } from '../command.ts';
+
+/** `retention 2, line 14` */
+export function shownRule({ label, line }: RetentionRule): string {
+  return `${label}, line ${line}`;
+}
+
+/** Prints a plan as it is made: it may be of any size. */
+export interface Printer {
+  withoutRule(repository: string): void;
+  tag(tag: PlannedTag): void;
+  end(): void;
+}
+
+export function printerFor(isJson: boolean, rules: readonly RetentionRule[]): Printer {
+  return isJson ? new JsonPrinter(rules) : new TextPrinter(rules);
+}
+
+class TextPrinter implements Printer {
+  readonly #rules: readonly RetentionRule[];
+  #kept = 0;
+  #removed = 0;
+
+  constructor(rules: readonly RetentionRule[]) {
+    this.#rules = rules;
+  }
+
+  withoutRule(repository: string): void {
+    console.log(`keep    ${repository}: no rule is about this repository`);
+  }
+
+  tag({ repository, tag, rule, removes, reason }: PlannedTag): void {
+    if (removes) this.#removed += 1;
+    else this.#kept += 1;
+    console.log(`${removes ? 'remove' : 'keep  '}  ${repository}:${tag}: ${shownRule(rule)}: ${reason}`);
+  }
+
+  end(): void {
+    for (const rule of this.#rules)
+      if (rule.untaggedAfterMs !== undefined)
+        console.log(
+          `${shownRule(rule)}: garbage collection removes manifests without a tag after ${formatAge(rule.untaggedAfterMs)}`,
+        );
+    console.log(`would remove ${count(this.#removed, 'tag')} and keep ${this.#kept}`);
+  }
+}
+
+/** One JSON object, written piece by piece. */
+class JsonPrinter implements Printer {
+  #separator = '';
+
+  constructor(rules: readonly RetentionRule[]) {
+    const shown = rules.map(({ label, line, untaggedAfterMs }) => ({
+      label,
+      line,
+      untaggedAfterMs: untaggedAfterMs ?? null,
+    }));
+    process.stdout.write(`{"version":1,"rules":${JSON.stringify(shown)},"tags":[`);
+  }
+
+  withoutRule(repository: string): void {
+    this.#write({ repository, tag: null, rule: null, removes: false, reason: 'no rule' });
+  }
+
+  tag({ repository, tag, rule, removes, reason, pushed }: PlannedTag): void {
+    this.#write({ repository, tag, rule: rule.label, removes, reason, pushed });
+  }
+
+  #write(entry: object): void {
+    process.stdout.write(`${this.#separator}\n${JSON.stringify(entry)}`);
+    this.#separator = ',';
+  }
+
+  end(): void {
+    process.stdout.write('\n]}\n');
+  }
+}

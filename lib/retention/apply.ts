@@ -1,0 +1,131 @@
+import type { RetentionRule } from '../access/policy/storage-rules.ts';
+import { mapConcurrently } from '../concurrency/map-concurrently.ts';
+import { entityTag } from '../protocol/conditions.ts';
+import { RegistryError } from '../protocol/errors.ts';
+import type { RepositoryName } from '../protocol/names.ts';
+import type { Registry } from '../registry/interface.ts';
+import { tagLink } from '../registry/layout.ts';
+import { readLink, undefinedIfMissing } from '../registry/links.ts';
+import { ObjectUnreadable } from '../storage/store.ts';
+import { Plan, type PlannedTag, type RetentionContext } from './plan.ts';
+import { readPlanned, removesTags } from './planned.ts';
+
+/** Concurrent deletes. */
+const parallelDeletes = 8;
+
+/** Repositories of a page. */
+const pageSize = 1000;
+
+export interface ApplyOptions extends RetentionContext {
+  readonly registry: Pick<Registry, 'catalog' | 'manifests'>;
+  /** Goes on after this repository. */
+  readonly after?: string | undefined;
+  /** Asked before each repository, whether to stop there. */
+  readonly isOver?: () => boolean;
+  /** Called once a tag is gone. */
+  readonly onRemoved?: (tag: PlannedTag) => void;
+  /** Called for what could not be done. The next run repeats it. */
+  readonly onFailure?: (what: string, error: unknown) => void;
+}
+
+/** What was done. */
+export interface Applied {
+  readonly removed: number;
+  /** Tags that were pushed or deleted meanwhile, and were left so. */
+  readonly changed: number;
+  readonly failed: number;
+  /** Rules that were not planned as they are now, so that nothing was removed by them. */
+  readonly unplanned: readonly RetentionRule[];
+  /** The last repository, if it was stopped: `after` of the next run. */
+  readonly stoppedAfter: string | undefined;
+}
+
+/**
+ * Removes the tags that no rule keeps, as a client does: with a record that restores them. Nothing is removed by a rule that was
+ * not planned. Interrupted, it is completed by another run.
+ * @throws StoreUnavailable
+ */
+export async function applyRetention(options: ApplyOptions): Promise<Applied> {
+  const { store, rules, registry, isOver = () => false, onFailure } = options;
+  const planned = await readPlanned(store, rules);
+  const unplanned = rules.filter((rule) => !planned.has(rule));
+  const counts = { removed: 0, changed: 0, failed: 0 };
+  const plan = await Plan.open(options);
+  let last = options.after ?? '';
+  for (let more = true; more;) {
+    const page = await registry.catalog.list({ n: pageSize, last });
+    for (const name of page.names as readonly RepositoryName[]) {
+      if (isOver()) return { ...counts, unplanned, stoppedAfter: last };
+      const rule = plan.ruleFor(name);
+      last = name;
+      if (rule === undefined || !removesTags(rule) || !planned.has(rule)) continue;
+      try {
+        const doomed = (await plan.of(name, rule)).filter(({ removes }) => removes);
+        for await (const outcome of mapConcurrently(
+          doomed,
+          parallelDeletes,
+          async (tag) => await remove(tag, options),
+        ))
+          counts[outcome] += 1;
+      } catch (error) {
+        if (!isOfOne(error)) throw error;
+        counts.failed += 1;
+        onFailure?.(name, error);
+      }
+    }
+    more = page.more;
+  }
+  return { ...counts, unplanned, stoppedAfter: undefined };
+}
+
+type Outcome = 'removed' | 'changed' | 'failed';
+
+async function remove(planned: PlannedTag, options: ApplyOptions): Promise<Outcome> {
+  const { repository, tag } = planned;
+  try {
+    if (!(await removeUnchanged(planned, options))) return 'changed';
+    options.onRemoved?.(planned);
+    return 'removed';
+  } catch (error) {
+    if (!isOfOne(error)) throw error;
+    options.onFailure?.(`${repository}:${tag}`, error);
+    return 'failed';
+  }
+}
+
+/**
+ * Removes a tag if nobody has pushed it since: not even the same image, which makes it new. Few stores delete on a condition, so it
+ * is looked at just before.
+ * @returns false if somebody has, or has deleted it
+ */
+async function removeUnchanged(
+  { repository, tag, pushed, etag }: PlannedTag,
+  { store, registry, immutable }: ApplyOptions,
+): Promise<boolean> {
+  const key = tagLink(repository, tag);
+  const [head, link] = await Promise.all([undefinedIfMissing(store.head(key)), readLink(store, key)]);
+  // Headers have whole seconds where listings have milliseconds.
+  const isLater = head !== undefined && head.lastModified.getTime() - pushed.getTime() >= 1000;
+  if (head === undefined || link === undefined || head.etag !== etag || isLater) return false;
+  const rule = immutable(repository);
+  const conditions = { ifMatch: entityTag(link.digest), ifNoneMatch: '' };
+  try {
+    await registry.manifests.delete(
+      repository,
+      { kind: 'tag', tag },
+      { conditions, ...(rule === undefined ? {} : { immutable: rule }) },
+    );
+    return true;
+  } catch (error) {
+    const isChanged =
+      error instanceof RegistryError &&
+      (error.failure === 'MANIFEST_UNKNOWN' || error.failure === 'PRECONDITION_FAILED');
+    if (isChanged) return false;
+    throw error;
+  }
+}
+
+/** Whether an error is about one tag or repository, so that the rest can go on. */
+function isOfOne(error: unknown): boolean {
+  return error instanceof RegistryError || error instanceof ObjectUnreadable;
+}

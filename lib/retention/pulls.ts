@@ -1,0 +1,58 @@
+import type { RetentionRule } from '../access/policy/storage-rules.ts';
+import { inParallel } from '../concurrency/in-parallel.ts';
+import type { Digest } from '../protocol/digests.ts';
+import type { RepositoryName } from '../protocol/names.ts';
+import type { Tag } from '../protocol/tags.ts';
+import { pullRecord, pullsPrefix, pullsSince } from '../registry/layout.ts';
+import { listObjects } from '../registry/list-objects.ts';
+import { undefinedIfMissing } from '../registry/links.ts';
+import type { ObjectStore } from '../storage/store.ts';
+import { fingerprintsOf } from './fingerprints.ts';
+
+/** A record is written at most so often, in milliseconds: the last pull may be later by that. */
+export const recordedEveryMs = 24 * 3_600_000;
+
+/** When tags and manifests of a repository were pulled. */
+export class Pulls {
+  readonly #name: RepositoryName;
+  /** By key. */
+  readonly #at: ReadonlyMap<string, Date>;
+
+  private constructor(name: RepositoryName, at: ReadonlyMap<string, Date>) {
+    this.#name = name;
+    this.#at = at;
+  }
+
+  static async read(store: ObjectStore, name: RepositoryName): Promise<Pulls> {
+    const at = new Map<string, Date>();
+    for await (const { key, lastModified } of listObjects(store, pullsPrefix(name)))
+      at.set(key, lastModified);
+    return new Pulls(name, at);
+  }
+
+  /** The last record of a pull of a tag, or of the manifest that it points at. */
+  last(tag: Tag, digest: Digest | undefined): Date | undefined {
+    const times = [
+      this.#at.get(pullRecord(this.#name, { kind: 'tag', tag })),
+      digest && this.#at.get(pullRecord(this.#name, { kind: 'digest', digest })),
+    ].filter((time) => time !== undefined);
+    return times.sort((a, b) => b.getTime() - a.getTime())[0];
+  }
+}
+
+/**
+ * From when on pulls are recorded for each rule that asks for them, as the processes that serve pulls have noted. Rules without such a
+ * note are left out.
+ */
+export async function pullsRecordedSince(
+  store: ObjectStore,
+  rules: readonly RetentionRule[],
+): Promise<ReadonlyMap<RetentionRule, Date>> {
+  const fingerprints = fingerprintsOf(rules);
+  const asking = rules.filter(({ keep }) => keep.pulledWithinMs !== undefined);
+  const since = await inParallel(asking, 16, async (rule) => {
+    const note = await undefinedIfMissing(store.head(pullsSince(fingerprints.get(rule)?.scope ?? '')));
+    return note === undefined ? [] : [[rule, note.lastModified] as const];
+  });
+  return new Map(since.flat());
+}
