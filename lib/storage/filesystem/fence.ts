@@ -92,7 +92,7 @@ export async function orFenceEnded(
   return (await folder.isAvailable(folder.root)) ? new FenceEnded(key, { cause: error }) : error;
 }
 
-function ownFence(fence: Fence): FolderFence {
+export function ownFence(fence: Fence): FolderFence {
   if (fence instanceof FolderFence) return fence;
   throw new TypeError('the fence belongs to another store');
 }

@@ -11,7 +11,7 @@ import { copyFile } from './file-bytes.ts';
 import { notFoundCodes, hasCode, ignoring, noHardLinkCodes, occupiedCodes } from '../file-errors.ts';
 import { boundsOf, FileBody, SmallObject } from './body.ts';
 import type { SmallFile } from './files.ts';
-import { deleteFenced } from './fence.ts';
+import { deleteFenced, ownFence } from './fence.ts';
 import { FolderFencing } from './fencing.ts';
 import { Folder, objectInfo } from './folder.ts';
 import { listFolder } from './listing.ts';
@@ -179,6 +179,9 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
     const folders = new Set(
       await inParallel(keys, parallelDeletes, async (key) => await this.#remove(key, fence)),
     );
+    // A rename changes two folders, and not every file system keeps both or none.
+    const staging = fence === undefined ? undefined : ownFence(fence).staging;
+    if (staging !== undefined) folders.add(staging);
     await this.folder.guard(keys[0] ?? '', async () => {
       await inParallel([...folders], parallelDeletes, async (one) => {
         await syncFolder(one, this.folder.files);

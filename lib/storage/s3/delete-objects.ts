@@ -11,7 +11,7 @@ const maxDeleted = 1000;
 
 interface DeleteOptions {
   readonly fence?: Fence | undefined;
-  /** Sends it also when the fence is known to have ended. */
+  /** Sends it also when the fence is known to have ended, which has the usual time. */
   readonly isProbe?: boolean;
 }
 
@@ -32,7 +32,7 @@ async function deleteBatch(
   { fence, isProbe = false }: DeleteOptions,
 ): Promise<void> {
   const first = bucket.root.ownKey(keys[0] ?? '');
-  const request = fenced(requestFor(keys), fence, { ...bucket.options, isProbe });
+  const request = fenced(requestFor(keys), fence, isProbe ? { isProbe } : bucket.options);
   // Whoever gave it a fence must know whether it can still land.
   const response = await bucket.send(first, { ...request, once: fence !== undefined });
   const errors = elementsOf(response.body.toString(), 'Error');

@@ -88,22 +88,23 @@ export class S3Fencing implements Fencing {
 
   /** Sends a change in time, which must be accepted, and late ones, which must be refused. */
   async #probe(key: string, fence: Fence): Promise<string | undefined> {
-    const bucket = this.#bucket;
-    const late = {
-      fence: { opened: new Date(fence.opened.getTime() - this.#lifetimeMs - probedMs) },
-      isProbe: true,
-    };
-    const put = this.#putRequest(key, new Uint8Array());
-    await bucket.send(key, fenced(put, fence, bucket.options));
+    const late = { opened: new Date(fence.opened.getTime() - usualFence.lifetimeMs - probedMs) };
+    await this.#probePut(key, fence);
     try {
-      const putLate = bucket.send(key, fenced(put, late.fence, { ...bucket.options, isProbe: true }));
-      const refuses = (await isRefused(putLate)) && (await isRefused(deleteObjects(bucket, [key], late)));
-      return refuses
-        ? undefined
-        : 'the bucket accepts requests whose signature has expired, so a late change could land at any time';
+      if (
+        !(await isRefused(this.#probePut(key, late))) ||
+        !(await isRefused(deleteObjects(this.#bucket, [key], { fence: late, isProbe: true })))
+      )
+        return 'the bucket accepts requests whose signature has expired, so a late change could land at any time';
+      await deleteObjects(this.#bucket, [key], { fence, isProbe: true });
+      return undefined;
     } finally {
-      await deleteObjects(bucket, [key], {});
+      await deleteObjects(this.#bucket, [key], {});
     }
+  }
+
+  async #probePut(key: string, fence: Fence): Promise<void> {
+    await this.#bucket.send(key, fenced(this.#putRequest(key, new Uint8Array()), fence, { isProbe: true }));
   }
 
   #putRequest(key: string, body: Uint8Array): ChangeRequest {
