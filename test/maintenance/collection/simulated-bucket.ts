@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { Listing, ListOptions, ObjectInfo } from '../../../lib/storage/store.ts';
+import { Readable } from 'node:stream';
+import {
+  ObjectNotFound,
+  type ByteRange,
+  type Listing,
+  type ListOptions,
+  type ObjectInfo,
+} from '../../../lib/storage/store.ts';
 import { MemoryStore } from '../../registry/memory-store.ts';
 
 const root = 'docker/registry/v2';
@@ -56,7 +63,7 @@ export class SimulatedBucket extends MemoryStore {
     this.asked += 1;
     const page: ObjectInfo[] = [];
     if (this.#listing?.prefix !== prefix || this.#listing.last !== startAfter)
-      this.#listing = { prefix, objects: this.#objects(prefix), last: startAfter };
+      this.#listing = { prefix, objects: this.#objects(prefix, startAfter), last: startAfter };
     const { objects } = this.#listing;
     while (page.length < 1000) {
       const { value, done } = objects.next();
@@ -69,6 +76,7 @@ export class SimulatedBucket extends MemoryStore {
 
   override read(key: string): ReturnType<MemoryStore['read']> {
     this.asked += 1;
+    if (key.startsWith(kept) && !this.#packs.has(key)) return Promise.reject(new ObjectNotFound(key));
     const bytes = key.startsWith(kept)
       ? readFileSync(join(this.#folder, key))
       : this.#manifest(this.#find(Buffer.from(key.split('/')[6] ?? '', 'hex')));
@@ -83,14 +91,46 @@ export class SimulatedBucket extends MemoryStore {
     return Promise.resolve(object(key, '', bytes.length));
   }
 
-  #objects(prefix: string): Iterator<ObjectInfo, void> {
-    if (prefix === repositories) return this.#links();
-    if (prefix === blobs) return this.#blobs();
-    return [...this.#packs].map(([key, size]) => object(key, '', size))[Symbol.iterator]();
+  override open(
+    key: string,
+    { start, end = Infinity }: ByteRange = { start: 0 },
+  ): ReturnType<MemoryStore['open']> {
+    this.asked += 1;
+    const bytes = readFileSync(join(this.#folder, key));
+    return Promise.resolve({
+      ...object(key, '', bytes.length),
+      metadata: {},
+      body: Readable.from([bytes.subarray(start, end + 1)]),
+    });
   }
 
-  *#links(): Generator<ObjectInfo, void> {
-    for (let repository = 0; repository < this.#count; repository++) {
+  override delete(keys: readonly string[]): Promise<void> {
+    this.asked += 1;
+    for (const key of keys) {
+      rmSync(join(this.#folder, key), { force: true });
+      this.#packs.delete(key);
+    }
+    return Promise.resolve();
+  }
+
+  /** Bytes of the objects with a prefix below `gc/`. */
+  bytesOf(prefix: string): number {
+    const found = [...this.#packs].filter(([key]) => key.startsWith(`${kept}${prefix}`));
+    return found.reduce((sum, [, size]) => sum + size, 0);
+  }
+
+  #objects(prefix: string, startAfter: string): Iterator<ObjectInfo, void> {
+    if (prefix === repositories) return this.#links(startAfter);
+    if (prefix === blobs) return this.#blobs(startAfter);
+    const keys = [...this.#packs]
+      .filter(([key]) => key.startsWith(prefix))
+      .sort(([a], [b]) => (a < b ? -1 : 1));
+    return keys.map(([key, size]) => object(key, '', size))[Symbol.iterator]();
+  }
+
+  *#links(startAfter: string): Generator<ObjectInfo, void> {
+    const [, team = 0, app = 0] = /team-(\d+)\/app-(\d+)/.exec(startAfter) ?? [];
+    for (let repository = Number(team) * 100 + Number(app); repository < this.#count; repository++) {
       const at = `${repositories}${nameOf(repository)}/`;
       for (const hex of this.#blobsOf(repository).sort()) yield object(`${at}_layers/sha256/${hex}/link`, '');
       const hashes = Array.from({ length: images }, (_, image) =>
@@ -106,10 +146,11 @@ export class SimulatedBucket extends MemoryStore {
   }
 
   /** In order: those of manifests are merged with the others. */
-  *#blobs(): Generator<ObjectInfo, void> {
-    let manifest = 0;
+  *#blobs(startAfter: string): Generator<ObjectInfo, void> {
+    const from = startAfter.split('/')[6] ?? '';
+    let manifest = from === '' ? 0 : this.#placeOf(Buffer.from(from, 'hex'));
     const dataOf = (hex: string) => object(`${blobs}sha256/${hex.slice(0, 2)}/${hex}/data`, '', size);
-    for (let place = 0; place < 2 ** spreadBits; place++) {
+    for (let place = Number(`0x${from.slice(0, 6) || '0'}`); place < 2 ** spreadBits; place++) {
       const number = Math.imul(place, inverse) & placeMask;
       if (number > this.#count * (ownBlobs + unnamed)) continue;
       const hex = hexOf(number);
@@ -160,13 +201,18 @@ export class SimulatedBucket extends MemoryStore {
   }
 
   #find(hash: Buffer): number {
+    return this.#manifests.readUInt32LE(this.#placeOf(hash) * 36 + 32);
+  }
+
+  /** The place of the first manifest with this hash, or one after it. */
+  #placeOf(hash: Buffer): number {
     let [low, high] = [0, this.#count * images];
     while (low < high) {
       const middle = (low + high) >>> 1;
       if (this.#hash(middle).compare(hash) < 0) low = middle + 1;
       else high = middle;
     }
-    return this.#manifests.readUInt32LE(low * 36 + 32);
+    return low;
   }
 }
 
