@@ -248,18 +248,29 @@ describe('fences by the clock of a bucket', () => {
   it('have ended for a refusal that says so or is dated so, not for others', async () => {
     proxy.intercept = () => found();
     const fence = await openDeletion();
+    const dated = (ms: number) => ({ date: new Date(time + ms).toUTCString() });
     const refusals: readonly [Fate, typeof FenceEnded | typeof StoreUnavailable][] = [
-      [
-        { status: 403, code: 'AccessDenied', headers: { date: new Date(time + 3 * minute).toUTCString() } },
-        FenceEnded,
-      ],
-      [{ status: 400, code: 'ExpiredRequest', headers: date() }, FenceEnded],
+      [{ status: 403, code: 'AccessDenied', headers: dated(3 * minute) }, FenceEnded],
+      [{ status: 400, code: 'ExpiredRequest', headers: dated(119 * second) }, FenceEnded],
       [{ status: 400, code: 'ExpiredToken', headers: date() }, StoreUnavailable],
       [{ status: 403, code: 'InvalidAccessKeyId', headers: date() }, StoreUnavailable],
     ];
     for (const [fate, Type] of refusals) {
       proxy.intercept = () => fate;
       await rejects(store.put('some', content, { fence }), Type, 'some');
+    }
+  });
+
+  it('do not end again and again where a proxy dates answers by another clock than that of the server', async () => {
+    proxy.intercept = () => found();
+    const fence = await openDeletion();
+    for (const code of ['ExpiredRequest', 'RequestTimeTooSkewed', 'RequestNotReadyYet']) {
+      proxy.intercept = () => ({ status: 403, code, headers: date() });
+      await assert.rejects(store.put('some', content, { fence }), (error) => {
+        assert.ok(error instanceof StoreUnavailable && !(error instanceof FenceEnded));
+        assert.match(error.message, /set its clock, and those of the proxies before it/);
+        return true;
+      });
     }
   });
 });

@@ -15,7 +15,7 @@ export function storeError(error: unknown, key: string, destination: Destination
   const failure = failureOf(error);
   const { code, status } = failure;
   const cause = new Error(foreignResponse(error) ?? summaryOf('S3', failure));
-  if (error instanceof S3Error && error.hasExpired) return new FenceEnded(key, { cause });
+  if (error instanceof S3Error && error.lateness === 'expired') return new FenceEnded(key, { cause });
   if (status === 412) return new PreconditionFailed(key, { cause });
   return bucketError(key, code, cause, {
     bucket: destination.bucket,
@@ -61,6 +61,8 @@ function hintFor(
   const denied =
     'access denied; the key needs s3:ListBucket, s3:ListBucketMultipartUploads on the bucket and s3:GetObject, ' +
     `s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload on ${bucket}/*`;
+  if (error instanceof S3Error && error.lateness === 'clocks differ')
+    return `${place} refuses for its time what was dated by its own answers; set its clock, and those of the proxies before it`;
   switch (code) {
     case 'ExpiredToken':
     case 'InvalidToken':

@@ -6,7 +6,7 @@ import { plainEndpoint, type BucketEndpoint, type BucketPlace } from './endpoint
 import { openConnections, type ConnectionOptions } from './open-connections.ts';
 import {
   connectionError,
-  hasExpired,
+  lateness,
   isUntaken,
   responseError,
   S3Error,
@@ -189,7 +189,7 @@ export class BucketClient {
       const isRefusal = status === 400 || status === 401 || status === 403;
       if (request.validity === undefined)
         error.isClockCorrected = isRefusal && status !== 401 && clock.correct(headers, offsetMs);
-      else error.hasExpired = isRefusal && hasExpired(error, request.validity);
+      else if (isRefusal) error.lateness = lateness(error, request.validity);
       throw error;
     }
     // A slow request may send its status before it fails.
@@ -257,7 +257,7 @@ export class BucketClient {
     const { leastTimeMs = -Infinity } = this.#options.clock;
     if (!isProbe && leastTimeMs >= fromMs + expiresIn * 1000) {
       const error = new S3Error('RequestExpired', 'the request expired before it could be sent');
-      error.hasExpired = true;
+      error.lateness = 'expired';
       throw error;
     }
     const query = signer.signedQuery(signable, credentials, fromMs, expiresIn, parameters);

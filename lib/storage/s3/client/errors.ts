@@ -18,6 +18,9 @@ interface ErrorDetails {
   readonly cause?: unknown;
 }
 
+/** The time of a request is over; or its server says so, although its answers are dated earlier. */
+export type Lateness = 'expired' | 'clocks differ';
+
 /** A failed request. Its message is the server's, which may repeat what was signed. */
 export class S3Error extends Error {
   override readonly name = 'S3Error';
@@ -31,8 +34,8 @@ export class S3Error extends Error {
   attempts = 1;
   /** Whether the request was signed with a wrong time, and the right one is known now. */
   isClockCorrected = false;
-  /** Whether the request was valid for a time only, which is over. */
-  hasExpired = false;
+  /** Set if the request was valid for a time, and refused for that. */
+  lateness: Lateness | undefined;
 
   constructor(code: string, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -65,19 +68,25 @@ export function responseError(status: number, headers: ResponseHeaders, body: st
 }
 
 /**
- * Whether a request was refused because its time is over: the server says so, or its answer is dated later. What servers say differs:
- * AWS has AccessDenied "Request has expired".
+ * Why a request that is valid for a time was refused, if for its time: the server says so, or its answer is dated later. What servers say
+ * differs: AWS has AccessDenied "Request has expired".
  * @param validity from when, and for how many seconds
  */
-export function hasExpired(
+export function lateness(
   { code, message, details }: S3Error,
   { fromMs, expiresIn }: { readonly fromMs: number; readonly expiresIn: number },
-): boolean {
-  const timeMs = responseTimeMs(details.headers ?? {});
-  if (timeMs !== undefined && timeMs >= fromMs + expiresIn * 1000) return true;
+): Lateness | undefined {
+  const endMs = fromMs + expiresIn * 1000;
+  const timeMs = responseTimeMs(details.headers ?? {}) ?? endMs;
   // Credentials have another time.
-  return !code.includes('Token') && /expired/i.test(`${code} ${message}`);
+  const isNamed =
+    !code.includes('Token') && /expired|not (yet )?valid|NotReady|Skew/i.test(`${code} ${message}`);
+  if (timeMs < endMs && !isNamed) return undefined;
+  return timeMs < endMs - skewMs ? 'clocks differ' : 'expired';
 }
+
+/** By how much the clocks of a server's machines may differ. */
+const skewMs = 30_000;
 
 /** Whether an attempt can have no effect, now or later: it was not connected, or refused as one too many. */
 export function isUntaken({ code, status }: S3Error): boolean {
