@@ -133,7 +133,7 @@ export class Blobs implements Roles {
     place: (link: NewObject) => Promise<boolean>,
   ): Promise<void> {
     const view = await this.#collections.view();
-    await this.#collections.rescue(view, name, [blob.digest]);
+    await this.#collections.rescue(view, name, [[blob.digest]]);
     try {
       const isLinked = await place(linkObject(layerLink(name, blob.digest), blob.digest, view.fence));
       this.#saw(blob, view);
@@ -149,7 +149,7 @@ export class Blobs implements Roles {
   async #linkPlaced(name: RepositoryName, { digest }: BlobInfo, placed: CollectionView): Promise<void> {
     await this.#collections.commit(async (view) => {
       if (view.number !== placed.number) {
-        await this.#collections.rescue(view, name, [digest]);
+        await this.#collections.rescue(view, name, [[digest]]);
         if ((await this.#head(digest)) === undefined) throw lost();
       }
       await this.#link(name, digest, view);
@@ -179,7 +179,7 @@ export class Blobs implements Roles {
     const blob = await this.find(from, digest, { view });
     if (blob === undefined || (await this.#collections.isCondemned(view, digest, [from, name])))
       return undefined;
-    const rescued = await this.#collections.rescue(view, name, [digest]);
+    const rescued = await this.#collections.rescue(view, name, [[digest]]);
     if (rescued.size > 0 && !(await this.has(from, digest, { pastCaches: true }))) return undefined;
     await this.#link(name, digest, view);
     return { ...blob, from };

@@ -15,7 +15,7 @@ export async function writeMissingLink(store: ObjectStore, key: string, digest: 
   if (link === undefined) throw new Error(`${key} is no link`);
   const collections = new Collections(store);
   return await collections.commit(async (view) => {
-    if (link.kind === 'layer') await collections.rescue(view, link.name, [digest]);
+    if (link.kind === 'layer') await collections.rescue(view, link.name, [[digest]]);
     else await rescueImage(store, collections, view, link.name, digest);
     if (!(await exists(store, blobData(digest)))) return false;
     await writeLink(store, key, digest, { fence: view.fence });

@@ -80,27 +80,33 @@ export class Collections {
   /**
    * Rescues what is listed of some digests that a commit to a repository needs, and waits until no deletion of it is under way. What
    * is there of these after that is there to stay until the commit lands, or never will.
+   * @param groups are rescued one after another, so that what a rescued manifest needs is rescued as well, whenever this is stopped
    * @returns what is listed, and must be looked at again
    * @throws RegistryError UNAVAILABLE if a deletion takes too long
    */
   async rescue(
     view: CollectionView,
     name: RepositoryName,
-    digests: Iterable<Digest>,
+    groups: readonly (readonly Digest[])[],
   ): Promise<ReadonlySet<Digest>> {
     const { fencing } = this.#store;
     if (view.lists === undefined || fencing === undefined) return new Set();
-    const listed: Listed[] = [];
+    const listed = new Map<Digest, Listed>();
     // One after another, in the order of the lists: each is read once, and few are in memory.
-    for (const digest of [...new Set(digests)].sort()) {
+    for (const digest of [...new Set(groups.flat())].sort()) {
       const found = await this.#listed(view, digest, [name]);
-      if (found.marks.length > 0) listed.push(found);
+      if (found.marks.length > 0) listed.set(digest, found);
     }
-    const rescues = listed.flatMap(({ digest, marks }) => marks.map((mark) => rescueKey(mark, digest)));
-    await inParallel(rescues, parallelRescues, async (key) => await this.#store.put(key, rescue));
-    const found = new Set(listed.map(({ digest }) => digest));
-    const marks = new Set(listed.flatMap((one) => one.marks));
-    if (found.size > 0) await awaitDeletions(this.#store, fencing, [...marks], found, this.#waitMs);
+    if (listed.size === 0) return new Set();
+    for (const group of groups) {
+      const rescues = group.flatMap((digest) =>
+        (listed.get(digest)?.marks ?? []).map((mark) => rescueKey(mark, digest)),
+      );
+      await inParallel(rescues, parallelRescues, async (key) => await this.#store.put(key, rescue));
+    }
+    const marks = new Set([...listed.values()].flatMap((one) => one.marks));
+    const found = new Set(listed.keys());
+    await awaitDeletions(this.#store, fencing, [...marks], found, this.#waitMs);
     return found;
   }
 

@@ -30,6 +30,12 @@ export interface Need {
   readonly isRequired: boolean;
 }
 
+export interface Needs {
+  readonly all: readonly Need[];
+  /** Their digests and that of the manifest, which is the last: whatever needs something is in a later group. */
+  readonly groups: readonly (readonly Digest[])[];
+}
+
 export interface NeedsOptions {
   /** The bytes of a manifest; undefined if they are gone or damaged. */
   readonly load: (digest: Digest) => Promise<Uint8Array | undefined>;
@@ -44,16 +50,13 @@ interface NeededManifest {
   readonly bytes?: Uint8Array;
 }
 
-/**
- * All that a manifest needs, with what that needs: what it names, and its referrers, which stay as long as it does.
- * @param manifest it is not among the results
- */
+/** All that a manifest needs, with what that needs: what it names, and its referrers, which stay as long as it does. */
 export async function needsOf(
   store: ObjectStore,
   name: RepositoryName,
   manifest: { readonly digest: Digest; readonly bytes: Uint8Array },
   options: NeedsOptions,
-): Promise<readonly Need[]> {
+): Promise<Needs> {
   return await new Walk(store, name, options).run({ ...manifest, isRequired: true });
 }
 
@@ -62,6 +65,8 @@ class Walk {
   readonly #name: RepositoryName;
   readonly #options: NeedsOptions;
   readonly #needs = new Map<string, Need>();
+  /** What each manifest needs. */
+  readonly #needed = new Map<Digest, Set<Digest>>();
 
   constructor(store: ObjectStore, name: RepositoryName, options: NeedsOptions) {
     this.#store = store;
@@ -69,7 +74,7 @@ class Walk {
     this.#options = options;
   }
 
-  async run(root: NeededManifest): Promise<readonly Need[]> {
+  async run(root: NeededManifest): Promise<Needs> {
     const seen = new Set([root.digest]);
     let level = [root];
     while (level.length > 0) {
@@ -79,7 +84,24 @@ class Walk {
       for (const one of below.flat().sort((a, b) => Number(b.isRequired) - Number(a.isRequired)))
         if (seen.size !== seen.add(one.digest).size) level.push(one);
     }
-    return [...this.#needs.values()];
+    return { all: [...this.#needs.values()], groups: this.#groups(root.digest) };
+  }
+
+  #groups(root: Digest): Digest[][] {
+    const heights = new Map<Digest, number>();
+    const heightOf = (digest: Digest): number => {
+      const known = heights.get(digest);
+      if (known !== undefined) return known;
+      // Referrers may be named in a circle.
+      heights.set(digest, 0);
+      const below = [...(this.#needed.get(digest) ?? [])].map(heightOf);
+      const height = below.reduce((most, one) => Math.max(most, one + 1), 0);
+      heights.set(digest, height);
+      return height;
+    };
+    heightOf(root);
+    const groups = Map.groupBy(heights.keys(), (digest) => heights.get(digest) ?? 0);
+    return [...groups].sort(([a], [b]) => a - b).map(([, digests]) => digests);
   }
 
   /** @returns the manifests that it needs */
@@ -89,20 +111,24 @@ class Walk {
     const about = await this.#referrersOf(digest);
     if (needs === undefined) return about;
     for (const blob of needs.blobs)
-      this.#add(blob.digest, isRequired && !blob.isElsewhere, [layerLink(this.#name, blob.digest)]);
+      this.#add(digest, blob.digest, isRequired && !blob.isElsewhere, [layerLink(this.#name, blob.digest)]);
     if (needs.mediaType === unsignedManifestType) await this.#addSignatures(digest);
     const children = await inParallel(
       needs.children,
       parallelReads,
-      async (child) => await this.#child(child, isRequired && this.#options.isRequired(child)),
+      async (child) => await this.#child(digest, child, isRequired && this.#options.isRequired(child)),
     );
     return [...children.flat(), ...about];
   }
 
   /** @returns it, unless it is a blob: an entry of another type is usually one, but may be a manifest of an unknown type */
-  async #child({ digest, isManifest }: NeededChild, isRequired: boolean): Promise<NeededManifest[]> {
+  async #child(
+    index: Digest,
+    { digest, isManifest }: NeededChild,
+    isRequired: boolean,
+  ): Promise<NeededManifest[]> {
     const [layer, revision] = [layerLink(this.#name, digest), revisionLink(this.#name, digest)];
-    this.#add(digest, isRequired, isManifest ? [revision] : [layer, revision]);
+    this.#add(index, digest, isRequired, isManifest ? [revision] : [layer, revision]);
     return isManifest || (await exists(this.#store, revision)) ? [{ digest, isRequired }] : [];
   }
 
@@ -114,7 +140,7 @@ class Walk {
       ({ key }) => parseReferrerKey(this.#name, key)?.referrer ?? [],
     );
     const referrers = [...listed.flat(), ...(await this.#attachedTo(subject))];
-    for (const digest of referrers) this.#add(digest, false, [revisionLink(this.#name, digest)]);
+    for (const digest of referrers) this.#add(subject, digest, false, [revisionLink(this.#name, digest)]);
     return referrers.map((digest) => ({ digest, isRequired: false }));
   }
 
@@ -138,17 +164,18 @@ class Walk {
   async #addSignatures(manifest: Digest): Promise<void> {
     for await (const { key } of listObjects(this.#store, signaturesPrefix(this.#name, manifest))) {
       const digest = (await undefinedIfDamaged(this.#store, key, readLink(this.#store, key)))?.digest;
-      if (digest !== undefined) this.#add(digest, false, [layerLink(this.#name, digest)]);
+      if (digest !== undefined) this.#add(manifest, digest, false, [layerLink(this.#name, digest)]);
     }
   }
 
-  #add(digest: Digest, isRequired: boolean, links: readonly string[]): void {
+  #add(manifest: Digest, digest: Digest, isRequired: boolean, links: readonly string[]): void {
     const id = links.join();
     this.#needs.set(id, {
       digest,
       links,
       isRequired: isRequired || this.#needs.get(id)?.isRequired === true,
     });
+    this.#needed.set(manifest, (this.#needed.get(manifest) ?? new Set()).add(digest));
   }
 }
 

@@ -38,9 +38,8 @@ export async function rescueNeeds(
 ): Promise<Rescued> {
   if (view.marks.length === 0) return nothingRescued;
   const needs = await needsOf(store, name, manifest, options);
-  const digests = [manifest.digest, ...needs.map(({ digest }) => digest)];
-  const listed = await collections.rescue(view, name, digests);
-  const again = needs.filter(({ digest }) => listed.has(digest));
+  const listed = await collections.rescue(view, name, needs.groups);
+  const again = needs.all.filter(({ digest }) => listed.has(digest));
   const links = await inParallel(again, parallelLooks, async (need) => await linksOf(store, need));
   return {
     listed,
