@@ -68,6 +68,7 @@ export async function createServices(
     observe: observeBucketRequests(telemetry),
     startsOften: program === 'functions',
     workers: config.workers,
+    fence: config.collection.fence,
   });
   const store = withStoreCalls(opened, telemetry);
   const registry = restrict(createRegistry(store, { ...config, onCacheRead: reports.cacheRead }), config);
@@ -235,11 +236,17 @@ export interface Maintenance {
  * @param check for those that need to know whether the bucket honours conditions; others list it anyway
  */
 export async function createMaintenance(
-  { storage, search, readOnly }: Pick<Config, 'storage' | 'search' | 'readOnly'>,
+  { storage, search, readOnly, collection }: Pick<Config, 'storage' | 'search' | 'readOnly' | 'collection'>,
   onDamaged: OnDamaged,
   { check = false }: { readonly check?: boolean } = {},
 ): Promise<Maintenance> {
-  const store = await openStore(storage, { check, readOnly, onDamaged, startsOften: true });
+  const store = await openStore(storage, {
+    check,
+    readOnly,
+    onDamaged,
+    startsOften: true,
+    fence: collection.fence,
+  });
   const registry = createRegistry(store);
   return { store, registry, search: createSearch(search, registry) };
 }

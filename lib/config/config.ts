@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { Settings, type Environment } from './settings.ts';
 import { minSecretLength, readAuth, type AuthConfig } from './auth.ts';
 import { readCloudWatch } from './cloudwatch.ts';
+import { readCollection, type CollectionConfig } from './collection.ts';
 import { readDebug, type DebugConfig } from './debug.ts';
 import { readHealth, type HealthConfig } from './health.ts';
 import { readLog, type LogConfig } from './log.ts';
@@ -70,6 +71,7 @@ export interface Config extends ListenConfig {
   readonly log: LogConfig;
   /** Manifests that must exist when their index is pushed. */
   readonly requiredPlatforms: RequiredPlatforms;
+  readonly collection: CollectionConfig;
 }
 
 /** Whether a process serves beside a first one, which does what is done once. */
@@ -151,6 +153,7 @@ export function readConfig(
     health: readHealth(settings),
     log: readLog(settings),
     requiredPlatforms: readPlatforms(settings),
+    collection: readCollection(settings),
   };
   checkPlanes(settings, program, config);
   if (settings.text('REGISTRY_CONFIGURATION_PATH') !== undefined)

@@ -196,6 +196,11 @@ export const settingTable: Readonly<Record<string, Setting>> = {
   'retention.path': works,
   'retention.object': works,
 
+  'gc.delay': works,
+  'gc.exclusive': works,
+  'gc.fence': works,
+  'gc.margin': works,
+
   'middleware.registry': middleware,
   'middleware.repository': middleware,
   'middleware.storage': middleware,

@@ -28,6 +28,8 @@ import { namedSuffix } from '../storage/store.ts';
  *   gc/deleting/<mark>/<id>                                     ours: a deletion that is under way
  *   gc/retired/<mark>                                           ours: nothing more may be deleted under the mark
  *   gc/steps/<run>/…                                            ours: a look for garbage that goes on in another process
+ *   gc/plans/<mark>/<look>/…                                    ours: what the second look found is to be deleted
+ *   gc/running                                                  ours: when a collection was active last
  *   gc/expiries/<name>/_labels                                  ours: when images of this repository expire, by their labels; a cache
  *
  *   retention/planned/<rule>                                    ours: a rule was planned, so it may be applied
@@ -102,9 +104,24 @@ export function deletionKey(mark: string, id: string): string {
   return `${deletionsPrefix(mark)}${id}`;
 }
 
+export const retiredPrefix = `${collectionPrefix}retired/`;
+
 export function retiredKey(mark: string): string {
-  return `${collectionPrefix}retired/${mark}`;
+  return `${retiredPrefix}${mark}`;
 }
+
+/** The plans of deletions under a mark. */
+export function plansPrefix(mark: string): string {
+  return `${collectionPrefix}plans/${mark}/`;
+}
+
+/** What there is of marks beside themselves, by mark: the prefix of a folder for each. */
+export const markFolders = ['lists', 'plans', 'rescued', 'deleting'].map(
+  (folder) => `${collectionPrefix}${folder}/`,
+);
+
+/** When a collection was active last. */
+export const runningKey = `${collectionPrefix}running`;
 
 /** The entries directly below a repository start with an underscore, which a component of a name cannot. */
 export const repositoryDelimiter = '/_';
@@ -134,6 +151,11 @@ export function revisionsPrefix(name: RepositoryName): string {
 
 export function signaturesPrefix(name: RepositoryName, digest: Digest): string {
   return `${revisionsPrefix(name)}${digestPath(digest)}/signatures/`;
+}
+
+/** The link of a signature that distribution 2.3 stored beside a schema 1 manifest. */
+export function signatureLink(name: RepositoryName, manifest: Digest, signature: Digest): string {
+  return `${signaturesPrefix(name, manifest)}${digestPath(signature)}/link`;
 }
 
 /** The digest in a {@link revisionLink}; undefined for any other key. */

@@ -51,6 +51,11 @@ describe('loadConfig', () => {
       health: { storage: { intervalMs: 10_000, threshold: 3 }, extra: [] },
       log: defaultLog,
       requiredPlatforms: 'all',
+      collection: {
+        delayMs: 86_400_000,
+        exclusive: false,
+        fence: { lifetimeMs: 120_000, marginMs: 600_000 },
+      },
     });
     assert.match(secrets[0] ?? '', /^[0-9a-f]{64}$/);
     assert.equal(secrets.length, 1);

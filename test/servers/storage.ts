@@ -70,6 +70,9 @@ export function scsSettings(
 
 function testStorage(settings: Record<string, string>, remove: () => void): TestStorage {
   keepSecrets(settings);
-  const open = async () => await openStore(loadConfig('maintenance', settings).storage, { check: false });
+  const open = async () => {
+    const { storage, collection } = loadConfig('maintenance', settings);
+    return await openStore(storage, { check: false, fence: collection.fence });
+  };
   return { settings, open, remove };
 }

@@ -1,7 +1,7 @@
 import type { Digest } from '../../protocol/digests.ts';
-import { has, type ListedEntry, type ListedRepository } from './listed-repository.ts';
 import { owns, type SeenBlob, type SeenRepository } from './look.ts';
 import type { ResumableVisitor } from './look-steps.ts';
+import { linksOf } from './repository-links.ts';
 
 /** What would go of a repository. */
 export interface RepositoryGarbage {
@@ -60,14 +60,15 @@ export class Garbage implements ResumableVisitor {
     for (const [id, repository] of repositories) this.#repositories.set(id, repository);
   }
 
-  repository({ id, listed, named, youngManifests }: SeenRepository): void {
-    const { name } = listed;
+  repository(seen: SeenRepository): void {
+    const { id, named, youngManifests } = seen;
+    const { name } = seen.listed;
     this.total.repositories += 1;
     if (named.damage.length > 0) {
       this.damaged.push({ name, reasons: named.damage });
       return;
     }
-    const { manifests, links, youngLinks, isEmptied } = countLinks(listed, named.tags);
+    const { manifests, links, youngLinks, isEmptied } = countLinks(seen);
     this.young.manifests += youngManifests;
     this.young.links += youngLinks;
     if (manifests + links === 0) return;
@@ -87,8 +88,8 @@ export class Garbage implements ResumableVisitor {
     if (isKept) return;
     this.#onFreed(digest);
     if (owners.length === 0) add(this.unlinked, size);
-    for (const { id } of owners) {
-      const repository = this.#repositories.get(id);
+    for (const { id, flags } of owners) {
+      const repository = (flags & owns.other) === 0 ? this.#repositories.get(id) : undefined;
       if (repository !== undefined) repository.bytes += size;
     }
   }
@@ -110,31 +111,15 @@ interface Links {
   readonly isEmptied: boolean;
 }
 
-function countLinks(listed: ListedRepository, tags: SeenRepository['named']['tags']): Links {
-  const { digests, flags } = listed;
+function countLinks(seen: SeenRepository): Links {
   const found = { manifests: 0, links: 0, youngLinks: 0, left: 0 };
-  const count = (isNeeded: boolean, isYoung: boolean) => {
+  for (const { kind, isNeeded, isYoung } of linksOf(seen)) {
     if (isNeeded) found.left += 1;
     else if (isYoung) found.youngLinks += 1;
-    else found.links += 1;
-  };
-  for (let number = 0; number < digests.size; number++) {
-    const isNeeded = flags.has(number, has.needed);
-    if (flags.has(number, has.layer)) count(isNeeded, flags.has(number, has.youngLayer));
-    if (!flags.has(number, has.revision)) continue;
-    count(isNeeded, flags.has(number, has.youngRevision));
-    if (!isNeeded && !flags.has(number, has.youngRevision)) found.manifests += 1;
-  }
-  const withManifest = ({ manifest, isYoung }: ListedEntry) => {
-    count(flags.has(manifest, has.needed), isYoung);
-  };
-  listed.signatures.forEach(withManifest);
-  listed.referrers.forEach(withManifest);
-  for (const tag of listed.tags) {
-    tag.history.forEach(withManifest);
-    const manifest = tags.get(tag);
-    if (tag.link !== undefined)
-      count(manifest === undefined || flags.has(manifest, has.needed), tag.link.isYoung);
+    else {
+      found.links += 1;
+      if (kind === 'revision') found.manifests += 1;
+    }
   }
   return { ...found, isEmptied: found.left + found.youngLinks === 0 };
 }

@@ -1,0 +1,217 @@
+import type { Fencing, ObjectInfo, ObjectStore } from '../../storage/store.ts';
+import { deletionsPrefix } from '../../registry/layout.ts';
+import { listObjects } from '../../registry/list-objects.ts';
+import { Condemnation, type CondemnedMark } from './condemn.ts';
+import { Deleted, deletePlanned, MarkRetired } from './deletion.ts';
+import { Garbage } from './garbage.ts';
+import { ListedCondemned } from './listed-condemned.ts';
+import { look, type LookOptions, type Visitor } from './look.ts';
+import { isRetired, listMarks, removeAbandoned, removeMark, retire, type ListedMark } from './marks.ts';
+import { discardPlan, findPlan, readPart, type LeftBySecondLook } from './plan.ts';
+import { LocalSegments } from './segments.ts';
+import { SecondLook } from './second-look.ts';
+
+export interface CollectionOptions extends Pick<LookOptions, 'keeps' | 'onUnsaved'> {
+  /** Milliseconds from a mark to the deletions under it. */
+  readonly delayMs: number;
+  /** Milliseconds: what is younger is no garbage. */
+  readonly youngMs: number;
+  readonly untagged?: LookOptions['untagged'];
+  readonly onProgress?: (progress: CollectionProgress) => void;
+}
+
+export type CollectionProgress =
+  | Parameters<NonNullable<LookOptions['onProgress']>>[0]
+  | { readonly phase: 'deletions'; readonly blobs: number };
+
+/** A mark that can be taken up later. */
+export interface Waiting {
+  readonly mark: string;
+  /** When it was written, by the clock that dates objects. */
+  readonly written: Date;
+  /** What comes next: deletions, or the removal of the mark, after which nothing comes. */
+  readonly next: 'deletions' | 'removal';
+  /** When, by the clock of this machine. */
+  readonly from: Date;
+}
+
+/** What a collection has done so far. */
+export interface CollectionReport {
+  /** What the first look found, if there was one. */
+  garbage: Garbage | undefined;
+  condemned: CondemnedMark | undefined;
+  readonly deleted: Deleted;
+  readonly left: { -readonly [K in keyof LeftBySecondLook]: number };
+  /** Marks under which all was deleted. */
+  readonly completed: string[];
+  readonly waiting: Waiting[];
+}
+
+/**
+ * A run of garbage collection (docs/garbage-collection.md, "Collectors"): takes up the marks that are there, oldest first, and then
+ * looks for what to condemn, unless a mark waits already. Its state is in the bucket, so that any other run goes on where it was
+ * stopped.
+ */
+export class Collection {
+  readonly report: CollectionReport = {
+    garbage: undefined,
+    condemned: undefined,
+    deleted: new Deleted(),
+    left: { needed: 0, renewed: 0, held: 0 },
+    completed: [],
+    waiting: [],
+  };
+  readonly #store: ObjectStore;
+  readonly #fencing: Fencing;
+  readonly #options: CollectionOptions;
+  /** By mark, milliseconds from its time until all commits by writers that had not read it have landed, or never will. */
+  readonly #ended = new Map<string, number>();
+
+  constructor(store: ObjectStore, fencing: Fencing, options: CollectionOptions) {
+    this.#store = store;
+    this.#fencing = fencing;
+    this.#options = options;
+  }
+
+  /**
+   * Does what is due next: a look, the deletion of a part of what was planned, or what ends a mark.
+   * @returns whether something else is due
+   */
+  async step(): Promise<boolean> {
+    const { now, marks } = await listMarks(this.#fencing);
+    const isLeft = ({ id }: ListedMark) => !this.report.waiting.some(({ mark }) => mark === id);
+    const next = marks.find(isLeft);
+    if (next !== undefined) {
+      await this.#takeUp(next, now);
+      return true;
+    }
+    const condemns = this.report.waiting.some((waiting) => waiting.next === 'deletions');
+    if (this.report.garbage === undefined && !condemns) {
+      await this.#condemn(now);
+      return true;
+    }
+    await removeAbandoned(this.#store, marks, now);
+    return false;
+  }
+
+  async #takeUp(mark: ListedMark, now: Date): Promise<void> {
+    if (await isRetired(this.#store, mark.id)) {
+      await this.#remove(mark);
+      return;
+    }
+    const waitMs = Math.max(this.#options.delayMs, await this.#endCommits(mark));
+    const leftMs = mark.written.getTime() + waitMs - now.getTime();
+    // A store may date with seconds, so the time of no wait is not compared.
+    if (waitMs > 0 && leftMs > 0) this.#wait(mark, 'deletions', leftMs);
+    else await this.#delete(mark);
+  }
+
+  /** Once: in a folder, it also ends commits by writers that have read the mark, which they repeat. */
+  async #endCommits({ id }: ListedMark): Promise<number> {
+    const ms = this.#ended.get(id) ?? (await this.#fencing.end());
+    this.#ended.set(id, ms);
+    return ms;
+  }
+
+  /** First look. */
+  async #condemn(began: Date): Promise<void> {
+    const { youngMs, untagged } = this.#options;
+    const garbage = new Garbage();
+    const condemnation = new Condemnation(this.#store, began);
+    const youngSince = new Date(began.getTime() - Math.max(youngMs, clockUnitMs));
+    await this.#look({ youngSince, ...(untagged && { untagged }) }, bothOf(garbage, condemnation));
+    this.report.condemned = await condemnation.finish();
+    this.report.garbage = garbage;
+  }
+
+  async #delete(mark: ListedMark): Promise<void> {
+    const { deleted, left } = this.report;
+    const plan = await findPlan(this.#store, mark.id);
+    if (plan === undefined) {
+      await this.#lookAgain(mark);
+      return;
+    }
+    const [part] = plan.parts;
+    if (part === undefined) {
+      left.needed += plan.left.needed;
+      left.renewed += plan.left.renewed;
+      left.held += plan.left.held;
+      await retire(this.#store, mark.id);
+      return;
+    }
+    const planned = await readPart(this.#store, part);
+    if (planned === undefined) {
+      await discardPlan(this.#store, plan);
+      return;
+    }
+    try {
+      await deletePlanned(this.#store, this.#fencing, mark.id, planned, deleted);
+    } catch (error) {
+      if (!(error instanceof MarkRetired)) throw error;
+      return;
+    }
+    await this.#store.delete([part]);
+    this.#options.onProgress?.({ phase: 'deletions', blobs: deleted.blobs.number });
+  }
+
+  /** Second look. What was pushed in the second in which the mark began counts as newer. */
+  async #lookAgain({ id }: ListedMark): Promise<void> {
+    const condemned = await ListedCondemned.open(this.#store, id);
+    if (condemned === undefined) return;
+    if (condemned instanceof Error) throw condemned;
+    const segments = new LocalSegments();
+    try {
+      const visitor = new SecondLook(this.#store, condemned, segments);
+      const youngSince = new Date(condemned.mark.began.getTime() - clockUnitMs);
+      // What was not condemned with its manifest is left, so all of these may count.
+      await this.#look({ youngSince, untagged: () => 0 }, visitor);
+      await visitor.finish();
+    } finally {
+      segments.close();
+    }
+  }
+
+  async #look(options: Pick<LookOptions, 'youngSince' | 'untagged'>, visitor: Visitor): Promise<void> {
+    const { keeps = true, onUnsaved, onProgress } = this.#options;
+    await look(
+      this.#store,
+      { ...options, keeps, ...(onUnsaved && { onUnsaved }), ...(onProgress && { onProgress }) },
+      visitor,
+    );
+  }
+
+  /** Removes a retired mark, once no deletion under it can land any more. */
+  async #remove(mark: ListedMark): Promise<void> {
+    // A collector that writes a record from now on sees that the mark is retired.
+    const records: ObjectInfo[] = await Array.fromAsync(listObjects(this.#store, deletionsPrefix(mark.id)));
+    let leftMs = 0;
+    for (const record of records) leftMs = Math.max(leftMs, await this.#fencing.endDeletion(record));
+    if (leftMs > 0) {
+      this.#wait(mark, 'removal', leftMs);
+      return;
+    }
+    await removeMark(this.#store, mark.id);
+    this.report.completed.push(mark.id);
+  }
+
+  #wait({ id, written }: ListedMark, next: Waiting['next'], leftMs: number): void {
+    this.report.waiting.push({ mark: id, written, next, from: new Date(Date.now() + leftMs) });
+  }
+}
+
+/** Milliseconds: some stores date with seconds. */
+const clockUnitMs = 1000;
+
+function bothOf(first: Visitor, second: Visitor): Visitor {
+  return {
+    repository: async (...args) => {
+      await first.repository(...args);
+      await second.repository(...args);
+    },
+    blob: (seen) => {
+      void first.blob(seen);
+      return second.blob(seen);
+    },
+    missing: (seen) => second.missing?.(seen),
+  };
+}

@@ -1,0 +1,64 @@
+import { createHash } from 'node:crypto';
+import type { Digest } from '../../protocol/digests.ts';
+import {
+  listOf,
+  maxListSize,
+  maxMarkSize,
+  parseCondemnedLine,
+  parseMark,
+  type Condemned,
+  type Mark,
+} from '../../registry/collection/mark.ts';
+import { markKey, markList } from '../../registry/layout.ts';
+import { undefinedIfDamaged, undefinedIfMissing } from '../../registry/links.ts';
+import type { ObjectStore } from '../../storage/store.ts';
+
+/**
+ * Reads what a mark lists, in the order of digests. What is in a list that is missing or damaged does not count: for a collector, that
+ * is the safe side.
+ */
+export class ListedCondemned {
+  readonly mark: Mark;
+  readonly #store: ObjectStore;
+  #list: string | undefined;
+  #condemned = new Map<Digest, Condemned['in']>();
+
+  constructor(store: ObjectStore, mark: Mark) {
+    this.#store = store;
+    this.mark = mark;
+  }
+
+  /** @returns undefined if the mark is gone; an error if it is of another release or damaged */
+  static async open(store: ObjectStore, id: string): Promise<ListedCondemned | Error | undefined> {
+    const read = await undefinedIfMissing(store.read(markKey(id), maxMarkSize));
+    if (read === undefined) return undefined;
+    const mark = parseMark(id, read.bytes);
+    return mark === undefined
+      ? new Error(`the mark ${markKey(id)} is damaged, or was written by another release`)
+      : new ListedCondemned(store, mark);
+  }
+
+  /** Where a digest is condemned; undefined if it is not. Asks the store once for each list, if digests come in order. */
+  find(digest: Digest): Condemned['in'] | undefined | Promise<Condemned['in'] | undefined> {
+    const list = listOf(this.mark, digest);
+    return list === this.#list ? this.#condemned.get(digest) : this.#read(list, digest);
+  }
+
+  async #read(list: string, digest: Digest): Promise<Condemned['in'] | undefined> {
+    this.#condemned = new Map();
+    this.#list = list;
+    const hash = this.mark.lists.get(list);
+    const key = markList(this.mark.id, list);
+    const read =
+      hash === undefined
+        ? undefined
+        : await undefinedIfDamaged(this.#store, key, this.#store.read(key, maxListSize));
+    if (read === undefined || createHash('sha256').update(read.bytes).digest('hex') !== hash)
+      return undefined;
+    for (const line of read.bytes.toString('latin1').split('\n')) {
+      const condemned = parseCondemnedLine(line);
+      if (condemned !== undefined) this.#condemned.set(condemned.digest, condemned.in);
+    }
+    return this.#condemned.get(digest);
+  }
+}
