@@ -1,83 +1,105 @@
+import { loadConfigFile } from '../config/file/load.ts';
 import { Garbage } from '../maintenance/collection/garbage.ts';
-import { count, onlyFile, readOptions, refuseOptionsOfNpm, UsageError, type Command } from './command.ts';
+import { onlyFile, readOptions, refuseOptionsOfNpm, UsageError, type Command } from './command.ts';
 import { readAge } from './duration.ts';
+import { collect } from './gc/collect.ts';
+import { jsonOfGarbage, printGarbage } from './gc/garbage.ts';
+import { jsonOfReport, printReport } from './gc/report.ts';
 import { jsonOfVersions } from './kept-versions.ts';
 import { lookAtStorage, reportDamaged } from './look.ts';
-import { size } from '../protocol/sizes.ts';
 
 export const command: Command = {
-  summary: 'show what garbage collection could free in the storage',
-  usage: `Usage: stowage gc --dry-run [--delete-untagged] [--older-than AGE] [--json] [FILE]
+  summary: 'delete what nothing needs from the storage',
+  usage: `Usage: stowage gc [--dry-run] [--delete-untagged] [--older-than AGE] [--exclusive] [--json] [FILE]
 
-Shows what no tag and no manifest needs any more: manifests, links and bytes, by repository. This release deletes nothing.
+Frees what no tag and no manifest needs any more, while pushes and pulls go on. A first run condemns it; a run a day later, or
+after REGISTRY_GC_DELAY, deletes it, unless it was pushed or needed again. Each run does what is due, and says when the next is.
 
-  --dry-run          required
-  --delete-untagged  count also manifests that nothing reaches from a tag
-  --older-than AGE   count only what is older, such as 7d or 0h (default 1d)
+  --dry-run          only show what could be freed
+  --delete-untagged  also manifests that nothing reaches from a tag
+  --older-than AGE   only what is older, such as 7d or 0h (default 1d)
+  --exclusive        nothing else writes to the storage: no other registry, and no release without garbage collection, to
+                     which you will not go back either; needed to delete, as is REGISTRY_GC_EXCLUSIVE=true
+  --force            start although another run was active in the last minutes
   --json             print JSON
   FILE               a configuration file of distribution, by default REGISTRY_CONFIGURATION_PATH
 
 What manifests name is kept in the storage, below docker/registry/v2/gc/references/, unless it is read-only: the next run
 need not read them again.
 
-The exit code is 1 if a repository is damaged: nothing of it is counted.`,
+The exit code is 0 if all that was due is done, 1 if a repository is damaged, of which nothing is deleted, or after a failure,
+and 2 for wrong options. After a failure or a kill, another run goes on.`,
   run: async (args) => await gc(args),
 };
 
 /** @returns the exit code */
 async function gc(args: readonly string[]): Promise<number> {
-  refuseOptionsOfNpm('gc', ['dry-run', 'delete-untagged', 'older-than', 'json'], args);
+  refuseOptionsOfNpm('gc', ['dry-run', 'delete-untagged', 'older-than', 'exclusive', 'force', 'json'], args);
   const { values, positionals } = readOptions(args, {
     'dry-run': { type: 'boolean' },
     'delete-untagged': { type: 'boolean' },
     'older-than': { type: 'string' },
+    exclusive: { type: 'boolean' },
+    force: { type: 'boolean' },
     json: { type: 'boolean' },
   });
-  const age = values['older-than'];
-  const youngMs = readAge('older-than', age ?? '1d');
-  const deleteUntagged = values['delete-untagged'] ?? false;
-  const file = onlyFile(positionals);
-  if (values['dry-run'] !== true)
-    throw new UsageError('this release only shows what could be freed, and deletes nothing: add --dry-run');
+  const age = values['older-than'] ?? '1d';
+  const options: GcOptions = {
+    age,
+    youngMs: readAge('older-than', age),
+    deleteUntagged: values['delete-untagged'] ?? false,
+    json: values.json ?? false,
+    file: onlyFile(positionals),
+  };
+  return values['dry-run'] === true
+    ? await showGarbage(options)
+    : await run(options, values.exclusive ?? false, values.force ?? false);
+}
+
+interface GcOptions {
+  readonly age: string;
+  readonly youngMs: number;
+  readonly deleteUntagged: boolean;
+  readonly json: boolean;
+  readonly file: string | undefined;
+}
+
+function agesIn({ youngMs, deleteUntagged }: GcOptions) {
+  return { youngMs, ...(deleteUntagged && { untagged: () => youngMs }) };
+}
+
+async function showGarbage(options: GcOptions): Promise<number> {
   const garbage = new Garbage();
-  const options = { youngMs, ...(deleteUntagged && { untagged: () => youngMs }) };
-  const { versions, printVersions } = await lookAtStorage(file, options, garbage);
-  if (values.json === true)
-    console.log(JSON.stringify({ ...jsonOf(garbage), ...jsonOfVersions(versions) }, undefined, 2));
-  else printGarbage(garbage, { deleteUntagged, age: age ?? '1d', printVersions });
+  const { versions, printVersions } = await lookAtStorage(options.file, agesIn(options), garbage);
+  if (options.json) printJson({ ...jsonOfGarbage(garbage), ...jsonOfVersions(versions) });
+  else {
+    printGarbage(garbage, 'could be freed', options);
+    printVersions();
+    console.log('Nothing was deleted.');
+  }
   reportDamaged(garbage.damaged);
   return garbage.damaged.length === 0 ? 0 : 1;
 }
 
-function jsonOf({ total, freed, young, unlinked, repositories, damaged }: Garbage) {
-  return { total, freed, young, unlinked, repositories, damaged };
-}
-
-interface Printed {
-  readonly age: string;
-  readonly deleteUntagged: boolean;
-  readonly printVersions: () => void;
-}
-
-function printGarbage(garbage: Garbage, { age, deleteUntagged, printVersions }: Printed): void {
-  const { total, freed, young, unlinked } = garbage;
-  for (const { name, manifests, links, bytes, isEmptied } of garbage.repositories) {
-    const rest = isEmptied ? ', and nothing would be left' : '';
-    console.log(`${name}: ${count(manifests, 'manifest')}, ${count(links, 'link')}, ${size(bytes)}${rest}`);
+async function run(options: GcOptions, exclusive: boolean, force: boolean): Promise<number> {
+  const { config } = await loadConfigFile('maintenance', options.file);
+  if (!exclusive && !config.collection.exclusive) throw new UsageError(needsExclusive);
+  const { report, versions, printVersions } = await collect(config, agesIn(options), force);
+  if (options.json) printJson({ ...jsonOfReport(report), ...jsonOfVersions(versions) });
+  else {
+    printReport(report, options);
+    printVersions();
   }
-  if (unlinked.blobs > 0)
-    console.log(`in no repository: ${count(unlinked.blobs, 'blob')}, ${size(unlinked.bytes)}`);
-  console.log(
-    `could be freed: ${size(freed.bytes)} of ${size(total.bytes)}, in ${freed.blobs} of ${count(total.blobs, 'blob')}, with ` +
-      `${count(freed.manifests, 'manifest')} and ${count(freed.links, 'link')} of ` +
-      `${freed.repositories} of ${count(total.repositories, 'repository', 'repositories')}`,
-  );
-  const youngManifests = deleteUntagged ? `, ${count(young.manifests, 'manifest')}` : '';
-  if (young.blobs + young.links + young.manifests > 0)
-    console.log(
-      `not counted, since it is younger than ${age}: ${size(young.bytes)} in ${count(young.blobs, 'blob')}` +
-        `${youngManifests}, ${count(young.links, 'link')}`,
-    );
-  printVersions();
-  console.log('Nothing was deleted: this release only shows what could be freed.');
+  const damaged = report.garbage?.damaged ?? [];
+  reportDamaged(damaged);
+  return damaged.length === 0 ? 0 : 1;
+}
+
+const needsExclusive =
+  'stowage gc deletes only with --exclusive. It says that nothing else writes to the storage, neither distribution nor a release of ' +
+  'this registry without garbage collection, and that you will not go back to one: they know nothing of what is condemned. ' +
+  'To see what could be freed, add --dry-run';
+
+function printJson(value: object): void {
+  console.log(JSON.stringify(value, undefined, 2));
 }

@@ -3,7 +3,8 @@ import { createMaintenance } from '../compose.ts';
 import { loadConfigFile } from '../config/file/load.ts';
 import { describeStorage } from '../config/storage.ts';
 import type { Damaged } from '../maintenance/collection/garbage.ts';
-import { look, type LookOptions, type Progress, type Visitor } from '../maintenance/collection/look.ts';
+import type { CollectionProgress } from '../maintenance/collection/collection.ts';
+import { look, type LookOptions, type Visitor } from '../maintenance/collection/look.ts';
 import { assertFolderExists, onDamaged, reasonOf } from './command.ts';
 import { printVersions, readKeptVersions, type KeptVersions } from './kept-versions.ts';
 
@@ -28,11 +29,6 @@ export async function lookAtStorage(
   const { store } = await createMaintenance(config, onDamaged);
   console.error(`looking at ${describeStorage(storage)}`);
   const bar = progressBar();
-  const onUnsaved = (error: unknown) => {
-    console.error(
-      `what manifests name cannot be kept, so the next look reads them again: ${reasonOf(error as Error)}`,
-    );
-  };
   try {
     await look(store, { ...options, keeps: !readOnly, onUnsaved, onProgress: bar.update }, visitor);
     const versions = await readKeptVersions(store, (listed) => {
@@ -49,6 +45,13 @@ export async function lookAtStorage(
   }
 }
 
+/** Says that a look is not worth less, but the next one will not be faster. */
+export function onUnsaved(error: unknown): void {
+  console.error(
+    `what manifests name cannot be kept, so the next look reads them again: ${reasonOf(error as Error)}`,
+  );
+}
+
 /** Names each repository of which nothing may be deleted, and why. */
 export function reportDamaged(damaged: readonly Damaged[]): void {
   for (const { name, reasons } of damaged) {
@@ -58,10 +61,10 @@ export function reportDamaged(damaged: readonly Damaged[]): void {
   }
 }
 
-type Shown = Progress | { readonly phase: 'versions'; readonly listed: number };
+type Shown = CollectionProgress | { readonly phase: 'versions'; readonly listed: number };
 
 /** Shown only on a terminal. How much there is to list is not known before. */
-function progressBar(): { update: (progress: Shown) => void; stop: () => void } {
+export function progressBar(): { update: (progress: Shown) => void; stop: () => void } {
   const bar = new SingleBar({
     format: '{phase}: {value}  {name}',
     stream: process.stderr,
@@ -72,8 +75,9 @@ function progressBar(): { update: (progress: Shown) => void; stop: () => void } 
     update: (progress) => {
       if (!process.stderr.isTTY) return;
       const [value, phase, name] = shownAs(progress);
-      // Versions come by pages.
-      if (progress.phase !== 'versions' && value % 1000 !== 1) return;
+      // The others come by pages and parts.
+      const isEach = progress.phase === 'repositories' || progress.phase === 'blobs';
+      if (isEach && value % 1000 !== 1) return;
       if (!bar.isActive) bar.start(Number.MAX_SAFE_INTEGER, value, { phase, name });
       bar.update(value, { phase, name });
     },
@@ -89,6 +93,8 @@ function shownAs(progress: Shown): [value: number, phase: string, name: string] 
       return [progress.keys, 'links of repositories', progress.repository];
     case 'blobs':
       return [progress.blobs, 'blobs', ''];
+    case 'deletions':
+      return [progress.blobs, 'deleted blobs', ''];
     case 'versions':
       return [progress.listed, 'versions', ''];
   }
