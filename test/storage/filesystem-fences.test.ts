@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import callbackFs from 'node:fs';
 import fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, it, mock } from 'node:test';
@@ -68,6 +69,35 @@ describe('a fence of a folder', () => {
     assert.deepEqual(await keys('a'), ['a/b']);
     assert.deepEqual(await keys('c/'), []);
   });
+
+  for (const when of ['before it is written', 'while it is placed'])
+    it(`that has ended ${when} keeps no object from being placed that comes before and has none`, async () => {
+      const { fence } = await store.fencing.open('marks/');
+      const end = async () => await other.fencing.end();
+      if (when === 'before it is written') await end();
+      else {
+        const { rename } = callbackFs;
+        mock.method(callbackFs, 'rename', (...[from, to, done]: Parameters<typeof rename>) => {
+          mock.restoreAll();
+          rename(
+            from,
+            to,
+            (error) =>
+              void end().then(() => {
+                done(error);
+              }),
+          );
+        });
+      }
+      await assert.rejects(
+        store.putInOrder([
+          { key: 'bytes', bytes: content },
+          { key: 'link', bytes: content, fence },
+        ]),
+        FenceEnded,
+      );
+      assert.deepEqual(await keys(), ['bytes']);
+    });
 
   it('frees what is deleted at once', async () => {
     await store.put('some', content);

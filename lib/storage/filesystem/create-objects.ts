@@ -52,9 +52,11 @@ interface Written {
  * Creates objects, each of them atomically and after those before it. All are durable when this resolves, unless they are
  * transient: first all bytes are synced at once, then all folders, so that a journal commits each lot together.
  * @throws PreconditionFailed if one must be new and is not
+ * @throws FenceEnded with those created that come before the one that is too late
  */
 export async function createObjects(folder: Folder, objects: readonly NewFile[]): Promise<ObjectInfo[]> {
-  const written = await writeAll(folder, objects);
+  const { written, ...failed } = await writeAll(folder, objects);
+  let { late } = failed;
   const infos: ObjectInfo[] = [];
   const [local, other] = [new Set<string>(), new Set<string>()];
   try {
@@ -66,23 +68,34 @@ export async function createObjects(folder: Folder, objects: readonly NewFile[])
       if (isSynced) for (const path of changed) (isLocal ? local : other).add(path);
     }
   } catch (error) {
-    await removeAll(written);
-    throw error;
+    await removeAll(written.slice(infos.length));
+    if (!(error instanceof FenceEnded) || infos.length === 0) throw error;
+    late = error;
   }
   await Promise.all([syncFolders(local, folder.files, true), syncFolders(other, folder.files)]);
+  if (late !== undefined) throw late;
   return infos;
 }
 
-/** Writes the files of objects. If one fails, none remain. */
-async function writeAll(folder: Folder, objects: readonly NewFile[]): Promise<Written[]> {
+/**
+ * Writes the files of objects. If one fails, none remain, but for those before one whose fence has ended.
+ * @returns also that error
+ */
+async function writeAll(
+  folder: Folder,
+  objects: readonly NewFile[],
+): Promise<{ readonly written: readonly Written[]; readonly late?: FenceEnded }> {
   const results = await Promise.allSettled(
     objects.map(async (object) => await write(folder, object, folder.mounts.of(folder.path(object.key)))),
   );
   const failed = results.find((result) => result.status === 'rejected');
   const written = results.flatMap((result) => (result.status === 'fulfilled' ? result.value : []));
-  if (failed === undefined) return written;
-  await removeAll(written);
-  throw failed.reason;
+  if (failed === undefined) return { written };
+  const reason: unknown = failed.reason;
+  const before = reason instanceof FenceEnded ? written.slice(0, results.indexOf(failed)) : [];
+  await removeAll(written.slice(before.length));
+  if (reason instanceof FenceEnded && before.length > 0) return { written: before, late: reason };
+  throw reason;
 }
 
 async function removeAll(written: readonly Written[]): Promise<void> {
