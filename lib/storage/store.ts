@@ -43,6 +43,9 @@ export interface NoncurrentVersions {
  * whose fence has ended, with {@link FenceEnded}. See docs/garbage-collection.md, "Changes that can land only for a while".
  */
 export interface Fencing {
+  /** How long a fence for commits lasts, in milliseconds; undefined if until it is ended. */
+  readonly lifetimeMs?: number;
+
   /**
    * Opens a fence for commits, and lists the objects with a prefix, of which there must be few: what is listed is not older than the
    * fence.

@@ -4,7 +4,7 @@ import { ExpiringCache, type Clock } from '../expiring-cache.ts';
 import { marksPrefix } from '../layout.ts';
 import { CondemnedLists } from './condemned-lists.ts';
 
-/** How long a view is used for new requests, in milliseconds. Its fence lasts longer, so that they can end. */
+/** How long a view is used for new requests at most, in milliseconds; and half as long as its fence lasts, so that they can end. */
 export const viewTtlMs = 60_000;
 
 /** What a process has seen of garbage collections, and how long it may commit something that it found out since. */
@@ -22,7 +22,7 @@ export interface CollectionView {
 const withoutCollections: CollectionView = { number: 0, fence: undefined, marks: [], lists: undefined };
 
 /** How often a commit is tried under another view. */
-const maxAttempts = 2;
+const maxAttempts = 5;
 
 /** The views of garbage collections of one process. On a store without fences nothing is collected, so nothing is asked. */
 export class CollectionViews {
@@ -37,7 +37,9 @@ export class CollectionViews {
   constructor(store: ObjectStore, readOnly: boolean, clock?: Clock) {
     this.#store = store;
     this.#readOnly = readOnly;
-    this.#current = new ExpiringCache({ ttlMs: viewTtlMs, maxSize: 1, ...(clock && { clock }) });
+    const { lifetimeMs = Infinity } = store.fencing ?? {};
+    const ttlMs = Math.min(viewTtlMs, lifetimeMs / 2);
+    this.#current = new ExpiringCache({ ttlMs, maxSize: 1, ...(clock && { clock }) });
   }
 
   /** The number of the view that was opened last. What is asked for from now on was looked at after its fence was opened. */

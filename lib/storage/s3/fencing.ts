@@ -24,13 +24,13 @@ const rulePartsWithStatus =
 /** Fences of a bucket: changes are signed for a time that begins with the bucket's own answer which they rely on. */
 export class S3Fencing implements Fencing {
   readonly #bucket: S3Bucket;
-  readonly #lifetimeMs: number;
+  readonly lifetimeMs: number;
   readonly #marginMs: number;
 
   constructor(bucket: S3Bucket) {
     this.#bucket = bucket;
     const { lifetimeMs, marginMs } = bucket.options.fence ?? usualFence;
-    this.#lifetimeMs = lifetimeMs;
+    this.lifetimeMs = lifetimeMs;
     this.#marginMs = marginMs;
   }
 
@@ -50,7 +50,7 @@ export class S3Fencing implements Fencing {
   }
 
   end(): Promise<number> {
-    return Promise.resolve(this.#lifetimeMs + this.#marginMs);
+    return Promise.resolve(this.lifetimeMs + this.#marginMs);
   }
 
   async openDeletion({ key, bytes }: Pick<NewObject, 'key' | 'bytes'>): Promise<Fence> {
@@ -62,7 +62,7 @@ export class S3Fencing implements Fencing {
   endDeletion({ lastModified }: Pick<ObjectInfo, 'lastModified'>): Promise<number> {
     const nowMs = this.#bucket.clock.leastTimeMs;
     const ageMs = nowMs === undefined ? 0 : nowMs - lastModified.getTime();
-    return Promise.resolve(Math.max(0, this.#lifetimeMs + this.#marginMs - ageMs));
+    return Promise.resolve(Math.max(0, this.lifetimeMs + this.#marginMs - ageMs));
   }
 
   async refusal(): Promise<string | undefined> {
