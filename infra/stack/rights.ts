@@ -33,6 +33,8 @@ const root = 'docker/registry/v2';
 const blobs = { keys: `${root}/blobs/*` };
 const uploads = { keys: `${root}/uploads/*` };
 const deleted = { keys: `${root}/deleted/*` };
+const collections = { keys: `${root}/gc/*` };
+const rescued = { keys: `${root}/gc/rescued/*` };
 // `sha???` is sha256 or sha512: tags may be called `_layers` or `_referrers`, and their keys must not match.
 const layers = { keys: `${root}/repositories/*/_layers/sha???/*/link` };
 const manifests = { keys: `${root}/repositories/*/_manifests/*` };
@@ -133,6 +135,30 @@ const bucketRights: readonly Right[] = [
     on: tagHistories,
     actions: remove,
     when: and(writes, hasPolicy, (parameters) => !deletes(parameters)),
+  },
+
+  // Only while garbage is collected: what is listed, whether it was rescued, and deletions that are under way. What a push needs of it
+  // is rescued, and its links are written again.
+  {
+    for: ['manifests', 'blobs', 'uploads', 'all', 'data-plane'],
+    on: collections,
+    actions: get,
+    when: writes,
+    source: 'https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html',
+  },
+  {
+    for: ['manifests', 'uploads', 'all', 'data-plane'],
+    on: rescued,
+    actions: put,
+    when: writes,
+    source: 'https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html',
+  },
+  {
+    for: ['manifests'],
+    on: layers,
+    actions: put,
+    when: writes,
+    source: 'https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html',
   },
 
   // Deletes.
