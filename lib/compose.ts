@@ -2,6 +2,7 @@ import manifest from '../package.json' with { type: 'json' };
 import { isFurtherWorker, type Config, type Program } from './config/config.ts';
 import { describeConfig } from './config/describe.ts';
 import { open } from './access/callers.ts';
+import type { RulesInForce } from './access/policy/storage-rules.ts';
 import { createAccess } from './compose-access.ts';
 import { openRules } from './compose-rules.ts';
 import type { Services } from './http/services.ts';
@@ -13,6 +14,7 @@ import { ConcurrencyLimit } from './concurrency/concurrency-limit.ts';
 import { probeKey } from './registry/layout.ts';
 import { createPublisher } from './registry/events.ts';
 import type { Registry, RegistryLister } from './registry/interface.ts';
+import { Quotas } from './registry/quotas/quotas.ts';
 import { createRegistry } from './registry/registry.ts';
 import { readOnly, withoutDeletes } from './registry/wrappers/read-only.ts';
 import type { BucketConfig, StorageConfig } from './config/storage.ts';
@@ -95,6 +97,7 @@ export async function createServices(
     access,
     tokens,
     rules,
+    quotas: createQuotas(program, store, rules),
     // Independent of the log level.
     // A data plane learns from signed URLs whether there is access control.
     audit:
@@ -148,6 +151,16 @@ export async function createServices(
     manifestMemory: new BufferPool({ bytes: part(manifestBytes), waitMs: limits.queueTimeoutMs }),
     responseMemory: new MemoryBudget(part(responseBytes, leastResponseBytes)),
   };
+}
+
+/** A data plane does not read the rules: the process that started an upload has, and its URL names the quota. */
+function createQuotas(
+  program: Program,
+  store: ObjectStore,
+  rules: RulesInForce | undefined,
+): Quotas | undefined {
+  if (program === 'data-plane') return new Quotas(store, undefined);
+  return rules && new Quotas(store, rules);
 }
 
 /** Applies the wrappers that are configured. */

@@ -7,6 +7,8 @@ import type { EventContext, RegistryEvent } from '../registry/events.ts';
 import type { Registry, Role } from '../registry/interface.ts';
 import { withAccess } from '../registry/wrappers/with-access.ts';
 import { withEvents } from '../registry/wrappers/with-events.ts';
+import type { QuotaLimit } from '../registry/quotas/quotas.ts';
+import { withQuota } from '../registry/wrappers/with-quota.ts';
 import { Deadline } from '../storage/deadline.ts';
 import type { Caller } from '../access/access.ts';
 import { audited } from './audit.ts';
@@ -32,6 +34,8 @@ export interface RequestContext<G extends Group> extends Services {
   readonly caller: Caller;
   readonly route: Extract<Route, { group: G }>;
   readonly query: URLSearchParams;
+  /** The id of the quota that an upload counts for. */
+  readonly quota: string | undefined;
 }
 
 export type Handler<G extends Group> = (context: RequestContext<G>) => Promise<void> | void;
@@ -207,16 +211,28 @@ async function runHandler<G extends Group>(
   const hasTag = route.group === 'blobs' || route.group === 'manifests';
   if (!hasTag) assertUntagged(conditionsOf(ctx), ctx.method);
   const events: RegistryEvent[] = [];
-  const registry = withEvents(
-    withAccess(services.registry, caller),
-    eventContext(ctx, caller.actor),
-    (event) => events.push(event),
+  const limit = await quotaLimit(services, { ctx, route }, admission);
+  const limited = limit === undefined ? services.registry : withQuota(services.registry, limit);
+  const registry = withEvents(withAccess(limited, caller), eventContext(ctx, caller.actor), (event) =>
+    events.push(event),
   );
   await services.requests.run(route.group, ctx, async () => {
-    await handler({ ...services, registry, ctx, route, query, admission, caller });
+    await handler({ ...services, registry, ctx, route, query, admission, caller, quota: limit?.quota.id });
   });
   // After the slot is released, since subscribers may be slow.
   if (events.length > 0) await services.publish(events);
+}
+
+/** Only for requests that may add something, or that renew the Location of an upload. */
+async function quotaLimit(
+  { quotas }: Services,
+  { ctx, route }: Pick<Admissible<Group>, 'ctx' | 'route'>,
+  { quota }: Admission,
+): Promise<QuotaLimit | undefined> {
+  if (quotas === undefined || ctx.method === 'DELETE') return undefined;
+  if (quota !== undefined) return quotas.limitOfUpload(quota);
+  const adds = route.group === 'uploads' || (route.group === 'manifests' && ctx.method === 'PUT');
+  return adds ? await quotas.limitOf(route.name) : undefined;
 }
 
 function eventContext({ req, method }: Exchange, actor: string | undefined): EventContext {

@@ -1,5 +1,6 @@
 import { RegistryError } from '../protocol/errors.ts';
 import { TagImmutable } from '../registry/interface.ts';
+import { QuotaExceeded } from '../registry/quotas/quota.ts';
 import type { Route } from '../protocol/routes.ts';
 import { requestScope } from '../request-scope.ts';
 import { AccessRefused, type Admission, type Refusal } from './authorization.ts';
@@ -69,6 +70,7 @@ function isDenial({ failure }: RegistryError, admission: Admission | undefined):
 /** Actor and rule: those of the denial, or else those that granted the request. */
 function refusalOf(denial: RegistryError | undefined, admission: Admission | undefined): Refusal {
   if (denial instanceof AccessRefused) return denial.refusal;
-  const rule = denial instanceof TagImmutable ? denial.rule : admission?.rule;
+  const isOfContent = denial instanceof TagImmutable || denial instanceof QuotaExceeded;
+  const rule = isOfContent ? denial.rule : admission?.rule;
   return { actor: admission?.caller.actor, rule };
 }

@@ -66,6 +66,8 @@ export interface Admission {
   readonly rule: string | undefined;
   /** Whether access control decided. */
   readonly isControlled: boolean;
+  /** The id of the quota that another process has checked, where a signed URL names it. */
+  readonly quota?: string | undefined;
 }
 
 /** Where no access control decides. */

@@ -40,8 +40,9 @@ export const dataPlaneGroups: Groups = {
 /** Authorizes by the signature of the URL alone. A blob without one is 404, so that nobody learns whether it exists. */
 const authorizeSigned: Authorize = async ({ ctx, route, query }, { urlSigner, warnForeignSignature }) => {
   if (route.group === 'uploads' && route.id !== undefined) {
-    const { writer } = urlSigner.readUpload(route.name, route.id, readUploadState(query));
-    return await Promise.resolve(writer === undefined ? uncontrolled : admissionOf(writer));
+    const { writer, quota } = urlSigner.readUpload(route.name, route.id, readUploadState(query));
+    const admission = writer === undefined ? uncontrolled : admissionOf(writer);
+    return await Promise.resolve({ ...admission, quota });
   }
   if (route.group === 'blobs' && !urlSigner.mayReadBlob(route.name, route.digest, query)) {
     const { path } = requestTarget(ctx.req);

@@ -10,6 +10,7 @@ import type { Readiness } from '../health/readiness.ts';
 import type { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
 import type { Publish } from '../registry/events.ts';
 import type { Registry } from '../registry/interface.ts';
+import type { Quotas } from '../registry/quotas/quotas.ts';
 import type { BufferPool } from '../registry/uploads/buffer-pool.ts';
 import type { Search } from '../search/search.ts';
 import type { Telemetry } from '../telemetry.ts';
@@ -28,6 +29,8 @@ export interface Services {
   readonly tokens: (() => Promise<TokenService>) | undefined;
   /** The rules for retention and quotas; undefined if there are none. */
   readonly rules: RulesInForce | undefined;
+  /** What they say of quotas; undefined if there are none. */
+  readonly quotas: Quotas | undefined;
   /** Where granted and denied writes are logged; undefined without access control. */
   readonly audit: Logger | undefined;
   /** Hides the name at which a page of a filtered list ends. */

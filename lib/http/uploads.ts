@@ -189,11 +189,11 @@ async function withOffsetHeaders<T>(context: UploadContext, id: string, result: 
 
 /** Renews the signature, so that an upload expires a day after its last request. */
 function setUploadHeaders(
-  { ctx, route: { name }, urlSigner, urls, admission }: UploadContext,
+  { ctx, route: { name }, urlSigner, urls, admission, quota }: UploadContext,
   id: string,
   offset: number,
 ): void {
-  const state = { offset, writer: writerOf(admission) };
+  const state = { offset, writer: writerOf(admission), quota };
   ctx.set('Location', urls.upload(name, id, urlSigner.signUpload(name, id, state)));
   ctx.set('Range', uploadRange(offset));
   ctx.set('Docker-Upload-UUID', id);

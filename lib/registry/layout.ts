@@ -37,6 +37,9 @@ import { namedSuffix } from '../storage/store.ts';
  *   pulled/<name>/_manifests/<algorithm>/<hex>                  ours: … the manifest by its digest
  *   pulled/_since/<rule>                                        ours: from when on pulls of a rule's repositories are recorded
  *
+ *   quotas/<quota>/pushed/<hex>-<algorithm>-<bytes>             ours: a blob was pushed since the quota's use was summed
+ *   quotas/<quota>/used                                         ours: what its repositories used then
+ *
  *   deleted/<name>/
  *     _records/<time>-<id>                                      ours: what a delete took, until it is too old to come back
  *
@@ -302,6 +305,34 @@ export function deletionRecord(name: RepositoryName, at: Date, id: string): stri
 /** Milliseconds until the year 2286, so that later times come first in a listing. */
 function newestFirst(at: Date): string {
   return String(9_999_999_999_999 - at.getTime()).padStart(13, '0');
+}
+
+export const quotasPrefix = `${root}/quotas/`;
+
+/** The prefix of the blobs that were pushed under a quota. Their hashes come first, so that any part of a listing is a fair sample. */
+export function quotaPushesPrefix(quota: string): string {
+  return `${quotasPrefix}${quota}/pushed/`;
+}
+
+/** @param size in bytes */
+export function quotaPush(quota: string, digest: Digest, size: number): string {
+  const { algorithm, hex } = digestParts(digest);
+  return `${quotaPushesPrefix(quota)}${hex}-${algorithm}-${size}`;
+}
+
+/** The inverse of {@link quotaPush}; undefined for any other key. */
+export function parseQuotaPush(
+  key: string,
+): { readonly quota: string; readonly digest: Digest; readonly size: number } | undefined {
+  const [, quota, hex = '', algorithm = '', size] =
+    /^([0-9a-f]{16})\/pushed\/([0-9a-f]+)-(sha\d+)-(\d{1,15})$/.exec(key.slice(quotasPrefix.length)) ?? [];
+  const digest = digestOrUndefined(`${algorithm}:${hex}`);
+  if (!key.startsWith(quotasPrefix) || quota === undefined || digest === undefined) return undefined;
+  return { quota, digest, size: Number(size) };
+}
+
+export function quotaUsed(quota: string): string {
+  return `${quotasPrefix}${quota}/used`;
 }
 
 /** A key for probing what a store's server supports. */

@@ -21,6 +21,8 @@ export interface UploadState {
   readonly offset: number;
   /** Who may write the upload, for the audit log of a data plane; undefined without access control. */
   readonly writer?: Writer | undefined;
+  /** The id of the quota that its bytes count for; undefined without one. */
+  readonly quota?: string | undefined;
 }
 
 /** The caller to whom access control granted an upload. */
@@ -52,9 +54,10 @@ export class UrlSigner {
     this.#now = now;
   }
 
-  /** The `_state` for a Location: version, offset, expiry, writer, and a MAC of these, the repository and the upload ID. */
-  signUpload(name: RepositoryName, id: string, { offset, writer }: UploadState): string {
-    const claim = `1.${offset}.${this.#expiresIn(uploadLifetimeSeconds)}${writer === undefined ? '' : `.${encode(writer)}`}`;
+  /** The `_state` for a Location: version, offset, expiry, writer and quota, and a MAC of these, the repository and the upload ID. */
+  signUpload(name: RepositoryName, id: string, { offset, writer, quota }: UploadState): string {
+    const more = writer === undefined && quota === undefined ? '' : `.${encode(writer, quota)}`;
+    const claim = `1.${offset}.${this.#expiresIn(uploadLifetimeSeconds)}${more}`;
     return `${claim}.${mac(this.#uploadKeys[0], [claim, name, id])}`;
   }
 
@@ -64,7 +67,7 @@ export class UrlSigner {
    */
   readUpload(name: RepositoryName, id: string, text: string | null): UploadState {
     if (text === null) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
-    const [, claim, offset, expiry, writer, signature = ''] =
+    const [, claim, offset, expiry, more, signature = ''] =
       /^(1\.(\d{1,15})\.(\d{1,11})(?:\.([\w-]{1,4096}))?)\.([\w-]{43})$/.exec(text) ?? [];
     if (claim === undefined)
       throw new RegistryError(
@@ -74,7 +77,7 @@ export class UrlSigner {
     if (!isSigned(this.#uploadKeys, [claim, name, id], signature))
       throw new RegistryError('UPLOAD_STATE_FOREIGN');
     if (this.#isExpired(expiry)) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
-    return { offset: Number(offset), ...(writer !== undefined && { writer: decode(writer) }) };
+    return { offset: Number(offset), ...(more !== undefined && decode(more)) };
   }
 
   /** The query that allows anyone to read a blob for {@link blobUrlLifetimeSeconds}. */
@@ -111,14 +114,22 @@ export class UrlSigner {
   }
 }
 
-function encode({ actor, rule }: Writer): string {
-  const names = [actor, ...(rule === undefined ? [] : [rule])].map((name) => name.slice(0, maxNameLength));
-  return Buffer.from(JSON.stringify(names)).toString('base64url');
+/** Earlier releases, which know no quotas, read the first two names as the writer. */
+function encode(writer: Writer | undefined, quota: string | undefined): string {
+  const names = [writer?.actor ?? '', writer?.rule, quota].map(
+    (name) => name?.slice(0, maxNameLength) ?? null,
+  );
+  const used = names.slice(0, names.findLastIndex((name) => name !== null) + 1);
+  return Buffer.from(JSON.stringify(used)).toString('base64url');
 }
 
-function decode(text: string): Writer {
-  const [actor, rule] = JSON.parse(Buffer.from(text, 'base64url').toString()) as [string, string?];
-  return { actor, rule };
+function decode(text: string): Pick<UploadState, 'writer' | 'quota'> {
+  const names = JSON.parse(Buffer.from(text, 'base64url').toString()) as (string | null)[];
+  const [actor, rule, quota] = names.map((name) => name ?? undefined);
+  return {
+    ...(actor !== undefined && actor !== '' && { writer: { actor, rule } }),
+    ...(quota !== undefined && { quota }),
+  };
 }
 
 /** Fields must not contain line feeds; names, IDs, digests and numbers do not. */

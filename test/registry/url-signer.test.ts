@@ -220,6 +220,20 @@ describe('the two purposes', () => {
       assert.throws(() => urlSigner.readUpload(name, id, forged.join('.')), RegistryError);
   });
 
+  it('an upload keeps its quota, with a writer or without, and earlier releases find the writer', () => {
+    for (const state of [
+      { offset: 5, quota: '0123456789abcdef' },
+      { offset: 5, writer: { actor: 'alice', rule: undefined }, quota: '0123456789abcdef' },
+      { offset: 5, writer: { actor: 'alice', rule: 'rule 1' }, quota: '0123456789abcdef' },
+    ]) {
+      const signed = urlSigner.signUpload(name, id, state);
+      assert.deepEqual(urlSigner.readUpload(name, id, signed), state);
+      const [, , , names = ''] = signed.split('.');
+      const [actor, rule] = JSON.parse(Buffer.from(names, 'base64url').toString()) as (string | null)[];
+      assert.deepEqual([actor, rule ?? undefined], [state.writer?.actor ?? '', state.writer?.rule]);
+    }
+  });
+
   it('the name of a writer of any length fits a URL', () => {
     const writer = { actor: '世'.repeat(5_000), rule: '世'.repeat(5_000) };
     const state = urlSigner.signUpload(name, id, { offset: 5, writer });

@@ -44,7 +44,7 @@ export interface Keep {
   readonly pulledWithinMs: number | undefined;
 }
 
-/** How many bytes each of some repositories may hold. */
+/** How many bytes some repositories may hold together. */
 export interface QuotaRule {
   /** `quota 2` */
   readonly label: string;
