@@ -1,10 +1,16 @@
 import { SingleBar } from 'cli-progress';
+import { openRules } from '../compose-rules.ts';
 import { createMaintenance } from '../compose.ts';
+import type { Config } from '../config/config.ts';
 import { loadConfigFile } from '../config/file/load.ts';
 import { describeStorage } from '../config/storage.ts';
 import type { Damaged } from '../maintenance/collection/garbage.ts';
 import type { CollectionProgress } from '../maintenance/collection/collection.ts';
 import { look, type LookOptions, type Visitor } from '../maintenance/collection/look.ts';
+import { QuotaCount, visitors, type QuotaUsage } from '../maintenance/quotas/quota-count.ts';
+import { RegistryError } from '../protocol/errors.ts';
+import { QuotaRules } from '../registry/quotas/quota.ts';
+import { StoreUnavailable, type ObjectStore } from '../storage/store.ts';
 import { assertFolderExists, onDamaged, reasonOf } from './command.ts';
 import { printVersions, readKeptVersions, type KeptVersions } from './kept-versions.ts';
 
@@ -17,12 +23,15 @@ export interface Looked {
   readonly printVersions: () => void;
 }
 
-/** Looks at the whole storage that is configured, with its progress on a terminal. All that it says is on standard error. */
+/**
+ * Looks at the whole storage that is configured, with its progress on a terminal. All that it says is on standard error.
+ * @returns also what each quota has in use, in the order of the rules
+ */
 export async function lookAtStorage(
   file: string | undefined,
   options: LookOptions,
-  visitor: Visitor,
-): Promise<Looked> {
+  visited: Visitor,
+): Promise<Looked & { readonly quotas: readonly QuotaUsage[] }> {
   const { config } = await loadConfigFile('maintenance', file);
   const { storage, readOnly } = config;
   assertFolderExists(storage);
@@ -30,11 +39,15 @@ export async function lookAtStorage(
   console.error(`looking at ${describeStorage(storage)}`);
   const bar = progressBar();
   try {
+    const quotas = await beginQuotas(config, store);
+    const visitor = quotas === undefined ? visited : visitors(visited, quotas);
     await look(store, { ...options, keeps: !readOnly, onUnsaved, onProgress: bar.update }, visitor);
+    if (!readOnly && quotas !== undefined) await saveQuotas(quotas);
     const versions = await readKeptVersions(store, (listed) => {
       bar.update({ phase: 'versions', listed });
     });
     return {
+      quotas: quotas?.usage ?? [],
       versions,
       printVersions: () => {
         printVersions(versions, storage);
@@ -50,6 +63,31 @@ export function onUnsaved(error: unknown): void {
   console.error(
     `what manifests name cannot be kept, so the next look reads them again: ${reasonOf(error as Error)}`,
   );
+}
+
+/** @returns undefined if there are no quotas, or if it is not known which */
+async function beginQuotas(config: Config, store: ObjectStore): Promise<QuotaCount | undefined> {
+  const source = await openRules(config, store);
+  if (source === undefined) return undefined;
+  try {
+    const rules = new QuotaRules((await source.current()).quotas);
+    return rules.all.length === 0 ? undefined : await QuotaCount.begin(store, rules);
+  } catch (error) {
+    if (!(error instanceof RegistryError)) throw error;
+    console.error(`quotas are not counted: ${reasonOf(error)}`);
+    return undefined;
+  }
+}
+
+async function saveQuotas(quotas: QuotaCount): Promise<void> {
+  try {
+    await quotas.save();
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error;
+    console.error(
+      `what quotas use cannot be kept, so the registry goes on with what it knew: ${reasonOf(error)}`,
+    );
+  }
 }
 
 /** Names each repository of which nothing may be deleted, and why. */

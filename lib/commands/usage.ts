@@ -2,21 +2,22 @@ import { Usage, type Used } from '../maintenance/collection/usage.ts';
 import { count, onlyFile, readOptions, refuseOptionsOfNpm, UsageError, type Command } from './command.ts';
 import { jsonOfVersions } from './kept-versions.ts';
 import { lookAtStorage, reportDamaged } from './look.ts';
+import type { QuotaUsage } from '../maintenance/quotas/quota-count.ts';
 import { size } from '../protocol/sizes.ts';
 import { tableLines } from './table.ts';
 
-const kinds = ['namespace', 'repository', 'tag'] as const;
+const kinds = ['namespace', 'repository', 'tag', 'quota'] as const;
 
 type Kind = (typeof kinds)[number];
 
 export const command: Command = {
-  summary: 'show the bytes that namespaces, repositories and tags use',
-  usage: `Usage: stowage usage [--by namespace|repository|tag] [--json] [FILE]
+  summary: 'show the bytes that namespaces, repositories, tags and quotas use',
+  usage: `Usage: stowage usage [--by namespace|repository|tag|quota] [--json] [FILE]
 
 Shows the bytes in the storage by namespace, repository or tag: its own, which nothing else of that kind uses, and those that
-it shares with others.
+it shares with others. By quota, what the repositories of each quota use together. The registry counts from there on.
 
-  --by KIND  namespace, repository (default) or tag
+  --by KIND  namespace, repository (default), tag or quota
   --json     print JSON
   FILE       a configuration file of distribution, by default REGISTRY_CONFIGURATION_PATH
 
@@ -34,15 +35,16 @@ async function usage(args: readonly string[]): Promise<number> {
   const by = readKind(values.by ?? 'repository');
   const file = onlyFile(positionals);
   const usage = new Usage(by === 'tag');
-  const { versions, printVersions } = await lookAtStorage(file, {}, usage);
-  const rows = rowsOf(usage, by);
+  const { versions, printVersions, quotas } = await lookAtStorage(file, {}, usage);
   const { total, unlinked, damaged } = usage;
-  if (values.json === true)
-    console.log(
-      JSON.stringify({ by, rows, unlinked, total, damaged, ...jsonOfVersions(versions) }, undefined, 2),
-    );
-  else {
-    printTable(by, rows);
+  if (values.json === true) {
+    const ofQuotas = quotas.map(quotaRow);
+    const rows = by === 'quota' ? ofQuotas : rowsOf(usage, by);
+    const all = { by, rows, quotas: ofQuotas, unlinked, total, damaged, ...jsonOfVersions(versions) };
+    console.log(JSON.stringify(all, undefined, 2));
+  } else {
+    if (by === 'quota') printQuotas(quotas);
+    else printTable(by, rowsOf(usage, by));
     printTotals(usage);
     printVersions();
   }
@@ -62,7 +64,7 @@ interface Row extends Used {
   readonly tag?: string | null;
 }
 
-function rowsOf(usage: Usage, by: Kind): Row[] {
+function rowsOf(usage: Usage, by: Exclude<Kind, 'quota'>): Row[] {
   switch (by) {
     case 'namespace':
       return [...usage.namespaces].map(([name, used]) => ({ name, ...used }));
@@ -79,7 +81,7 @@ function rowsOf(usage: Usage, by: Kind): Row[] {
 }
 
 /** The largest first. */
-function printTable(by: Kind, rows: readonly Row[]): void {
+function printTable(by: Exclude<Kind, 'quota'>, rows: readonly Row[]): void {
   const sorted = [...rows].sort((a, b) => b.own + b.shared - (a.own + a.shared));
   const title = by === 'tag' ? 'image' : by;
   const lines = [
@@ -92,6 +94,25 @@ function printTable(by: Kind, rows: readonly Row[]): void {
     ]),
   ];
   for (const line of tableLines(lines, true)) console.log(line);
+}
+
+function quotaRow({ repositories, bytes, used }: QuotaUsage) {
+  return { repositories, quota: bytes, used };
+}
+
+/** In the order of the rules. */
+function printQuotas(quotas: readonly QuotaUsage[]): void {
+  if (quotas.length === 0) console.log('There are no quotas.');
+  const lines = [
+    ['quota of', 'used', 'quota', 'share'],
+    ...quotas.map(({ repositories, bytes, used }) => [
+      repositories.join(', '),
+      size(used),
+      size(bytes),
+      `${Math.round((100 * used) / bytes)} %`,
+    ]),
+  ];
+  if (quotas.length > 0) for (const line of tableLines(lines, true)) console.log(line);
 }
 
 function printTotals({ total, unlinked }: Usage): void {
