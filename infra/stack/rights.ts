@@ -35,6 +35,8 @@ const uploads = { keys: `${root}/uploads/*` };
 const deleted = { keys: `${root}/deleted/*` };
 const collections = { keys: `${root}/gc/*` };
 const rescued = { keys: `${root}/gc/rescued/*` };
+const quotaSums = { keys: `${root}/quotas/*/used` };
+const quotaPushes = { keys: `${root}/quotas/*/pushed/*` };
 // `sha???` is sha256 or sha512: tags may be called `_layers` or `_referrers`, and their keys must not match.
 const layers = { keys: `${root}/repositories/*/_layers/sha???/*/link` };
 const manifests = { keys: `${root}/repositories/*/_manifests/*` };
@@ -123,6 +125,10 @@ const bucketRights: readonly Right[] = [
   },
   { for: ['uploads', 'all', 'data-plane'], on: blobs, actions: [...put, ...abort], when: writes },
   { for: ['uploads', 'all', 'data-plane'], on: layers, actions: put, when: writes },
+
+  // What quotas have in use, and what an upload adds to it. A data plane learns from the upload which quota it counts for.
+  { for: ['manifests', 'uploads', 'all'], on: quotaSums, actions: get, when: and(writes, hasPolicy) },
+  { for: ['uploads', 'all', 'data-plane'], on: quotaPushes, actions: put, when: and(writes, hasPolicy) },
 
   // Pushed manifests.
   { for: ['manifests'], on: blobs, actions: put, when: writes },

@@ -10,10 +10,12 @@ import { operations } from './operations.ts';
 import type { Site } from './site.ts';
 import { DeployedFunction, firstFailure } from './take-away.ts';
 
-/** Who may edit what the policy says while these tests run: all, but that a tag called `fixed` stays. */
+/** Who may edit what the policy says while these tests run: all, but that a tag called `fixed` stays. Uploads are counted. */
 export const policyOfRights = `
 immutable-tags:
   - { repositories: '**', tags: [fixed] }
+quotas:
+  - { repositories: '**', quota: 1 TB }
 rules:
   - { name: all, who: admin, repositories: '**', allow: '*' }
 `;
@@ -46,8 +48,9 @@ export function rightsSuite(
       const needless: string[] = [];
       for (const [index, { actions, on, source }] of rightsOf(name, parameters).entries()) {
         if (source !== undefined) continue;
-        // What is read at the start of an instance, and then kept.
-        const isKept = typeof on === 'object' && ('secret' in on || on.keys.startsWith('stowage/'));
+        // What is read at the start of an instance, or by its first push, and then kept.
+        const isKept =
+          typeof on === 'object' && ('secret' in on || /^stowage\/|\/quotas\/.*\/used$/.test(on.keys));
         const without =
           typeof on === 'object' && 'secret' in on ? secretName(parameters, on.secret) : undefined;
         for (const action of actions) {
