@@ -29,6 +29,7 @@ import { namedSuffix } from '../storage/store.ts';
  *   gc/retired/<mark>                                           ours: nothing more may be deleted under the mark
  *   gc/steps/<run>/…                                            ours: a look for garbage that goes on in another process
  *   gc/plans/<mark>/<look>/…                                    ours: what the second look found is to be deleted
+ *   gc/looked                                                   ours: when garbage was looked for last
  *   gc/running                                                  ours: when a collection was active last
  *   gc/expiries/<name>/_labels                                  ours: when images of this repository expire, by their labels; a cache
  *
@@ -122,6 +123,9 @@ export function plansPrefix(mark: string): string {
 export const markFolders = ['lists', 'plans', 'rescued', 'deleting'].map(
   (folder) => `${collectionPrefix}${folder}/`,
 );
+
+/** Written when the last first look in steps was complete. */
+export const lookedKey = `${collectionPrefix}looked`;
 
 /** When a collection was active last. */
 export const runningKey = `${collectionPrefix}running`;

@@ -1,14 +1,16 @@
 import type { Fencing, ObjectInfo, ObjectStore } from '../../storage/store.ts';
-import { deletionsPrefix } from '../../registry/layout.ts';
+import { deletionsPrefix, lookedKey } from '../../registry/layout.ts';
+import { undefinedIfMissing } from '../../registry/links.ts';
 import { listObjects } from '../../registry/list-objects.ts';
 import { Condemnation, type CondemnedMark } from './condemn.ts';
 import { Deleted, deletePlanned, MarkRetired } from './deletion.ts';
 import { Garbage } from './garbage.ts';
 import { ListedCondemned } from './listed-condemned.ts';
-import { look, type LookOptions, type Visitor } from './look.ts';
+import { look, type LookOptions } from './look.ts';
+import { removeLook, stepLook, type ResumableVisitor, type StepOptions } from './look-steps.ts';
 import { isRetired, listMarks, removeAbandoned, removeMark, retire, type ListedMark } from './marks.ts';
 import { discardPlan, findPlan, readPart, type LeftBySecondLook } from './plan.ts';
-import { LocalSegments } from './segments.ts';
+import { BucketSegments, LocalSegments } from './segments.ts';
 import { SecondLook } from './second-look.ts';
 
 export interface CollectionOptions extends Pick<LookOptions, 'keeps' | 'onUnsaved'> {
@@ -17,6 +19,8 @@ export interface CollectionOptions extends Pick<LookOptions, 'keeps' | 'onUnsave
   /** Milliseconds: what is younger is no garbage. */
   readonly youngMs: number;
   readonly untagged?: LookOptions['untagged'];
+  /** For looks in steps, which other processes go on with; by default a look is one step. @returns the time that is left */
+  readonly stepBudget?: () => Pick<StepOptions, 'budgetMs' | 'saveMs' | 'clock'>;
   readonly onProgress?: (progress: CollectionProgress) => void;
 }
 
@@ -86,7 +90,7 @@ export class Collection {
       return true;
     }
     const condemns = this.report.waiting.some((waiting) => waiting.next === 'deletions');
-    if (this.report.garbage === undefined && !condemns) {
+    if (this.report.garbage === undefined && !condemns && (await this.#isLookDue(now))) {
       await this.#condemn(now);
       return true;
     }
@@ -113,15 +117,29 @@ export class Collection {
     return ms;
   }
 
+  /** A look in steps is made once a day: whoever makes them comes more often. */
+  async #isLookDue(now: Date): Promise<boolean> {
+    if (this.#options.stepBudget === undefined) return true;
+    const last = await undefinedIfMissing(this.#store.head(lookedKey));
+    return last === undefined || now.getTime() - last.lastModified.getTime() >= dayMs;
+  }
+
   /** First look. */
-  async #condemn(began: Date): Promise<void> {
+  async #condemn(now: Date): Promise<void> {
     const { youngMs, untagged } = this.#options;
     const garbage = new Garbage();
-    const condemnation = new Condemnation(this.#store, began);
-    const youngSince = new Date(began.getTime() - Math.max(youngMs, clockUnitMs));
-    await this.#look({ youngSince, ...(untagged && { untagged }) }, bothOf(garbage, condemnation));
+    const condemnation = new Condemnation(this.#store, now);
+    const ages = {
+      // The first step of the look tells when it began.
+      get youngSince() {
+        return new Date(condemnation.began.getTime() - Math.max(youngMs, clockUnitMs));
+      },
+      ...(untagged && { untagged }),
+    };
+    if (!(await this.#look('first', ages, bothOf(garbage, condemnation)))) return;
     this.report.condemned = await condemnation.finish();
     this.report.garbage = garbage;
+    if (this.#options.stepBudget !== undefined) await this.#store.put(lookedKey, Buffer.from(''));
   }
 
   async #delete(mark: ListedMark): Promise<void> {
@@ -159,25 +177,40 @@ export class Collection {
     const condemned = await ListedCondemned.open(this.#store, id);
     if (condemned === undefined) return;
     if (condemned instanceof Error) throw condemned;
-    const segments = new LocalSegments();
+    const run = `second-${id}`;
+    const segments =
+      this.#options.stepBudget === undefined ? new LocalSegments() : new BucketSegments(this.#store, run);
     try {
       const visitor = new SecondLook(this.#store, condemned, segments);
       const youngSince = new Date(condemned.mark.began.getTime() - clockUnitMs);
       // What was not condemned with its manifest is left, so all of these may count.
-      await this.#look({ youngSince, untagged: () => 0 }, visitor);
-      await visitor.finish();
+      const isComplete = await this.#look(run, { youngSince, untagged: () => 0 }, visitor);
+      if (isComplete) await visitor.finish();
     } finally {
-      segments.close();
+      if (segments instanceof LocalSegments) segments.close();
     }
   }
 
-  async #look(options: Pick<LookOptions, 'youngSince' | 'untagged'>, visitor: Visitor): Promise<void> {
-    const { keeps = true, onUnsaved, onProgress } = this.#options;
-    await look(
-      this.#store,
-      { ...options, keeps, ...(onUnsaved && { onUnsaved }), ...(onProgress && { onProgress }) },
-      visitor,
-    );
+  /** @returns whether the look is complete */
+  async #look(
+    run: string,
+    ages: Pick<LookOptions, 'youngSince' | 'untagged'>,
+    visitor: ResumableVisitor,
+  ): Promise<boolean> {
+    const { keeps = true, onUnsaved, onProgress, stepBudget } = this.#options;
+    const options = Object.assign(ages, {
+      keeps,
+      ...(onUnsaved && { onUnsaved }),
+      ...(onProgress && { onProgress }),
+    });
+    if (stepBudget === undefined) {
+      await look(this.#store, options, visitor);
+      return true;
+    }
+    if (!(await stepLook(this.#store, options, visitor, { run, ...stepBudget() }))) return false;
+    // Before its result counts: otherwise it would be taken for that of the next look, if this process ended in between.
+    await removeLook(this.#store, run);
+    return true;
   }
 
   /** Removes a retired mark, once no deletion under it can land any more. */
@@ -202,8 +235,21 @@ export class Collection {
 /** Milliseconds: some stores date with seconds. */
 const clockUnitMs = 1000;
 
-function bothOf(first: Visitor, second: Visitor): Visitor {
+const dayMs = 86_400_000;
+
+function bothOf(first: ResumableVisitor, second: ResumableVisitor): ResumableVisitor {
   return {
+    save: async () => {
+      const saved = [await first.save(), await second.save()] as const;
+      const size = Buffer.alloc(4);
+      size.writeUInt32LE(saved[0].length);
+      return Buffer.concat([size, ...saved]);
+    },
+    restore: async (saved) => {
+      const end = 4 + saved.readUInt32LE();
+      await first.restore(saved.subarray(4, end));
+      await second.restore(saved.subarray(end));
+    },
     repository: async (...args) => {
       await first.repository(...args);
       await second.repository(...args);

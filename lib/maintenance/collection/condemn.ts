@@ -3,7 +3,8 @@ import { digestParts, type Digest } from '../../protocol/digests.ts';
 import { condemnedLine, listOf, maxListSize, serializeMark } from '../../registry/collection/mark.ts';
 import { blobsPrefix, markKey, markList, parseBlobData } from '../../registry/layout.ts';
 import type { ObjectStore } from '../../storage/store.ts';
-import { owns, type SeenBlob, type SeenRepository, type Visitor } from './look.ts';
+import type { ResumableVisitor } from './look-steps.ts';
+import { owns, type SeenBlob, type SeenRepository } from './look.ts';
 import { linksOf } from './repository-links.ts';
 
 /** Bytes that lists shall have: hashes are spread evenly, but not those of somebody who wants to fill a list. */
@@ -33,16 +34,16 @@ export interface CondemnedMark {
  * Condemns what a first look finds that nothing needs: writes the lists of a mark while it looks, and then the mark. In memory are the
  * names of repositories and one list.
  */
-export class Condemnation implements Visitor {
-  readonly id: string;
+export class Condemnation implements ResumableVisitor {
   readonly #store: ObjectStore;
-  readonly #began: Date;
+  #id: string;
+  #began: Date;
   /** By number of the repository. */
-  readonly #names: string[] = [];
+  #names: string[] = [];
   /** Bytes of names in lines, if each repository had a line for each of its links. */
   #namesSize = 0;
   #digits: number | undefined;
-  readonly #lists = new Map<string, string>();
+  #lists = new Map<string, string>();
   #list = '';
   #lines: string[] = [];
   #size = 0;
@@ -53,7 +54,44 @@ export class Condemnation implements Visitor {
   constructor(store: ObjectStore, began: Date) {
     this.#store = store;
     this.#began = began;
-    this.id = `${String(began.getTime()).padStart(13, '0')}-${randomBytes(6).toString('hex')}`;
+    this.#id = `${String(began.getTime()).padStart(13, '0')}-${randomBytes(6).toString('hex')}`;
+  }
+
+  /** When the look began, by the clock that dates objects. */
+  get began(): Date {
+    return this.#began;
+  }
+
+  save(): Buffer {
+    const saved: SavedCondemnation = {
+      id: this.#id,
+      began: this.#began.getTime(),
+      names: this.#names,
+      namesSize: this.#namesSize,
+      digits: this.#digits,
+      lists: [...this.#lists],
+      list: this.#list,
+      lines: this.#lines,
+      size: this.#size,
+      condemned: this.#condemned,
+      left: this.#left,
+    };
+    return Buffer.from(JSON.stringify(saved));
+  }
+
+  restore(bytes: Buffer): void {
+    const saved = JSON.parse(bytes.toString()) as SavedCondemnation;
+    this.#id = saved.id;
+    this.#began = new Date(saved.began);
+    this.#names = saved.names;
+    this.#namesSize = saved.namesSize;
+    this.#digits = saved.digits;
+    this.#lists = new Map(saved.lists);
+    this.#list = saved.list;
+    this.#lines = saved.lines;
+    this.#size = saved.size;
+    this.#condemned = saved.condemned;
+    this.#left = saved.left;
   }
 
   repository(seen: SeenRepository, add: (digest: Digest, id: number) => void): void {
@@ -84,9 +122,9 @@ export class Condemnation implements Visitor {
   async finish(): Promise<CondemnedMark | undefined> {
     await this.#flush();
     if (this.#lists.size === 0) return undefined;
-    const mark = { id: this.id, began: this.#began, digits: this.#digits ?? 0, lists: this.#lists };
-    await this.#store.put(markKey(this.id), serializeMark(mark));
-    return { id: this.id, digests: this.#condemned, left: this.#left };
+    const mark = { id: this.#id, began: this.#began, digits: this.#digits ?? 0, lists: this.#lists };
+    await this.#store.put(markKey(this.#id), serializeMark(mark));
+    return { id: this.#id, digests: this.#condemned, left: this.#left };
   }
 
   #condemn(digest: Digest, isWhole: boolean, owners: SeenBlob['owners']): Promise<void> | undefined {
@@ -125,7 +163,7 @@ export class Condemnation implements Visitor {
   async #open(list: string): Promise<void> {
     this.#list = list;
     if (!this.#lists.has(list)) return;
-    const { bytes } = await this.#store.read(markList(this.id, list), maxListSize);
+    const { bytes } = await this.#store.read(markList(this.#id, list), maxListSize);
     this.#lines = [bytes.toString('latin1')];
     this.#size = bytes.byteLength;
   }
@@ -133,7 +171,7 @@ export class Condemnation implements Visitor {
   async #flush(): Promise<void> {
     if (this.#lines.length === 0) return;
     const bytes = Buffer.from(this.#lines.join(''), 'latin1');
-    await this.#store.put(markList(this.id, this.#list), bytes);
+    await this.#store.put(markList(this.#id, this.#list), bytes);
     this.#lists.set(this.#list, createHash('sha256').update(bytes).digest('hex'));
     this.#lines = [];
     this.#size = 0;
@@ -144,6 +182,20 @@ export class Condemnation implements Visitor {
     const digits = Math.ceil(Math.log(size / usualListSize) / Math.log(16));
     return Math.min(Math.max(digits, 0), maxDigits);
   }
+}
+
+interface SavedCondemnation {
+  readonly id: string;
+  readonly began: number;
+  readonly names: string[];
+  readonly namesSize: number;
+  readonly digits: number | undefined;
+  readonly lists: readonly (readonly [string, string])[];
+  readonly list: string;
+  readonly lines: string[];
+  readonly size: number;
+  readonly condemned: number;
+  readonly left: number;
 }
 
 /** How many blobs there are, by one request: how much of all hashes the first thousand of them take tells the rest. */

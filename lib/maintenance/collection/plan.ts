@@ -45,7 +45,7 @@ const maxObjectSize = 64 * 1024 * 1024;
 /** Writes a plan while a second look goes on. In memory is a part for each phase. */
 export class PlanWriter {
   readonly #store: ObjectStore;
-  readonly #prefix: string;
+  #prefix: string;
   readonly #parts = phases.map(() => ({ lines: [] as string[], size: 0, number: 0 }));
 
   constructor(store: ObjectStore, mark: string) {
@@ -64,9 +64,20 @@ export class PlanWriter {
     return part.lines.length < maxDigests && part.size < maxPartSize ? undefined : this.#flush(at);
   }
 
+  /** Writes what is in memory. @returns what another process needs to go on */
+  async save(): Promise<SavedPlan> {
+    for (const at of phases.keys()) await this.#flush(at);
+    return { prefix: this.#prefix, numbers: this.#parts.map(({ number }) => number) };
+  }
+
+  restore({ prefix, numbers }: SavedPlan): void {
+    this.#prefix = prefix;
+    for (const [at, part] of this.#parts.entries()) part.number = numbers[at] ?? 0;
+  }
+
   /** Makes the plan count. */
   async finish(left: LeftBySecondLook): Promise<void> {
-    for (const at of phases.keys()) await this.#flush(at);
+    await this.save();
     await this.#store.put(`${this.#prefix}${complete}`, withHash(JSON.stringify({ version: 1, left })));
   }
 
@@ -79,6 +90,12 @@ export class PlanWriter {
     part.lines = [];
     part.size = 0;
   }
+}
+
+export interface SavedPlan {
+  readonly prefix: string;
+  /** The number of the next part of each phase. */
+  readonly numbers: readonly number[];
 }
 
 /** A plan that is complete. */

@@ -6,10 +6,11 @@ import type { ObjectStore } from '../../storage/store.ts';
 import { ManifestDepths } from './manifest-depths.ts';
 import { KeyLines } from './key-lines.ts';
 import type { ListedCondemned } from './listed-condemned.ts';
-import { owns, type SeenBlob, type SeenRepository, type Visitor } from './look.ts';
-import { PlanWriter, type DeletionPhase } from './plan.ts';
+import type { ResumableVisitor } from './look-steps.ts';
+import { owns, type SeenBlob, type SeenRepository } from './look.ts';
+import { PlanWriter, type DeletionPhase, type SavedPlan } from './plan.ts';
 import { keyOf, linksOf, type RepositoryLink } from './repository-links.ts';
-import type { Segments } from './segments.ts';
+import { BucketSegments, type LocalSegments } from './segments.ts';
 
 /** Most keys of a planned deletion. Blobs may have more links, which are several. */
 const maxKeys = 1000;
@@ -30,20 +31,54 @@ interface Seen extends Pick<SeenBlob, 'digest' | 'owners'> {
   readonly blob?: Pick<SeenBlob, 'size' | 'isYoung'>;
 }
 
+interface SavedSecondLook {
+  readonly plan: SavedPlan;
+  /** The segments of the lines of keys, and where they start. */
+  readonly segments: readonly string[];
+  readonly starts: readonly number[];
+  readonly names: string[];
+  readonly left: Record<'needed' | 'renewed' | 'held', number>;
+}
+
 /** Plans the deletion of what is condemned, unless something needs it again, or it is newer than the mark. */
-export class SecondLook implements Visitor {
+export class SecondLook implements ResumableVisitor {
   readonly #condemned: ListedCondemned;
   readonly #plan: PlanWriter;
-  readonly #keys: KeyLines;
+  readonly #segments: LocalSegments | BucketSegments;
+  #keys: KeyLines;
   /** By number of the repository. */
-  readonly #names: string[] = [];
+  #names: string[] = [];
   readonly #left = { needed: 0, renewed: 0, held: 0 };
 
   /** @param segments for keys that are more than a digest and a repository */
-  constructor(store: ObjectStore, condemned: ListedCondemned, segments: Segments) {
+  constructor(store: ObjectStore, condemned: ListedCondemned, segments: LocalSegments | BucketSegments) {
     this.#condemned = condemned;
+    this.#segments = segments;
     this.#keys = new KeyLines(segments);
     this.#plan = new PlanWriter(store, condemned.mark.id);
+  }
+
+  async save(): Promise<Buffer> {
+    const plan = await this.#plan.save();
+    await this.#keys.flush();
+    const segments = this.#segments instanceof BucketSegments ? this.#segments.names : [];
+    const saved: SavedSecondLook = {
+      plan,
+      segments,
+      starts: this.#keys.starts,
+      names: this.#names,
+      left: this.#left,
+    };
+    return Buffer.from(JSON.stringify(saved));
+  }
+
+  restore(bytes: Buffer): void {
+    const { plan, segments, starts, names, left } = JSON.parse(bytes.toString()) as SavedSecondLook;
+    this.#plan.restore(plan);
+    if (this.#segments instanceof BucketSegments) this.#segments.names.push(...segments);
+    this.#keys = new KeyLines(this.#segments, starts);
+    this.#names = names;
+    Object.assign(this.#left, left);
   }
 
   async repository(seen: SeenRepository, add: (digest: Digest, id: number) => void): Promise<void> {
