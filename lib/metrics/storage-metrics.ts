@@ -19,6 +19,8 @@ const actions: Readonly<Record<string, string>> = {
   openPart: 'OpenPart',
   completeMultipart: 'CompleteMultipart',
   abortMultipart: 'AbortMultipart',
+  'fencing.open': 'List',
+  'fencing.openDeletion': 'PutContent',
 };
 
 /** Distribution's names of its storage drivers. */

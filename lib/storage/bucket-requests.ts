@@ -60,6 +60,7 @@ const storeOutcomes: Readonly<Record<string, BucketOutcome>> = {
   ObjectNotFound: 'not_found',
   MultipartNotFound: 'not_found',
   PreconditionFailed: 'precondition_failed',
+  FenceEnded: 'precondition_failed',
   InvalidKey: 'client_error',
   InvalidPart: 'client_error',
   ObjectTooLarge: 'client_error',

@@ -140,7 +140,8 @@ describe('a fence of a folder whose processes stop or die', () => {
     });
     try {
       const seen = new Set<string>();
-      for (let round = 0; seen.size < 30; round++) {
+      const allRun = () => writers.every(({ child }) => child.exitCode === null);
+      while (seen.size < 30 && allRun()) {
         await store.fencing.end();
         const [current = ''] = (await staging()).filter((name) => name.startsWith('fence-'));
         const ended = async () => (await keys('race/')).filter((key) => !key.startsWith(`race/${current}/`));

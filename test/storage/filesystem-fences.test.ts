@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, it, mock } from 'node:test';
 
 import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
+import { outcomeOf } from '../../lib/storage/bucket-requests.ts';
+import { observedStore } from '../../lib/storage/observed-store.ts';
 import { FenceEnded } from '../../lib/storage/store.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { fenceContract, type FencedPlace } from './contract-fences.ts';
@@ -98,6 +100,24 @@ describe('a fence of a folder', () => {
       );
       assert.deepEqual(await keys(), ['bytes']);
     });
+
+  it('is observed like requests to a bucket', async () => {
+    const observed: string[] = [];
+    const all = observedStore(store, (operation) => (end) => {
+      observed.push(`${operation} ${outcomeOf(end)}`);
+    });
+    const { fence } = await all.fencing.open('marks/');
+    await all.fencing.end();
+    await rejects(all.put('some', content, { fence }), FenceEnded);
+    const deletion = await all.fencing.openDeletion(record());
+    await all.delete(['some'], { fence: deletion });
+    assert.deepEqual(observed, [
+      'ListObjectsV2 success',
+      'PutObject precondition_failed',
+      'PutObject success',
+      'DeleteObjects success',
+    ]);
+  });
 
   it('frees what is deleted at once', async () => {
     await store.put('some', content);
