@@ -1,12 +1,13 @@
 import type { Logger } from 'pino';
 import type { Htpasswd, PasswordOutcome } from './access/htpasswd/htpasswd.ts';
-import { PolicySource } from './access/policy/source.ts';
+import { PolicySource, StorageRulesSource, type PolicySourceOptions } from './access/policy/source.ts';
 import type { TokenService } from './access/token-service.ts';
 import { accessTokenKey, publicKey } from './access/tokens/keys.ts';
 import { PolicyAccess } from './access/tokens/policy-access.ts';
 import { tokenService, type PolicyAuthConfig } from './config/auth.ts';
 import type { Config, Program } from './config/config.ts';
 import type { HtpasswdSource } from './config/htpasswd.ts';
+import type { PolicyLocation } from './config/policy-location.ts';
 import type { Services } from './http/services.ts';
 import type { RepositoryName } from './protocol/names.ts';
 import type { Immutable } from './registry/interface.ts';
@@ -66,10 +67,7 @@ async function createPolicySource(
       log.info(message);
     },
   };
-  const policies =
-    policy.kind === 'file'
-      ? PolicySource.file(policy.path, reports)
-      : PolicySource.object(store, policy.key, reports);
+  const policies = openPolicy(store, policy, reports);
   if (program !== 'server') return policies;
   const first = await policies.current().catch(() => undefined);
   if (first !== undefined && first.content.immutableTags.length > 0 && !config.readOnly) {
@@ -88,10 +86,30 @@ export async function readImmutableTags(
   store: ObjectStore,
   { policy }: PolicyAuthConfig,
 ): Promise<(name: RepositoryName) => Immutable | undefined> {
-  const source =
-    policy.kind === 'file' ? PolicySource.file(policy.path) : PolicySource.object(store, policy.key);
-  const current = await source.current();
+  const current = await openPolicy(store, policy).current();
   return (name) => (current.hasImmutable(name) ? (tag) => current.immutable(name, tag) : undefined);
+}
+
+/** Opens a policy. Nothing is read yet. */
+export function openPolicy(
+  store: ObjectStore,
+  location: PolicyLocation,
+  options: PolicySourceOptions = {},
+): PolicySource {
+  return location.kind === 'file'
+    ? PolicySource.file(location.path, options)
+    : PolicySource.object(store, location.key, options);
+}
+
+/** Opens a policy that says nothing about access. Nothing is read yet. */
+export function openStorageRules(
+  store: ObjectStore,
+  location: PolicyLocation,
+  options: PolicySourceOptions = {},
+): StorageRulesSource {
+  return location.kind === 'file'
+    ? StorageRulesSource.file(location.path, options)
+    : StorageRulesSource.object(store, location.key, options);
 }
 
 interface TokenServiceContext extends Pick<AccessContext, 'log' | 'openHtpasswd'> {

@@ -21,16 +21,10 @@ export async function openRules(
 ): Promise<RulesInForce | undefined> {
   if (policies !== undefined) return contentOf(policies);
   if (retention === undefined) return undefined;
-  const { PolicySource, StorageRulesSource } = await import('./access/policy/source.ts');
-  if (auth.kind === 'policy')
-    return contentOf(
-      retention.kind === 'file'
-        ? PolicySource.file(retention.path, reports)
-        : PolicySource.object(store, retention.key, reports),
-    );
-  return retention.kind === 'file'
-    ? StorageRulesSource.file(retention.path, reports)
-    : StorageRulesSource.object(store, retention.key, reports);
+  const { openPolicy, openStorageRules } = await import('./compose-policy.ts');
+  return auth.kind === 'policy'
+    ? contentOf(openPolicy(store, retention, reports))
+    : openStorageRules(store, retention, reports);
 }
 
 function contentOf(policies: Pick<PolicySource, 'current'>): RulesInForce {

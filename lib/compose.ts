@@ -34,6 +34,7 @@ import { createAccessLog } from './logging/access-log.ts';
 import { createLogger, throttledWarning } from './logging/logger.ts';
 import { RequestLimits } from './http/request-limits.ts';
 import { Search, type OnReindexed } from './search/search.ts';
+import { recordPulls } from './retention/record-pulls.ts';
 import { recordPushes } from './search/record-pushes.ts';
 import { BucketSearch } from './search/bucket-search.ts';
 import type { SearchBackend } from './search/search-backend.ts';
@@ -116,6 +117,18 @@ export async function createServices(
           },
           onRecorded: config.search.kind === 'bucket' ? undefined : reports.pushRecorded,
         }),
+        ...(rules === undefined || config.readOnly
+          ? []
+          : [
+              recordPulls(store, {
+                rules,
+                waits: program === 'functions',
+                timeoutMs: limits.recordTimeoutMs,
+                warn: (fields, message) => {
+                  log.warn(fields, message);
+                },
+              }),
+            ]),
       ],
       (error) => {
         log.error({ err: error }, 'a subscriber failed');

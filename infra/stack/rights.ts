@@ -37,6 +37,7 @@ const collections = { keys: `${root}/gc/*` };
 const rescued = { keys: `${root}/gc/rescued/*` };
 const quotaSums = { keys: `${root}/quotas/*/used` };
 const quotaPushes = { keys: `${root}/quotas/*/pushed/*` };
+const pulled = { keys: `${root}/pulled/*` };
 // `sha???` is sha256 or sha512: tags may be called `_layers` or `_referrers`, and their keys must not match.
 const layers = { keys: `${root}/repositories/*/_layers/sha???/*/link` };
 const manifests = { keys: `${root}/repositories/*/_manifests/*` };
@@ -173,11 +174,22 @@ const bucketRights: readonly Right[] = [
   // What brings a tag back.
   { for: ['manifests', 'all'], on: deleted, actions: put, when: deletes },
 
+  // When something was pulled, if the policy asks for it.
+  {
+    for: ['manifests', 'all'],
+    on: pulled,
+    actions: [...get, ...put],
+    when: and(writes, hasPolicy),
+    // No pull fails without.
+    source: 'https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html',
+  },
+
   // The daily jobs.
   { for: ['purge-uploads'], on: 'bucket', actions: ['s3:ListBucketMultipartUploads'], when: writes },
   { for: ['purge-uploads'], on: uploads, actions: [...get, ...remove, ...abort], when: writes },
   { for: ['purge-uploads'], on: blobs, actions: abort, when: writes },
   { for: ['purge-uploads'], on: deleted, actions: remove, when: writes },
+  { for: ['purge-uploads'], on: pulled, actions: remove, when: writes },
   // Servers other than AWS may not list uploads by a prefix, which the purge finds out by starting one.
   {
     for: ['purge-uploads'],

@@ -27,7 +27,8 @@ export const command: Command = {
   summary: 'remove abandoned uploads from the storage',
   usage: `Usage: stowage purge-uploads [--dry-run] [--older-than AGE] [FILE]
 
-Removes abandoned uploads and their data from the storage, and what restores deletes of more than 30 days ago.
+Removes abandoned uploads and their data from the storage, what restores deletes of more than 30 days ago,
+and records of pulls of more than a year ago.
 
   --dry-run         print what would be removed, and remove nothing
   --older-than AGE  how long an upload must have been inactive, such as 30d or 72h (default 7d, at least 2d)
@@ -103,17 +104,20 @@ function describe(removed: Purged): string {
       return `object ${removed.key}, ${size(removed.size)}, last written ${removed.lastWritten.toISOString()}`;
     case 'record':
       return `record of a delete ${removed.key}, written ${removed.lastWritten.toISOString()}`;
+    case 'pull':
+      return `record of a pull ${removed.key}, written ${removed.lastWritten.toISOString()}`;
     case 'multipart':
       return `multipart upload of ${removed.key}, started ${removed.started.toISOString()}`;
   }
 }
 
 function summary(totals: PurgeTotals, dryRun: boolean): string {
-  const { uploads, received, data, multiparts, records } = totals;
+  const { uploads, received, data, multiparts, records, pulls } = totals;
   const parts = [
     ...(uploads === 0 ? [] : [`${count(uploads, 'upload')} (${size(received)})`]),
     ...(data === 0 ? [] : [`${count(data, 'object')} without a session`]),
     ...(records === 0 ? [] : [`${count(records, 'record')} of deletes`]),
+    ...(pulls === 0 ? [] : [`${count(pulls, 'record')} of pulls`]),
     ...(multiparts === 0 ? [] : [`${count(multiparts, 'multipart upload')} without a session`]),
   ];
   if (parts.length === 0) return dryRun ? 'would remove nothing' : 'removed nothing';

@@ -8,6 +8,7 @@ import { tagLink } from '../registry/layout.ts';
 import { readLink, undefinedIfMissing } from '../registry/links.ts';
 import { ObjectUnreadable } from '../storage/store.ts';
 import { Plan, type PlannedTag, type RetentionContext } from './plan.ts';
+import { forgetOtherRules } from './pulls.ts';
 import { readPlanned, removesTags } from './planned.ts';
 
 /** Concurrent deletes. */
@@ -50,6 +51,7 @@ export async function applyRetention(options: ApplyOptions): Promise<Applied> {
   const planned = await readPlanned(store, rules);
   const unplanned = rules.filter((rule) => !planned.has(rule));
   const counts = { removed: 0, changed: 0, failed: 0 };
+  await forgetOtherRules(store, rules);
   const plan = await Plan.open(options);
   let last = options.after ?? '';
   for (let more = true; more;) {

@@ -40,6 +40,16 @@ export class Pulls {
   }
 }
 
+/** Forgets from when on pulls were recorded for rules that are no longer there: from now on they are not. */
+export async function forgetOtherRules(store: ObjectStore, rules: readonly RetentionRule[]): Promise<void> {
+  const fingerprints = fingerprintsOf(rules);
+  const asking = rules.filter(({ keep }) => keep.pulledWithinMs !== undefined);
+  const keys = new Set(asking.map((rule) => pullsSince(fingerprints.get(rule)?.scope ?? '')));
+  const others: string[] = [];
+  for await (const { key } of listObjects(store, pullsSince(''))) if (!keys.has(key)) others.push(key);
+  if (others.length > 0) await store.delete(others);
+}
+
 /**
  * From when on pulls are recorded for each rule that asks for them, as the processes that serve pulls have noted. Rules without such a
  * note are left out.

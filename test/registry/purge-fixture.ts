@@ -126,7 +126,9 @@ export async function multipart(days: number, key: string): Promise<string> {
 }
 
 export const run = async (on: ObjectStore = store, dryRun = false): Promise<PurgeResult[]> =>
-  await collect(purgeUploads(on, { olderThan, recordsOlderThan: daysAgo(30), dryRun }));
+  await collect(
+    purgeUploads(on, { olderThan, recordsOlderThan: daysAgo(30), pullsOlderThan: daysAgo(371), dryRun }),
+  );
 
 /** The keys of all objects and multipart uploads. */
 export async function contents(): Promise<{ objects: string[]; multiparts: string[] }> {

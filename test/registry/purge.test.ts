@@ -8,12 +8,15 @@ import { digestFrom } from '../../lib/protocol/digests.ts';
 import {
   blobData,
   deletionRecord,
+  pullRecord,
+  pullsSince,
   isBlobData,
   layerLink,
   parseUploadKey,
   uploadData,
   uploadSession,
 } from '../../lib/registry/layout.ts';
+import { parseReference } from '../../lib/protocol/references.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
 import { purgeUploads, PurgeTotals } from '../../lib/registry/uploads/purge.ts';
 import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
@@ -230,11 +233,11 @@ describe('a purge of uploads', () => {
     assert.ok(store.objects.size < 1000);
   });
 
-  it('a purge needs few requests: a page for a thousand keys, one for records, a deletion for hundreds', async () => {
+  it('a purge needs few requests: a page for a thousand keys, two for records, a deletion for hundreds', async () => {
     store.pageSize = 1000;
     for (let i = 0; i < 900; i++) await begin(i % 3 === 0 ? 8 : 1);
     assert.equal((await run()).length, 300);
-    assert.deepEqual(store.asked, { list: 2, open: 300, abort: 300, delete: 1, listMultiparts: 2 });
+    assert.deepEqual(store.asked, { list: 3, open: 300, abort: 300, delete: 1, listMultiparts: 2 });
     assert.deepEqual(await run(), []);
   });
 
@@ -247,6 +250,19 @@ describe('a purge of uploads', () => {
       await put(days, key);
     assert.deepEqual(await run(), [{ kind: 'record', key: old, lastWritten: daysAgo(30.1) }]);
     assert.deepEqual((await contents()).objects, [young]);
+  });
+
+  it('a purge removes records of pulls after 53 weeks, and keeps from when on they are recorded', async () => {
+    const tag = (text: string) => pullRecord(repository, parseReference(text));
+    const [old, young, since] = [tag('old'), tag(`sha256:${'a'.repeat(64)}`), pullsSince('x')];
+    for (const [key, days] of [
+      [old, 371.1],
+      [young, 370.9],
+      [since, 500],
+    ] as const)
+      await put(days, key);
+    assert.deepEqual(await run(), [{ kind: 'pull', key: old, lastWritten: daysAgo(371.1) }]);
+    assert.deepEqual((await contents()).objects.sort(), [since, young].sort());
   });
 
   it('a purge treats an upload as a whole if its objects are on two pages', async () => {
@@ -277,6 +293,7 @@ describe('the totals of a purge', () => {
       data: 1,
       multiparts: 1,
       records: 1,
+      pulls: 0,
       failures: 1,
     });
   });

@@ -11,7 +11,9 @@ import {
   blobsPrefix,
   deletedPrefix,
   isBlobData,
+  isPullRecord,
   parseUploadKey,
+  pulledPrefix,
   uploadSession,
   uploadsPrefix,
 } from '../layout.ts';
@@ -27,6 +29,9 @@ export const abandonedAfterMs = 7 * 24 * hour;
 
 /** The minimum: the state of an upload is valid for 24 hours, and a request that uses it may take long. */
 export const minAbandonedAfterMs = 2 * 24 * hour;
+
+/** Milliseconds after which the record of a pull is of no use: rules ask for 52 weeks at most, and it is written once a day. */
+const pullsUsefulForMs = 53 * 7 * 24 * hour;
 
 /** A session, with the multipart upload it recorded. */
 export interface PurgedUpload {
@@ -80,7 +85,12 @@ export interface PurgedRecord {
   readonly lastWritten: Date;
 }
 
-export type Purged = PurgedUpload | PurgedData | PurgedMultipart | PurgedRecord;
+/** What says that something was pulled, too long ago to matter. */
+export interface PurgedPull extends Omit<PurgedRecord, 'kind'> {
+  readonly kind: 'pull';
+}
+
+export type Purged = PurgedUpload | PurgedData | PurgedMultipart | PurgedRecord | PurgedPull;
 export type PurgeResult = Purged | PurgeFailure | UnlistedMultiparts;
 
 export interface PurgeOptions {
@@ -88,6 +98,8 @@ export interface PurgeOptions {
   readonly olderThan: Date;
   /** Only records of deletes that were written before this. @default 30 days ago */
   readonly recordsOlderThan?: Date;
+  /** Only records of pulls that were written before this. @default 53 weeks ago */
+  readonly pullsOlderThan?: Date;
   /** Report what would be removed, without removing it. */
   readonly dryRun?: boolean;
 }
@@ -102,18 +114,24 @@ export interface PurgeOptions {
  * - Our multipart uploads that no session records are removed by their own age. Those of blob keys are never recorded. If
  *   the store cannot list them all, this is reported at the end.
  *
- * - Records of deletes are removed once they are too old to undo.
+ * - Records of deletes are removed once they are too old to undo, and those of pulls once no rule can ask for them.
  *
  * Blobs, distribution's uploads and keys of any other form are not touched.
  * @throws StoreUnavailable if the bucket cannot be listed
  */
 export async function* purgeUploads(
   store: ObjectStore,
-  { olderThan, recordsOlderThan = new Date(Date.now() - undoableForMs), dryRun = false }: PurgeOptions,
+  {
+    olderThan,
+    recordsOlderThan = new Date(Date.now() - undoableForMs),
+    pullsOlderThan = new Date(Date.now() - pullsUsefulForMs),
+    dryRun = false,
+  }: PurgeOptions,
 ): AsyncGenerator<PurgeResult, void> {
   const purger = new Purger(store, olderThan, dryRun);
   yield* purger.uploads();
-  yield* new Purger(store, recordsOlderThan, dryRun).records();
+  yield* new Purger(store, recordsOlderThan, dryRun).records('record', deletedPrefix);
+  yield* new Purger(store, pullsOlderThan, dryRun).records('pull', pulledPrefix);
   yield* purger.multiparts();
 }
 
@@ -167,21 +185,21 @@ class Purger {
     }
   }
 
-  /** Purges records of deletes. */
-  async *records(): AsyncGenerator<PurgeResult, void> {
-    for await (const batch of batches(this.#oldRecords()))
+  /** Purges records of deletes, or of pulls. */
+  async *records(kind: 'record' | 'pull', prefix: string): AsyncGenerator<PurgeResult, void> {
+    for await (const batch of batches(this.#oldRecords(prefix)))
       yield* await this.#delete(
         batch.map(({ key, lastModified }) => ({
           key,
           keys: [key],
-          removed: [{ kind: 'record', key, lastWritten: lastModified }],
+          removed: [{ kind, key, lastWritten: lastModified }],
         })),
       );
   }
 
-  async *#oldRecords(): AsyncGenerator<ObjectInfo, void> {
-    for await (const record of listObjects(this.#store, deletedPrefix, { skipUnreadable: true }))
-      if (this.#isOld(record)) yield record;
+  async *#oldRecords(prefix: string): AsyncGenerator<ObjectInfo, void> {
+    for await (const record of listObjects(this.#store, prefix, { skipUnreadable: true }))
+      if (this.#isOld(record) && (prefix !== pulledPrefix || isPullRecord(record.key))) yield record;
   }
 
   /** Follows the uploads: most stores no longer list the multipart uploads of purged sessions. */
@@ -358,6 +376,8 @@ export class PurgeTotals {
   multiparts = 0;
   /** Records of deletes. */
   records = 0;
+  /** Records of pulls. */
+  pulls = 0;
   failures = 0;
 
   add(result: PurgeResult): void {
@@ -365,6 +385,7 @@ export class PurgeTotals {
     else if (result.kind === 'unlisted') return;
     else if (result.kind === 'multipart') this.multiparts += 1;
     else if (result.kind === 'record') this.records += 1;
+    else if (result.kind === 'pull') this.pulls += 1;
     else if (result.kind === 'upload') {
       this.uploads += 1;
       this.received += result.received ?? 0;

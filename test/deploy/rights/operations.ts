@@ -84,10 +84,11 @@ export const operations: Readonly<Record<FunctionName, Operations>> = {
       const bytes = `${root}/uploads/${randomUUID()}/data-orphaned`;
       await bucket.put(bytes, 'orphaned');
       await bucket.put(`${root}/deleted/${someName()}/_records/8200000000000-0123456789ab`, '{}');
+      await bucket.put(`${root}/pulled/${someName()}/_tags/v1`, '{}');
       const hex = randomBytes(32).toString('hex');
       await bucket.startMultipart(`${root}/blobs/sha256/${hex.slice(0, 2)}/${hex}/data`);
       assert.equal((await bucket.multiparts()).length >= 2, true);
-      site.agedMs = 31 * 24 * 3600_000;
+      site.agedMs = 372 * 24 * 3600_000;
       try {
         await site.invoke('purge-uploads');
       } finally {
@@ -95,6 +96,7 @@ export const operations: Readonly<Record<FunctionName, Operations>> = {
       }
       assert.deepEqual(await bucket.keys(`${root}/uploads/`), []);
       assert.deepEqual(await bucket.keys(`${root}/deleted/`), []);
+      assert.deepEqual(await bucket.keys(`${root}/pulled/`), []);
       assert.deepEqual(await bucket.multiparts(), []);
     },
   },

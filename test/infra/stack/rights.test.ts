@@ -141,6 +141,7 @@ describe('the table of rights', () => {
       'all repositories/*/_manifests/tags/*/index/*',
       'purge-uploads uploads/*',
       'purge-uploads deleted/*',
+      'purge-uploads pulled/*',
       'reindex repositories/*/_referrers/s*',
       'data-plane uploads/*',
     ]);
