@@ -5,6 +5,7 @@ import { readAge } from './duration.ts';
 import { collect } from './gc/collect.ts';
 import { jsonOfGarbage, printGarbage } from './gc/garbage.ts';
 import { jsonOfReport, printReport } from './gc/report.ts';
+import { untaggedByRules } from './gc/untagged.ts';
 import { jsonOfVersions } from './kept-versions.ts';
 import { lookAtStorage, reportDamaged } from './look.ts';
 
@@ -16,7 +17,7 @@ Frees what no tag and no manifest needs any more, while pushes and pulls go on. 
 after REGISTRY_GC_DELAY, deletes it, unless it was pushed or needed again. Each run does what is due, and says when the next is.
 
   --dry-run          only show what could be freed
-  --delete-untagged  also manifests that nothing reaches from a tag
+  --delete-untagged  also manifests that nothing reaches from a tag; without it, those that a rule for retention gives up
   --older-than AGE   only what is older, such as 7d or 0h (default 1d)
   --exclusive        nothing else writes to the storage: no other registry, and no release without garbage collection, to
                      which you will not go back either; needed to delete, as is REGISTRY_GC_EXCLUSIVE=true
@@ -64,13 +65,15 @@ interface GcOptions {
   readonly file: string | undefined;
 }
 
-function agesIn({ youngMs, deleteUntagged }: GcOptions) {
-  return { youngMs, ...(deleteUntagged && { untagged: () => youngMs }) };
+/** What is old enough to go. Manifests without a tag go by --delete-untagged, or else by the rules for retention. */
+async function agesIn({ youngMs, deleteUntagged, file }: GcOptions) {
+  const untagged = deleteUntagged ? () => youngMs : await untaggedByRules(file);
+  return { youngMs, ...(untagged !== undefined && { untagged }) };
 }
 
 async function showGarbage(options: GcOptions): Promise<number> {
   const garbage = new Garbage();
-  const { versions, printVersions } = await lookAtStorage(options.file, agesIn(options), garbage);
+  const { versions, printVersions } = await lookAtStorage(options.file, await agesIn(options), garbage);
   if (options.json) printJson({ ...jsonOfGarbage(garbage), ...jsonOfVersions(versions) });
   else {
     printGarbage(garbage, 'could be freed', options);
@@ -84,7 +87,7 @@ async function showGarbage(options: GcOptions): Promise<number> {
 async function run(options: GcOptions, exclusive: boolean, force: boolean): Promise<number> {
   const { config } = await loadConfigFile('maintenance', options.file);
   if (!exclusive && !config.collection.exclusive) throw new UsageError(needsExclusive);
-  const { report, versions, printVersions } = await collect(config, agesIn(options), force);
+  const { report, versions, printVersions } = await collect(config, await agesIn(options), force);
   if (options.json) printJson({ ...jsonOfReport(report), ...jsonOfVersions(versions) });
   else {
     printReport(report, options);

@@ -1,10 +1,18 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
+import { readdir, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { freshName, pull, pushImage, tagsOf, v1 } from '../registry/undo/images.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
-import { store, stowage } from './undo-fixture.ts';
+import { rootDirectory, store, stowage } from './undo-fixture.ts';
+
+/** Makes all files in a folder older. @param ms milliseconds */
+async function ageFiles(folder: string, ms: number): Promise<void> {
+  const time = new Date(Date.now() - ms);
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true }))
+    if (entry.isFile()) await utimes(join(entry.parentPath, entry.name), time, time);
+}
 
 describe('the command stowage retention', () => {
   let folder: Folder;
@@ -128,6 +136,31 @@ describe('the command stowage retention', () => {
       ['retention apply', name, 'old', 'retention 1, line 3'],
     );
     assert.deepEqual(await tagsOf(store, name), ['new', 'v1']);
+  });
+
+  it('gives up manifests without a tag to garbage collection, once it was planned', async () => {
+    const name = freshName();
+    await pushImage(store, name);
+    const kept = freshName();
+    await pushImage(store, kept);
+    await ageFiles(rootDirectory(), 2 * 24 * 3_600_000);
+    const rules = settings(`{ repositories: ${name}, untaggedAfter: 1d }`);
+    const garbageOf = async () => {
+      const { output, errors } = await stowage(['gc', '--dry-run', '--json'], rules);
+      const { repositories } = JSON.parse(output) as { repositories: { name: string; manifests: number }[] };
+      const counts = [name, kept].map((one) => repositories.find((row) => row.name === one)?.manifests ?? 0);
+      return { counts, errors };
+    };
+    const before = await garbageOf();
+    assert.deepEqual(before.counts, [0, 0]);
+    assert.match(
+      before.errors,
+      /retention 1, line 2 was not planned as it is now, so its untaggedAfter takes nothing/,
+    );
+    assert.equal((await stowage(['retention', 'plan'], rules)).code, 0);
+    const after = await garbageOf();
+    assert.deepEqual(after.counts, [1, 0]);
+    assert.doesNotMatch(after.errors, /was not planned/);
   });
 
   it('records no plan and removes nothing in a read-only registry', async () => {

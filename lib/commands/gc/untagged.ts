@@ -1,0 +1,32 @@
+import { openRules } from '../../compose-rules.ts';
+import { createMaintenance } from '../../compose.ts';
+import { loadConfigFile } from '../../config/file/load.ts';
+import { readPlanned } from '../../retention/planned.ts';
+import { untaggedAfter } from '../../retention/untagged.ts';
+import { assertFolderExists, onDamaged } from '../command.ts';
+import { shownRule } from '../retention/report.ts';
+
+/**
+ * When manifests without a tag may go, by the rules for retention that were planned; undefined if none says it. Those that were not
+ * planned are named on standard error.
+ * @param file a configuration file
+ * @throws RegistryError UNAVAILABLE if the rules are invalid
+ */
+export async function untaggedByRules(
+  file: string | undefined,
+): Promise<((repository: string) => number | undefined) | undefined> {
+  const { config } = await loadConfigFile('maintenance', file);
+  if (config.retention === undefined) return undefined;
+  assertFolderExists(config.storage);
+  const { store } = await createMaintenance(config, onDamaged);
+  const rules = (await (await openRules(config, store))?.current())?.retention ?? [];
+  const asking = rules.filter(({ untaggedAfterMs }) => untaggedAfterMs !== undefined);
+  if (asking.length === 0) return undefined;
+  const planned = await readPlanned(store, rules);
+  for (const rule of asking)
+    if (!planned.has(rule))
+      console.error(
+        `${shownRule(rule)} was not planned as it is now, so its untaggedAfter takes nothing: look at stowage retention plan first`,
+      );
+  return untaggedAfter(rules, planned);
+}
