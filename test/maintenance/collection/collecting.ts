@@ -93,6 +93,17 @@ export async function lookAgain(store: ObjectStore): Promise<void> {
   }
 }
 
+/** Deletes under a mark until it is removed. Another look would condemn anew what was left, since nothing is too young here. */
+export async function complete(store: ObjectStore, mark: string): Promise<CollectionReport> {
+  for (;;) {
+    const one = collection(store);
+    while (one.report.waiting.length === 0 && !one.report.completed.includes(mark)) await one.step();
+    const [waiting] = one.report.waiting;
+    if (waiting === undefined) return one.report;
+    await pause(Math.max(0, waiting.from.getTime() - Date.now()) + 1000);
+  }
+}
+
 export async function pause(ms: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, ms));
 }

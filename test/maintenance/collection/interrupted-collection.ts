@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Digest } from '../../../lib/protocol/digests.ts';
 import { readNeeds } from '../../../lib/protocol/manifest-needs.ts';
 import { parseRepositoryKey } from '../../../lib/registry/repository-keys.ts';
@@ -5,6 +6,10 @@ import { blobData } from '../../../lib/registry/layout.ts';
 import { undefinedIfMissing } from '../../../lib/registry/links.ts';
 import type { ObjectStore } from '../../../lib/storage/store.ts';
 import { keysIn } from './collecting.ts';
+
+function digestOf(bytes: Buffer): string {
+  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+}
 
 /** The process that called has ended. */
 export class Killed extends Error {}
@@ -47,6 +52,10 @@ export async function lacking(store: ObjectStore): Promise<string[]> {
     const read = await undefinedIfMissing(store.read(blobData(digest), 1024 * 1024));
     if (read === undefined) {
       found.push(`${name} ${digest} lacks its bytes`);
+      continue;
+    }
+    if (digestOf(read.bytes) !== digest) {
+      found.push(`${name} ${digest} is damaged`);
       continue;
     }
     const { blobs, children } = readNeeds(read.bytes);
