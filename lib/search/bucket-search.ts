@@ -26,6 +26,10 @@ export class BucketSearch implements SearchBackend {
     await Promise.resolve();
   }
 
+  async forget(): Promise<void> {
+    await Promise.resolve();
+  }
+
   async reindex(): Promise<undefined> {
     await Promise.resolve();
     return undefined;

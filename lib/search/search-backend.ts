@@ -50,6 +50,9 @@ export interface SearchBackend {
   /** Records a push: the repository is in the list when this resolves. */
   record(name: RepositoryName): Promise<void>;
 
+  /** Removes a repository, unless the bucket has it by then. A concurrent push that is recorded stays. */
+  forget(name: RepositoryName, bucket: Pick<BucketNames, 'has'>): Promise<void>;
+
   /**
    * Rebuilds the list from the bucket. Readers see the old list or the new one, and concurrently recorded names stay. Many
    * removals take several steps, between which readers see a partial result.

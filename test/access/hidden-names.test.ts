@@ -41,6 +41,9 @@ class CountingList {
         record: async () => {
           await Promise.resolve();
         },
+        forget: async () => {
+          await Promise.resolve();
+        },
         reindex: async () => {
           await Promise.resolve(undefined);
         },

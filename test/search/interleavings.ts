@@ -48,6 +48,16 @@ export function interleavings(
       await ground.stop();
     });
 
+    it(`a name is gone from ${what} at once when it is forgotten, unless the bucket has it`, async () => {
+      const bucket = new NamesBucket('gone', 'kept');
+      const [backend, other] = backends;
+      await backend?.reindex(bucket);
+      await list.age();
+      bucket.names.delete('gone');
+      for (const name of ['gone', 'kept', 'never']) await backend?.forget(parseRepositoryName(name), bucket);
+      assert.deepEqual((await other?.list({ n: 10, last: '' }))?.names, ['kept']);
+    });
+
     it(`${rounds} interleavings of pushes, deletes and reindexes on ${what} lose no name and show no partial list`, async () => {
       const random = randomOf(6);
       const bucket = new NamesBucket();
@@ -76,6 +86,11 @@ export function interleavings(
         },
         async () => {
           await bucket.delete(pick(contested));
+        },
+        async () => {
+          const name = parseRepositoryName(pick(contested));
+          await bucket.delete(name);
+          await pick(backends).forget(name, bucket);
         },
         async () => {
           removed += (await pick(backends).reindex(bucket))?.removed ?? 0;

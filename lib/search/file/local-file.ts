@@ -114,6 +114,10 @@ export class LocalFile implements SearchBackend {
     });
   }
 
+  async forget(name: RepositoryName, bucket: Pick<BucketNames, 'has'>): Promise<void> {
+    if (has(existing(await this.#reading.get()), name)) await this.#change(bucket, new Set(), [name]);
+  }
+
   /**
    * Removes a name only if it was in the list before the bucket was listed, and a lookup under the lock finds it gone: a
    * concurrent push is recorded afterwards. Many removals take several steps, each of which leaves a complete list.
@@ -139,7 +143,7 @@ export class LocalFile implements SearchBackend {
   }
 
   async #change(
-    bucket: BucketNames,
+    bucket: Pick<BucketNames, 'has'>,
     listed: ReadonlySet<string>,
     doubtful: readonly RepositoryName[],
   ): Promise<Reindexed> {

@@ -82,6 +82,13 @@ export class MysqlSearch implements SearchBackend {
     await this.#execute(recordStatement(), [name]);
   }
 
+  async forget(name: RepositoryName, bucket: Pick<BucketNames, 'has'>): Promise<void> {
+    // Before the look at the bucket: what is recorded after it stays.
+    const [clock] = await this.#execute(clockStatement, []);
+    if (await bucket.has(name)) return;
+    await this.#execute(deleteStatement(1), [name, Number(clock?.['now'])]);
+  }
+
   async reindex(bucket: BucketNames, onProgress: Progress = () => undefined): Promise<Reindexed> {
     return await asUnavailable(async () => {
       const changes = await this.#changes(bucket);
