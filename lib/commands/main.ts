@@ -19,6 +19,7 @@ const commands: Readonly<Record<string, () => Promise<{ readonly command: Comman
   rollback: async () => await import('./rollback.ts'),
   restore: async () => await import('./restore.ts'),
   retention: async () => await import('./retention.ts'),
+  delete: async () => await import('./delete.ts'),
   verify: async () => await import('./verify.ts'),
   token: async () => await import('./token.ts'),
   policy: async () => await import('./policy.ts'),

@@ -43,6 +43,7 @@ import { namedSuffix } from '../storage/store.ts';
  *
  *   deleted/<name>/
  *     _records/<time>-<id>                                      ours: what a delete took, until it is too old to come back
+ *     _repository/<time>-<id>/<part>                            ours: … what a delete of the whole repository took
  *
  * A link contains the digest it points at. Our uploads are outside repositories/, where distribution does not look: an
  * upload in progress adds no name to the catalog, and a lifecycle rule can expire it.
@@ -149,6 +150,11 @@ export function layerLink(name: RepositoryName, digest: Digest): string {
 
 export function revisionLink(name: RepositoryName, digest: Digest): string {
   return `${revisionsPrefix(name)}${digestPath(digest)}/link`;
+}
+
+/** The prefix of distribution's uploads to a repository. */
+export function foreignUploadsPrefix(name: RepositoryName): string {
+  return `${repositoriesPrefix}${name}/_uploads/`;
 }
 
 /** The prefix of the links to a repository's manifests, and of signatures of some. */
@@ -304,6 +310,21 @@ export function deletionRecordsPrefix(name: RepositoryName): string {
 /** @param id distinguishes deletes in the same millisecond */
 export function deletionRecord(name: RepositoryName, at: Date, id: string): string {
   return `${deletionRecordsPrefix(name)}${newestFirst(at)}-${id}`;
+}
+
+/** The prefix of the records of deletes of one whole repository, the newest first. */
+export function repositoryDeletionsPrefix(name: RepositoryName): string {
+  return `${deletedPrefix}${name}/_repository/`;
+}
+
+/** The id of a record of a whole repository. @param id distinguishes deletes in the same millisecond */
+export function repositoryDeletionId(at: Date, id: string): string {
+  return `${newestFirst(at)}-${id}`;
+}
+
+/** The key of a part of such a record; with an empty part, the prefix of all of them. */
+export function repositoryDeletionPart(name: RepositoryName, deletion: string, part: string): string {
+  return `${repositoryDeletionsPrefix(name)}${deletion}/${part}`;
 }
 
 /** Milliseconds until the year 2286, so that later times come first in a listing. */

@@ -77,3 +77,10 @@ function parseReferrer([a, b, c, d, ...rest]: Parts): Kinds {
 function digestOf(algorithm: string | undefined, hex: string | undefined): Digest | undefined {
   return digestOrUndefined(`${algorithm ?? ''}:${hex ?? ''}`);
 }
+
+/** The digest that a link has in its key, which an undamaged one contains; undefined for a tag's, and any other key. */
+export function digestOfLink(key: string): Digest | undefined {
+  const parsed = parseRepositoryKey(key);
+  const isLink = parsed !== undefined && 'digest' in parsed;
+  return isLink ? parsed.digest : undefined;
+}

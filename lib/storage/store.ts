@@ -25,6 +25,12 @@ export interface ObjectStore extends ObjectReader, ObjectWriter, ObjectLister, M
    * @param onPage is told how many versions were listed so far
    */
   noncurrentVersions?(prefix: string, onPage?: (listed: number) => void): Promise<NoncurrentVersions>;
+  /**
+   * Removes empty folders whose paths begin with a prefix: distribution leaves some, and takes them for repositories and tags. Only a
+   * folder has it.
+   * @returns whether there were any
+   */
+  removeEmptyFolders?(prefix: string): Promise<boolean>;
   /** Only stores that can refuse late changes have it. */
   readonly fencing?: Fencing;
 }

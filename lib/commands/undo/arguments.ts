@@ -17,6 +17,15 @@ export function readTagName(text: string): { readonly name: RepositoryName; read
   return { name, tag };
 }
 
+/** Reads `team/app`. @param tags what a tag is for, if one is given @throws UsageError */
+export function readRepositoryName(text: string, tags?: string): RepositoryName {
+  if (isRepositoryName(text)) return text;
+  const hint = tags !== undefined && text.includes(':') ? `; ${tags}` : '';
+  throw new UsageError(
+    `${JSON.stringify(text)} is not a repository such as team/app, without the registry's host${hint}`,
+  );
+}
+
 /** Reads the arguments of a command that takes one name and perhaps a configuration file. @throws UsageError */
 export function nameAndFile(
   [name, file, more]: readonly string[],

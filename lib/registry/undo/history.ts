@@ -61,6 +61,12 @@ export function pushedAt(at: Date): Readonly<Record<string, string>> {
   return { [pushedAtName]: at.toISOString() };
 }
 
+/** The time in the metadata of a link that was written again; undefined for any other. */
+export function pushedAtIn(metadata: Readonly<Record<string, string>>): Date | undefined {
+  const at = new Date(metadata[pushedAtName] ?? Number.NaN);
+  return Number.isNaN(at.getTime()) ? undefined : at;
+}
+
 /** The time of a push, as its link was written again with. */
 async function timeOf(
   store: ObjectStore,
@@ -70,8 +76,7 @@ async function timeOf(
 ): Promise<Date | undefined> {
   const key = tagIndexLink(name, tag, digest);
   const head = await undefinedIfDamaged(store, key, store.head(key, { metadata: true }));
-  const at = new Date(head?.metadata[pushedAtName] ?? Number.NaN);
-  return Number.isNaN(at.getTime()) ? undefined : at;
+  return head && pushedAtIn(head.metadata);
 }
 
 async function readPushes(

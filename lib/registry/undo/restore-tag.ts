@@ -15,6 +15,7 @@ import { pointTag, seeTag } from './point-tag.ts';
 import { DeletionRecords, type DeletedTag, type RecordedPush } from './records.ts';
 import { rescueImage } from './rescue-image.ts';
 import { UndoRefused } from './refused.ts';
+import { RepositoryRecords } from './repository-records.ts';
 
 /** Concurrent writes of links. */
 const parallelWrites = 16;
@@ -93,6 +94,11 @@ async function findDeleted(
     const digest = deleted && lastDigest(deleted);
     if (digest !== undefined) return { at, digest, history: deleted?.history ?? [] };
   }
+  const [whole] = await new RepositoryRecords(store, name).last();
+  if (whole?.isRestored === false)
+    throw new UndoRefused(
+      `no delete of tag ${name}:${tag} alone is recorded; the repository was deleted whole ${whole.at.toISOString()}, and stowage restore ${name} brings back all of it`,
+    );
   throw new UndoRefused(
     `no delete of tag ${name}:${tag} is recorded: there was no such tag, or it was deleted more than 30 days ago or through another registry; ` +
       'a manifest that is still there can be pushed again by its digest',

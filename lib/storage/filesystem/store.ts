@@ -14,6 +14,7 @@ import type { SmallFile } from './files.ts';
 import { deleteFenced, ownFence } from './fence.ts';
 import { FolderFencing } from './fencing.ts';
 import { Folder, objectInfo } from './folder.ts';
+import { removeEmptyFolders } from './empty-folders.ts';
 import { listFolder } from './listing.ts';
 import type { Mount } from './mounts.ts';
 import { FilesystemMultiparts } from './multipart.ts';
@@ -204,6 +205,10 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
 
   async listNames(prefix: string, options: NameOptions): Promise<string[]> {
     return await this.folder.guard(prefix, async () => await listNames(this.folder, prefix, options));
+  }
+
+  async removeEmptyFolders(prefix: string): Promise<boolean> {
+    return await this.folder.guard(prefix, async () => await removeEmptyFolders(this.folder, prefix));
   }
 
   async #reading<T>(key: string, work: () => Promise<T>): Promise<T> {
