@@ -22,7 +22,7 @@ export interface CollectionView {
 const withoutCollections: CollectionView = { number: 0, fence: undefined, marks: [], lists: undefined };
 
 /** How often a commit is tried under another view. */
-const maxAttempts = 5;
+export const maxAttempts = 5;
 
 /** The views of garbage collections of one process. On a store without fences nothing is collected, so nothing is asked. */
 export class CollectionViews {

@@ -37,7 +37,8 @@ export function onFencedStores(what: string, tests: (newStore: NewStore, kind: s
   });
 
   for (const kind of [onVersitygw, onMinio])
-    describe(`${what} on ${kind.name}`, requires(...kind.needs), () => {
+    // They mostly wait for fences to end.
+    describe(`${what} on ${kind.name}`, { ...requires(...kind.needs), concurrency: 6 }, () => {
       let buckets: Buckets;
 
       before(async () => {
