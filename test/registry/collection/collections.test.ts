@@ -256,7 +256,7 @@ onFencedStores('what writers know of collections', (newStore) => {
     assert.equal(listed.length - unlisted.length, 2 + 1 + 2 * 2 + links + 1);
   });
 
-  it('lets a request that was stopped until its fence ended begin again, some times', async () => {
+  it('lets a request that was stopped until its fence ended begin again, a few times', async () => {
     const store = await newStore();
     const [name, image] = [freshName(), localImage()];
     for (const bytes of image.blobs) await upload(createRegistry(store), name, bytes);
