@@ -103,10 +103,13 @@ export class Collection {
       await this.#remove(mark);
       return;
     }
-    const waitMs = Math.max(this.#options.delayMs, await this.#endCommits(mark));
-    const leftMs = mark.written.getTime() + waitMs - now.getTime();
+    const passedMs = now.getTime() - mark.written.getTime();
     // A store may date with seconds, so the time of no wait is not compared.
-    if (waitMs > 0 && leftMs > 0) this.#wait(mark, 'deletions', leftMs);
+    const leftMs = (waitMs: number) => (waitMs === 0 ? 0 : Math.max(0, waitMs - passedMs));
+    // Commits are ended when the delay is over, and not by each run before.
+    const { delayMs } = this.#options;
+    const waitMs = leftMs(delayMs) || leftMs(await this.#endCommits(mark));
+    if (waitMs > 0) this.#wait(mark, 'deletions', waitMs);
     else await this.#delete(mark);
   }
 

@@ -16,8 +16,11 @@ import type { PlannedDeletion } from './plan.ts';
 const maxDigests = 100;
 const maxKeys = 1000;
 
-/** How often a batch is tried that came too late. */
-const maxAttempts = 3;
+/**
+ * How often a batch is tried that came too late: in a folder, each writer that needs something of it ends its deletion, and then has
+ * rescued that.
+ */
+const maxAttempts = 20;
 
 const parallelRequests = 16;
 
