@@ -1,67 +1,17 @@
 /**
  * `npm run soak -- [--minutes 60] [--seed 1] [--rounds n] [--on folder|SCS|Swift|MinIO|versitygw]`: many clients at once, round
  * after round, on each kind of store in turn. In every second round instances are killed and the bucket fails now and then. It ends at
- * the first answer that cannot be, and says how to have the same round again.
+ * the first answer that cannot be, and says how to have the same round again. With --gc, see collection/soak.ts.
  */
 import { parseArgs } from 'node:util';
-import { bucketProxy, type Fate } from '../servers/bucket-proxy.ts';
-import { onMinio, onScs, onSwift, onVersitygw, proxied, type BucketKind } from '../servers/buckets.ts';
-import { requires } from '../servers/requires.ts';
-import { folderStorage, type TestStorage } from '../servers/storage.ts';
+import { soakCollection } from './collection/soak.ts';
+import { availableGrounds, startGround, type Ground, type GroundName } from './grounds.ts';
+import { above, groundNamed, giveUp } from './options.ts';
 import { Random } from './random.ts';
-import type { Weaknesses } from './registry-model.ts';
 import { round, type RoundResult } from './round.ts';
 
 /** Steps between two kills. */
 const killEvery = 150;
-
-/** Requests to the bucket of which one fails. */
-const faultEvery = 40;
-
-interface Ground {
-  readonly name: string;
-  readonly weaknesses: Weaknesses;
-  /** A new storage. @param random decides which requests to it fail; without it none does */
-  readonly storage: (random: Random | undefined) => Promise<TestStorage>;
-  readonly stop: () => Promise<void>;
-}
-
-const folder: Ground = {
-  name: 'folder',
-  weaknesses: {},
-  storage: async () => await folderStorage(),
-  stop: async () => {
-    await Promise.resolve();
-  },
-};
-
-async function bucketGround(kind: BucketKind, weaknesses: Weaknesses): Promise<Ground> {
-  const buckets = await kind.start();
-  const proxy = await bucketProxy(buckets.endpoint);
-  return {
-    name: kind.name,
-    weaknesses,
-    storage: async (random) => {
-      proxy.reset();
-      const direct = await buckets.newBucket();
-      if (random === undefined) return direct;
-      proxy.intercept = () => (random.onceIn(faultEvery) ? random.one(fates) : 'pass');
-      return { ...direct, settings: proxied(kind, direct, proxy) };
-    },
-    stop: async () => {
-      await proxy.stop();
-      await buckets.stop();
-    },
-  };
-}
-
-const fates: readonly Fate[] = [
-  'drop-request',
-  'drop-answer',
-  'cut-body',
-  { status: 503, code: 'SlowDown' },
-  { status: 500, code: 'InternalError' },
-];
 
 interface Options {
   readonly minutes: number;
@@ -71,15 +21,16 @@ interface Options {
   readonly grounds: readonly GroundName[];
 }
 
-const groundNames = ['folder', 'SCS', 'Swift', 'MinIO', 'versitygw'] as const;
-type GroundName = (typeof groundNames)[number];
-
-const bucketKinds = { SCS: onScs, Swift: onSwift, MinIO: onMinio, versitygw: onVersitygw };
-
 const usage = `Usage: npm run soak -- [--minutes 60] [--rounds N] [--seed 1] [--steps 2000] [--on folder|SCS|Swift|MinIO|versitygw]
 
 16 clients on three instances, round after round of so many steps, on each kind of store in turn.
-It ends with the first answer that cannot be, and says how to have that round again.`;
+It ends with the first answer that cannot be, and says how to have that round again.
+With --gc it is the soak of garbage collection: npm run soak -- --gc --help`;
+
+if (process.argv.includes('--gc')) {
+  await soakCollection(process.argv.slice(2));
+  process.exit();
+}
 
 const { minutes, rounds, seed: firstSeed, steps, grounds: names } = readOptions(process.argv.slice(2));
 const chosen: Ground[] = [];
@@ -88,7 +39,7 @@ const totals = { rounds: 0, answered: 0, failed: 0, flickered: 0, kills: 0, swep
 const began = performance.now();
 const isOver = () => totals.rounds >= rounds || performance.now() - began > minutes * 60_000;
 try {
-  for (const name of names) chosen.push(await start(name));
+  for (const name of names) chosen.push(await startGround(name));
   for (let seed = firstSeed; !isOver(); seed++)
     for (const ground of chosen) {
       if (isOver()) break;
@@ -103,7 +54,7 @@ try {
 async function once(ground: Ground, seed: number): Promise<void> {
   const isHarmed = seed % 2 === 0;
   const storage = await ground.storage(isHarmed ? new Random(seed) : undefined);
-  const harm = isHarmed ? { killEvery, faulty: ground !== folder } : {};
+  const harm = isHarmed ? { killEvery, faulty: ground.canFail } : {};
   try {
     const result = await round({ storage, seed, steps, ...ground.weaknesses, ...harm });
     add(result);
@@ -134,11 +85,11 @@ function readOptions(args: readonly string[]): Options {
   const { minutes: time, rounds: count, seed, steps: number, on, help } = parse(args);
   if (help) giveUp(usage, 0);
   return {
-    minutes: above(0, '--minutes', time),
-    rounds: count === undefined ? Infinity : above(0, '--rounds', count),
-    seed: above(-1, '--seed', seed),
-    steps: above(0, '--steps', number),
-    grounds: on === undefined ? available() : [named(on)],
+    minutes: above(0, '--minutes', time, usage),
+    rounds: count === undefined ? Infinity : above(0, '--rounds', count, usage),
+    seed: above(-1, '--seed', seed, usage),
+    steps: above(0, '--steps', number, usage),
+    grounds: on === undefined ? availableGrounds() : [groundNamed(on, usage)],
   };
 }
 
@@ -156,36 +107,4 @@ function parse(args: readonly string[]) {
   } catch (error) {
     return giveUp(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
   }
-}
-
-function above(least: number, option: string, text: string): number {
-  const number = Number(text);
-  if (/^\d{1,9}$/.test(text) && number > least) return number;
-  return giveUp(`${option}: ${JSON.stringify(text)} is no whole number above ${least}\n\n${usage}`);
-}
-
-function named(text: string): GroundName {
-  const name = groundNames.find((one) => one === text);
-  if (name === undefined) return giveUp(`--on: ${JSON.stringify(text)} is none of ${groundNames.join(', ')}`);
-  const { skip } = needs(name);
-  return skip === undefined ? name : giveUp(`--on ${name}: ${skip}`);
-}
-
-function available(): readonly GroundName[] {
-  return groundNames.filter((name) => needs(name).skip === undefined);
-}
-
-function needs(name: GroundName): ReturnType<typeof requires> {
-  return name === 'folder' ? {} : requires(...bucketKinds[name].needs);
-}
-
-async function start(name: GroundName): Promise<Ground> {
-  if (name === 'folder') return folder;
-  const kind = bucketKinds[name];
-  return await bucketGround(kind, kind === onSwift ? { listingsLag: true, rewritesFlicker: true } : {});
-}
-
-function giveUp(why: string, code = 2): never {
-  (code === 0 ? console.log : console.error)(why);
-  process.exit(code);
 }
