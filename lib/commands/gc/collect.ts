@@ -1,10 +1,9 @@
 import { createMaintenance } from '../../compose.ts';
 import { assertWritable, type Config } from '../../config/config.ts';
 import { describeStorage } from '../../config/storage.ts';
-import { Activity } from '../../maintenance/collection/activity.ts';
 import type { AgeOptions } from '../../maintenance/collection/ages.ts';
-import { Collection, type CollectionReport } from '../../maintenance/collection/collection.ts';
-import { fencingOf } from '../../maintenance/collection/refusal.ts';
+import { beginCollection } from '../../maintenance/collection/begin.ts';
+import type { CollectionReport } from '../../maintenance/collection/collection.ts';
 import { assertFolderExists, onDamaged } from '../command.ts';
 import { printVersions, readKeptVersions } from '../kept-versions.ts';
 import { onUnsaved, progressBar, type Looked } from '../look.ts';
@@ -23,17 +22,16 @@ export async function collect(
   assertWritable(config);
   assertFolderExists(storage);
   const { store } = await createMaintenance(config, onDamaged, { check: true });
-  const fencing = await fencingOf(store);
-  const activity = await Activity.begin(store, force);
-  console.error(`collecting garbage in ${describeStorage(storage)}`);
   const bar = progressBar();
-  const collection = new Collection(store, fencing, {
+  const options = {
     delayMs: settings.delayMs,
     youngMs,
     ...(untagged && { untagged }),
     onUnsaved,
     onProgress: bar.update,
-  });
+  };
+  const { collection, end } = await beginCollection(store, options, { force });
+  console.error(`collecting garbage in ${describeStorage(storage)}`);
   try {
     while (await collection.step());
     const versions = await readKeptVersions(store, (listed) => {
@@ -48,6 +46,6 @@ export async function collect(
     };
   } finally {
     bar.stop();
-    await activity.end();
+    await end();
   }
 }

@@ -1,24 +1,13 @@
 import { formatDuration } from '../../config/durations.ts';
 import type { CollectionReport, Waiting } from '../../maintenance/collection/collection.ts';
+import { summaryOf } from '../../maintenance/collection/report.ts';
 import { size } from '../../protocol/sizes.ts';
 import { count } from '../command.ts';
 import { jsonOfGarbage, printGarbage, type Printed } from './garbage.ts';
 
-export function jsonOfReport({ garbage, condemned, deleted, left, completed, waiting }: CollectionReport) {
-  return {
-    deleted: {
-      bytes: deleted.blobs.bytes,
-      blobs: deleted.blobs.number,
-      manifests: deleted.manifests,
-      links: deleted.links,
-      repositories: deleted.repositories.size,
-    },
-    left: { ...left, rescued: deleted.rescued.size },
-    completed,
-    condemned: condemned === undefined ? null : { ...condemned },
-    found: garbage === undefined ? null : jsonOfGarbage(garbage),
-    waiting,
-  };
+export function jsonOfReport(report: CollectionReport) {
+  const { garbage } = report;
+  return { ...summaryOf(report), found: garbage === undefined ? null : jsonOfGarbage(garbage) };
 }
 
 /** Says what was deleted, what was left and why, what is condemned, and when the next run is due. */

@@ -7,7 +7,17 @@ const activeMs = 180_000;
 const renewMs = 60_000;
 
 /** Another collection was active in the last minutes. */
-export class AlreadyActive extends Error {}
+export class AlreadyActive extends Error {
+  readonly secondsAgo: number;
+
+  constructor(secondsAgo: number) {
+    super(
+      `another collection was active ${secondsAgo} s ago; wait until it is over, or add --force if it was ended. Two at a time harm ` +
+        'nothing, and do the same work twice',
+    );
+    this.secondsAgo = secondsAgo;
+  }
+}
 
 /** Tells other collections that one is active. They would do the same work twice, and harm nothing: no safety rests on it. */
 export class Activity {
@@ -28,10 +38,7 @@ export class Activity {
     const other = force ? undefined : await undefinedIfMissing(store.head(runningKey));
     const agoMs = other && Date.now() + (store.clockOffsetMs ?? 0) - other.lastModified.getTime();
     if (agoMs !== undefined && agoMs < activeMs)
-      throw new AlreadyActive(
-        `another collection was active ${Math.max(0, Math.round(agoMs / 1000))} s ago; wait until it is over, or add --force if it was ` +
-          'ended. Two at a time harm nothing, and do the same work twice',
-      );
+      throw new AlreadyActive(Math.max(0, Math.round(agoMs / 1000)));
     await write(store);
     return new Activity(store);
   }

@@ -12,7 +12,8 @@ export interface AgeOptions {
   readonly untagged?: (repository: string) => number | undefined;
 }
 
-const day = 24 * 60 * 60 * 1000;
+/** Milliseconds: what is younger is no garbage, unless another age is asked for. */
+export const usualYoungMs = 24 * 60 * 60 * 1000;
 
 /** What is too young to go, as of one time. */
 export class Ages {
@@ -38,7 +39,7 @@ export class Ages {
   }
 
   get #youngest(): number {
-    const { youngMs = day, youngSince } = this.#options;
+    const { youngMs = usualYoungMs, youngSince } = this.#options;
     return youngSince?.getTime() ?? this.#before(youngMs);
   }
 

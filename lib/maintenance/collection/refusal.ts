@@ -1,6 +1,9 @@
 import type { Fencing, ObjectStore } from '../../storage/store.ts';
 
-/** The fences of a store. @throws Error with the reason if nothing can be deleted there */
+/** Nothing can be deleted in a storage, and why. */
+export class DeletionsRefused extends Error {}
+
+/** The fences of a store. @throws DeletionsRefused */
 export async function fencingOf(store: ObjectStore): Promise<Fencing> {
   const { fencing } = store;
   if (fencing === undefined)
@@ -12,8 +15,8 @@ export async function fencingOf(store: ObjectStore): Promise<Fencing> {
   return fencing;
 }
 
-function refused(reason: string): Error {
-  return new Error(
+function refused(reason: string): DeletionsRefused {
+  return new DeletionsRefused(
     `nothing is deleted in this storage: ${reason}. stowage gc --dry-run shows what could be freed`,
   );
 }
