@@ -9,7 +9,7 @@ export const httpFunctionNames = [...groups.filter((group) => group !== 'health'
 export type HttpFunctionName = (typeof httpFunctionNames)[number];
 
 /** Functions on a schedule. */
-export const scheduledFunctionNames = ['purge-uploads', 'reindex'] as const;
+export const scheduledFunctionNames = ['purge-uploads', 'reindex', 'gc'] as const;
 
 export type ScheduledFunctionName = (typeof scheduledFunctionNames)[number];
 
@@ -68,14 +68,21 @@ export function describeFunctions(): Record<string, HttpFunctionDescription> {
 export function describeAllFunctions(): Record<string, FunctionDescription> {
   return {
     ...describeFunctions(),
-    ...Object.fromEntries(scheduledFunctionNames.map((name) => [name, daily(name)])),
+    ...Object.fromEntries(scheduledFunctionNames.map((name) => [name, onSchedule(name)])),
   };
 }
 
 /** The timeout is Lambda's maximum. The next run continues what a timeout ends. */
-function daily(name: string) {
-  return { handler: handlerOf(name), timeout: 900, events: [{ schedule: 'rate(1 day)' }] };
+function onSchedule(name: ScheduledFunctionName) {
+  return { handler: handlerOf(name), timeout: 900, events: [{ schedule: rates[name] }] };
 }
+
+/** How often jobs run. Garbage collection goes on in steps. */
+export const rates: Readonly<Record<ScheduledFunctionName, string>> = {
+  'purge-uploads': 'rate(1 day)',
+  reindex: 'rate(1 day)',
+  gc: 'rate(1 hour)',
+};
 
 function handlerOf(name: string): string {
   return `dist/functions/${name}.handler`;

@@ -26,6 +26,7 @@ const wider: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     REGISTRY_STORAGE_S3_ENCRYPT: 'true',
     REGISTRY_STORAGE_S3_KEYID: 'arn:aws:kms:us-east-1:123456789012:key/0',
   },
+  'garbage collection is on': { REGISTRY_GC_ENABLED: 'true', REGISTRY_GC_EXCLUSIVE: 'true' },
   'on a server other than AWS': { REGISTRY_STORAGE_S3_REGIONENDPOINT: 'https://s3.example.com' },
 };
 

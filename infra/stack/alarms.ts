@@ -2,6 +2,7 @@ import { functionName, logicalName, scheduledFunctionNames } from '../gateway.ts
 import { watchedOfDataPlane } from './data-plane/watched.ts';
 import { deadLetters } from './dead-letters.ts';
 import type { Parameters } from './parameters.ts';
+import { collectsGarbage } from './setting-values.ts';
 import { attribute, ref, type Resource, type Template, type Value } from './template.ts';
 import type { Watched } from './watched.ts';
 
@@ -32,10 +33,11 @@ function topic(stage: string, email: string): Resource {
 
 function watched(parameters: Parameters): Record<string, Watched> {
   const { stage } = parameters;
-  const jobs = scheduledFunctionNames.map((name): [string, Watched] => [
+  const running = scheduledFunctionNames.filter((name) => name !== 'gc' || collectsGarbage(parameters));
+  const jobs = running.map((name): [string, Watched] => [
     `${logicalName(name)}FailedAlarm`,
     {
-      description: `The daily job ${name} of ${stage} has failed; its log says why.`,
+      description: `The job ${name} of ${stage} has failed; its log says why.`,
       namespace: 'AWS/Lambda',
       metric: 'Errors',
       dimensions: { FunctionName: functionName(name, stage) },
@@ -65,7 +67,7 @@ function watched(parameters: Parameters): Record<string, Watched> {
     },
     ...Object.fromEntries(jobs),
     DeadLettersAlarm: {
-      description: `A daily job of ${stage} has failed at all attempts; the queue of dead letters has its event.`,
+      description: `A job of ${stage} has failed at all attempts; the queue of dead letters has its event.`,
       namespace: 'AWS/SQS',
       metric: 'ApproximateNumberOfMessagesVisible',
       dimensions: { QueueName: attribute(deadLetters, 'QueueName') },

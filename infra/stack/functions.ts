@@ -1,10 +1,11 @@
-import { describeAllFunctions, functionNames, isHttpFunction, type FunctionName } from '../gateway.ts';
+import { describeAllFunctions, functionNames, isHttpFunction, rates, type FunctionName } from '../gateway.ts';
 import { featuresOf, filesOf, type Packages } from '../packages/packages.ts';
 import { deadLetters } from './dead-letters.ts';
 import { environmentOf } from './environment.ts';
 import type { Parameters } from './parameters.ts';
 import { roleOf } from './roles.ts';
 import { usesSearch } from './secrets.ts';
+import { collectsGarbage } from './setting-values.ts';
 import { attribute, type Value } from './template.ts';
 
 /** A function in serverless.yml. */
@@ -43,6 +44,7 @@ const sizes: Readonly<Record<FunctionName, Size>> = {
   all: writing,
   'purge-uploads': job,
   reindex: job,
+  gc: job,
 };
 
 /** Seconds that a function may take. */
@@ -62,6 +64,7 @@ export function functions(
       name,
       {
         ...described[name],
+        ...(name === 'gc' && { events: [collectionEvent(parameters)] }),
         ...sizes[name],
         package: { patterns: packages[name] === undefined ? [] : filesOf(packages[name], features) },
         role: attribute(roleOf(name), 'Arn'),
@@ -73,6 +76,11 @@ export function functions(
       },
     ]),
   );
+}
+
+/** It is off unless garbage collection is on. */
+function collectionEvent(parameters: Parameters): object {
+  return { schedule: { rate: rates.gc, enabled: collectsGarbage(parameters) } };
 }
 
 /** Only functions that reach MySQL are in the VPC: others start faster outside. */

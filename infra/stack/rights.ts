@@ -2,7 +2,7 @@ import { functionNames, isHttpFunction, scheduledFunctionNames, type FunctionNam
 import { policyKey } from './environment.ts';
 import type { Parameters } from './parameters.ts';
 import { secretsOf, usesSearch, type SecretKind } from './secrets.ts';
-import { isTrue } from './setting-values.ts';
+import { collectsGarbage, isTrue } from './setting-values.ts';
 
 /** Whoever has a role: a function, or the data plane. */
 export type Principal = FunctionName | 'data-plane';
@@ -60,6 +60,7 @@ const writes: Condition = (parameters) =>
   onS3(parameters) && !isTrue(parameters.settings['REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED']);
 const deletes: Condition = (parameters) =>
   writes(parameters) && isTrue(parameters.settings['REGISTRY_STORAGE_DELETE_ENABLED'] ?? 'true');
+const collects: Condition = (parameters) => writes(parameters) && collectsGarbage(parameters);
 const and =
   (...conditions: readonly Condition[]): Condition =>
   (parameters) =>
@@ -98,7 +99,8 @@ const bucketRights: readonly Right[] = [
     // They read the policy alone. It is missing or denied: their log tells which, their answer is the same.
     source: 'https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html',
   },
-  { for: jobs, on: 'bucket', actions: ['s3:ListBucket'], when: writes },
+  { for: ['purge-uploads', 'reindex'], on: 'bucket', actions: ['s3:ListBucket'], when: writes },
+  { for: ['gc'], on: 'bucket', actions: ['s3:ListBucket'], when: collects },
 
   // Reads.
   { for: ['tags'], on: tagLinks, actions: get, when: onS3 },
@@ -184,7 +186,7 @@ const bucketRights: readonly Right[] = [
     source: 'https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html',
   },
 
-  // The daily jobs.
+  // The jobs.
   { for: ['purge-uploads'], on: 'bucket', actions: ['s3:ListBucketMultipartUploads'], when: writes },
   { for: ['purge-uploads'], on: uploads, actions: [...get, ...remove, ...abort], when: writes },
   { for: ['purge-uploads'], on: blobs, actions: abort, when: writes },
@@ -200,6 +202,30 @@ const bucketRights: readonly Right[] = [
   { for: ['reindex'], on: manifests, actions: get, when: writes },
   { for: ['reindex'], on: blobs, actions: get, when: writes },
   { for: ['reindex'], on: referrersAndScan, actions: [...get, ...put, ...remove], when: writes },
+
+  // Garbage collection. No function but it may delete blobs.
+  { for: ['gc'], on: collections, actions: [...get, ...put, ...remove], when: collects },
+  { for: ['gc'], on: manifests, actions: remove, when: collects },
+  {
+    for: ['gc'],
+    on: tagLinks,
+    actions: get,
+    when: collects,
+    // The ETag tells what a tag points at, except with a key of KMS.
+    source: 'https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html',
+  },
+  { for: ['gc'], on: blobs, actions: [...get, ...remove], when: collects },
+  { for: ['gc'], on: layers, actions: remove, when: collects },
+  { for: ['gc'], on: referrers, actions: remove, when: collects },
+  // It tries whether the bucket refuses late changes, with an object that it removes.
+  { for: ['gc'], on: uploads, actions: [...put, ...remove], when: collects },
+  {
+    for: ['gc'],
+    on: 'bucket',
+    actions: ['s3:GetReplicationConfiguration'],
+    when: collects,
+    source: 'https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketReplication.html',
+  },
 ];
 
 /** What no operation of the registry itself asks for. */

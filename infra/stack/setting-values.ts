@@ -5,6 +5,15 @@ export function isTrue(value: string | undefined): boolean {
   return value?.trim().toLowerCase() === 'true';
 }
 
+/** Whether the function `gc` collects garbage. */
+export function collectsGarbage({
+  settings,
+}: {
+  readonly settings: Readonly<Record<string, string>>;
+}): boolean {
+  return isTrue(settings['REGISTRY_GC_ENABLED']);
+}
+
 /**
  * What is wrong with a setting's value, whatever it means: it is in the template, which is no secret, and in the start script of
  * an instance.

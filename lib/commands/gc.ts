@@ -1,3 +1,4 @@
+import type { Config } from '../config/config.ts';
 import { loadConfigFile } from '../config/file/load.ts';
 import { Garbage } from '../maintenance/collection/garbage.ts';
 import { onlyFile, readOptions, refuseOptionsOfNpm, UsageError, type Command } from './command.ts';
@@ -17,7 +18,8 @@ Frees what no tag and no manifest needs any more, while pushes and pulls go on. 
 after REGISTRY_GC_DELAY, deletes it, unless it was pushed or needed again. Each run does what is due, and says when the next is.
 
   --dry-run          only show what could be freed
-  --delete-untagged  also manifests that nothing reaches from a tag; without it, those that a rule for retention gives up
+  --delete-untagged  also manifests that nothing reaches from a tag; without it, those that a rule for retention gives up.
+                     REGISTRY_GC_DELETEUNTAGGED=true says the same
   --older-than AGE   only what is older, such as 7d or 0h (default 1d)
   --exclusive        nothing else writes to the storage: no other registry, and no release without garbage collection, to
                      which you will not go back either; needed to delete, as is REGISTRY_GC_EXCLUSIVE=true
@@ -45,16 +47,19 @@ async function gc(args: readonly string[]): Promise<number> {
     json: { type: 'boolean' },
   });
   const age = values['older-than'] ?? '1d';
+  const youngMs = readAge('older-than', age);
+  const file = onlyFile(positionals);
+  const { config } = await loadConfigFile('maintenance', file);
   const options: GcOptions = {
     age,
-    youngMs: readAge('older-than', age),
-    deleteUntagged: values['delete-untagged'] ?? false,
+    youngMs,
+    deleteUntagged: values['delete-untagged'] ?? config.collection.deleteUntagged,
     json: values.json ?? false,
-    file: onlyFile(positionals),
+    file,
   };
-  return values['dry-run'] === true
-    ? await showGarbage(options)
-    : await run(options, values.exclusive ?? false, values.force ?? false);
+  if (values['dry-run'] === true) return await showGarbage(options);
+  if (values.exclusive !== true && !config.collection.exclusive) throw new UsageError(needsExclusive);
+  return await run(config, options, values.force ?? false);
 }
 
 interface GcOptions {
@@ -84,9 +89,7 @@ async function showGarbage(options: GcOptions): Promise<number> {
   return garbage.damaged.length === 0 ? 0 : 1;
 }
 
-async function run(options: GcOptions, exclusive: boolean, force: boolean): Promise<number> {
-  const { config } = await loadConfigFile('maintenance', options.file);
-  if (!exclusive && !config.collection.exclusive) throw new UsageError(needsExclusive);
+async function run(config: Config, options: GcOptions, force: boolean): Promise<number> {
   const { report, versions, printVersions } = await collect(config, await agesIn(options), force);
   if (options.json) printJson({ ...jsonOfReport(report), ...jsonOfVersions(versions) });
   else {

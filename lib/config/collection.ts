@@ -2,6 +2,10 @@ import type { Settings } from './settings.ts';
 
 /** Of garbage collection (docs/garbage-collection.md). */
 export interface CollectionConfig {
+  /** Whether the function on a schedule collects. */
+  readonly enabled: boolean;
+  /** Whether manifests go that no tag reaches. */
+  readonly deleteUntagged: boolean;
   /** From a mark to the deletions under it, in milliseconds. */
   readonly delayMs: number;
   /** Whether nothing but this release, or later ones, writes to the storage. */
@@ -17,10 +21,24 @@ export interface CollectionConfig {
 
 const hourMs = 3_600_000;
 
-export function readCollection(settings: Settings): CollectionConfig {
+/** @param isServer whether the settings are those of a server that serves the whole registry */
+export function readCollection(settings: Settings, isServer: boolean): CollectionConfig {
+  const enabled = settings.flag('REGISTRY_GC_ENABLED', false);
+  const exclusive = settings.flag('REGISTRY_GC_EXCLUSIVE', false);
+  if (enabled && !exclusive)
+    settings.fault(
+      'REGISTRY_GC_ENABLED: needs REGISTRY_GC_EXCLUSIVE=true, which says that nothing else writes to the storage, neither distribution ' +
+        'nor a release of this registry without garbage collection; set it, or remove REGISTRY_GC_ENABLED',
+    );
+  if (enabled && isServer)
+    settings.warn(
+      'REGISTRY_GC_ENABLED is for functions: a server does not collect garbage by itself, so run stowage gc once a day',
+    );
   return {
+    enabled,
+    deleteUntagged: settings.flag('REGISTRY_GC_DELETEUNTAGGED', false),
     delayMs: settings.duration('REGISTRY_GC_DELAY', { min: 0, max: 90 * 24 * hourMs, fallback: 24 * hourMs }),
-    exclusive: settings.flag('REGISTRY_GC_EXCLUSIVE', false),
+    exclusive,
     fence: {
       // A view of a writer serves for a minute, and a signature of S3 lasts a week at most.
       lifetimeMs: settings.duration('REGISTRY_GC_FENCE', { min: 1_000, max: hourMs, fallback: 120_000 }),

@@ -153,7 +153,7 @@ export function readConfig(
     health: readHealth(settings),
     log: readLog(settings),
     requiredPlatforms: readPlatforms(settings),
-    collection: readCollection(settings),
+    collection: readCollection(settings, program === 'server'),
   };
   checkPlanes(settings, program, config);
   if (settings.text('REGISTRY_CONFIGURATION_PATH') !== undefined)

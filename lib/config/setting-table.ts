@@ -196,7 +196,9 @@ export const settingTable: Readonly<Record<string, Setting>> = {
   'retention.path': works,
   'retention.object': works,
 
+  'gc.enabled': works,
   'gc.delay': works,
+  'gc.deleteuntagged': works,
   'gc.exclusive': works,
   'gc.fence': works,
   'gc.margin': works,

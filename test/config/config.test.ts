@@ -52,6 +52,8 @@ describe('loadConfig', () => {
       log: defaultLog,
       requiredPlatforms: 'all',
       collection: {
+        enabled: false,
+        deleteUntagged: false,
         delayMs: 86_400_000,
         exclusive: false,
         fence: { lifetimeMs: 120_000, marginMs: 600_000 },

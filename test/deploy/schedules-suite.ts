@@ -6,6 +6,7 @@ import {
   ListRuleNamesByTargetCommand,
   DescribeRuleCommand,
   PutRuleCommand,
+  type PutRuleCommandInput,
 } from '@aws-sdk/client-eventbridge';
 import { GetFunctionConfigurationCommand, GetPolicyCommand, InvokeCommand } from '@aws-sdk/client-lambda';
 import { scheduledFunctionNames, type ScheduledFunctionName } from '../../infra/gateway.ts';
@@ -15,14 +16,24 @@ import type { Place, Stage } from './stage.ts';
 const done: Readonly<Record<ScheduledFunctionName, RegExp>> = {
   'purge-uploads': /the purge is complete/,
   reindex: /nothing to reindex|matches the bucket/,
+  gc: /gc does not run: REGISTRY_GC_ENABLED is not true/,
 };
+
+const daily = { ScheduleExpression: 'rate(1 day)', State: 'ENABLED' } as const;
+
+/** The rule of each job, as it is deployed. */
+const rules = {
+  'purge-uploads': daily,
+  reindex: daily,
+  gc: { ScheduleExpression: 'rate(1 hour)', State: 'DISABLED' },
+} as const satisfies Readonly<Record<ScheduledFunctionName, object>>;
 
 /** Runs and their schedules. The emulator has no shorter one than a minute, which begins when a rule is made. */
 const longestWaitMs = 120_000;
 
-/** The daily jobs, by their schedules and by hand. */
+/** The jobs, by their schedules and by hand. */
 export function schedulesSuite(deployed: () => { place: Place; stage: Stage }): void {
-  describe('its daily jobs', () => {
+  describe('its jobs', () => {
     const since = Date.now();
 
     /** The rules of EventBridge that run a job, as they are deployed. */
@@ -39,10 +50,12 @@ export function schedulesSuite(deployed: () => { place: Place; stage: Stage }): 
       );
     };
 
-    const schedule = async (job: ScheduledFunctionName, ScheduleExpression: string) => {
+    const schedule = async (
+      job: ScheduledFunctionName,
+      rule: Pick<PutRuleCommandInput, 'ScheduleExpression' | 'State'>,
+    ) => {
       const { events } = deployed().place.emulator.aws;
-      for (const { Name } of await rulesOf(job))
-        await events.send(new PutRuleCommand({ Name, ScheduleExpression, State: 'ENABLED' }));
+      for (const { Name } of await rulesOf(job)) await events.send(new PutRuleCommand({ Name, ...rule }));
     };
 
     const logged = async (job: ScheduledFunctionName) => {
@@ -55,11 +68,11 @@ export function schedulesSuite(deployed: () => { place: Place; stage: Stage }): 
     };
 
     for (const job of scheduledFunctionNames) {
-      it(`${job} runs once a day`, async () => {
-        const rules = await rulesOf(job);
+      it(`${job} has the rule ${rules[job].ScheduleExpression}, ${rules[job].State.toLowerCase()}`, async () => {
+        const made = await rulesOf(job);
         assert.deepEqual(
-          rules.map(({ ScheduleExpression, State }) => ({ ScheduleExpression, State })),
-          [{ ScheduleExpression: 'rate(1 day)', State: 'ENABLED' }],
+          made.map(({ ScheduleExpression, State }) => ({ ScheduleExpression, State })),
+          [rules[job]],
         );
         const { place, stage } = deployed();
         const { Policy = '{}' } = await place.emulator.aws.lambda.send(
@@ -76,7 +89,7 @@ export function schedulesSuite(deployed: () => { place: Place; stage: Stage }): 
       for (const job of scheduledFunctionNames)
         it(`${job} runs when its rule says so`, async () => {
           const before = await logged(job);
-          await schedule(job, 'rate(1 minute)');
+          await schedule(job, { ScheduleExpression: 'rate(1 minute)', State: 'ENABLED' });
           try {
             const deadline = Date.now() + longestWaitMs;
             while ((await logged(job)) === before) {
@@ -84,7 +97,7 @@ export function schedulesSuite(deployed: () => { place: Place; stage: Stage }): 
               await delay(500);
             }
           } finally {
-            await schedule(job, 'rate(1 day)');
+            await schedule(job, rules[job]);
           }
         });
     });

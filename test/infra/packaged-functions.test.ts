@@ -11,7 +11,7 @@ import { descriptor, digestOf, imageType, manifest, send, withDigest } from '../
 import { onScs, onSwift, type Buckets } from '../servers/buckets.ts';
 import { startGateway, type Gateway } from '../servers/gateway.ts';
 import { mariadb, type MariaDb } from '../servers/mariadb.ts';
-import { packagedFunctions, type PackagedFunctions } from '../servers/packaged-functions.ts';
+import { asInLambda, packagedFunctions, type PackagedFunctions } from '../servers/packaged-functions.ts';
 import { requires } from '../servers/requires.ts';
 import { runBuild } from './run-node.ts';
 
@@ -92,6 +92,7 @@ class Deployed {
   async runJobs(): Promise<void> {
     await this.functions.run('purge-uploads');
     await this.functions.run('reindex');
+    await this.functions.run('gc');
   }
 }
 
@@ -141,7 +142,7 @@ describe('the functions of a deployment with S3 and a policy', requires('swift-p
       });
   });
 
-  it('run their daily jobs', async () => {
+  it('run their jobs', async () => {
     await deployed.runJobs();
   });
 
@@ -197,7 +198,7 @@ describe(
       assert.deepEqual(JSON.parse(body.toString()), { repositories: ['team/app'] });
     });
 
-    it('run their daily jobs', async () => {
+    it('run their jobs', async () => {
       await deployed.runJobs();
     });
 
@@ -221,7 +222,7 @@ it('a function whose package lacks its store answers 503, and its log names the 
 });
 
 function isJob(name: string): boolean {
-  return name === 'purge-uploads' || name === 'reindex';
+  return name === 'purge-uploads' || name === 'reindex' || name === 'gc';
 }
 
 /** The function `token` alone has the secret and the passwords. */
@@ -240,22 +241,6 @@ function policySettings(name: string): Headers {
     REGISTRY_AUTH_POLICY_SERVICE: 'registry.example.com',
     REGISTRY_HTTP_SECRET: httpSecret,
     ...keys,
-  };
-}
-
-/** Lambda gives a function the keys of its role in the environment. */
-function asInLambda(settings: Readonly<Headers>): Headers {
-  const {
-    REGISTRY_STORAGE_S3_ACCESSKEY: AWS_ACCESS_KEY_ID = '',
-    REGISTRY_STORAGE_S3_SECRETKEY: AWS_SECRET_ACCESS_KEY = '',
-    ...others
-  } = settings;
-  return {
-    ...others,
-    AWS_ACCESS_KEY_ID,
-    AWS_LAMBDA_FUNCTION_NAME: 'stowage-test',
-    AWS_REGION: 'eu-central-1',
-    AWS_SECRET_ACCESS_KEY,
   };
 }
 

@@ -17,7 +17,7 @@ const root = join(import.meta.dirname, '../..');
 export interface PackagedFunctions {
   /** By name. Each starts at its first event. */
   readonly functions: Readonly<Record<string, LambdaFunction>>;
-  /** Runs a daily job. Rejects if it does. */
+  /** Runs a job. Rejects if it does. */
   run(name: string): Promise<void>;
   /** All that the functions wrote. */
   output(): string;
@@ -52,6 +52,22 @@ export async function packagedFunctions(
     stop: async () => {
       await stopAll([...processes.values()], folder);
     },
+  };
+}
+
+/** Lambda gives a function the keys of its role in the environment. */
+export function asInLambda(settings: Readonly<Record<string, string>>): Record<string, string> {
+  const {
+    REGISTRY_STORAGE_S3_ACCESSKEY: AWS_ACCESS_KEY_ID = '',
+    REGISTRY_STORAGE_S3_SECRETKEY: AWS_SECRET_ACCESS_KEY = '',
+    ...others
+  } = settings;
+  return {
+    ...others,
+    AWS_ACCESS_KEY_ID,
+    AWS_LAMBDA_FUNCTION_NAME: 'stowage-test',
+    AWS_REGION: 'eu-central-1',
+    AWS_SECRET_ACCESS_KEY,
   };
 }
 

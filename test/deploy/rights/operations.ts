@@ -120,4 +120,10 @@ export const operations: Readonly<Record<FunctionName, Operations>> = {
       );
     },
   },
+  // What it does where garbage collection is on, test/infra/gc-function.test.ts compares with its rights.
+  gc: {
+    'says that it is off': async (site) => {
+      await site.invoke('gc');
+    },
+  },
 };

@@ -57,6 +57,7 @@ export function secretsSuite(deployed: () => { place: Place; stage: Stage }): vo
       all: get(() => `/v2/${longName}/tags/list`),
       'purge-uploads': invoke('purge-uploads'),
       reindex: invoke('reindex'),
+      gc: invoke('gc'),
     };
 
     for (const one of functionNames)

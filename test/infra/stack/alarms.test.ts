@@ -66,4 +66,14 @@ describe('the template of a stack', () => {
       ['DeadLettersAlarm', 'AWS/SQS', 'ApproximateNumberOfMessagesVisible', queue, 'Maximum', 1],
     ]);
   });
+
+  it('raises an alarm for failed garbage collection only where it is on', () => {
+    const ids = (overrides: Readonly<Record<string, string>>) => alarmsOf(overrides).map(([id]) => id);
+    const more = ids({ REGISTRY_GC_ENABLED: 'true', REGISTRY_GC_EXCLUSIVE: 'true' });
+    const usual = ids({});
+    assert.deepEqual(
+      more.filter((id) => !usual.includes(id)),
+      ['GcFailedAlarm'],
+    );
+  });
 });

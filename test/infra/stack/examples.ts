@@ -39,5 +39,6 @@ export const examples: Readonly<Record<string, Parameters>> = {
     certificate: edgeCertificate,
     loadBalancerCertificate: certificate,
   }),
+  'garbage collection': parametersWith({ REGISTRY_GC_ENABLED: 'true', REGISTRY_GC_EXCLUSIVE: 'true' }),
   mails: parametersWith({ alarmEmail: 'ops@example.com' }),
 };

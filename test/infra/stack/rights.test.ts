@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { functionNames, isHttpFunction } from '../../../infra/gateway.ts';
 import { policyKey } from '../../../infra/stack/environment.ts';
+import type { Parameters } from '../../../infra/stack/parameters.ts';
 import { rights, rightsOf, type Principal } from '../../../infra/stack/rights.ts';
 import { parseDigest } from '../../../lib/protocol/digests.ts';
 import type { RepositoryName } from '../../../lib/protocol/names.ts';
@@ -106,9 +107,21 @@ describe('the table of rights', () => {
     assert.deepEqual(keyActions('base', examples['no access control']), []);
   });
 
-  it('lets nobody delete a blob', () => {
-    for (const principal of all)
-      assert.doesNotMatch(changes(principal).join('\n'), /s3:DeleteObject docker\/registry\/v2\/blobs/);
+  it('lets nobody delete a blob but gc, where garbage collection is on', () => {
+    const deletesBlobs = (parameters: Parameters) =>
+      all.filter((principal) =>
+        changes(principal, parameters).some((one) =>
+          one.startsWith('s3:DeleteObject docker/registry/v2/blobs'),
+        ),
+      );
+    for (const [what, parameters] of Object.entries(examples))
+      assert.deepEqual(deletesBlobs(parameters), what === 'garbage collection' ? ['gc'] : [], what);
+  });
+
+  it('gives gc no right on the bucket where garbage collection is off', () => {
+    for (const [what, parameters] of Object.entries(examples))
+      if (what !== 'garbage collection')
+        assert.doesNotMatch(JSON.stringify(rightsOf('gc', parameters)), /s3:/, what);
   });
 
   it('gives s3:ListBucket to all that read keys, so that AWS answers 404 for one that is missing', () => {

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { oneAtATime } from '../../../infra/deploy/one-at-a-time.ts';
-import { describeFunctions, functionNames } from '../../../infra/gateway.ts';
+import { describeFunctions, functionNames, scheduledFunctionNames } from '../../../infra/gateway.ts';
 import { cleanEnvironment, command } from '../../servers/process.ts';
 import { temporaryFolder } from '../../servers/folder.ts';
 import { runBuild } from '../run-node.ts';
@@ -133,12 +133,25 @@ describe('serverless.yml', () => {
 
   it('keeps the events of jobs that fail', () => {
     const configs = ofType('AWS::Lambda::EventInvokeConfig');
-    assert.equal(configs.length, 2);
+    assert.equal(configs.length, scheduledFunctionNames.length);
     for (const config of configs)
       assert.match(
         JSON.stringify(config),
         /"OnFailure":\{"Destination":\{"Fn::GetAtt":\["DeadLetters","Arn"\]/,
       );
+  });
+
+  it('runs jobs on schedules, of which that of garbage collection is off', () => {
+    const rules = ofType('AWS::Events::Rule').map(({ ScheduleExpression, State, Targets }) => [
+      /(\w+)LambdaFunction/.exec(JSON.stringify(Targets))?.[1],
+      ScheduleExpression,
+      State,
+    ]);
+    assert.deepEqual(rules.sort(), [
+      ['Gc', 'rate(1 hour)', 'DISABLED'],
+      ['PurgeDashuploads', 'rate(1 day)', 'ENABLED'],
+      ['Reindex', 'rate(1 day)', 'ENABLED'],
+    ]);
   });
 
   it('makes nothing public, and allows no wildcards in what osls adds', () => {
