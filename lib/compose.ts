@@ -250,7 +250,7 @@ async function openBucket(
   return new (await import('./storage/scs/store.ts')).ScsStore(storage, observe, workers);
 }
 
-/** The dependencies of the jobs: the purge of uploads and the reindex. */
+/** The dependencies of jobs, such as the purge of uploads. */
 export interface Maintenance {
   readonly store: ObjectStore;
   readonly registry: Registry;

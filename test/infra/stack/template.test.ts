@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { functionNames } from '../../../infra/gateway.ts';
 import { environmentOf } from '../../../infra/stack/environment.ts';
+import { functions } from '../../../infra/stack/functions.ts';
 import { rightsOf } from '../../../infra/stack/rights.ts';
 import { roleOf } from '../../../infra/stack/roles.ts';
 import { templateOf } from '../../../infra/stack/stack.ts';
@@ -59,6 +60,15 @@ describe('the template of a stack', () => {
         }
     });
   }
+
+  it('runs garbage collection each hour where it is on', () => {
+    for (const [what, parameters] of Object.entries(examples))
+      assert.deepEqual(
+        functions(parameters, {})['gc']?.['events'],
+        [{ schedule: { rate: 'rate(1 hour)', enabled: what === 'garbage collection' } }],
+        what,
+      );
+  });
 
   it('has names of resources that no other stage has', () => {
     const names = (stage: string) => JSON.stringify(templateOf({ ...parametersWith(), stage }).Resources);
