@@ -7,7 +7,8 @@ import { describeStorage } from '../config/storage.ts';
 import type { Damaged } from '../maintenance/collection/garbage.ts';
 import type { CollectionProgress } from '../maintenance/collection/collection.ts';
 import { look, type LookOptions, type Visitor } from '../maintenance/collection/look.ts';
-import { QuotaCount, visitors, type QuotaUsage } from '../maintenance/quotas/quota-count.ts';
+import { visitors } from '../maintenance/collection/visitors.ts';
+import { QuotaCount, type QuotaUsage } from '../maintenance/quotas/quota-count.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import { QuotaRules } from '../registry/quotas/quota.ts';
 import { StoreUnavailable, type ObjectStore } from '../storage/store.ts';
@@ -66,7 +67,7 @@ export function onUnsaved(error: unknown): void {
 }
 
 /** @returns undefined if there are no quotas, or if it is not known which */
-async function beginQuotas(config: Config, store: ObjectStore): Promise<QuotaCount | undefined> {
+export async function beginQuotas(config: Config, store: ObjectStore): Promise<QuotaCount | undefined> {
   const source = await openRules(config, store);
   if (source === undefined) return undefined;
   try {
@@ -79,7 +80,8 @@ async function beginQuotas(config: Config, store: ObjectStore): Promise<QuotaCou
   }
 }
 
-async function saveQuotas(quotas: QuotaCount): Promise<void> {
+/** Keeps what quotas use for the registry. A failure is only named. */
+export async function saveQuotas(quotas: QuotaCount): Promise<void> {
   try {
     await quotas.save();
   } catch (error) {

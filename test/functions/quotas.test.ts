@@ -4,6 +4,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { runStowage } from '../infra/run-node.ts';
+import { quotasPrefix } from '../../lib/registry/layout.ts';
+import { listObjects } from '../../lib/registry/list-objects.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { Client, descriptor, digestOf, manifest, withDigest } from './client.ts';
 import { startPlanes, type Planes } from './planes.ts';
@@ -92,6 +94,27 @@ describe('quotas on every plane', () => {
     const { output } = await runStowage(['usage', '--by', 'quota'], settings);
     assert.match(output, /^quota of +used +quota +share\n/);
     assert.match(output, /^streamed\/\*\* +2\.5 kB +10\.0 kB +25 %$/m);
+  });
+
+  it('are summed by stowage gc, with what was pushed since', async () => {
+    const server = new Client(planes.server);
+    await server.pushBlob('streamed/app', randomBytes(1500));
+    const store = await planes.storage.open();
+    const sums = async () => {
+      const keys = await Array.fromAsync(listObjects(store, quotasPrefix), ({ key }) => key);
+      const used = keys.filter((key) => key.endsWith('/used'));
+      const read = used.map(
+        async (key) => JSON.parse((await store.read(key, 1000)).bytes.toString()) as { bytes: number },
+      );
+      return {
+        bytes: (await Promise.all(read)).map(({ bytes }) => bytes).sort((a, b) => a - b),
+        pushes: keys.length - used.length,
+      };
+    };
+    assert.deepEqual(await sums(), { bytes: [2500, 10_500, 20_000], pushes: 1 });
+    const { code, errors } = await runStowage(['gc', '--exclusive'], settings);
+    assert.equal(code, 0, errors);
+    assert.deepEqual(await sums(), { bytes: [4000, 10_500, 20_000], pushes: 0 });
   });
 });
 

@@ -6,7 +6,7 @@ import { beginCollection } from '../../maintenance/collection/begin.ts';
 import type { CollectionReport } from '../../maintenance/collection/collection.ts';
 import { assertFolderExists, onDamaged } from '../command.ts';
 import { printVersions, readKeptVersions } from '../kept-versions.ts';
-import { onUnsaved, progressBar, type Looked } from '../look.ts';
+import { beginQuotas, onUnsaved, progressBar, saveQuotas, type Looked } from '../look.ts';
 
 /**
  * One run of garbage collection on the storage that is configured: all that is due.
@@ -29,6 +29,10 @@ export async function collect(
     ...(untagged && { untagged }),
     onUnsaved,
     onProgress: bar.update,
+    alsoSees: async () => {
+      const visitor = await beginQuotas(config, store);
+      return visitor && { visitor, finish: async () => await saveQuotas(visitor) };
+    },
   };
   const { collection, end } = await beginCollection(store, options, { force });
   console.error(`collecting garbage in ${describeStorage(storage)}`);

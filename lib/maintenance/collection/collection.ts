@@ -6,12 +6,13 @@ import { Condemnation, type CondemnedMark } from './condemn.ts';
 import { Deleted, deletePlanned, MarkRetired } from './deletion.ts';
 import { Garbage } from './garbage.ts';
 import { ListedCondemned } from './listed-condemned.ts';
-import { look, type LookOptions } from './look.ts';
+import { look, type LookOptions, type Visitor } from './look.ts';
 import { removeLook, stepLook, type ResumableVisitor, type StepOptions } from './look-steps.ts';
 import { isRetired, listMarks, removeAbandoned, removeMark, retire, type ListedMark } from './marks.ts';
 import { discardPlan, findPlan, readPart, type LeftBySecondLook } from './plan.ts';
 import { BucketSegments, LocalSegments } from './segments.ts';
 import { SecondLook } from './second-look.ts';
+import { resumableVisitors, visitors } from './visitors.ts';
 
 export interface CollectionOptions extends Pick<LookOptions, 'keeps' | 'onUnsaved'> {
   /** Milliseconds from a mark to the deletions under it. */
@@ -22,6 +23,14 @@ export interface CollectionOptions extends Pick<LookOptions, 'keeps' | 'onUnsave
   /** For looks in steps, which other processes go on with; by default a look is one step. @returns the time that is left */
   readonly stepBudget?: () => Pick<StepOptions, 'budgetMs' | 'saveMs' | 'clock'>;
   readonly onProgress?: (progress: CollectionProgress) => void;
+  /** Begins what sees the first look as well, if that is one step. */
+  readonly alsoSees?: () => Promise<AlsoSees | undefined>;
+}
+
+export interface AlsoSees {
+  readonly visitor: Visitor;
+  /** Called when it has seen everything. */
+  readonly finish: () => Promise<void>;
 }
 
 export type CollectionProgress =
@@ -139,10 +148,15 @@ export class Collection {
       },
       ...(untagged && { untagged }),
     };
-    if (!(await this.#look('first', ages, bothOf(garbage, condemnation)))) return;
+    const own = resumableVisitors(garbage, condemnation);
+    const { stepBudget, alsoSees } = this.#options;
+    const also = stepBudget === undefined ? await alsoSees?.() : undefined;
+    const visitor = also === undefined ? own : { ...own, ...visitors(own, also.visitor) };
+    if (!(await this.#look('first', ages, visitor))) return;
+    await also?.finish();
     this.report.condemned = await condemnation.finish();
     this.report.garbage = garbage;
-    if (this.#options.stepBudget !== undefined) await this.#store.put(lookedKey, Buffer.from(''));
+    if (stepBudget !== undefined) await this.#store.put(lookedKey, Buffer.from(''));
   }
 
   async #delete(mark: ListedMark): Promise<void> {
@@ -239,28 +253,3 @@ export class Collection {
 const clockUnitMs = 1000;
 
 const dayMs = 86_400_000;
-
-function bothOf(first: ResumableVisitor, second: ResumableVisitor): ResumableVisitor {
-  return {
-    save: async () => {
-      const saved = [await first.save(), await second.save()] as const;
-      const size = Buffer.alloc(4);
-      size.writeUInt32LE(saved[0].length);
-      return Buffer.concat([size, ...saved]);
-    },
-    restore: async (saved) => {
-      const end = 4 + saved.readUInt32LE();
-      await first.restore(saved.subarray(4, end));
-      await second.restore(saved.subarray(end));
-    },
-    repository: async (...args) => {
-      await first.repository(...args);
-      await second.repository(...args);
-    },
-    blob: (seen) => {
-      void first.blob(seen);
-      return second.blob(seen);
-    },
-    missing: (seen) => second.missing?.(seen),
-  };
-}

@@ -1,4 +1,4 @@
-/** A time in milliseconds for each number, all 0 at first. */
+/** A time in milliseconds for each number; 0 for none. */
 export class Times {
   #times = new Float64Array(64);
 
@@ -12,6 +12,7 @@ export class Times {
       larger.set(this.#times);
       this.#times = larger;
     }
-    this.#times[number] = time;
+    // Copies that keep no times may be of 1970.
+    this.#times[number] = Math.max(1, time);
   }
 }

@@ -129,18 +129,3 @@ export class QuotaCount implements Visitor {
     return new Date(Date.now() + (this.#store.clockOffsetMs ?? 0));
   }
 }
-
-/** A visitor that shows what it sees to others, in this order. */
-export function visitors(...all: readonly Visitor[]): Visitor {
-  return {
-    repository: async (seen, add) => {
-      for (const one of all) await one.repository(seen, add);
-    },
-    blob: async (seen) => {
-      for (const one of all) await one.blob(seen);
-    },
-    missing: async (seen) => {
-      for (const one of all) await one.missing?.(seen);
-    },
-  };
-}

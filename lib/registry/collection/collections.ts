@@ -1,6 +1,8 @@
 import { inParallel } from '../../concurrency/in-parallel.ts';
 import type { Digest } from '../../protocol/digests.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
+import { attachedTo } from '../../protocol/referrers.ts';
+import type { Tag } from '../../protocol/tags.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 import type { Clock } from '../expiring-cache.ts';
 import { rescueKey } from '../layout.ts';
@@ -108,6 +110,12 @@ export class Collections {
     const found = new Set(listed.keys());
     await awaitDeletions(this.#store, fencing, [...marks], found, this.#waitMs);
     return found;
+  }
+
+  /** Before a commit of tags: rescues what they are about, as those of cosign are. They would go with it. */
+  async rescueSubjects(view: CollectionView, name: RepositoryName, tags: readonly Tag[]): Promise<void> {
+    const subjects = tags.map(attachedTo).filter((subject) => subject !== undefined);
+    if (subjects.length > 0) await this.rescue(view, name, [subjects]);
   }
 
   /** The marks that list all of a digest, or its link in one of some repositories. */

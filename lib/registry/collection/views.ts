@@ -28,7 +28,8 @@ export const maxAttempts = 5;
 export class CollectionViews {
   readonly #store: ObjectStore;
   readonly #readOnly: boolean;
-  readonly #current: ExpiringCache<'view', CollectionView>;
+  readonly #clock: Clock | undefined;
+  #cache: ExpiringCache<'view', CollectionView> | undefined;
   readonly #openings = new SingleFlight<'view', CollectionView>();
   #number = 0;
   /** Kept from view to view while there is a mark. */
@@ -37,9 +38,16 @@ export class CollectionViews {
   constructor(store: ObjectStore, readOnly: boolean, clock?: Clock) {
     this.#store = store;
     this.#readOnly = readOnly;
-    const { lifetimeMs = Infinity } = store.fencing ?? {};
-    const ttlMs = Math.min(viewTtlMs, lifetimeMs / 2);
-    this.#current = new ExpiringCache({ ttlMs, maxSize: 1, ...(clock && { clock }) });
+    this.#clock = clock;
+  }
+
+  get #current(): ExpiringCache<'view', CollectionView> {
+    if (this.#cache === undefined) {
+      const { lifetimeMs = Infinity } = this.#store.fencing ?? {};
+      const ttlMs = Math.min(viewTtlMs, lifetimeMs / 2);
+      this.#cache = new ExpiringCache({ ttlMs, maxSize: 1, ...(this.#clock && { clock: this.#clock }) });
+    }
+    return this.#cache;
   }
 
   /** The number of the view that was opened last. What is asked for from now on was looked at after its fence was opened. */

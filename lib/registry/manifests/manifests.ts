@@ -144,6 +144,8 @@ export class Manifests implements Roles {
     await this.#assertPushable(name, tags, digest);
     if (isConditional(conditions)) assertConditions(conditions, await this.#current(name, reference));
     await this.#assertComplete(name, manifest, view);
+    const named = tags.map(({ tag }) => tag);
+    await this.#collections.rescueSubjects(view, name, named);
     const { missing, links } = await this.#rescueNeeds(name, { digest, bytes }, view);
     if (missing.length > 0) throw incomplete(missing);
     if (links.length > 0) await putAll(this.#store, links);
@@ -152,7 +154,7 @@ export class Manifests implements Roles {
       { key: blobData(digest), bytes, metadata: this.#blobs.mountHint(name) },
       linkObject(revisionLink(name, digest), digest, fence),
       // As in distribution, the history of a tag precedes its move.
-      ...tags.map(({ tag }) => linkObject(tagIndexLink(name, tag, digest), digest, fence)),
+      ...named.map((tag) => linkObject(tagIndexLink(name, tag, digest), digest, fence)),
     ]);
     const { subject, reference: about } = manifest;
     await Promise.all([

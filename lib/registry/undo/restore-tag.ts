@@ -72,6 +72,7 @@ async function restoreUnder(
   const manifests = found.filter(({ kind }) => kind === 'manifest').map((part) => part.digest);
   const restored = { tag, digest, deleted: at, manifests };
   if (dryRun) return restored;
+  await collections.rescueSubjects(view, name, [tag]);
   const { listed, links } = await rescueImage(store, collections, view, name, digest, requiredPlatforms);
   const parts = listed.size > 0 ? await find() : found;
   const { fence } = view;

@@ -76,6 +76,7 @@ async function rollbackUnder(
     throw new UndoRefused(`tag ${tag} is immutable: ${rule}; change the rule in the policy first`);
   await assertWhole(store, name, to, requiredPlatforms);
   if (dryRun) return { from, to };
+  await collections.rescueSubjects(view, name, [tag]);
   const { listed, links } = await rescueImage(store, collections, view, name, to, requiredPlatforms);
   if (listed.size > 0) await assertWhole(store, name, to, requiredPlatforms);
   await putAll(store, links);

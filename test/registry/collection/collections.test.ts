@@ -287,6 +287,17 @@ onFencedStores('what writers know of collections', (newStore) => {
     });
   });
 
+  it('lets a push of a signature rescue what its tag is about, since the tag would go with that', async () => {
+    const store = await newStore();
+    const [name, image, signature] = [freshName(), localImage(), localImage()];
+    await pushUntagged(store, name, image);
+    const mark = await condemn(store, [{ digest: image.digest, in: '*' }]);
+    await pushUntagged(store, name, signature);
+    assert.equal(await exists(store, rescueKey(mark, image.digest)), false);
+    await pushManifest(store, name, signature.bytes, `${image.digest.replace(':', '-')}.sig`);
+    assert.ok(await exists(store, rescueKey(mark, image.digest)));
+  });
+
   it('lets a rollback rescue all of an image', async () => {
     const store = await newStore();
     const [name, first, second] = [freshName(), localImage(), localImage()];
