@@ -31,7 +31,13 @@ export async function collect(
     onProgress: bar.update,
     alsoSees: async () => {
       const visitor = await beginQuotas(config, store);
-      return visitor && { visitor, finish: async () => await saveQuotas(visitor) };
+      if (visitor === undefined) return undefined;
+      return {
+        visitor,
+        finish: async () => {
+          await saveQuotas(visitor);
+        },
+      };
     },
   };
   const { collection, end } = await beginCollection(store, options, { force });
