@@ -1,4 +1,4 @@
-import type { Config } from '../config/config.ts';
+import { assertWritable } from '../config/config.ts';
 import { loadConfigFile } from '../config/file/load.ts';
 import { Garbage } from '../maintenance/collection/garbage.ts';
 import { onlyFile, readOptions, refuseOptionsOfNpm, UsageError, type Command } from './command.ts';
@@ -8,7 +8,7 @@ import { jsonOfGarbage, printGarbage } from './gc/garbage.ts';
 import { jsonOfReport, printReport } from './gc/report.ts';
 import { untaggedByRules } from './gc/untagged.ts';
 import { jsonOfVersions } from './kept-versions.ts';
-import { lookAtStorage, reportDamaged } from './look.ts';
+import { lookAtStorage, openConfigured, reportDamaged, type ConfiguredStorage } from './look.ts';
 
 export const command: Command = {
   summary: 'delete what nothing needs from the storage',
@@ -55,11 +55,11 @@ async function gc(args: readonly string[]): Promise<number> {
     youngMs,
     deleteUntagged: values['delete-untagged'] ?? config.collection.deleteUntagged,
     json: values.json ?? false,
-    file,
   };
-  if (values['dry-run'] === true) return await showGarbage(options);
+  if (values['dry-run'] === true) return await showGarbage(await openConfigured(config), options);
   if (values.exclusive !== true && !config.collection.exclusive) throw new UsageError(needsExclusive);
-  return await run(config, options, values.force ?? false);
+  assertWritable(config);
+  return await run(await openConfigured(config, true), options, values.force ?? false);
 }
 
 interface GcOptions {
@@ -67,18 +67,18 @@ interface GcOptions {
   readonly youngMs: number;
   readonly deleteUntagged: boolean;
   readonly json: boolean;
-  readonly file: string | undefined;
 }
 
 /** What is old enough to go. Manifests without a tag go by --delete-untagged, or else by the rules for retention. */
-async function agesIn({ youngMs, deleteUntagged, file }: GcOptions) {
-  const untagged = deleteUntagged ? () => youngMs : await untaggedByRules(file);
+async function agesIn(opened: ConfiguredStorage, { youngMs, deleteUntagged }: GcOptions) {
+  const untagged = deleteUntagged ? () => youngMs : await untaggedByRules(opened);
   return { youngMs, ...(untagged !== undefined && { untagged }) };
 }
 
-async function showGarbage(options: GcOptions): Promise<number> {
+async function showGarbage(opened: ConfiguredStorage, options: GcOptions): Promise<number> {
   const garbage = new Garbage();
-  const { versions, printVersions } = await lookAtStorage(options.file, await agesIn(options), garbage);
+  const ages = await agesIn(opened, options);
+  const { versions, printVersions } = await lookAtStorage(opened, ages, garbage);
   if (options.json) printJson({ ...jsonOfGarbage(garbage), ...jsonOfVersions(versions) });
   else {
     printGarbage(garbage, 'could be freed', options);
@@ -89,8 +89,9 @@ async function showGarbage(options: GcOptions): Promise<number> {
   return garbage.damaged.length === 0 ? 0 : 1;
 }
 
-async function run(config: Config, options: GcOptions, force: boolean): Promise<number> {
-  const { report, versions, printVersions } = await collect(config, await agesIn(options), force);
+async function run(opened: ConfiguredStorage, options: GcOptions, force: boolean): Promise<number> {
+  const ages = await agesIn(opened, options);
+  const { report, versions, printVersions } = await collect(opened, ages, force);
   if (options.json) printJson({ ...jsonOfReport(report), ...jsonOfVersions(versions) });
   else {
     printReport(report, options);

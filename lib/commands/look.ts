@@ -2,7 +2,6 @@ import { SingleBar } from 'cli-progress';
 import { openRules } from '../compose-rules.ts';
 import { createMaintenance } from '../compose.ts';
 import type { Config } from '../config/config.ts';
-import { loadConfigFile } from '../config/file/load.ts';
 import { describeStorage } from '../config/storage.ts';
 import type { Damaged } from '../maintenance/collection/garbage.ts';
 import type { CollectionProgress } from '../maintenance/collection/collection.ts';
@@ -24,23 +23,33 @@ export interface Looked {
   readonly printVersions: () => void;
 }
 
+/** The storage that is configured. */
+export interface ConfiguredStorage {
+  readonly config: Config;
+  readonly store: ObjectStore;
+}
+
+/** @param check whether the settings are checked against the storage first, for what changes it */
+export async function openConfigured(config: Config, check = false): Promise<ConfiguredStorage> {
+  assertFolderExists(config.storage);
+  return { config, store: (await createMaintenance(config, onDamaged, { check })).store };
+}
+
 /**
- * Looks at the whole storage that is configured, with its progress on a terminal. All that it says is on standard error.
+ * Looks at the whole storage, with its progress on a terminal. All that it says is on standard error.
  * @returns also what each quota has in use, in the order of the rules
  */
 export async function lookAtStorage(
-  file: string | undefined,
+  opened: ConfiguredStorage,
   options: LookOptions,
   visited: Visitor,
 ): Promise<Looked & { readonly quotas: readonly QuotaUsage[] }> {
-  const { config } = await loadConfigFile('maintenance', file);
+  const { config, store } = opened;
   const { storage, readOnly } = config;
-  assertFolderExists(storage);
-  const { store } = await createMaintenance(config, onDamaged);
   console.error(`looking at ${describeStorage(storage)}`);
   const bar = progressBar();
   try {
-    const quotas = await beginQuotas(config, store);
+    const quotas = await beginQuotas(opened);
     const visitor = quotas === undefined ? visited : visitors(visited, quotas);
     await look(store, { ...options, keeps: !readOnly, onUnsaved, onProgress: bar.update }, visitor);
     if (!readOnly && quotas !== undefined) await saveQuotas(quotas);
@@ -67,7 +76,7 @@ export function onUnsaved(error: unknown): void {
 }
 
 /** @returns undefined if there are no quotas, or if it is not known which */
-export async function beginQuotas(config: Config, store: ObjectStore): Promise<QuotaCount | undefined> {
+export async function beginQuotas({ config, store }: ConfiguredStorage): Promise<QuotaCount | undefined> {
   const source = await openRules(config, store);
   if (source === undefined) return undefined;
   try {

@@ -1,7 +1,8 @@
+import { loadConfigFile } from '../config/file/load.ts';
 import { Usage, type Used } from '../maintenance/collection/usage.ts';
 import { count, onlyFile, readOptions, refuseOptionsOfNpm, UsageError, type Command } from './command.ts';
 import { jsonOfVersions } from './kept-versions.ts';
-import { lookAtStorage, reportDamaged } from './look.ts';
+import { lookAtStorage, openConfigured, reportDamaged } from './look.ts';
 import type { QuotaUsage } from '../maintenance/quotas/quota-count.ts';
 import { size } from '../protocol/sizes.ts';
 import { tableLines } from './table.ts';
@@ -35,7 +36,9 @@ async function usage(args: readonly string[]): Promise<number> {
   const by = readKind(values.by ?? 'repository');
   const file = onlyFile(positionals);
   const usage = new Usage(by === 'tag');
-  const { versions, printVersions, quotas } = await lookAtStorage(file, {}, usage);
+  const { config } = await loadConfigFile('maintenance', file);
+  const opened = await openConfigured(config);
+  const { versions, printVersions, quotas } = await lookAtStorage(opened, {}, usage);
   const { total, unlinked, damaged } = usage;
   if (values.json === true) {
     const ofQuotas = quotas.map(quotaRow);

@@ -3,6 +3,7 @@ import { digestOrUndefined, type Digest } from '../protocol/digests.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import { inParallel } from '../concurrency/in-parallel.ts';
 import { blobData, expiriesKey } from '../registry/layout.ts';
+import { asFields, fieldsOf, type Fields } from '../registry/json-fields.ts';
 import { undefinedIfDamaged } from '../registry/links.ts';
 import { loadManifest } from '../registry/manifests/cache.ts';
 import type { ObjectStore } from '../storage/store.ts';
@@ -118,8 +119,6 @@ export class Expiries {
   }
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-
 /** BuildKit's: about an image of the index, and no image. */
 function isAttestation(entry: Fields): boolean {
   return asFields(entry['annotations'])?.['vnd.docker.reference.type'] !== undefined;
@@ -134,19 +133,6 @@ function expiryOf(text: string): Expiry | undefined {
 function textIn(value: unknown): string | undefined {
   const text = asFields(value)?.[expiryLabel];
   return typeof text === 'string' ? text.trim().slice(0, 20) : undefined;
-}
-
-function fieldsOf(bytes: Buffer): Fields | undefined {
-  try {
-    return asFields(JSON.parse(bytes.toString()));
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-}
-
-function asFields(value: unknown): Fields | undefined {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : undefined;
 }
 
 /** What an earlier run has kept. Anything else is read from the images again. */

@@ -5,6 +5,7 @@ import type { Tag } from '../protocol/tags.ts';
 import type { Immutable } from '../registry/interface.ts';
 import { Tags } from '../registry/tags.ts';
 import type { ObjectStore } from '../storage/store.ts';
+import { storeTimeMs } from '../storage/store-time.ts';
 import { decide, type Verdict } from './decisions.ts';
 import { Expiries } from './expiries.ts';
 import { Pulls, pullsRecordedSince } from './pulls.ts';
@@ -77,7 +78,7 @@ export class Plan {
         pulled: (tag, digest) => pulls?.last(tag, digest),
         recordedSince: this.#recordedSince.get(rule),
         expiry: async (digest) => await expiries?.of(digest),
-        now: new Date(now?.() ?? Date.now() + (store.clockOffsetMs ?? 0)),
+        now: new Date(now?.() ?? storeTimeMs(store)),
       },
     );
     if (keeps) await expiries?.save();

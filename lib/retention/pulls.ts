@@ -40,11 +40,18 @@ export class Pulls {
   }
 }
 
+/** Where it is noted from when on pulls are recorded, for each rule that asks for them. */
+export function pullNotesOf(rules: readonly RetentionRule[]): ReadonlyMap<RetentionRule, string> {
+  const asking = rules.filter(({ keep }) => keep.pulledWithinMs !== undefined);
+  // Most registries have no such rule, and this is asked at pulls.
+  if (asking.length === 0) return new Map();
+  const fingerprints = fingerprintsOf(rules);
+  return new Map(asking.map((rule) => [rule, pullsSince(fingerprints.get(rule)?.scope ?? '')]));
+}
+
 /** Forgets from when on pulls were recorded for rules that are no longer there: from now on they are not. */
 export async function forgetOtherRules(store: ObjectStore, rules: readonly RetentionRule[]): Promise<void> {
-  const fingerprints = fingerprintsOf(rules);
-  const asking = rules.filter(({ keep }) => keep.pulledWithinMs !== undefined);
-  const keys = new Set(asking.map((rule) => pullsSince(fingerprints.get(rule)?.scope ?? '')));
+  const keys = new Set(pullNotesOf(rules).values());
   const others: string[] = [];
   for await (const { key } of listObjects(store, pullsSince(''))) if (!keys.has(key)) others.push(key);
   if (others.length > 0) await store.delete(others);
@@ -58,10 +65,8 @@ export async function pullsRecordedSince(
   store: ObjectStore,
   rules: readonly RetentionRule[],
 ): Promise<ReadonlyMap<RetentionRule, Date>> {
-  const fingerprints = fingerprintsOf(rules);
-  const asking = rules.filter(({ keep }) => keep.pulledWithinMs !== undefined);
-  const since = await inParallel(asking, 16, async (rule) => {
-    const note = await undefinedIfMissing(store.head(pullsSince(fingerprints.get(rule)?.scope ?? '')));
+  const since = await inParallel([...pullNotesOf(rules)], 16, async ([rule, key]) => {
+    const note = await undefinedIfMissing(store.head(key));
     return note === undefined ? [] : [[rule, note.lastModified] as const];
   });
   return new Map(since.flat());

@@ -2,13 +2,12 @@ import { ruleFor, type RetentionRule, type RulesInForce } from '../access/policy
 import { withTimeout } from '../concurrency/with-timeout.ts';
 import type { RegistryEvent, Subscriber } from '../registry/events.ts';
 import { ExpiringCache, systemClock, type Clock } from '../registry/expiring-cache.ts';
-import { pullRecord, pullsSince } from '../registry/layout.ts';
+import { pullRecord } from '../registry/layout.ts';
 import { undefinedIfMissing } from '../registry/links.ts';
 import type { ObjectInfo, ObjectStore } from '../storage/store.ts';
 import { withoutDeadline } from '../storage/deadline.ts';
 import { isAbout } from './decisions.ts';
-import { fingerprintsOf } from './fingerprints.ts';
-import { recordedEveryMs } from './pulls.ts';
+import { pullNotesOf, recordedEveryMs } from './pulls.ts';
 
 /** Records that a process remembers, so as not to look at them again. */
 const maxKnown = 50_000;
@@ -110,11 +109,7 @@ class Recorder {
 
   /** From when on pulls are recorded, for each rule that asks for them. */
   #notesOf(rules: readonly RetentionRule[]): readonly string[] {
-    if (this.#notes.rules !== rules) {
-      const asking = rules.filter(({ keep }) => keep.pulledWithinMs !== undefined);
-      const fingerprints = asking.length === 0 ? undefined : fingerprintsOf(rules);
-      this.#notes = { rules, keys: asking.map((rule) => pullsSince(fingerprints?.get(rule)?.scope ?? '')) };
-    }
+    if (this.#notes.rules !== rules) this.#notes = { rules, keys: [...pullNotesOf(rules).values()] };
     return this.#notes.keys;
   }
 

@@ -1,12 +1,16 @@
-import { createMaintenance } from '../../compose.ts';
-import { assertWritable, type Config } from '../../config/config.ts';
 import { describeStorage } from '../../config/storage.ts';
 import type { AgeOptions } from '../../maintenance/collection/ages.ts';
 import { beginCollection } from '../../maintenance/collection/begin.ts';
 import type { CollectionReport } from '../../maintenance/collection/collection.ts';
-import { assertFolderExists, onDamaged } from '../command.ts';
 import { printVersions, readKeptVersions } from '../kept-versions.ts';
-import { beginQuotas, onUnsaved, progressBar, saveQuotas, type Looked } from '../look.ts';
+import {
+  beginQuotas,
+  onUnsaved,
+  progressBar,
+  saveQuotas,
+  type ConfiguredStorage,
+  type Looked,
+} from '../look.ts';
 
 /**
  * One run of garbage collection on the storage that is configured: all that is due.
@@ -14,14 +18,12 @@ import { beginQuotas, onUnsaved, progressBar, saveQuotas, type Looked } from '..
  * @throws Error with the reason if nothing can be deleted there
  */
 export async function collect(
-  config: Config,
+  opened: ConfiguredStorage,
   { youngMs, untagged }: AgeOptions & { readonly youngMs: number },
   force: boolean,
 ): Promise<Looked & { readonly report: CollectionReport }> {
+  const { config, store } = opened;
   const { storage, collection: settings } = config;
-  assertWritable(config);
-  assertFolderExists(storage);
-  const { store } = await createMaintenance(config, onDamaged, { check: true });
   const bar = progressBar();
   const options = {
     delayMs: settings.delayMs,
@@ -30,7 +32,7 @@ export async function collect(
     onUnsaved,
     onProgress: bar.update,
     alsoSees: async () => {
-      const visitor = await beginQuotas(config, store);
+      const visitor = await beginQuotas(opened);
       if (visitor === undefined) return undefined;
       return {
         visitor,

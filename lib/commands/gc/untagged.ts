@@ -1,24 +1,19 @@
 import { openRules } from '../../compose-rules.ts';
-import { createMaintenance } from '../../compose.ts';
-import { loadConfigFile } from '../../config/file/load.ts';
 import { readPlanned } from '../../retention/planned.ts';
 import { untaggedAfter } from '../../retention/untagged.ts';
-import { assertFolderExists, onDamaged } from '../command.ts';
+import type { ConfiguredStorage } from '../look.ts';
 import { shownRule } from '../retention/report.ts';
 
 /**
  * When manifests without a tag may go, by the rules for retention that were planned; undefined if none says it. Those that were not
  * planned are named on standard error.
- * @param file a configuration file
  * @throws RegistryError UNAVAILABLE if the rules are invalid
  */
-export async function untaggedByRules(
-  file: string | undefined,
-): Promise<((repository: string) => number | undefined) | undefined> {
-  const { config } = await loadConfigFile('maintenance', file);
+export async function untaggedByRules({
+  config,
+  store,
+}: ConfiguredStorage): Promise<((repository: string) => number | undefined) | undefined> {
   if (config.retention === undefined) return undefined;
-  assertFolderExists(config.storage);
-  const { store } = await createMaintenance(config, onDamaged);
   const rules = (await (await openRules(config, store))?.current())?.retention ?? [];
   const asking = rules.filter(({ untaggedAfterMs }) => untaggedAfterMs !== undefined);
   if (asking.length === 0) return undefined;

@@ -1,6 +1,7 @@
 import { runningKey } from '../../registry/layout.ts';
 import { undefinedIfMissing } from '../../registry/links.ts';
 import { StoreError, type ObjectStore } from '../../storage/store.ts';
+import { storeTimeMs } from '../../storage/store-time.ts';
 
 /** How long after its last sign of activity a collection counts as active, and how often it gives one, in milliseconds. */
 const activeMs = 180_000;
@@ -36,7 +37,7 @@ export class Activity {
   /** @param force whether to begin beside another one @throws AlreadyActive */
   static async begin(store: ObjectStore, force: boolean): Promise<Activity> {
     const other = force ? undefined : await undefinedIfMissing(store.head(runningKey));
-    const agoMs = other && Date.now() + (store.clockOffsetMs ?? 0) - other.lastModified.getTime();
+    const agoMs = other && storeTimeMs(store) - other.lastModified.getTime();
     if (agoMs !== undefined && agoMs < activeMs)
       throw new AlreadyActive(Math.max(0, Math.round(agoMs / 1000)));
     await write(store);

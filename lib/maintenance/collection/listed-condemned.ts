@@ -1,16 +1,15 @@
-import { createHash } from 'node:crypto';
 import type { Digest } from '../../protocol/digests.ts';
 import {
   listOf,
-  maxListSize,
   maxMarkSize,
   parseCondemnedLine,
   parseMark,
   type Condemned,
   type Mark,
 } from '../../registry/collection/mark.ts';
-import { markKey, markList } from '../../registry/layout.ts';
-import { undefinedIfDamaged, undefinedIfMissing } from '../../registry/links.ts';
+import { readMarkList } from '../../registry/collection/read-list.ts';
+import { markKey } from '../../registry/layout.ts';
+import { undefinedIfMissing } from '../../registry/links.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 
 /**
@@ -48,14 +47,9 @@ export class ListedCondemned {
     this.#condemned = new Map();
     this.#list = list;
     const hash = this.mark.lists.get(list);
-    const key = markList(this.mark.id, list);
-    const read =
-      hash === undefined
-        ? undefined
-        : await undefinedIfDamaged(this.#store, key, this.#store.read(key, maxListSize));
-    if (read === undefined || createHash('sha256').update(read.bytes).digest('hex') !== hash)
-      return undefined;
-    for (const line of read.bytes.toString('latin1').split('\n')) {
+    const bytes = hash === undefined ? undefined : await readMarkList(this.#store, this.mark.id, list, hash);
+    if (bytes === undefined) return undefined;
+    for (const line of bytes.toString('latin1').split('\n')) {
       const condemned = parseCondemnedLine(line);
       if (condemned !== undefined) this.#condemned.set(condemned.digest, condemned.in);
     }

@@ -1,4 +1,5 @@
 import { listObjects } from '../../registry/list-objects.ts';
+import { removeObjects } from '../../registry/remove-objects.ts';
 import { parseStepsKey, stepsKey, stepsPrefix } from '../../registry/layout.ts';
 import { undefinedIfDamaged } from '../../registry/links.ts';
 import {
@@ -7,6 +8,7 @@ import {
   StoreUnavailable,
   type ObjectStore,
 } from '../../storage/store.ts';
+import { storeTimeMs } from '../../storage/store-time.ts';
 import { LookRun, type LookOptions, type Visitor } from './look.ts';
 import { maxStateBytes, parseLookState, serializeLookState, type LookState } from './look-state.ts';
 import { BucketSegments } from './segments.ts';
@@ -104,8 +106,7 @@ function emptySpool(store: ObjectStore, run: string): OpenedSpool {
 /** Removes what a look has kept, once its result is safe elsewhere. The state goes first. */
 export async function removeLook(store: ObjectStore, run: string): Promise<void> {
   await store.delete([stepsKey(run, stateName)]);
-  const keys = (await Array.fromAsync(listObjects(store, stepsKey(run, '')))).map(({ key }) => key);
-  if (keys.length > 0) await store.delete(keys);
+  await removeObjects(store, stepsKey(run, ''));
 }
 
 /** Removes the looks, and all that has no state, where nothing was written for a week. */
@@ -116,7 +117,7 @@ async function removeAbandonedLooks(store: ObjectStore, except: string): Promise
     if (run !== undefined && run !== except)
       latest.set(run, Math.max(latest.get(run) ?? 0, lastModified.getTime()));
   }
-  const limit = Date.now() + (store.clockOffsetMs ?? 0) - week;
+  const limit = storeTimeMs(store) - week;
   for (const [run, time] of latest) if (time < limit) await removeLook(store, run);
 }
 

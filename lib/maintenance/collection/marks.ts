@@ -1,13 +1,11 @@
 import { markFolders, markKey, marksPrefix, retiredKey, retiredPrefix } from '../../registry/layout.ts';
 import { undefinedIfMissing } from '../../registry/links.ts';
 import { listObjects } from '../../registry/list-objects.ts';
+import { removeObjects } from '../../registry/remove-objects.ts';
 import type { Fencing, ObjectInfo, ObjectStore } from '../../storage/store.ts';
 
 /** How long what belongs to no mark is left, in milliseconds: a collection may be about to write it. */
 const abandonedAfterMs = 7 * 24 * 60 * 60 * 1000;
-
-/** Objects of one delete. */
-const pageSize = 1000;
 
 /** A mark as it was listed. */
 export interface ListedMark {
@@ -74,18 +72,6 @@ export async function removeAbandoned(
 
 /** That it is retired goes last: it tells that the rest is of a mark that was removed. */
 async function removeRest(store: ObjectStore, id: string): Promise<void> {
-  for (const folder of markFolders) await removeAll(store, `${folder}${id}/`);
+  for (const folder of markFolders) await removeObjects(store, `${folder}${id}/`);
   await store.delete([retiredKey(id)]);
-}
-
-/** Deletes all objects with a prefix. */
-export async function removeAll(store: ObjectStore, prefix: string): Promise<void> {
-  let keys: string[] = [];
-  for await (const { key } of listObjects(store, prefix)) {
-    keys.push(key);
-    if (keys.length < pageSize) continue;
-    await store.delete(keys);
-    keys = [];
-  }
-  if (keys.length > 0) await store.delete(keys);
 }

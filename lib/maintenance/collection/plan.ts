@@ -3,8 +3,8 @@ import { digestOrUndefined, type Digest } from '../../protocol/digests.ts';
 import { plansPrefix } from '../../registry/layout.ts';
 import { undefinedIfDamaged } from '../../registry/links.ts';
 import { listObjects } from '../../registry/list-objects.ts';
+import { removeObjects } from '../../registry/remove-objects.ts';
 import type { ObjectStore } from '../../storage/store.ts';
-import { removeAll } from './marks.ts';
 
 /*
  * What a second look found is to be deleted, in parts, each of which is deleted in one step. It is in the bucket, so that another
@@ -141,7 +141,7 @@ export async function readPart(
 /** Another second look makes another plan. */
 export async function discardPlan(store: ObjectStore, { prefix }: Plan): Promise<void> {
   await store.delete([`${prefix}${complete}`]);
-  await removeAll(store, prefix);
+  await removeObjects(store, prefix);
 }
 
 /** No key has a space. */

@@ -5,6 +5,7 @@ import { listObjects } from '../../registry/list-objects.ts';
 import type { Quota, QuotaRules } from '../../registry/quotas/quota.ts';
 import { writeSum } from '../../registry/quotas/sum.ts';
 import type { ObjectStore } from '../../storage/store.ts';
+import { storeTimeMs } from '../../storage/store-time.ts';
 import { owns, type SeenBlob, type SeenRepository, type Visitor } from '../collection/look.ts';
 
 /** Milliseconds after which a push that a look has not seen does not count: its blob is gone, or never came. */
@@ -126,6 +127,6 @@ export class QuotaCount implements Visitor {
   }
 
   #now(): Date {
-    return new Date(Date.now() + (this.#store.clockOffsetMs ?? 0));
+    return new Date(storeTimeMs(this.#store));
   }
 }

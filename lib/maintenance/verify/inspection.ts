@@ -8,6 +8,7 @@ import { undefinedIfMissing } from '../../registry/links.ts';
 import { maxStoredSize } from '../../registry/manifests/cache.ts';
 import type { RequiredPlatforms } from '../../registry/manifests/required-platforms.ts';
 import { ObjectUnreadable, type ObjectInfo, type ObjectStore } from '../../storage/store.ts';
+import { storeTimeMs } from '../../storage/store-time.ts';
 import { unreadable, type Finding } from './findings.ts';
 import { SortedDigests } from './sorted-digests.ts';
 
@@ -152,7 +153,7 @@ export class Inspection {
 
   /** Milliseconds until it is old enough. By the clock that dates objects. */
   #youthMs({ named }: Suspect): number {
-    const now = Date.now() + (this.store.clockOffsetMs ?? 0);
+    const now = storeTimeMs(this.store);
     return named.lastModified.getTime() + this.#settleMs - now;
   }
 }

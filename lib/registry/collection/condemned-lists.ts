@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { ConcurrencyLimit } from '../../concurrency/concurrency-limit.ts';
 import { SingleFlight } from '../../concurrency/single-flight.ts';
 import type { Digest } from '../../protocol/digests.ts';
@@ -15,6 +14,7 @@ import {
   type Condemned,
   type Mark,
 } from './mark.ts';
+import { readMarkList } from './read-list.ts';
 
 /** Bytes of the lists in memory: two of the largest. */
 const maxMemory = 2 * maxListSize;
@@ -56,7 +56,7 @@ export class CondemnedLists {
     const digits = listOf(mark, digest);
     const hash = mark.lists.get(digits);
     if (hash === undefined) return undefined;
-    const lines = await this.#list(markList(id, digits), hash);
+    const lines = await this.#list(id, digits, hash);
     return lines === undefined ? '*' : findLine(lines, digest);
   }
 
@@ -74,20 +74,15 @@ export class CondemnedLists {
   }
 
   /** @returns undefined if it is missing or damaged */
-  async #list(key: string, hash: string): Promise<Buffer | undefined> {
+  async #list(id: string, digits: string, hash: string): Promise<Buffer | undefined> {
+    const key = markList(id, digits);
     const known = this.#lists.get(key);
     if (known !== undefined) return known.lines;
     return await this.#listReads.run(key, async () => {
-      const lines = await this.#reads.run(async () => await this.#read(key, hash));
+      const lines = await this.#reads.run(async () => await readMarkList(this.#store, id, digits, hash));
       this.#lists.set(key, { lines });
       return lines;
     });
-  }
-
-  async #read(key: string, hash: string): Promise<Buffer | undefined> {
-    const read = await undefinedIfDamaged(this.#store, key, this.#store.read(key, maxListSize));
-    const isWhole = read !== undefined && createHash('sha256').update(read.bytes).digest('hex') === hash;
-    return isWhole ? read.bytes : undefined;
   }
 }
 

@@ -1,4 +1,5 @@
 import { digestOrUndefined, type Digest } from '../../protocol/digests.ts';
+import { fieldsOf } from '../json-fields.ts';
 
 /** What a deletion takes: the condemned digests from one to another, both included, in the order of their text. */
 export interface Deletion {
@@ -12,12 +13,7 @@ export function serializeDeletion({ from, to }: Deletion): Buffer {
 
 /** @returns undefined for what is no record of a version that this release knows: it may then take any digest */
 export function parseDeletion(bytes: Buffer): Deletion | undefined {
-  let fields: Record<string, unknown>;
-  try {
-    fields = (JSON.parse(bytes.toString()) ?? {}) as Record<string, unknown>;
-  } catch {
-    return undefined;
-  }
+  const fields = fieldsOf(bytes) ?? {};
   const [from, to] = [fields['from'], fields['to']].map((text) => digestOrUndefined(String(text)));
   return fields['version'] === 1 && from !== undefined && to !== undefined ? { from, to } : undefined;
 }

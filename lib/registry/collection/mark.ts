@@ -1,4 +1,5 @@
 import { digestOrUndefined, digestParts, type Digest } from '../../protocol/digests.ts';
+import { fieldsOf } from '../json-fields.ts';
 
 /*
  * The format of marks and their lists (docs/garbage-collection.md, "In the bucket").
@@ -36,12 +37,7 @@ export function serializeMark({ began, digits, lists }: Mark): Buffer {
 
 /** @returns undefined for what is no mark of a version that this release knows: everything must then count as condemned */
 export function parseMark(id: string, bytes: Buffer): Mark | undefined {
-  let fields: Record<string, unknown>;
-  try {
-    fields = (JSON.parse(bytes.toString()) ?? {}) as Record<string, unknown>;
-  } catch {
-    return undefined;
-  }
+  const fields = fieldsOf(bytes) ?? {};
   const { version, digits, lists } = fields;
   const began = new Date(String(fields['began']));
   const isMark =

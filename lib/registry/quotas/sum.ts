@@ -1,4 +1,5 @@
 import { ObjectTooLarge, PreconditionFailed, type ObjectStore } from '../../storage/store.ts';
+import { fieldsOf } from '../json-fields.ts';
 import { quotaUsed } from '../layout.ts';
 import { undefinedIfMissing } from '../links.ts';
 
@@ -53,12 +54,7 @@ async function readSumObject(
 }
 
 function parse(text: Buffer): Sum | undefined {
-  let fields: Record<string, unknown>;
-  try {
-    fields = (JSON.parse(text.toString()) ?? {}) as Record<string, unknown>;
-  } catch {
-    return undefined;
-  }
+  const fields = fieldsOf(text) ?? {};
   const { version, bytes } = fields;
   const ended = new Date(String(fields['ended']));
   const isSum = version === 1 && typeof bytes === 'number' && bytes >= 0 && !Number.isNaN(ended.getTime());

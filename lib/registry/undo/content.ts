@@ -27,6 +27,11 @@ export interface Part {
   readonly isRequired: boolean;
 }
 
+/** The key of the link by which a repository has a part. */
+export function linkOfPart(name: RepositoryName, { kind, digest }: Pick<Part, 'kind' | 'digest'>): string {
+  return kind === 'manifest' ? revisionLink(name, digest) : layerLink(name, digest);
+}
+
 /**
  * Everything that a manifest consists of, itself first: the manifests of an index, and their blobs. Of a manifest that this
  * registry would not accept, such as schema 1, only the manifest.

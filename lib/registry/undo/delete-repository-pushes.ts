@@ -4,11 +4,11 @@ import type { RepositoryName } from '../../protocol/names.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 import { Collections } from '../collection/collections.ts';
 import type { CollectionView } from '../collection/views.ts';
-import { blobData, layerLink, revisionLink, revisionsPrefix, tagIndexLink, tagsPrefix } from '../layout.ts';
+import { blobData, revisionLink, revisionsPrefix, tagIndexLink, tagsPrefix } from '../layout.ts';
 import { exists, linkObject, undefinedIfDamaged } from '../links.ts';
 import { listObjects } from '../list-objects.ts';
 import { digestOfLink, parseRepositoryKey, type RepositoryKey } from '../repository-keys.ts';
-import { partsOf } from './content.ts';
+import { linkOfPart, partsOf } from './content.ts';
 import { seeTag } from './point-tag.ts';
 import type { DeletedKind, DeletedObject, RepositoryRecords } from './repository-records.ts';
 import { rescueImage } from './rescue-image.ts';
@@ -112,9 +112,7 @@ class Completion {
     if (missing.length > 0) await rescueImage(this.#store, this.#collections, view, this.#name, root);
     return {
       manifests: parts.filter(({ kind }) => kind === 'manifest').map(({ digest }) => digest),
-      missing: missing.map(({ kind, digest }) =>
-        kind === 'manifest' ? revisionLink(this.#name, digest) : layerLink(this.#name, digest),
-      ),
+      missing: missing.map((part) => linkOfPart(this.#name, part)),
     };
   }
 

@@ -12,12 +12,14 @@ import {
 } from '../layout.ts';
 import { showsDigest, undefinedIfMissing } from '../links.ts';
 import { listObjects } from '../list-objects.ts';
+import { removeObjects } from '../remove-objects.ts';
 import { digestOfLink, parseRepositoryKey } from '../repository-keys.ts';
 import { completePushes, type PushedMeanwhile } from './delete-repository-pushes.ts';
 import { pushedAtIn } from './history.ts';
 import { UndoRefused } from './refused.ts';
 import { RepositoryFences, type OnWait } from './repository-fences.ts';
 import {
+  countedAs,
   deletedKinds,
   maxDeletedSize,
   RepositoryRecords,
@@ -98,7 +100,8 @@ class RepositoryDelete {
     // It has stopped a delete that may still be running.
     await fences.endDeletes(this.#records, earlier);
     for (const kind of deletedKinds) await this.#sweep(record, kind, fences);
-    await this.#discardUploads();
+    // What distribution has received of uploads is nothing that a repository serves, and may have gigabytes.
+    await removeObjects(this.#store, foreignUploadsPrefix(this.#name));
     const pushed = await this.#afterwards(fences);
     await this.#store.removeEmptyFolders?.(repositoryPrefix(this.#name));
     await this.#records.setFinished(record);
@@ -125,7 +128,7 @@ class RepositoryDelete {
       if (upload !== undefined) uploads.add(upload);
       else {
         this.#assertDeletable(object);
-        counts[countOf(object.key)] += 1;
+        counts[countedAs(object.key) ?? 'others'] += 1;
       }
     }
     return { ...counts, uploads: uploads.size };
@@ -196,12 +199,6 @@ class RepositoryDelete {
     return (await undefinedIfMissing(this.#store.read(object.key, maxDeletedSize)))?.bytes;
   }
 
-  /** What distribution has received of uploads is nothing that a repository serves, and may have gigabytes. */
-  async #discardUploads(): Promise<void> {
-    for await (const listed of batches(this.#objects(foreignUploadsPrefix(this.#name)), () => true))
-      await this.#store.delete(listed.map(({ key }) => key));
-  }
-
   /** After this, no push is incomplete that has checked its layers before they went. */
   async #afterwards(fences: RepositoryFences): Promise<PushedMeanwhile> {
     // At once, since the wait may be long.
@@ -227,12 +224,6 @@ function kindOf(name: RepositoryName, { key }: ObjectInfo): DeletedKind | undefi
   if (key.startsWith(tagsPrefix(name))) return 'tags';
   if (key.startsWith(revisionsPrefix(name))) return 'manifests';
   return key.startsWith(referrersPrefix(name)) ? 'referrers' : 'layers';
-}
-
-function countOf(key: string): Exclude<keyof RepositoryContent, 'uploads'> {
-  const counted = { tag: 'tags', revision: 'manifests', layer: 'layers' } as const;
-  const kind = parseRepositoryKey(key)?.kind ?? 'other';
-  return kind in counted ? counted[kind as keyof typeof counted] : 'others';
 }
 
 function isEmpty({ tags, manifests, layers, others, uploads }: RepositoryContent): boolean {

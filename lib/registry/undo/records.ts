@@ -3,7 +3,9 @@ import { digestOrUndefined, type Digest } from '../../protocol/digests.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
 import { isTag, type Tag } from '../../protocol/tags.ts';
 import type { ObjectStore } from '../../storage/store.ts';
+import { storeTimeMs } from '../../storage/store-time.ts';
 import { deletionRecord, deletionRecordsPrefix } from '../layout.ts';
+import { asFields, fieldsOf, type Fields } from '../json-fields.ts';
 import { undefinedIfDamaged } from '../links.ts';
 import { listObjects } from '../list-objects.ts';
 
@@ -55,7 +57,7 @@ export class DeletionRecords {
   }
 
   async add(name: RepositoryName, deletion: Partial<Deletion>): Promise<void> {
-    const at = new Date(Date.now() + (this.#store.clockOffsetMs ?? 0));
+    const at = new Date(storeTimeMs(this.#store));
     const key = deletionRecord(name, at, randomBytes(6).toString('hex'));
     await this.#store.put(key, serialize(at, deletion));
   }
@@ -81,11 +83,9 @@ function latest(history: readonly RecordedPush[], most: number): readonly Record
   return history.toSorted((a, b) => b.at.getTime() - a.at.getTime()).slice(0, most);
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-
 /** @returns undefined for what is no record */
 function parse(bytes: Buffer | undefined): RecordedDeletion | undefined {
-  const fields = bytes && readJson(bytes);
+  const fields = bytes && fieldsOf(bytes);
   const at = new Date(String(fields?.['at']));
   if (fields === undefined || Number.isNaN(at.getTime())) return undefined;
   return {
@@ -93,19 +93,6 @@ function parse(bytes: Buffer | undefined): RecordedDeletion | undefined {
     manifests: listIn(fields, 'manifests').flatMap((one) => digestOrUndefined(String(one)) ?? []),
     tags: listIn(fields, 'tags').flatMap((one) => readTag(one) ?? []),
   };
-}
-
-function readJson(bytes: Buffer): Fields | undefined {
-  try {
-    return asFields(JSON.parse(bytes.toString()));
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-}
-
-function asFields(value: unknown): Fields | undefined {
-  return typeof value === 'object' && value !== null ? (value as Fields) : undefined;
 }
 
 function listIn(fields: Fields, name: string): readonly unknown[] {

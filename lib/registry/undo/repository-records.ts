@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { RepositoryName } from '../../protocol/names.ts';
 import type { ObjectInfo, ObjectStore } from '../../storage/store.ts';
+import { storeTimeMs } from '../../storage/store-time.ts';
 import {
   repositoriesPrefix,
   repositoryDeletionId,
@@ -9,7 +10,7 @@ import {
 } from '../layout.ts';
 import { exists, undefinedIfMissing } from '../links.ts';
 import { listObjects } from '../list-objects.ts';
-import { digestOfLink } from '../repository-keys.ts';
+import { digestOfLink, parseRepositoryKey, type RepositoryKey } from '../repository-keys.ts';
 
 /*
  * What a delete of a whole repository took, below its record (layout.ts). The parts of a record, in the order of a listing:
@@ -28,6 +29,20 @@ export const deletedKinds = ['tags', 'manifests', 'referrers', 'layers'] as cons
 
 /** Layers are the links to blobs, and all that is of no other kind. */
 export type DeletedKind = (typeof deletedKinds)[number];
+
+type Counted = 'tags' | 'manifests' | 'layers';
+
+const countedKinds: Partial<Record<RepositoryKey['kind'], Counted>> = {
+  tag: 'tags',
+  revision: 'manifests',
+  layer: 'layers',
+};
+
+/** What a key counts as in what people are told; undefined for histories, referrers, signatures and the like. */
+export function countedAs(key: string): Counted | undefined {
+  const kind = parseRepositoryKey(key)?.kind;
+  return kind && countedKinds[kind];
+}
 
 /** Bytes of the largest object that is recorded: a descriptor of a referrer has at most those of a manifest. */
 export const maxDeletedSize = 16 * 1024 * 1024;
@@ -101,9 +116,8 @@ export class RepositoryRecords {
 
   /** Begins a record. @param previous the newest one */
   async begin(previous: RepositoryDeletion | undefined): Promise<RepositoryDeletion> {
-    const now = Date.now() + (this.#store.clockOffsetMs ?? 0);
     // Clocks differ, and the newest must be the first.
-    const at = new Date(Math.max(now, (previous?.at.getTime() ?? 0) + 1));
+    const at = new Date(Math.max(storeTimeMs(this.#store), (previous?.at.getTime() ?? 0) + 1));
     const id = repositoryDeletionId(at, randomBytes(6).toString('hex'));
     await this.#put(id, begun, { version: 1, at, previous: previous?.id ?? null });
     return { id, at, previous: previous?.id, isFinished: false, isRestoring: false, isRestored: false };

@@ -18,6 +18,7 @@ import { pushedAt } from './history.ts';
 import { UndoRefused } from './refused.ts';
 import { RepositoryFences, type OnWait } from './repository-fences.ts';
 import {
+  countedAs,
   RepositoryRecords,
   type DeletedKind,
   type DeletedObject,
@@ -301,11 +302,9 @@ function isTagLink(key: string): boolean {
   return parseRepositoryKey(key)?.kind === 'tag';
 }
 
-const counted = { tag: 'tags', revision: 'manifests', layer: 'layers' } as const;
-
 function count(counts: Record<'tags' | 'manifests' | 'layers', number>, key: string): void {
-  const kind = parseRepositoryKey(key)?.kind ?? 'other';
-  if (kind in counted) counts[counted[kind as keyof typeof counted]] += 1;
+  const kind = countedAs(key);
+  if (kind !== undefined) counts[kind] += 1;
 }
 
 /** What a tag's link holds; undefined if it is damaged. */

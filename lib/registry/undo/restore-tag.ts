@@ -5,11 +5,11 @@ import type { Tag } from '../../protocol/tags.ts';
 import type { Fence, ObjectStore } from '../../storage/store.ts';
 import { Collections } from '../collection/collections.ts';
 import type { CollectionView } from '../collection/views.ts';
-import { blobData, layerLink, revisionLink, tagIndexLink } from '../layout.ts';
+import { blobData, tagIndexLink } from '../layout.ts';
 import { exists, writeLink } from '../links.ts';
 import { putAll } from '../put-objects.ts';
 import type { RequiredPlatforms } from '../manifests/required-platforms.ts';
-import { partsOf, type Part } from './content.ts';
+import { linkOfPart, partsOf, type Part } from './content.ts';
 import { pushedAt } from './history.ts';
 import { pointTag, seeTag } from './point-tag.ts';
 import { DeletionRecords, type DeletedTag, type RecordedPush } from './records.ts';
@@ -78,7 +78,8 @@ async function restoreUnder(
   const { fence } = view;
   await putAll(store, links);
   // What a manifest needs is there before it.
-  for (const part of parts.toReversed()) await writeLink(store, linkOf(name, part), part.digest, { fence });
+  for (const part of parts.toReversed())
+    await writeLink(store, linkOfPart(name, part), part.digest, { fence });
   await restoreHistory(store, name, tag, history, fence);
   await pointTag(store, name, tag, digest, { seen, fence });
   return restored;
@@ -158,10 +159,6 @@ async function recordedAmong(
     if (sought.size === 0) break;
   }
   return found;
-}
-
-function linkOf(name: RepositoryName, { kind, digest }: Part): string {
-  return kind === 'manifest' ? revisionLink(name, digest) : layerLink(name, digest);
 }
 
 /** Writes the history of a tag again, with the times of its pushes. */

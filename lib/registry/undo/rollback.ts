@@ -2,6 +2,7 @@ import type { Digest } from '../../protocol/digests.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
 import type { Tag } from '../../protocol/tags.ts';
 import type { ObjectStore } from '../../storage/store.ts';
+import { storeTimeMs } from '../../storage/store-time.ts';
 import { Collections } from '../collection/collections.ts';
 import type { CollectionView } from '../collection/views.ts';
 import type { Immutable } from '../interface.ts';
@@ -86,7 +87,7 @@ async function rollbackUnder(
 
 /** By the clock of the store, which is known once it was asked for something. */
 function timeOf(store: ObjectStore, target: Exclude<Target, { readonly digest: Digest }>): Date {
-  return 'at' in target ? target.at : new Date(Date.now() + (store.clockOffsetMs ?? 0) - target.agoMs);
+  return 'at' in target ? target.at : new Date(storeTimeMs(store) - target.agoMs);
 }
 
 /** What a tag pointed at, as far as the last push of each manifest tells. @throws UndoRefused */
