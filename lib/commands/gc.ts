@@ -71,8 +71,7 @@ interface GcOptions {
 
 /** What is old enough to go. Manifests without a tag go by --delete-untagged, or else by the rules for retention. */
 async function agesIn(opened: ConfiguredStorage, { youngMs, deleteUntagged }: GcOptions) {
-  const untagged = deleteUntagged ? () => youngMs : await untaggedByRules(opened);
-  return { youngMs, ...(untagged !== undefined && { untagged }) };
+  return { youngMs, ...(deleteUntagged ? { untagged: () => youngMs } : await untaggedByRules(opened)) };
 }
 
 async function showGarbage(opened: ConfiguredStorage, options: GcOptions): Promise<number> {

@@ -42,7 +42,7 @@ import { namedSuffix } from '../storage/store.ts';
  *   quotas/<quota>/used                                         ours: what its repositories used then
  *
  *   deleted/<name>/
- *     _records/<time>-<id>                                      ours: what a delete took, until it is too old to come back
+ *     _records/<time>-<id>[-<algorithm>-<hex>]                  ours: what a delete took, until it is too old to come back
  *     _repository/<time>-<id>/<part>                            ours: … what a delete of the whole repository took
  *
  * A link contains the digest it points at. Our uploads are outside repositories/, where distribution does not look: an
@@ -307,9 +307,25 @@ export function deletionRecordsPrefix(name: RepositoryName): string {
   return `${deletedPrefix}${name}/_records/`;
 }
 
-/** @param id distinguishes deletes in the same millisecond */
-export function deletionRecord(name: RepositoryName, at: Date, id: string): string {
-  return `${deletionRecordsPrefix(name)}${newestFirst(at)}-${id}`;
+/**
+ * @param id distinguishes deletes in the same millisecond
+ * @param only the manifest that all in the record is about, if it is one: who wants to know no more need not read it
+ */
+export function deletionRecord(name: RepositoryName, at: Date, id: string, only?: Digest): string {
+  const about = only === undefined ? '' : `-${digestPath(only).replace('/', '-')}`;
+  return `${deletionRecordsPrefix(name)}${newestFirst(at)}-${id}${about}`;
+}
+
+/** What a {@link deletionRecord} says; undefined for any other key. */
+export function parseDeletionRecord(
+  name: RepositoryName,
+  key: string,
+): { readonly at: Date; readonly only: Digest | undefined } | undefined {
+  const prefix = deletionRecordsPrefix(name);
+  const [, time, algorithm, hex] =
+    /^(\d{13})-[0-9a-f]+(?:-(sha\d+)-([0-9a-f]+))?$/.exec(key.slice(prefix.length)) ?? [];
+  if (!key.startsWith(prefix) || time === undefined) return undefined;
+  return { at: new Date(latestTime - Number(time)), only: digestOrUndefined(`${algorithm}:${hex}`) };
 }
 
 /** The prefix of the records of deletes of one whole repository, the newest first. */
@@ -327,9 +343,12 @@ export function repositoryDeletionPart(name: RepositoryName, deletion: string, p
   return `${repositoryDeletionsPrefix(name)}${deletion}/${part}`;
 }
 
-/** Milliseconds until the year 2286, so that later times come first in a listing. */
+/** In the year 2286, in milliseconds. */
+const latestTime = 9_999_999_999_999;
+
+/** Milliseconds until then, so that later times come first in a listing. */
 function newestFirst(at: Date): string {
-  return String(9_999_999_999_999 - at.getTime()).padStart(13, '0');
+  return String(latestTime - at.getTime()).padStart(13, '0');
 }
 
 export const quotasPrefix = `${root}/quotas/`;

@@ -19,7 +19,7 @@ import {
  */
 export async function collect(
   opened: ConfiguredStorage,
-  { youngMs, untagged }: AgeOptions & { readonly youngMs: number },
+  ages: AgeOptions & { readonly youngMs: number },
   force: boolean,
 ): Promise<Looked & { readonly report: CollectionReport }> {
   const { config, store } = opened;
@@ -27,8 +27,7 @@ export async function collect(
   const bar = progressBar();
   const options = {
     delayMs: settings.delayMs,
-    youngMs,
-    ...(untagged && { untagged }),
+    ...ages,
     onUnsaved,
     onProgress: bar.update,
     alsoSees: async () => {

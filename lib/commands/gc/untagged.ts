@@ -1,6 +1,6 @@
 import { openRules } from '../../compose-rules.ts';
 import { readPlanned } from '../../retention/planned.ts';
-import { untaggedAfter } from '../../retention/untagged.ts';
+import { untaggedAfter, type UntaggedByRules } from '../../retention/untagged.ts';
 import type { ConfiguredStorage } from '../look.ts';
 import { shownRule } from '../retention/report.ts';
 
@@ -12,7 +12,7 @@ import { shownRule } from '../retention/report.ts';
 export async function untaggedByRules({
   config,
   store,
-}: ConfiguredStorage): Promise<((repository: string) => number | undefined) | undefined> {
+}: ConfiguredStorage): Promise<UntaggedByRules | undefined> {
   if (config.retention === undefined) return undefined;
   const rules = (await (await openRules(config, store))?.current())?.retention ?? [];
   const asking = rules.filter(({ untaggedAfterMs }) => untaggedAfterMs !== undefined);

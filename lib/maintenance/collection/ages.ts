@@ -5,11 +5,10 @@ export interface AgeOptions {
   readonly youngMs?: number;
   /** What changed later is no garbage, by the clock that dates objects; it replaces `youngMs`. */
   readonly youngSince?: Date;
-  /**
-   * Milliseconds after which a manifest that no tag reaches goes, since its link was written last, unless it is young; undefined keeps
-   * it.
-   */
+  /** Milliseconds after which a manifest that no tag reaches goes, unless it is young; undefined keeps it. */
   readonly untagged?: (repository: string) => number | undefined;
+  /** From when that is counted: by default from its push. From its last tag as far as that is known, or else from its push. */
+  readonly untaggedFrom?: 'push' | 'last tag' | undefined;
 }
 
 /** Milliseconds: what is younger is no garbage, unless another age is asked for. */

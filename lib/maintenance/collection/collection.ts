@@ -14,12 +14,14 @@ import { BucketSegments, LocalSegments } from './segments.ts';
 import { SecondLook } from './second-look.ts';
 import { resumableVisitors, visitors } from './visitors.ts';
 
-export interface CollectionOptions extends Pick<LookOptions, 'keeps' | 'onUnsaved'> {
+export interface CollectionOptions extends Pick<
+  LookOptions,
+  'keeps' | 'onUnsaved' | 'untagged' | 'untaggedFrom'
+> {
   /** Milliseconds from a mark to the deletions under it. */
   readonly delayMs: number;
   /** Milliseconds: what is younger is no garbage. */
   readonly youngMs: number;
-  readonly untagged?: LookOptions['untagged'];
   /** For looks in steps, which other processes go on with; by default a look is one step. @returns the time that is left */
   readonly stepBudget?: () => Pick<StepOptions, 'budgetMs' | 'saveMs' | 'clock'>;
   readonly onProgress?: (progress: CollectionProgress) => void;
@@ -138,7 +140,7 @@ export class Collection {
 
   /** First look. */
   async #condemn(now: Date): Promise<void> {
-    const { youngMs, untagged } = this.#options;
+    const { youngMs, untagged, untaggedFrom } = this.#options;
     const garbage = new Garbage();
     const condemnation = new Condemnation(this.#store, now);
     const ages = {
@@ -146,7 +148,7 @@ export class Collection {
       get youngSince() {
         return new Date(condemnation.began.getTime() - Math.max(youngMs, clockUnitMs));
       },
-      ...(untagged && { untagged }),
+      ...(untagged && { untagged, untaggedFrom }),
     };
     const own = resumableVisitors(garbage, condemnation);
     const { stepBudget, alsoSees } = this.#options;
@@ -211,7 +213,7 @@ export class Collection {
   /** @returns whether the look is complete */
   async #look(
     run: string,
-    ages: Pick<LookOptions, 'youngSince' | 'untagged'>,
+    ages: Pick<LookOptions, 'youngSince' | 'untagged' | 'untaggedFrom'>,
     visitor: ResumableVisitor,
   ): Promise<boolean> {
     const { keeps = true, onUnsaved, onProgress, stepBudget } = this.#options;

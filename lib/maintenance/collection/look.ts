@@ -3,6 +3,7 @@ import type { ObjectInfo, ObjectStore } from '../../storage/store.ts';
 import { Ages, type AgeOptions } from './ages.ts';
 import { KnownReferences, type Knowledge, type SavedReferences } from './known-references.ts';
 import { anyLink, has, listRepositories, type ListedRepository } from './listed-repository.ts';
+import { taggedLately, untaggedLately } from './lately-tagged.ts';
 import { digestsAfter } from './listed-digests.ts';
 import { readNamed, type NamedManifests } from './named-manifests.ts';
 import { Reach } from './reach.ts';
@@ -188,7 +189,7 @@ export class LookRun {
     if (named === undefined) return false;
     await references.keep(listed.name, knowledge);
     const reach = new Reach(listed, named);
-    const youngManifests = reach.mark(this.#ages.untaggedUntil(listed.name));
+    const youngManifests = await this.#mark(reach, listed);
     const seen = { id: this.#repositories, listed, named, reach, youngManifests };
     for (const [digest, owner] of ownersIn(seen)) {
       this.#spool.add(digest, owner);
@@ -198,6 +199,17 @@ export class LookRun {
       this.#spool.add(digest, { id, flags: owns.other });
     });
     return true;
+  }
+
+  /** @returns how many manifests stay only because of their age */
+  async #mark(reach: Reach, listed: ListedRepository): Promise<number> {
+    const until = this.#ages.untaggedUntil(listed.name);
+    let young = reach.mark(until);
+    if (until === undefined || this.#options.untaggedFrom !== 'last tag') return young;
+    young += reach.keep(taggedLately(listed, until));
+    if (reach.hasUnneeded)
+      young += reach.keep(await Array.fromAsync(untaggedLately(this.#store, listed, until)));
+    return young;
   }
 
   async #seeDigests(rest: Rest): Promise<boolean> {

@@ -28,7 +28,7 @@ export class Reach {
    * @returns how many manifests stay only because of their age
    */
   mark(untaggedUntil: number | undefined): number {
-    const { flags, written } = this.#repository;
+    const { written } = this.#repository;
     if (untaggedUntil === undefined) {
       this.#mark([...this.#named.tags.values(), ...this.#named.manifests.keys()]);
       return 0;
@@ -37,11 +37,25 @@ export class Reach {
       ([tag]) => (tag.link?.written ?? 0) > untaggedUntil || this.#subjectOf(tag) === undefined,
     );
     this.#mark(tagged.map(([, manifest]) => manifest));
-    const young = [...this.#named.manifests.keys()].filter(
-      (manifest) => !flags.has(manifest, has.needed) && written.revision.get(manifest) > untaggedUntil,
+    return this.keep(
+      [...this.#named.manifests.keys()].filter((manifest) => written.revision.get(manifest) > untaggedUntil),
     );
-    this.#mark(young);
-    return young.length;
+  }
+
+  /** Whether there are manifests that nothing marked needs. */
+  get hasUnneeded(): boolean {
+    return this.#named.manifests.keys().some((manifest) => this.#isUnneeded(manifest));
+  }
+
+  /** Marks manifests that stay for another reason. @returns how many of them nothing else needed */
+  keep(manifests: Iterable<number>): number {
+    const kept = [...new Set(manifests)].filter((manifest) => this.#isUnneeded(manifest));
+    this.#mark(kept);
+    return kept.length;
+  }
+
+  #isUnneeded(manifest: number): boolean {
+    return this.#named.manifests.has(manifest) && !this.#repository.flags.has(manifest, has.needed);
   }
 
   #mark(roots: readonly number[]): void {

@@ -1,13 +1,15 @@
 import { randomBytes } from 'node:crypto';
+import { mapConcurrently } from '../../concurrency/map-concurrently.ts';
 import { digestOrUndefined, type Digest } from '../../protocol/digests.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
 import { isTag, type Tag } from '../../protocol/tags.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 import { storeTimeMs } from '../../storage/store-time.ts';
-import { deletionRecord, deletionRecordsPrefix } from '../layout.ts';
+import { deletionRecord, deletionRecordsPrefix, parseDeletionRecord } from '../layout.ts';
 import { asFields, fieldsOf, type Fields } from '../json-fields.ts';
 import { undefinedIfDamaged } from '../links.ts';
 import { listObjects } from '../list-objects.ts';
+import { pushesInForce } from './pushes-in-force.ts';
 
 /** Milliseconds for which a delete can be undone. */
 export const undoableForMs = 30 * 24 * 60 * 60 * 1000;
@@ -17,6 +19,9 @@ const maxPushes = 20_000;
 
 /** Bytes of a record that is read. Ours are smaller by far, unless a manifest had a hundred thousand tags. */
 const maxRecordSize = 256 * 1024 * 1024;
+
+/** Concurrent reads of records. */
+const parallelReads = 8;
 
 /** A push of a manifest to a tag. */
 export interface RecordedPush {
@@ -58,19 +63,65 @@ export class DeletionRecords {
 
   async add(name: RepositoryName, deletion: Partial<Deletion>): Promise<void> {
     const at = new Date(storeTimeMs(this.#store));
-    const key = deletionRecord(name, at, randomBytes(6).toString('hex'));
+    const key = deletionRecord(name, at, randomBytes(6).toString('hex'), onlyManifestOf(deletion));
     await this.#store.put(key, serialize(at, deletion));
+  }
+
+  /**
+   * The manifests that lost a tag by deletes after a time, and those to which such a tag had led after it, some of them repeatedly. One
+   * request for each record that is about several manifests, and no other but the listing. Skips damaged records.
+   */
+  async *untaggedSince(name: RepositoryName, since: Date): AsyncGenerator<Digest, void> {
+    const reads = mapConcurrently(this.#keysSince(name, since), parallelReads, async ({ key, only }) => {
+      if (only !== undefined) return [only];
+      return untaggedBy(await this.#read(key), since);
+    });
+    for await (const digests of reads) yield* digests;
+  }
+
+  async *#keysSince(name: RepositoryName, since: Date) {
+    for await (const { key } of listObjects(this.#store, deletionRecordsPrefix(name))) {
+      const parsed = parseDeletionRecord(name, key);
+      if (parsed === undefined) continue;
+      if (parsed.at <= since) return;
+      yield { key, only: parsed.only };
+    }
   }
 
   /** The deletes in a repository, the latest first. Skips damaged records. */
   async *newestFirst(name: RepositoryName): AsyncGenerator<RecordedDeletion, void> {
     const records = listObjects(this.#store, deletionRecordsPrefix(name), { skipUnreadable: true });
     for await (const { key } of records) {
-      const read = undefinedIfDamaged(this.#store, key, this.#store.read(key, maxRecordSize));
-      const deletion = parse((await read)?.bytes);
+      const deletion = await this.#read(key);
       if (deletion !== undefined) yield deletion;
     }
   }
+
+  async #read(key: string): Promise<RecordedDeletion | undefined> {
+    const read = undefinedIfDamaged(this.#store, key, this.#store.read(key, maxRecordSize));
+    return parse((await read)?.bytes);
+  }
+}
+
+function onlyManifestOf({ tags = [], manifests = [] }: Partial<Deletion>): Digest | undefined {
+  const all = new Set(manifests);
+  for (const { digest, history } of tags) {
+    if (digest === undefined) return undefined;
+    all.add(digest);
+    for (const push of history) all.add(push.digest);
+  }
+  return all.size === 1 ? [...all][0] : undefined;
+}
+
+/** One whose link was damaged counts as pointing at its last push. */
+function untaggedBy(deletion: RecordedDeletion | undefined, since: Date): Digest[] {
+  if (deletion === undefined) return [];
+  const end = deletion.at.getTime();
+  return deletion.tags.flatMap(({ digest, history }) => {
+    const pushes = history.map((push) => ({ digest: push.digest, at: push.at.getTime() }));
+    const led = pushesInForce(pushes, { since: since.getTime(), end });
+    return [...(digest === undefined ? [] : [digest]), ...led.map((push) => push.digest)];
+  });
 }
 
 function serialize(at: Date, { tags = [], manifests = [] }: Partial<Deletion>): Buffer {
