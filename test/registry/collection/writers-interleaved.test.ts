@@ -21,6 +21,9 @@ import {
 /** Interleavings at a time. In buckets they mostly wait until fences have ended. */
 const parallelRuns = 24;
 
+/** One is enough, unless the machine is too busy for short fences. */
+const mostCollections = 4;
+
 type SetUp = (store: ObjectStore) => Promise<Scenario>;
 
 /** @returns whether there was a call with this number, from 0 */
@@ -103,6 +106,12 @@ async function assertManifest(
   }
 }
 
+/** Whether there are bytes of any of them. */
+async function hasBytes(store: ObjectStore, digests: readonly Digest[]): Promise<boolean> {
+  const found = await Promise.all(digests.map(async (digest) => await exists(store, blobData(digest))));
+  return found.includes(true);
+}
+
 /** Runs everything with an interruption before each call there is, or some of them. @returns how many */
 async function everywhere(newStore: NewStore, setUp: SetUp, run: Run, every: number): Promise<number> {
   for (let done = 0; ; done += parallelRuns) {
@@ -131,9 +140,10 @@ onFencedStores('a push while garbage is collected', (newStore, kind) => {
     it(`${what}: what nobody pushes again is gone`, async () => {
       const store = await newStore();
       const { collected } = await setUp(store);
-      await collect(store, collected);
-      const left = collected.digests.map(async (digest) => await exists(store, blobData(digest)));
-      assert.ok(!(await Promise.all(left)).includes(true));
+      // A deletion that comes too late on a busy machine is left to the next collection.
+      for (let i = 0; i < mostCollections && (await hasBytes(store, collected.digests)); i++)
+        await collect(store, collected);
+      assert.equal(await hasBytes(store, collected.digests), false);
     });
   }
 });

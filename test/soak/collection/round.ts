@@ -83,13 +83,15 @@ export async function collectionRound(options: RoundOptions): Promise<RoundResul
     done: { pushes: 0, pulls: 0, deletes: 0, referrers: 0 },
   };
   const undone: Undone = { rollbacks: 0, restores: 0, refused: 0 };
-  const client = new RegistryClient(fleet.endpoints, random, counts);
+  // Each knows what its own operation has left behind.
+  const newClient = () => new RegistryClient(fleet.endpoints, random, counts);
+  const [client, operatorClient, realClient] = [newClient(), newClient(), newClient()];
   const settings = () => ({ ...storage.settings, ...collectionSettings, ...clocks.settings() });
-  const operator = new Operator(world, client, new Random(random.below(2 ** 32)), undone, {
+  const operator = new Operator(world, operatorClient, new Random(random.below(2 ** 32)), undone, {
     settings,
     isHarmed,
   });
-  const real = new RealClient(world, fleet, client, new Random(random.below(2 ** 32)));
+  const real = new RealClient(world, fleet, realClient, new Random(random.below(2 ** 32)));
   try {
     await fleet.start(instances);
     const harm = new Harm(fleet, collections, clocks, random);
@@ -130,7 +132,7 @@ export async function collectionRound(options: RoundOptions): Promise<RoundResul
   } catch (cause) {
     throw new Error(`round ${seed} on ${ground.name} found a fault\n${fleet.output}`, { cause });
   } finally {
-    client.close();
+    for (const one of [client, operatorClient, realClient]) one.close();
     collections.thawAll();
     await fleet.stop();
     clocks.remove();
