@@ -34,6 +34,11 @@ export type Fate = Passed | 'drop-request' | 'stall' | Answer;
 
 type Passed = 'pass' | 'drop-answer' | 'cut-body' | 'halve-body';
 
+/** The server has done it all, and the answer waits. */
+export interface HeldAnswer {
+  readonly until: () => Promise<void>;
+}
+
 /** With S3's code it is an error; without, it has no body. */
 export interface Answer {
   readonly status: number;
@@ -42,7 +47,10 @@ export interface Answer {
 }
 
 /** @param index of the request since the last reset, from 0 */
-export type Intercept = (request: BucketRequest, index: number) => Fate | Promise<Fate>;
+export type Intercept = (
+  request: BucketRequest,
+  index: number,
+) => Fate | HeldAnswer | Promise<Fate | HeldAnswer>;
 
 /** A proxy before an S3 server that counts requests and injects faults. */
 export interface BucketProxy {
@@ -77,7 +85,7 @@ export async function bucketProxy(
     const seen = describeRequest(incoming);
     requests.push(seen);
     const fate = await proxy.intercept(seen, requests.length - 1);
-    if (typeof fate === 'object') await answerInPlace(incoming, answer, fate);
+    if (typeof fate === 'object' && 'status' in fate) await answerInPlace(incoming, answer, fate);
     else if (fate === 'drop-request') incoming.socket.destroy();
     else if (fate === 'stall')
       await finished(incoming.resume()).then(async () => await closed(incoming.socket));
@@ -134,7 +142,7 @@ async function pass(
   agent: Agent,
   incoming: IncomingMessage,
   answer: ServerResponse,
-  fate: Passed,
+  fate: Passed | HeldAnswer,
   { added, agedMs }: { readonly added: Readonly<Record<string, string>>; readonly agedMs: number },
 ): Promise<void> {
   const { method, url = '/' } = incoming;
@@ -148,11 +156,12 @@ async function pass(
     once(outgoing, 'response') as Promise<[IncomingMessage]>,
     pipeline(incoming, outgoing),
   ]);
+  if (typeof fate === 'object') await fate.until();
   if (fate === 'pass' && agedMs > 0) {
     await sendAged(response, answer, agedMs);
     return;
   }
-  if (fate === 'pass') {
+  if (fate === 'pass' || typeof fate === 'object') {
     answer.writeHead(response.statusCode ?? 500, response.rawHeaders);
     await pipeline(response, answer);
     return;

@@ -7,7 +7,8 @@ import { requires } from '../../servers/requires.ts';
 import { folderStorage, type TestStorage } from '../../servers/storage.ts';
 
 /** Changes can land for some seconds in a bucket, so that tests need not wait for minutes. */
-export const shortFence = { REGISTRY_GC_FENCE: '5s', REGISTRY_GC_MARGIN: '0s' } as const;
+export const shortFenceMs = 5000;
+export const shortFence = { REGISTRY_GC_FENCE: `${shortFenceMs}ms`, REGISTRY_GC_MARGIN: '0s' } as const;
 
 /** Where bytes may be deleted. */
 export const collectedKinds = [

@@ -4,31 +4,12 @@ import { inParallel } from '../../../lib/concurrency/in-parallel.ts';
 import { removeAbandoned } from '../../../lib/maintenance/collection/marks.ts';
 import type { ObjectStore } from '../../../lib/storage/store.ts';
 import { collectAll, contentOf, onCollectedStores, pause, unitMs } from './collecting.ts';
-import { about, FilledBucket } from './filled-bucket.ts';
-import { Killed, killedAt, lacking } from './interrupted-collection.ts';
+import { fillSome, Killed, killedAt, lacking } from './interrupted-collection.ts';
 
 const dayMs = 24 * 3_600_000;
 
 /** Collections at a time. They mostly wait. */
 const parallelRuns = 24;
-
-/** A repository of which all goes, and one of which an index with its images goes, and one image stays. */
-async function fill(store: ObjectStore): Promise<void> {
-  const bucket = new FilledBucket(store);
-  const base = await bucket.layer('app', 'base');
-  const kept = await bucket.image('app', 'kept', [base]);
-  const one = await bucket.image('app', 'one', [base, await bucket.layer('app', 'one-layer')]);
-  const two = await bucket.image('app', 'two', [await bucket.layer('app', 'two-layer')]);
-  const index = await bucket.index('app', 'index', [one, two]);
-  const nested = await bucket.index('app', 'nested', [index]);
-  const signature = await bucket.image('app', 'signature', [], about(nested));
-  await bucket.referrer('app', nested, signature);
-  await bucket.tag('app', 'v1', kept, nested);
-  await bucket.tag('app', `sha256-${nested.hex}.sig`, await bucket.image('app', 'cosign', []));
-  await bucket.layer('old', 'old-layer');
-  await bucket.put('repositories/old/_referrers/scanned', '{}');
-  await bucket.bytes(bucket.some('unlinked'));
-}
 
 /** Runs of one process until all is done, or it is killed. */
 async function collectUntilKilled(store: ObjectStore): Promise<void> {
@@ -42,7 +23,7 @@ async function collectUntilKilled(store: ObjectStore): Promise<void> {
 onCollectedStores('a collection that is killed', (open, kind) => {
   it('at any call is completed by the next one, and no manifest lacks what it needs meanwhile', async () => {
     const whole = await open();
-    await fill(whole);
+    await fillSome(whole);
     await pause(unitMs);
     const counted = killedAt(whole, Infinity);
     await collectUntilKilled(counted.store);
@@ -53,7 +34,7 @@ onCollectedStores('a collection that is killed', (open, kind) => {
     const killed = Array.from({ length: Math.ceil(counted.calls() / every) }, (_, i) => i * every);
     await inParallel(killed, parallelRuns, async (at) => {
       const store = await open();
-      await fill(store);
+      await fillSome(store);
       await pause(unitMs);
       await collectUntilKilled(killedAt(store, at).store);
       assert.deepEqual(await lacking(store), [], `killed at call ${at}`);
@@ -67,7 +48,7 @@ onCollectedStores('a collection that is killed', (open, kind) => {
 
   it('harms nothing while another one goes on', async () => {
     const stores = [await open(), await open()] as const;
-    for (const store of stores) await fill(store);
+    for (const store of stores) await fillSome(store);
     await pause(unitMs);
     const [alone, both] = stores;
     await collectAll(alone);

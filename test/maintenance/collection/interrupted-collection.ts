@@ -6,9 +6,28 @@ import { blobData } from '../../../lib/registry/layout.ts';
 import { undefinedIfMissing } from '../../../lib/registry/links.ts';
 import type { ObjectStore } from '../../../lib/storage/store.ts';
 import { keysIn } from './collecting.ts';
+import { about, FilledBucket } from './filled-bucket.ts';
 
 function digestOf(bytes: Buffer): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+}
+
+/** A repository of which all goes, and one of which an index with its images goes, and one image stays. */
+export async function fillSome(store: ObjectStore): Promise<void> {
+  const bucket = new FilledBucket(store);
+  const base = await bucket.layer('app', 'base');
+  const kept = await bucket.image('app', 'kept', [base]);
+  const one = await bucket.image('app', 'one', [base, await bucket.layer('app', 'one-layer')]);
+  const two = await bucket.image('app', 'two', [await bucket.layer('app', 'two-layer')]);
+  const index = await bucket.index('app', 'index', [one, two]);
+  const nested = await bucket.index('app', 'nested', [index]);
+  const signature = await bucket.image('app', 'signature', [], about(nested));
+  await bucket.referrer('app', nested, signature);
+  await bucket.tag('app', 'v1', kept, nested);
+  await bucket.tag('app', `sha256-${nested.hex}.sig`, await bucket.image('app', 'cosign', []));
+  await bucket.layer('old', 'old-layer');
+  await bucket.put('repositories/old/_referrers/scanned', '{}');
+  await bucket.bytes(bucket.some('unlinked'));
 }
 
 /** The process that called has ended. */
