@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import {
   ObjectNotFound,
   type ByteRange,
+  type Fencing,
   type Listing,
   type ListOptions,
+  type ObjectHead,
   type ObjectInfo,
 } from '../../../lib/storage/store.ts';
 import { MemoryStore } from '../../registry/memory-store.ts';
@@ -22,9 +24,16 @@ const ownLayers = 7;
 const ownBlobs = images * (ownLayers + 1);
 /** Pushed, and never named by a manifest. */
 const unnamed = 1;
+/** In one of so many repositories a tag was moved from the last image to the one before. */
+const movedEvery = 10;
 
 const long = new Date(0);
 const size = 1_000_000;
+
+/** Milliseconds that requests take: a page of a listing, an object that is read beside 15 others, and any other. */
+const listMs = 100;
+const manifestMs = 50 / 16;
+const otherMs = 50;
 
 /** An odd number, by which blobs get digests that are spread, and its inverse modulo 2^24. */
 const spread = 0x9e_37_79;
@@ -33,8 +42,9 @@ const placeMask = 2 ** spreadBits - 1;
 const inverse = inverseOf(spread);
 
 /**
- * A bucket of any size whose objects exist only as they are listed or read: each repository has 11 tagged images, and 100 objects in
- * `blobs/` of its own, one of which is garbage. Of these only the digests of manifests are in memory: 36 bytes each.
+ * A bucket of any size whose objects exist only as they are listed or read: each repository has 11 images, and 100 objects in
+ * `blobs/` of its own, one of which nothing names. In each tenth repository, one image has lost its tag. In memory are only the
+ * digests of manifests, 36 bytes each. What is deleted is still there, except below `gc/`. Fences are opened, and not enforced.
  */
 export class SimulatedBucket extends MemoryStore {
   readonly #count: number;
@@ -43,8 +53,28 @@ export class SimulatedBucket extends MemoryStore {
   readonly #manifests: Buffer;
   #listing:
     { readonly prefix: string; readonly objects: Iterator<ObjectInfo, void>; last: string } | undefined;
-  readonly #packs = new Map<string, number>();
+  /** Below `gc/`. */
+  readonly #kept = new Map<string, Pick<ObjectInfo, 'size' | 'lastModified'>>();
+  /** Requests. */
   asked = 0;
+  /** Milliseconds that they would have taken. */
+  elapsedMs = 0;
+
+  readonly fencing: Fencing = {
+    open: async (prefix) => {
+      const { objects } = await this.list({ prefix });
+      return { fence: { opened: new Date() }, objects };
+    },
+    end: async () => await Promise.resolve(0),
+    openDeletion: async ({ key, bytes }) => {
+      await this.put(key, bytes);
+      return { opened: new Date() };
+    },
+    endDeletion: async () => await Promise.resolve(0),
+    refusal: async () => {
+      await Promise.resolve(undefined);
+    },
+  };
 
   /** @param folder for what a look keeps */
   constructor(count: number, folder: string) {
@@ -59,8 +89,14 @@ export class SimulatedBucket extends MemoryStore {
     return this.#count * (ownBlobs + unnamed + images) + 1;
   }
 
-  override list({ prefix = '', startAfter = '' }: ListOptions): Promise<Listing> {
+  #ask(ms: number): void {
     this.asked += 1;
+    this.elapsedMs += ms;
+  }
+
+  override list({ prefix = '', delimiter, startAfter = '' }: ListOptions): Promise<Listing> {
+    this.#ask(listMs);
+    if (delimiter !== undefined) return Promise.resolve(this.#folders(prefix));
     const page: ObjectInfo[] = [];
     if (this.#listing?.prefix !== prefix || this.#listing.last !== startAfter)
       this.#listing = { prefix, objects: this.#objects(prefix, startAfter), last: startAfter };
@@ -74,58 +110,75 @@ export class SimulatedBucket extends MemoryStore {
     return Promise.resolve({ objects: page, prefixes: [], next: this.#listing.last });
   }
 
+  override head(key: string): Promise<ObjectHead> {
+    this.#ask(otherMs);
+    const kept = this.#kept.get(key);
+    if (kept === undefined) return Promise.reject(new ObjectNotFound(key));
+    return Promise.resolve({ key, etag: '', ...kept, metadata: {} });
+  }
+
   override read(key: string): ReturnType<MemoryStore['read']> {
-    this.asked += 1;
-    if (key.startsWith(kept) && !this.#packs.has(key)) return Promise.reject(new ObjectNotFound(key));
-    const bytes = key.startsWith(kept)
+    const isKept = key.startsWith(kept);
+    this.#ask(isKept ? otherMs : manifestMs);
+    if (isKept && !this.#kept.has(key)) return Promise.reject(new ObjectNotFound(key));
+    const bytes = isKept
       ? readFileSync(join(this.#folder, key))
       : this.#manifest(this.#find(Buffer.from(key.split('/')[6] ?? '', 'hex')));
     return Promise.resolve({ ...object(key, '', bytes.length), metadata: {}, bytes });
   }
 
   override put(key: string, bytes: Uint8Array): Promise<ObjectInfo> {
-    this.asked += 1;
+    this.#ask(otherMs);
     mkdirSync(dirname(join(this.#folder, key)), { recursive: true });
     writeFileSync(join(this.#folder, key), bytes);
-    this.#packs.set(key, bytes.length);
-    return Promise.resolve(object(key, '', bytes.length));
+    const written = { size: bytes.length, lastModified: new Date() };
+    this.#kept.set(key, written);
+    return Promise.resolve({ key, etag: '', ...written });
   }
 
   override open(
     key: string,
     { start, end = Infinity }: ByteRange = { start: 0 },
   ): ReturnType<MemoryStore['open']> {
-    this.asked += 1;
-    const bytes = readFileSync(join(this.#folder, key));
-    return Promise.resolve({
-      ...object(key, '', bytes.length),
-      metadata: {},
-      body: Readable.from([bytes.subarray(start, end + 1)]),
-    });
+    this.#ask(otherMs);
+    const size = this.#kept.get(key)?.size;
+    if (size === undefined) return Promise.reject(new ObjectNotFound(key));
+    const bytes = Buffer.alloc(Math.min(end + 1, size) - start);
+    const file = openSync(join(this.#folder, key), 'r');
+    readSync(file, bytes, 0, bytes.length, start);
+    closeSync(file);
+    return Promise.resolve({ ...object(key, '', size), metadata: {}, body: Readable.from([bytes]) });
   }
 
   override delete(keys: readonly string[]): Promise<void> {
-    this.asked += 1;
+    this.#ask(otherMs);
     for (const key of keys) {
+      if (!this.#kept.delete(key)) continue;
       rmSync(join(this.#folder, key), { force: true });
-      this.#packs.delete(key);
     }
     return Promise.resolve();
   }
 
-  /** Bytes of the objects with a prefix below `gc/`. */
-  bytesOf(prefix: string): number {
-    const found = [...this.#packs].filter(([key]) => key.startsWith(`${kept}${prefix}`));
-    return found.reduce((sum, [, size]) => sum + size, 0);
+  /** The sizes of the objects with a prefix below `gc/`, by key. */
+  sizesOf(prefix: string): Map<string, number> {
+    const found = [...this.#kept].filter(([key]) => key.startsWith(`${kept}${prefix}`));
+    return new Map(found.map(([key, { size }]) => [key, size]));
+  }
+
+  #folders(prefix: string): Listing {
+    const names = [...this.#kept.keys()]
+      .filter((key) => key.startsWith(prefix))
+      .map((key) => key.slice(0, key.indexOf('/', prefix.length) + 1));
+    return { objects: [], prefixes: [...new Set(names)].sort(), next: undefined };
   }
 
   #objects(prefix: string, startAfter: string): Iterator<ObjectInfo, void> {
     if (prefix === repositories) return this.#links(startAfter);
     if (prefix === blobs) return this.#blobs(startAfter);
-    const keys = [...this.#packs]
+    const keys = [...this.#kept]
       .filter(([key]) => key.startsWith(prefix))
       .sort(([a], [b]) => (a < b ? -1 : 1));
-    return keys.map(([key, size]) => object(key, '', size))[Symbol.iterator]();
+    return keys.map(([key, info]) => ({ key, etag: '', ...info }))[Symbol.iterator]();
   }
 
   *#links(startAfter: string): Generator<ObjectInfo, void> {
@@ -139,8 +192,11 @@ export class SimulatedBucket extends MemoryStore {
       for (const hex of [...hashes].sort()) yield object(`${at}_manifests/revisions/sha256/${hex}/link`, '');
       for (const [image, hex] of hashes.entries()) {
         const tag = `${at}_manifests/tags/v${String(image).padStart(2, '0')}`;
-        yield object(`${tag}/current/link`, createHash('md5').update(`sha256:${hex}`).digest('hex'));
-        yield object(`${tag}/index/sha256/${hex}/link`, '');
+        const isMoved = image === images - 1 && repository % movedEvery === 0;
+        const current = (isMoved ? hashes[image - 1] : hex) ?? hex;
+        yield object(`${tag}/current/link`, createHash('md5').update(`sha256:${current}`).digest('hex'));
+        for (const one of [...new Set([hex, current])].sort())
+          yield object(`${tag}/index/sha256/${one}/link`, '');
       }
     }
   }
