@@ -98,7 +98,9 @@ async function stopAt(runs: WatchedRuns, name: ScenarioName, at: number, moment:
   });
   const when = `${name}, stopped when stop ${at} had ${moment}: ${stoppedAt}`;
   assert.ok(stops > at, when);
-  assert.equal(code, 0, `${when}\n${errors}${output}`);
+  // It may find its request too old to wait for, and then fails; another run goes on.
+  const isExcused = code === 1 && /does not answer|came too late/.test(errors);
+  assert.ok(code === 0 || isExcused, `${when}\n${errors}${output}`);
   const check = async (after: string) => {
     assert.deepEqual(await lacking(store), [], `${when}, ${after}`);
     const tags = await taggedIn(store, pushed.name);
