@@ -73,8 +73,7 @@ export class Blobs implements Roles {
     const view = hidesCondemned ? await this.#collections.view() : undefined;
     const blob = await this.find(name, digest, { ...(isExpected !== undefined && { isExpected }), view });
     if (blob === undefined) throw unknown(digest);
-    if (view !== undefined && (await this.#collections.isCondemned(view, digest, [name])))
-      throw unknown(digest);
+    if (view !== undefined && (await this.#collections.isHidden(view, digest, name))) throw unknown(digest);
     return blob;
   }
 

@@ -33,8 +33,8 @@ export interface StatOptions {
    */
   readonly isExpected?: boolean;
   /**
-   * Whether a blob that a garbage collection is going to delete counts as missing, so that a client that asks before a push uploads
-   * it. Default: false.
+   * Whether a blob that a garbage collection is going to delete, unless its link is newer, counts as missing, so that a client
+   * that asks before a push uploads it. Default: false.
    */
   readonly hidesCondemned?: boolean;
 }

@@ -1,5 +1,6 @@
 import type { Fencing, ObjectInfo, ObjectStore } from '../../storage/store.ts';
 import { deletionsPrefix, lookedKey } from '../../registry/layout.ts';
+import { clockUnitMs } from '../../registry/collection/mark.ts';
 import { undefinedIfMissing } from '../../registry/links.ts';
 import { listObjects } from '../../registry/list-objects.ts';
 import { Condemnation, type CondemnedMark } from './condemn.ts';
@@ -250,8 +251,5 @@ export class Collection {
     this.report.waiting.push({ mark: id, written, next, from: new Date(Date.now() + leftMs) });
   }
 }
-
-/** Milliseconds: some stores date with seconds. */
-const clockUnitMs = 1000;
 
 const dayMs = 86_400_000;

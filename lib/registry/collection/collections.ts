@@ -5,9 +5,10 @@ import { attachedTo } from '../../protocol/referrers.ts';
 import type { Tag } from '../../protocol/tags.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 import type { Clock } from '../expiring-cache.ts';
-import { rescueKey } from '../layout.ts';
-import { exists } from '../links.ts';
+import { layerLink, rescueKey } from '../layout.ts';
+import { exists, undefinedIfMissing } from '../links.ts';
 import { awaitDeletions, deletionWaitMs } from './deletions.ts';
+import { clockUnitMs } from './mark.ts';
 import { CollectionViews, type CollectionView } from './views.ts';
 
 /** Concurrent rescues for one commit. */
@@ -74,9 +75,41 @@ export class Collections {
     digest: Digest,
     repositories: readonly RepositoryName[],
   ): Promise<boolean> {
-    for (const mark of (await this.#listed(view, digest, repositories)).marks)
-      if (!(await exists(this.#store, rescueKey(mark, digest)))) return true;
+    return (await this.#condemning(view, digest, repositories)).length > 0;
+  }
+
+  /**
+   * As {@link isCondemned}, for a repository that has a link to a blob. One that is newer than the mark stays under it, as do the bytes: a
+   * process that had not read the mark may just have written it, and clients look for what they have uploaded.
+   */
+  async isHidden(view: CollectionView, digest: Digest, repository: RepositoryName): Promise<boolean> {
+    const marks = await this.#condemning(view, digest, [repository]);
+    if (marks.length === 0) return false;
+    const link = await undefinedIfMissing(this.#store.head(layerLink(repository, digest)));
+    for (const mark of marks) {
+      const began = await view.lists?.began(mark);
+      const isNewer =
+        link !== undefined &&
+        began !== undefined &&
+        link.lastModified.getTime() > began.getTime() - clockUnitMs;
+      if (!isNewer) return true;
+    }
     return false;
+  }
+
+  /** The marks that list a digest, and under which nobody has rescued it. */
+  async #condemning(
+    view: CollectionView,
+    digest: Digest,
+    repositories: readonly RepositoryName[],
+  ): Promise<readonly string[]> {
+    const { marks } = await this.#listed(view, digest, repositories);
+    const rescued = await inParallel(
+      marks,
+      parallelRescues,
+      async (mark) => await exists(this.#store, rescueKey(mark, digest)),
+    );
+    return marks.filter((_, i) => rescued[i] !== true);
   }
 
   /**

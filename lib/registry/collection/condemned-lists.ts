@@ -60,6 +60,11 @@ export class CondemnedLists {
     return lines === undefined ? '*' : findLine(lines, digest);
   }
 
+  /** When a mark began, by the clock that dates objects; undefined if it is missing or damaged. */
+  async began(id: string): Promise<Date | undefined> {
+    return (await this.#mark(id))?.began;
+  }
+
   /** @returns undefined if it is missing or damaged */
   async #mark(id: string): Promise<Mark | undefined> {
     const known = this.#marks.get(id);

@@ -11,6 +11,9 @@ export const maxListSize = 8 * 1024 * 1024;
 /** The largest mark in bytes: 4096 lists. */
 export const maxMarkSize = 1024 * 1024;
 
+/** Milliseconds: some stores date with seconds. What was pushed in the second in which a mark began counts as newer. */
+export const clockUnitMs = 1000;
+
 /** What a collection is going to delete. */
 export interface Mark {
   readonly id: string;

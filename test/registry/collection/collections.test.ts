@@ -151,6 +151,22 @@ onFencedStores('what writers know of collections', (newStore) => {
     await store.delete([markKey(elsewhere)]);
   });
 
+  it('lets HEAD find what was uploaded since a mark began by a process that has not read it', async () => {
+    const store = await newStore();
+    const [name, bytes] = [freshName(), randomBytes(20)];
+    const digest = digestOf(bytes);
+    const uploading = createRegistry(store);
+    await upload(uploading, name, randomBytes(20));
+    const mark = await condemn(store, [{ digest, in: '*' }], new Date());
+    await upload(uploading, name, bytes);
+    assert.equal(await exists(store, rescueKey(mark, digest)), false);
+    assert.equal((await createRegistry(store).blobs.stat(name, digest, condemnedStat)).size, 20);
+    await condemn(store, [{ digest, in: [name] }]);
+    await assert.rejects(createRegistry(store).blobs.stat(name, digest, condemnedStat), {
+      failure: 'BLOB_UNKNOWN',
+    });
+  });
+
   it('takes everything for listed under a mark that is retired, or that cannot be read', async () => {
     const store = await newStore();
     const [name, bytes, listed] = [freshName(), randomBytes(20), digestOf(randomBytes(9))];

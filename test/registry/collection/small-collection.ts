@@ -43,13 +43,20 @@ export function fencingOf({ fencing }: ObjectStore): Fencing {
 
 let marks = 0;
 
-/** Writes a mark. @returns its id */
-export async function condemn(store: ObjectStore, condemned: readonly Condemned[]): Promise<string> {
+/** Later than anything that a test writes. */
+const later = () => new Date(Date.now() + 3_600_000);
+
+/** Writes a mark. @param began when; by default no link is newer  @returns its id */
+export async function condemn(
+  store: ObjectStore,
+  condemned: readonly Condemned[],
+  began = later(),
+): Promise<string> {
   const id = `${Date.now()}-${marks++}`;
   const list = Buffer.from(condemned.map(condemnedLine).sort().join(''));
   await store.put(markList(id, ''), list);
   const lists = new Map([['', createHash('sha256').update(list).digest('hex')]]);
-  await store.put(markKey(id), serializeMark({ id, began: new Date(), digits: 0, lists }));
+  await store.put(markKey(id), serializeMark({ id, began, digits: 0, lists }));
   return id;
 }
 
