@@ -39,6 +39,11 @@ export interface HeldAnswer {
   readonly until: () => Promise<void>;
 }
 
+/** A request that the server gets once it was received whole and this is over, also if its sender is gone by then. */
+export interface Received {
+  readonly received: () => Promise<void>;
+}
+
 /** With S3's code it is an error; without, it has no body. */
 export interface Answer {
   readonly status: number;
@@ -50,7 +55,7 @@ export interface Answer {
 export type Intercept = (
   request: BucketRequest,
   index: number,
-) => Fate | HeldAnswer | Promise<Fate | HeldAnswer>;
+) => Fate | HeldAnswer | Received | Promise<Fate | HeldAnswer | Received>;
 
 /** A proxy before an S3 server that counts requests and injects faults. */
 export interface BucketProxy {
@@ -86,7 +91,11 @@ export async function bucketProxy(
     requests.push(seen);
     const fate = await proxy.intercept(seen, requests.length - 1);
     if (typeof fate === 'object' && 'status' in fate) await answerInPlace(incoming, answer, fate);
-    else if (fate === 'drop-request') incoming.socket.destroy();
+    else if (typeof fate === 'object' && 'received' in fate) {
+      const body = await buffer(incoming);
+      await fate.received();
+      await pass(upstream, agent, incoming, answer, 'pass', { added, agedMs: proxy.agedMs, body });
+    } else if (fate === 'drop-request') incoming.socket.destroy();
     else if (fate === 'stall')
       await finished(incoming.resume()).then(async () => await closed(incoming.socket));
     else await pass(upstream, agent, incoming, answer, fate, { added, agedMs: proxy.agedMs });
@@ -137,13 +146,20 @@ async function close(server: Server): Promise<void> {
   await closed;
 }
 
+interface PassOptions {
+  readonly added: Readonly<Record<string, string>>;
+  readonly agedMs: number;
+  /** Of a request that was received whole. */
+  readonly body?: Buffer;
+}
+
 async function pass(
   upstream: string,
   agent: Agent,
   incoming: IncomingMessage,
   answer: ServerResponse,
   fate: Passed | HeldAnswer,
-  { added, agedMs }: { readonly added: Readonly<Record<string, string>>; readonly agedMs: number },
+  { added, agedMs, body: received }: PassOptions,
 ): Promise<void> {
   const { method, url = '/' } = incoming;
   const headers = { ...incoming.headers, ...added };
@@ -154,7 +170,7 @@ async function pass(
   outgoing.on('error', () => undefined);
   const [[response]] = await Promise.all([
     once(outgoing, 'response') as Promise<[IncomingMessage]>,
-    pipeline(incoming, outgoing),
+    received === undefined ? pipeline(incoming, outgoing) : outgoing.end(received),
   ]);
   if (typeof fate === 'object') await fate.until();
   if (fate === 'pass' && agedMs > 0) {

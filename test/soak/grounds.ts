@@ -1,4 +1,4 @@
-import { bucketProxy, type Fate } from '../servers/bucket-proxy.ts';
+import { bucketProxy, type BucketRequest, type Fate, type Received } from '../servers/bucket-proxy.ts';
 import { onMinio, onScs, onSwift, onVersitygw, proxied, type BucketKind } from '../servers/buckets.ts';
 import { requires } from '../servers/requires.ts';
 import { folderStorage, type TestStorage } from '../servers/storage.ts';
@@ -24,12 +24,27 @@ export interface Ground {
   readonly canFail: boolean;
   /** A new storage. @param random decides which requests to it fail; without it none does */
   readonly storage: (random: Random | undefined) => Promise<TestStorage>;
+  /**
+   * A way to a storage for one process alone, with the same faults; none to a folder.
+   * @param catches what becomes of a request, unless nothing special does
+   */
+  readonly route?: (
+    storage: TestStorage,
+    catches: (request: BucketRequest) => Fate | Received | undefined,
+  ) => Promise<Route>;
   /** Whether garbage collection deletes there. */
   readonly isCollected: boolean;
   /** By how many seconds clocks may differ: not those of a folder's one machine, and SCS refuses signatures of another time. */
   readonly clockSeconds: number;
   /** No request fails any more. */
   readonly heal: () => void;
+  readonly stop: () => Promise<void>;
+}
+
+/** The way of a process to its storage. */
+export interface Route {
+  readonly settings: TestStorage['settings'];
+  /** Once no request is under way. */
   readonly stop: () => Promise<void>;
 }
 
@@ -84,6 +99,15 @@ async function bucketGround(name: GroundName, kind: BucketKind, weaknesses: Weak
       if (random === undefined) return direct;
       proxy.intercept = () => (random.onceIn(faultEvery) ? random.one(fates) : 'pass');
       return { ...direct, settings: proxied(kind, direct, proxy) };
+    },
+    route: async (storage, catches) => {
+      const own = await bucketProxy(buckets.endpoint);
+      own.intercept = async (request, index) => catches(request) ?? (await proxy.intercept(request, index));
+      const stop = async () => {
+        await own.settled();
+        await own.stop();
+      };
+      return { settings: proxied(kind, storage, own), stop };
     },
     heal: () => {
       proxy.intercept = () => 'pass';

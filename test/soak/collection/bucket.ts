@@ -12,6 +12,8 @@ const blobKey = new RegExp(`^${root}blobs/(sha256)/[0-9a-f]{2}/([0-9a-f]{64})/da
 const layerKey = new RegExp(`^${root}repositories/(.+)/_layers/${digestPart}/link$`);
 const revisionKey = new RegExp(`^${root}repositories/(.+)/_manifests/revisions/${digestPart}/link$`);
 const tagKey = new RegExp(`^${root}repositories/(.+)/_manifests/tags/([^/]+)/current/link$`);
+/** Such as those of cosign. */
+const aboutTag = /^(sha256)-([0-9a-f]{64})\.sig$/;
 const referrerKey = new RegExp(`^${root}repositories/(.+)/_referrers/${digestPart}/${digestPart}$`);
 
 /** What garbage collection is about. Links are written as `repository digest`. */
@@ -45,6 +47,7 @@ export async function readBucket(store: ObjectStore, keepsUntagged: boolean): Pr
   const manifests = new Set<string>();
   const roots: [repository: string, digest: string][] = [];
   const referrers = new Map<string, string[]>();
+  const tags: { repository: string; tag: string; digest: string }[] = [];
   const tagged = new Set<string>();
   const marks: string[] = [];
   for (const { key } of await everyObject(store)) {
@@ -64,13 +67,20 @@ export async function readBucket(store: ObjectStore, keepsUntagged: boolean): Pr
     const tag = tagKey.exec(key);
     if (tag !== null) {
       const digest = (await store.read(key, 200)).bytes.toString();
-      roots.push([tag[1] ?? '', digest]);
+      tags.push({ repository: tag[1] ?? '', tag: tag[2] ?? '', digest });
       tagged.add(`${tag[1]} ${digest}`);
     }
     const [, repository, ...digests] = referrerKey.exec(key) ?? [];
     if (repository === undefined) continue;
     const subject = `${repository} ${digests[0]}:${digests[1]}`;
     referrers.set(subject, [...(referrers.get(subject) ?? []), `${digests[2]}:${digests[3]}`]);
+  }
+  for (const { repository, tag, digest } of tags) {
+    const about = aboutTag.exec(tag);
+    const subject = `${repository} ${about?.[1]}:${about?.[2]}`;
+    // What is about a manifest that is there goes with it.
+    if (manifests.has(subject)) referrers.set(subject, [...(referrers.get(subject) ?? []), digest]);
+    else roots.push([repository, digest]);
   }
   const needed = { blobs: new Set<string>(), layers: new Set<string>(), manifests: new Set<string>() };
   const seen = new Set<string>();

@@ -30,6 +30,13 @@ export interface Counts {
   pushedAgain: number;
 }
 
+export interface ClientOptions {
+  /** The delay of collections in milliseconds. */
+  readonly delayMs: number;
+  /** Whether instances are killed and stopped, and the bucket fails. Elsewhere an error is a fault. */
+  readonly isHarmed: boolean;
+}
+
 /** The registry has failed a client after all its attempts. */
 export class ClientFailed extends Error {
   override readonly name = 'ClientFailed';
@@ -46,10 +53,15 @@ const attempts = 5;
 /** Of a whole push. */
 const pushAttempts = 6;
 
+/** By how much a delay may be shorter than it says: times of objects have whole seconds, and are compared with another clock. */
+const toleranceMs = 1500;
+
 /** Longer than a writer waits for a deletion. */
 const answerMs = 30_000;
 
-const acceptedTypes = { accept: [imageType, indexType].join(', ') };
+const acceptedTypes = {
+  accept: [imageType, indexType, 'application/vnd.docker.distribution.manifest.v2+json'].join(', '),
+};
 
 export interface PushOptions {
   /** A repository that blobs are mounted from. */
@@ -63,13 +75,17 @@ export class RegistryClient {
   readonly #endpoints: () => readonly Endpoint[];
   readonly #random: Random;
   readonly #counts: Counts;
+  readonly #options: ClientOptions;
   readonly #agent = new Agent({ keepAlive: true });
   #leftBehind = false;
+  /** When the push that is under way has begun to send what was accepted, by digest: of `performance.now()`. */
+  readonly #sent = new Map<string, number>();
 
-  constructor(endpoints: () => readonly Endpoint[], random: Random, counts: Counts) {
+  constructor(endpoints: () => readonly Endpoint[], random: Random, counts: Counts, options: ClientOptions) {
     this.#endpoints = endpoints;
     this.#random = random;
     this.#counts = counts;
+    this.#options = options;
   }
 
   close(): void {
@@ -88,6 +104,9 @@ export class RegistryClient {
     options: PushOptions = {},
   ): Promise<Outcome> {
     this.#leftBehind = false;
+    this.#sent.clear();
+    const began = performance.now();
+    const refused: string[] = [];
     for (let attempt = 1; ; attempt++) {
       // A blob that waits longer for its manifest than the delay may go again and again.
       const { pauseMs, ...rest } = options;
@@ -100,11 +119,33 @@ export class RegistryClient {
       if (reply.status === 201) return { leftBehind: this.#leftBehind };
       // What was there has been deleted meanwhile: a client begins again.
       const isMissing = reply.status === 404 && reply.body.includes('MANIFEST_BLOB_UNKNOWN');
+      if (isMissing) refused.push(this.#describeMissing(reply, began));
       if (!isMissing || attempt === pushAttempts)
-        throw new ClientFailed(`a push of ${repository}:${reference} was answered ${describe(reply)}`);
+        throw new ClientFailed(
+          `a push of ${repository}:${reference} was answered ${describe(reply)}\n${refused.join('\n')}`,
+        );
       this.#counts.pushedAgain++;
-      await this.#wait();
+      await this.#wait(2 ** attempt);
     }
+  }
+
+  /**
+   * Says what a manifest lacked, and how long before the answer the client had sent it.
+   * @throws ClientFailed for what was sent in less than the delay: it is newer than a mark that could take it so soon
+   */
+  #describeMissing(reply: Reply, began: number): string {
+    const now = performance.now();
+    const { errors } = JSON.parse(reply.body.toString()) as {
+      errors: { detail?: { digest?: string } | { digest?: string }[] }[];
+    };
+    const missing = errors.flatMap(({ detail = [] }) => detail).flatMap(({ digest = [] }) => digest);
+    const sent = missing.map((digest) => {
+      const ageMs = now - (this.#sent.get(digest) ?? -Infinity);
+      if (ageMs < this.#options.delayMs - toleranceMs)
+        throw new ClientFailed(`${digest} is gone ${Math.round(ageMs)} ms after it was sent`);
+      return `${digest}, ${Number.isFinite(ageMs) ? `sent ${Math.round(ageMs)} ms before` : 'which was found'}`;
+    });
+    return `after ${Math.round(now - began)} ms it lacked ${sent.join('; ')}`;
   }
 
   /** @returns the answer to its manifest, or to that of a child */
@@ -116,12 +157,15 @@ export class RegistryClient {
     for (const blob of image.blobs) await this.#pushBlob(repository, blob, options.from);
     if (options.pauseMs !== undefined) await delay(options.pauseMs);
     const path = `/v2/${repository}/manifests/${reference}`;
-    return await this.#persist({
+    const began = performance.now();
+    const reply = await this.#persist({
       method: 'PUT',
       path,
       headers: { 'content-type': image.type },
       body: image.bytes,
     });
+    if (reply.status === 201) this.#sent.set(image.digest, began);
+    return reply;
   }
 
   async #pushBlob(repository: string, blob: Content, from: string | undefined): Promise<void> {
@@ -152,10 +196,22 @@ export class RegistryClient {
     if (head.status === 200) return { status: 201, body: head.body };
     if (head.status !== 404) return head;
     const uploads = `/v2/${repository}/blobs/uploads/`;
-    if (from === undefined && this.#random.onceIn(5))
+    const mount = `?mount=${digest}&from=${encodeURIComponent(from ?? '')}`;
+    const asked =
+      from === undefined ? undefined : await this.#once({ method: 'POST', path: uploads + mount });
+    // Mounted: its link may be as old as that of any blob that is found.
+    if (asked !== undefined && asked.status !== 202) return asked;
+    const began = performance.now();
+    const reply = await this.#upload(uploads, { digest, bytes }, asked);
+    if (reply.status === 201) this.#sent.set(digest, began);
+    return reply;
+  }
+
+  /** @param asked the answer that has begun it, if one has */
+  async #upload(uploads: string, { digest, bytes }: Content, asked: Reply | undefined): Promise<Reply> {
+    if (asked === undefined && this.#random.onceIn(5))
       return await this.#once({ method: 'POST', path: `${uploads}?digest=${digest}`, body: bytes });
-    const mount = from === undefined ? '' : `?mount=${digest}&from=${encodeURIComponent(from)}`;
-    const begun = await this.#once({ method: 'POST', path: uploads + mount });
+    const begun = asked ?? (await this.#once({ method: 'POST', path: uploads }));
     if (begun.status !== 202) return begun;
     if (this.#random.onceIn(3))
       return await this.#once({ method: 'PUT', path: withDigest(next(begun), digest), body: bytes });
@@ -261,11 +317,17 @@ export class RegistryClient {
     const { method, path } = ask;
     const { url, lost } = this.#random.one(this.#endpoints());
     this.#counts.requests++;
+    const began = performance.now();
     try {
       const reply = await sooner(send(url, ask, this.#agent), lost);
       if (reply.status < 500) return reply;
-      throw new Unanswered(`${method} ${path} was answered ${describe(reply)}`);
+      const ms = Math.round(performance.now() - began);
+      const what = `${method} ${path} was answered ${describe(reply)} after ${ms} ms`;
+      // Only what takes longer than the waits may be refused because of a collection.
+      if (!this.#options.isHarmed && ms < this.#options.delayMs) throw new ClientFailed(what);
+      throw new Unanswered(what);
     } catch (cause) {
+      if (cause instanceof ClientFailed) throw cause;
       // What else is left behind changes no tag and takes no manifest.
       if (['PUT', 'DELETE'].includes(method) && path.includes('/manifests/')) this.#leftBehind = true;
       if (cause instanceof Unanswered) throw cause;
@@ -274,8 +336,8 @@ export class RegistryClient {
   }
 
   /** Clients wait for seconds, and for minutes in the end. */
-  async #wait(): Promise<void> {
-    await delay(50 + this.#random.below(300));
+  async #wait(times = 1): Promise<void> {
+    await delay(times * (50 + this.#random.below(300)));
   }
 }
 

@@ -1,11 +1,7 @@
 import assert from 'node:assert/strict';
-import type { ChildProcess } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { TestStorage } from '../../servers/storage.ts';
 import type { Random } from '../random.ts';
-import { stowage, type Ended } from './commands.ts';
-import type { Clocks } from './fleet.ts';
-import { collectionSettings } from './settings.ts';
+import type { Commands, Ended } from './commands.ts';
 
 /** What collections did, as they have printed it: nothing of those that were killed. */
 export interface Figures {
@@ -27,38 +23,26 @@ interface Printed {
 
 /** `stowage gc`, again and again, several at a time. */
 export class Collections {
-  readonly #settings: TestStorage['settings'];
-  readonly #clocks: Clocks;
+  readonly #commands: Commands;
   readonly #args: readonly string[];
-  readonly #running = new Set<ChildProcess>();
   readonly figures: Figures = { collections: 0, condemnedBytes: 0, deletedBytes: 0, rescued: 0 };
-  kills = 0;
-  stops = 0;
 
   /** @param args of the command */
-  constructor(settings: TestStorage['settings'], clocks: Clocks, args: readonly string[]) {
-    this.#settings = settings;
-    this.#clocks = clocks;
+  constructor(commands: Commands, args: readonly string[]) {
+    this.#commands = commands;
     this.#args = args;
   }
 
   /** One after the other, until a signal. @param assertEnd throws at an end that may not be */
   async loop(signal: AbortSignal, random: Random, assertEnd: (ended: Ended) => void): Promise<void> {
     while (!signal.aborted) {
-      assertEnd(await this.run(this.#clocks.settings()));
+      assertEnd(await this.run());
       await delay(random.below(1500));
     }
   }
 
-  /** @param clock settings of a clock of its own */
-  async run(clock: Readonly<Record<string, string>> = {}): Promise<Ended> {
-    const settings = { ...this.#settings, ...collectionSettings, ...clock };
-    let child: ChildProcess | undefined;
-    const ended = await stowage(['gc', ...this.#args], settings, (started) => {
-      child = started;
-      this.#running.add(started);
-    });
-    if (child !== undefined) this.#running.delete(child);
+  async run(): Promise<Ended> {
+    const ended = await this.#commands.run(['gc', ...this.#args]);
     this.#count(ended);
     return ended;
   }
@@ -70,26 +54,6 @@ export class Collections {
     this.figures.deletedBytes += deleted?.bytes ?? 0;
     if (left !== undefined) this.figures.rescued += left.needed + left.renewed + left.rescued;
     if (condemned) this.figures.condemnedBytes += found?.freed.bytes ?? 0;
-  }
-
-  killOne(random: Random): void {
-    if (this.#running.size === 0) return;
-    random.one([...this.#running]).kill('SIGKILL');
-    this.kills++;
-  }
-
-  /** Stops one for some time. */
-  async freezeOne(random: Random, ms: number): Promise<void> {
-    if (this.#running.size === 0) return;
-    const child = random.one([...this.#running]);
-    child.kill('SIGSTOP');
-    this.stops++;
-    await delay(ms);
-    child.kill('SIGCONT');
-  }
-
-  thawAll(): void {
-    for (const child of this.#running) child.kill('SIGCONT');
   }
 }
 

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from '../random.ts';
-import type { Collections } from './collections.ts';
-import type { Clocks, Fleet } from './fleet.ts';
+import type { Clocks } from './clocks.ts';
+import type { Commands } from './commands.ts';
+import type { Fleet } from './fleet.ts';
 import { delayMs, fenceMs, marginMs } from './settings.ts';
 
 /** Milliseconds from one harm to the next, at most. */
@@ -10,35 +11,47 @@ const pauseMs = 800;
 /** Most are longer than a fence with its margin lasts, some longer than the delay. */
 const longestStopMs = 2 * delayMs + fenceMs + marginMs;
 
-/** Kills instances and collections, stops them for some time, and moves their clocks, at any moment. */
+/** What harm may come to. */
+export interface Victims {
+  readonly fleet: Fleet;
+  readonly collections: Commands;
+  /** Commands of an operator. */
+  readonly operations: Commands;
+  readonly clocks: Clocks;
+}
+
+/**
+ * Kills and stops instances and commands, and moves their clocks, at any moment, or on a bucket at any request: which then comes late, or
+ * never.
+ */
 export class Harm {
-  readonly #fleet: Fleet;
-  readonly #collections: Collections;
-  readonly #clocks: Clocks;
+  readonly #victims: Victims;
   readonly #random: Random;
 
-  constructor(fleet: Fleet, collections: Collections, clocks: Clocks, random: Random) {
-    this.#fleet = fleet;
-    this.#collections = collections;
-    this.#clocks = clocks;
+  constructor(victims: Victims, random: Random) {
+    this.#victims = victims;
     this.#random = random;
   }
 
-  /** Until a signal, and until all that was stopped goes on. */
+  /** Until a signal. All that was stopped goes on then. */
   async run(signal: AbortSignal): Promise<void> {
-    const stops: Promise<void>[] = [];
+    const { fleet, collections, operations, clocks } = this.#victims;
+    const random = this.#random;
     while (!signal.aborted) {
-      await delay(this.#random.below(pauseMs));
-      const kind = this.#random.below(20);
-      const ms = this.#random.below(longestStopMs);
-      if (kind < 3) await this.#fleet.replaceOne(this.#random);
-      else if (kind < 8) stops.push(this.#fleet.freezeOne(this.#random, ms));
-      else if (kind < 10) this.#collections.killOne(this.#random);
-      else if (kind < 17) stops.push(this.#collections.freezeOne(this.#random, ms));
-      else this.#clocks.moveOne();
+      await delay(random.below(pauseMs));
+      const kind = random.below(20);
+      const ms = random.below(longestStopMs);
+      if (kind < 3) await fleet.replaceOne(random, ms);
+      else if (kind < 8) fleet.freezeOne(random, ms);
+      else if (kind < 11) collections.killOne(random, ms);
+      else if (kind < 15) collections.freezeOne(random, ms);
+      else if (kind < 16) operations.killOne(random, ms);
+      else if (kind < 17) operations.freezeOne(random, ms);
+      else clocks.moveOne();
     }
-    this.#fleet.thawAll();
-    this.#collections.thawAll();
-    await Promise.all(stops);
+    fleet.thawAll();
+    collections.thawAll();
+    operations.thawAll();
+    await fleet.settled();
   }
 }

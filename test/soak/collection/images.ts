@@ -19,6 +19,8 @@ export interface Image extends Content {
 /** What an image has to say about another. */
 export interface Referrer extends Image {
   readonly subject: Image;
+  /** Of a signature as cosign pushes it, which has no subject of its own: `sha256-<hex>.sig`. */
+  readonly tag: string | undefined;
 }
 
 /** All that is pushed, so little that the same blobs are condemned, rescued, deleted and pushed again all the time. */
@@ -27,6 +29,8 @@ export interface Images {
   /** What tags point at: images and indexes. */
   readonly images: readonly Image[];
   readonly referrers: readonly Referrer[];
+  /** Those that a rule for retention with `expires: label` removes after a second. */
+  readonly shortLived: readonly Image[];
 }
 
 /** Bytes of layers. Pushes are many and small; one is larger than what is kept in memory of an upload. */
@@ -42,9 +46,15 @@ export function makeImages(random: Random): Images {
     indexOf([imageOf(`amd64 of ${i}`), imageOf(`arm64 of ${i}`)]),
   );
   return {
+    shortLived: Array.from({ length: 6 }, () =>
+      image(known(random.bytes(60)), some(2), { 'quay.expires-after': '1s' }),
+    ),
     repositories: ['gc/one', 'gc/two', 'gc/two/below', 'gc-three'],
     images: [...images, ...indexes],
-    referrers: images.slice(0, 12).map((subject) => referrerOf(subject, random.one(layers))),
+    referrers: [
+      ...images.slice(0, 12).map((subject) => referrerOf(subject, random.one(layers))),
+      ...images.slice(12, 24).map((subject) => signatureOf(subject, random.one(layers))),
+    ],
   };
 }
 
@@ -77,5 +87,12 @@ function referrerOf(subject: Image, layer: Content): Referrer {
     layers: [descriptor(layer.bytes)],
     subject: descriptor(subject.bytes, subject.type),
   });
-  return { ...known(bytes), type: imageType, blobs: [config, layer], children: [], subject };
+  const one = known(bytes);
+  return { ...one, type: imageType, blobs: [config, layer], children: [], subject, tag: undefined };
+}
+
+function signatureOf(subject: Image, layer: Content): Referrer {
+  const tag = `${subject.digest.replace(':', '-')}.sig`;
+  const signature = image(known(Buffer.from('{}')), [layer], { signs: subject.digest });
+  return { ...signature, subject, tag };
 }

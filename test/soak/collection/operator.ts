@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from '../random.ts';
 import type { RegistryClient } from './client.ts';
-import { stowage, type Ended } from './commands.ts';
+import type { Commands, Ended } from './commands.ts';
 import type { Image } from './images.ts';
 import type { Place } from './places.ts';
 import { pullPlace, type World } from './worker.ts';
@@ -20,23 +20,22 @@ export class Operator {
   readonly #world: World;
   readonly #client: RegistryClient;
   readonly #random: Random;
-  readonly #settings: () => Readonly<Record<string, string>>;
+  readonly #commands: Commands;
   readonly #isHarmed: boolean;
   readonly #undone: Undone;
 
-  /** @param settings of the commands */
   constructor(
     world: World,
     client: RegistryClient,
     random: Random,
     undone: Undone,
-    { settings, isHarmed }: { settings: () => Readonly<Record<string, string>>; isHarmed: boolean },
+    { commands, isHarmed }: { commands: Commands; isHarmed: boolean },
   ) {
     this.#world = world;
     this.#client = client;
     this.#random = random;
     this.#undone = undone;
-    this.#settings = settings;
+    this.#commands = commands;
     this.#isHarmed = isHarmed;
   }
 
@@ -66,7 +65,7 @@ export class Operator {
     if (!place.is(isRollback ? 'held' : 'gone')) return;
     places.beginPush(place, first);
     const args = isRollback ? ['rollback', place.name, '--to', first.digest] : ['restore', place.name];
-    const ended = await stowage(args, this.#settings());
+    const ended = await this.#commands.run(args);
     if (ended.code !== 0) {
       this.#refused(place, args, ended);
       return;

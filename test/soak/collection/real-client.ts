@@ -1,127 +1,98 @@
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
-import { gzipSync } from 'node:zlib';
-import { descriptor, digestOf, imageType, manifest } from '../../functions/client.ts';
-import { skopeo, type Skopeo } from '../../servers/skopeo.ts';
 import type { Random } from '../random.ts';
 import type { RegistryClient } from './client.ts';
 import type { Fleet } from './fleet.ts';
-import type { Content, Image } from './images.ts';
+import type { Place } from './places.ts';
+import type { Started } from './programs/start.ts';
 import { pullPlace, type World } from './worker.ts';
 
-const configType = 'application/vnd.oci.image.config.v1+json';
-const layerType = 'application/vnd.oci.image.layer.v1.tar+gzip';
-
-/** Images that it pushes, of few layers. */
-const imagesMade = 6;
-
-/**
- * Of a push. Older releases of skopeo repeat no request that was answered 5xx; so where nothing is harmed, there should be none:
- * only a machine that is too busy for short fences excuses one.
- */
+/** Of a push or pull. Older releases of podman and skopeo repeat no request that was answered 5xx. */
 const attempts = 8;
 
-/** skopeo, which pushes images and deletes their tags, one after the other. */
+/** How often it was done. */
+export interface RealCounts {
+  /** Pushes of docker, containerd, podman and skopeo. */
+  realPushes: number;
+  realPulls: number;
+  /** Pushes and pulls that had to be repeated. */
+  realFailures: number;
+}
+
+export interface RealOptions {
+  readonly fleet: Fleet;
+  /** Whether instances are killed and stopped, and the bucket fails. */
+  readonly isHarmed: boolean;
+  readonly counts: RealCounts;
+}
+
+/** docker, containerd, podman or skopeo, which pushes and pulls images; their tags are deleted, one after the other. */
 export class RealClient {
   readonly #world: World;
-  readonly #fleet: Fleet;
   readonly #client: RegistryClient;
   readonly #random: Random;
-  pushes = 0;
-  /** Pushes that it had to repeat. */
-  failures = 0;
+  readonly #options: RealOptions;
+  readonly #started: Started;
+  #pushes = 0;
 
-  constructor(world: World, fleet: Fleet, client: RegistryClient, random: Random) {
+  constructor(world: World, client: RegistryClient, random: Random, started: Started, options: RealOptions) {
     this.#world = world;
-    this.#fleet = fleet;
     this.#client = client;
     this.#random = random;
+    this.#started = started;
+    this.#options = options;
   }
 
   /** Until a signal. */
   async run(signal: AbortSignal): Promise<void> {
-    const program = await skopeo();
-    try {
-      const images = makeImages(this.#random);
-      images.forEach((image, i) => {
-        writeLayout(join(program.folder, String(i)), image);
-      });
-      while (!signal.aborted) {
-        const which = this.#random.below(images.length);
-        const image = images[which];
-        if (image !== undefined) await this.#pushOnce(program, String(which), image);
-        await delay(this.#random.below(500));
-      }
-    } finally {
-      program.remove();
+    while (!signal.aborted) {
+      await this.#pushOnce();
+      await delay(this.#random.below(1000));
     }
   }
 
-  async #pushOnce(program: Skopeo, layout: string, image: Image): Promise<void> {
+  async #pushOnce(): Promise<void> {
     const { places, images } = this.#world;
-    const place = places.add(this.#random.one(images.repositories), `skopeo-${++this.pushes}`);
+    const { program, images: own } = this.#started;
+    const { counts } = this.#options;
+    const which = this.#random.below(own.length);
+    const image = own[which] ?? assert.fail();
+    const place = places.add(this.#random.one(images.repositories), `${program.name}-${++this.#pushes}`);
     places.beginPush(place, image);
-    let leftBehind = false;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const { url } = this.#random.one(this.#fleet.endpoints());
-        const to = `docker://${new URL(url).host}/${place.name}`;
-        await program.copy(`oci:${layout}`, to, '--preserve-digests');
-        break;
-      } catch (error) {
-        if (attempt === attempts) throw error;
-        leftBehind = true;
-        this.failures++;
-        await delay(200);
-      }
-    }
+    const leftBehind = await this.#persist(async (host) => {
+      await program.push(which, `${host}/${place.name}`);
+    });
+    counts.realPushes++;
     places.pushed(place, { leftBehind });
     await pullPlace(this.#client, place, false);
+    if (this.#random.onceIn(3)) await this.#pull(place);
     if (place.state !== 'held') return;
     places.beginDelete(place);
     places.deleted(place, await this.#client.delete(place.repository, place.reference));
   }
-}
 
-/** Images as skopeo takes them: with a config, and layers that are compressed archives. */
-function makeImages(random: Random): readonly Image[] {
-  const archives = Array.from({ length: 5 }, () => Buffer.concat([random.bytes(512), Buffer.alloc(1024)]));
-  return Array.from({ length: imagesMade }, (_, i) => {
-    const layers = [random.one(archives), random.one(archives)];
-    const fields = {
-      architecture: 'amd64',
-      os: 'linux',
-      config: { Labels: { number: String(i) } },
-      rootfs: { type: 'layers', diff_ids: layers.map((layer) => digestOf(layer)) },
-    };
-    const config = Buffer.from(JSON.stringify(fields));
-    const compressed = layers.map((layer) => gzipSync(layer));
-    const bytes = manifest({
-      config: descriptor(config, configType),
-      layers: compressed.map((layer) => descriptor(layer, layerType)),
+  async #pull(place: Place): Promise<void> {
+    await this.#persist(async (host) => {
+      await this.#started.program.pull(`${host}/${place.name}`);
     });
-    const blobs = [config, ...compressed].map(known);
-    return { ...known(bytes), type: imageType, blobs, children: [] };
-  });
-}
+    this.#options.counts.realPulls++;
+  }
 
-/** The folder of one image in OCI's layout. */
-function writeLayout(folder: string, { bytes, digest, type, blobs }: Image): void {
-  const place = join(folder, 'blobs/sha256');
-  mkdirSync(place, { recursive: true });
-  for (const one of [{ bytes, digest }, ...blobs]) writeFileSync(join(place, hexOf(one.digest)), one.bytes);
-  writeFileSync(join(folder, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
-  const manifests = [{ mediaType: type, digest, size: bytes.length }];
-  writeFileSync(join(folder, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests }));
-  // skopeo may run as another user.
-  chmodSync(folder, 0o755);
-}
-
-function known(bytes: Buffer): Content {
-  return { bytes, digest: digestOf(bytes) };
-}
-
-function hexOf(digest: string): string {
-  return digest.slice('sha256:'.length);
+  /** Repeats what failed, as a person does. @returns whether it failed */
+  async #persist(act: (host: string) => Promise<void>): Promise<boolean> {
+    const { fleet, isHarmed, counts } = this.#options;
+    for (let attempt = 1; ; attempt++) {
+      const began = performance.now();
+      try {
+        await act(new URL(this.#random.one(fleet.endpoints()).url).host);
+        return attempt > 1;
+      } catch (error) {
+        // A blob that waits longer for its manifest than the delay may go.
+        const isSlow = performance.now() - began > this.#world.delayMs;
+        if ((!isHarmed && !isSlow) || attempt === attempts) throw error;
+        counts.realFailures++;
+        await delay(200 * attempt);
+      }
+    }
+  }
 }

@@ -6,13 +6,19 @@ import { Random } from '../random.ts';
 import { garbageIn, missingFrom, readBucket } from './bucket.ts';
 import { RegistryClient, type Counts } from './client.ts';
 import { assertOrderly, assertRefused, Collections, type Figures } from './collections.ts';
-import { Clocks, Fleet } from './fleet.ts';
+import { Clocks } from './clocks.ts';
+import { Commands } from './commands.ts';
+import { Fleet } from './fleet.ts';
 import { Harm } from './harm.ts';
 import { makeImages } from './images.ts';
+import { Keeper, type Kept } from './keeper.ts';
 import { Operator, type Undone } from './operator.ts';
 import { Places, type Place } from './places.ts';
-import { RealClient } from './real-client.ts';
-import { collectionSettings, delayMs, fenceMs, marginMs } from './settings.ts';
+import type { Started } from './programs/start.ts';
+import { RealClient, type RealCounts } from './real-client.ts';
+import { Remover, type Removed } from './remover.ts';
+import { delayMs, fenceMs, marginMs } from './settings.ts';
+import { Starts } from './starts.ts';
 import { pullPlace, Worker, type Done, type World } from './worker.ts';
 
 export interface RoundOptions {
@@ -32,13 +38,11 @@ export interface RoundOptions {
   readonly collectors?: number;
   /** Whether an operator undoes moves and deletes of tags meanwhile. */
   readonly undoes?: boolean;
-  /** Whether skopeo pushes as well. */
-  readonly skopeo?: boolean;
+  /** Docker and others that push and pull as well. */
+  readonly programs?: readonly Started[];
 }
 
-export interface RoundResult extends Done, Counts, Undone, Figures {
-  skopeoPushes: number;
-  skopeoFailures: number;
+export interface RoundResult extends Done, Counts, Undone, Kept, Removed, RealCounts, Figures {
   kills: number;
   stops: number;
 }
@@ -60,13 +64,15 @@ export async function collectionRound(options: RoundOptions): Promise<RoundResul
     instances = 3,
     collectors = 2,
     undoes = true,
-    skopeo = false,
+    programs = [],
   } = options;
   const random = new Random(seed);
   const storage = await ground.storage(isHarmed ? new Random(random.below(2 ** 32)) : undefined);
   const clocks = await Clocks.create(random, isHarmed ? ground.clockSeconds : 0);
-  const fleet = new Fleet(storage.settings, clocks);
-  const collections = new Collections(storage.settings, clocks, [
+  const starts = new Starts(ground, storage, clocks, isHarmed);
+  const fleet = new Fleet(starts);
+  const [collecting, operations] = [new Commands(starts), new Commands(starts)];
+  const collections = new Collections(collecting, [
     ...(dryRun ? ['--dry-run'] : ['--exclusive', '--force']),
     ...['--older-than', '0h', '--json'],
     ...(deletesUntagged ? ['--delete-untagged'] : []),
@@ -83,27 +89,43 @@ export async function collectionRound(options: RoundOptions): Promise<RoundResul
     done: { pushes: 0, pulls: 0, deletes: 0, referrers: 0 },
   };
   const undone: Undone = { rollbacks: 0, restores: 0, refused: 0 };
+  const kept: Kept = { applied: 0, removedTags: 0 };
+  const removed: Removed = { removedRepositories: 0, restoredRepositories: 0 };
+  const real: RealCounts = { realPushes: 0, realPulls: 0, realFailures: 0 };
+  const newRandom = () => new Random(random.below(2 ** 32));
+  const clients: RegistryClient[] = [];
   // Each knows what its own operation has left behind.
-  const newClient = () => new RegistryClient(fleet.endpoints, random, counts);
-  const [client, operatorClient, realClient] = [newClient(), newClient(), newClient()];
-  const settings = () => ({ ...storage.settings, ...collectionSettings, ...clocks.settings() });
-  const operator = new Operator(world, operatorClient, new Random(random.below(2 ** 32)), undone, {
-    settings,
-    isHarmed,
-  });
-  const real = new RealClient(world, fleet, realClient, new Random(random.below(2 ** 32)));
+  const newClient = () => {
+    const made = new RegistryClient(fleet.endpoints, newRandom(), counts, { delayMs, isHarmed });
+    clients.push(made);
+    return made;
+  };
+  const client = newClient();
+  const common = { commands: operations, isHarmed };
+  const operator = new Operator(world, newClient(), newRandom(), undone, common);
+  const listingsLag = ground.weaknesses.listingsLag === true;
+  const keeper = new Keeper(world, newClient(), newRandom(), { ...common, listingsLag, kept });
+  const isFenced = ground.isCollected;
+  const remover = new Remover(world, newClient(), newRandom(), { ...common, isFenced, removed });
   try {
     await fleet.start(instances);
-    const harm = new Harm(fleet, collections, clocks, random);
+    const harm = new Harm({ fleet, collections: collecting, operations, clocks }, newRandom());
     const beside = [
       ...Array.from({ length: collectors }, async () => {
-        await collections.loop(run.signal, new Random(random.below(2 ** 32)), (ended) => {
+        await collections.loop(run.signal, newRandom(), (ended) => {
           assertEnd(ended, isHarmed);
         });
       }),
       ...(isHarmed ? [harm.run(run.signal)] : []),
-      ...(undoes ? [operator.run(run.signal)] : []),
-      ...(skopeo ? [real.run(run.signal)] : []),
+      ...(undoes ? [operator.run(run.signal), keeper.run(run.signal), remover.run(run.signal)] : []),
+      ...programs.map(async (started) => {
+        const one = new RealClient(world, newClient(), newRandom(), started, {
+          fleet,
+          isHarmed,
+          counts: real,
+        });
+        await one.run(run.signal);
+      }),
     ];
     try {
       await Promise.race([clientsOn(fleet, world, counts, random, options, run.signal), failureOf(beside)]);
@@ -113,9 +135,14 @@ export async function collectionRound(options: RoundOptions): Promise<RoundResul
     }
     await Promise.all(beside);
     ground.heal();
+    clocks.stop();
+    await Promise.all([collecting.settled(), operations.settled()]);
     const store = await storage.open();
     await assertHeld(client, world);
-    if (isCollected) await assertCollected(store, collections, !deletesUntagged);
+    // In a folder a fence ends at once.
+    const fencedMs = ground.canFail ? fenceMs + marginMs : 0;
+    const quiet = { keepsUntagged: !deletesUntagged, fencedMs };
+    if (isCollected) await assertCollected(store, collections, quiet);
     else assert.deepEqual(missingFrom(await readBucket(store, true)), [], 'what is needed and not there');
     assertEnd(await collections.run());
     await assertHeld(client, world);
@@ -123,17 +150,19 @@ export async function collectionRound(options: RoundOptions): Promise<RoundResul
       ...world.done,
       ...counts,
       ...undone,
-      skopeoPushes: real.pushes,
-      skopeoFailures: real.failures,
+      ...kept,
+      ...removed,
+      ...real,
       ...collections.figures,
-      kills: fleet.kills + collections.kills,
-      stops: fleet.stops + collections.stops,
+      kills: fleet.kills + collecting.kills + operations.kills,
+      stops: fleet.stops + collecting.stops + operations.stops,
     };
   } catch (cause) {
     throw new Error(`round ${seed} on ${ground.name} found a fault\n${fleet.output}`, { cause });
   } finally {
-    for (const one of [client, operatorClient, realClient]) one.close();
-    collections.thawAll();
+    for (const one of clients) one.close();
+    collecting.thawAll();
+    operations.thawAll();
     await fleet.stop();
     clocks.remove();
     storage.remove();
@@ -145,13 +174,13 @@ async function clientsOn(
   world: World,
   counts: Counts,
   random: Random,
-  { pushes, clients = 16 }: RoundOptions,
+  { pushes, isHarmed, clients = 16 }: RoundOptions,
   signal: AbortSignal,
 ): Promise<void> {
   let hasFailed = false;
   const act = async () => {
     const own = new Random(random.below(2 ** 32));
-    const client = new RegistryClient(fleet.endpoints, own, counts);
+    const client = new RegistryClient(fleet.endpoints, own, counts, { delayMs, isHarmed });
     const worker = new Worker(world, client, new Random(random.below(2 ** 32)));
     try {
       while (!hasFailed && !signal.aborted && world.done.pushes < pushes) await worker.step();
@@ -184,10 +213,10 @@ async function assertHeld(client: RegistryClient, world: World): Promise<void> {
     if (state === 'doubtful') await assertWhole(client, world, place);
     assert.notEqual(state, 'changing', `${place.name} of ${image?.digest}`);
   }
-  for (const repository of world.images.repositories) {
+  for (const [repository, places] of Map.groupBy(all, (place) => place.repository)) {
     const tags = await client.tags(repository);
-    for (const { tag, state, name } of all)
-      if (tag !== undefined && name === `${repository}:${tag}` && state !== 'doubtful')
+    for (const { tag, state, name } of places)
+      if (tag !== undefined && state !== 'doubtful')
         assert.equal(tags.includes(tag), state === 'held', `${name}, which is ${state}, among the tags`);
   }
 }
@@ -206,10 +235,10 @@ async function assertWhole(client: RegistryClient, { images }: World, place: Pla
 async function assertCollected(
   store: ObjectStore,
   collections: Collections,
-  keepsUntagged: boolean,
+  { keepsUntagged, fencedMs }: { keepsUntagged: boolean; fencedMs: number },
 ): Promise<void> {
   // What was pushed last grows old, and what was left behind lands or does not.
-  await delay(delayMs + fenceMs + marginMs);
+  await delay(delayMs + fencedMs);
   const before = await readBucket(store, keepsUntagged);
   assert.deepEqual(missingFrom(before), [], 'what is needed and not there');
   for (let i = 1; ; i++) {
@@ -223,6 +252,6 @@ async function assertCollected(
       i < lastCollections,
       `after ${i} collections there is still garbage: ${garbage.join(', ')}, and marks: ${state.marks.join(', ')}\n${collected.output}`,
     );
-    await delay(Math.max(delayMs, fenceMs + marginMs) / 2);
+    await delay(Math.max(delayMs, fencedMs) / 2);
   }
 }

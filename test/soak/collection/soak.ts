@@ -1,15 +1,16 @@
 import { parseArgs } from 'node:util';
 import { temporaryFolder } from '../../servers/folder.ts';
 import { bundlePrograms } from '../../servers/programs.ts';
-import { whyMissing } from '../../servers/requires.ts';
 import { availableGrounds, startGround, type Ground, type GroundName } from '../grounds.ts';
 import { above, giveUp, groundNamed } from '../options.ts';
+import { startPrograms, stopPrograms, type Started } from './programs/start.ts';
 import { collectionRound, type RoundResult } from './round.ts';
 
 const usage = `Usage: npm run soak -- --gc [--minutes 60] [--pushes N] [--seed 1] [--per-round 2000] [--dry-run] [--on folder|SCS|Swift|MinIO|versitygw]
 
-Clients push, mount, pull and delete small images on three instances, while garbage collections run without a pause and with
-their waits cut to seconds. In every second round instances and collections are killed and stopped, clocks are moved, and the
+Clients push, mount, pull and delete small images on three instances, docker, containerd, podman and skopeo among them, and an
+operator undoes, applies rules for retention and deletes repositories, while garbage collections run without a pause and with
+their waits cut to seconds. In every second round instances and commands are killed and stopped, clocks are moved, and the
 bucket fails now and then; in every other two, collections delete manifests without tags. It ends after the pushes or minutes
 that are given, or at the first thing that is lost and the first error that a client's retries do not cure.
 
@@ -29,6 +30,9 @@ export async function soakCollection(args: readonly string[]): Promise<void> {
   const { minutes, pushes, seed: firstSeed, perRound, dryRun, grounds: names } = readOptions(args);
   await bundlePrograms((await temporaryFolder('programs')).path);
   const grounds: Ground[] = [];
+  const programs = await startPrograms((reason) => {
+    console.log(`Without a client: it ${reason}`);
+  });
   const total: Partial<Record<keyof RoundResult, number>> = {};
   const began = performance.now();
   const minutesSpent = () => (performance.now() - began) / 60_000;
@@ -39,18 +43,23 @@ export async function soakCollection(args: readonly string[]): Promise<void> {
     for (let seed = firstSeed; !isOver(); seed++)
       for (const ground of grounds) {
         if (isOver()) break;
-        const result = await once(ground, seed, perRound, dryRun);
+        const result = await once(ground, seed, { pushes: perRound, dryRun, programs });
         for (const [name, count] of Object.entries(result) as [keyof RoundResult, number][])
           total[name] = (total[name] ?? 0) + count;
       }
     lost = '0';
   } finally {
     for (const { stop } of grounds) await stop();
+    await stopPrograms(programs);
     console.log(`In ${Math.round(minutesSpent())} minutes: ${describe(total)}, lost: ${lost}`);
   }
 }
 
-async function once(ground: Ground, seed: number, pushes: number, dryRun: boolean): Promise<RoundResult> {
+async function once(
+  ground: Ground,
+  seed: number,
+  { pushes, dryRun, programs }: { pushes: number; dryRun: boolean; programs: readonly Started[] },
+): Promise<RoundResult> {
   const isHarmed = seed % 2 === 0;
   const deletesUntagged = seed % 4 < 2;
   const began = performance.now();
@@ -62,7 +71,7 @@ async function once(ground: Ground, seed: number, pushes: number, dryRun: boolea
       isHarmed,
       deletesUntagged,
       dryRun,
-      skopeo: whyMissing('skopeo') === undefined,
+      programs,
     });
     const seconds = Math.round((performance.now() - began) / 1000);
     console.log(`${ground.name}, seed ${seed}, ${seconds} s: ${describe(result)}`);

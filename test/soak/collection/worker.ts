@@ -3,7 +3,7 @@ import type { RegistryClient } from './client.ts';
 import type { Image, Images } from './images.ts';
 import type { Place, Places } from './places.ts';
 
-/** What the workers of one run share. */
+/** What the clients of one round share. */
 export interface World {
   readonly images: Images;
   readonly places: Places;
@@ -145,7 +145,7 @@ export class Worker {
     if (referrers.length === 0) return;
     const { place, referrer } = this.#random.one(referrers);
     const { version } = place;
-    await this.#client.push(place.repository, referrer, referrer.digest);
+    await this.#client.push(place.repository, referrer, referrer.tag ?? referrer.digest);
     places.referred(place, version, referrer);
     done.referrers++;
   }
@@ -194,8 +194,9 @@ export async function pullPlace(client: RegistryClient, place: Place, byDigest: 
   if (wrong === undefined && referrers.length > 0) {
     const listed = await client.referrers(repository, image.digest);
     for (const referrer of referrers) {
-      wrong ??= listed.has(referrer.digest) ? undefined : `its referrer ${referrer.digest} is not listed`;
-      wrong ??= await client.pull(repository, referrer);
+      if (referrer.tag === undefined && !listed.has(referrer.digest))
+        wrong ??= `its referrer ${referrer.digest} is not listed`;
+      wrong ??= await client.pull(repository, referrer, referrer.tag ?? referrer.digest);
     }
   }
   if (wrong === undefined || place.state !== 'held' || place.version !== version) return;
