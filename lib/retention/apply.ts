@@ -101,7 +101,7 @@ async function remove(planned: PlannedTag, options: ApplyOptions): Promise<Outco
  * @returns false if somebody has, or has deleted it
  */
 async function removeUnchanged(
-  { repository, tag, pushed, etag }: PlannedTag,
+  { repository, tag, pushed, etag, isDangling = false }: PlannedTag,
   { store, registry, immutable }: ApplyOptions,
 ): Promise<boolean> {
   const key = tagLink(repository, tag);
@@ -110,7 +110,10 @@ async function removeUnchanged(
   const isLater = head !== undefined && head.lastModified.getTime() - pushed.getTime() >= 1000;
   if (head === undefined || link === undefined || head.etag !== etag || isLater) return false;
   const rule = immutable(repository);
-  const conditions = { ifMatch: entityTag(link.digest), ifNoneMatch: '' };
+  // A tag without its manifest is nothing that a condition could name.
+  const conditions = isDangling
+    ? { ifMatch: '', ifNoneMatch: '*' }
+    : { ifMatch: entityTag(link.digest), ifNoneMatch: '' };
   try {
     await registry.manifests.delete(
       repository,

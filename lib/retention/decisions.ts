@@ -19,6 +19,8 @@ export interface Verdict {
   readonly removes: boolean;
   /** For people. */
   readonly reason: string;
+  /** Whether the manifest of a tag that is removed is gone, so that nobody can pull it. */
+  readonly isDangling?: boolean;
 }
 
 /** How the rest is found out, which costs requests. */
@@ -27,6 +29,8 @@ export interface Facts {
   readonly immutable: (tag: Tag) => string | undefined;
   /** What the tag points at; undefined if its link is damaged, or gone by now. */
   readonly target: (tag: Tag) => Promise<Digest | undefined>;
+  /** Whether the repository has a manifest. */
+  readonly exists: (digest: Digest) => Promise<boolean>;
   /** The last pull. */
   readonly pulled: (tag: Tag, digest: Digest) => Date | undefined;
   /** From when on pulls are recorded; undefined if they are not. */
@@ -96,8 +100,8 @@ async function decideOne(rule: RetentionRule, { tag, pushed }: ListedTag, facts:
   if (pull !== undefined) return kept(pull);
   const expiry = rule.expiresByLabel ? await facts.expiry(digest) : undefined;
   if (expiry !== undefined && age > expiry.ms)
-    return { removes: true, reason: `expired ${expiry.text} after its push` };
-  if (rule.deletesOthers) return { removes: true, reason: 'nothing keeps it (otherwise: delete)' };
+    return await removed(`expired ${expiry.text} after its push`, digest, facts);
+  if (rule.deletesOthers) return await removed('nothing keeps it (otherwise: delete)', digest, facts);
   return kept(expiry === undefined ? 'otherwise: keep' : `expires ${expiry.text} after its push`);
 }
 
@@ -110,6 +114,11 @@ function pullThatKeeps(withinMs: number, tag: Tag, digest: Digest, facts: Facts)
   return isWithin(recordedSince)
     ? `pulls are recorded since ${recordedSince.toISOString().slice(0, 10)} only, not for ${formatAge(withinMs)} yet`
     : undefined;
+}
+
+async function removed(reason: string, digest: Digest, facts: Facts): Promise<Verdict> {
+  if (await facts.exists(digest)) return { removes: true, reason };
+  return { removes: true, reason: `${reason}; its manifest is gone`, isDangling: true };
 }
 
 function kept(reason: string): Verdict {

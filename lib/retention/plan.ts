@@ -3,6 +3,8 @@ import type { Digest } from '../protocol/digests.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import type { Tag } from '../protocol/tags.ts';
 import type { Immutable } from '../registry/interface.ts';
+import { revisionLink } from '../registry/layout.ts';
+import { existsUndamaged } from '../registry/links.ts';
 import { Tags } from '../registry/tags.ts';
 import type { ObjectStore } from '../storage/store.ts';
 import { storeTimeMs } from '../storage/store-time.ts';
@@ -75,6 +77,7 @@ export class Plan {
       {
         immutable: (tag) => immutable?.(tag),
         target,
+        exists: async (digest) => await existsUndamaged(store, revisionLink(name, digest)),
         pulled: (tag, digest) => pulls?.last(tag, digest),
         recordedSince: this.#recordedSince.get(rule),
         expiry: async (digest) => await expiries?.of(digest),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import type { RetentionRule } from '../../lib/access/policy/storage-rules.ts';
 import type { RepositoryName } from '../../lib/protocol/names.ts';
-import { expiriesKey, tagLink } from '../../lib/registry/layout.ts';
+import { expiriesKey, revisionLink, tagLink } from '../../lib/registry/layout.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
 import { restoreTag } from '../../lib/registry/undo/restore-tag.ts';
 import { applyRetention, type Applied, type ApplyOptions } from '../../lib/retention/apply.ts';
@@ -147,6 +147,46 @@ onStores('retention', (store) => {
     };
     const applied = await planAndApply(store(), rules, 2, { registry: racing });
     assert.deepEqual([applied.removed, applied.changed], [0, 1]);
+    assert.equal(await pull(store(), name, v1), pushed);
+  });
+
+  it('removes a tag whose manifest is gone, unless it was pushed since', async () => {
+    const name = freshName();
+    for (const tag of ['v1', 'v2', 'v3']) {
+      const { digest } = await pushImage(store(), name, tag);
+      // As distribution deletes a manifest.
+      if (tag !== 'v3') await store().delete([revisionLink(name, digest)]);
+    }
+    const rules = retentionRules(`{ repositories: ${name}, keep: { pushedWithin: 1d }, otherwise: delete }`);
+    const [rule] = rules;
+    assert.ok(rule !== undefined);
+    const context = { store: store(), rules, immutable: () => undefined, keeps: true };
+    const plan = await Plan.open({ ...context, now: later(store(), 2) });
+    assert.deepEqual(
+      (await plan.of(name, rule)).map(({ tag, removes, reason }) => [tag, removes, reason]),
+      [
+        ['v1', true, 'nothing keeps it (otherwise: delete); its manifest is gone'],
+        ['v2', true, 'nothing keeps it (otherwise: delete); its manifest is gone'],
+        ['v3', true, 'nothing keeps it (otherwise: delete)'],
+      ],
+    );
+    let pushed = '';
+    const registry = createRegistry(store());
+    const racing = {
+      ...registry,
+      manifests: {
+        ...registry.manifests,
+        delete: async (...args: Parameters<typeof registry.manifests.delete>) => {
+          const [, reference] = args;
+          if (reference.kind === 'tag' && reference.tag === v1)
+            pushed = (await pushImage(store(), name, 'v1')).digest;
+          await registry.manifests.delete(...args);
+        },
+      },
+    };
+    const applied = await planAndApply(store(), rules, 2, { registry: racing });
+    assert.deepEqual([applied.removed, applied.changed], [2, 1]);
+    assert.deepEqual(await tagsOf(store(), name), ['v1']);
     assert.equal(await pull(store(), name, v1), pushed);
   });
 

@@ -16,6 +16,7 @@ function factsOf(facts: Partial<Facts>): Facts {
   return {
     immutable: () => undefined,
     target: async () => await Promise.resolve(digest),
+    exists: async () => await Promise.resolve(true),
     pulled: () => undefined,
     recordedSince: new Date(0),
     expiry: async () => {
