@@ -5,6 +5,7 @@ import { blobsPrefix, markKey, markList, parseBlobData } from '../../registry/la
 import type { ObjectStore } from '../../storage/store.ts';
 import type { ResumableVisitor } from './look-steps.ts';
 import { owns, type SeenBlob, type SeenRepository } from './look.ts';
+import { removeLast } from './emptied.ts';
 import { linksOf } from './repository-links.ts';
 
 /** Bytes that lists shall have: hashes are spread evenly, but not those of somebody who wants to fill a list. */
@@ -94,10 +95,12 @@ export class Condemnation implements ResumableVisitor {
     this.#left = saved.left;
   }
 
-  repository(seen: SeenRepository, add: (digest: Digest, id: number) => void): void {
+  repository(seen: SeenRepository, add: (digest: Digest, id: number) => void): Promise<void> | undefined {
     const { id, listed, named } = seen;
     this.#names[id] = listed.name;
-    if (named.damage.length > 0) return;
+    if (named.damage.length > 0) return undefined;
+    // A query that scanned while the repository was emptied has left it. If a push comes meanwhile, it is made again.
+    if (listed.isEmpty && listed.scan?.isYoung === false) return removeLast(this.#store, listed.scan.key);
     const condemned = new Map<number, number>();
     for (const { kind, digest, isNeeded, isYoung } of linksOf(seen))
       if (!isNeeded && !isYoung)
@@ -106,6 +109,7 @@ export class Condemnation implements ResumableVisitor {
       add(listed.digests.get(number), id * 2 + flag);
       this.#namesSize += listed.name.length + 1;
     }
+    return undefined;
   }
 
   blob({ digest, isYoung, owners }: SeenBlob): Promise<void> | undefined {

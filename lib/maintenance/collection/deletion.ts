@@ -9,6 +9,7 @@ import { listObjects } from '../../registry/list-objects.ts';
 import { loadManifest } from '../../registry/manifests/cache.ts';
 import { parseRepositoryKey } from '../../registry/repository-keys.ts';
 import { FenceEnded, type Fence, type Fencing, type ObjectStore } from '../../storage/store.ts';
+import { removeFolders } from './emptied.ts';
 import { condemns } from './marks.ts';
 import type { PlannedDeletion } from './plan.ts';
 
@@ -135,21 +136,29 @@ class Batch {
     if (!(await condemns(this.#store, this.#mark)))
       throw new MarkRetired(`the mark ${this.#mark} was retired`);
     const left = this.#planned.filter(
-      ({ digest, about }) => rescued.has(digest) || (about !== undefined && rescued.has(about)),
+      ({ digest, about = [] }) => rescued.has(digest) || about.some((one) => rescued.has(one)),
     );
     const going = this.#planned.filter((one) => !left.includes(one));
     const links = going.flatMap(({ keys }) => keys);
     const blobs = going.filter(({ bytes }) => bytes !== undefined).map(({ digest }) => blobData(digest));
     if (links.length > 0) await this.#store.delete(links, { fence });
     if (blobs.length > 0) await this.#store.delete(blobs, { fence });
+    await removeFolders(this.#store, links);
     for (const one of going) this.#deleted.add(one);
     await this.#leave(left);
   }
 
   async #readRescues(): Promise<ReadonlySet<Digest>> {
+    const digests = new Map(this.#planned.map(({ digest }) => [rescueKey(this.#mark, digest), digest]));
+    const others = new Map(
+      this.#planned
+        .flatMap(({ about = [] }) => about)
+        .map((digest) => [rescueKey(this.#mark, digest), digest]),
+    );
+    const keys = others.size === 0 ? undefined : await this.#fewRescues();
+    if (keys !== undefined) return new Set(keys.flatMap((key) => digests.get(key) ?? others.get(key) ?? []));
     const { from, to } = this.#range;
     const rescued = new Set<Digest>();
-    const digests = new Map(this.#planned.map(({ digest }) => [rescueKey(this.#mark, digest), digest]));
     const last = rescueKey(this.#mark, to);
     // The key before this one in a listing is shorter.
     const startAfter = rescueKey(this.#mark, from).slice(0, -1);
@@ -158,11 +167,16 @@ class Batch {
       const digest = digests.get(key);
       if (digest !== undefined) rescued.add(digest);
     }
-    const others = new Set(this.#planned.flatMap(({ about }) => about ?? []));
-    await inParallel([...others], parallelRequests, async (digest) => {
-      if (await exists(this.#store, rescueKey(this.#mark, digest))) rescued.add(digest);
+    await inParallel([...others], parallelRequests, async ([key, digest]) => {
+      if (await exists(this.#store, key)) rescued.add(digest);
     });
     return rescued;
+  }
+
+  /** All of them, which are mostly few; undefined if there are more than one request tells. */
+  async #fewRescues(): Promise<readonly string[] | undefined> {
+    const { objects, next } = await this.#store.list({ prefix: rescuesPrefix(this.#mark) });
+    return next === undefined ? objects.map(({ key }) => key) : undefined;
   }
 
   /** Ends a deletion that is confirmed, or that can land no more. */

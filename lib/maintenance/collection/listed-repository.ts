@@ -1,5 +1,5 @@
 import type { Digest } from '../../protocol/digests.ts';
-import { repositoriesPrefix, repositoryDelimiter } from '../../registry/layout.ts';
+import { referrersScan, repositoriesPrefix, repositoryDelimiter } from '../../registry/layout.ts';
 import { listObjects } from '../../registry/list-objects.ts';
 import { parseRepositoryKey, type RepositoryKey } from '../../registry/repository-keys.ts';
 import type { ObjectInfo, ObjectStore } from '../../storage/store.ts';
@@ -62,6 +62,8 @@ export class ListedRepository {
   readonly signatures: ListedSignature[] = [];
   /** The entries of the index of referrers. */
   readonly referrers: ListedReferrer[] = [];
+  /** The progress of the scan for referrers, if it is there. It means nothing without manifests. */
+  scan: (Pick<ObjectInfo, 'key'> & Pick<ListedEntry, 'isYoung'>) | undefined;
   /** Keys that are not understood, the first of them. Nothing of such a repository may go. */
   unknown: string | undefined;
 
@@ -98,8 +100,14 @@ export class ListedRepository {
         this.referrers.push({ ...entryOf(key.referrer), subject: this.digests.add(key.subject) });
         break;
       case 'other':
+        if (object.key === referrersScan(key.name)) this.scan = { key: object.key, isYoung };
         break;
     }
+  }
+
+  /** Whether there is no link of any kind. */
+  get isEmpty(): boolean {
+    return this.digests.size === 0 && this.tags.length === 0;
   }
 
   /** @returns the number of the digest */

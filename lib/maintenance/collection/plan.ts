@@ -19,8 +19,8 @@ export type DeletionPhase = (typeof phases)[number];
 /** Keys that go together, or stay because of a rescue. */
 export interface PlannedDeletion {
   readonly digest: Digest;
-  /** Another digest whose rescue keeps them. */
-  readonly about?: Digest | undefined;
+  /** Other digests whose rescue keeps them. */
+  readonly about?: readonly Digest[];
   readonly keys: readonly string[];
   /** The size of the bytes, if they go as well. */
   readonly bytes?: number | undefined;
@@ -146,14 +146,23 @@ export async function discardPlan(store: ObjectStore, { prefix }: Plan): Promise
 
 /** No key has a space. */
 function lineOf({ digest, about, bytes, keys }: PlannedDeletion): string {
-  return `${[digest, about ?? '-', bytes ?? '-', ...keys].join(' ')}\n`;
+  return `${[digest, formatAbout(about), bytes ?? '-', ...keys].join(' ')}\n`;
 }
 
 function parseLine(line: string): PlannedDeletion | undefined {
   const [text, about, bytes, ...keys] = line.split(' ');
   const digest = digestOrUndefined(text);
   if (digest === undefined) return undefined;
-  return { digest, about: digestOrUndefined(about), bytes: bytes === '-' ? undefined : Number(bytes), keys };
+  return { digest, about: parseAbout(about), bytes: bytes === '-' ? undefined : Number(bytes), keys };
+}
+
+/** {@link PlannedDeletion.about} as a word. */
+export function formatAbout(about: PlannedDeletion['about'] = []): string {
+  return about.length === 0 ? '-' : about.join(',');
+}
+
+export function parseAbout(text = ''): readonly Digest[] {
+  return text.split(',').flatMap((digest) => digestOrUndefined(digest) ?? []);
 }
 
 const hashDigits = 64;

@@ -1,4 +1,4 @@
-import { digestOrUndefined, type Digest } from '../../protocol/digests.ts';
+import type { Digest } from '../../protocol/digests.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
 import { attachedTo } from '../../protocol/referrers.ts';
 import { layerLink, referrersScan, revisionLink } from '../../registry/layout.ts';
@@ -8,9 +8,10 @@ import { KeyLines } from './key-lines.ts';
 import type { ListedCondemned } from './listed-condemned.ts';
 import type { ResumableVisitor } from './look-steps.ts';
 import { owns, type SeenBlob, type SeenRepository } from './look.ts';
-import { PlanWriter, type DeletionPhase, type SavedPlan } from './plan.ts';
+import { formatAbout, parseAbout, PlanWriter, type DeletionPhase, type SavedPlan } from './plan.ts';
 import { keyOf, linksOf, type RepositoryLink } from './repository-links.ts';
 import { BucketSegments, type LocalSegments } from './segments.ts';
+import { UnindexedReferrers } from './unindexed-referrers.ts';
 
 /** Most keys of a planned deletion. Blobs may have more links, which are several. */
 const maxKeys = 1000;
@@ -86,26 +87,31 @@ export class SecondLook implements ResumableVisitor {
     this.#names[id] = listed.name;
     if (named.damage.length > 0) return;
     const depths = new ManifestDepths(seen);
-    let goes: number | undefined;
+    const referrers = new UnindexedReferrers(seen);
+    let last: Digest | undefined;
     let isEmptied = true;
     for (const link of linksOf(seen)) {
       if (link.isNeeded || link.isYoung) {
         isEmptied = false;
         continue;
       }
-      goes ??= link.digest;
       const digest = listed.digests.get(link.digest);
-      if (link.kind === 'layer') add(digest, id * linkPhases.length + linkPhases.indexOf('blobs'));
-      else if (link.kind === 'revision') add(digest, id * linkPhases.length + depths.of(link.digest));
-      else {
-        const key = this.#addKey(seen, link, depths);
-        if (key !== undefined) add(digest, firstKey + key);
+      if (last === undefined || digest > last) last = digest;
+      if (link.kind === 'layer') {
+        add(digest, id * linkPhases.length + linkPhases.indexOf('blobs'));
+        continue;
       }
+      const about = aboutIn(link, referrers);
+      const needsKey = link.kind !== 'revision' || about.length > 0;
+      const key = needsKey ? this.#addKey(seen, link, depths, about) : undefined;
+      if (key !== undefined) add(digest, firstKey + key);
+      // Whatever there is no room for, links of manifests must not outlive their bytes.
+      else if (link.kind === 'revision') add(digest, id * linkPhases.length + depths.of(link.digest));
     }
-    // Of an emptied repository, nothing stays.
+    // Of an emptied repository, nothing stays. This goes last, since blobs go in the order of digests.
     const scan = referrersScan(listed.name as RepositoryName);
-    const key = isEmptied && goes !== undefined ? this.#keys.add(lineOf(id, 'blobs', scan)) : undefined;
-    if (goes !== undefined && key !== undefined) add(listed.digests.get(goes), firstKey + key);
+    const key = isEmptied && last !== undefined ? this.#keys.add(lineOf(id, 'blobs', scan)) : undefined;
+    if (last !== undefined && key !== undefined) add(last, firstKey + key);
     if (this.#keys.isFull) await this.#keys.flush();
   }
 
@@ -122,9 +128,13 @@ export class SecondLook implements ResumableVisitor {
   }
 
   /** @returns its number; undefined if there are too many, which leaves it to the next collection */
-  #addKey({ id, listed }: SeenRepository, link: RepositoryLink, depths: ManifestDepths): number | undefined {
+  #addKey(
+    { id, listed }: SeenRepository,
+    link: RepositoryLink,
+    depths: ManifestDepths,
+    about: readonly Digest[],
+  ): number | undefined {
     const phase = link.kind === 'tag' ? 'tags' : (linkPhases[depths.of(link.digest)] ?? 'manifests');
-    const about = link.kind === 'tag' ? attachedTo(link.tag ?? '') : undefined;
     return this.#keys.add(lineOf(id, phase, keyOf(listed, link), about));
   }
 
@@ -142,9 +152,9 @@ export class SecondLook implements ResumableVisitor {
     const bytes =
       condemned === '*' && blob !== undefined && this.#mayGo(owners, blob.isYoung) ? blob.size : undefined;
     const isCondemned = (id: number) => condemned === '*' || condemned.includes(this.#names[id] ?? '');
-    const planned = new Map<string, { phase: DeletionPhase; about?: Digest | undefined; keys: string[] }>();
-    const plan = (phase: DeletionPhase, key: string, about?: Digest) => {
-      const at = `${phase} ${about ?? ''}`;
+    const planned = new Map<string, { phase: DeletionPhase; about: readonly Digest[]; keys: string[] }>();
+    const plan = (phase: DeletionPhase, key: string, about: readonly Digest[] = []) => {
+      const at = `${phase} ${about.join()}`;
       const group = planned.get(at) ?? { phase, about, keys: [] };
       group.keys.push(key);
       planned.set(at, group);
@@ -162,7 +172,8 @@ export class SecondLook implements ResumableVisitor {
       const link = phase === 'blobs' ? layerLink : revisionLink;
       if (isCondemned(repository)) plan(phase, link(name, digest));
     }
-    if (bytes !== undefined && !planned.has('blobs ')) planned.set('blobs ', { phase: 'blobs', keys: [] });
+    if (bytes !== undefined && !planned.has('blobs '))
+      planned.set('blobs ', { phase: 'blobs', about: [], keys: [] });
     for (const { phase, about, keys } of planned.values()) {
       // The bytes go with the last links.
       for (let at = 0; at === 0 || at < keys.length; at += maxKeys) {
@@ -187,9 +198,16 @@ export class SecondLook implements ResumableVisitor {
   }
 }
 
+/** The digests whose rescue keeps a link. */
+function aboutIn({ kind, tag = '', digest }: RepositoryLink, referrers: UnindexedReferrers) {
+  if (kind !== 'tag') return referrers.subjectsOf(digest);
+  const subject = attachedTo(tag);
+  return subject === undefined ? [] : [subject];
+}
+
 /** What {@link KeyLines} has of a key. */
-function lineOf(repository: number, phase: DeletionPhase, key: string, about?: Digest): string {
-  return [repository, phase, about ?? '-', key].join(' ');
+function lineOf(repository: number, phase: DeletionPhase, key: string, about?: readonly Digest[]): string {
+  return [repository, phase, formatAbout(about), key].join(' ');
 }
 
 function parseLine(line: string) {
@@ -197,7 +215,7 @@ function parseLine(line: string) {
   return {
     repository: Number(repository),
     phase: phase as DeletionPhase,
-    about: digestOrUndefined(about),
+    about: parseAbout(about),
     key,
   };
 }
