@@ -40,8 +40,8 @@ export function readCollection(settings: Settings, isServer: boolean): Collectio
     delayMs: settings.duration('REGISTRY_GC_DELAY', { min: 0, max: 90 * 24 * hourMs, fallback: 24 * hourMs }),
     exclusive,
     fence: {
-      // A view of a writer serves for a minute, and a signature of S3 lasts a week at most.
-      lifetimeMs: settings.duration('REGISTRY_GC_FENCE', { min: 1_000, max: hourMs, fallback: 120_000 }),
+      // A writer looks at what it needs and commits within it. Collections wait for as long.
+      lifetimeMs: settings.duration('REGISTRY_GC_FENCE', { min: 5_000, max: hourMs, fallback: 120_000 }),
       marginMs: settings.duration('REGISTRY_GC_MARGIN', { min: 0, max: 24 * hourMs, fallback: 600_000 }),
     },
   };
