@@ -28,7 +28,10 @@ describe('REGISTRY_GC', () => {
 
   it('needs a fence in which a push can be committed', () => {
     const faults = (fence: string) => faultsOf({ REGISTRY_GC_FENCE: fence }, 'maintenance').join();
-    assert.equal(faults('4s'), 'REGISTRY_GC_FENCE: "4s" is not a duration from 5s to 1h, such as 10s or 1m30s');
+    assert.equal(
+      faults('4s'),
+      'REGISTRY_GC_FENCE: "4s" is not a duration from 5s to 1h, such as 10s or 1m30s',
+    );
     assert.equal(faults('5s'), '');
   });
 
