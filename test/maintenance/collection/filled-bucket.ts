@@ -22,11 +22,13 @@ export interface Thing {
 /** Puts objects into a store, and remembers what their digests are called. */
 export class FilledBucket {
   readonly #store: ObjectStore;
+  readonly #algorithm: 'sha256' | 'sha512';
   readonly #names = new Map<string, string>();
   readonly #things = new Map<string, Thing>();
 
-  constructor(store: ObjectStore) {
+  constructor(store: ObjectStore, algorithm: 'sha256' | 'sha512' = 'sha256') {
     this.#store = store;
+    this.#algorithm = algorithm;
   }
 
   nameOf(digest: string): string {
@@ -38,8 +40,8 @@ export class FilledBucket {
   }
 
   thing(name: string, bytes: Buffer, mediaType = `${oci}.layer.v1.tar+gzip`): Thing {
-    const hex = createHash('sha256').update(bytes).digest('hex');
-    const thing = { name, hex, digest: `sha256:${hex}`, bytes, mediaType };
+    const hex = createHash(this.#algorithm).update(bytes).digest('hex');
+    const thing = { name, hex, digest: `${this.#algorithm}:${hex}`, bytes, mediaType };
     this.#names.set(thing.digest, name);
     this.#things.set(name, thing);
     return thing;
@@ -56,15 +58,15 @@ export class FilledBucket {
   }
 
   async bytes({ hex, bytes }: Thing): Promise<void> {
-    await this.put(`blobs/sha256/${hex.slice(0, 2)}/${hex}/data`, bytes);
+    await this.put(`blobs/${this.#algorithm}/${hex.slice(0, 2)}/${hex}/data`, bytes);
   }
 
   async layerLink(repository: string, { hex, digest }: Thing): Promise<void> {
-    await this.put(`repositories/${repository}/_layers/sha256/${hex}/link`, digest);
+    await this.put(`repositories/${repository}/_layers/${this.#algorithm}/${hex}/link`, digest);
   }
 
   async revisionLink(repository: string, { hex, digest }: Thing): Promise<void> {
-    await this.put(`repositories/${repository}/_manifests/revisions/sha256/${hex}/link`, digest);
+    await this.put(`repositories/${repository}/_manifests/revisions/${this.#algorithm}/${hex}/link`, digest);
   }
 
   async layer(repository: string, name: string, mediaType?: string): Promise<Thing> {
@@ -106,13 +108,21 @@ export class FilledBucket {
 
   /** With its history: all that it has pointed at, and what it points at now. */
   async tag(repository: string, tag: string, thing: Thing, ...before: readonly Thing[]): Promise<void> {
-    for (const { hex, digest } of [...before, thing])
-      await this.put(`repositories/${repository}/_manifests/tags/${tag}/index/sha256/${hex}/link`, digest);
+    await this.history(repository, tag, ...before, thing);
     await this.put(`repositories/${repository}/_manifests/tags/${tag}/current/link`, thing.digest);
   }
 
+  /** What a tag has pointed at. */
+  async history(repository: string, tag: string, ...things: readonly Thing[]): Promise<void> {
+    const index = `repositories/${repository}/_manifests/tags/${tag}/index/${this.#algorithm}`;
+    for (const { hex, digest } of things) await this.put(`${index}/${hex}/link`, digest);
+  }
+
   async referrer(repository: string, subject: Thing, { hex }: Thing): Promise<void> {
-    await this.put(`repositories/${repository}/_referrers/sha256/${subject.hex}/sha256/${hex}`, '{}');
+    await this.put(
+      `repositories/${repository}/_referrers/${this.#algorithm}/${subject.hex}/${this.#algorithm}/${hex}`,
+      '{}',
+    );
   }
 }
 

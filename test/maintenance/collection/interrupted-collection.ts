@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Digest } from '../../../lib/protocol/digests.ts';
+import { digestParts, type Digest } from '../../../lib/protocol/digests.ts';
 import { readNeeds } from '../../../lib/protocol/manifest-needs.ts';
 import { parseRepositoryKey } from '../../../lib/registry/repository-keys.ts';
 import { blobData } from '../../../lib/registry/layout.ts';
@@ -8,8 +8,9 @@ import type { ObjectStore } from '../../../lib/storage/store.ts';
 import { keysIn } from './collecting.ts';
 import { about, FilledBucket } from './filled-bucket.ts';
 
-function digestOf(bytes: Buffer): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+function isOf(bytes: Buffer, digest: Digest): boolean {
+  const { algorithm, hex } = digestParts(digest);
+  return createHash(algorithm).update(bytes).digest('hex') === hex;
 }
 
 /** A repository of which all goes, and one of which an index with its images goes, and one image stays. */
@@ -73,7 +74,7 @@ export async function lacking(store: ObjectStore): Promise<string[]> {
       found.push(`${name} ${digest} lacks its bytes`);
       continue;
     }
-    if (digestOf(read.bytes) !== digest) {
+    if (!isOf(read.bytes, digest)) {
       found.push(`${name} ${digest} is damaged`);
       continue;
     }
