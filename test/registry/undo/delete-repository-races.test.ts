@@ -12,7 +12,9 @@ import { restoreRepository } from '../../../lib/registry/undo/restore-repository
 import { FilesystemStore } from '../../../lib/storage/filesystem/store.ts';
 import type { ObjectStore } from '../../../lib/storage/store.ts';
 import { interrupted } from '../interrupted.ts';
+import { onMinio } from '../../servers/buckets.ts';
 import { temporaryFolder } from '../../servers/folder.ts';
+import { requires } from '../../servers/requires.ts';
 import { freshName, pull, pushImage, tagsOf, type PushedImage } from './images.ts';
 import { onUndoPlaces } from './places.ts';
 import { contentOf, withoutWaits } from './repositories.ts';
@@ -36,6 +38,27 @@ async function uploadAgain(store: ObjectStore, name: RepositoryName, digest: Dig
   const { bytes } = await store.read(blobData(digest), 1000);
   const body = Readable.from([bytes]);
   await createRegistry(store).uploads.put(name, digest, { body, length: bytes.length });
+}
+
+/**
+ * Restores a repository before a step of its delete.
+ * @param refusesLate whether the store refuses what the delete does after that
+ * @returns whether the delete has such a step
+ */
+async function restoreBetween(store: ObjectStore, at: number, refusesLate: boolean): Promise<boolean> {
+  const name = freshName();
+  await pushImage(store, name, 'v1', 'v2');
+  const before = await contentOf(store, name);
+  const meanwhile = interrupted(store, at, async () => {
+    await outcomeOf(restoreRepository(store, name));
+  });
+  const outcome = await outcomeOf(deleteRepository(meanwhile.store, name));
+  if (refusesLate) await assertWhole(store, name, `restored before call ${at}`);
+  if (outcome instanceof Error && refusesLate)
+    assert.deepEqual(await contentOf(store, name), before, `restored before call ${at}`);
+  await outcomeOf(restoreRepository(store, name));
+  assert.deepEqual(await contentOf(store, name), before, `restored before call ${at}`);
+  return meanwhile.happened();
 }
 
 onUndoPlaces('deleting a repository while others work on it', (place) => {
@@ -136,24 +159,10 @@ onUndoPlaces('deleting a repository while others work on it', (place) => {
   it('a restore between any two steps of a delete stops it, and nothing is lost', async (context) => {
     const store = open();
     if (store.fencing !== undefined && !endsAtOnce()) {
-      context.skip('the restore waits for minutes until no delete can land, which would be left out here');
+      context.skip('each step waits for seconds: tested on MinIO, since versitygw fails under many at once');
       return;
     }
-    for (let at = 0, happened = true; happened; at++) {
-      const name = freshName();
-      await pushImage(store, name, 'v1', 'v2');
-      const before = await contentOf(store, name);
-      const meanwhile = interrupted(store, at, async () => {
-        await outcomeOf(restoreRepository(store, name));
-      });
-      const outcome = await outcomeOf(deleteRepository(meanwhile.store, name));
-      happened = meanwhile.happened();
-      if (endsAtOnce()) await assertWhole(store, name, `restored before call ${at}`);
-      if (outcome instanceof Error && endsAtOnce())
-        assert.deepEqual(await contentOf(store, name), before, `restored before call ${at}`);
-      await outcomeOf(restoreRepository(store, name));
-      assert.deepEqual(await contentOf(store, name), before, `restored before call ${at}`);
-    }
+    for (let at = 0; await restoreBetween(store, at, endsAtOnce()); at++);
   });
 
   it('a delete between any two steps of a restore stops it, and leaves whole tags', async () => {
@@ -174,6 +183,34 @@ onUndoPlaces('deleting a repository while others work on it', (place) => {
     }
   });
 });
+
+describe(
+  'deleting a repository of a bucket, with the waits for late changes',
+  requires(...onMinio.needs),
+  () => {
+    /** Steps at a time, since each waits for seconds. */
+    const together = 32;
+
+    it('a restore between any two steps of a delete stops it, and nothing is lost', async (context) => {
+      const buckets = await onMinio.start();
+      context.after(async () => {
+        await buckets.stop();
+      });
+      const storage = await buckets.newBucket({ REGISTRY_GC_FENCE: '8s', REGISTRY_GC_MARGIN: '0s' });
+      const store = await storage.open();
+      for (let at = 0, happened = true; happened; at += together) {
+        const steps = Array.from(
+          { length: together },
+          async (_, i) => await restoreBetween(store, at + i, true),
+        );
+        // All of them, so that none goes on without the server.
+        const results = await Promise.allSettled(steps);
+        for (const result of results) if (result.status === 'rejected') throw result.reason;
+        happened = results.every((result) => result.status === 'fulfilled' && result.value);
+      }
+    });
+  },
+);
 
 describe('deleting a repository of a folder while a push is under way', () => {
   it('a push that began before any step of a delete and ends before any other is whole, or not there', async (context) => {
