@@ -45,10 +45,20 @@ export class ClientFailed extends Error {
 /** No answer, or a 5xx: the request may have had an effect, or may have it yet. */
 class Unanswered extends Error {
   override readonly name = 'Unanswered';
+  /** Whether its instance was stopped or killed, which says nothing of the registry. */
+  readonly isLost: boolean;
+
+  constructor(message: string, { cause, isLost = false }: { cause?: unknown; isLost?: boolean } = {}) {
+    super(message, { cause });
+    this.isLost = isLost;
+  }
 }
 
 /** As docker and containerd try a request, or the upload of a blob. */
 const attempts = 5;
+
+/** More of them for a client that is unlucky: on a busy machine a request may outlive one instance after the other. */
+const lostAttempts = 25;
 
 /** Of a whole push. */
 const pushAttempts = 6;
@@ -169,6 +179,7 @@ export class RegistryClient {
   }
 
   async #pushBlob(repository: string, blob: Content, from: string | undefined): Promise<void> {
+    let lost = 0;
     for (let attempt = 1; ; attempt++) {
       try {
         const reply = await this.#tryBlob(repository, blob, from);
@@ -179,7 +190,9 @@ export class RegistryClient {
             `an upload of ${blob.digest} to ${repository} was answered ${describe(reply)}`,
           );
       } catch (error) {
-        if (!(error instanceof Unanswered) || attempt === attempts) throw asFailed(error);
+        if (!(error instanceof Unanswered)) throw error;
+        if (error.isLost && lost++ < lostAttempts) attempt--;
+        else if (attempt === attempts) throw asFailed(error);
       }
       this.#counts.retries++;
       await this.#wait();
@@ -301,11 +314,14 @@ export class RegistryClient {
 
   /** A request that may be sent again as it is. */
   async #persist(ask: Ask): Promise<Reply> {
+    let lost = 0;
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#once(ask);
       } catch (error) {
-        if (!(error instanceof Unanswered) || attempt === attempts) throw asFailed(error);
+        if (!(error instanceof Unanswered)) throw error;
+        if (error.isLost && lost++ < lostAttempts) attempt--;
+        else if (attempt === attempts) throw asFailed(error);
         this.#counts.retries++;
         await this.#wait();
       }
@@ -331,7 +347,7 @@ export class RegistryClient {
       // What else is left behind changes no tag and takes no manifest.
       if (['PUT', 'DELETE'].includes(method) && path.includes('/manifests/')) this.#leftBehind = true;
       if (cause instanceof Unanswered) throw cause;
-      throw new Unanswered(`${method} ${path} had no answer from ${url}`, { cause });
+      throw new Unanswered(`${method} ${path} had no answer from ${url}`, { cause, isLost: lost.aborted });
     }
   }
 

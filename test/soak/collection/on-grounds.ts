@@ -3,11 +3,11 @@ import { requires, type ServerName } from '../../servers/requires.ts';
 import { startGround, type Ground, type GroundName } from '../grounds.ts';
 import { collectionRound, type RoundOptions } from './round.ts';
 
-/** Clients on several instances, which are killed and stopped as collections are, on one kind of storage. */
+/** Clients on several instances, beside collections, on one kind of storage. */
 export function soakCollectionsOn(
   name: GroundName,
   needs: readonly ServerName[],
-  options: Omit<RoundOptions, 'ground' | 'isHarmed'>,
+  ...rounds: readonly Omit<RoundOptions, 'ground'>[]
 ): void {
   describe(`garbage collection on ${name}`, requires(...needs), () => {
     let ground: Ground;
@@ -20,8 +20,15 @@ export function soakCollectionsOn(
       await ground.stop();
     });
 
-    it(`loses nothing of ${options.pushes} pushes beside deletes, kills and stops`, async () => {
-      await collectionRound({ ...options, ground, isHarmed: true });
-    });
+    for (const options of rounds)
+      it(titleOf(options), async () => {
+        await collectionRound({ ...options, ground });
+      });
   });
+}
+
+function titleOf({ pushes, isHarmed }: Omit<RoundOptions, 'ground'>): string {
+  return isHarmed
+    ? `loses nothing of ${pushes} pushes beside deletes, kills and stops`
+    : `answers no request of ${pushes} pushes with an error, and loses nothing`;
 }

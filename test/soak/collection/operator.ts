@@ -51,11 +51,9 @@ export class Operator {
     const { places, images, delayMs } = this.#world;
     const [first, second] = [this.#random.one(images.images), this.#random.one(images.images)];
     const place = places.add(this.#random.one(images.repositories), tag);
-    await this.#push(place, first);
+    if (!(await this.#push(place, first))) return;
     const isRollback = this.#random.onceIn(2) && first !== second;
-    if (isRollback) await this.#push(place, second);
-    // Another client may have deleted an image by its digest.
-    if (place.state !== 'held' || place.leftBehind) return;
+    if (isRollback && !(await this.#push(place, second))) return;
     if (!isRollback) {
       places.beginDelete(place);
       places.deleted(place, await this.#client.delete(place.repository, tag));
@@ -75,11 +73,13 @@ export class Operator {
     await pullPlace(this.#client, place, false);
   }
 
-  async #push(place: Place, image: Image): Promise<void> {
-    if (place.state === 'changing' || place.state === 'doubtful') return;
+  /** @returns whether it is held, and nothing was left behind that may point the tag at it again */
+  async #push(place: Place, image: Image): Promise<boolean> {
     this.#world.places.beginPush(place, image);
     const outcome = await this.#client.push(place.repository, image, place.reference);
     this.#world.places.pushed(place, outcome);
+    // Another client may have deleted an image by its digest.
+    return place.is('held') && !outcome.leftBehind;
   }
 
   /** What was collected meanwhile does not come back, and the command says so. */

@@ -7,8 +7,11 @@ import type { Place } from './places.ts';
 import type { Started } from './programs/start.ts';
 import { pullPlace, type World } from './worker.ts';
 
-/** Of a push or pull. Older releases of podman and skopeo repeat no request that was answered 5xx. */
-const attempts = 8;
+/**
+ * Of a push or pull. Older releases of podman and skopeo repeat no request, so where instances are killed and stopped all the time a busy
+ * machine takes many.
+ */
+const attempts = 25;
 
 /** How often it was done. */
 export interface RealCounts {
@@ -91,7 +94,7 @@ export class RealClient {
         const isSlow = performance.now() - began > this.#world.delayMs;
         if ((!isHarmed && !isSlow) || attempt === attempts) throw error;
         counts.realFailures++;
-        await delay(200 * attempt);
+        await delay(200 * Math.min(attempt, 10));
       }
     }
   }

@@ -1,3 +1,3 @@
 import { soakCollectionsOn } from './on-grounds.ts';
 
-soakCollectionsOn('versitygw', ['versitygw'], { seed: 6, pushes: 80, deletesUntagged: true });
+soakCollectionsOn('versitygw', ['versitygw'], { seed: 6, pushes: 80, isHarmed: true, deletesUntagged: true });

@@ -201,5 +201,6 @@ export async function pullPlace(client: RegistryClient, place: Place, byDigest: 
   }
   if (wrong === undefined || place.state !== 'held' || place.version !== version) return;
   const when = `at ${began.toISOString()} to ${new Date().toISOString()}`;
-  throw new Lost(`${place.name} has lost ${image.digest} ${when}: ${wrong}`);
+  const behind = place.leftBehind ? 'which may have left a push behind, ' : '';
+  throw new Lost(`${place.name}, ${behind}has lost ${image.digest} ${when}: ${wrong}`);
 }
