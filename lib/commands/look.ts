@@ -92,7 +92,7 @@ export async function beginQuotas({ config, store }: ConfiguredStorage): Promise
 /** Keeps what quotas use for the registry. A failure is only named. */
 export async function saveQuotas(quotas: QuotaCount): Promise<void> {
   try {
-    await quotas.save();
+    await quotas.writeSums();
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
     console.error(

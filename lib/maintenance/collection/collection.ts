@@ -7,13 +7,13 @@ import { Condemnation, type CondemnedMark } from './condemn.ts';
 import { Deleted, deletePlanned, MarkRetired } from './deletion.ts';
 import { Garbage } from './garbage.ts';
 import { ListedCondemned } from './listed-condemned.ts';
-import { look, type LookOptions, type Visitor } from './look.ts';
+import { look, type LookOptions } from './look.ts';
 import { removeLook, stepLook, type ResumableVisitor, type StepOptions } from './look-steps.ts';
 import { isRetired, listMarks, removeAbandoned, removeMark, retire, type ListedMark } from './marks.ts';
 import { discardPlan, findPlan, readPart, type LeftBySecondLook } from './plan.ts';
 import { BucketSegments, LocalSegments } from './segments.ts';
 import { SecondLook } from './second-look.ts';
-import { resumableVisitors, visitors } from './visitors.ts';
+import { resumableVisitors } from './visitors.ts';
 
 export interface CollectionOptions extends Pick<
   LookOptions,
@@ -26,12 +26,12 @@ export interface CollectionOptions extends Pick<
   /** For looks in steps, which other processes go on with; by default a look is one step. @returns the time that is left */
   readonly stepBudget?: () => Pick<StepOptions, 'budgetMs' | 'saveMs' | 'clock'>;
   readonly onProgress?: (progress: CollectionProgress) => void;
-  /** Begins what sees the first look as well, if that is one step. */
+  /** Begins what sees the first look as well, before each of its steps. What it is must not differ between them. */
   readonly alsoSees?: () => Promise<AlsoSees | undefined>;
 }
 
 export interface AlsoSees {
-  readonly visitor: Visitor;
+  readonly visitor: ResumableVisitor;
   /** Called when it has seen everything. */
   readonly finish: () => Promise<void>;
 }
@@ -153,8 +153,8 @@ export class Collection {
     };
     const own = resumableVisitors(garbage, condemnation);
     const { stepBudget, alsoSees } = this.#options;
-    const also = stepBudget === undefined ? await alsoSees?.() : undefined;
-    const visitor = also === undefined ? own : { ...own, ...visitors(own, also.visitor) };
+    const also = await alsoSees?.();
+    const visitor = also === undefined ? own : resumableVisitors(own, also.visitor);
     if (!(await this.#look('first', ages, visitor))) return;
     await also?.finish();
     this.report.condemned = await condemnation.finish();

@@ -23,7 +23,7 @@ interface Header extends Pick<LookState, 'segments' | 'isComplete'> {
   readonly sizes: readonly number[];
 }
 
-const version = 1;
+const version = 2;
 
 /** Bytes of the largest state that is read. */
 export const maxStateBytes = 512 * 1024 * 1024;

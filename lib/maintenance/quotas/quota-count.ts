@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Digest } from '../../protocol/digests.ts';
 import { inParallel } from '../../concurrency/in-parallel.ts';
 import { parseQuotaPush, quotasPrefix } from '../../registry/layout.ts';
@@ -6,7 +7,8 @@ import type { Quota, QuotaRules } from '../../registry/quotas/quota.ts';
 import { writeSum } from '../../registry/quotas/sum.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 import { storeTimeMs } from '../../storage/store-time.ts';
-import { owns, type SeenBlob, type SeenRepository, type Visitor } from '../collection/look.ts';
+import { owns, type SeenBlob, type SeenRepository } from '../collection/look.ts';
+import type { ResumableVisitor } from '../collection/look-steps.ts';
 
 /** Milliseconds after which a push that a look has not seen does not count: its blob is gone, or never came. */
 const unseenForMs = 60 * 60 * 1000;
@@ -14,8 +16,8 @@ const unseenForMs = 60 * 60 * 1000;
 /** Milliseconds after which the objects of a quota that is not in the rules any more may go. */
 const unusedForMs = 24 * 60 * 60 * 1000;
 
-/** Most pushes that one look takes into its sums, for some 200 bytes of memory each. Others count on until the next. */
-const maxPushes = 500_000;
+/** Most pushes of that last hour that a look takes into its sums. Others count on until the next. */
+const maxRecent = 100_000;
 
 /** Keys of one request that deletes. */
 const batchSize = 1000;
@@ -27,58 +29,56 @@ export interface QuotaUsage extends Quota {
   readonly used: number;
 }
 
-/** The pushes of a quota, and which of them a look has seen. */
-interface Pushes {
-  readonly keys: Map<Digest, string>;
-  /** Keys of blobs that are in the sum. */
-  readonly seen: string[];
-  /** Keys of pushes that are too old to be under way. */
-  readonly old: Set<string>;
-}
-
-/** Sums up what the repositories of each quota use, beside what else a look is for. */
-export class QuotaCount implements Visitor {
+/**
+ * Sums up what the repositories of each quota use, beside what else a look is for. If the look goes on in another process, whose rules
+ * name other quotas, its sums would cover only a part of the repositories, so there are none.
+ */
+export class QuotaCount implements ResumableVisitor {
   readonly #store: ObjectStore;
   readonly #rules: QuotaRules;
-  readonly #began: Date;
-  readonly #bytes: number[];
-  readonly #pushes: Pushes[];
-  /** Keys that no quota uses any more. */
-  readonly #unused: string[] = [];
+  #began: Date;
+  #bytes: number[];
+  /** By quota, the keys of pushes that may be under way. */
+  #recent: Map<Digest, string>[];
+  /** Those whose blob is in the sum. */
+  #seen = new Set<string>();
   /** By repository, the place of its quota; -1 without one. */
-  readonly #quotaOf: number[] = [];
+  #quotaOf: number[] = [];
+  #isWhole = true;
 
   private constructor(store: ObjectStore, rules: QuotaRules) {
     this.#store = store;
     this.#rules = rules;
     this.#began = this.#now();
     this.#bytes = rules.all.map(() => 0);
-    this.#pushes = rules.all.map(() => ({ keys: new Map(), seen: [], old: new Set() }));
+    this.#recent = rules.all.map(() => new Map<Digest, string>());
   }
 
-  /** Call it before the look begins. */
+  /** Call it before the look begins, or goes on. */
   static async begin(store: ObjectStore, rules: QuotaRules): Promise<QuotaCount> {
     const count = new QuotaCount(store, rules);
-    await count.#listPushes();
+    await count.#listRecent();
     return count;
   }
 
-  async #listPushes(): Promise<void> {
+  async #listRecent(): Promise<void> {
+    let recent = 0;
+    for await (const { key, place, ageMs } of this.#objects()) {
+      const digest = ageMs > unseenForMs ? undefined : parseQuotaPush(key)?.digest;
+      if (digest === undefined || place === undefined) continue;
+      if (++recent > maxRecent) break;
+      this.#recent[place]?.set(digest, key);
+    }
+  }
+
+  /** The objects of quotas, with how old they were when the look began. The place is undefined if the rules have no such quota. */
+  async *#objects(): AsyncGenerator<{ key: string; place: number | undefined; ageMs: number }> {
+    if (this.#rules.all.length === 0) return;
     // Of two quotas with the same patterns, the first counts.
     const places = new Map(this.#rules.all.map(({ id }, place) => [id, place] as const).reverse());
-    let listed = 0;
     for await (const { key, lastModified } of listObjects(this.#store, quotasPrefix)) {
-      if (++listed > maxPushes) break;
-      const ageMs = this.#began.getTime() - lastModified.getTime();
       const place = places.get(key.slice(quotasPrefix.length).split('/', 1)[0] ?? '');
-      const pushes = this.#pushes[place ?? -1];
-      const push = parseQuotaPush(key);
-      if (pushes === undefined) {
-        if (ageMs > unusedForMs) this.#unused.push(key);
-      } else if (push !== undefined) {
-        pushes.keys.set(push.digest, key);
-        if (ageMs > unseenForMs) pushes.old.add(key);
-      }
+      yield { key, place, ageMs: this.#began.getTime() - lastModified.getTime() };
     }
   }
 
@@ -91,12 +91,36 @@ export class QuotaCount implements Visitor {
       owners.filter(({ flags }) => (flags & owns.link) !== 0).map(({ id }) => this.#quotaOf[id] ?? -1),
     );
     for (const place of places) {
-      const pushes = this.#pushes[place];
-      if (pushes === undefined) continue;
+      const recent = this.#recent[place];
+      if (recent === undefined) continue;
       this.#bytes[place] = (this.#bytes[place] ?? 0) + size;
-      const key = pushes.keys.get(digest);
-      if (key !== undefined) pushes.seen.push(key);
+      const key = recent.get(digest);
+      if (key !== undefined) this.#seen.add(key);
     }
+  }
+
+  save(): Buffer {
+    const saved: SavedCount = {
+      quotas: this.#quotas,
+      isWhole: this.#isWhole,
+      began: this.#began.getTime(),
+      bytes: this.#bytes,
+      recent: this.#recent.map((keys) => [...keys.values()]),
+      seen: [...this.#seen],
+      quotaOf: this.#quotaOf,
+    };
+    return Buffer.from(JSON.stringify(saved));
+  }
+
+  restore(bytes: Buffer): void {
+    const saved = JSON.parse(bytes.toString()) as SavedCount;
+    this.#isWhole = saved.isWhole && saved.quotas === this.#quotas;
+    if (!this.#isWhole) return;
+    this.#began = new Date(saved.began);
+    this.#bytes = [...saved.bytes];
+    this.#recent = saved.recent.map((keys) => new Map(keys.flatMap((key) => entryOf(key))));
+    this.#seen = new Set(saved.seen);
+    this.#quotaOf = [...saved.quotaOf];
   }
 
   /** In the order of the rules. */
@@ -107,26 +131,60 @@ export class QuotaCount implements Visitor {
   /**
    * Keeps the sums for the registry, and then removes the pushes that are in them: after an interruption in between, these count twice
    * until the next look.
+   * @returns whether it has sums: see {@link QuotaCount}
    */
-  async save(): Promise<void> {
+  async writeSums(): Promise<boolean> {
+    if (!this.#isWhole) return false;
     const places = [...this.#rules.all.keys()];
-    const gone = await inParallel(places, parallelSums, async (place) => await this.#saveOne(place));
-    const keys = [...gone.flat(), ...this.#unused];
-    for (let at = 0; at < keys.length; at += batchSize)
-      await this.#store.delete(keys.slice(at, at + batchSize), { transient: true });
+    const written = await inParallel(places, parallelSums, async (place) => await this.#writeSum(place));
+    let gone: string[] = [];
+    const remove = async () => {
+      await this.#store.delete(gone, { transient: true });
+      gone = [];
+    };
+    for await (const { key, place, ageMs } of this.#objects()) {
+      const isPush = parseQuotaPush(key) !== undefined;
+      const isGone =
+        place === undefined
+          ? ageMs > unusedForMs
+          : isPush && written[place] === true && (ageMs > unseenForMs || this.#seen.has(key));
+      if (isGone) gone.push(key);
+      if (gone.length === batchSize) await remove();
+    }
+    if (gone.length > 0) await remove();
+    return true;
   }
 
-  /** @returns the keys of pushes that count no more */
-  async #saveOne(place: number): Promise<readonly string[]> {
+  async #writeSum(place: number): Promise<boolean> {
     const { id } = this.#rules.all[place] ?? {};
-    const pushes = this.#pushes[place];
-    if (id === undefined || pushes === undefined) return [];
+    if (id === undefined) return false;
     const sum = { bytes: this.#bytes[place] ?? 0, ended: this.#now() };
-    if (!(await writeSum(this.#store, id, this.#began, sum))) return [];
-    return [...new Set([...pushes.seen, ...pushes.old])];
+    return await writeSum(this.#store, id, this.#began, sum);
+  }
+
+  /** Tells these quotas from others. */
+  get #quotas(): string {
+    const hash = createHash('sha256');
+    for (const { id } of this.#rules.all) hash.update(id);
+    return hash.digest('hex');
   }
 
   #now(): Date {
     return new Date(storeTimeMs(this.#store));
   }
+}
+
+interface SavedCount {
+  readonly quotas: string;
+  readonly isWhole: boolean;
+  readonly began: number;
+  readonly bytes: readonly number[];
+  readonly recent: readonly (readonly string[])[];
+  readonly seen: readonly string[];
+  readonly quotaOf: readonly number[];
+}
+
+function entryOf(key: string): [Digest, string][] {
+  const push = parseQuotaPush(key);
+  return push === undefined ? [] : [[push.digest, key]];
 }

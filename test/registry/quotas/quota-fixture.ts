@@ -104,6 +104,6 @@ export async function sum(store: ObjectStore, rules: string): Promise<number[]> 
   await sleep(2);
   const count = await QuotaCount.begin(store, rulesOf(rules));
   await look(store, {}, count);
-  await count.save();
+  await count.writeSums();
   return count.usage.map(({ used }) => used);
 }

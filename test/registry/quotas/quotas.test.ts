@@ -118,14 +118,14 @@ onStores('quotas', (store) => {
     const count = await QuotaCount.begin(store(), rulesOf(rules));
     await look(store(), {}, count);
     await process.upload(app, some(500));
-    await count.save();
+    await count.writeSums();
     assert.equal(await new QuotaProcess(store(), rules).used(app), 1500);
     // A look that began before another has ended does not undo what that has found.
     const late = await QuotaCount.begin(store(), rulesOf(rules));
     await look(store(), {}, late);
     await process.upload(app, some(300));
     assert.deepEqual(await sum(store(), rules), [1800]);
-    await late.save();
+    await late.writeSums();
     assert.equal(await new QuotaProcess(store(), rules).used(app), 1800);
   });
 
