@@ -1,6 +1,8 @@
 import type { PolicySource } from './access/policy/source.ts';
 import type { RulesInForce } from './access/policy/storage-rules.ts';
 import type { Config } from './config/config.ts';
+import type { RepositoryName } from './protocol/names.ts';
+import type { Immutable } from './registry/interface.ts';
 import type { ObjectStore } from './storage/store.ts';
 
 /** Where problems with the rules are told; each once. */
@@ -21,7 +23,7 @@ export async function openRules(
 ): Promise<RulesInForce | undefined> {
   if (policies !== undefined) return contentOf(policies);
   if (retention === undefined) return undefined;
-  const { openPolicy, openStorageRules } = await import('./compose-policy.ts');
+  const { openPolicy, openStorageRules } = await import('./compose-policy-sources.ts');
   return auth.kind === 'policy'
     ? contentOf(openPolicy(store, retention, reports))
     : openStorageRules(store, retention, reports);
@@ -29,4 +31,18 @@ export async function openRules(
 
 function contentOf(policies: Pick<PolicySource, 'current'>): RulesInForce {
   return { current: async () => (await policies.current()).content };
+}
+
+/**
+ * The immutable tags of repositories, as the policy in the settings says now, for who changes tags without a caller.
+ * @returns undefined for a repository that has none
+ * @throws RegistryError UNAVAILABLE if there is no valid policy
+ */
+export async function immutableTagsOf(
+  { auth }: Pick<Config, 'auth'>,
+  store: ObjectStore,
+): Promise<(name: RepositoryName) => Immutable | undefined> {
+  if (auth.kind !== 'policy') return () => undefined;
+  const { readImmutableTags } = await import('./compose-policy-sources.ts');
+  return await readImmutableTags(store, auth);
 }

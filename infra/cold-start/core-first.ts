@@ -16,7 +16,7 @@ export const sharedOnDemand = [
   ),
   'lib/storage/file-errors.ts',
   'lib/access/secrets-manager/secrets-manager.ts',
-  ...['access-tokens', 'scopes', 'challenge', 'verified-tokens'].map(
+  ...['access-tokens', 'keys', 'scopes', 'challenge', 'verified-tokens'].map(
     (name) => `lib/access/tokens/${name}.ts`,
   ),
 ];

@@ -1,12 +1,12 @@
-import type { RetentionRule } from '../access/policy/storage-rules.ts';
-import { openRules } from '../compose-rules.ts';
+import { shownRule, type RetentionRule } from '../access/policy/storage-rules.ts';
+import { immutableTagsOf, openRules } from '../compose-rules.ts';
 import { didYouMean } from '../config/did-you-mean.ts';
 import { applyRetention } from '../retention/apply.ts';
 import { Plan, type RetentionContext } from '../retention/plan.ts';
 import { recordPlanned } from '../retention/planned.ts';
 import { count, readOptions, reasonOf, refuseOptionsOfNpm, UsageError, type Command } from './command.ts';
-import { printerFor, shownRule } from './retention/report.ts';
-import { immutableTagsOf, logChange, openStorage, type Opened } from './undo/open.ts';
+import { printerFor } from './retention/report.ts';
+import { logChange, openStorage, type Opened } from './undo/open.ts';
 
 export const command: Command = {
   summary: 'show which tags the rules for retention remove, and remove them',
@@ -54,7 +54,7 @@ async function contextOf(opened: Opened): Promise<RetentionContext> {
     throw new Error(
       'there are no rules for retention; write them into the policy, or into a file that REGISTRY_RETENTION_PATH names (docs/retention.md)',
     );
-  const immutable = await immutableTagsOf(opened);
+  const immutable = await immutableTagsOf(opened.config, opened.store);
   return { store: opened.store, rules, immutable, keeps: !opened.config.readOnly };
 }
 

@@ -34,6 +34,7 @@ import { namedSuffix } from '../storage/store.ts';
  *   gc/expiries/<name>/_labels                                  ours: when images of this repository expire, by their labels; a cache
  *
  *   retention/planned/<rule>                                    ours: a rule was planned, so it may be applied
+ *   retention/applied                                           ours: how far the rules were applied, and when last
  *   pulled/<name>/_tags/<tag>                                   ours: written when the tag was pulled, once a day
  *   pulled/<name>/_manifests/<algorithm>/<hex>                  ours: … the manifest by its digest
  *   pulled/_since/<rule>                                        ours: from when on pulls of a rule's repositories are recorded
@@ -258,6 +259,9 @@ export function expiriesKey(name: RepositoryName): string {
 export function plannedRule(rule: string): string {
   return `${root}/retention/planned/${rule}`;
 }
+
+/** How far the rules for retention were applied by a job, and when last. */
+export const retentionApplied = `${root}/retention/applied`;
 
 /** When things were pulled. */
 export const pulledPrefix = `${root}/pulled/`;

@@ -17,11 +17,14 @@ const parallelDeletes = 8;
 /** Repositories of a page. */
 const pageSize = 1000;
 
+/** Tags of a repository that are removed before it is asked again whether to stop. */
+const batchSize = 1000;
+
 export interface ApplyOptions extends RetentionContext {
   readonly registry: Pick<Registry, 'catalog' | 'manifests'>;
   /** Goes on after this repository. */
   readonly after?: string | undefined;
-  /** Asked before each repository, whether to stop there. */
+  /** Asked before each repository, and after each thousand tags that are removed of one, whether to stop there. */
   readonly isOver?: () => boolean;
   /** Called once a tag is gone. */
   readonly onRemoved?: (tag: PlannedTag) => void;
@@ -37,7 +40,7 @@ export interface Applied {
   readonly failed: number;
   /** Rules that were not planned as they are now, so that nothing was removed by them. */
   readonly unplanned: readonly RetentionRule[];
-  /** The last repository, if it was stopped: `after` of the next run. */
+  /** The last repository that is done, if it was stopped: `after` of the next run. */
   readonly stoppedAfter: string | undefined;
 }
 
@@ -52,6 +55,8 @@ export async function applyRetention(options: ApplyOptions): Promise<Applied> {
   const unplanned = rules.filter((rule) => !planned.has(rule));
   const counts = { removed: 0, changed: 0, failed: 0 };
   await forgetOtherRules(store, rules);
+  const applies = (rule: RetentionRule) => removesTags(rule) && planned.has(rule);
+  if (!rules.some(applies)) return { ...counts, unplanned, stoppedAfter: undefined };
   const plan = await Plan.open(options);
   let last = options.after ?? '';
   for (let more = true; more;) {
@@ -59,21 +64,24 @@ export async function applyRetention(options: ApplyOptions): Promise<Applied> {
     for (const name of page.names as readonly RepositoryName[]) {
       if (isOver()) return { ...counts, unplanned, stoppedAfter: last };
       const rule = plan.ruleFor(name);
+      if (rule !== undefined && applies(rule))
+        try {
+          const doomed = (await plan.of(name, rule)).filter(({ removes }) => removes);
+          for (let at = 0; at < doomed.length; at += batchSize) {
+            if (at > 0 && isOver()) return { ...counts, unplanned, stoppedAfter: last };
+            for await (const outcome of mapConcurrently(
+              doomed.slice(at, at + batchSize),
+              parallelDeletes,
+              async (tag) => await remove(tag, options),
+            ))
+              counts[outcome] += 1;
+          }
+        } catch (error) {
+          if (!isOfOne(error)) throw error;
+          counts.failed += 1;
+          onFailure?.(name, error);
+        }
       last = name;
-      if (rule === undefined || !removesTags(rule) || !planned.has(rule)) continue;
-      try {
-        const doomed = (await plan.of(name, rule)).filter(({ removes }) => removes);
-        for await (const outcome of mapConcurrently(
-          doomed,
-          parallelDeletes,
-          async (tag) => await remove(tag, options),
-        ))
-          counts[outcome] += 1;
-      } catch (error) {
-        if (!isOfOne(error)) throw error;
-        counts.failed += 1;
-        onFailure?.(name, error);
-      }
     }
     more = page.more;
   }

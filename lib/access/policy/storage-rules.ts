@@ -54,6 +54,11 @@ export interface QuotaRule {
   readonly bytes: number;
 }
 
+/** How a rule is named to people: `retention 2, line 14` */
+export function shownRule({ label, line }: Pick<RetentionRule, 'label' | 'line'>): string {
+  return `${label}, line ${line}`;
+}
+
 /** The first of some rules that is about a repository. */
 export function ruleFor<Rule extends { readonly repositories: readonly Pattern[] }>(
   rules: readonly Rule[],

@@ -1,12 +1,7 @@
-import type { RetentionRule } from '../../access/policy/storage-rules.ts';
+import { shownRule, type RetentionRule } from '../../access/policy/storage-rules.ts';
 import { formatAge } from '../../protocol/durations.ts';
 import type { PlannedTag } from '../../retention/plan.ts';
 import { count } from '../command.ts';
-
-/** `retention 2, line 14` */
-export function shownRule({ label, line }: RetentionRule): string {
-  return `${label}, line ${line}`;
-}
 
 /** Prints a plan as it is made: it may be of any size. */
 export interface Printer {

@@ -1,4 +1,5 @@
 import { userInfo } from 'node:os';
+import { immutableTagsOf } from '../../compose-rules.ts';
 import { createMaintenance, type Maintenance } from '../../compose.ts';
 import { assertWritable, type Config } from '../../config/config.ts';
 import { loadConfigFile } from '../../config/file/load.ts';
@@ -35,17 +36,7 @@ export async function openStorage(
  * @throws RegistryError UNAVAILABLE if there is no valid policy
  */
 export async function immutableTags(opened: Opened, name: RepositoryName): Promise<Immutable | undefined> {
-  return (await immutableTagsOf(opened))(name);
-}
-
-/** As {@link immutableTags}, for any number of repositories. */
-export async function immutableTagsOf({
-  config: { auth },
-  store,
-}: Opened): Promise<(name: RepositoryName) => Immutable | undefined> {
-  if (auth.kind !== 'policy') return () => undefined;
-  const { readImmutableTags } = await import('../../compose-policy.ts');
-  return await readImmutableTags(store, auth);
+  return (await immutableTagsOf(opened.config, opened.store))(name);
 }
 
 /** Logs a change on standard error, where the registry logs writes, too: if it has access control. */
