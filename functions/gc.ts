@@ -2,17 +2,16 @@ import { collect } from '../lib/lambda/collect.ts';
 import { scheduled } from '../lib/lambda/scheduled.ts';
 import { createMaintenance } from '../lib/compose.ts';
 
-/** Goes on with garbage collection, where it is enabled. */
+/** Goes on with retention and garbage collection, where it is enabled. */
 export const handler = scheduled({
   name: 'gc',
   start: async (config, onDamaged) => {
     const { collection: settings } = config;
     if (!settings.enabled) return { settings };
-    const { store } = await createMaintenance(config, onDamaged, { check: true });
-    return { settings, store };
+    return { settings, job: { config, ...(await createMaintenance(config, onDamaged, { check: true })) } };
   },
-  run: async ({ settings, store }, log) => {
-    if (store === undefined) log.info('gc does not run: REGISTRY_GC_ENABLED is not true');
-    else await collect(store, settings, log);
+  run: async ({ settings, job }, log) => {
+    if (job === undefined) log.info('gc does not run: REGISTRY_GC_ENABLED is not true');
+    else await collect(job, settings, log);
   },
 });

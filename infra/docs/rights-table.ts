@@ -16,6 +16,9 @@ const narrower: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'deleting is on': { REGISTRY_STORAGE_DELETE_ENABLED: 'false' },
 };
 
+const collects = { REGISTRY_GC_ENABLED: 'true', REGISTRY_GC_EXCLUSIVE: 'true' };
+const ownRules = { REGISTRY_RETENTION_OBJECT: 'stowage/retention.yaml' };
+
 /** Parameters that add rights to those of the default. */
 const wider: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   '`auth` is `htpasswd`': { auth: 'htpasswd' },
@@ -26,7 +29,10 @@ const wider: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     REGISTRY_STORAGE_S3_ENCRYPT: 'true',
     REGISTRY_STORAGE_S3_KEYID: 'arn:aws:kms:us-east-1:123456789012:key/0',
   },
-  'garbage collection is on': { REGISTRY_GC_ENABLED: 'true', REGISTRY_GC_EXCLUSIVE: 'true' },
+  'garbage collection is on': { auth: 'none', ...collects },
+  '`auth` is `policy`; garbage collection is on': collects,
+  'with `REGISTRY_RETENTION_OBJECT`': { auth: 'none', ...ownRules },
+  'with `REGISTRY_RETENTION_OBJECT`; garbage collection is on': { auth: 'none', ...ownRules, ...collects },
   'on a server other than AWS': { REGISTRY_STORAGE_S3_REGIONENDPOINT: 'https://s3.example.com' },
 };
 

@@ -6,6 +6,7 @@ export const features = [
   'scs',
   'mysql',
   'policy',
+  'retention',
   'htpasswd',
   'token',
   'tracing',
@@ -28,6 +29,9 @@ const httpFunctions = functionNames.filter(isHttpFunction);
 
 const issuesTokens = ['token'];
 
+/** Rules for retention and quotas. With a policy they are in it. */
+const readsRules = [...httpFunctions, 'gc'];
+
 /** `all` gets the paths that have no route of their own, of whatever group. */
 const listsRepositories = ['catalog', 'search', 'manifests', 'reindex', 'all'];
 
@@ -40,6 +44,8 @@ export const optionalModules: readonly OptionalModule[] = [
   { module: 'lib/storage/scs/store.ts', functions: functionNames, feature: 'scs' },
   // A push of a tag records its repository.
   { module: 'lib/search/mysql/search.ts', functions: listsRepositories, feature: 'mysql' },
+  { module: 'lib/compose-policy-sources.ts', functions: readsRules, feature: 'policy' },
+  { module: 'lib/compose-policy-sources.ts', functions: readsRules, feature: 'retention' },
   { module: 'lib/compose-policy.ts', functions: httpFunctions, feature: 'policy' },
   { module: 'lib/access/tokens/service.ts', functions: issuesTokens, feature: 'policy' },
   { module: 'lib/access/oidc/verifier.ts', functions: issuesTokens, feature: 'policy' },

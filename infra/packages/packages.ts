@@ -78,6 +78,7 @@ export function featuresOf({ storage, search, auth, settings }: Deployment): Fea
     [storage, true],
     ['mysql', search === 'mysql'],
     ['policy', auth === 'policy'],
+    ['retention', has('REGISTRY_RETENTION_')],
     ['htpasswd', auth === 'htpasswd'],
     ['tracing', has('OTEL_')],
     ['cloudwatch', has('REGISTRY_METRICS_CLOUDWATCH_')],

@@ -18,6 +18,7 @@ export function environmentOf(name: FunctionName, parameters: Parameters): Reado
     ...storageSettings(parameters),
     ...(usesSearch(name, parameters) && { SEARCH_BACKEND: 'MYSQL' }),
     ...(isHttpFunction(name) && { ...accessSettings(name, parameters), ...addressSettings(parameters) }),
+    ...(name === 'gc' && rulesSettings(parameters)),
     ...(read.length > 0 && { REGISTRY_SECRETS: read.join(',') }),
     // A changed environment starts new instances, which read the secrets again.
     ...(secrets.length > 0 && { SECRETS_REVISION: secretsRevision }),
@@ -60,6 +61,11 @@ function accessSettings(name: FunctionName, parameters: Parameters): Readonly<Re
     REGISTRY_AUTH_POLICY_OBJECT: policyKey,
     ...(name === 'token' ? users : { REGISTRY_AUTH_POLICY_PUBLICKEYS: publicKeys.join(',') }),
   };
+}
+
+/** Where a job finds the rules for retention and quotas. Without a policy, the settings of all functions name them. */
+function rulesSettings({ auth }: Parameters): Readonly<Record<string, Value>> {
+  return auth === 'policy' ? { REGISTRY_AUTH: 'policy', REGISTRY_AUTH_POLICY_OBJECT: policyKey } : {};
 }
 
 /** Without a host name, URLs are those of the host that a request names. */

@@ -37,7 +37,11 @@ const collections = { keys: `${root}/gc/*` };
 const rescued = { keys: `${root}/gc/rescued/*` };
 const quotaSums = { keys: `${root}/quotas/*/used` };
 const quotaPushes = { keys: `${root}/quotas/*/pushed/*` };
+const quotas = { keys: `${root}/quotas/*` };
 const pulled = { keys: `${root}/pulled/*` };
+const pulledSince = { keys: `${root}/pulled/_since/*` };
+const planned = { keys: `${root}/retention/planned/*` };
+const applied = { keys: `${root}/retention/applied` };
 // `sha???` is sha256 or sha512: tags may be called `_layers` or `_referrers`, and their keys must not match.
 const layers = { keys: `${root}/repositories/*/_layers/sha???/*/link` };
 const manifests = { keys: `${root}/repositories/*/_manifests/*` };
@@ -56,6 +60,9 @@ type Condition = (parameters: Parameters) => boolean;
 
 const onS3: Condition = ({ storage }) => storage === 's3';
 const hasPolicy: Condition = (parameters) => onS3(parameters) && parameters.auth === 'policy';
+/** Rules for retention and quotas, in the policy or in an object of their own. */
+const hasRules: Condition = (parameters) =>
+  hasPolicy(parameters) || (onS3(parameters) && rulesKey(parameters) !== undefined);
 const writes: Condition = (parameters) =>
   onS3(parameters) && !isTrue(parameters.settings['REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED']);
 const deletes: Condition = (parameters) =>
@@ -130,8 +137,8 @@ const bucketRights: readonly Right[] = [
   { for: ['uploads', 'all', 'data-plane'], on: layers, actions: put, when: writes },
 
   // What quotas have in use, and what an upload adds to it. A data plane learns from the upload which quota it counts for.
-  { for: ['manifests', 'uploads', 'all'], on: quotaSums, actions: get, when: and(writes, hasPolicy) },
-  { for: ['uploads', 'all', 'data-plane'], on: quotaPushes, actions: put, when: and(writes, hasPolicy) },
+  { for: ['manifests', 'uploads', 'all'], on: quotaSums, actions: get, when: and(writes, hasRules) },
+  { for: ['uploads', 'all', 'data-plane'], on: quotaPushes, actions: put, when: and(writes, hasRules) },
 
   // Pushed manifests.
   { for: ['manifests'], on: blobs, actions: put, when: writes },
@@ -176,12 +183,12 @@ const bucketRights: readonly Right[] = [
   // What brings a tag back.
   { for: ['manifests', 'all'], on: deleted, actions: put, when: deletes },
 
-  // When something was pulled, if the policy asks for it.
+  // When something was pulled, if the rules ask for it.
   {
     for: ['manifests', 'all'],
     on: pulled,
     actions: [...get, ...put],
-    when: and(writes, hasPolicy),
+    when: and(writes, hasRules),
     // No pull fails without.
     source: 'https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html',
   },
@@ -217,6 +224,15 @@ const bucketRights: readonly Right[] = [
   { for: ['gc'], on: blobs, actions: [...get, ...remove], when: collects },
   { for: ['gc'], on: layers, actions: remove, when: collects },
   { for: ['gc'], on: referrers, actions: remove, when: collects },
+  // What the rules for retention and quotas ask of it. Tags go with a record that brings them back.
+  { for: ['gc'], on: { keys: policyKey }, actions: get, when: and(collects, hasPolicy) },
+  { for: ['gc'], on: planned, actions: get, when: and(collects, hasRules) },
+  { for: ['gc'], on: applied, actions: [...get, ...put], when: and(collects, hasRules) },
+  { for: ['gc'], on: pulledSince, actions: [...get, ...remove], when: and(collects, hasRules) },
+  { for: ['gc'], on: manifests, actions: get, when: and(collects, hasRules) },
+  { for: ['gc'], on: deleted, actions: [...get, ...put], when: and(collects, hasRules) },
+  { for: ['gc'], on: quotaSums, actions: [...get, ...put], when: and(collects, hasRules) },
+  { for: ['gc'], on: quotas, actions: remove, when: and(collects, hasRules) },
   // It tries whether the bucket refuses late changes, with an object that it removes.
   { for: ['gc'], on: uploads, actions: [...put, ...remove], when: collects },
   {
@@ -270,6 +286,21 @@ export function kmsKey({ settings }: Pick<Parameters, 'settings'>): string | und
   return settings['REGISTRY_STORAGE_S3_KEYID'];
 }
 
+/** The key of the rules for retention and quotas, below the root directory, if they are not in the policy. */
+export function rulesKey({ settings }: Pick<Parameters, 'settings'>): string | undefined {
+  return settings['REGISTRY_RETENTION_OBJECT'];
+}
+
+/** Who reads the rules, where they are not in the policy. */
+function readRules(parameters: Parameters): readonly Right[] {
+  const keys = rulesKey(parameters);
+  if (keys === undefined) return [];
+  return [
+    { for: ['manifests', 'uploads', 'all'], on: { keys }, actions: get, when: writes },
+    { for: ['gc'], on: { keys }, actions: get, when: collects },
+  ];
+}
+
 /** The whole table with these parameters. */
 export function rights(parameters: Parameters): readonly Right[] {
   const readSecrets = [...functionNames, 'data-plane' as const].flatMap((name) =>
@@ -279,7 +310,7 @@ export function rights(parameters: Parameters): readonly Right[] {
       actions: ['secretsmanager:GetSecretValue'],
     })),
   );
-  const all = [...bucketRights, ...readSecrets, ...awsRights];
+  const all = [...bucketRights, ...readRules(parameters), ...readSecrets, ...awsRights];
   return all.filter(({ when = () => true }) => when(parameters));
 }
 

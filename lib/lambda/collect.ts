@@ -7,6 +7,7 @@ import type { Collection, CollectionOptions } from '../maintenance/collection/co
 import { DeletionsRefused } from '../maintenance/collection/refusal.ts';
 import { summaryOf } from '../maintenance/collection/report.ts';
 import type { ObjectStore } from '../storage/store.ts';
+import { followRules, type Followed, type JobRegistry } from './follow-rules.ts';
 
 /** Milliseconds of an invocation after which it begins nothing more. Lambda ends it after 15 minutes. */
 const budgetMs = 9 * 60_000;
@@ -15,21 +16,38 @@ const budgetMs = 9 * 60_000;
 const maxLogged = 10;
 
 /**
- * Does what is due of garbage collection, for some minutes: the next invocation goes on. That nothing can be deleted, or that another
- * collection is active, is a warning.
- * @throws Error if a repository is damaged
+ * Does what is due of retention and of garbage collection, for some minutes: the next invocation goes on. That nothing can be deleted,
+ * or that another collection is active, is a warning.
+ * @throws Error if a repository is damaged, or the rules for retention could not be followed
  */
 export async function collect(
-  store: ObjectStore,
-  { delayMs, deleteUntagged }: Pick<CollectionConfig, 'delayMs' | 'deleteUntagged'>,
+  job: JobRegistry,
+  settings: Pick<CollectionConfig, 'delayMs' | 'deleteUntagged'>,
   log: Logger,
 ): Promise<void> {
   const end = performance.now() + budgetMs;
   const leftMs = () => Math.max(0, end - performance.now());
+  // Half of the time is left for the collection.
+  const { failure, ...byRules } = await followRules(job, () => leftMs() < budgetMs / 2, log);
+  await collectGarbage(job.store, { ...settings, ...byRules, leftMs }, log);
+  if (failure !== undefined) throw failure;
+}
+
+interface GarbageOptions
+  extends Pick<CollectionConfig, 'delayMs' | 'deleteUntagged'>, Pick<Followed, 'untagged' | 'alsoSees'> {
+  readonly leftMs: () => number;
+}
+
+async function collectGarbage(
+  store: ObjectStore,
+  { delayMs, deleteUntagged, untagged, alsoSees, leftMs }: GarbageOptions,
+  log: Logger,
+): Promise<void> {
   const begun = await begin(store, log, {
     delayMs,
     youngMs: usualYoungMs,
-    ...(deleteUntagged && { untagged: () => usualYoungMs }),
+    ...(deleteUntagged ? { untagged: () => usualYoungMs } : untagged),
+    alsoSees,
     stepBudget: () => ({ budgetMs: leftMs() }),
     onUnsaved: (error) => {
       log.warn({ err: error }, 'what manifests name cannot be kept, so the next look reads them again');

@@ -10,6 +10,7 @@ import { requires } from '../servers/requires.ts';
 import type { Stowage } from '../servers/stowage.ts';
 import { UserClient } from './client.ts';
 import { clientsSuite } from './clients-suite.ts';
+import { collectionSuite } from './collection-suite.ts';
 import { dataPlaneOf } from './data-plane.ts';
 import { policyOfRights, rightsSuite } from './rights/rights-suite.ts';
 import { schedulesSuite } from './schedules-suite.ts';
@@ -76,6 +77,8 @@ describe('a registry that is deployed', requires('ministack'), () => {
   });
 
   secondStageSuite(() => ({ place, first: stage }));
+
+  collectionSuite(() => place);
 
   it('takes a changed secret, while uploads go on that began before', async () => {
     const bytes = randomBytes(1000);

@@ -1,43 +1,28 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { rightsOf } from '../../infra/stack/rights.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { keysIn, pause, shortFence, unitMs } from '../maintenance/collection/collecting.ts';
 import { fill, type Filled } from '../maintenance/collection/filled-bucket.ts';
-import { bucketProxy, type BucketProxy, type BucketRequest } from '../servers/bucket-proxy.ts';
+import { bucketProxy, type BucketProxy } from '../servers/bucket-proxy.ts';
 import { onScs, onSwift, onVersitygw, proxied, type Buckets } from '../servers/buckets.ts';
 import { asInLambda, packagedFunctions, type PackagedFunctions } from '../servers/packaged-functions.ts';
 import { requires } from '../servers/requires.ts';
+import {
+  actionsSeen,
+  agedUntilMark,
+  allowedActions,
+  enabled,
+  invoke,
+  isAllowed,
+  summaryIn,
+  type Line,
+} from './gc-function.ts';
 import { runBuild } from './run-node.ts';
-import { parametersWith } from './stack/examples.ts';
-
-const enabled = { REGISTRY_GC_ENABLED: 'true', REGISTRY_GC_EXCLUSIVE: 'true' } as const;
-
-type Line = Readonly<Record<string, unknown>>;
 
 before(async () => {
   const { code, output } = await runBuild();
   assert.equal(code, 0, output);
 });
-
-/** Runs the function once. @returns what it has logged, and whether it has failed */
-async function invoke(functions: PackagedFunctions): Promise<{ lines: readonly Line[]; failed: boolean }> {
-  const before = functions.output().length;
-  const failed = await functions.run('gc').then(
-    () => false,
-    () => true,
-  );
-  // Its output comes by another way than its answer.
-  await pause(500);
-  const lines = functions.output().slice(before).trim().split('\n');
-  return { lines: lines.map((line) => JSON.parse(line) as Line), failed };
-}
-
-function summaryIn(lines: readonly Line[]): Line {
-  const found = lines.find(({ msg }) => msg === 'all garbage collection that was due is done');
-  assert.ok(found !== undefined, JSON.stringify(lines));
-  return found;
-}
 
 describe('the function gc on versitygw', requires('versitygw'), () => {
   let buckets: Buckets;
@@ -45,8 +30,6 @@ describe('the function gc on versitygw', requires('versitygw'), () => {
   let functions: PackagedFunctions;
   let store: ObjectStore;
   let filled: Filled;
-  /** Of all invocations. */
-  let requests: readonly BucketRequest[];
   let had: readonly string[];
   let condemned: Line;
 
@@ -67,14 +50,9 @@ describe('the function gc on versitygw', requires('versitygw'), () => {
       REGISTRY_STORAGE_S3_CONDITIONALWRITES: 'true',
     };
     functions = await packagedFunctions(['s3'], () => asInLambda(settings));
-    requests = proxy.requests;
     had = await keysIn(store);
     // What is in the bucket is old, until there is a mark.
-    proxy.agedMs = 2 * 24 * 3_600_000;
-    proxy.intercept = ({ method, key }) => {
-      if (method === 'PUT' && key.includes('/gc/marks/')) proxy.agedMs = 0;
-      return 'pass';
-    };
+    agedUntilMark(proxy, 2 * 24 * 3_600_000);
   });
 
   after(async () => {
@@ -140,31 +118,14 @@ describe('the function gc on versitygw', requires('versitygw'), () => {
   });
 
   it('has the rights that its requests need, and no others but what AWS alone asks for', async () => {
-    const left = new Set(await keysIn(store));
-    const written = requests.filter(({ operation }) => operation === 'PutObject').map(({ key }) => key);
-    const seen = [
-      ...requests.flatMap(({ operation, key }) =>
-        operation === 'PutObject' || operation === 'GetObject' ? [`s3:${operation} ${key}`] : [],
-      ),
-      ...requests.flatMap(({ operation, key }) =>
-        operation === 'HeadObject' ? [`s3:GetObject ${key}`] : [],
-      ),
-      ...[...had, ...written].filter((key) => !left.has(key)).map((key) => `s3:DeleteObject ${key}`),
-    ];
-    const allowed = rightsOf('gc', parametersWith(enabled)).flatMap(({ on, actions, source }) =>
-      typeof on === 'object' && 'keys' in on && source === undefined
-        ? actions.map((action) => `${action} ${on.keys}`)
-        : [],
-    );
-    const patterns = allowed.map(
-      (one) => new RegExp(`^${RegExp.escape(one).replaceAll('\\*', '.*').replaceAll('\\?', '.')}$`),
-    );
+    const seen = await actionsSeen(proxy, store, had);
+    const allowed = allowedActions({ auth: 'none' });
     assert.deepEqual(
-      seen.filter((one) => !patterns.some((pattern) => pattern.test(one))),
+      seen.filter((one) => !isAllowed(one, allowed)),
       [],
     );
     assert.deepEqual(
-      allowed.filter((_, i) => !seen.some((one) => patterns[i]?.test(one))),
+      allowed.filter((one) => !seen.some((action) => isAllowed(action, [one]))),
       [],
     );
   });

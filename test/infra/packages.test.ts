@@ -22,7 +22,10 @@ const sources = {
   'a client of MySQL': [/\/node_modules\/mysql2\//, ['catalog', 'search', 'manifests', 'reindex', 'all']],
   'what issues tokens': [/\/lib\/access\/(tokens\/service|oidc\/verifier)\.ts$/, ['token']],
   'what checks tokens': [/\/lib\/access\/tokens\/policy-access\.ts$/, functionNames.filter(isHttpFunction)],
-  'what reads policies': [/\/lib\/access\/policy\/parse\.ts$/, functionNames.filter(isHttpFunction)],
+  'what reads policies': [
+    /\/lib\/access\/policy\/parse\.ts$/,
+    [...functionNames.filter(isHttpFunction), 'gc'],
+  ],
   'the threads of bcrypt': [
     /\/lib\/access\/htpasswd\/bcrypt-worker\.ts$/,
     functionNames.filter(isHttpFunction),

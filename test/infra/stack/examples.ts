@@ -40,5 +40,9 @@ export const examples: Readonly<Record<string, Parameters>> = {
     loadBalancerCertificate: certificate,
   }),
   'garbage collection': parametersWith({ REGISTRY_GC_ENABLED: 'true', REGISTRY_GC_EXCLUSIVE: 'true' }),
+  'rules of their own': parametersWith({
+    auth: 'htpasswd',
+    REGISTRY_RETENTION_OBJECT: 'stowage/retention.yaml',
+  }),
   mails: parametersWith({ alarmEmail: 'ops@example.com' }),
 };

@@ -124,6 +124,28 @@ describe('the table of rights', () => {
         assert.doesNotMatch(JSON.stringify(rightsOf('gc', parameters)), /s3:/, what);
   });
 
+  it('lets those read the rules for retention and quotas that follow them', () => {
+    const own = { REGISTRY_RETENTION_OBJECT: 'team/rules.yaml' };
+    const collects = { REGISTRY_GC_ENABLED: 'true', REGISTRY_GC_EXCLUSIVE: 'true' };
+    const readers = (key: string, parameters: Parameters) =>
+      all.filter((principal) => keyActions(principal, parameters).includes(`s3:GetObject ${key}`));
+    assert.deepEqual(
+      readers('team/rules.yaml', parametersWith({ auth: 'none', ...own, ...collects })),
+      ['manifests', 'uploads', 'all', 'gc'].toSorted(inOrder),
+    );
+    assert.deepEqual(readers(policyKey, parametersWith({ auth: 'none', ...own, ...collects })), []);
+    assert.deepEqual(
+      readers(policyKey, parametersWith(collects)),
+      [...functionNames.filter(isHttpFunction), 'gc'].toSorted(inOrder),
+    );
+    assert.deepEqual(
+      keyActions('gc', parametersWith({ auth: 'none', ...own, ...collects })).filter(
+        (one) => !one.endsWith('.yaml'),
+      ),
+      keyActions('gc', parametersWith(collects)).filter((one) => !one.endsWith('.yaml')),
+    );
+  });
+
   it('gives s3:ListBucket to all that read keys, so that AWS answers 404 for one that is missing', () => {
     for (const parameters of Object.values(examples))
       for (const principal of all)
