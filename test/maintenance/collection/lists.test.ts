@@ -86,7 +86,7 @@ describe('the lists of a mark', () => {
         listed.add({ kind, digest, name }, { key: '', size: 1, etag: '', lastModified: new Date(0) }, false);
       const named = { damage: [], manifests: new Map(), tags: new Map() };
       const seen = { id, listed, named, youngManifests: 0 } as unknown as SeenRepository;
-      condemnation.repository(seen, (digest, owner) => owners.get(digest)?.push(owner));
+      await condemnation.repository(seen, (digest, owner) => owners.get(digest)?.push(owner));
     }
     for (const digest of all)
       await condemnation.blob({
