@@ -84,6 +84,8 @@ export class Fleet {
     this.#running = [...alive, next];
     const old = random.one(alive);
     const kill = async () => {
+      // Something must be left to take requests.
+      if (this.#serving().every((one) => one === old)) this.thawAll();
       this.kills++;
       await old.kill();
       await old.start.end();
@@ -101,6 +103,7 @@ export class Fleet {
 
   /** Stops an instance for some time, unless it is the last that runs. */
   freezeOne(random: Random, ms: number): void {
+    if (this.#serving().length < 2) return;
     const one = random.one(this.#serving());
     one.start.trap.set(
       random,
