@@ -1,10 +1,10 @@
 import { assertWritable } from '../config/config.ts';
 import { loadConfigFile } from '../config/file/load.ts';
 import { Garbage } from '../maintenance/collection/garbage.ts';
-import { onlyFile, readOptions, refuseOptionsOfNpm, UsageError, type Command } from './command.ts';
+import { onlyFile, readOptions, refuseOptionsOfNpm, type Command } from './command.ts';
 import { readAge } from './duration.ts';
 import { collect } from './gc/collect.ts';
-import { jsonOfGarbage, printGarbage } from './gc/garbage.ts';
+import { jsonOfGarbage, onlyLinksWouldGo, printGarbage } from './gc/garbage.ts';
 import { jsonOfReport, printReport } from './gc/report.ts';
 import { untaggedByRules } from './gc/untagged.ts';
 import { jsonOfVersions } from './kept-versions.ts';
@@ -14,15 +14,18 @@ export const command: Command = {
   summary: 'delete what nothing needs from the storage',
   usage: `Usage: stowage gc [--dry-run] [--delete-untagged] [--older-than AGE] [--exclusive] [--json] [FILE]
 
-Frees what no tag and no manifest needs any more, while pushes and pulls go on. A first run condemns it; a run a day later, or
+Deletes what no tag and no manifest needs any more, while pushes and pulls go on. A first run condemns it; a run a day later, or
 after REGISTRY_GC_DELAY, deletes it, unless it was pushed or needed again. Each run does what is due, and says when the next is.
+
+Without --exclusive only links go, by which repositories have blobs and manifests, and NO SPACE IS FREED: other registries may
+write to the storage, as distribution, and must find the bytes. --exclusive frees them.
 
   --dry-run          only show what could be freed
   --delete-untagged  also manifests that nothing reaches from a tag; without it, those that a rule for retention gives up.
                      REGISTRY_GC_DELETEUNTAGGED=true says the same
   --older-than AGE   only what is older, such as 7d or 0h (default 1d)
-  --exclusive        nothing else writes to the storage: no other registry, and no release without garbage collection, to
-                     which you will not go back either; needed to delete, as is REGISTRY_GC_EXCLUSIVE=true
+  --exclusive        bytes go as well, since nothing else writes to the storage: no other registry, and no release without
+                     garbage collection, to which you will not go back either. REGISTRY_GC_EXCLUSIVE=true says the same
   --force            start although another run was active in the last minutes
   --json             print JSON
   FILE               a configuration file of distribution, by default REGISTRY_CONFIGURATION_PATH
@@ -54,10 +57,10 @@ async function gc(args: readonly string[]): Promise<number> {
     age,
     youngMs,
     deleteUntagged: values['delete-untagged'] ?? config.collection.deleteUntagged,
+    onlyLinks: values.exclusive !== true && !config.collection.exclusive,
     json: values.json ?? false,
   };
   if (values['dry-run'] === true) return await showGarbage(await openConfigured(config), options);
-  if (values.exclusive !== true && !config.collection.exclusive) throw new UsageError(needsExclusive);
   assertWritable(config);
   return await run(await openConfigured(config, true), options, values.force ?? false);
 }
@@ -66,6 +69,8 @@ interface GcOptions {
   readonly age: string;
   readonly youngMs: number;
   readonly deleteUntagged: boolean;
+  /** Whether bytes stay. */
+  readonly onlyLinks: boolean;
   readonly json: boolean;
 }
 
@@ -80,8 +85,9 @@ async function showGarbage(opened: ConfiguredStorage, options: GcOptions): Promi
   const { versions, printVersions } = await lookAtStorage(opened, ages, garbage);
   if (options.json) printJson({ ...jsonOfGarbage(garbage), ...jsonOfVersions(versions) });
   else {
-    printGarbage(garbage, 'could be freed', options);
+    printGarbage(garbage, 'could be freed', { ...options, onlyLinks: false });
     printVersions();
+    if (options.onlyLinks) console.log(onlyLinksWouldGo(garbage));
     console.log('Nothing was deleted.');
   }
   reportDamaged(garbage.damaged);
@@ -90,8 +96,12 @@ async function showGarbage(opened: ConfiguredStorage, options: GcOptions): Promi
 
 async function run(opened: ConfiguredStorage, options: GcOptions, force: boolean): Promise<number> {
   const ages = await agesIn(opened, options);
-  const { report, versions, printVersions } = await collect(opened, ages, force);
-  if (options.json) printJson({ ...jsonOfReport(report), ...jsonOfVersions(versions) });
+  const { report, versions, printVersions } = await collect(
+    opened,
+    { ...ages, onlyLinks: options.onlyLinks },
+    force,
+  );
+  if (options.json) printJson({ ...jsonOfReport(report, options.onlyLinks), ...jsonOfVersions(versions) });
   else {
     printReport(report, options);
     printVersions();
@@ -100,11 +110,6 @@ async function run(opened: ConfiguredStorage, options: GcOptions, force: boolean
   reportDamaged(damaged);
   return damaged.length === 0 ? 0 : 1;
 }
-
-const needsExclusive =
-  'stowage gc deletes only with --exclusive. It says that nothing else writes to the storage, neither distribution nor a release of ' +
-  'this registry without garbage collection, and that you will not go back to one: they know nothing of what is condemned. ' +
-  'To see what could be freed, add --dry-run';
 
 function printJson(value: object): void {
   console.log(JSON.stringify(value, undefined, 2));

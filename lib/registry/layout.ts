@@ -29,6 +29,7 @@ import { namedSuffix } from '../storage/store.ts';
  *   gc/retired/<mark>                                           ours: nothing more may be deleted under the mark
  *   gc/steps/<run>/…                                            ours: a look for garbage that goes on in another process
  *   gc/plans/<mark>/<look>/…                                    ours: what the second look found is to be deleted
+ *   gc/links/<mark>/<part>                                       ours: links that went while the bytes stayed, for a month
  *   gc/looked                                                   ours: when garbage was looked for last
  *   gc/running                                                  ours: when a collection was active last
  *   gc/expiries/<name>/_labels                                  ours: when images of this repository expire, by their labels; a cache
@@ -119,6 +120,18 @@ export function retiredKey(mark: string): string {
 /** The plans of deletions under a mark. */
 export function plansPrefix(mark: string): string {
   return `${collectionPrefix}plans/${mark}/`;
+}
+
+/** Records of links that were deleted while their bytes stayed. They outlive their mark. */
+export const linkRecordsPrefix = `${collectionPrefix}links/`;
+
+export function linkRecordKey(mark: string, part: string): string {
+  return `${linkRecordsPrefix}${mark}/${part}`;
+}
+
+/** The mark of a {@link linkRecordKey}. */
+export function markOfLinkRecord(key: string): string {
+  return key.slice(linkRecordsPrefix.length).split('/', 1)[0] ?? '';
 }
 
 /** What there is of marks beside themselves, by mark: the prefix of a folder for each. */

@@ -15,32 +15,46 @@ export interface Distribution {
   readonly name: string;
   /** What must be installed. */
   readonly needs: ServerName;
-  readonly start: (place: Place) => Promise<Registry & { readonly pid: number }>;
+  readonly start: (
+    place: Place,
+    options?: DistributionOptions,
+  ) => Promise<Registry & { readonly pid: number }>;
   /** Removes the blobs that no manifest needs. @returns what it said */
   readonly collectGarbage: (place: Place) => Promise<string>;
+}
+
+export interface DistributionOptions {
+  /** Whether it remembers which blobs a repository has. Default: false, so that it sees what another registry does to the same place. */
+  readonly remembers?: boolean;
+  /** Whether version 3 looks for the manifests that an index names. Default: true. */
+  readonly validates?: boolean;
 }
 
 /** Version 2.8, Debian's. */
 export const distribution2: Distribution = {
   name: 'distribution',
   needs: 'docker-registry',
-  start: async (place) => await start('docker-registry', place),
+  start: async (place, options) => await start('docker-registry', place, options),
   collectGarbage: async (place) => await collectGarbage('docker-registry', place),
 };
 
 export const distribution3: Distribution = {
   name: 'distribution 3',
   needs: 'registry',
-  start: async (place) => await start(goProgramPlace('registry').file, place),
+  start: async (place, options) => await start(goProgramPlace('registry').file, place, options),
   collectGarbage: async (place) => await collectGarbage(goProgramPlace('registry').file, place),
 };
 
 /** Its images are in a folder or a bucket. Our settings of a store are distribution's, so it reads the same ones. */
-async function start(program: string, place: Place): Promise<Registry & { readonly pid: number }> {
+async function start(
+  program: string,
+  place: Place,
+  options?: DistributionOptions,
+): Promise<Registry & { readonly pid: number }> {
   const folder = await temporaryFolder('distribution');
   const address = `127.0.0.1:${await freePort()}`;
   const file = join(folder.path, 'config.yml');
-  await writeFile(file, configuration(address));
+  await writeFile(file, configuration(address, options));
   const ready = async () => await serves(address);
   const env = environment(place);
   const server = await launch(program, ['serve', file], ready, { env });
@@ -72,12 +86,20 @@ function environment(place: Place): NodeJS.ProcessEnv {
   return cleanEnvironment({ OTEL_TRACES_EXPORTER: 'none', ...placeSettings(place) });
 }
 
-/** Without a cache, so that it sees what another registry does to the same place. JSON is YAML. */
-function configuration(address: string): string {
+/** JSON is YAML. */
+function configuration(
+  address: string,
+  { remembers = false, validates = true }: DistributionOptions = {},
+): string {
   return JSON.stringify({
     version: '0.1',
     log: { level: 'warn' },
-    storage: { delete: { enabled: true }, maintenance: { uploadpurging: { enabled: false } } },
+    storage: {
+      delete: { enabled: true },
+      maintenance: { uploadpurging: { enabled: false } },
+      ...(remembers && { cache: { blobdescriptor: 'inmemory' } }),
+    },
     http: { addr: address },
+    ...(!validates && { validation: { disabled: true } }),
   });
 }

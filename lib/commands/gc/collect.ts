@@ -1,7 +1,8 @@
 import { describeStorage } from '../../config/storage.ts';
 import type { AgeOptions } from '../../maintenance/collection/ages.ts';
 import { beginCollection } from '../../maintenance/collection/begin.ts';
-import type { CollectionReport } from '../../maintenance/collection/collection.ts';
+import type { CollectionOptions } from '../../maintenance/collection/collection.ts';
+import type { CollectionReport } from '../../maintenance/collection/report.ts';
 import { printVersions, readKeptVersions } from '../kept-versions.ts';
 import {
   beginQuotas,
@@ -19,7 +20,7 @@ import {
  */
 export async function collect(
   opened: ConfiguredStorage,
-  ages: AgeOptions & { readonly youngMs: number },
+  ages: AgeOptions & Required<Pick<CollectionOptions, 'youngMs' | 'onlyLinks'>>,
   force: boolean,
 ): Promise<Looked & { readonly report: CollectionReport }> {
   const { config, store } = opened;
@@ -42,7 +43,9 @@ export async function collect(
     },
   };
   const { collection, end } = await beginCollection(store, options, { force });
-  console.error(`collecting garbage in ${describeStorage(storage)}`);
+  console.error(
+    `collecting ${ages.onlyLinks ? 'links that are garbage' : 'garbage'} in ${describeStorage(storage)}`,
+  );
   try {
     while (await collection.step());
     const versions = await readKeptVersions(store, (listed) => {

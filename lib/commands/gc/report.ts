@@ -1,21 +1,23 @@
 import { formatDuration } from '../../config/durations.ts';
-import type { CollectionReport, Waiting } from '../../maintenance/collection/collection.ts';
-import { summaryOf } from '../../maintenance/collection/report.ts';
+import { summaryOf, type CollectionReport, type Waiting } from '../../maintenance/collection/report.ts';
 import { size } from '../../protocol/sizes.ts';
 import { count } from '../command.ts';
-import { jsonOfGarbage, printGarbage, type Printed } from './garbage.ts';
+import { jsonOfGarbage, noSpaceFreed, printGarbage, type Printed } from './garbage.ts';
 
-export function jsonOfReport(report: CollectionReport) {
+export function jsonOfReport(report: CollectionReport, onlyLinks: boolean) {
   const { garbage } = report;
-  return { ...summaryOf(report), found: garbage === undefined ? null : jsonOfGarbage(garbage) };
+  return { onlyLinks, ...summaryOf(report), found: garbage === undefined ? null : jsonOfGarbage(garbage) };
 }
 
 /** Says what was deleted, what was left and why, what is condemned, and when the next run is due. */
 export function printReport(report: CollectionReport, options: Printed): void {
-  printDeleted(report);
+  const { onlyLinks } = options;
+  printGivenUp(report, onlyLinks);
+  printDeleted(report, onlyLinks);
   const { garbage, condemned, waiting, completed } = report;
   const isWaiting = waiting.some(({ mark }) => mark === condemned?.id);
-  if (garbage !== undefined) printGarbage(garbage, isWaiting ? 'condemned' : 'found', options);
+  const sum = isWaiting ? 'condemned' : 'found';
+  if (garbage !== undefined) printGarbage(garbage, sum, options);
   if (condemned !== undefined && condemned.left > 0)
     console.log(
       `${count(condemned.left, 'blob')} had no room in the lists; the next collection condemns them`,
@@ -23,14 +25,32 @@ export function printReport(report: CollectionReport, options: Printed): void {
   for (const one of waiting) console.log(nextOf(one));
   if (garbage !== undefined && condemned === undefined) console.log('Nothing is to be deleted.');
   else if (waiting.length === 0 && completed.length > 0) console.log('Nothing else is due.');
+  if (onlyLinks) console.log(noSpaceFreed(garbage));
 }
 
-function printDeleted({ deleted, left, completed }: CollectionReport): void {
+function printGivenUp({ givenUp }: CollectionReport, onlyLinks: boolean): void {
+  for (const mark of givenUp)
+    console.log(
+      onlyLinks
+        ? `The mark ${mark}, by which bytes were to go, is given up: this run is without --exclusive.`
+        : `The mark ${mark}, by which only links were to go, is given up: this run is with --exclusive, and looks anew.`,
+    );
+}
+
+function printDeleted(
+  { deleted, left, completed, linksWrittenAgain }: CollectionReport,
+  onlyLinks: boolean,
+): void {
   const { blobs, manifests, links, repositories, rescued } = deleted;
+  const bytes = onlyLinks ? '' : `${size(blobs.bytes)} in ${count(blobs.number, 'blob')}, with `;
   if (completed.length + blobs.number + links + rescued.size > 0)
     console.log(
-      `deleted: ${size(blobs.bytes)} in ${count(blobs.number, 'blob')}, with ${count(manifests, 'manifest')} and ` +
+      `deleted: ${bytes}${count(manifests, 'manifest')} and ` +
         `${count(links, 'link')} of ${count(repositories.size, 'repository', 'repositories')}`,
+    );
+  if (linksWrittenAgain > 0)
+    console.log(
+      `${count(linksWrittenAgain, 'link')} written again, which a push through another registry needs`,
     );
   const reasons = [
     [left.needed, 'that something needs again'],
@@ -42,12 +62,12 @@ function printDeleted({ deleted, left, completed }: CollectionReport): void {
     if (number > 0) console.log(`left, though condemned: ${count(number, 'blob')} ${reason}`);
 }
 
-function nextOf({ next, written, from }: Waiting): string {
+function nextOf({ next, onlyLinks, written, from }: Waiting): string {
   const inMs = Math.max(0, from.getTime() - Date.now());
   // Not a second too early.
   const when = `${new Date(Math.ceil(from.getTime() / 1000) * 1000).toISOString().replace('.000Z', 'Z')} (in ${formatDuration(Math.ceil(inMs / 1000) * 1000)})`;
   const what = `what was condemned at ${written.toISOString().replace(/\.\d+Z$/, 'Z')}`;
   return next === 'deletions'
-    ? `The bytes of ${what} may go from ${when}: run stowage gc again then. Until then nothing is deleted.`
+    ? `The ${onlyLinks ? 'links' : 'bytes'} of ${what} may go from ${when}: run stowage gc again then. Until then nothing is deleted.`
     : `All that was to go of ${what} is deleted. Its mark can be removed from ${when}, by the next run.`;
 }

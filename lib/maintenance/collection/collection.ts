@@ -3,14 +3,25 @@ import { deletionsPrefix, lookedKey } from '../../registry/layout.ts';
 import { clockUnitMs } from '../../registry/collection/mark.ts';
 import { undefinedIfMissing } from '../../registry/links.ts';
 import { listObjects } from '../../registry/list-objects.ts';
-import { Condemnation, type CondemnedMark } from './condemn.ts';
-import { Deleted, deletePlanned, MarkRetired } from './deletion.ts';
+import { Condemnation } from './condemn.ts';
+import { deletePlanned, MarkRetired } from './deletion.ts';
 import { Garbage } from './garbage.ts';
 import { ListedCondemned } from './listed-condemned.ts';
 import { look, type LookOptions } from './look.ts';
 import { removeLook, stepLook, type ResumableVisitor, type StepOptions } from './look-steps.ts';
-import { isRetired, listMarks, removeAbandoned, removeMark, retire, type ListedMark } from './marks.ts';
-import { discardPlan, findPlan, readPart, type LeftBySecondLook } from './plan.ts';
+import { recordLinks } from './link-records.ts';
+import { LinkRepair } from './link-repair.ts';
+import {
+  isOnlyLinks,
+  isRetired,
+  listMarks,
+  removeAbandoned,
+  removeMark,
+  retire,
+  type ListedMark,
+} from './marks.ts';
+import { discardPlan, findPlan, readPart } from './plan.ts';
+import { emptyReport, type Waiting } from './report.ts';
 import { BucketSegments, LocalSegments } from './segments.ts';
 import { SecondLook } from './second-look.ts';
 import { resumableVisitors } from './visitors.ts';
@@ -23,6 +34,11 @@ export interface CollectionOptions extends Pick<
   readonly delayMs: number;
   /** Milliseconds: what is younger is no garbage. */
   readonly youngMs: number;
+  /**
+   * Whether other registries write to the storage, which read no marks: then links go and bytes stay. Default: false, nothing else
+   * writes to it.
+   */
+  readonly onlyLinks?: boolean;
   /** For looks in steps, which other processes go on with; by default a look is one step. @returns the time that is left */
   readonly stepBudget?: () => Pick<StepOptions, 'budgetMs' | 'saveMs' | 'clock'>;
   readonly onProgress?: (progress: CollectionProgress) => void;
@@ -40,53 +56,28 @@ export type CollectionProgress =
   | Parameters<NonNullable<LookOptions['onProgress']>>[0]
   | { readonly phase: 'deletions'; readonly blobs: number };
 
-/** A mark that can be taken up later. */
-export interface Waiting {
-  readonly mark: string;
-  /** When it was written, by the clock that dates objects. */
-  readonly written: Date;
-  /** What comes next: deletions, or the removal of the mark, after which nothing comes. */
-  readonly next: 'deletions' | 'removal';
-  /** When, by the clock of this machine. */
-  readonly from: Date;
-}
-
-/** What a collection has done so far. */
-export interface CollectionReport {
-  /** What the first look found, if there was one. */
-  garbage: Garbage | undefined;
-  condemned: CondemnedMark | undefined;
-  readonly deleted: Deleted;
-  readonly left: { -readonly [K in keyof LeftBySecondLook]: number };
-  /** Marks under which all was deleted. */
-  readonly completed: string[];
-  readonly waiting: Waiting[];
-}
-
 /**
  * A run of garbage collection (docs/garbage-collection.md, "Collectors"): takes up the marks that are there, oldest first, and then
  * looks for what to condemn, unless a mark waits already. Its state is in the bucket, so that any other run goes on where it was
  * stopped.
  */
 export class Collection {
-  readonly report: CollectionReport = {
-    garbage: undefined,
-    condemned: undefined,
-    deleted: new Deleted(),
-    left: { needed: 0, renewed: 0, held: 0 },
-    completed: [],
-    waiting: [],
-  };
+  readonly report = emptyReport();
   readonly #store: ObjectStore;
   readonly #fencing: Fencing;
   readonly #options: CollectionOptions;
   /** By mark, milliseconds from its time until all commits by writers that had not read it have landed, or never will. */
   readonly #ended = new Map<string, number>();
+  readonly #onlyLinks: boolean;
+  #repair: LinkRepair | 'due' | 'done' = 'due';
+  /** The marks under which this run has made the second look. */
+  readonly #looked = new Set<string>();
 
   constructor(store: ObjectStore, fencing: Fencing, options: CollectionOptions) {
     this.#store = store;
     this.#fencing = fencing;
     this.#options = options;
+    this.#onlyLinks = options.onlyLinks ?? false;
   }
 
   /**
@@ -95,8 +86,14 @@ export class Collection {
    */
   async step(): Promise<boolean> {
     const { now, marks } = await listMarks(this.#fencing);
-    const isLeft = ({ id }: ListedMark) => !this.report.waiting.some(({ mark }) => mark === id);
-    const next = marks.find(isLeft);
+    const left = marks.filter(({ id }) => !this.report.waiting.some(({ mark }) => mark === id));
+    const other = left.find((mark) => !this.#isOwn(mark.id));
+    if (other !== undefined) {
+      await this.#giveUp(other);
+      return true;
+    }
+    if (this.#repair !== 'done' && (await this.#writeLinksAgain(this.#repair, marks, now))) return true;
+    const [next] = left;
     if (next !== undefined) {
       await this.#takeUp(next, now);
       return true;
@@ -106,8 +103,43 @@ export class Collection {
       await this.#condemn(now);
       return true;
     }
+    // Pushes through another registry may have come while links went.
+    if (this.#onlyLinks && this.#looked.size > 0) {
+      this.#looked.clear();
+      this.#repair = 'due';
+      return true;
+    }
     await removeAbandoned(this.#store, marks, now);
     return false;
+  }
+
+  #isOwn(mark: string): boolean {
+    return isOnlyLinks(mark) === this.#onlyLinks;
+  }
+
+  /** Ends a mark of the other kind: what was found under it may not hold for this one. */
+  async #giveUp(mark: ListedMark): Promise<void> {
+    if (await isRetired(this.#store, mark.id)) {
+      await this.#remove(mark);
+      return;
+    }
+    await retire(this.#store, mark.id);
+    this.report.givenUp.push(mark.id);
+  }
+
+  /** @returns whether there are more records to follow */
+  async #writeLinksAgain(
+    begun: LinkRepair | 'due',
+    marks: readonly ListedMark[],
+    now: Date,
+  ): Promise<boolean> {
+    const options = { marks: new Set(marks.map(({ id }) => id)), now, exclusive: !this.#onlyLinks };
+    const repair = begun === 'due' ? new LinkRepair(this.#store, options) : begun;
+    const before = repair.written;
+    const hasMore = await repair.step();
+    this.#repair = hasMore ? repair : 'done';
+    this.report.linksWrittenAgain += repair.written - before;
+    return hasMore;
   }
 
   async #takeUp(mark: ListedMark, now: Date): Promise<void> {
@@ -120,9 +152,15 @@ export class Collection {
     const leftMs = (waitMs: number) => (waitMs === 0 ? 0 : Math.max(0, waitMs - passedMs));
     // Commits are ended when the delay is over, and not by each run before.
     const { delayMs } = this.#options;
-    const waitMs = leftMs(delayMs) || leftMs(await this.#endCommits(mark));
+    const waitMs = leftMs(delayMs) || leftMs(await this.#endCommits(mark)) || this.#otherEndsMs;
     if (waitMs > 0) this.#wait(mark, 'deletions', waitMs);
     else await this.#delete(mark);
+  }
+
+  /** Milliseconds until no deletion can land under a mark of the other kind: what it takes must be written again before a look. */
+  get #otherEndsMs(): number {
+    const other = this.report.waiting.filter(({ mark }) => !this.#isOwn(mark));
+    return Math.max(0, ...other.map(({ from }) => from.getTime() - Date.now()));
   }
 
   /** Once: in a folder, it also ends commits by writers that have read the mark, which they repeat. */
@@ -143,7 +181,7 @@ export class Collection {
   async #condemn(now: Date): Promise<void> {
     const { youngMs, untagged, untaggedFrom } = this.#options;
     const garbage = new Garbage();
-    const condemnation = new Condemnation(this.#store, now);
+    const condemnation = new Condemnation(this.#store, now, this.#onlyLinks);
     const ages = {
       // The first step of the look tells when it began.
       get youngSince() {
@@ -169,6 +207,11 @@ export class Collection {
       await this.#lookAgain(mark);
       return;
     }
+    // Other registries may have used since what nothing needed then.
+    if (this.#onlyLinks && !this.#looked.has(mark.id)) {
+      await discardPlan(this.#store, plan);
+      return;
+    }
     const [part] = plan.parts;
     if (part === undefined) {
       left.needed += plan.left.needed;
@@ -182,6 +225,7 @@ export class Collection {
       await discardPlan(this.#store, plan);
       return;
     }
+    if (this.#onlyLinks) await recordLinks(this.#store, mark.id, part, planned);
     try {
       await deletePlanned(this.#store, this.#fencing, mark.id, planned, deleted);
     } catch (error) {
@@ -205,7 +249,9 @@ export class Collection {
       const youngSince = new Date(condemned.mark.began.getTime() - clockUnitMs);
       // What was not condemned with its manifest is left, so all of these may count.
       const isComplete = await this.#look(run, { youngSince, untagged: () => 0 }, visitor);
-      if (isComplete) await visitor.finish();
+      if (!isComplete) return;
+      await visitor.finish();
+      this.#looked.add(id);
     } finally {
       if (segments instanceof LocalSegments) segments.close();
     }
@@ -244,11 +290,12 @@ export class Collection {
       return;
     }
     await removeMark(this.#store, mark.id);
-    this.report.completed.push(mark.id);
+    if (this.#isOwn(mark.id)) this.report.completed.push(mark.id);
   }
 
   #wait({ id, written }: ListedMark, next: Waiting['next'], leftMs: number): void {
-    this.report.waiting.push({ mark: id, written, next, from: new Date(Date.now() + leftMs) });
+    const from = new Date(Date.now() + leftMs);
+    this.report.waiting.push({ mark: id, onlyLinks: isOnlyLinks(id), written, next, from });
   }
 }
 

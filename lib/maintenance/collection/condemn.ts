@@ -1,9 +1,10 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { digestParts, type Digest } from '../../protocol/digests.ts';
 import { condemnedLine, listOf, maxListSize, serializeMark } from '../../registry/collection/mark.ts';
 import { blobsPrefix, markKey, markList, parseBlobData } from '../../registry/layout.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 import type { ResumableVisitor } from './look-steps.ts';
+import { isOnlyLinks, newMark } from './marks.ts';
 import { owns, type SeenBlob, type SeenRepository } from './look.ts';
 import { removeLast } from './emptied.ts';
 import { linksOf } from './repository-links.ts';
@@ -51,11 +52,14 @@ export class Condemnation implements ResumableVisitor {
   #condemned = 0;
   #left = 0;
 
-  /** @param began when the look began, by the clock that dates objects */
-  constructor(store: ObjectStore, began: Date) {
+  /**
+   * @param began when the look began, by the clock that dates objects
+   * @param onlyLinks whether bytes stay
+   */
+  constructor(store: ObjectStore, began: Date, onlyLinks = false) {
     this.#store = store;
     this.#began = began;
-    this.#id = `${String(began.getTime()).padStart(13, '0')}-${randomBytes(6).toString('hex')}`;
+    this.#id = newMark(began, onlyLinks);
   }
 
   /** When the look began, by the clock that dates objects. */
@@ -114,7 +118,7 @@ export class Condemnation implements ResumableVisitor {
 
   blob({ digest, isYoung, owners }: SeenBlob): Promise<void> | undefined {
     const stays = owns.need | owns.hold | owns.youngLink;
-    const isWhole = !isYoung && !owners.some(({ flags }) => (flags & stays) !== 0);
+    const isWhole = !isOnlyLinks(this.#id) && !isYoung && !owners.some(({ flags }) => (flags & stays) !== 0);
     return this.#condemn(digest, isWhole, owners);
   }
 

@@ -1,16 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import { inParallel } from '../../concurrency/in-parallel.ts';
 import type { Digest } from '../../protocol/digests.ts';
-import { readNeeds, type ManifestNeeds } from '../../protocol/manifest-needs.ts';
+import { clockUnitMs } from '../../registry/collection/mark.ts';
 import { serializeDeletion } from '../../registry/collection/deletion-record.ts';
 import { blobData, deletionKey, rescueKey, rescuesPrefix } from '../../registry/layout.ts';
-import { exists, isDamage } from '../../registry/links.ts';
+import { exists, undefinedIfMissing } from '../../registry/links.ts';
 import { listObjects } from '../../registry/list-objects.ts';
-import { loadManifest } from '../../registry/manifests/cache.ts';
-import { parseRepositoryKey } from '../../registry/repository-keys.ts';
+import { parseRepositoryKey, type RepositoryKey } from '../../registry/repository-keys.ts';
 import { FenceEnded, type Fence, type Fencing, type ObjectStore } from '../../storage/store.ts';
 import { removeFolders } from './emptied.ts';
-import { condemns } from './marks.ts';
+import { readManifestNeeds } from './manifest-needs.ts';
+import { beganOf, condemns, isOnlyLinks } from './marks.ts';
 import type { PlannedDeletion } from './plan.ts';
 
 /** The most of a batch. */
@@ -135,8 +135,12 @@ class Batch {
     const rescued = await this.#readRescues();
     if (!(await condemns(this.#store, this.#mark)))
       throw new MarkRetired(`the mark ${this.#mark} was retired`);
+    const renewed = isOnlyLinks(this.#mark) ? await this.#readRenewed() : new Set<PlannedDeletion>();
     const left = this.#planned.filter(
-      ({ digest, about = [] }) => rescued.has(digest) || about.some((one) => rescued.has(one)),
+      (one) =>
+        renewed.has(one) ||
+        rescued.has(one.digest) ||
+        one.about?.some((other) => rescued.has(other)) === true,
     );
     const going = this.#planned.filter((one) => !left.includes(one));
     const links = going.flatMap(({ keys }) => keys);
@@ -179,6 +183,23 @@ class Batch {
     return next === undefined ? objects.map(({ key }) => key) : undefined;
   }
 
+  /**
+   * Manifests and tags that are newer than the mark by now: pushes through other registries write no rescue. A blob that nothing names
+   * yet need not be looked at: its link is written again when something does.
+   */
+  async #readRenewed(): Promise<ReadonlySet<PlannedDeletion>> {
+    const began = beganOf(this.#mark) - clockUnitMs;
+    const renewed = new Set<PlannedDeletion>();
+    const links = this.#planned.flatMap((one) =>
+      one.keys.filter((key) => isManifestOrTag(parseRepositoryKey(key))).map((key) => ({ one, key })),
+    );
+    await inParallel(links, parallelRequests, async ({ one, key }) => {
+      const link = await undefinedIfMissing(this.#store.head(key));
+      if (link !== undefined && link.lastModified.getTime() > began) renewed.add(one);
+    });
+    return renewed;
+  }
+
   /** Ends a deletion that is confirmed, or that can land no more. */
   async #end(key: string, { opened }: Fence): Promise<void> {
     await this.#fencing.endDeletion({ key, lastModified: opened });
@@ -190,7 +211,7 @@ class Batch {
     for (const { digest, keys } of left) {
       this.#deleted.rescued.add(digest);
       const parsed = keys.flatMap((key) => parseRepositoryKey(key) ?? []);
-      const isManifest = parsed.some(({ kind }) => kind === 'revision' || kind === 'tag');
+      const isManifest = parsed.some(isManifestOrTag);
       const needed = isManifest ? await neededBy(this.#store, digest) : new Set<Digest>();
       for (const one of parsed) if (one.kind === 'signature') needed.add(one.digest);
       await inParallel([...needed], parallelRequests, async (one) => {
@@ -200,24 +221,18 @@ class Batch {
   }
 }
 
+function isManifestOrTag(key: RepositoryKey | undefined): boolean {
+  return key?.kind === 'revision' || key?.kind === 'tag';
+}
+
 /** All that a manifest needs, with itself. One that is gone or damaged needs nothing. */
 async function neededBy(store: ObjectStore, manifest: Digest): Promise<Set<Digest>> {
   const needed = new Set([manifest]);
   const manifests = new Set([manifest]);
   for (const one of manifests) {
-    const { blobs, children } = (await readManifest(store, one)) ?? { blobs: [], children: [] };
+    const { blobs, children } = (await readManifestNeeds(store, one)) ?? { blobs: [], children: [] };
     for (const { digest } of [...blobs, ...children]) needed.add(digest);
     for (const { digest, isManifest } of children) if (isManifest) manifests.add(digest);
   }
   return needed;
-}
-
-async function readManifest(store: ObjectStore, digest: Digest): Promise<ManifestNeeds | undefined> {
-  try {
-    const bytes = await loadManifest(store, digest);
-    return bytes && readNeeds(bytes);
-  } catch (error) {
-    if (!isDamage(error)) throw error;
-    return undefined;
-  }
 }

@@ -158,6 +158,21 @@ export async function* listRepositories(
   if (repository !== undefined) yield repository;
 }
 
+/** One repository, with all its keys. */
+export async function listRepository(
+  store: ObjectStore,
+  name: string,
+): Promise<{ readonly listed: ListedRepository; readonly keys: ReadonlySet<string> }> {
+  const listed = new ListedRepository(name);
+  const keys = new Set<string>();
+  for await (const object of listObjects(store, `${repositoriesPrefix}${name}${repositoryDelimiter}`)) {
+    const key = parseRepositoryKey(object.key);
+    keys.add(object.key);
+    if (key !== undefined) listed.add(key, object, false);
+  }
+  return { listed, keys };
+}
+
 /** A key after all of a repository, and before those of the next: its entries start with an underscore, which a backtick follows. */
 function endOf(repository: string | undefined): string {
   return repository === undefined ? '' : `${repositoriesPrefix}${repository}/\``;

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { markFolders, markKey, marksPrefix, retiredKey, retiredPrefix } from '../../registry/layout.ts';
 import { undefinedIfMissing } from '../../registry/links.ts';
 import { listObjects } from '../../registry/list-objects.ts';
@@ -6,6 +7,28 @@ import type { Fencing, ObjectInfo, ObjectStore } from '../../storage/store.ts';
 
 /** How long what belongs to no mark is left, in milliseconds: a collection may be about to write it. */
 const abandonedAfterMs = 7 * 24 * 60 * 60 * 1000;
+
+/** What the id of a mark ends with under which bytes stay. */
+const onlyLinksSuffix = '-links';
+
+/**
+ * The id of a new mark.
+ * @param onlyLinks whether it condemns links and no bytes
+ */
+export function newMark(began: Date, onlyLinks: boolean): string {
+  const time = String(began.getTime()).padStart(13, '0');
+  return `${time}-${randomBytes(6).toString('hex')}${onlyLinks ? onlyLinksSuffix : ''}`;
+}
+
+/** When the look for a mark began, in milliseconds by the clock that dates objects. */
+export function beganOf(mark: string): number {
+  return Number.parseInt(mark, 10);
+}
+
+/** Whether a mark condemns links and no bytes. */
+export function isOnlyLinks(mark: string): boolean {
+  return mark.endsWith(onlyLinksSuffix);
+}
 
 /** A mark as it was listed. */
 export interface ListedMark {
@@ -65,7 +88,7 @@ export async function removeAbandoned(
     for (const folder of prefixes) found.add(folder.slice(prefix.length, -1));
   }
   for (const id of found) {
-    const isOld = !(now.getTime() - Number.parseInt(id, 10) < abandonedAfterMs);
+    const isOld = !(now.getTime() - beganOf(id) < abandonedAfterMs);
     if (!present.has(id) && (removed.has(id) || isOld)) await removeRest(store, id);
   }
 }

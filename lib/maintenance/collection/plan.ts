@@ -1,10 +1,10 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { digestOrUndefined, type Digest } from '../../protocol/digests.ts';
 import { plansPrefix } from '../../registry/layout.ts';
-import { undefinedIfDamaged } from '../../registry/links.ts';
 import { listObjects } from '../../registry/list-objects.ts';
 import { removeObjects } from '../../registry/remove-objects.ts';
 import type { ObjectStore } from '../../storage/store.ts';
+import { readWithHash, withHash } from './hashed-text.ts';
 
 /*
  * What a second look found is to be deleted, in parts, each of which is deleted in one step. It is in the bucket, so that another
@@ -39,8 +39,6 @@ export interface LeftBySecondLook {
 /** Digests, and bytes of text, of a part. */
 const maxDigests = 2000;
 const maxPartSize = 4 * 1024 * 1024;
-
-const maxObjectSize = 64 * 1024 * 1024;
 
 /** Writes a plan while a second look goes on. In memory is a part for each phase. */
 export class PlanWriter {
@@ -163,21 +161,4 @@ export function formatAbout(about: PlannedDeletion['about'] = []): string {
 
 export function parseAbout(text = ''): readonly Digest[] {
   return text.split(',').flatMap((digest) => digestOrUndefined(digest) ?? []);
-}
-
-const hashDigits = 64;
-
-function withHash(text: string): Buffer {
-  return Buffer.from(`${hashOf(text)}\n${text}`);
-}
-
-async function readWithHash(store: ObjectStore, key: string): Promise<string | undefined> {
-  const read = await undefinedIfDamaged(store, key, store.read(key, maxObjectSize));
-  const text = read?.bytes.toString();
-  const content = text?.slice(hashDigits + 1);
-  return content !== undefined && text?.slice(0, hashDigits) === hashOf(content) ? content : undefined;
-}
-
-function hashOf(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
 }

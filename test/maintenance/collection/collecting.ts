@@ -1,5 +1,6 @@
 import { after, before, describe } from 'node:test';
-import { Collection, type CollectionReport } from '../../../lib/maintenance/collection/collection.ts';
+import { Collection } from '../../../lib/maintenance/collection/collection.ts';
+import type { CollectionReport } from '../../../lib/maintenance/collection/report.ts';
 import { listObjects } from '../../../lib/registry/list-objects.ts';
 import type { ObjectStore } from '../../../lib/storage/store.ts';
 import { onMinio, onVersitygw, type Buckets } from '../../servers/buckets.ts';

@@ -4,7 +4,8 @@
  * eight minutes for its processor time and what its requests would take.
  */
 import { writeFileSync } from 'node:fs';
-import { Collection, type CollectionReport } from '../../../lib/maintenance/collection/collection.ts';
+import { Collection } from '../../../lib/maintenance/collection/collection.ts';
+import type { CollectionReport } from '../../../lib/maintenance/collection/report.ts';
 import { temporaryFolder } from '../../servers/folder.ts';
 import { SimulatedBucket } from './simulated-bucket.ts';
 
