@@ -45,6 +45,7 @@ const applied = { keys: `${root}/retention/applied` };
 // `sha???` is sha256 or sha512: tags may be called `_layers` or `_referrers`, and their keys must not match.
 const layers = { keys: `${root}/repositories/*/_layers/sha???/*/link` };
 const manifests = { keys: `${root}/repositories/*/_manifests/*` };
+const manifestLinks = { keys: `${root}/repositories/*/_manifests/revisions/sha???/*/link` };
 const tagLinks = { keys: `${root}/repositories/*/_manifests/tags/*/current/link` };
 const tagHistories = { keys: `${root}/repositories/*/_manifests/tags/*/index/*` };
 const referrers = { keys: `${root}/repositories/*/_referrers/sha???/*` };
@@ -213,17 +214,14 @@ const bucketRights: readonly Right[] = [
   // Garbage collection. No function but it may delete blobs.
   { for: ['gc'], on: collections, actions: [...get, ...put, ...remove], when: collects },
   { for: ['gc'], on: manifests, actions: remove, when: collects },
-  {
-    for: ['gc'],
-    on: tagLinks,
-    actions: get,
-    when: collects,
-    // The ETag tells what a tag points at, except with a key of KMS.
-    source: 'https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html',
-  },
   { for: ['gc'], on: blobs, actions: [...get, ...remove], when: collects },
   { for: ['gc'], on: layers, actions: remove, when: collects },
   { for: ['gc'], on: referrers, actions: remove, when: collects },
+  // The links that a run without --exclusive has deleted, and that a push through another registry needs, are written again. With a key
+  // of KMS each tag is read, since its ETag does not tell what it points at.
+  { for: ['gc'], on: tagLinks, actions: get, when: collects },
+  { for: ['gc'], on: layers, actions: put, when: collects },
+  { for: ['gc'], on: manifestLinks, actions: put, when: collects },
   // What the rules for retention and quotas ask of it. Tags go with a record that brings them back.
   { for: ['gc'], on: { keys: policyKey }, actions: get, when: and(collects, hasPolicy) },
   { for: ['gc'], on: planned, actions: get, when: and(collects, hasRules) },

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { recordLinks } from '../../lib/maintenance/collection/link-records.ts';
+import { newMark } from '../../lib/maintenance/collection/marks.ts';
+import { parseDigest } from '../../lib/protocol/digests.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { keysIn, pause, shortFence, unitMs } from '../maintenance/collection/collecting.ts';
-import { fill, type Filled } from '../maintenance/collection/filled-bucket.ts';
+import { fill, FilledBucket, type Filled } from '../maintenance/collection/filled-bucket.ts';
 import { bucketProxy, type BucketProxy } from '../servers/bucket-proxy.ts';
 import { onScs, onSwift, onVersitygw, proxied, type Buckets } from '../servers/buckets.ts';
 import { asInLambda, packagedFunctions, type PackagedFunctions } from '../servers/packaged-functions.ts';
@@ -23,6 +26,23 @@ before(async () => {
   const { code, output } = await runBuild();
   assert.equal(code, 0, output);
 });
+
+/** A run without --exclusive has deleted links, and another registry has pushed the image meanwhile. */
+async function deletedBeside(store: ObjectStore): Promise<void> {
+  const bucket = new FilledBucket(store);
+  const name = 'beside/distribution';
+  const layer = await bucket.layer(name, 'pushed-beside-layer');
+  const image = await bucket.image(name, 'pushed-beside', [layer]);
+  await bucket.tag(name, 'v1', image);
+  const folder = `docker/registry/v2/repositories/${name}`;
+  const keys = [
+    `${folder}/_layers/sha256/${layer.hex}/link`,
+    `${folder}/_manifests/revisions/sha256/${image.hex}/link`,
+  ];
+  await store.delete(keys);
+  const mark = newMark(new Date(Date.now() - 7 * 24 * 3_600_000), true);
+  await recordLinks(store, mark, 'look/part', [{ digest: parseDigest(image.digest), keys }]);
+}
 
 describe('the function gc on versitygw', requires('versitygw'), () => {
   let buckets: Buckets;
@@ -51,6 +71,7 @@ describe('the function gc on versitygw', requires('versitygw'), () => {
     };
     functions = await packagedFunctions(['s3'], () => asInLambda(settings));
     had = await keysIn(store);
+    await deletedBeside(store);
     // What is in the bucket is old, until there is a mark.
     agedUntilMark(proxy, 2 * 24 * 3_600_000);
   });
