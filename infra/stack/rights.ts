@@ -285,7 +285,7 @@ export function kmsKey({ settings }: Pick<Parameters, 'settings'>): string | und
 }
 
 /** The key of the rules for retention and quotas, below the root directory, if they are not in the policy. */
-export function rulesKey({ settings }: Pick<Parameters, 'settings'>): string | undefined {
+function rulesKey({ settings }: Pick<Parameters, 'settings'>): string | undefined {
   return settings['REGISTRY_RETENTION_OBJECT'];
 }
 

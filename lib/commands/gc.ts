@@ -12,13 +12,13 @@ import { lookAtStorage, openConfigured, reportDamaged, type ConfiguredStorage } 
 
 export const command: Command = {
   summary: 'delete what nothing needs from the storage',
-  usage: `Usage: stowage gc [--dry-run] [--delete-untagged] [--older-than AGE] [--exclusive] [--json] [FILE]
+  usage: `Usage: stowage gc [--dry-run] [--delete-untagged] [--older-than AGE] [--exclusive] [--force] [--json] [FILE]
 
 Deletes what no tag and no manifest needs any more, while pushes and pulls go on. A first run condemns it; a run a day later, or
 after REGISTRY_GC_DELAY, deletes it, unless it was pushed or needed again. Each run does what is due, and says when the next is.
 
 Without --exclusive only links go, by which repositories have blobs and manifests, and NO SPACE IS FREED: other registries may
-write to the storage, as distribution, and must find the bytes. --exclusive frees them.
+write to the storage, such as distribution, and must find the bytes. --exclusive frees them.
 
   --dry-run          only show what could be freed
   --delete-untagged  also manifests that nothing reaches from a tag; without it, those that a rule for retention gives up.

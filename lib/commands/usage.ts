@@ -16,7 +16,8 @@ export const command: Command = {
   usage: `Usage: stowage usage [--by namespace|repository|tag|quota] [--json] [FILE]
 
 Shows the bytes in the storage by namespace, repository or tag: its own, which nothing else of that kind uses, and those that
-it shares with others. By quota, what the repositories of each quota use together. The registry counts from there on.
+it shares with others. By quota, what the repositories of each quota use together. That is kept for
+the registry, which adds what is uploaded later.
 
   --by KIND  namespace, repository (default), tag or quota
   --json     print JSON

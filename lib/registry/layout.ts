@@ -29,7 +29,7 @@ import { namedSuffix } from '../storage/store.ts';
  *   gc/retired/<mark>                                           ours: nothing more may be deleted under the mark
  *   gc/steps/<run>/…                                            ours: a look for garbage that goes on in another process
  *   gc/plans/<mark>/<look>/…                                    ours: what the second look found is to be deleted
- *   gc/links/<mark>/<part>                                       ours: links that went while the bytes stayed, for a month
+ *   gc/links/<mark>/<part>                                      ours: links that went while the bytes stayed, for a month
  *   gc/looked                                                   ours: when garbage was looked for last
  *   gc/running                                                  ours: when a collection was active last
  *   gc/expiries/<name>/_labels                                  ours: when images of this repository expire, by their labels; a cache

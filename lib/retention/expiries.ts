@@ -9,7 +9,7 @@ import { loadManifest } from '../registry/manifests/cache.ts';
 import type { ObjectStore } from '../storage/store.ts';
 
 /** The label of quay.io and of ephemeral registries. */
-export const expiryLabel = 'quay.expires-after';
+const expiryLabel = 'quay.expires-after';
 
 /** Bytes of a config that is read. A larger one has no label. */
 const maxConfigSize = 4 * 1024 * 1024;

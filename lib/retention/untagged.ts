@@ -8,6 +8,7 @@ export interface UntaggedByRules {
 }
 
 /**
+ * When manifests without a tag may go, by the rules that were planned.
  * @param rules in force
  * @param planned those that were planned as they are
  */

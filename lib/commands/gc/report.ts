@@ -4,6 +4,7 @@ import { size } from '../../protocol/sizes.ts';
 import { count } from '../command.ts';
 import { jsonOfGarbage, noSpaceFreed, printGarbage, type Printed } from './garbage.ts';
 
+/** What programs are told of a run. @param onlyLinks whether bytes stay */
 export function jsonOfReport(report: CollectionReport, onlyLinks: boolean) {
   const { garbage } = report;
   return { onlyLinks, ...summaryOf(report), found: garbage === undefined ? null : jsonOfGarbage(garbage) };
@@ -69,5 +70,5 @@ function nextOf({ next, onlyLinks, written, from }: Waiting): string {
   const what = `what was condemned at ${written.toISOString().replace(/\.\d+Z$/, 'Z')}`;
   return next === 'deletions'
     ? `The ${onlyLinks ? 'links' : 'bytes'} of ${what} may go from ${when}: run stowage gc again then. Until then nothing is deleted.`
-    : `All that was to go of ${what} is deleted. Its mark can be removed from ${when}, by the next run.`;
+    : `Nothing more is deleted of ${what}. Its mark can be removed from ${when}, by the next run.`;
 }

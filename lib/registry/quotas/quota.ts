@@ -56,7 +56,7 @@ export class QuotaExceeded extends RegistryError {
     super(
       'DENIED',
       `the quota of ${names} is ${size(bytes)}, of which ${size(used)} are used${adding}; delete images that are not needed: ` +
-        'their space counts again once garbage collection has freed it',
+        'garbage collection then makes room',
       [{ repositories, quota: bytes, used, ...(added > 0 && { added }) }],
     );
     this.rule = `quota of ${names}`;
