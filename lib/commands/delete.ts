@@ -77,7 +77,9 @@ function describe(name: string, deleted: DeletedRepository, dryRun: boolean): re
       `pushed meanwhile, and still there: ${count(pushed.tags, 'tag')}, ${count(pushed.manifests, 'manifest')}`,
     );
   if (at !== undefined)
-    lines.push(`stowage restore ${name} brings it back until ${restorable(at).toISOString().slice(0, 10)}`);
+    lines.push(
+      `stowage restore ${name} brings it back until ${restorable(at).toISOString().slice(0, 10)}, unless garbage collection takes its bytes before`,
+    );
   return lines;
 }
 

@@ -23,7 +23,7 @@ describe('the command stowage delete', () => {
     assert.match(
       deleted.output,
       new RegExp(
-        `^deleted ${name}: ${counts}\nstowage restore ${name} brings it back until 20\\d\\d-\\d\\d-\\d\\d\n$`,
+        `^deleted ${name}: ${counts}\nstowage restore ${name} brings it back until 20\\d\\d-\\d\\d-\\d\\d, unless garbage collection takes its bytes before\n$`,
       ),
     );
     assert.equal(await pull(store, name, v1), undefined);
