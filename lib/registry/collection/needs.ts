@@ -87,21 +87,34 @@ class Walk {
     return { all: [...this.#needs.values()], groups: this.#groups(root.digest) };
   }
 
+  /** Without recursion: a chain of referrers or indexes may be longer than the stack of calls. */
   #groups(root: Digest): Digest[][] {
-    const heights = new Map<Digest, number>();
-    const heightOf = (digest: Digest): number => {
-      const known = heights.get(digest);
-      if (known !== undefined) return known;
+    const heights = new Map([[root, 0]]);
+    const raise = (digest: Digest, height: number) =>
+      heights.set(digest, Math.max(height, heights.get(digest) ?? 0));
+    const path = [this.#below(root)];
+    for (let last = path.at(-1); last !== undefined; last = path.at(-1)) {
+      const { value: below } = last.left.next();
+      if (below === undefined) {
+        path.pop();
+        const above = path.at(-1);
+        if (above !== undefined) raise(above.digest, (heights.get(last.digest) ?? 0) + 1);
+        continue;
+      }
+      const known = heights.get(below);
       // Referrers may be named in a circle.
-      heights.set(digest, 0);
-      const below = [...(this.#needed.get(digest) ?? [])].map(heightOf);
-      const height = below.reduce((most, one) => Math.max(most, one + 1), 0);
-      heights.set(digest, height);
-      return height;
-    };
-    heightOf(root);
+      if (known !== undefined) raise(last.digest, known + 1);
+      else {
+        heights.set(below, 0);
+        path.push(this.#below(below));
+      }
+    }
     const groups = Map.groupBy(heights.keys(), (digest) => heights.get(digest) ?? 0);
     return [...groups].sort(([a], [b]) => a - b).map(([, digests]) => digests);
+  }
+
+  #below(digest: Digest): { readonly digest: Digest; readonly left: Iterator<Digest, undefined> } {
+    return { digest, left: (this.#needed.get(digest) ?? new Set<Digest>()).values() };
   }
 
   /** @returns the manifests that it needs */
