@@ -370,26 +370,33 @@ function newestFirst(at: Date): string {
 
 export const quotasPrefix = `${root}/quotas/`;
 
-/** The prefix of the blobs that were pushed under a quota. Their hashes come first, so that any part of a listing is a fair sample. */
+/** The prefix of what was pushed under a quota. Random digits come first, so that any part of a listing is a fair sample. */
 export function quotaPushesPrefix(quota: string): string {
   return `${quotasPrefix}${quota}/pushed/`;
 }
 
-/** @param size in bytes */
-export function quotaPush(quota: string, digest: Digest, size: number): string {
+/**
+ * @param random eight hexadecimal digits that no client can choose, as it can those of digests: small blobs would hide large ones
+ * @param size in bytes
+ */
+export function quotaPush(quota: string, random: string, digest: Digest, size: number): string {
   const { algorithm, hex } = digestParts(digest);
-  return `${quotaPushesPrefix(quota)}${hex}-${algorithm}-${size}`;
+  return `${quotaPushesPrefix(quota)}${random}-${hex}-${algorithm}-${size}`;
 }
 
 /** The inverse of {@link quotaPush}; undefined for any other key. */
 export function parseQuotaPush(
   key: string,
-): { readonly quota: string; readonly digest: Digest; readonly size: number } | undefined {
-  const [, quota, hex = '', algorithm = '', size] =
-    /^([0-9a-f]{16})\/pushed\/([0-9a-f]+)-(sha\d+)-(\d{1,15})$/.exec(key.slice(quotasPrefix.length)) ?? [];
+):
+  | { readonly quota: string; readonly random: string; readonly digest: Digest; readonly size: number }
+  | undefined {
+  const [, quota, random = '', hex = '', algorithm = '', size] =
+    /^([0-9a-f]{16})\/pushed\/([0-9a-f]{8})-([0-9a-f]+)-(sha\d+)-(\d{1,15})$/.exec(
+      key.slice(quotasPrefix.length),
+    ) ?? [];
   const digest = digestOrUndefined(`${algorithm}:${hex}`);
   if (!key.startsWith(quotasPrefix) || quota === undefined || digest === undefined) return undefined;
-  return { quota, digest, size: Number(size) };
+  return { quota, random, digest, size: Number(size) };
 }
 
 export function quotaUsed(quota: string): string {

@@ -87,7 +87,7 @@ describe('the function gc follows the rules of the policy', requires('versitygw'
     // What other rules have left, and a push that is in the sum.
     await store.put('docker/registry/v2/pulled/_since/0123', Buffer.from(''));
     await store.put(quotaUsed('0123456789abcdef'), Buffer.from(''));
-    await store.put(quotaPush(quota, deleted.digest, deleted.bytes.length), Buffer.from(''));
+    await store.put(quotaPush(quota, '01234567', deleted.digest, deleted.bytes.length), Buffer.from(''));
     await store.put(policyKey, Buffer.from(policy));
     proxy = await bucketProxy(buckets.endpoint);
     functions = await packagedFunctions(['s3', 'policy'], () =>

@@ -38,8 +38,8 @@ export class QuotaCount implements ResumableVisitor {
   readonly #rules: QuotaRules;
   #began: Date;
   #bytes: number[];
-  /** By quota, the keys of pushes that may be under way. */
-  #recent: Map<Digest, string>[];
+  /** By quota, the keys of pushes that may be under way: one of each process that received the blob. */
+  #recent: Map<Digest, string[]>[];
   /** Those whose blob is in the sum. */
   #seen = new Set<string>();
   /** By repository, the place of its quota; -1 without one. */
@@ -51,7 +51,7 @@ export class QuotaCount implements ResumableVisitor {
     this.#rules = rules;
     this.#began = this.#now();
     this.#bytes = rules.all.map(() => 0);
-    this.#recent = rules.all.map(() => new Map<Digest, string>());
+    this.#recent = rules.all.map(() => new Map<Digest, string[]>());
   }
 
   /** Call it before the look begins, or goes on. */
@@ -67,7 +67,7 @@ export class QuotaCount implements ResumableVisitor {
       const digest = ageMs > unseenForMs ? undefined : parseQuotaPush(key)?.digest;
       if (digest === undefined || place === undefined) continue;
       if (++recent > maxRecent) break;
-      this.#recent[place]?.set(digest, key);
+      addKey(this.#recent[place], digest, key);
     }
   }
 
@@ -94,8 +94,7 @@ export class QuotaCount implements ResumableVisitor {
       const recent = this.#recent[place];
       if (recent === undefined) continue;
       this.#bytes[place] = (this.#bytes[place] ?? 0) + size;
-      const key = recent.get(digest);
-      if (key !== undefined) this.#seen.add(key);
+      for (const key of recent.get(digest) ?? []) this.#seen.add(key);
     }
   }
 
@@ -105,7 +104,7 @@ export class QuotaCount implements ResumableVisitor {
       isWhole: this.#isWhole,
       began: this.#began.getTime(),
       bytes: this.#bytes,
-      recent: this.#recent.map((keys) => [...keys.values()]),
+      recent: this.#recent.map((keys) => [...keys.values()].flat()),
       seen: [...this.#seen],
       quotaOf: this.#quotaOf,
     };
@@ -118,7 +117,11 @@ export class QuotaCount implements ResumableVisitor {
     if (!this.#isWhole) return;
     this.#began = new Date(saved.began);
     this.#bytes = [...saved.bytes];
-    this.#recent = saved.recent.map((keys) => new Map(keys.flatMap((key) => entryOf(key))));
+    this.#recent = saved.recent.map((keys) => {
+      const recent = new Map<Digest, string[]>();
+      for (const key of keys) addKey(recent, parseQuotaPush(key)?.digest, key);
+      return recent;
+    });
     this.#seen = new Set(saved.seen);
     this.#quotaOf = [...saved.quotaOf];
   }
@@ -184,7 +187,9 @@ interface SavedCount {
   readonly quotaOf: readonly number[];
 }
 
-function entryOf(key: string): [Digest, string][] {
-  const push = parseQuotaPush(key);
-  return push === undefined ? [] : [[push.digest, key]];
+function addKey(recent: Map<Digest, string[]> | undefined, digest: Digest | undefined, key: string): void {
+  if (recent === undefined || digest === undefined) return;
+  const keys = recent.get(digest);
+  if (keys === undefined) recent.set(digest, [key]);
+  else keys.push(key);
 }

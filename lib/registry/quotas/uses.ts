@@ -1,5 +1,5 @@
+import { createHmac, randomBytes } from 'node:crypto';
 import { SingleFlight } from '../../concurrency/single-flight.ts';
-import { digestParts, type Digest } from '../../protocol/digests.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
 import { withoutDeadline } from '../../storage/deadline.ts';
 import type { ObjectStore } from '../../storage/store.ts';
@@ -16,6 +16,9 @@ const maxQuotas = 1000;
 
 /** Most pages of a thousand pushes that are listed. Of more, their sum is estimated. */
 const maxPages = 10;
+
+/** Hexadecimal digits before the digest in a key. */
+const randomDigits = 8;
 
 /** Most uploads whose size a process remembers, and for how long. */
 const maxUploads = 1000;
@@ -39,6 +42,8 @@ export class QuotaUses {
   /** What this process has recorded during a read, by quota and key. */
   readonly #recordedMeanwhile = new Map<string, Map<string, number>>();
   readonly #uploads: ExpiringCache<string, number>;
+  /** Makes the random digits of keys: the same for the same blob, so that it counts once. */
+  readonly #secret = randomBytes(16);
 
   constructor(store: ObjectStore, clock: Clock = systemClock) {
     this.#store = store;
@@ -56,7 +61,8 @@ export class QuotaUses {
   /** Counts a blob before it appears in a repository: a process that is killed in between has counted too much, not too little. */
   async record(quota: string, repository: RepositoryName, { digest, size }: BlobInfo): Promise<void> {
     if (size === 0) return;
-    const key = quotaPush(quota, digest, size);
+    const random = createHmac('sha256', this.#secret).update(digest).digest('hex').slice(0, randomDigits);
+    const key = quotaPush(quota, random, digest, size);
     await this.#store.put(key, Buffer.from(`${repository}\n`), { transient: true });
     this.#recordedMeanwhile.get(quota)?.set(key, size);
     const known = this.#known.get(quota);
@@ -107,7 +113,7 @@ export class QuotaUses {
         if (push === undefined) continue;
         listed.add(key);
         bytes += push.size;
-        covered = shareUpTo(push.digest);
+        covered = shareUpTo(push.random);
       }
       after = next;
     }
@@ -115,7 +121,7 @@ export class QuotaUses {
   }
 }
 
-/** The share of all digests that come up to this one. */
-function shareUpTo(digest: Digest): number {
-  return (Number.parseInt(digestParts(digest).hex.slice(0, 8), 16) + 1) / 2 ** 32;
+/** The share of all random digits that come up to these. */
+function shareUpTo(random: string): number {
+  return (Number.parseInt(random, 16) + 1) / 16 ** randomDigits;
 }

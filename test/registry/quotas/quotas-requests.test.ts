@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { quotaPush } from '../../../lib/registry/layout.ts';
+import { digestFrom } from '../../../lib/protocol/digests.ts';
+import { QuotaUses } from '../../../lib/registry/quotas/uses.ts';
 import { intercepted } from '../interrupted.ts';
 import { MemoryStore } from '../memory-store.ts';
 import { digestOf, nameOf, QuotaProcess, rulesOf, some } from './quota-fixture.ts';
@@ -97,13 +98,33 @@ describe('requests of quotas', () => {
     const store = new MemoryStore();
     const [quota = assert.fail()] = rulesOf(rules).all;
     const uploads = 30_000;
+    const uses = new QuotaUses(store);
     for (let i = 0; i < uploads; i++)
-      await store.put(quotaPush(quota.id, digestOf(Buffer.from(`${i}`)), 1000), Buffer.alloc(0));
+      await uses.record(quota.id, app, { digest: digestOf(Buffer.from(`${i}`)), size: 1000 });
     const { process, asked } = counted(store);
     let used: number | undefined;
     const calls = await asked(async () => (used = await process.used(app)));
     assert.deepEqual(calls, [...Array<string>(10).fill('list'), 'read']);
     const wrong = Math.abs((used ?? 0) / (uploads * 1000) - 1);
     assert.ok(wrong < 0.05, `${used}`);
+  });
+
+  it('are not misled by small blobs whose digests a client has chosen', async () => {
+    const store = new MemoryStore();
+    const [quota = assert.fail()] = rulesOf(rules).all;
+    const uses = new QuotaUses(store);
+    const [small, large] = [20_000, 1000];
+    for (let i = 0; i < small; i++)
+      await uses.record(quota.id, app, {
+        digest: digestFrom('sha256', i.toString(16).padStart(64, '0')),
+        size: 1,
+      });
+    for (let i = 0; i < large; i++)
+      await uses.record(quota.id, app, {
+        digest: digestFrom('sha256', i.toString(16).padStart(64, 'f')),
+        size: 1_000_000,
+      });
+    const used = (await new QuotaProcess(store, rules).used(app)) ?? 0;
+    assert.ok(Math.abs(used / (large * 1_000_000) - 1) < 0.25, `${used}`);
   });
 });
