@@ -8,6 +8,9 @@ import type { QuotaLimit } from '../quotas/quotas.ts';
 import { digestOf } from '../uploads/content-hash.ts';
 import { wrap } from './wrap.ts';
 
+/** Bytes of a manifest up to which only a look counts it. Usual ones have some kilobytes, and the largest 4 MiB. */
+const maxUncounted = 64 * 1024;
+
 /**
  * A registry that refuses pushes beyond a quota, for requests about one repository. What an upload adds is recorded before its blob
  * appears. An upload that has begun may finish, and what adds nothing is never refused: a mount from a repository with the same quota,
@@ -87,8 +90,15 @@ export function withQuota(registry: Registry, { quota, uses, covers }: QuotaLimi
     manifests: (manifests) => ({
       put: async (name, reference, bytes, contentType, options) => {
         const used = await uses.used(quota.id);
-        if (used > quota.bytes && !(await manifests.has(name, digestOfManifest(reference, bytes))))
-          throw new QuotaExceeded(quota, used, 0);
+        const isFull = used > quota.bytes;
+        const size = bytes.byteLength;
+        if (isFull || size > maxUncounted) {
+          const digest = digestOfManifest(reference, bytes);
+          if (!(await manifests.has(name, digest))) {
+            if (isFull) throw new QuotaExceeded(quota, used, 0);
+            await uses.record(quota.id, name, { digest, size });
+          }
+        }
         return await manifests.put(name, reference, bytes, contentType, options);
       },
     }),

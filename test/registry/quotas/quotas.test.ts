@@ -5,6 +5,7 @@ import { QuotaCount } from '../../../lib/maintenance/quotas/quota-count.ts';
 import { quotaPushesPrefix } from '../../../lib/registry/layout.ts';
 import { listObjects } from '../../../lib/registry/list-objects.ts';
 import { QuotaExceeded } from '../../../lib/registry/quotas/quota.ts';
+import { parseTag } from '../../../lib/protocol/tags.ts';
 import { onStores } from '../on-stores.ts';
 import { bodyOf, digestOf, nameOf, QuotaProcess, rulesOf, some, sum } from './quota-fixture.ts';
 
@@ -127,6 +128,20 @@ onStores('quotas', (store) => {
     assert.deepEqual(await sum(store(), rules), [1800]);
     await late.writeSums();
     assert.equal(await new QuotaProcess(store(), rules).used(app), 1800);
+  });
+
+  it('count a large manifest when it is pushed, and once', async () => {
+    const { rules, app } = rulesFor(10_000_000);
+    const process = new QuotaProcess(store(), rules);
+    const { manifests } = await process.of(app);
+    const mediaType = 'application/vnd.oci.image.index.v1+json';
+    const annotations = { large: 'x'.repeat(100_000) };
+    const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, manifests: [], annotations }));
+    for (const tag of ['one', 'two'])
+      await manifests.put(app, { kind: 'tag', tag: parseTag(tag) }, bytes, mediaType);
+    assert.equal(await new QuotaProcess(store(), rules).used(app), bytes.byteLength);
+    assert.deepEqual(await sum(store(), rules), [bytes.byteLength]);
+    assert.equal(await new QuotaProcess(store(), rules).used(app), bytes.byteLength);
   });
 
   it('know the size of an upload that other processes have received', async () => {
