@@ -90,9 +90,10 @@ export function markKey(mark: string): string {
   return `${marksPrefix}${mark}`;
 }
 
-/** @param digits the first of the digests in the list: as many as the mark says, from 0; with none, the key ends with `all` */
-export function markList(mark: string, digits: string): string {
-  return `${collectionPrefix}lists/${mark}/${digits === '' ? 'all' : digits}`;
+/** @param list what its digests begin with, such as `sha256:0f`; without digits, the key ends with `all` */
+export function markList(mark: string, list: string): string {
+  const [algorithm = '', digits = ''] = list.split(':');
+  return `${collectionPrefix}lists/${mark}/${algorithm}/${digits === '' ? 'all' : digits}`;
 }
 
 export function rescuesPrefix(mark: string): string {

@@ -19,10 +19,6 @@ export function printReport(report: CollectionReport, options: Printed): void {
   const isWaiting = waiting.some(({ mark }) => mark === condemned?.id);
   const sum = isWaiting ? 'condemned' : 'found';
   if (garbage !== undefined) printGarbage(garbage, sum, options);
-  if (condemned !== undefined && condemned.left > 0)
-    console.log(
-      `${count(condemned.left, 'blob')} had no room in the lists; the next collection condemns them`,
-    );
   for (const one of waiting) console.log(nextOf(one));
   if (garbage !== undefined && condemned === undefined) console.log('Nothing is to be deleted.');
   else if (waiting.length === 0 && completed.length > 0) console.log('Nothing else is due.');

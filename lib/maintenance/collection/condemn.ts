@@ -1,7 +1,13 @@
 import { createHash } from 'node:crypto';
-import { digestParts, type Digest } from '../../protocol/digests.ts';
-import { condemnedLine, listOf, maxListSize, serializeMark } from '../../registry/collection/mark.ts';
-import { blobsPrefix, markKey, markList, parseBlobData } from '../../registry/layout.ts';
+import type { Digest } from '../../protocol/digests.ts';
+import {
+  condemnedLine,
+  firstList,
+  maxListSize,
+  maxMarkSize,
+  serializeMark,
+} from '../../registry/collection/mark.ts';
+import { markKey, markList } from '../../registry/layout.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 import type { ResumableVisitor } from './look-steps.ts';
 import { isOnlyLinks, newMark } from './marks.ts';
@@ -9,16 +15,11 @@ import { owns, type SeenBlob, type SeenRepository } from './look.ts';
 import { removeLast } from './emptied.ts';
 import { linksOf } from './repository-links.ts';
 
-/** Bytes that lists shall have: hashes are spread evenly, but not those of somebody who wants to fill a list. */
+/** Bytes beyond which a list is divided by one more digit. */
 const usualListSize = maxListSize / 4;
 
-/** Bytes of a list up to which blobs are condemned. The rest is for manifests, without which what they need must not go. */
-const maxSizeForBlobs = (maxListSize / 4) * 3;
-
 /** Bytes of a line without names of repositories, and some more. */
-const lineSize = 80;
-
-const maxDigits = 3;
+const lineSize = 160;
 
 /** Set in the number of an owner that a look is given if the repository has a manifest of this digest. */
 const isManifest = 1;
@@ -28,8 +29,6 @@ export interface CondemnedMark {
   readonly id: string;
   /** Digests with a line. */
   readonly digests: number;
-  /** Digests for which a list had no room, which the next collection condemns. */
-  readonly left: number;
 }
 
 /**
@@ -42,15 +41,13 @@ export class Condemnation implements ResumableVisitor {
   #began: Date;
   /** By number of the repository. */
   #names: string[] = [];
-  /** Bytes of names in lines, if each repository had a line for each of its links. */
-  #namesSize = 0;
-  #digits: number | undefined;
+  /** The hash of each list that was written, by what its digests begin with. */
   #lists = new Map<string, string>();
-  #list = '';
+  /** What the digests of the lines begin with that are to be written next. */
+  #list: string | undefined;
   #lines: string[] = [];
   #size = 0;
   #condemned = 0;
-  #left = 0;
 
   /**
    * @param began when the look began, by the clock that dates objects
@@ -72,14 +69,11 @@ export class Condemnation implements ResumableVisitor {
       id: this.#id,
       began: this.#began.getTime(),
       names: this.#names,
-      namesSize: this.#namesSize,
-      digits: this.#digits,
       lists: [...this.#lists],
       list: this.#list,
       lines: this.#lines,
       size: this.#size,
       condemned: this.#condemned,
-      left: this.#left,
     };
     return Buffer.from(JSON.stringify(saved));
   }
@@ -89,14 +83,11 @@ export class Condemnation implements ResumableVisitor {
     this.#id = saved.id;
     this.#began = new Date(saved.began);
     this.#names = saved.names;
-    this.#namesSize = saved.namesSize;
-    this.#digits = saved.digits;
     this.#lists = new Map(saved.lists);
     this.#list = saved.list;
     this.#lines = saved.lines;
     this.#size = saved.size;
     this.#condemned = saved.condemned;
-    this.#left = saved.left;
   }
 
   repository(seen: SeenRepository, add: (digest: Digest, id: number) => void): Promise<void> | undefined {
@@ -109,10 +100,7 @@ export class Condemnation implements ResumableVisitor {
     for (const { kind, digest, isNeeded, isYoung } of linksOf(seen))
       if (!isNeeded && !isYoung)
         condemned.set(digest, (condemned.get(digest) ?? 0) | (kind === 'revision' ? isManifest : 0));
-    for (const [number, flag] of condemned) {
-      add(listed.digests.get(number), id * 2 + flag);
-      this.#namesSize += listed.name.length + 1;
-    }
+    for (const [number, flag] of condemned) add(listed.digests.get(number), id * 2 + flag);
     return undefined;
   }
 
@@ -130,88 +118,91 @@ export class Condemnation implements ResumableVisitor {
   async finish(): Promise<CondemnedMark | undefined> {
     await this.#flush();
     if (this.#lists.size === 0) return undefined;
-    const mark = { id: this.#id, began: this.#began, digits: this.#digits ?? 0, lists: this.#lists };
-    await this.#store.put(markKey(this.#id), serializeMark(mark));
-    return { id: this.#id, digests: this.#condemned, left: this.#left };
+    const bytes = serializeMark({ id: this.#id, began: this.#began, lists: this.#lists });
+    if (bytes.byteLength > maxMarkSize)
+      throw new Error(
+        `too much is to be deleted for one mark: ${this.#condemned} digests in ${this.#lists.size} lists`,
+      );
+    await this.#store.put(markKey(this.#id), bytes);
+    return { id: this.#id, digests: this.#condemned };
   }
 
+  /** @throws Error if a manifest is garbage in more repositories than a list can name */
   #condemn(digest: Digest, isWhole: boolean, owners: SeenBlob['owners']): Promise<void> | undefined {
     const garbage = owners.filter(({ flags }) => (flags & owns.other) !== 0);
     if (!isWhole && garbage.length === 0) return undefined;
-    const names = garbage.map(({ id }) => this.#names[Math.floor(id / 2)] ?? '');
-    const line = condemnedLine({ digest, in: isWhole ? '*' : [...new Set(names)] });
-    return this.#write(
-      digest,
-      line,
-      garbage.some(({ id }) => id % 2 === isManifest),
-    );
+    if (isWhole) return this.#write(digest, condemnedLine({ digest, in: '*' }));
+    const names = [...new Set(garbage.map(({ id }) => this.#names[Math.floor(id / 2)] ?? ''))];
+    const fitting = names.slice(0, howManyFit(names));
+    // What a manifest needs must not go while it stays somewhere. Links of blobs are left to the next collection.
+    if (fitting.length < names.length && garbage.some(({ id }) => id % 2 === isManifest))
+      throw new Error(
+        `the manifest ${digest} is to be deleted in ${names.length} repositories, and a mark has room for ${fitting.length}: delete it in some of them first`,
+      );
+    return this.#write(digest, condemnedLine({ digest, in: fitting }));
   }
 
-  async #write(digest: Digest, line: string, hasManifest: boolean): Promise<void> {
-    this.#digits ??= await this.#chooseDigits();
-    const list = listOf({ digits: this.#digits }, digest);
-    if (list !== this.#list) {
+  async #write(digest: Digest, line: string): Promise<void> {
+    if (this.#list === undefined || !digest.startsWith(this.#list)) {
       await this.#flush();
-      await this.#open(list);
+      this.#list = listAfter(this.#list, digest);
     }
-    if (this.#size + line.length > (hasManifest ? maxListSize : maxSizeForBlobs)) {
-      if (hasManifest)
-        throw new Error(
-          `too much is to be deleted whose digests begin with ${list}: more than a list can hold`,
-        );
-      this.#left += 1;
-      return;
-    }
+    while (this.#lines.length > 0 && this.#size + line.length > usualListSize) await this.#divide(digest);
     this.#lines.push(line);
     this.#size += line.length;
     this.#condemned += 1;
   }
 
-  /** A list that was written already has the digests of another algorithm. */
-  async #open(list: string): Promise<void> {
+  /** Divides the list by one more digit, writes those before that of the next digest, and goes on with that. */
+  async #divide(next: Digest): Promise<void> {
+    const lines = this.#lines;
+    const length = (this.#list ?? '').length + 1;
+    for (const [list, ofList] of Map.groupBy(lines, (line) => line.slice(0, length))) {
+      this.#begin(list, ofList);
+      if (!next.startsWith(list)) await this.#flush();
+    }
+    this.#begin(next.slice(0, length), this.#lines);
+  }
+
+  #begin(list: string, lines: string[]): void {
     this.#list = list;
-    if (!this.#lists.has(list)) return;
-    const { bytes } = await this.#store.read(markList(this.#id, list), maxListSize);
-    this.#lines = [bytes.toString('latin1')];
-    this.#size = bytes.byteLength;
+    this.#lines = lines;
+    this.#size = lines.reduce((size, line) => size + line.length, 0);
   }
 
   async #flush(): Promise<void> {
-    if (this.#lines.length === 0) return;
+    if (this.#list === undefined || this.#lines.length === 0) return;
     const bytes = Buffer.from(this.#lines.join(''), 'latin1');
     await this.#store.put(markList(this.#id, this.#list), bytes);
     this.#lists.set(this.#list, createHash('sha256').update(bytes).digest('hex'));
     this.#lines = [];
     this.#size = 0;
   }
+}
 
-  async #chooseDigits(): Promise<number> {
-    const size = (await estimateBlobs(this.#store)) * lineSize + this.#namesSize;
-    const digits = Math.ceil(Math.log(size / usualListSize) / Math.log(16));
-    return Math.min(Math.max(digits, 0), maxDigits);
-  }
+/** The list that a digest begins, after another one: lists with less digits have been divided as far as they have these in common. */
+function listAfter(list: string | undefined, digest: Digest): string {
+  const first = firstList(digest);
+  if (list?.startsWith(first) !== true) return first;
+  let common = first.length;
+  while (list[common] === digest[common]) common++;
+  return digest.slice(0, common + 1);
+}
+
+/** How many names a line has room for. */
+function howManyFit(names: readonly string[]): number {
+  let size = lineSize;
+  const last = names.findIndex((name) => (size += name.length + 1) > maxListSize);
+  return last < 0 ? names.length : last;
 }
 
 interface SavedCondemnation {
   readonly id: string;
   readonly began: number;
   readonly names: string[];
-  readonly namesSize: number;
-  readonly digits: number | undefined;
   readonly lists: readonly (readonly [string, string])[];
-  readonly list: string;
+  readonly list: string | undefined;
   readonly lines: string[];
   readonly size: number;
   readonly condemned: number;
-  readonly left: number;
-}
-
-/** How many blobs there are, by one request: how much of all hashes the first thousand of them take tells the rest. */
-async function estimateBlobs(store: ObjectStore): Promise<number> {
-  const { objects, next } = await store.list({ prefix: blobsPrefix });
-  const digests = objects.flatMap(({ key }) => parseBlobData(key) ?? []);
-  const last = digests.at(-1);
-  if (next === undefined || last === undefined) return digests.length;
-  const digits = 12;
-  return digests.length / ((parseInt(digestParts(last).hex.slice(0, digits), 16) + 1) / 16 ** digits);
 }

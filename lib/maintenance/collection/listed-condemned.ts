@@ -39,8 +39,9 @@ export class ListedCondemned {
 
   /** Where a digest is condemned; undefined if it is not. Asks the store once for each list, if digests come in order. */
   find(digest: Digest): Condemned['in'] | undefined | Promise<Condemned['in'] | undefined> {
+    if (this.#list !== undefined && digest.startsWith(this.#list)) return this.#condemned.get(digest);
     const list = listOf(this.mark, digest);
-    return list === this.#list ? this.#condemned.get(digest) : this.#read(list, digest);
+    return list === undefined ? undefined : this.#read(list, digest);
   }
 
   async #read(list: string, digest: Digest): Promise<Condemned['in'] | undefined> {

@@ -53,10 +53,10 @@ export class CondemnedLists {
   async find(id: string, digest: Digest): Promise<Condemned['in'] | undefined> {
     const mark = await this.#mark(id);
     if (mark === undefined) return '*';
-    const digits = listOf(mark, digest);
-    const hash = mark.lists.get(digits);
-    if (hash === undefined) return undefined;
-    const lines = await this.#list(id, digits, hash);
+    const list = listOf(mark, digest);
+    const hash = list === undefined ? undefined : mark.lists.get(list);
+    if (list === undefined || hash === undefined) return undefined;
+    const lines = await this.#list(id, list, hash);
     return lines === undefined ? '*' : findLine(lines, digest);
   }
 
@@ -79,12 +79,12 @@ export class CondemnedLists {
   }
 
   /** @returns undefined if it is missing or damaged */
-  async #list(id: string, digits: string, hash: string): Promise<Buffer | undefined> {
-    const key = markList(id, digits);
+  async #list(id: string, list: string, hash: string): Promise<Buffer | undefined> {
+    const key = markList(id, list);
     const known = this.#lists.get(key);
     if (known !== undefined) return known.lines;
     return await this.#listReads.run(key, async () => {
-      const lines = await this.#reads.run(async () => await readMarkList(this.#store, id, digits, hash));
+      const lines = await this.#reads.run(async () => await readMarkList(this.#store, id, list, hash));
       this.#lists.set(key, { lines });
       return lines;
     });

@@ -5,10 +5,10 @@ import { fieldsOf } from '../json-fields.ts';
  * The format of marks and their lists (docs/garbage-collection.md, "In the bucket").
  */
 
-/** The largest list in bytes. A collection divides longer ones by the first digits of their digests. */
+/** The largest list in bytes: that of one digest in very many repositories. Others are a quarter of it at most. */
 export const maxListSize = 8 * 1024 * 1024;
 
-/** The largest mark in bytes: 4096 lists. */
+/** The largest mark in bytes: some 10,000 lists. */
 export const maxMarkSize = 1024 * 1024;
 
 /** Milliseconds: some stores date with seconds. What was pushed in the second in which a mark began counts as newer. */
@@ -19,9 +19,10 @@ export interface Mark {
   readonly id: string;
   /** By the clock that dates objects. */
   readonly began: Date;
-  /** Hexadecimal digits of a digest by which it is divided into lists: 0 to 3. */
-  readonly digits: number;
-  /** The SHA-256 of each list that is not empty, in hexadecimal digits, by the first digits of its digests. */
+  /**
+   * The SHA-256 of each list, in hexadecimal digits, by what all its digests begin with: `sha256:` and as many digits as it takes to
+   * keep it short. No list begins as another does.
+   */
   readonly lists: ReadonlyMap<string, string>;
 }
 
@@ -32,33 +33,34 @@ export interface Condemned {
   readonly in: '*' | readonly string[];
 }
 
-export function serializeMark({ began, digits, lists }: Mark): Buffer {
+export function serializeMark({ began, lists }: Mark): Buffer {
   return Buffer.from(
-    `${JSON.stringify({ version: 1, began: began.toISOString(), digits, lists: Object.fromEntries(lists) })}\n`,
+    `${JSON.stringify({ version: 1, began: began.toISOString(), lists: Object.fromEntries(lists) })}\n`,
   );
 }
 
 /** @returns undefined for what is no mark of a version that this release knows: everything must then count as condemned */
 export function parseMark(id: string, bytes: Buffer): Mark | undefined {
   const fields = fieldsOf(bytes) ?? {};
-  const { version, digits, lists } = fields;
+  const { version, lists } = fields;
   const began = new Date(String(fields['began']));
   const isMark =
-    version === 1 &&
-    !Number.isNaN(began.getTime()) &&
-    typeof digits === 'number' &&
-    digits >= 0 &&
-    digits <= 3 &&
-    typeof lists === 'object' &&
-    lists !== null;
-  return isMark
-    ? { id, began, digits, lists: new Map(Object.entries(lists as Record<string, string>)) }
-    : undefined;
+    version === 1 && !Number.isNaN(began.getTime()) && typeof lists === 'object' && lists !== null;
+  return isMark ? { id, began, lists: new Map(Object.entries(lists as Record<string, string>)) } : undefined;
 }
 
-/** The digits by which a mark files a digest. */
-export function listOf({ digits }: Pick<Mark, 'digits'>, digest: Digest): string {
-  return digestParts(digest).hex.slice(0, digits);
+/** What the digests of the list begin with in which a mark would have a digest. @returns undefined if it has no such list */
+export function listOf({ lists }: Pick<Mark, 'lists'>, digest: Digest): string | undefined {
+  for (let length = firstList(digest).length; length <= digest.length; length++) {
+    const list = digest.slice(0, length);
+    if (lists.has(list)) return list;
+  }
+  return undefined;
+}
+
+/** The list of all digests of an algorithm, as long as it is short: `sha256:`. */
+export function firstList(digest: Digest): string {
+  return `${digestParts(digest).algorithm}:`;
 }
 
 /** A line of a list. Lists are sorted by their lines. */

@@ -2,13 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { inParallel } from '../../../lib/concurrency/in-parallel.ts';
 import { Condemnation } from '../../../lib/maintenance/collection/condemn.ts';
+import { ListedCondemned } from '../../../lib/maintenance/collection/listed-condemned.ts';
 import { ListedRepository } from '../../../lib/maintenance/collection/listed-repository.ts';
 import { owns, type SeenRepository } from '../../../lib/maintenance/collection/look.ts';
-import { digestFrom, parseDigest, type Digest } from '../../../lib/protocol/digests.ts';
-import { parseRepositoryName } from '../../../lib/protocol/names.ts';
-import { Collections } from '../../../lib/registry/collection/collections.ts';
-import { maxListSize, parseMark } from '../../../lib/registry/collection/mark.ts';
-import { blobData, layerLink, markKey } from '../../../lib/registry/layout.ts';
+import { digestFrom, type Digest } from '../../../lib/protocol/digests.ts';
+import { parseRepositoryName, type RepositoryName } from '../../../lib/protocol/names.ts';
+import { CondemnedLists } from '../../../lib/registry/collection/condemned-lists.ts';
+import { maxListSize, parseCondemnedLine, parseMark } from '../../../lib/registry/collection/mark.ts';
+import { blobData, layerLink, markKey, markList } from '../../../lib/registry/layout.ts';
 import type { ObjectStore } from '../../../lib/storage/store.ts';
 import { MemoryStore } from '../../registry/memory-store.ts';
 import { folderStorage } from '../../servers/storage.ts';
@@ -33,92 +34,127 @@ function digestAt(place: number): Digest {
   return digestFrom('sha256', hex.padEnd(64, '7'));
 }
 
-describe('the lists of a mark', () => {
-  for (const [digits, blobs] of [
-    [0, 10_000],
-    [1, 100_000],
-    [2, 2_000_000],
-    [3, 10_000_000],
-  ] as const)
-    it(`are divided by ${digits} digits where ${blobs} blobs are estimated, and all are found in them`, async () => {
-      const storage = await folderStorage();
-      try {
-        const store = await storage.open();
-        // The estimate is that all hashes are as dense as the first thousand.
-        const dense = Array.from({ length: 1000 }, (_, i) => digestAt((i + 1) / blobs));
-        const spread = Array.from({ length: 40 }, (_, i) => digestAt(0.2 + i / 50));
-        const digests = [...dense, ...spread];
-        await putLayers(store, digests);
-        const bucket = new FilledBucket(store);
-        const kept = await bucket.layer('app', 'kept');
-        await bucket.tag('app', 'v1', await bucket.image('app', 'image', [kept]));
-        const before = (await contentOf(store)).length;
-        await pause(unitMs);
-        const id = await condemn(store);
-        const mark = parseMark(id, (await store.read(markKey(id), maxListSize)).bytes);
-        assert.equal(mark?.digits, digits);
-        assert.ok(digits === 0 || mark.lists.size > 10);
-        const collections = new Collections(store);
-        const view = await collections.view();
-        for (const digest of digests) assert.ok(await collections.isCondemned(view, digest, [app]), digest);
-        assert.equal(await collections.isCondemned(view, parseDigest(kept.digest), [app]), false);
-        assert.equal(await collections.isCondemned(view, digestAt(0.21), [app]), false);
-        const { deleted } = await complete(store, id);
-        assert.deepEqual([deleted.blobs.number, deleted.links], [digests.length, digests.length]);
-        assert.equal((await contentOf(store)).length, before - 2 * digests.length);
-      } finally {
-        storage.remove();
-      }
+/** Condemns the links of digests, from the first to the last, in repositories with long names. */
+async function condemnLinks(kind: 'layer' | 'revision', digests: readonly Digest[], repositories: number) {
+  const store = new MemoryStore();
+  const condemnation = new Condemnation(store, new Date());
+  const owners = new Map<Digest, number[]>(digests.map((digest) => [digest, []]));
+  for (let id = 0; id < repositories; id++) {
+    const name = longName(id);
+    const listed = new ListedRepository(name);
+    for (const digest of digests)
+      listed.add({ kind, digest, name }, { key: '', size: 1, etag: '', lastModified: new Date(0) }, false);
+    const named = { damage: [], manifests: new Map(), tags: new Map() };
+    const seen = { id, listed, named, youngManifests: 0 } as unknown as SeenRepository;
+    await condemnation.repository(seen, (digest, owner) => owners.get(digest)?.push(owner));
+  }
+  for (const digest of digests)
+    await condemnation.blob({
+      digest,
+      size: 1,
+      isYoung: true,
+      owners: (owners.get(digest) ?? []).map((id) => ({ id, flags: owns.other })),
     });
+  const mark = await condemnation.finish();
+  assert.ok(mark !== undefined);
+  return { store, mark };
+}
 
-  /** Condemns the links of digests, whose hashes somebody has made begin alike, in repositories with long names. */
-  const condemnLinks = async (kind: 'layer' | 'revision', digests: number, repositories: number) => {
-    const store = new MemoryStore();
-    const condemnation = new Condemnation(store, new Date());
-    const all = Array.from({ length: digests }, (_, i) =>
-      digestFrom('sha256', `abc${i.toString(16).padStart(61, '0')}`),
+function longName(id: number): RepositoryName {
+  return parseRepositoryName(`${id}/`.padEnd(255, 'name'));
+}
+
+/** The digests of each list. */
+async function listsIn(store: ObjectStore, id: string): Promise<Map<string, readonly Digest[]>> {
+  const mark = parseMark(id, (await store.read(markKey(id), maxListSize)).bytes);
+  const lists = new Map<string, readonly Digest[]>();
+  for (const list of mark?.lists.keys() ?? []) {
+    const { bytes } = await store.read(markList(id, list), maxListSize);
+    const lines = bytes.toString().trimEnd().split('\n');
+    lists.set(
+      list,
+      lines.map((line) => parseCondemnedLine(line)?.digest ?? assert.fail(line)),
     );
-    const owners = new Map<Digest, number[]>(all.map((digest) => [digest, []]));
-    for (let id = 0; id < repositories; id++) {
-      const name = parseRepositoryName(`${id}/`.padEnd(255, 'name'));
-      const listed = new ListedRepository(name);
-      for (const digest of all)
-        listed.add({ kind, digest, name }, { key: '', size: 1, etag: '', lastModified: new Date(0) }, false);
-      const named = { damage: [], manifests: new Map(), tags: new Map() };
-      const seen = { id, listed, named, youngManifests: 0 } as unknown as SeenRepository;
-      await condemnation.repository(seen, (digest, owner) => owners.get(digest)?.push(owner));
-    }
-    for (const digest of all)
-      await condemnation.blob({
-        digest,
-        size: 1,
-        isYoung: true,
-        owners: (owners.get(digest) ?? []).map((id) => ({ id, flags: owns.other })),
-      });
-    return { store, mark: await condemnation.finish() };
-  };
+  }
+  return lists;
+}
 
-  it('leave blobs for which they have no room to the next collection', async () => {
-    const [digests, repositories] = [260, 100];
-    const { store, mark } = await condemnLinks('layer', digests, repositories);
-    assert.ok(mark !== undefined);
+/** Digests whose hashes somebody has made begin alike, and others among and after them. */
+const crowded: readonly Digest[] = [
+  ...[digestAt(0.1), digestAt(0.67)],
+  ...Array.from({ length: 400 }, (_, i) =>
+    digestFrom('sha256', `abcd${i.toString(16).padStart(5, '0')}`.padEnd(64, '7')),
+  ),
+  ...[digestFrom('sha256', 'abce'.padEnd(64, '0')), digestAt(0.68), digestAt(0.9)],
+  ...[digestFrom('sha512', 'ab'.padEnd(128, '0')), digestFrom('sha512', 'ac'.padEnd(128, '0'))],
+];
+
+describe('the lists of a mark', () => {
+  it('are one where it is short, and as many as it takes where it is long', async () => {
+    const few = await condemnLinks('layer', crowded.slice(0, 20), 100);
+    assert.deepEqual([...(await listsIn(few.store, few.mark.id)).keys()], ['sha256:']);
+    const { store, mark } = await condemnLinks('revision', crowded, 100);
+    assert.equal(mark.digests, crowded.length);
+    const lists = await listsIn(store, mark.id);
+    assert.deepEqual([...lists.values()].flat(), crowded);
+    for (const [list, digests] of lists) for (const digest of digests) assert.ok(digest.startsWith(list));
+    const names = [...lists.keys()];
+    for (const name of names)
+      assert.deepEqual(
+        names.filter((other) => other.startsWith(name)),
+        [name],
+      );
+    assert.ok(names.length > 5 && names.length < 40, names.join(' '));
     const sizes = [...store.objects.values()]
       .filter(({ key }) => key.includes('/lists/'))
       .map(({ size }) => size);
-    const line = `sha256:${'0'.repeat(64)}`.length + repositories * 256 + 1;
-    // A quarter is for manifests, without which what they need must not go.
-    const fitting = Math.floor((maxListSize * 3) / 4 / line);
-    assert.deepEqual(mark, { id: mark.id, digests: fitting, left: digests - fitting });
-    assert.deepEqual(sizes, [fitting * line]);
+    assert.ok(Math.max(...sizes) <= maxListSize / 4);
   });
 
-  it('have more room for manifests, and beyond that the collection fails', async () => {
-    const { mark } = await condemnLinks('revision', 260, 100);
-    assert.deepEqual([mark?.digests, mark?.left], [260, 0]);
+  it('say what is condemned, to writers and to collectors', async () => {
+    const { store, mark } = await condemnLinks('layer', crowded, 100);
+    const written = new CondemnedLists(store);
+    for (const digest of crowded)
+      assert.deepEqual((await written.find(mark.id, digest))?.at(-1), longName(99), digest);
+    const listed = (await ListedCondemned.open(store, mark.id)) as ListedCondemned;
+    for (const digest of crowded) assert.equal((await listed.find(digest))?.length, 100);
+    for (const absent of [digestAt(0.05), digestAt(0.675), digestFrom('sha256', 'abcdf'.padEnd(64, '0'))]) {
+      assert.equal(await written.find(mark.id, absent), undefined);
+      assert.equal(await listed.find(absent), undefined);
+    }
+  });
+
+  it('leave links of a blob to the next collection that are more than a list can hold, and fail for a manifest', async () => {
+    const digest = digestAt(0.5);
+    const repositories = 33_000;
+    const { store, mark } = await condemnLinks('layer', [digest], repositories);
+    const listed = (await ListedCondemned.open(store, mark.id)) as ListedCondemned;
+    const left = repositories - ((await listed.find(digest)) ?? []).length;
+    assert.ok(left > 0 && left < repositories / 50, String(left));
     await assert.rejects(
-      condemnLinks('revision', 340, 100),
-      /too much is to be deleted whose digests begin with a: more than a list can hold/,
+      condemnLinks('revision', [digest], repositories),
+      /the manifest sha256:80.* is to be deleted in 33000 repositories, and a mark has room for 32\d{3}: delete it in some of them first/,
     );
+  });
+
+  it('lead to the deletion of all that is in them', async () => {
+    const storage = await folderStorage();
+    try {
+      const store = await storage.open();
+      const digests = Array.from({ length: 1000 }, (_, i) => digestAt(i / 1000));
+      await putLayers(store, digests);
+      const bucket = new FilledBucket(store);
+      const kept = await bucket.layer('app', 'kept');
+      await bucket.tag('app', 'v1', await bucket.image('app', 'image', [kept]));
+      const before = (await contentOf(store)).length;
+      await pause(unitMs);
+      const id = await condemn(store);
+      const { deleted } = await complete(store, id);
+      assert.deepEqual([deleted.blobs.number, deleted.links], [digests.length, digests.length]);
+      assert.equal((await contentOf(store)).length, before - 2 * digests.length);
+    } finally {
+      storage.remove();
+    }
   });
 });
 

@@ -180,9 +180,9 @@ onFencedStores('what writers know of collections', (newStore) => {
         );
     const damages: Readonly<Record<string, (mark: string) => Promise<unknown>>> = {
       'a list that is missing': async (mark) => {
-        await store.delete([markList(mark, '')]);
+        await store.delete([markList(mark, 'sha256:')]);
       },
-      'a list with another hash': async (mark) => await store.put(markList(mark, ''), Buffer.from('')),
+      'a list with another hash': async (mark) => await store.put(markList(mark, 'sha256:'), Buffer.from('')),
       'a mark that is no JSON': async (mark) => await store.put(markKey(mark), Buffer.from('{')),
       'a mark of a later version': async (mark) =>
         await store.put(markKey(mark), Buffer.from('{"version":2}')),

@@ -3,7 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Digest } from '../../../lib/protocol/digests.ts';
 import type { RepositoryName } from '../../../lib/protocol/names.ts';
 import { serializeDeletion } from '../../../lib/registry/collection/deletion-record.ts';
-import { condemnedLine, serializeMark, type Condemned } from '../../../lib/registry/collection/mark.ts';
+import {
+  condemnedLine,
+  firstList,
+  serializeMark,
+  type Condemned,
+} from '../../../lib/registry/collection/mark.ts';
 import {
   blobData,
   deletionKey,
@@ -53,10 +58,13 @@ export async function condemn(
   began = later(),
 ): Promise<string> {
   const id = `${Date.now()}-${marks++}`;
-  const list = Buffer.from(condemned.map(condemnedLine).sort().join(''));
-  await store.put(markList(id, ''), list);
-  const lists = new Map([['', createHash('sha256').update(list).digest('hex')]]);
-  await store.put(markKey(id), serializeMark({ id, began, digits: 0, lists }));
+  const lists = new Map<string, string>();
+  for (const [list, ofList] of Map.groupBy(condemned, ({ digest }) => firstList(digest))) {
+    const bytes = Buffer.from(ofList.map(condemnedLine).sort().join(''));
+    await store.put(markList(id, list), bytes);
+    lists.set(list, createHash('sha256').update(bytes).digest('hex'));
+  }
+  await store.put(markKey(id), serializeMark({ id, began, lists }));
   return id;
 }
 
@@ -92,7 +100,7 @@ export async function endCollection(
   await sleep(await fencingOf(store).end());
   await store.delete([markKey(mark)]);
   const rescues = await Array.fromAsync(listObjects(store, rescuesPrefix(mark)), ({ key }) => key);
-  await store.delete([...rescues, markList(mark, '')]);
+  await store.delete([...rescues, markList(mark, 'sha256:')]);
   await store.delete([retiredKey(mark)]);
 }
 
