@@ -129,7 +129,7 @@ export class RegistryClient {
       if (reply.status === 201) return { leftBehind: this.#leftBehind };
       // What was there has been deleted meanwhile: a client begins again.
       const isMissing = reply.status === 404 && reply.body.includes('MANIFEST_BLOB_UNKNOWN');
-      if (isMissing) refused.push(this.#describeMissing(reply, began));
+      if (isMissing) refused.push(this.#describeMissing(repository, reply, began));
       if (!isMissing || attempt === pushAttempts)
         throw new ClientFailed(
           `a push of ${repository}:${reference} was answered ${describe(reply)}\n${refused.join('\n')}`,
@@ -143,7 +143,7 @@ export class RegistryClient {
    * Says what a manifest lacked, and how long before the answer the client had sent it.
    * @throws ClientFailed for what was sent in less than the delay: it is newer than a mark that could take it so soon
    */
-  #describeMissing(reply: Reply, began: number): string {
+  #describeMissing(repository: string, reply: Reply, began: number): string {
     const now = performance.now();
     const { errors } = JSON.parse(reply.body.toString()) as {
       errors: { detail?: { digest?: string } | { digest?: string }[] }[];
@@ -152,7 +152,9 @@ export class RegistryClient {
     const sent = missing.map((digest) => {
       const ageMs = now - (this.#sent.get(digest) ?? -Infinity);
       if (ageMs < this.#options.delayMs - toleranceMs)
-        throw new ClientFailed(`${digest} is gone ${Math.round(ageMs)} ms after it was sent`);
+        throw new ClientFailed(
+          `${digest} is gone from ${repository} ${Math.round(ageMs)} ms after it was sent`,
+        );
       return `${digest}, ${Number.isFinite(ageMs) ? `sent ${Math.round(ageMs)} ms before` : 'which was found'}`;
     });
     return `after ${Math.round(now - began)} ms it lacked ${sent.join('; ')}`;

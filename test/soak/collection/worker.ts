@@ -133,14 +133,12 @@ export class Worker {
     this.#world.done.deletes++;
   }
 
-  /** Pushes what refers to an image, such as a signature. */
+  /** Pushes what refers to an image, such as a signature: not to a repository that may be deleted whole meanwhile. */
   async refer(): Promise<void> {
     const { places, images, done } = this.#world;
+    const held = places.held().filter(({ repository }) => images.repositories.includes(repository));
     const referrers = images.referrers.flatMap((referrer) =>
-      places
-        .held()
-        .filter(({ image }) => image === referrer.subject)
-        .map((place) => ({ place, referrer })),
+      held.filter(({ image }) => image === referrer.subject).map((place) => ({ place, referrer })),
     );
     if (referrers.length === 0) return;
     const { place, referrer } = this.#random.one(referrers);
