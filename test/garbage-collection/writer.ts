@@ -86,7 +86,8 @@ export function write(state: State, index: number, omit: Omission | undefined, e
       break;
     case 'look for link': {
       // The link that gives access: in its own repository, or in that to mount from.
-      const isThere = state.links[0] > 0 && !isCondemned(state, view);
+      const isHidden = name === 'repush' ? isHiddenFromHead(state, view) : isCondemned(state, view);
+      const isThere = state.links[0] > 0 && !isHidden;
       take('asks for the link', isThere ? 'look for bytes' : absent);
       break;
     }
@@ -194,9 +195,14 @@ function isAlive({ marks }: State, { written }: View): boolean {
   return marks.every(({ waited }, at) => !waited || has(written, at));
 }
 
-/** What HEAD and a mount ask: whether a mark lists the blob, and nobody has rescued it from it. */
+/** What a mount asks: whether a mark lists the blob, and nobody has rescued it from it. */
 function isCondemned({ marks }: State, { seen }: View): boolean {
   return marks.some(({ rescued }, at) => has(seen, at) && !rescued);
+}
+
+/** What HEAD asks: whether that is so of a mark that is newer than the link. */
+function isHiddenFromHead({ marks, links }: State, { seen }: View): boolean {
+  return marks.some(({ rescued }, at) => has(seen, at) && !rescued && links[0] <= at + 1);
 }
 
 function isNew({ seen }: View, link: number): boolean {
