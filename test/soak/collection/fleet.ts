@@ -87,8 +87,11 @@ export class Fleet {
       // Something must be left to take requests.
       if (this.#serving().every((one) => one === old)) this.thawAll();
       this.kills++;
-      await old.kill();
-      await old.start.end();
+      try {
+        await old.kill();
+      } finally {
+        await old.start.end();
+      }
     };
     old.start.trap.set(
       random,
