@@ -137,9 +137,14 @@ const bucketRights: readonly Right[] = [
   { for: ['uploads', 'all', 'data-plane'], on: blobs, actions: [...put, ...abort], when: writes },
   { for: ['uploads', 'all', 'data-plane'], on: layers, actions: put, when: writes },
 
-  // What quotas have in use, and what an upload adds to it. A data plane learns from the upload which quota it counts for.
+  // What quotas have in use, and what an upload or a large manifest adds to it. A data plane learns from the upload which quota it counts for.
   { for: ['manifests', 'uploads', 'all'], on: quotaSums, actions: get, when: and(writes, hasRules) },
-  { for: ['uploads', 'all', 'data-plane'], on: quotaPushes, actions: put, when: and(writes, hasRules) },
+  {
+    for: ['manifests', 'uploads', 'all', 'data-plane'],
+    on: quotaPushes,
+    actions: put,
+    when: and(writes, hasRules),
+  },
 
   // Pushed manifests.
   { for: ['manifests'], on: blobs, actions: put, when: writes },

@@ -12,6 +12,12 @@ export function manifestOperations(newName: () => string): Operations {
       const found = await site.direct.must(200, { method: 'GET', path: `/v2/${name}/manifests/v1` });
       assert.equal(digestOf(found.body), digest);
     },
+    // A large manifest counts for a quota when it is pushed.
+    'takes an image with a large manifest': async (site) => {
+      const annotations = { large: 'x'.repeat(100_000) };
+      const { name, bytes } = await newImage(site, newName(), { annotations });
+      await site.client.pushManifest(name, 'v1', bytes);
+    },
     'returns an image by tag and by digest': async (site) => {
       const { name, bytes, digest } = await storedImage(site, newName(), ['v1']);
       for (const reference of ['v1', digest]) {
