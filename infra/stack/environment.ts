@@ -8,12 +8,16 @@ import type { Value } from './template.ts';
 /** The key of the policy in the bucket, below the root directory. */
 export const policyKey = 'stowage/policy.yaml';
 
+/** For `gc`, unless a setting says otherwise: with many repositories the heap would outgrow its memory before anything is freed. */
+export const limitedHeap = { NODE_OPTIONS: '--max-old-space-size=512' };
+
 /** Environment variables of a function. None is secret. */
 export function environmentOf(name: FunctionName, parameters: Parameters): Readonly<Record<string, Value>> {
   const { settings, secretsRevision } = parameters;
   const secrets = secretsOf(name, parameters);
   const read = secrets.filter((kind) => kind !== 'htpasswd').map((kind) => secretName(parameters, kind));
   return {
+    ...(name === 'gc' && limitedHeap),
     ...(isHttpFunction(name) ? settings : withoutAccess(settings)),
     ...storageSettings(parameters),
     ...(usesSearch(name, parameters) && { SEARCH_BACKEND: 'MYSQL' }),

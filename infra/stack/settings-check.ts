@@ -2,7 +2,7 @@ import { functionNames, isHttpFunction, type FunctionName } from '../gateway.ts'
 import { ConfigError, loadConfig } from '../../lib/config/config.ts';
 import { knownSetting } from '../../lib/config/variables.ts';
 import { instanceAddress } from './data-plane/address.ts';
-import { environmentOf } from './environment.ts';
+import { environmentOf, limitedHeap } from './environment.ts';
 import type { Parameters } from './parameters.ts';
 import { kmsKey } from './rights.ts';
 import { secretSettings, secretsOf } from './secrets.ts';
@@ -70,7 +70,8 @@ function misplacedFault(name: string, parameters: Parameters): string | undefine
   const own = functionNames.flatMap((one) =>
     Object.keys(environmentOf(one, { ...parameters, settings: {} })),
   );
-  return [...own, ...ownSettings].includes(name)
+  const isReplaceable = name in limitedHeap;
+  return !isReplaceable && [...own, ...ownSettings].includes(name)
     ? `settings: ${name} is set by the deployment itself; remove it`
     : undefined;
 }
