@@ -33,7 +33,10 @@ export class ListedCondemned {
     if (read === undefined) return undefined;
     const mark = parseMark(id, read.bytes);
     return mark === undefined
-      ? new Error(`the mark ${markKey(id)} is damaged, or was written by another release`)
+      ? new Error(
+          `the mark ${markKey(id)} is damaged, or was written by another release, so nothing is deleted: run stowage gc of that release; if ` +
+            'there is none, end all runs of stowage gc, wait for REGISTRY_GC_FENCE and REGISTRY_GC_MARGIN (12 minutes), and delete this object',
+        )
       : new ListedCondemned(store, mark);
   }
 
