@@ -102,7 +102,7 @@ onCollectedStores('a collection leaves', (open) => {
 
   it('what is in a list that is damaged, and stops at a mark that it cannot read', async () => {
     const { store, filled, mark } = await condemned();
-    await filled.bucket.put(`gc/lists/${mark}/all`, 'sha256:');
+    await filled.bucket.put(`gc/lists/${mark}/sha256/all`, 'sha256:');
     const { deleted } = await complete(store, mark);
     assert.equal(deleted.links + deleted.blobs.number, 0);
     await filled.bucket.put('gc/marks/9999999999999-0123456789ab', '{"version": 2}');
