@@ -194,6 +194,8 @@ export interface PushOptions {
   readonly tags?: readonly Tag[];
   /** On the current content of the reference. */
   readonly conditions?: Conditions;
+  /** Who pushes it, for the history of its tags. */
+  readonly pushedBy?: string | undefined;
 }
 
 export interface MountedBlob extends BlobInfo {

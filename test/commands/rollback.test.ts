@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { UsageError } from '../../lib/commands/command.ts';
 import { readTagName, readTarget } from '../../lib/commands/undo/arguments.ts';
+import { parseReference } from '../../lib/protocol/references.ts';
 import { tagIndexLink } from '../../lib/registry/layout.ts';
+import { createRegistry } from '../../lib/registry/registry.ts';
 import { freshName, pull, pushImage, remove, v1 } from '../registry/undo/images.ts';
 import { rootDirectory, store, stowage } from './undo-fixture.ts';
 
@@ -36,6 +38,26 @@ describe('the commands stowage history and rollback', () => {
     });
   });
 
+  it('history says who pushed, where that is known', async () => {
+    const { tag, name, first } = await twoPushes();
+    const image = await pushImage(store, name);
+    await createRegistry(store).manifests.put(name, parseReference('v1'), image.bytes, undefined, {
+      pushedBy: 'user:\u001b[31mÄnne',
+    });
+    const { output } = await stowage(['history', tag]);
+    const [header = '', newest = '', ...others] = output.trimEnd().split('\n');
+    assert.match(header, /  MANIFEST  BY$/);
+    assert.match(newest, new RegExp(`^\\S+  ${image.digest}  points here  present   user: \\[31mÄnne$`));
+    assert.match(others.at(-1) ?? '', new RegExp(`${first} +present   unknown$`));
+    const { entries } = JSON.parse((await stowage(['history', tag, '--json'])).output) as {
+      entries: { by: string | null }[];
+    };
+    assert.deepEqual(
+      entries.map(({ by }) => by),
+      ['user:\u001b[31mÄnne', null, null],
+    );
+  });
+
   it('history --json prints one object', async () => {
     const { name, tag, first, second } = await twoPushes();
     const { code, output } = await stowage(['history', tag, '--json']);
@@ -45,8 +67,8 @@ describe('the commands stowage history and rollback', () => {
       repository: name,
       tag: 'v1',
       entries: [
-        { digest: second, at: '2026-11-26T10:00:00.000Z', isCurrent: true, exists: true },
-        { digest: first, at: '2026-11-25T10:00:00.000Z', isCurrent: false, exists: true },
+        { digest: second, at: '2026-11-26T10:00:00.000Z', by: null, isCurrent: true, exists: true },
+        { digest: first, at: '2026-11-25T10:00:00.000Z', by: null, isCurrent: false, exists: true },
       ],
     });
   });

@@ -1,4 +1,5 @@
 import { count } from '../command.ts';
+import { harmless } from '../harmless.ts';
 import type { Result } from './run.ts';
 
 /** The object that --json prints; docs/commands.md describes it. Fields are added, and none is changed or removed. */
@@ -11,14 +12,6 @@ export interface Report {
   readonly checks: readonly Result[];
   /** What stays in the registry, as sentences. */
   readonly left: readonly string[];
-}
-
-/**
- * A registry, or who answers for it, has written parts of most texts: what a terminal obeys, and what turns, hides or breaks text,
- * is not printed. That is all of Unicode's category C, and separators of lines and paragraphs.
- */
-function harmless(text: string): string {
-  return text.replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ');
 }
 
 /** What --json prints. */

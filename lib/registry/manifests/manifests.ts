@@ -39,6 +39,7 @@ import { ManifestReader, unknownManifest } from './reader.ts';
 import type { Referrers } from './referrers.ts';
 import { isRequired, type RequiredPlatforms } from './required-platforms.ts';
 import { describeTag, type StoredTag, type Tags } from '../tags.ts';
+import { pusher } from '../undo/history.ts';
 import { DeletionRecords } from '../undo/records.ts';
 import type { Tag } from '../../protocol/tags.ts';
 
@@ -57,6 +58,7 @@ interface Push {
   readonly info: ManifestInfo;
   readonly tags: readonly PushedTag[];
   readonly conditions: Conditions;
+  readonly pushedBy: string | undefined;
 }
 
 /** Concurrent existence checks for one manifest. */
@@ -118,7 +120,7 @@ export class Manifests implements Roles {
     reference: Reference,
     bytes: Uint8Array,
     contentType: string | undefined,
-    { tags: named = [], conditions = unconditional, immutable }: PushOptions = {},
+    { tags: named = [], conditions = unconditional, immutable, pushedBy }: PushOptions = {},
   ): Promise<PushedManifest> {
     const manifest = parseManifest(bytes, contentType);
     const digest = digestOf(bytes, algorithmOf(reference));
@@ -129,7 +131,7 @@ export class Manifests implements Roles {
       rule: immutable?.(tag),
     }));
     const info = { digest, mediaType: manifest.mediaType, size: bytes.byteLength };
-    const push = { name, reference, bytes, manifest, info, tags, conditions };
+    const push = { name, reference, bytes, manifest, info, tags, conditions, pushedBy };
     await this.#collections.commit(async (view) => {
       await this.#commit(push, view);
     });
@@ -138,7 +140,7 @@ export class Manifests implements Roles {
 
   /** Looks at everything that a manifest needs, and stores it. May be repeated. */
   async #commit(push: Push, view: CollectionView): Promise<void> {
-    const { name, reference, bytes, manifest, info, tags, conditions } = push;
+    const { name, reference, bytes, manifest, info, tags, conditions, pushedBy } = push;
     const { digest } = info;
     const { fence } = view;
     await this.#assertPushable(name, tags, digest);
@@ -154,7 +156,10 @@ export class Manifests implements Roles {
       { key: blobData(digest), bytes, metadata: this.#blobs.mountHint(name) },
       linkObject(revisionLink(name, digest), digest, fence),
       // As in distribution, the history of a tag precedes its move.
-      ...named.map((tag) => linkObject(tagIndexLink(name, tag, digest), digest, fence)),
+      ...named.map((tag) => ({
+        ...linkObject(tagIndexLink(name, tag, digest), digest, fence),
+        metadata: pusher(pushedBy),
+      })),
     ]);
     const { subject, reference: about } = manifest;
     await Promise.all([

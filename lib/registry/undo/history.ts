@@ -22,6 +22,8 @@ export interface HistoryEntry {
   readonly digest: Digest;
   /** When the tag was last pointed at it, by the clock of the store. Undefined if nothing tells. */
   readonly at: Date | undefined;
+  /** Who pushed it last. Undefined without access control, after an undo, and where distribution pushed it or the store keeps no metadata. */
+  readonly by: string | undefined;
   /** Whether the tag points at it now. */
   readonly isCurrent: boolean;
   /** Whether the repository still has it, so that the tag can be moved back. */
@@ -45,12 +47,16 @@ export async function readHistory(store: ObjectStore, name: RepositoryName, tag:
   ]);
   // An interrupted delete may have removed its entry.
   if (current !== undefined && !pushed.has(current.digest)) pushed.set(current.digest, undefined);
-  const entries = await inParallel([...pushed], parallelLooks, async ([digest, at]) => ({
-    digest,
-    at: at && ((await timeOf(store, name, tag, digest)) ?? at),
-    isCurrent: digest === current?.digest,
-    exists: await hasManifest(store, name, digest),
-  }));
+  const entries = await inParallel([...pushed], parallelLooks, async ([digest, at]) => {
+    const metadata = at && (await metadataOf(store, tagIndexLink(name, tag, digest)));
+    return {
+      digest,
+      at: (metadata && pushedAtIn(metadata)) ?? at,
+      by: metadata && pusherIn(metadata),
+      isCurrent: digest === current?.digest,
+      exists: await hasManifest(store, name, digest),
+    };
+  });
   return { current, entries: entries.sort(newestFirst) };
 }
 
@@ -67,16 +73,31 @@ export function pushedAtIn(metadata: Readonly<Record<string, string>>): Date | u
   return Number.isNaN(at.getTime()) ? undefined : at;
 }
 
-/** The time of a push, as its link was written again with. */
-async function timeOf(
+const pushedByName = 'stowage-pushed-by';
+
+/** Of the characters of metadata: names of callers that are longer are left out. */
+const maxPusherSize = 512;
+
+/** The metadata of a history entry that tell who pushed it. */
+export function pusher(actor: string | undefined): Readonly<Record<string, string>> {
+  // Metadata are ASCII.
+  const value = encodeURIComponent((actor ?? '').toWellFormed());
+  return value === '' || value.length > maxPusherSize ? {} : { [pushedByName]: value };
+}
+
+function pusherIn(metadata: Readonly<Record<string, string>>): string | undefined {
+  try {
+    return decodeURIComponent(metadata[pushedByName] ?? '') || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function metadataOf(
   store: ObjectStore,
-  name: RepositoryName,
-  tag: Tag,
-  digest: Digest,
-): Promise<Date | undefined> {
-  const key = tagIndexLink(name, tag, digest);
-  const head = await undefinedIfDamaged(store, key, store.head(key, { metadata: true }));
-  return head && pushedAtIn(head.metadata);
+  key: string,
+): Promise<Readonly<Record<string, string>> | undefined> {
+  return (await undefinedIfDamaged(store, key, store.head(key, { metadata: true })))?.metadata;
 }
 
 async function readPushes(

@@ -5,7 +5,7 @@ import { wrap } from './wrap.ts';
 
 /**
  * Restricts a registry to one caller: blobs are mounted only from repositories that the caller may pull, and immutable tags
- * cannot be moved or deleted. `lib/http/authorization.ts` checks the permissions of the route itself.
+ * cannot be moved or deleted. The history of a tag names the caller. `lib/http/authorization.ts` checks the permissions of the route itself.
  */
 export function withAccess(registry: Registry, caller: Caller): Registry {
   const mayPull = (name: RepositoryName) => caller.decide('pull', name).outcome === 'allow';
@@ -26,7 +26,11 @@ export function withAccess(registry: Registry, caller: Caller): Registry {
     }),
     manifests: (manifests) => ({
       put: async (name, reference, bytes, contentType, options) =>
-        await manifests.put(name, reference, bytes, contentType, { ...options, ...immutableIn(name) }),
+        await manifests.put(name, reference, bytes, contentType, {
+          ...options,
+          ...immutableIn(name),
+          pushedBy: caller.actor,
+        }),
       delete: async (name, reference, options) => {
         await manifests.delete(name, reference, { ...options, ...immutableIn(name) });
       },

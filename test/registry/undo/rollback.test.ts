@@ -2,18 +2,31 @@ import assert from 'node:assert/strict';
 import { utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { open as openAccess } from '../../../lib/access/callers.ts';
 import type { Digest } from '../../../lib/protocol/digests.ts';
 import type { RepositoryName } from '../../../lib/protocol/names.ts';
 import { layerLink, revisionLink, tagIndexLink, tagLink } from '../../../lib/registry/layout.ts';
 import { readHistory } from '../../../lib/registry/undo/history.ts';
 import { UndoRefused } from '../../../lib/registry/undo/refused.ts';
 import { rollback } from '../../../lib/registry/undo/rollback.ts';
+import { parseReference } from '../../../lib/protocol/references.ts';
 import { createRegistry } from '../../../lib/registry/registry.ts';
+import { withAccess } from '../../../lib/registry/wrappers/with-access.ts';
 import { FilesystemStore } from '../../../lib/storage/filesystem/store.ts';
 import type { ObjectStore } from '../../../lib/storage/store.ts';
 import { temporaryFolder } from '../../servers/folder.ts';
 import { interrupted } from '../interrupted.ts';
-import { digestOf, freshName, pull, pushImage, pushIndex, pushManifest, remove, v1 } from './images.ts';
+import {
+  digestOf,
+  freshName,
+  pull,
+  pushImage,
+  pushIndex,
+  pushManifest,
+  remove,
+  v1,
+  type PushedImage,
+} from './images.ts';
 import { onUndoPlaces } from './places.ts';
 
 const refused = (message: RegExp) => (error: unknown) => {
@@ -21,6 +34,10 @@ const refused = (message: RegExp) => (error: unknown) => {
   assert.match(error.message, message);
   return true;
 };
+
+async function anyone() {
+  return await openAccess.authenticate({ authorization: undefined, address: undefined, origin: '' });
+}
 
 onUndoPlaces('history and rollback', (place) => {
   it('the history has each manifest once, marks the present one, and says which are gone', async () => {
@@ -53,6 +70,29 @@ onUndoPlaces('history and rollback', (place) => {
     assert.deepEqual([current?.digest, entries.length], [first.digest, 2]);
     // Again, it is done already.
     assert.deepEqual(await rollback(store, name, v1, first), { from: first.digest, to: first.digest });
+  });
+
+  it('the history says who pushed an image last, until an undo or distribution writes it', async () => {
+    const [{ store }, name] = [place(), freshName()];
+    const pushAs = async (actor: string | undefined, { bytes }: PushedImage) => {
+      const registry = withAccess(createRegistry(store), { ...(await anyone()), actor });
+      await registry.manifests.put(name, parseReference('v1'), bytes, undefined);
+    };
+    const pushers = async () =>
+      Object.fromEntries((await readHistory(store, name, v1)).entries.map(({ digest, by }) => [digest, by]));
+    const [first, second] = [await pushImage(store, name), await pushImage(store, name)];
+    await pushAs('user:ann', first);
+    await pushAs('github:Björn/\u202e"\\\n', second);
+    assert.deepEqual(await pushers(), {
+      [first.digest]: 'user:ann',
+      [second.digest]: 'github:Björn/\u202e"\\\n',
+    });
+    await pushAs('user:bob', first);
+    await pushAs('x'.repeat(600), second);
+    assert.deepEqual(await pushers(), { [first.digest]: 'user:bob', [second.digest]: undefined });
+    await rollback(store, name, v1, first);
+    await pushAs(undefined, second);
+    assert.deepEqual(await pushers(), { [first.digest]: undefined, [second.digest]: undefined });
   });
 
   it('a dry run of a rollback changes nothing', async () => {
