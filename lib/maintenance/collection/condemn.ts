@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Digest } from '../../protocol/digests.ts';
 import {
   condemnedLine,
+  continuation,
   firstList,
   maxListSize,
   maxMarkSize,
@@ -15,14 +16,8 @@ import { owns, type SeenBlob, type SeenRepository } from './look.ts';
 import { removeLast } from './emptied.ts';
 import { linksOf } from './repository-links.ts';
 
-/** Bytes beyond which a list is divided by one more digit. */
-const usualListSize = maxListSize / 4;
-
 /** Bytes of a line without names of repositories, and some more. */
 const lineSize = 160;
-
-/** Set in the number of an owner that a look is given if the repository has a manifest of this digest. */
-const isManifest = 1;
 
 /** What was condemned. */
 export interface CondemnedMark {
@@ -96,11 +91,10 @@ export class Condemnation implements ResumableVisitor {
     if (named.damage.length > 0) return undefined;
     // A query that scanned while the repository was emptied has left it. If a push comes meanwhile, it is made again.
     if (listed.isEmpty && listed.scan?.isYoung === false) return removeLast(this.#store, listed.scan.key);
-    const condemned = new Map<number, number>();
-    for (const { kind, digest, isNeeded, isYoung } of linksOf(seen))
-      if (!isNeeded && !isYoung)
-        condemned.set(digest, (condemned.get(digest) ?? 0) | (kind === 'revision' ? isManifest : 0));
-    for (const [number, flag] of condemned) add(listed.digests.get(number), id * 2 + flag);
+    const condemned = new Set<number>();
+    for (const { digest, isNeeded, isYoung } of linksOf(seen))
+      if (!isNeeded && !isYoung) condemned.add(digest);
+    for (const number of condemned) add(listed.digests.get(number), id);
     return undefined;
   }
 
@@ -127,19 +121,26 @@ export class Condemnation implements ResumableVisitor {
     return { id: this.#id, digests: this.#condemned };
   }
 
-  /** @throws Error if a manifest is garbage in more repositories than a list can name */
   #condemn(digest: Digest, isWhole: boolean, owners: SeenBlob['owners']): Promise<void> | undefined {
-    const garbage = owners.filter(({ flags }) => (flags & owns.other) !== 0);
-    if (!isWhole && garbage.length === 0) return undefined;
     if (isWhole) return this.#write(digest, condemnedLine({ digest, in: '*' }));
-    const names = [...new Set(garbage.map(({ id }) => this.#names[Math.floor(id / 2)] ?? ''))];
-    const fitting = names.slice(0, howManyFit(names));
-    // What a manifest needs must not go while it stays somewhere. Links of blobs are left to the next collection.
-    if (fitting.length < names.length && garbage.some(({ id }) => id % 2 === isManifest))
-      throw new Error(
-        `the manifest ${digest} is to be deleted in ${names.length} repositories, and a mark has room for ${fitting.length}: delete it in some of them first`,
-      );
-    return this.#write(digest, condemnedLine({ digest, in: fitting }));
+    const garbage = owners.filter(({ flags }) => (flags & owns.other) !== 0);
+    if (garbage.length === 0) return undefined;
+    const names = [...new Set(garbage.map(({ id }) => this.#names[id] ?? ''))];
+    const [first = [], ...others] = partsOf(names);
+    const line = condemnedLine({ digest, in: first });
+    return others.length === 0 ? this.#write(digest, line) : this.#writeAlone(digest, line, others);
+  }
+
+  /** Writes a digest for which one list is too short, in lists of its own. */
+  async #writeAlone(digest: Digest, line: string, others: readonly (readonly string[])[]): Promise<void> {
+    await this.#write(digest, line);
+    while (this.#list !== digest) await this.#divide(digest);
+    await this.#flush();
+    for (const [i, names] of others.entries()) {
+      this.#begin(continuation(digest, i + 1), [condemnedLine({ digest, in: names })]);
+      await this.#flush();
+    }
+    this.#list = digest;
   }
 
   async #write(digest: Digest, line: string): Promise<void> {
@@ -147,7 +148,7 @@ export class Condemnation implements ResumableVisitor {
       await this.#flush();
       this.#list = listAfter(this.#list, digest);
     }
-    while (this.#lines.length > 0 && this.#size + line.length > usualListSize) await this.#divide(digest);
+    while (this.#lines.length > 0 && this.#size + line.length > maxListSize) await this.#divide(digest);
     this.#lines.push(line);
     this.#size += line.length;
     this.#condemned += 1;
@@ -189,11 +190,19 @@ function listAfter(list: string | undefined, digest: Digest): string {
   return digest.slice(0, common + 1);
 }
 
-/** How many names a line has room for. */
-function howManyFit(names: readonly string[]): number {
-  let size = lineSize;
-  const last = names.findIndex((name) => (size += name.length + 1) > maxListSize);
-  return last < 0 ? names.length : last;
+/** Names in parts for each of which a line has room. */
+function partsOf(names: readonly string[]): readonly (readonly string[])[] {
+  const parts: string[][] = [];
+  let size = Infinity;
+  for (const name of names) {
+    size += name.length + 1;
+    if (size > maxListSize) {
+      parts.push([]);
+      size = lineSize + name.length + 1;
+    }
+    parts.at(-1)?.push(name);
+  }
+  return parts;
 }
 
 interface SavedCondemnation {

@@ -1,6 +1,6 @@
 import type { Digest } from '../../protocol/digests.ts';
 import {
-  listOf,
+  listsOf,
   maxMarkSize,
   parseCondemnedLine,
   parseMark,
@@ -43,20 +43,26 @@ export class ListedCondemned {
   /** Where a digest is condemned; undefined if it is not. Asks the store once for each list, if digests come in order. */
   find(digest: Digest): Condemned['in'] | undefined | Promise<Condemned['in'] | undefined> {
     if (this.#list !== undefined && digest.startsWith(this.#list)) return this.#condemned.get(digest);
-    const list = listOf(this.mark, digest);
-    return list === undefined ? undefined : this.#read(list, digest);
+    const lists = listsOf(this.mark, digest);
+    return lists.length === 0 ? undefined : this.#read(lists, digest);
   }
 
-  async #read(list: string, digest: Digest): Promise<Condemned['in'] | undefined> {
+  async #read(lists: readonly string[], digest: Digest): Promise<Condemned['in'] | undefined> {
     this.#condemned = new Map();
-    this.#list = list;
-    const hash = this.mark.lists.get(list);
-    const bytes = hash === undefined ? undefined : await readMarkList(this.#store, this.mark.id, list, hash);
-    if (bytes === undefined) return undefined;
-    for (const line of bytes.toString('latin1').split('\n')) {
-      const condemned = parseCondemnedLine(line);
-      if (condemned !== undefined) this.#condemned.set(condemned.digest, condemned.in);
-    }
+    this.#list = lists[0];
+    for (const list of lists) await this.#readList(list);
     return this.#condemned.get(digest);
+  }
+
+  async #readList(list: string): Promise<void> {
+    const bytes = await readMarkList(this.#store, this.mark.id, list, this.mark.lists.get(list) ?? '');
+    for (const line of bytes?.toString('latin1').split('\n') ?? []) {
+      const condemned = parseCondemnedLine(line);
+      if (condemned === undefined) continue;
+      const { digest, in: repositories } = condemned;
+      const before = this.#condemned.get(digest) ?? [];
+      const isWhole = before === '*' || repositories === '*';
+      this.#condemned.set(digest, isWhole ? '*' : [...before, ...repositories]);
+    }
   }
 }

@@ -6,7 +6,7 @@ import { ExpiringCache } from '../expiring-cache.ts';
 import { markKey, markList } from '../layout.ts';
 import { undefinedIfDamaged } from '../links.ts';
 import {
-  listOf,
+  listsOf,
   maxListSize,
   maxMarkSize,
   parseCondemnedLine,
@@ -16,8 +16,8 @@ import {
 } from './mark.ts';
 import { readMarkList } from './read-list.ts';
 
-/** Bytes of the lists in memory: two of the largest. */
-const maxMemory = 2 * maxListSize;
+/** Bytes of the lists in memory: eight of the largest. */
+const maxMemory = 8 * maxListSize;
 
 /** Concurrent reads of lists, which may be large. */
 const parallelReads = 2;
@@ -53,11 +53,14 @@ export class CondemnedLists {
   async find(id: string, digest: Digest): Promise<Condemned['in'] | undefined> {
     const mark = await this.#mark(id);
     if (mark === undefined) return '*';
-    const list = listOf(mark, digest);
-    const hash = list === undefined ? undefined : mark.lists.get(list);
-    if (list === undefined || hash === undefined) return undefined;
-    const lines = await this.#list(id, list, hash);
-    return lines === undefined ? '*' : findLine(lines, digest);
+    const repositories: string[] = [];
+    for (const list of listsOf(mark, digest)) {
+      const lines = await this.#list(id, list, mark.lists.get(list) ?? '');
+      const found = lines === undefined ? '*' : (findLine(lines, digest) ?? []);
+      if (found === '*') return found;
+      for (const name of found) repositories.push(name);
+    }
+    return repositories.length === 0 ? undefined : repositories;
   }
 
   /** When a mark began, by the clock that dates objects; undefined if it is missing or damaged. */

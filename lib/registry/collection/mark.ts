@@ -5,8 +5,8 @@ import { fieldsOf } from '../json-fields.ts';
  * The format of marks and their lists (docs/garbage-collection.md, "In the bucket").
  */
 
-/** The largest list in bytes: that of one digest in very many repositories. Others are a quarter of it at most. */
-export const maxListSize = 8 * 1024 * 1024;
+/** The largest list in bytes. */
+export const maxListSize = 2 * 1024 * 1024;
 
 /** The largest mark in bytes: some 10,000 lists. */
 export const maxMarkSize = 1024 * 1024;
@@ -21,7 +21,8 @@ export interface Mark {
   readonly began: Date;
   /**
    * The SHA-256 of each list, in hexadecimal digits, by what all its digests begin with: `sha256:` and as many digits as it takes to
-   * keep it short. No list begins as another does.
+   * keep it short. No list begins as another does, but for those of one digest that is condemned in very many repositories: its whole
+   * digest, then that with `+1` and so on.
    */
   readonly lists: ReadonlyMap<string, string>;
 }
@@ -49,13 +50,21 @@ export function parseMark(id: string, bytes: Buffer): Mark | undefined {
   return isMark ? { id, began, lists: new Map(Object.entries(lists as Record<string, string>)) } : undefined;
 }
 
-/** What the digests of the list begin with in which a mark would have a digest. @returns undefined if it has no such list */
-export function listOf({ lists }: Pick<Mark, 'lists'>, digest: Digest): string | undefined {
+/** The list in which a mark would have a digest, and those that go on with it. */
+export function listsOf({ lists }: Pick<Mark, 'lists'>, digest: Digest): readonly string[] {
   for (let length = firstList(digest).length; length <= digest.length; length++) {
     const list = digest.slice(0, length);
-    if (lists.has(list)) return list;
+    if (!lists.has(list)) continue;
+    const found = [list];
+    while (lists.has(continuation(list, found.length))) found.push(continuation(list, found.length));
+    return found;
   }
-  return undefined;
+  return [];
+}
+
+/** The list that goes on with that of one digest. @param number from 1 */
+export function continuation(list: string, number: number): string {
+  return `${list}+${number}`;
 }
 
 /** The list of all digests of an algorithm, as long as it is short: `sha256:`. */
