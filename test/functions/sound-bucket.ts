@@ -11,7 +11,9 @@ import type { ObjectInfo, ObjectStore } from '../../lib/storage/store.ts';
 const root = 'docker/registry/v2';
 const blobKey = new RegExp(`^${root}/blobs/sha256/([0-9a-f]{2})/([0-9a-f]{64})/data$`);
 const uploadKey = new RegExp(`^${root}/uploads/[0-9a-f-]{36}/(session|data-[0-9a-f]+)$`);
-const recordKey = new RegExp(`^${root}/deleted/(.+)/_records/[0-9]{13}-[0-9a-f]{12}$`);
+const recordKey = new RegExp(
+  `^${root}/deleted/(.+)/_records/[0-9]{13}-[0-9a-f]{12}(?:-sha(?:256-[0-9a-f]{64}|512-[0-9a-f]{128}))?$`,
+);
 const linkKey = new RegExp(
   `^${root}/repositories/(.+)/(_layers|_manifests/revisions|_manifests/tags/[^/]+/(?:current|index))(?:/sha256/([0-9a-f]{64}))?/link$`,
 );
