@@ -62,8 +62,8 @@ describe('quotas on every plane', () => {
         {
           code: 'DENIED',
           message:
-            'the quota of team/**, base is 10.0 kB, of which 10.0 kB are used; delete images that are not needed: their space ' +
-            'counts again once garbage collection has freed it',
+            'the quota of team/**, base is 10.0 kB, of which 10.0 kB are used; delete images that are not needed: ' +
+            'garbage collection then makes room',
           detail: { repositories: ['team/**', 'base'], quota: 10_000, used: 10_000 },
         },
       ],
