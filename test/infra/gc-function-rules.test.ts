@@ -16,20 +16,21 @@ import { removeObjects } from '../../lib/registry/remove-objects.ts';
 import { recordPlanned } from '../../lib/retention/planned.ts';
 import { pullNotesOf } from '../../lib/retention/pulls.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
-import { keysIn, pause, shortFence } from '../maintenance/collection/collecting.ts';
+import { keysIn, pause } from '../maintenance/collection/collecting.ts';
 import { pushImage, remove, tagsOf, type PushedImage } from '../registry/undo/images.ts';
-import { bucketProxy, type BucketProxy } from '../servers/bucket-proxy.ts';
-import { onVersitygw, proxied, type Buckets } from '../servers/buckets.ts';
-import { asInLambda, packagedFunctions, type PackagedFunctions } from '../servers/packaged-functions.ts';
+import type { BucketProxy } from '../servers/bucket-proxy.ts';
+import { onVersitygw, type Buckets } from '../servers/buckets.ts';
+import type { PackagedFunctions } from '../servers/packaged-functions.ts';
 import { requires } from '../servers/requires.ts';
 import {
   actionsSeen,
   agedUntilMark,
   allowedActions,
-  enabled,
   invoke,
   isAllowed,
+  startFunction,
   summaryIn,
+  type StartedFunction,
 } from './gc-function.ts';
 import { runBuild } from './run-node.ts';
 
@@ -64,6 +65,7 @@ describe('the function gc follows the rules of the policy', requires('versitygw'
   let buckets: Buckets;
   let proxy: BucketProxy;
   let functions: PackagedFunctions;
+  let started: StartedFunction;
   let store: ObjectStore;
   let had: readonly string[];
   let old: readonly PushedImage[];
@@ -89,24 +91,16 @@ describe('the function gc follows the rules of the policy', requires('versitygw'
     await store.put(quotaUsed('0123456789abcdef'), Buffer.from(''));
     await store.put(quotaPush(quota, '01234567', deleted.digest, deleted.bytes.length), Buffer.from(''));
     await store.put(policyKey, Buffer.from(policy));
-    proxy = await bucketProxy(buckets.endpoint);
-    functions = await packagedFunctions(['s3', 'policy'], () =>
-      asInLambda({
-        ...proxied(onVersitygw, storage, proxy),
-        ...enabled,
-        ...shortFence,
-        REGISTRY_GC_DELAY: '6s',
-        REGISTRY_STORAGE_S3_CONDITIONALWRITES: 'true',
-        REGISTRY_AUTH: 'policy',
-        REGISTRY_AUTH_POLICY_OBJECT: policyKey,
-      }),
-    );
+    started = await startFunction(buckets, storage, ['policy'], {
+      REGISTRY_AUTH: 'policy',
+      REGISTRY_AUTH_POLICY_OBJECT: policyKey,
+    });
+    ({ functions, proxy } = started);
     had = await keysIn(store);
   });
 
   after(async () => {
-    await functions.stop();
-    await proxy.stop();
+    await started.stop();
     await buckets.stop();
   });
 

@@ -4,10 +4,10 @@ import { recordLinks } from '../../lib/maintenance/collection/link-records.ts';
 import { newMark } from '../../lib/maintenance/collection/marks.ts';
 import { parseDigest } from '../../lib/protocol/digests.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
-import { keysIn, pause, shortFence, unitMs } from '../maintenance/collection/collecting.ts';
+import { keysIn, pause, unitMs } from '../maintenance/collection/collecting.ts';
 import { fill, FilledBucket, type Filled } from '../maintenance/collection/filled-bucket.ts';
-import { bucketProxy, type BucketProxy } from '../servers/bucket-proxy.ts';
-import { onScs, onSwift, onVersitygw, proxied, type Buckets } from '../servers/buckets.ts';
+import type { BucketProxy } from '../servers/bucket-proxy.ts';
+import { onScs, onSwift, onVersitygw, type Buckets } from '../servers/buckets.ts';
 import { asInLambda, packagedFunctions, type PackagedFunctions } from '../servers/packaged-functions.ts';
 import { requires } from '../servers/requires.ts';
 import {
@@ -17,8 +17,10 @@ import {
   enabled,
   invoke,
   isAllowed,
+  startFunction,
   summaryIn,
   type Line,
+  type StartedFunction,
 } from './gc-function.ts';
 import { runBuild } from './run-node.ts';
 
@@ -48,6 +50,7 @@ describe('the function gc on versitygw', requires('versitygw'), () => {
   let buckets: Buckets;
   let proxy: BucketProxy;
   let functions: PackagedFunctions;
+  let started: StartedFunction;
   let store: ObjectStore;
   let filled: Filled;
   let had: readonly string[];
@@ -59,17 +62,8 @@ describe('the function gc on versitygw', requires('versitygw'), () => {
     store = await storage.open();
     filled = await fill(store);
     await pause(unitMs);
-    proxy = await bucketProxy(buckets.endpoint);
-    const settings = {
-      ...proxied(onVersitygw, storage, proxy),
-      ...enabled,
-      ...shortFence,
-      REGISTRY_GC_DELAY: '6s',
-      REGISTRY_GC_DELETEUNTAGGED: 'true',
-      // As in a deployment.
-      REGISTRY_STORAGE_S3_CONDITIONALWRITES: 'true',
-    };
-    functions = await packagedFunctions(['s3'], () => asInLambda(settings));
+    started = await startFunction(buckets, storage, [], { REGISTRY_GC_DELETEUNTAGGED: 'true' });
+    ({ functions, proxy } = started);
     had = await keysIn(store);
     await deletedBeside(store);
     // What is in the bucket is old, until there is a mark.
@@ -77,8 +71,7 @@ describe('the function gc on versitygw', requires('versitygw'), () => {
   });
 
   after(async () => {
-    await functions.stop();
-    await proxy.stop();
+    await started.stop();
     await buckets.stop();
   });
 

@@ -1,13 +1,49 @@
 /** The packaged function `gc`, and what it may do on AWS. */
 import assert from 'node:assert/strict';
+import type { Feature } from '../../infra/packages/optional.ts';
 import { rightsOf } from '../../infra/stack/rights.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
-import { keysIn, pause } from '../maintenance/collection/collecting.ts';
-import type { BucketProxy } from '../servers/bucket-proxy.ts';
-import type { PackagedFunctions } from '../servers/packaged-functions.ts';
+import { keysIn, pause, shortFence } from '../maintenance/collection/collecting.ts';
+import { bucketProxy, type BucketProxy } from '../servers/bucket-proxy.ts';
+import { onVersitygw, proxied, type Buckets } from '../servers/buckets.ts';
+import { asInLambda, packagedFunctions, type PackagedFunctions } from '../servers/packaged-functions.ts';
+import type { TestStorage } from '../servers/storage.ts';
 import { parametersWith } from './stack/examples.ts';
 
 export const enabled = { REGISTRY_GC_ENABLED: 'true', REGISTRY_GC_EXCLUSIVE: 'true' } as const;
+
+/** The function on a bucket of versitygw, behind a proxy. */
+export interface StartedFunction {
+  readonly functions: PackagedFunctions;
+  readonly proxy: BucketProxy;
+  readonly stop: () => Promise<void>;
+}
+
+/** Starts it, with waits of seconds. @param features of its package, beside S3 */
+export async function startFunction(
+  { endpoint }: Pick<Buckets, 'endpoint'>,
+  storage: TestStorage,
+  features: readonly Feature[],
+  settings: Readonly<Record<string, string>>,
+): Promise<StartedFunction> {
+  const proxy = await bucketProxy(endpoint);
+  const functions = await packagedFunctions(['s3', ...features], () =>
+    asInLambda({
+      ...proxied(onVersitygw, storage, proxy),
+      ...enabled,
+      ...shortFence,
+      REGISTRY_GC_DELAY: '6s',
+      // As in a deployment.
+      REGISTRY_STORAGE_S3_CONDITIONALWRITES: 'true',
+      ...settings,
+    }),
+  );
+  const stop = async () => {
+    await functions.stop();
+    await proxy.stop();
+  };
+  return { functions, proxy, stop };
+}
 
 export type Line = Readonly<Record<string, unknown>>;
 
