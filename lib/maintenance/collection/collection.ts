@@ -1,6 +1,6 @@
 import type { Fencing, ObjectInfo, ObjectStore } from '../../storage/store.ts';
 import { deletionsPrefix, lookedKey } from '../../registry/layout.ts';
-import { clockUnitMs } from '../../registry/collection/mark.ts';
+import { clockUnitMs, newerThanMark } from '../../registry/collection/mark.ts';
 import { undefinedIfMissing } from '../../registry/links.ts';
 import { listObjects } from '../../registry/list-objects.ts';
 import { Condemnation } from './condemn.ts';
@@ -246,7 +246,7 @@ export class Collection {
       this.#options.stepBudget === undefined ? new LocalSegments() : new BucketSegments(this.#store, run);
     try {
       const visitor = new SecondLook(this.#store, condemned, segments);
-      const youngSince = new Date(condemned.mark.began.getTime() - clockUnitMs);
+      const youngSince = new Date(newerThanMark(condemned.mark.began.getTime()));
       // What was not condemned with its manifest is left, so all of these may count.
       const isComplete = await this.#look(run, { youngSince, untagged: () => 0 }, visitor);
       if (!isComplete) return;

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { inParallel } from '../../concurrency/in-parallel.ts';
 import type { Digest } from '../../protocol/digests.ts';
-import { clockUnitMs } from '../../registry/collection/mark.ts';
+import { newerThanMark } from '../../registry/collection/mark.ts';
 import { serializeDeletion } from '../../registry/collection/deletion-record.ts';
 import { blobData, deletionKey, rescueKey, rescuesPrefix } from '../../registry/layout.ts';
 import { exists, undefinedIfMissing } from '../../registry/links.ts';
@@ -9,7 +9,7 @@ import { listObjects } from '../../registry/list-objects.ts';
 import { parseRepositoryKey, type RepositoryKey } from '../../registry/repository-keys.ts';
 import { FenceEnded, type Fence, type Fencing, type ObjectStore } from '../../storage/store.ts';
 import { removeFolders } from './emptied.ts';
-import { readManifestNeeds } from './manifest-needs.ts';
+import { readNeeded } from './manifest-needs.ts';
 import { beganOf, condemns, isOnlyLinks } from './marks.ts';
 import type { PlannedDeletion } from './plan.ts';
 
@@ -188,14 +188,14 @@ class Batch {
    * yet need not be looked at: its link is written again when something does.
    */
   async #readRenewed(): Promise<ReadonlySet<PlannedDeletion>> {
-    const began = beganOf(this.#mark) - clockUnitMs;
+    const since = newerThanMark(beganOf(this.#mark));
     const renewed = new Set<PlannedDeletion>();
     const links = this.#planned.flatMap((one) =>
       one.keys.filter((key) => isManifestOrTag(parseRepositoryKey(key))).map((key) => ({ one, key })),
     );
     await inParallel(links, parallelRequests, async ({ one, key }) => {
       const link = await undefinedIfMissing(this.#store.head(key));
-      if (link !== undefined && link.lastModified.getTime() > began) renewed.add(one);
+      if (link !== undefined && link.lastModified.getTime() > since) renewed.add(one);
     });
     return renewed;
   }
@@ -227,12 +227,6 @@ function isManifestOrTag(key: RepositoryKey | undefined): boolean {
 
 /** All that a manifest needs, with itself. One that is gone or damaged needs nothing. */
 async function neededBy(store: ObjectStore, manifest: Digest): Promise<Set<Digest>> {
-  const needed = new Set([manifest]);
-  const manifests = new Set([manifest]);
-  for (const one of manifests) {
-    const { blobs, children } = (await readManifestNeeds(store, one)) ?? { blobs: [], children: [] };
-    for (const { digest } of [...blobs, ...children]) needed.add(digest);
-    for (const { digest, isManifest } of children) if (isManifest) manifests.add(digest);
-  }
-  return needed;
+  const needed = await readNeeded(store, [manifest], ({ isManifest }) => isManifest);
+  return new Set([manifest, ...[...needed.values()].flatMap((digests) => [...digests])]);
 }

@@ -1,7 +1,8 @@
 import { linkRecordKey, linkRecordsPrefix, markOfLinkRecord } from '../../registry/layout.ts';
 import { listObjects } from '../../registry/list-objects.ts';
 import { parseRepositoryKey, type RepositoryKey } from '../../registry/repository-keys.ts';
-import type { ObjectInfo, ObjectStore } from '../../storage/store.ts';
+import { removeKeys } from '../../registry/remove-objects.ts';
+import type { ObjectStore } from '../../storage/store.ts';
 import { readWithHash, withHash } from './hashed-text.ts';
 import type { PlannedDeletion } from './plan.ts';
 
@@ -38,12 +39,12 @@ export async function recordLinks(
 /** Lists all records, and removes those that are too old. */
 export async function listRecords(store: ObjectStore, now: Date): Promise<LinkRecord[]> {
   const records: LinkRecord[] = [];
-  const old: ObjectInfo[] = [];
+  const old: string[] = [];
   for await (const object of listObjects(store, linkRecordsPrefix)) {
-    if (now.getTime() - object.lastModified.getTime() > keptMs) old.push(object);
+    if (now.getTime() - object.lastModified.getTime() > keptMs) old.push(object.key);
     else records.push({ key: object.key, mark: markOfLinkRecord(object.key) });
   }
-  for (const { key } of old) await store.delete([key]);
+  await removeKeys(store, old);
   return records;
 }
 

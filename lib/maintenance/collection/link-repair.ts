@@ -92,7 +92,7 @@ export class LinkRepair {
     const manifests = missing.flatMap(([, { kind, digest }]) => (kind === 'revision' ? [digest] : []));
     const byDigest = Map.groupBy(missing, ([, { digest }]) => digest);
     // What a manifest needs comes before it.
-    for (const digest of (await neededSince(store, listed, since, new Set(manifests))).reverse())
+    for (const digest of await neededSince(store, listed, since, new Set(manifests)))
       for (const [key] of byDigest.get(digest) ?? []) {
         const result = await writeAgain(store, key, digest);
         if (result === 'written') {

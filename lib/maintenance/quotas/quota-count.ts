@@ -4,6 +4,7 @@ import { inParallel } from '../../concurrency/in-parallel.ts';
 import { parseQuotaPush, quotasPrefix } from '../../registry/layout.ts';
 import { listObjects } from '../../registry/list-objects.ts';
 import type { Quota, QuotaRules } from '../../registry/quotas/quota.ts';
+import { removeKeys } from '../../registry/remove-objects.ts';
 import { writeSum } from '../../registry/quotas/sum.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 import { storeTimeMs } from '../../storage/store-time.ts';
@@ -18,9 +19,6 @@ const unusedForMs = 24 * 60 * 60 * 1000;
 
 /** Most pushes of that last hour that a look takes into its sums. Others count on until the next. */
 const maxRecent = 100_000;
-
-/** Keys of one request that deletes. */
-const batchSize = 1000;
 
 const parallelSums = 8;
 
@@ -140,22 +138,20 @@ export class QuotaCount implements ResumableVisitor {
     if (!this.#isWhole) return false;
     const places = [...this.#rules.all.keys()];
     const written = await inParallel(places, parallelSums, async (place) => await this.#writeSum(place));
-    let gone: string[] = [];
-    const remove = async () => {
-      await this.#store.delete(gone, { transient: true });
-      gone = [];
-    };
+    await removeKeys(this.#store, this.#uncounted(written), { transient: true });
+    return true;
+  }
+
+  /** What counts no more. @param written whether there is a new sum, by quota */
+  async *#uncounted(written: readonly boolean[]): AsyncGenerator<string, void> {
     for await (const { key, place, ageMs } of this.#objects()) {
       const isPush = parseQuotaPush(key) !== undefined;
       const isGone =
         place === undefined
           ? ageMs > unusedForMs
           : isPush && written[place] === true && (ageMs > unseenForMs || this.#seen.has(key));
-      if (isGone) gone.push(key);
-      if (gone.length === batchSize) await remove();
+      if (isGone) yield key;
     }
-    if (gone.length > 0) await remove();
-    return true;
   }
 
   async #writeSum(place: number): Promise<boolean> {

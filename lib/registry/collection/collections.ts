@@ -8,7 +8,7 @@ import type { Clock } from '../expiring-cache.ts';
 import { layerLink, rescueKey } from '../layout.ts';
 import { exists, undefinedIfMissing } from '../links.ts';
 import { awaitDeletions, deletionWaitMs } from './deletions.ts';
-import { clockUnitMs } from './mark.ts';
+import { newerThanMark } from './mark.ts';
 import { CollectionViews, type CollectionView } from './views.ts';
 
 /** Concurrent rescues for one commit. */
@@ -91,7 +91,7 @@ export class Collections {
       const isNewer =
         link !== undefined &&
         began !== undefined &&
-        link.lastModified.getTime() > began.getTime() - clockUnitMs;
+        link.lastModified.getTime() > newerThanMark(began.getTime());
       if (!isNewer) return true;
     }
     return false;

@@ -11,8 +11,16 @@ export const maxListSize = 2 * 1024 * 1024;
 /** The largest mark in bytes: some 10,000 lists. */
 export const maxMarkSize = 1024 * 1024;
 
-/** Milliseconds: some stores date with seconds. What was pushed in the second in which a mark began counts as newer. */
+/** Milliseconds: some stores date with seconds. */
 export const clockUnitMs = 1000;
+
+/**
+ * What was written after this time is newer than a mark: also what came in the second in which the mark began.
+ * @param began when the mark began; both are in milliseconds by the clock that dates objects
+ */
+export function newerThanMark(began: number): number {
+  return began - clockUnitMs;
+}
 
 /** What a collection is going to delete. */
 export interface Mark {

@@ -17,6 +17,7 @@ import {
 } from '../layout.ts';
 import { exists, readLink, undefinedIfDamaged } from '../links.ts';
 import { listObjects } from '../list-objects.ts';
+import { inOrderOfNeed } from './order-of-need.ts';
 
 /** Concurrent reads of manifests, each with lists of what is about it. */
 const parallelReads = 8;
@@ -84,37 +85,7 @@ class Walk {
       for (const one of below.flat().sort((a, b) => Number(b.isRequired) - Number(a.isRequired)))
         if (seen.size !== seen.add(one.digest).size) level.push(one);
     }
-    return { all: [...this.#needs.values()], groups: this.#groups(root.digest) };
-  }
-
-  /** Without recursion: a chain of referrers or indexes may be longer than the stack of calls. */
-  #groups(root: Digest): Digest[][] {
-    const heights = new Map([[root, 0]]);
-    const raise = (digest: Digest, height: number) =>
-      heights.set(digest, Math.max(height, heights.get(digest) ?? 0));
-    const path = [this.#below(root)];
-    for (let last = path.at(-1); last !== undefined; last = path.at(-1)) {
-      const { value: below } = last.left.next();
-      if (below === undefined) {
-        path.pop();
-        const above = path.at(-1);
-        if (above !== undefined) raise(above.digest, (heights.get(last.digest) ?? 0) + 1);
-        continue;
-      }
-      const known = heights.get(below);
-      // Referrers may be named in a circle.
-      if (known !== undefined) raise(last.digest, known + 1);
-      else {
-        heights.set(below, 0);
-        path.push(this.#below(below));
-      }
-    }
-    const groups = Map.groupBy(heights.keys(), (digest) => heights.get(digest) ?? 0);
-    return [...groups].sort(([a], [b]) => a - b).map(([, digests]) => digests);
-  }
-
-  #below(digest: Digest): { readonly digest: Digest; readonly left: Iterator<Digest, undefined> } {
-    return { digest, left: (this.#needed.get(digest) ?? new Set<Digest>()).values() };
+    return { all: [...this.#needs.values()], groups: inOrderOfNeed([root.digest], this.#needed) };
   }
 
   /** @returns the manifests that it needs */
