@@ -202,8 +202,9 @@ const bucketRights: readonly Right[] = [
   // The jobs.
   { for: ['purge-uploads'], on: 'bucket', actions: ['s3:ListBucketMultipartUploads'], when: writes },
   { for: ['purge-uploads'], on: uploads, actions: [...get, ...remove, ...abort], when: writes },
-  { for: ['purge-uploads'], on: blobs, actions: abort, when: writes },
-  { for: ['purge-uploads'], on: deleted, actions: remove, when: writes },
+  { for: ['purge-uploads'], on: blobs, actions: [...get, ...abort], when: writes },
+  // Records of deletes go when the manifests are gone that they could bring back.
+  { for: ['purge-uploads'], on: deleted, actions: [...get, ...remove], when: writes },
   { for: ['purge-uploads'], on: pulled, actions: remove, when: writes },
   // Servers other than AWS may not list uploads by a prefix, which the purge finds out by starting one.
   {

@@ -1,5 +1,4 @@
 import { deleteRepository, type DeletedRepository } from '../registry/undo/delete-repository.ts';
-import { undoableForMs } from '../registry/undo/records.ts';
 import { count, readOptions, type Command } from './command.ts';
 import { nameAndFile, readRepositoryName } from './undo/arguments.ts';
 import { forgetRepository } from './undo/list.ts';
@@ -11,7 +10,7 @@ export const command: Command = {
   usage: `Usage: stowage delete REPOSITORY [--dry-run] [--json] [FILE]
 
 Deletes a repository with all its tags, manifests and links to layers, but not the repositories below it. stowage restore
-brings it back for 30 days, as long as garbage collection has not removed its bytes.
+brings it back for as long as garbage collection has not removed its bytes.
 
   --dry-run  print what would be deleted, and delete nothing
   --json     print one object for programs
@@ -49,13 +48,11 @@ function toJson(
   { at, pushed, ...content }: DeletedRepository,
   isDryRun: boolean,
 ): string {
-  const restorableUntil = at && restorable(at);
   const fields = {
     version: 1,
     repository,
     isDryRun,
     deleted: at ?? null,
-    restorableUntil: restorableUntil ?? null,
   };
   return JSON.stringify({ ...fields, ...content, pushedMeanwhile: pushed }, undefined, 2);
 }
@@ -77,12 +74,6 @@ function describe(name: string, deleted: DeletedRepository, dryRun: boolean): re
       `pushed meanwhile, and still there: ${count(pushed.tags, 'tag')}, ${count(pushed.manifests, 'manifest')}`,
     );
   if (at !== undefined)
-    lines.push(
-      `stowage restore ${name} brings it back until ${restorable(at).toISOString().slice(0, 10)}, unless garbage collection takes its bytes before`,
-    );
+    lines.push(`stowage restore ${name} brings it back, unless garbage collection takes its bytes before`);
   return lines;
-}
-
-function restorable(at: Date): Date {
-  return new Date(at.getTime() + undoableForMs);
 }

@@ -27,8 +27,8 @@ export const command: Command = {
   summary: 'remove abandoned uploads from the storage',
   usage: `Usage: stowage purge-uploads [--dry-run] [--older-than AGE] [FILE]
 
-Removes abandoned uploads and their data from the storage, what restores deletes of more than 30 days ago,
-and records of pulls of more than a year ago.
+Removes abandoned uploads and their data from the storage, records of deletes of more than 30 days ago that restore
+nothing any more, and records of pulls of more than a year ago.
 
   --dry-run         print what would be removed, and remove nothing
   --older-than AGE  how long an upload must have been inactive, such as 30d or 72h (default 7d, at least 2d)

@@ -12,8 +12,8 @@ export const command: Command = {
   summary: 'bring back a deleted tag, or a repository deleted whole',
   usage: `Usage: stowage restore REPOSITORY[:TAG] [--dry-run] [FILE]
 
-Brings back a tag that was deleted in the last 30 days, with its history and its image, or all of a repository that
-stowage delete has deleted.
+Brings back a deleted tag with its history and its image, or all of a repository that stowage delete has deleted, unless
+garbage collection has taken them.
 
   --dry-run  print what would be done, and do nothing
   FILE       a configuration file of distribution, by default REGISTRY_CONFIGURATION_PATH

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { digestOrUndefined, digestParts, type Digest } from '../protocol/digests.ts';
-import type { RepositoryName } from '../protocol/names.ts';
+import { isRepositoryName, type RepositoryName } from '../protocol/names.ts';
 import type { Reference } from '../protocol/references.ts';
 import type { Tag } from '../protocol/tags.ts';
 import { namedSuffix } from '../storage/store.ts';
@@ -349,6 +349,16 @@ export function parseDeletionRecord(
 /** The prefix of the records of deletes of one whole repository, the newest first. */
 export function repositoryDeletionsPrefix(name: RepositoryName): string {
   return `${deletedPrefix}${name}/_repository/`;
+}
+
+/** The repository of a record of a delete, and which of a whole repository it is part of; undefined for any other key. */
+export function parseDeletedKey(
+  key: string,
+): { readonly name: RepositoryName; readonly deletion: string | undefined } | undefined {
+  if (!key.startsWith(deletedPrefix)) return undefined;
+  const [, name = '', deletion] =
+    /^(.+)\/_(?:records\/[^/]+|repository\/([^/]+)\/[^/]+)$/.exec(key.slice(deletedPrefix.length)) ?? [];
+  return isRepositoryName(name) ? { name, deletion } : undefined;
 }
 
 /** The id of a record of a whole repository. @param id distinguishes deletes in the same millisecond */

@@ -23,7 +23,7 @@ describe('the command stowage delete', () => {
     assert.match(
       deleted.output,
       new RegExp(
-        `^deleted ${name}: ${counts}\nstowage restore ${name} brings it back until 20\\d\\d-\\d\\d-\\d\\d, unless garbage collection takes its bytes before\n$`,
+        `^deleted ${name}: ${counts}\nstowage restore ${name} brings it back, unless garbage collection takes its bytes before\n$`,
       ),
     );
     assert.equal(await pull(store, name, v1), undefined);
@@ -56,12 +56,12 @@ describe('the command stowage delete', () => {
     const { code, output, errors } = await stowage(['delete', name, '--json'], settings);
     await rm(folder, { recursive: true });
     assert.equal(code, 0, errors);
-    const { deleted, restorableUntil, ...fields } = JSON.parse(output) as Record<string, unknown>;
+    const { deleted, ...fields } = JSON.parse(output) as Record<string, unknown>;
     assert.deepEqual(fields, {
       ...{ version: 1, repository: name, isDryRun: false, uploads: 0 },
       ...{ tags: 1, manifests: 1, layers: 2, others: 1, pushedMeanwhile: { tags: 0, manifests: 0 } },
     });
-    assert.equal(Date.parse(String(restorableUntil)) - Date.parse(String(deleted)), 30 * 24 * 3_600_000);
+    assert.ok(Math.abs(Date.parse(String(deleted)) - Date.now()) < 600_000, String(deleted));
     assert.match(
       errors,
       new RegExp(`"audit":true.*"actor":"operator:.*"command":"delete","repository":"${name}"`),

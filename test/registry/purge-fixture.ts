@@ -63,6 +63,11 @@ export class Bucket extends MemoryStore {
     return await super.open(...args);
   }
 
+  override async head(...args: Parameters<MemoryStore['head']>): ReturnType<MemoryStore['head']> {
+    this.#ask('head', args[0]);
+    return await super.head(...args);
+  }
+
   override async abortMultipart(key: string, uploadId: string): Promise<void> {
     this.#ask('abort', key);
     await super.abortMultipart(key, uploadId);

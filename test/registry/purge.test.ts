@@ -18,6 +18,7 @@ import {
 } from '../../lib/registry/layout.ts';
 import { parseReference } from '../../lib/protocol/references.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
+import { digestOf } from '../../lib/registry/uploads/content-hash.ts';
 import { purgeUploads, PurgeTotals } from '../../lib/registry/uploads/purge.ts';
 import { FilesystemStore } from '../../lib/storage/filesystem/store.ts';
 import { temporaryFolder } from '../servers/folder.ts';
@@ -252,6 +253,27 @@ describe('a purge of uploads', () => {
     assert.deepEqual((await contents()).objects, [young]);
   });
 
+  it('a purge keeps an old record of a delete while the manifest that it could bring back is there', async () => {
+    const digest = digestOf(Buffer.from('a manifest'));
+    const record = await put(30.1, deletionRecord(repository, daysAgo(30.1), 'abcd', digest));
+    const bytes = await put(30.1, blobData(digest));
+    assert.deepEqual(await run(), []);
+    await store.delete([bytes]);
+    assert.deepEqual(await run(), [{ kind: 'record', key: record, lastWritten: daysAgo(30.1) }]);
+  });
+
+  it('a purge asks for the manifest of an old record on one day in 30', async () => {
+    for (const days of [30.1, 31.1, 45.1, 59.1, 60.1]) {
+      const digest = digestOf(Buffer.from(`the manifest of day ${days}`));
+      await put(days, deletionRecord(repository, daysAgo(days), 'abcd', digest));
+    }
+    assert.deepEqual(
+      (await run()).map((purged) => purged.kind === 'record' && purged.lastWritten),
+      [daysAgo(30.1), daysAgo(60.1)],
+    );
+    assert.equal(store.asked['head'], 2);
+  });
+
   it('a purge removes records of pulls after 53 weeks, and keeps from when on they are recorded', async () => {
     const tag = (text: string) => pullRecord(repository, parseReference(text));
     const [old, young, since] = [tag('old'), tag(`sha256:${'a'.repeat(64)}`), pullsSince('x')];
@@ -283,7 +305,7 @@ describe('the totals of a purge', () => {
     await put(8, uploadData(id, '0badcafe'));
     await put(8, uploadData(randomUUID(), '0badcafe'));
     await multipart(8, someBlob());
-    await put(31, deletionRecord(repository, daysAgo(31), 'abcd'));
+    await put(30.5, deletionRecord(repository, daysAgo(30.5), 'abcd'));
     const totals = new PurgeTotals();
     for (const swept of await run()) totals.add(swept);
     totals.add({ kind: 'failure', key: 'x', error: undefined });

@@ -11,9 +11,6 @@ import { undefinedIfDamaged } from '../links.ts';
 import { listObjects } from '../list-objects.ts';
 import { pushesInForce } from './pushes-in-force.ts';
 
-/** Milliseconds for which a delete can be undone. */
-export const undoableForMs = 30 * 24 * 60 * 60 * 1000;
-
 /** Most pushes of the histories in a record. A tag that moved more often loses the oldest of them. */
 const maxPushes = 20_000;
 
@@ -97,10 +94,23 @@ export class DeletionRecords {
     }
   }
 
+  /** The manifests that a record may bring back: its own, and those that its tags pointed at. None if it is damaged. */
+  async manifestsOf(name: RepositoryName, key: string): Promise<readonly Digest[]> {
+    const only = parseDeletionRecord(name, key)?.only;
+    if (only !== undefined) return [only];
+    const { manifests = [], tags = [] } = (await this.#read(key)) ?? {};
+    return [...new Set([...manifests, ...tags.flatMap((tag) => digestOfTag(tag) ?? [])])];
+  }
+
   async #read(key: string): Promise<RecordedDeletion | undefined> {
     const read = undefinedIfDamaged(this.#store, key, this.#store.read(key, maxRecordSize));
     return parse((await read)?.bytes);
   }
+}
+
+/** What a tag pointed at. One whose link was damaged counts as pointing at its last push. */
+export function digestOfTag({ digest, history }: DeletedTag): Digest | undefined {
+  return digest ?? latest(history, 1)[0]?.digest;
 }
 
 function onlyManifestOf({ tags = [], manifests = [] }: Partial<Deletion>): Digest | undefined {

@@ -102,6 +102,11 @@ export class RepositoryRecords {
     return records;
   }
 
+  /** @returns undefined if there is none, or it was purged */
+  async find(id: string): Promise<RepositoryDeletion | undefined> {
+    return await this.#read(id);
+  }
+
   /** Whether a record is the newest, and its delete was not stopped by a restore. Listings of some stores lag. */
   async isDeleting({ id }: Pick<RepositoryDeletion, 'id'>): Promise<boolean> {
     const { objects } = await this.#store.list({ prefix: repositoryDeletionsPrefix(this.#name), limit: 2 });

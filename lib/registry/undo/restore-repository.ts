@@ -82,7 +82,7 @@ export async function restoreRepository(
   const [newest, ...earlier] = await records.last();
   if (newest === undefined)
     throw new UndoRefused(
-      `no delete of repository ${name} is recorded: there was none, or it was more than 30 days ago or through another program`,
+      `no delete of repository ${name} is recorded: there was none, or it was through another program, or so long ago that its images are gone`,
     );
   if (newest.isRestored)
     throw new UndoRefused(

@@ -12,7 +12,7 @@ import type { RequiredPlatforms } from '../manifests/required-platforms.ts';
 import { linkOfPart, partsOf, type Part } from './content.ts';
 import { pushedAt } from './history.ts';
 import { pointTag, seeTag } from './point-tag.ts';
-import { DeletionRecords, type DeletedTag, type RecordedPush } from './records.ts';
+import { DeletionRecords, digestOfTag, type RecordedPush } from './records.ts';
 import { rescueImage } from './rescue-image.ts';
 import { UndoRefused } from './refused.ts';
 import { RepositoryRecords } from './repository-records.ts';
@@ -93,7 +93,7 @@ async function findDeleted(
 ): Promise<{ readonly at: Date; readonly digest: Digest; readonly history: readonly RecordedPush[] }> {
   for await (const { at, tags } of new DeletionRecords(store).newestFirst(name)) {
     const deleted = tags.find((one) => one.tag === tag);
-    const digest = deleted && lastDigest(deleted);
+    const digest = deleted && digestOfTag(deleted);
     if (digest !== undefined) return { at, digest, history: deleted?.history ?? [] };
   }
   const [whole] = await new RepositoryRecords(store, name).last();
@@ -102,13 +102,9 @@ async function findDeleted(
       `no delete of tag ${name}:${tag} alone is recorded; the repository was deleted whole ${whole.at.toISOString()}, and stowage restore ${name} brings back all of it`,
     );
   throw new UndoRefused(
-    `no delete of tag ${name}:${tag} is recorded: there was no such tag, or it was deleted more than 30 days ago or through another registry; ` +
+    `no delete of tag ${name}:${tag} is recorded: there was no such tag, or it was deleted through another registry, or so long ago that its image is gone; ` +
       'a manifest that is still there can be pushed again by its digest',
   );
-}
-
-function lastDigest({ digest, history }: DeletedTag): Digest | undefined {
-  return digest ?? history.toSorted((a, b) => b.at.getTime() - a.at.getTime())[0]?.digest;
 }
 
 /**

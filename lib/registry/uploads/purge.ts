@@ -19,19 +19,30 @@ import {
 } from '../layout.ts';
 import { inParallel } from '../../concurrency/in-parallel.ts';
 import { listObjects } from '../list-objects.ts';
-import { undoableForMs } from '../undo/records.ts';
+import { RecordsOfUse } from '../undo/records-of-use.ts';
 import { maxDescriptionBytes, parseDescription, type Description } from './session-object.ts';
 
 const hour = 60 * 60 * 1000;
 
+const day = 24 * hour;
+
 /** Milliseconds without activity after which an upload counts as abandoned. */
-export const abandonedAfterMs = 7 * 24 * hour;
+export const abandonedAfterMs = 7 * day;
 
 /** The minimum: the state of an upload is valid for 24 hours, and a request that uses it may take long. */
-export const minAbandonedAfterMs = 2 * 24 * hour;
+export const minAbandonedAfterMs = 2 * day;
+
+/** For how long the record of a delete stays in any case. */
+const recordsKeptForMs = 30 * day;
+
+/**
+ * Of old records of deletes, a purge looks at those of each day once in so many days, since there may be many that go on to be of use: it
+ * is made once a day.
+ */
+const recordsLookedAtEvery = 30;
 
 /** Milliseconds after which the record of a pull is of no use: rules ask for 52 weeks at most, and it is written once a day. */
-const pullsUsefulForMs = 53 * 7 * 24 * hour;
+const pullsUsefulForMs = 53 * 7 * day;
 
 /** A session, with the multipart upload it recorded. */
 export interface PurgedUpload {
@@ -78,7 +89,7 @@ export interface UnlistedMultiparts {
   readonly reason: string;
 }
 
-/** What restores something that was deleted too long ago. */
+/** What cannot restore anything any more. */
 export interface PurgedRecord {
   readonly kind: 'record';
   readonly key: string;
@@ -96,7 +107,7 @@ export type PurgeResult = Purged | PurgeFailure | UnlistedMultiparts;
 export interface PurgeOptions {
   /** Only what was last written, or started, before this. */
   readonly olderThan: Date;
-  /** Only records of deletes that were written before this. @default 30 days ago */
+  /** Only records of deletes that were written before this, and restore nothing any more. @default 30 days ago */
   readonly recordsOlderThan?: Date;
   /** Only records of pulls that were written before this. @default 53 weeks ago */
   readonly pullsOlderThan?: Date;
@@ -114,7 +125,8 @@ export interface PurgeOptions {
  * - Our multipart uploads that no session records are removed by their own age. Those of blob keys are never recorded. If
  *   the store cannot list them all, this is reported at the end.
  *
- * - Records of deletes are removed once they are too old to undo, and those of pulls once no rule can ask for them.
+ * - Old records of deletes are removed once the manifests are gone that they could restore, within a month, and those of pulls once no
+ *   rule can ask for them.
  *
  * Blobs, distribution's uploads and keys of any other form are not touched.
  * @throws StoreUnavailable if the bucket cannot be listed
@@ -123,15 +135,15 @@ export async function* purgeUploads(
   store: ObjectStore,
   {
     olderThan,
-    recordsOlderThan = new Date(Date.now() - undoableForMs),
+    recordsOlderThan = new Date(Date.now() - recordsKeptForMs),
     pullsOlderThan = new Date(Date.now() - pullsUsefulForMs),
     dryRun = false,
   }: PurgeOptions,
 ): AsyncGenerator<PurgeResult, void> {
   const purger = new Purger(store, olderThan, dryRun);
   yield* purger.uploads();
-  yield* new Purger(store, recordsOlderThan, dryRun).records('record', deletedPrefix);
-  yield* new Purger(store, pullsOlderThan, dryRun).records('pull', pulledPrefix);
+  yield* new Purger(store, recordsOlderThan, dryRun).deletions();
+  yield* new Purger(store, pullsOlderThan, dryRun).pulls();
   yield* purger.multiparts();
 }
 
@@ -185,21 +197,37 @@ class Purger {
     }
   }
 
-  /** Purges records of deletes, or of pulls. */
-  async *records(kind: 'record' | 'pull', prefix: string): AsyncGenerator<PurgeResult, void> {
-    for await (const batch of batches(this.#oldRecords(prefix)))
-      yield* await this.#delete(
-        batch.map(({ key, lastModified }) => ({
-          key,
-          keys: [key],
-          removed: [{ kind, key, lastWritten: lastModified }],
-        })),
+  /** Purges records of deletes that restore nothing any more. */
+  async *deletions(): AsyncGenerator<PurgeResult, void> {
+    const records = new RecordsOfUse(this.#store);
+    for await (const batch of batches(this.#old(deletedPrefix, (record) => this.#isLookedAt(record)))) {
+      const ofUse = await records.among(batch.map(({ key }) => key));
+      yield* await this.#remove(
+        'record',
+        batch.filter(({ key }) => !ofUse.has(key)),
       );
+    }
   }
 
-  async *#oldRecords(prefix: string): AsyncGenerator<ObjectInfo, void> {
-    for await (const record of listObjects(this.#store, prefix, { skipUnreadable: true }))
-      if (this.#isOld(record) && (prefix !== pulledPrefix || isPullRecord(record.key))) yield record;
+  /** Purges records of pulls. */
+  async *pulls(): AsyncGenerator<PurgeResult, void> {
+    for await (const batch of batches(this.#old(pulledPrefix, ({ key }) => isPullRecord(key))))
+      yield* await this.#remove('pull', batch);
+  }
+
+  async *#old(prefix: string, isWanted: (object: ObjectInfo) => boolean): AsyncGenerator<ObjectInfo, void> {
+    for await (const object of listObjects(this.#store, prefix, { skipUnreadable: true }))
+      if (this.#isOld(object) && isWanted(object)) yield object;
+  }
+
+  async #remove(kind: 'record' | 'pull', objects: readonly ObjectInfo[]): Promise<readonly PurgeResult[]> {
+    return await this.#delete(
+      objects.map(({ key, lastModified }) => ({
+        key,
+        keys: [key],
+        removed: [{ kind, key, lastWritten: lastModified }],
+      })),
+    );
   }
 
   /** Follows the uploads: most stores no longer list the multipart uploads of purged sessions. */
@@ -228,9 +256,18 @@ class Purger {
       }
   }
 
+  /** Whether it is the day on which an old record is looked at. */
+  #isLookedAt(record: ObjectInfo): boolean {
+    return Math.floor(this.#tooOldByMs(record) / day) % recordsLookedAtEvery === 0;
+  }
+
+  #isOld(object: Pick<ObjectInfo, 'lastModified'>): boolean {
+    return this.#tooOldByMs(object) > 0;
+  }
+
   /** Uses the clock that dates objects: this machine's may be wrong. */
-  #isOld({ lastModified }: Pick<ObjectInfo, 'lastModified'>): boolean {
-    return lastModified.getTime() - (this.#store.clockOffsetMs ?? 0) < this.#olderThan.getTime();
+  #tooOldByMs({ lastModified }: Pick<ObjectInfo, 'lastModified'>): number {
+    return this.#olderThan.getTime() + (this.#store.clockOffsetMs ?? 0) - lastModified.getTime();
   }
 
   /**

@@ -175,12 +175,17 @@ onStores('deleting a repository', (opened) => {
       restoreRepository(store(), name),
       refused(/^no delete of repository .* is recorded/),
     );
-    await pushImage(store(), name, 'v1');
+    const { digest } = await pushImage(store(), name, 'v1');
     await deleteRepository(store(), name);
     await assert.rejects(deleteRepository(store(), name), refused(/^there is no repository/));
     await assert.rejects(restoreTag(store(), name, v1), refused(/was deleted whole .*, and stowage restore/));
     const later = new Date(Date.now() + 60_000);
-    await Array.fromAsync(purgeUploads(store(), { olderThan: new Date(0), recordsOlderThan: later }));
+    const purge = async () =>
+      await Array.fromAsync(purgeUploads(store(), { olderThan: new Date(0), recordsOlderThan: later }));
+    await purge();
+    assert.equal((await restoreRepository(store(), name, { dryRun: true })).tags, 1);
+    await store().delete([blobData(digest)]);
+    await purge();
     const left = await Array.fromAsync(listObjects(store(), `${deletedPrefix}${name}/`));
     assert.deepEqual(left, []);
     await assert.rejects(
