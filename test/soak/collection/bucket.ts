@@ -14,6 +14,7 @@ const revisionKey = new RegExp(`^${root}repositories/(.+)/_manifests/revisions/$
 const tagKey = new RegExp(`^${root}repositories/(.+)/_manifests/tags/([^/]+)/current/link$`);
 /** Such as those of cosign. */
 const aboutTag = /^(sha256)-([0-9a-f]{64})\.sig$/;
+const historyKey = new RegExp(`^${root}repositories/(.+)/_manifests/tags/([^/]+)/index/${digestPart}/link$`);
 const referrerKey = new RegExp(`^${root}repositories/(.+)/_referrers/${digestPart}/${digestPart}$`);
 
 /** What garbage collection is about. Links are written as `repository digest`. */
@@ -26,6 +27,8 @@ export interface Content {
 export interface BucketState {
   readonly there: Content;
   readonly needed: Content;
+  /** The keys of entries in the history of tags and in the index of referrers, with the link of the manifest that each is about. */
+  readonly entries: ReadonlyMap<string, string>;
   /** Marks of collections that have not ended. */
   readonly marks: readonly string[];
 }
@@ -50,6 +53,7 @@ export async function readBucket(store: ObjectStore, keepsUntagged: boolean): Pr
   const tags: { repository: string; tag: string; digest: string }[] = [];
   const tagged = new Set<string>();
   const marks: string[] = [];
+  const entries = new Map<string, string>();
   for (const { key } of await everyObject(store)) {
     if (key.startsWith(`${root}gc/marks/`)) marks.push(key);
     const blob = blobKey.exec(key);
@@ -70,8 +74,11 @@ export async function readBucket(store: ObjectStore, keepsUntagged: boolean): Pr
       tags.push({ repository: tag[1] ?? '', tag: tag[2] ?? '', digest });
       tagged.add(`${tag[1]} ${digest}`);
     }
+    const history = historyKey.exec(key);
+    if (history !== null) entries.set(key, `${history[1]} ${history[3]}:${history[4]}`);
     const [, repository, ...digests] = referrerKey.exec(key) ?? [];
     if (repository === undefined) continue;
+    entries.set(key, `${repository} ${digests[2]}:${digests[3]}`);
     const subject = `${repository} ${digests[0]}:${digests[1]}`;
     referrers.set(subject, [...(referrers.get(subject) ?? []), `${digests[2]}:${digests[3]}`]);
   }
@@ -105,7 +112,7 @@ export async function readBucket(store: ObjectStore, keepsUntagged: boolean): Pr
     for (const child of [...children.map((one) => one.digest), ...(referrers.get(link) ?? [])])
       roots.push([repository, child]);
   }
-  return { there: { blobs: new Set(blobs.keys()), layers, manifests }, needed, marks };
+  return { there: { blobs: new Set(blobs.keys()), layers, manifests }, needed, entries, marks };
 }
 
 /** What is needed and not there: it should have nothing. */
@@ -114,8 +121,9 @@ export function missingFrom({ there, needed }: BucketState): readonly string[] {
 }
 
 /** What is there and not needed. */
-export function garbageIn({ there, needed }: BucketState): readonly string[] {
-  return difference(there, needed);
+export function garbageIn({ there, needed, entries }: BucketState): readonly string[] {
+  const withoutManifest = [...entries].filter(([, link]) => !there.manifests.has(link));
+  return [...difference(there, needed), ...withoutManifest.map(([key]) => key)];
 }
 
 function difference(all: Content, less: Content): readonly string[] {
