@@ -82,10 +82,13 @@ export class Operator {
     return place.is('held') && !outcome.leftBehind;
   }
 
-  /** What was collected meanwhile does not come back, and the command says so. */
+  /** What was collected meanwhile does not come back, nor what a client deletes by its digest, and the command says so. */
   #refused(place: Place, args: readonly string[], { code, signal, errors }: Ended): void {
-    const says = errors.includes('push the image again');
-    assert.ok(says || this.#isHarmed, `stowage ${args.join(' ')} ended with ${signal ?? code}:\n${errors}`);
+    const isRefusal = code === 1 && (place.disturbed || errors.includes('push the image again'));
+    assert.ok(
+      isRefusal || this.#isHarmed,
+      `stowage ${args.join(' ')} ended with ${signal ?? code}:\n${errors}`,
+    );
     this.#world.places.doubt(place);
     this.#undone.refused++;
   }
