@@ -1,0 +1,8 @@
+import { soakCollectionsOn } from './on-grounds.ts';
+
+soakCollectionsOn('Swift', ['swift-proxy-server'], {
+  seed: 2,
+  pushes: 20,
+  isHarmed: true,
+  deletesUntagged: true,
+});
