@@ -1,0 +1,19 @@
+import type { Notification } from './notification.ts';
+
+/** What became of a delivery. */
+export type Delivery =
+  | { readonly outcome: 'taken' }
+  /** It may be taken later: no connection, a timeout, 408, 429, 5xx. */
+  | { readonly outcome: 'failed'; readonly reason: string; readonly retryAfterMs?: number | undefined }
+  /** The endpoint will not take this one: any other status. */
+  | { readonly outcome: 'refused'; readonly reason: string };
+
+/** Somebody who is told of events. */
+export interface Endpoint {
+  /** `[A-Za-z0-9_-]{1,64}`; part of keys in the bucket. */
+  readonly name: string;
+  /** Whether it is told of an event, by its filter of repositories, actions and media types. */
+  takes(notification: Notification): boolean;
+  /** Never rejects. */
+  deliver(notification: Notification, signal?: AbortSignal): Promise<Delivery>;
+}

@@ -1,0 +1,25 @@
+import type { Intent } from '../registry/outbox/intent.ts';
+import type { Tag } from '../protocol/tags.ts';
+
+/** What an endpoint is told: one event. A change of several tags is one for each. */
+export interface Notification {
+  /** A UUID, the same in each delivery. */
+  readonly id: string;
+  readonly at: Date;
+  readonly action: 'push' | 'pull' | 'mount' | 'delete';
+  /** The tag that this one is about; undefined for a change by digest. */
+  readonly tag: Tag | undefined;
+  readonly change: Intent['change'] | Pulled;
+  readonly context: Intent['context'];
+  readonly source: Intent['source'];
+}
+
+/** Content was sent. Only in memory. */
+export interface Pulled {
+  readonly action: 'pulled';
+  readonly content: 'manifest' | 'blob';
+  readonly repository: string;
+  readonly digest: string;
+  readonly mediaType: string;
+  readonly size: number;
+}

@@ -1,0 +1,96 @@
+import type { Digest } from '../../protocol/digests.ts';
+import type { RepositoryName } from '../../protocol/names.ts';
+import type { Tag } from '../../protocol/tags.ts';
+import type { EventContext } from '../events.ts';
+
+/** What a write changes, as its event tells. */
+export type Change =
+  | ManifestPushed
+  | {
+      readonly action: 'pushed';
+      readonly content: 'blob';
+      readonly repository: RepositoryName;
+      readonly digest: Digest;
+      /** Bytes. */
+      readonly size: number;
+    }
+  | {
+      readonly action: 'mounted';
+      readonly content: 'blob';
+      readonly repository: RepositoryName;
+      readonly digest: Digest;
+      readonly size: number;
+      readonly from: RepositoryName;
+    }
+  /** A tag alone. */
+  | {
+      readonly action: 'deleted';
+      readonly content: 'tag';
+      readonly repository: RepositoryName;
+      readonly tag: Tag;
+      /** What it pointed at; undefined if its link was damaged. */
+      readonly digest: Digest | undefined;
+    }
+  /** A manifest, with all its tags. */
+  | {
+      readonly action: 'deleted';
+      readonly content: 'manifest';
+      readonly repository: RepositoryName;
+      readonly digest: Digest;
+      readonly tags: readonly Tag[];
+    }
+  | {
+      readonly action: 'deleted';
+      readonly content: 'blob';
+      readonly repository: RepositoryName;
+      readonly digest: Digest;
+    }
+  /** All that a repository has. */
+  | {
+      readonly action: 'deleted';
+      readonly content: 'repository';
+      readonly repository: RepositoryName;
+    };
+
+/** A manifest was pushed, or tags were pointed at it. */
+export interface ManifestPushed {
+  readonly action: 'pushed';
+  readonly content: 'manifest';
+  readonly repository: RepositoryName;
+  readonly digest: Digest;
+  readonly mediaType: string;
+  /** Bytes. */
+  readonly size: number;
+  /** That are pointed at it; none for a push by digest. */
+  readonly tags: readonly Tag[];
+  readonly artifactType: string | undefined;
+  readonly subject: Digest | undefined;
+  /** What it names: config, layers, children. */
+  readonly references: readonly Reference[];
+}
+
+/** A descriptor in a manifest. */
+export interface Reference {
+  readonly mediaType: string;
+  readonly digest: Digest;
+  readonly size: number;
+}
+
+/** The process that makes a change. */
+export interface Source {
+  /** Its host and port, or the name of its function. */
+  readonly address: string;
+  /** A UUID of the process. */
+  readonly instance: string;
+}
+
+/** A change that is going to be made. Its object is in the bucket before the change can be seen. */
+export interface Intent {
+  /** A UUID, the same in each attempt. */
+  readonly id: string;
+  /** When the write began, by the clock that dates objects. */
+  readonly at: Date;
+  readonly change: Change;
+  readonly context: EventContext;
+  readonly source: Source;
+}
