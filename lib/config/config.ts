@@ -6,6 +6,7 @@ import { readCollection, type CollectionConfig } from './collection.ts';
 import { readDebug, type DebugConfig } from './debug.ts';
 import { readHealth, type HealthConfig } from './health.ts';
 import { readLog, type LogConfig } from './log.ts';
+import { readNotifications, type NotificationsConfig } from './notifications.ts';
 import { readTracing, type TracingConfig } from './tracing.ts';
 import { readPlatforms } from './platforms.ts';
 import { readTrustedProxies, type Subnet } from './proxies.ts';
@@ -72,6 +73,7 @@ export interface Config extends ListenConfig {
   /** Manifests that must exist when their index is pushed. */
   readonly requiredPlatforms: RequiredPlatforms;
   readonly collection: CollectionConfig;
+  readonly notifications: NotificationsConfig;
 }
 
 /** Whether a process serves beside a first one, which does what is done once. */
@@ -154,6 +156,7 @@ export function readConfig(
     log: readLog(settings),
     requiredPlatforms: readPlatforms(settings),
     collection: readCollection(settings, program === 'server'),
+    notifications: readNotifications(settings, program === 'server'),
   };
   checkPlanes(settings, program, config);
   if (settings.text('REGISTRY_CONFIGURATION_PATH') !== undefined)

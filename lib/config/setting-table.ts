@@ -239,10 +239,15 @@ export const settingTable: Readonly<Record<string, Setting>> = {
   'http.http2.disabled': differs('`true` by default.'),
   'http.h2c.enabled': works,
 
-  'notifications.events.includereferences': ignored('there are no notifications yet'),
-  'notifications.endpoints': refusedUnlessDisabled(
-    'notifications are not supported yet; keep a registry of distribution for that, or remove the endpoints',
-  ),
+  'notifications.events.includereferences': works,
+  'notifications.endpoints': {
+    kind: 'works',
+    form: 'list',
+    below: true,
+    secret: true,
+    note: 'With more than in distribution, and without pulls unless `actions` has them.',
+  },
+  'notifications.queue': differs('Of functions, which take variables.'),
 
   redis: section(ignored(redis)),
 

@@ -192,7 +192,8 @@ function entriesOf(whole: string, form: 'list' | 'map' | 'words'): unknown {
 
 /** As in distribution: an item is replaced or appended, the key of a map is found in any case, else it is in lower case. */
 function withEntry(whole: unknown, [first = '', ...rest]: readonly string[], value: unknown): unknown {
-  const inner = (before: unknown) => (rest.length === 0 ? value : withEntry(before ?? {}, rest, value));
+  const inner = (before: unknown) =>
+    rest.length === 0 ? value : withEntry(before ?? (rest[0] === '0' ? [] : {}), rest, value);
   if (Array.isArray(whole)) {
     const index = Number(first);
     if (!/^\d{1,3}$/.test(first) || index > whole.length) return undefined;

@@ -1,0 +1,220 @@
+import { repositoryPatternFault } from '../access/policy/patterns.ts';
+import { minSecretLength } from './auth.ts';
+import { Fields, readEntries } from './entries.ts';
+import type { Settings } from './settings.ts';
+
+/** Who is told of events (docs/events.md). */
+export interface NotificationsConfig {
+  /** Those that are not disabled. Without any, no event is kept. */
+  readonly endpoints: readonly EndpointConfig[];
+  /** Whether events of manifests name what the manifest refers to. */
+  readonly includeReferences: boolean;
+  /** The queue by which functions start a delivery at once; undefined for none. */
+  readonly queue: QueueArn | undefined;
+}
+
+export const eventActions = ['push', 'pull', 'mount', 'delete'] as const;
+
+export type EventAction = (typeof eventActions)[number];
+
+export interface EndpointConfig {
+  /** `[A-Za-z0-9_-]{1,64}`, another for each. */
+  readonly name: string;
+  readonly target: WebhookTarget | QueueArn | EventBusArn;
+  readonly format: 'distribution' | 'cloudevents';
+  /** Milliseconds for one delivery. */
+  readonly timeoutMs: number;
+  /** How often an event is sent that the endpoint refuses. */
+  readonly threshold: number;
+  /** Milliseconds before the first repetition. */
+  readonly backoffMs: number;
+  readonly actions: readonly EventAction[];
+  readonly ignoredMediaTypes: readonly string[];
+  /** Patterns as in a policy, of which one must match; undefined for all repositories. */
+  readonly repositories: readonly string[] | undefined;
+}
+
+export interface WebhookTarget {
+  readonly kind: 'webhook';
+  readonly url: string;
+  readonly headers: Readonly<Record<string, readonly string[]>>;
+  /** Each signs every delivery. */
+  readonly secrets: readonly string[];
+  /** Whether its host may have an address that is not public. */
+  readonly privateAddresses: boolean;
+}
+
+export interface QueueArn {
+  readonly kind: 'sqs';
+  readonly arn: string;
+  readonly region: string;
+  readonly account: string;
+  /** The name of the queue. */
+  readonly queue: string;
+}
+
+export interface EventBusArn {
+  readonly kind: 'eventbridge';
+  readonly arn: string;
+  readonly region: string;
+}
+
+export const endpointsSetting = 'REGISTRY_NOTIFICATIONS_ENDPOINTS';
+
+/** Named as in distribution; what it does not have is told in docs/events.md. */
+export function readNotifications(settings: Settings, isServer: boolean): NotificationsConfig {
+  const entries = readEntries(
+    settings,
+    endpointsSetting,
+    { what: 'endpoints', example: '[{name: builds, url: "https://ci.example.com/events"}]' },
+    readEndpoint,
+  );
+  const endpoints = entries.filter((one) => one !== undefined);
+  const names = endpoints.map(({ name }) => name);
+  const [twice] = names.filter((name, i) => name !== '' && names.indexOf(name) < i);
+  if (twice !== undefined)
+    settings.fault(`${endpointsSetting}: two have the name ${twice}; give one another`);
+  return {
+    endpoints,
+    includeReferences: settings.flag('REGISTRY_NOTIFICATIONS_EVENTS_INCLUDEREFERENCES', false),
+    queue: readQueue(settings, isServer),
+  };
+}
+
+function readQueue(settings: Settings, isServer: boolean): QueueArn | undefined {
+  const name = 'REGISTRY_NOTIFICATIONS_QUEUE';
+  const text = settings.text(name);
+  if (text === undefined) return undefined;
+  if (isServer)
+    settings.fault(`${name}: only functions need it, since a server delivers at once itself; remove it`);
+  const queue = parseQueue(text);
+  if (queue === undefined)
+    settings.fault(
+      `${name}: must be the ARN of a queue, such as arn:aws:sqs:eu-central-1:123456789012:events`,
+    );
+  return queue;
+}
+
+function readEndpoint(fields: Fields): EndpointConfig | undefined {
+  if (fields.flag('disabled')) {
+    fields.skip();
+    return undefined;
+  }
+  const { mediaTypes, actions } = readIgnored(fields);
+  return {
+    name: fields.text('name', (text) => /^[\w-]{1,64}$/.test(text), 'builds (letters, digits, _ and -)'),
+    target: readTarget(fields),
+    format: fields.choice('format', ['distribution', 'cloudevents']),
+    timeoutMs: fields.duration('timeout', '1s', { min: 100, max: 60_000 }),
+    threshold: fields.number('threshold', { min: 1, max: 1_000, fallback: 10 }),
+    backoffMs: fields.duration('backoff', '1s', { min: 100, max: 3_600_000 }),
+    actions: readActions(fields, actions),
+    ignoredMediaTypes: [...(fields.texts('ignoredmediatypes', mediaTypeFault) ?? []), ...mediaTypes],
+    repositories: fields.texts('repositories', (text) => repositoryPatternFault(text, { ofUser: false })),
+  };
+}
+
+/** `ignore`, which in distribution has all that an endpoint is not told of. */
+function readIgnored(fields: Fields): {
+  readonly mediaTypes: readonly string[];
+  readonly actions: readonly EventAction[];
+} {
+  const value = fields.take('ignore') ?? {};
+  if (typeof value !== 'object' || Array.isArray(value)) {
+    fields.faults.push('ignore must be a map such as {actions: [mount]}');
+    return { mediaTypes: [], actions: [] };
+  }
+  const ignore = new Fields(value);
+  const ignored = {
+    mediaTypes: ignore.texts('mediatypes', mediaTypeFault) ?? [],
+    actions: (ignore.texts('actions', actionFault) ?? []) as readonly EventAction[],
+  };
+  ignore.finish();
+  fields.faults.push(...ignore.faults.map((fault) => `ignore: ${fault}`));
+  return ignored;
+}
+
+/** Pulls are so many, and can be lost, that they must be asked for. */
+function readActions(fields: Fields, ignored: readonly EventAction[]): readonly EventAction[] {
+  const asked = (fields.texts('actions', actionFault) ?? [
+    'push',
+    'mount',
+    'delete',
+  ]) as readonly EventAction[];
+  const actions = asked.filter((action) => !ignored.includes(action));
+  if (asked.length > 0 && actions.length === 0)
+    fields.faults.push('ignore: leaves no action, so the endpoint is told of nothing; set disabled: true');
+  return actions;
+}
+
+function actionFault(text: string): string | undefined {
+  return (eventActions as readonly string[]).includes(text)
+    ? undefined
+    : `must have only ${eventActions.join(', ')}`;
+}
+
+function mediaTypeFault(text: string): string | undefined {
+  return /^[\w.+-]+\/[\w.+-]+$/.test(text)
+    ? undefined
+    : 'must have media types such as application/octet-stream';
+}
+
+/** What only a webhook has. */
+const ofWebhooks = ['headers', 'secret', 'privateaddresses'];
+
+const isArn = (text: string) => text.startsWith('arn:');
+
+function readTarget(fields: Fields): EndpointConfig['target'] {
+  const text = fields.text(
+    'url',
+    (value) => isArn(value) || (/^https?:\/\//i.test(value) && URL.canParse(value)),
+    'https://ci.example.com/events, or the ARN of a queue of SQS or of an event bus',
+  );
+  if (isArn(text)) return readArn(fields, text);
+  const { username = '', password = '', hostname = '' } = URL.parse(text) ?? {};
+  if (username + password !== '')
+    fields.faults.push('url must not have a user or password; put them into headers, as Authorization');
+  if (/^sqs\.[\w-]+\.amazonaws\.com/.test(hostname))
+    fields.faults.push(
+      'url is that of a queue; name its ARN instead, such as arn:aws:sqs:eu-central-1:123456789012:events',
+    );
+  return {
+    kind: 'webhook',
+    url: text,
+    headers: fields.headers(),
+    secrets: fields.texts('secret', secretFault) ?? [],
+    privateAddresses: fields.flag('privateaddresses'),
+  };
+}
+
+function secretFault(secret: string): string | undefined {
+  return secret.length >= minSecretLength
+    ? undefined
+    : `must have ${minSecretLength} characters at least, such as from: openssl rand -hex 32`;
+}
+
+function readArn(fields: Fields, arn: string): QueueArn | EventBusArn {
+  for (const name of ofWebhooks)
+    if (fields.take(name) !== undefined) fields.faults.push(`${name} has no effect with an ARN; remove it`);
+  const target = parseQueue(arn) ?? parseBus(arn);
+  if (target === undefined)
+    fields.faults.push(
+      'url must be an ARN such as arn:aws:sqs:eu-central-1:123456789012:events or arn:aws:events:eu-central-1:123456789012:event-bus/default',
+    );
+  return target ?? { kind: 'eventbridge', arn, region: '' };
+}
+
+const account = String.raw`arn:aws[\w-]*:SERVICE:([a-z0-9-]+):(\d{12})`;
+
+function parseQueue(arn: string): QueueArn | undefined {
+  const form = new RegExp(`^${account.replace('SERVICE', 'sqs')}:([\\w-]{1,80}(?:\\.fifo)?)$`);
+  const [, region, owner, queue] = form.exec(arn) ?? [];
+  if (region === undefined || owner === undefined || queue === undefined) return undefined;
+  return { kind: 'sqs', arn, region, account: owner, queue };
+}
+
+function parseBus(arn: string): EventBusArn | undefined {
+  const form = new RegExp(`^${account.replace('SERVICE', 'events')}:event-bus/[\\w./-]{1,256}$`);
+  const [, region] = form.exec(arn) ?? [];
+  return region === undefined ? undefined : { kind: 'eventbridge', arn, region };
+}
