@@ -235,12 +235,14 @@ async function quotaLimit(
   return adds ? await quotas.limitOf(route.name) : undefined;
 }
 
-function eventContext({ req, method }: Exchange, actor: string | undefined): EventContext {
+function eventContext(exchange: Exchange, actor: string | undefined): EventContext {
+  const { req, method } = exchange;
   const { host: asked = '', 'user-agent': userAgent = '' } = req.headers;
-  const { address, host = asked } = requestScope()?.client ?? {};
+  const { id = '', client } = requestScope() ?? {};
+  const { address, host = asked, protocol = exchange.protocol } = client ?? {};
   return {
     actor,
-    request: { method, path: requestTarget(req).path, host, userAgent, address },
+    request: { id, method, path: requestTarget(req).path, host, protocol, userAgent, address },
   };
 }
 

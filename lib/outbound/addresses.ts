@@ -19,7 +19,9 @@ export class AddressRefused extends Error {
 export function isPublicAddress(text: string): boolean {
   if (!ipaddr.isValid(text)) return false;
   const address = ipaddr.process(text);
-  return address.range() === 'unicast';
+  if (address.range() !== 'unicast') return false;
+  // IANA has given out 2000::/3 alone. The rest has forms that stand for IPv4 addresses, such as ::127.0.0.1.
+  return !(address instanceof ipaddr.IPv6) || (address.parts[0] ?? 0) >> 13 === 0b001;
 }
 
 /**
@@ -35,8 +37,7 @@ export function publicLookup(remedy: string): LookupFunction {
       }
       const found = addresses.filter(({ address }) => isPublicAddress(address));
       const [first] = found;
-      if (first === undefined)
-        callback(new AddressRefused(host, String(addresses[0]?.address), remedy), '');
+      if (first === undefined) callback(new AddressRefused(host, String(addresses[0]?.address), remedy), '');
       else if (options.all === true) callback(null, found);
       else callback(null, first.address, first.family);
     });

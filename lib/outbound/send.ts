@@ -1,4 +1,9 @@
-import { request as httpRequest, type Agent, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
+import {
+  request as httpRequest,
+  type Agent,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+} from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { assertPublicHost, publicLookup } from './addresses.ts';
 
@@ -42,10 +47,13 @@ export async function send(url: URL, request: OutboundRequest): Promise<Incoming
     const deadline = setTimeout(() => sent.destroy(new OutboundTimeout(url, timeoutMs)), timeoutMs);
     sent.once('response', (response) => {
       clearTimeout(deadline);
+      // Whoever reads the body learns of an error; nobody else needs to.
+      response.on('error', () => undefined);
       response.setTimeout(timeoutMs, () => response.destroy(new OutboundTimeout(url, timeoutMs)));
       resolve(response);
     });
-    sent.once('error', (error) => {
+    // There may be more than one, also after the response.
+    sent.on('error', (error) => {
       clearTimeout(deadline);
       reject(error);
     });

@@ -10,9 +10,14 @@ import type { ManifestInfo } from './interface.ts';
 
 /** A request without its query, which may carry credentials. */
 export interface RequestRecord {
+  /** As in its log line; empty for a command. */
+  readonly id: string;
   readonly method: string;
   readonly path: string;
+  /** Empty for a command. */
   readonly host: string;
+  /** That the client used, as far as it is known. */
+  readonly protocol: 'http' | 'https';
   readonly userAgent: string;
   /** The address of the client, or of the proxy before this registry. */
   readonly address: string | undefined;

@@ -88,12 +88,18 @@ describe('an event', () => {
 
   it('an event names its request, and no actor', async () => {
     const headers = { 'user-agent': 'docker/28' };
-    await client.must(200, { method: 'GET', path: `/v2/${name}/manifests/v1?ns=secret`, headers });
+    const response = await client.must(200, {
+      method: 'GET',
+      path: `/v2/${name}/manifests/v1?ns=secret`,
+      headers,
+    });
     const { host } = new URL(client.base);
     const request = {
+      id: response.headers['x-request-id'],
       method: 'GET',
       path: `/v2/${name}/manifests/v1`,
       host,
+      protocol: 'http',
       userAgent: 'docker/28',
       address: '127.0.0.1',
     };

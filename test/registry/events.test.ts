@@ -22,7 +22,15 @@ const bytes = manifest({ manifests: [] }, indexType);
 const byDigest = parseReference(digestOf(bytes));
 const context: EventContext = {
   actor: 'somebody',
-  request: { method: 'PUT', path: '/', host: 'a', userAgent: 'b', address: undefined },
+  request: {
+    id: '',
+    method: 'PUT',
+    path: '/',
+    host: 'a',
+    protocol: 'http',
+    userAgent: 'b',
+    address: undefined,
+  },
 };
 
 /** The events of pushes, each with these tags. */

@@ -4,6 +4,7 @@ import { beforeEach, describe, it } from 'node:test';
 import { parseDigest } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { parseReference } from '../../lib/protocol/references.ts';
+import type { EventContext } from '../../lib/registry/events.ts';
 import { methodRoles, type Part, type Registry, type Role } from '../../lib/registry/interface.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
 import { readOnly, withoutDeletes } from '../../lib/registry/wrappers/read-only.ts';
@@ -22,9 +23,17 @@ async function* body(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {
   yield await Promise.resolve(bytes);
 }
 
-const nobody = {
+const nobody: EventContext = {
   actor: undefined,
-  request: { method: 'GET', path: '/', host: '', userAgent: '', address: undefined },
+  request: {
+    id: '',
+    method: 'GET',
+    path: '/',
+    host: '',
+    protocol: 'http',
+    userAgent: '',
+    address: undefined,
+  },
 };
 
 /** Each wrapper with the roles that it refuses. */

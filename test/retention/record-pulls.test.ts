@@ -116,7 +116,15 @@ function recorder(store: ObjectStore, waits = true) {
         reference: parseReference(reference),
         descriptor: { digest: digest.digest, mediaType: 'x/y', size: 1 },
         actor: undefined,
-        request: { method: 'GET', path: '/', host: '', userAgent: '', address: undefined },
+        request: {
+          id: '',
+          method: 'GET',
+          path: '/',
+          host: '',
+          protocol: 'http',
+          userAgent: '',
+          address: undefined,
+        },
       },
     ]);
   };
