@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type { Digest } from '../protocol/digests.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import type { Reference } from '../protocol/references.ts';
+import type { Tag } from '../protocol/tags.ts';
 import type { ByteRange } from '../storage/store.ts';
 
 /** A manifest as another registry describes it. */
@@ -12,10 +13,18 @@ export interface UpstreamManifest {
   readonly size: number;
 }
 
+/** A manifest with its bytes, which have the digest. */
+export interface UpstreamManifestBytes extends UpstreamManifest {
+  readonly bytes: Buffer;
+}
+
 export interface UpstreamBlob {
   /** Bytes of the whole blob. */
   readonly size: number;
-  /** Not verified. The caller reads it to its end or destroys it. */
+  /**
+   * Continues by ranges where a connection breaks, and ends early only with an UpstreamError. Not verified. The caller reads it to its
+   * end or destroys it.
+   */
   readonly body: Readable;
 }
 
@@ -27,14 +36,23 @@ export interface Upstream {
   /** What a reference is now, by HEAD. */
   resolve(name: RepositoryName, reference: Reference): Promise<UpstreamManifest>;
 
-  /** The bytes of a manifest, which have the digest. */
-  manifest(name: RepositoryName, digest: Digest): Promise<UpstreamManifest & { readonly bytes: Buffer }>;
+  /** The bytes of a manifest. */
+  manifest(name: RepositoryName, digest: Digest): Promise<UpstreamManifestBytes>;
 
   /** Redirects are followed, without credentials. */
   blob(name: RepositoryName, digest: Digest, range?: ByteRange): Promise<UpstreamBlob>;
 
   /** Where the upstream redirects to for the bytes of a blob: a URL that needs no credentials; undefined if it sends them itself. */
   blobLocation(name: RepositoryName, digest: Digest): Promise<URL | undefined>;
+}
+
+/** What copies ask besides. */
+export interface UpstreamLister {
+  /** All tags, page by page. */
+  tags(name: RepositoryName): AsyncGenerator<Tag, void>;
+
+  /** The manifests whose subject is another one: of the referrers API, or where there is none, of the tag schema. */
+  referrers(name: RepositoryName, subject: Digest): Promise<readonly Digest[]>;
 }
 
 /** Another registry did not give what it was asked for. */

@@ -1,3 +1,4 @@
+import { bearerParameters } from '../../protocol/challenges.ts';
 import { ask, isLoopbackUrl, isSafe, type Reply } from './request.ts';
 
 /** Where a registry has its tokens made. */
@@ -37,16 +38,4 @@ async function askBase(host: string): Promise<Reply> {
   } catch {
     return await ask(host, `http://${host}/v2/`);
   }
-}
-
-/** Parameters of a Bearer challenge (RFC 9110, section 11.6.1), all of which are quoted strings; undefined of another challenge. */
-export function bearerParameters(
-  challenge: string,
-): Readonly<Record<string, string | undefined>> | undefined {
-  const [, parameters] = /(?:^|,\s*)bearer\s+(.*)$/i.exec(challenge) ?? [];
-  if (parameters === undefined) return undefined;
-  const pairs = parameters.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g);
-  return Object.fromEntries(
-    [...pairs].map(([, name = '', value = '']) => [name.toLowerCase(), value.replace(/\\(.)/g, '$1')]),
-  );
 }

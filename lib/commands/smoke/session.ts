@@ -1,4 +1,4 @@
-import { bearerParameters } from '../login/challenge.ts';
+import { bearerParameters } from '../../protocol/challenges.ts';
 import { objectOf } from '../login/request.ts';
 import { fail, shown, SmokeFailure } from './failure.ts';
 import { Destinations, isSafeUrl } from './destinations.ts';

@@ -1,0 +1,88 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Digest } from '../protocol/digests.ts';
+import type { RepositoryName } from '../protocol/names.ts';
+import { readIndexed, referrersTag } from '../protocol/referrers.ts';
+import { isTag, type Tag } from '../protocol/tags.ts';
+import { UpstreamError, type Upstream } from './upstream.ts';
+
+/** Asks for a list of a repository. @param path below the repository @param limit bytes @throws UpstreamError unless the status is 200 */
+export type AskList = (
+  path: string,
+  what: string,
+  limit: number,
+) => Promise<{ readonly bytes: Buffer; readonly headers: IncomingHttpHeaders }>;
+
+/** Bytes of a page, and pages of a list. */
+const maxPageBytes = 4 * 1024 * 1024;
+const maxPages = 10_000;
+
+/** Tags that are asked for at once; registries may give fewer. */
+const pageSize = 1000;
+
+/** All tags of a repository (end-8). What is no tag is left out. */
+export async function* listTags(ask: AskList, host: string, name: RepositoryName): AsyncGenerator<Tag, void> {
+  const what = `the tags of ${name}`;
+  for await (const bytes of pages(ask, host, what, `tags/list?n=${pageSize}`)) {
+    const { tags } = readObject(bytes, what, host);
+    // Go writes an empty list as null.
+    if (!Array.isArray(tags ?? []))
+      throw new UpstreamError('unavailable', `${host} answered with no list for ${what}`);
+    for (const tag of (tags ?? []) as unknown[]) if (typeof tag === 'string' && isTag(tag)) yield tag;
+  }
+}
+
+/** The referrers of a manifest (end-12). A registry without that API answers 404: its clients keep a list at a tag. */
+export async function listReferrers(
+  ask: AskList,
+  upstream: Upstream,
+  name: RepositoryName,
+  subject: Digest,
+): Promise<readonly Digest[]> {
+  const found = new Set<Digest>();
+  try {
+    const what = `the referrers of ${subject} in ${name}`;
+    for await (const bytes of pages(ask, upstream.host, what, `referrers/${subject}`))
+      for (const digest of readIndexed(bytes)) found.add(digest);
+    return [...found];
+  } catch (error) {
+    if (!isUnknown(error)) throw error;
+  }
+  try {
+    const { digest } = await upstream.resolve(name, { kind: 'tag', tag: referrersTag(subject) });
+    return readIndexed((await upstream.manifest(name, digest)).bytes);
+  } catch (error) {
+    if (isUnknown(error)) return [];
+    throw error;
+  }
+}
+
+async function* pages(ask: AskList, host: string, what: string, first: string): AsyncGenerator<Buffer, void> {
+  let path: string | undefined = first;
+  for (let page = 0; path !== undefined; page++) {
+    if (page === maxPages) throw new UpstreamError('unavailable', `${host} has no end of ${what}`);
+    const { bytes, headers } = await ask(path, what, maxPageBytes);
+    yield bytes;
+    path = nextOf(headers['link'], first);
+  }
+}
+
+/** The query of the next page (RFC 8288). The rest of the URL stays: credentials go nowhere else. */
+function nextOf(header: string | readonly string[] | undefined, first: string): string | undefined {
+  const [, target] = /<([^>]*)>\s*;[^,]*\brel="?next\b/.exec(String(header)) ?? [];
+  const query = target === undefined ? undefined : URL.parse(target, 'https://registry.invalid/')?.search;
+  return query === undefined || query === '' ? undefined : `${first.split('?', 1)[0]}${query}`;
+}
+
+function readObject(bytes: Buffer, what: string, host: string): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(bytes.toString());
+    if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
+  } catch {
+    // Said below.
+  }
+  throw new UpstreamError('unavailable', `${host} answered with no JSON for ${what}`);
+}
+
+function isUnknown(error: unknown): boolean {
+  return error instanceof UpstreamError && error.kind === 'unknown';
+}

@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { buffer } from 'node:stream/consumers';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import type { Digest } from '../../lib/protocol/digests.ts';
+import type { RepositoryName } from '../../lib/protocol/names.ts';
+import { parseReference } from '../../lib/protocol/references.ts';
+import { createRegistry } from '../../lib/registry/registry.ts';
+import { UpstreamError } from '../../lib/upstream/upstream.ts';
+import { digestOf, freshName, pushImage, type PushedImage } from '../registry/undo/images.ts';
+import type { RegistryFate, RegistryProxy, SeenRequest } from '../servers/registry-proxy.ts';
+import { requires } from '../servers/requires.ts';
+import { clientOf, startUpstreams, type Upstreams } from './upstreams.ts';
+
+const v1 = parseReference('v1');
+
+function failed(kind: UpstreamError['kind'], message: RegExp) {
+  return (error: unknown) => {
+    assert.ok(error instanceof UpstreamError, String(error));
+    assert.match(error.message, message);
+    assert.equal(error.kind, kind);
+    return true;
+  };
+}
+
+const isManifest = ({ url }: SeenRequest) => url.includes('/manifests/');
+const isBlob = ({ url }: SeenRequest) => url.includes('/blobs/');
+
+describe('the client of another registry', requires('docker-registry'), () => {
+  let upstreams: Upstreams;
+  let name: RepositoryName;
+  let image: PushedImage;
+  let large: { readonly digest: Digest; readonly bytes: Buffer };
+
+  before(async () => {
+    upstreams = await startUpstreams();
+    name = freshName();
+    image = await pushImage(upstreams.store, name, 'v1', 'v2');
+    const bytes = randomBytes(5_000_000);
+    large = { digest: digestOf(bytes), bytes };
+    const body = (async function* () {
+      yield await Promise.resolve(bytes);
+    })();
+    await createRegistry(upstreams.store).uploads.put(name, large.digest, { body, length: bytes.length });
+  });
+  beforeEach(() => {
+    upstreams.withTokens.reset();
+    upstreams.withBasic.reset();
+  });
+  after(async () => {
+    await upstreams.stop();
+  });
+
+  /** Lets the first request that matches, or the first few, have a fate. */
+  const first = (
+    proxy: RegistryProxy,
+    what: (seen: SeenRequest) => boolean,
+    fate: RegistryFate,
+    times = 1,
+  ) => {
+    let left = times;
+    proxy.fate = (seen) => (what(seen) && left-- > 0 ? fate : 'pass');
+  };
+
+  for (const kind of ['withTokens', 'withBasic'] as const)
+    describe(kind === 'withTokens' ? 'that asks for tokens' : 'that asks for a password', () => {
+      const proxy = () => upstreams[kind];
+
+      it('resolves tags and digests, and reads manifests, blobs and tags', async () => {
+        const client = clientOf(proxy());
+        const expected = {
+          digest: image.digest,
+          mediaType: 'application/vnd.oci.image.manifest.v1+json',
+          size: image.bytes.length,
+        };
+        assert.deepEqual(await client.resolve(name, v1), expected);
+        assert.deepEqual(await client.resolve(name, parseReference(image.digest)), expected);
+        assert.deepEqual(await client.manifest(name, image.digest), { ...expected, bytes: image.bytes });
+        const { size, body } = await client.blob(name, large.digest);
+        assert.equal(size, large.bytes.length);
+        assert.deepEqual(await buffer(body), large.bytes);
+        assert.deepEqual(await Array.fromAsync(client.tags(name)), ['v1', 'v2']);
+      });
+
+      it('reads ranges', async () => {
+        const client = clientOf(proxy());
+        const { size, body } = await client.blob(name, large.digest, { start: 1000, end: 1999 });
+        assert.equal(size, large.bytes.length);
+        assert.deepEqual(await buffer(body), large.bytes.subarray(1000, 2000));
+        const rest = await client.blob(name, large.digest, { start: 4_999_000, end: 9_000_000 });
+        assert.deepEqual(await buffer(rest.body), large.bytes.subarray(4_999_000));
+      });
+
+      it('continues a blob where its connection was cut, or stalls', async () => {
+        for (const fate of ['cut', 'stall-body'] as const) {
+          const client = clientOf(proxy());
+          first(proxy(), isBlob, 'pass');
+          await client.blob(name, large.digest).then(({ body }) => body.destroy());
+          proxy().reset();
+          first(proxy(), isBlob, fate, 2);
+          const { body } = await client.blob(name, large.digest);
+          assert.deepEqual(await buffer(body), large.bytes);
+          const ranges = proxy().requests.map(({ headers }) => headers.range);
+          assert.equal(ranges.length, 3);
+          assert.equal(ranges[0], undefined);
+          assert.match(ranges[2] ?? '', /^bytes=\d{6,7}-4999999$/);
+        }
+      });
+
+      it('gives up a blob that is cut each time', async () => {
+        const client = clientOf(proxy());
+        proxy().fate = (seen) => (isBlob(seen) && seen.headers.authorization !== undefined ? 'cut' : 'pass');
+        const { body } = await client.blob(name, image.blobs[0] ?? large.digest);
+        await assert.rejects(buffer(body), failed('unavailable', /^blob sha256:\S+ of team.* was cut off/));
+      });
+
+      it('asks again after 500, a cut and a wrong byte of a manifest', async () => {
+        const client = clientOf(proxy());
+        for (const fate of [{ status: 500 }, 'drop', 'cut', 'corrupt', 'stall'] as const) {
+          proxy().reset();
+          first(proxy(), isManifest, fate);
+          assert.deepEqual((await client.manifest(name, image.digest)).bytes, image.bytes);
+          assert.ok(proxy().requests.length >= 2);
+        }
+      });
+
+      it('never takes wrong bytes for a manifest', async () => {
+        const client = clientOf(proxy());
+        proxy().fate = (seen) => (isManifest(seen) ? 'corrupt' : 'pass');
+        await assert.rejects(client.manifest(name, image.digest), UpstreamError);
+      });
+
+      it('tells what is not there from what it may not see', async () => {
+        const client = clientOf(proxy());
+        await assert.rejects(client.resolve(name, parseReference('v3')), failed('unknown', /answered 404/));
+        await assert.rejects(
+          client.manifest(name, digestOf(randomBytes(1))),
+          failed('unknown', /MANIFEST_UNKNOWN/),
+        );
+        const wrong = { credentials: { user: 'alice', password: 'wrong' } };
+        await assert.rejects(clientOf(proxy(), wrong).resolve(name, v1), failed('denied', /401/));
+        const anonymous = clientOf(proxy(), { credentials: undefined });
+        await assert.rejects(anonymous.resolve(name, v1), failed('denied', /401|none are known/));
+      });
+    });
+});
