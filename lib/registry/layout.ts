@@ -43,6 +43,9 @@ import { namedSuffix } from '../storage/store.ts';
  *   quotas/<quota>/pushed/<hex>-<algorithm>-<bytes>             ours: a blob was pushed since the quota's use was summed
  *   quotas/<quota>/used                                         ours: what its repositories used then
  *
+ *   events/pending/<time>-<random>                              ours: what a write is going to change, until its event is delivered
+ *   events/damaged/<time>-<random>                              ours: … one that cannot be read
+ *
  *   deleted/<name>/
  *     _records/<time>-<id>[-<algorithm>-<hex>]                  ours: what a delete took, until it is too old to come back
  *     _repository/<time>-<id>/<part>                            ours: … what a delete of the whole repository took
@@ -412,6 +415,21 @@ export function parseQuotaPush(
 
 export function quotaUsed(quota: string): string {
   return `${quotasPrefix}${quota}/used`;
+}
+
+export const eventsPrefix = `${root}/events/`;
+
+/** Intents of writes, the oldest first, as far as the clocks of the writers agree. */
+export const pendingPrefix = `${eventsPrefix}pending/`;
+
+/** @param random distinguishes intents of the same millisecond */
+export function pendingIntent(at: Date, random: string): string {
+  return `${pendingPrefix}${String(at.getTime()).padStart(13, '0')}-${random}`;
+}
+
+/** Where a damaged {@link pendingIntent} is moved to. */
+export function damagedIntent(key: string): string {
+  return `${eventsPrefix}damaged/${key.slice(pendingPrefix.length)}`;
 }
 
 /** A key for probing what a store's server supports. */

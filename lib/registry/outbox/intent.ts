@@ -19,7 +19,8 @@ export type Change =
       readonly content: 'blob';
       readonly repository: RepositoryName;
       readonly digest: Digest;
-      readonly size: number;
+      /** Bytes. Undefined only in an intent, which is written while they are looked up. */
+      readonly size: number | undefined;
       readonly from: RepositoryName;
     }
   /** A tag alone. */
@@ -38,6 +39,8 @@ export type Change =
       readonly repository: RepositoryName;
       readonly digest: Digest;
       readonly tags: readonly Tag[];
+      /** How many of its tags were too many for an intent, and are left out. */
+      readonly omittedTags?: number;
     }
   | {
       readonly action: 'deleted';
@@ -67,10 +70,13 @@ export interface ManifestPushed {
   readonly subject: Digest | undefined;
   /** What it names: config, layers, children. */
   readonly references: readonly Reference[];
+  /** How many of them were too many for an intent, and are left out. */
+  readonly omittedReferences?: number;
 }
 
 /** A descriptor in a manifest. */
 export interface Reference {
+  /** Empty if it has none. */
   readonly mediaType: string;
   readonly digest: Digest;
   readonly size: number;

@@ -17,6 +17,9 @@ const maxPushes = 20_000;
 /** Bytes of a record that is read. Ours are smaller by far, unless a manifest had a hundred thousand tags. */
 const maxRecordSize = 256 * 1024 * 1024;
 
+/** By how much the clocks of processes may differ, in milliseconds. Keys have their time, objects that of the bucket. */
+const clocksDifferMs = 5 * 60_000;
+
 /** Concurrent reads of records. */
 const parallelReads = 8;
 
@@ -82,6 +85,20 @@ export class DeletionRecords {
       if (parsed === undefined) continue;
       if (parsed.at <= since) return;
       yield { key, only: parsed.only };
+    }
+  }
+
+  /**
+   * The deletes in a repository whose records were written at a time or later, by the clock that dates objects. Skips damaged records.
+   */
+  async *writtenSince(name: RepositoryName, since: Date): AsyncGenerator<Deletion, void> {
+    const records = listObjects(this.#store, deletionRecordsPrefix(name), { skipUnreadable: true });
+    for await (const { key, lastModified } of records) {
+      const { at } = parseDeletionRecord(name, key) ?? {};
+      if (at !== undefined && since.getTime() - at.getTime() > clocksDifferMs) return;
+      if (lastModified < since) continue;
+      const deletion = await this.#read(key);
+      if (deletion !== undefined) yield deletion;
     }
   }
 

@@ -1,0 +1,193 @@
+import { inParallel } from '../../concurrency/in-parallel.ts';
+import type { RepositoryName } from '../../protocol/names.ts';
+import type { Tag } from '../../protocol/tags.ts';
+import type { ObjectInfo, ObjectStore } from '../../storage/store.ts';
+import { layerLink, revisionLink, tagLink } from '../layout.ts';
+import { RepositoryRecords } from '../undo/repository-records.ts';
+import { Evidence } from './evidence.ts';
+import type { Change, ManifestPushed } from './intent.ts';
+import type { PendingIntent } from './pending.ts';
+import type { Resolution } from './resolution.ts';
+
+/** Concurrent looks at tags. */
+const parallelLooks = 16;
+
+/**
+ * By how much an object may seem older than one that was written before it, in milliseconds: servers of a bucket have clocks of their own.
+ * Counts only where nothing can happen any more, so that no event is lost.
+ */
+const serversDifferMs = 2000;
+
+/** When a write was announced. */
+interface Sought {
+  readonly since: Date;
+  /** Whether it can land no more. */
+  readonly isFinal: boolean;
+}
+
+type Deleted<Content> = Extract<Change, { action: 'deleted'; content: Content }>;
+type Added = Extract<Change, { action: 'pushed' | 'mounted'; content: 'blob' }>;
+
+/** A look at the bucket for the writes of some intents. */
+export class Look {
+  readonly #store: ObjectStore;
+  readonly #evidence: Evidence;
+  readonly #pending: readonly PendingIntent[];
+  /** Where the last delete of a blob is among the intents. */
+  readonly #blobDeletes = new Map<string, number>();
+
+  constructor(store: ObjectStore, pending: readonly PendingIntent[]) {
+    this.#store = store;
+    this.#evidence = new Evidence(store);
+    this.#pending = pending;
+    for (const [at, { intent }] of pending.entries()) {
+      const { change } = intent;
+      if (change.action === 'deleted' && change.content === 'blob') this.#blobDeletes.set(blobOf(change), at);
+    }
+  }
+
+  /** Of a write that is known to have happened. @param at its place */
+  async made(at: number): Promise<Resolution> {
+    const change = this.#pending[at]?.intent.change;
+    return change === undefined ? dropped : await this.#happened(change);
+  }
+
+  /** @param isFinal whether the write can land no more */
+  async resolve(at: number, isFinal: boolean): Promise<Resolution> {
+    const one = this.#pending[at];
+    if (one === undefined) return dropped;
+    const { change } = one.intent;
+    const sought = { since: one.lastModified, isFinal };
+    if (change.action !== 'deleted')
+      return change.content === 'manifest'
+        ? await this.#manifestPushed(change, sought)
+        : await this.#blobAdded(change, sought, (this.#blobDeletes.get(blobOf(change)) ?? -1) > at);
+    switch (change.content) {
+      case 'tag':
+        return await this.#linkDeleted(change, tagLink(change.repository, change.tag), sought);
+      case 'blob':
+        return await this.#linkDeleted(change, layerLink(change.repository, change.digest), sought);
+      case 'manifest':
+        return await this.#manifestDeleted(change, sought);
+      case 'repository':
+        return await this.#repositoryDeleted(change, at, sought);
+    }
+  }
+
+  async #manifestPushed(change: ManifestPushed, sought: Sought): Promise<Resolution> {
+    const { repository, digest, tags } = change;
+    const revision = await this.#evidence.find(revisionLink(repository, digest));
+    // Every push writes it again, once all checks have passed.
+    const isWritten = revision !== undefined && isSince(revision, sought);
+    const looks = await inParallel(
+      tags,
+      parallelLooks,
+      async (tag) => await this.#tagMoved(change, tag, isWritten, sought),
+    );
+    const isGone = async () =>
+      revision === undefined && (await this.#evidence.mayHaveLostManifest(repository, digest, sought.since));
+    if (looks.every((look) => look === 'moved') && (tags.length > 0 || isWritten)) return happened(change);
+    if (!sought.isFinal)
+      return undecided(!looks.includes('not moved') && (tags.length > 0 || (await isGone())));
+    const reached = tags.filter((_, i) => looks[i] !== 'not moved');
+    if (reached.length > 0 || isWritten || (await isGone())) return happened({ ...change, tags: reached });
+    return dropped;
+  }
+
+  /** @returns `replaced` if it may have been moved before it was moved elsewhere or deleted */
+  async #tagMoved(
+    { repository, digest }: ManifestPushed,
+    tag: Tag,
+    isWritten: boolean,
+    sought: Sought,
+  ): Promise<'moved' | 'replaced' | 'not moved'> {
+    const link = await this.#evidence.find(tagLink(repository, tag));
+    if (link === undefined)
+      return (await this.#evidence.mayHaveLostTag(repository, tag, sought.since)) ? 'replaced' : 'not moved';
+    const isNew = isSince(link, sought);
+    // An immutable tag that leads there already is not written again.
+    if (await this.#evidence.leadsTo(link, digest)) return isNew || isWritten ? 'moved' : 'not moved';
+    return isNew ? 'replaced' : 'not moved';
+  }
+
+  /** @param isDeletedLater whether a later intent shows that the repository had it, and may have lost it */
+  async #blobAdded(change: Added, sought: Sought, isDeletedLater: boolean): Promise<Resolution> {
+    const link = await this.#evidence.find(layerLink(change.repository, change.digest));
+    if (link !== undefined && isSince(link, sought)) return await this.#happened(change);
+    const isGone = link === undefined && (isDeletedLater || (await this.#lostAll(change.repository, sought)));
+    if (!sought.isFinal) return undecided(isGone);
+    return isGone ? await this.#happened(change) : dropped;
+  }
+
+  async #lostAll(name: RepositoryName, { since }: Sought): Promise<boolean> {
+    return await this.#evidence.mayHaveLostAll(name, since);
+  }
+
+  async #linkDeleted(change: Change, key: string, sought: Sought): Promise<Resolution> {
+    const look = await this.#deleted(key, sought);
+    if (look === 'deleted' || (look === 'unclear' && sought.isFinal)) return happened(change);
+    return sought.isFinal ? dropped : undecided(look === 'unclear');
+  }
+
+  /** @returns `unclear` if it was written at the time of the intent, before or after it */
+  async #deleted(key: string, { since }: Sought): Promise<'deleted' | 'unclear' | 'there'> {
+    const link = await this.#evidence.find(key);
+    // One that is newer was written after the delete.
+    if (link === undefined || link.lastModified > since) return 'deleted';
+    return link.lastModified < since ? 'there' : 'unclear';
+  }
+
+  async #manifestDeleted(change: Deleted<'manifest'>, sought: Sought): Promise<Resolution> {
+    const { repository, digest, tags } = change;
+    const resolution = await this.#linkDeleted(change, revisionLink(repository, digest), sought);
+    if (resolution.outcome !== 'dropped') return resolution;
+    // The process ended after some of its tags.
+    const looks = await inParallel(
+      tags,
+      parallelLooks,
+      async (tag) => await this.#deleted(tagLink(repository, tag), sought),
+    );
+    const gone = tags.filter((_, i) => looks[i] === 'deleted');
+    if (gone.length === 0) return dropped;
+    return {
+      outcome: 'happened',
+      changes: gone.map((tag) => ({ action: 'deleted', content: 'tag', repository, tag, digest })),
+    };
+  }
+
+  /** Once it is complete; or later, if it has taken anything. */
+  async #repositoryDeleted(change: Deleted<'repository'>, at: number, sought: Sought): Promise<Resolution> {
+    const began = this.#pending[at]?.intent.at ?? sought.since;
+    const records = new RepositoryRecords(this.#store, change.repository);
+    const record = (await records.last()).findLast((one) => one.at >= began);
+    if (record?.isFinished === true) return happened(change);
+    if (!sought.isFinal) return undecided(false);
+    if (record === undefined) return dropped;
+    for await (const part of records.listParts(record)) if (part.size > 0) return happened(change);
+    return dropped;
+  }
+
+  /** Of a change that was not known in full when it was announced. */
+  async #happened(change: Change): Promise<Resolution> {
+    if (change.action !== 'mounted' || change.size !== undefined) return happened(change);
+    return happened({ ...change, size: await this.#evidence.sizeOf(change.digest) });
+  }
+}
+
+const dropped: Resolution = { outcome: 'dropped' };
+
+function happened(change: Change): Resolution {
+  return { outcome: 'happened', changes: [change] };
+}
+
+function undecided(blocks: boolean): Resolution {
+  return { outcome: 'undecided', blocks };
+}
+
+function isSince({ lastModified }: ObjectInfo, { since, isFinal }: Sought): boolean {
+  return lastModified.getTime() >= since.getTime() - (isFinal ? serversDifferMs : 0);
+}
+
+function blobOf({ repository, digest }: Pick<Added, 'repository' | 'digest'>): string {
+  return `${repository} ${digest}`;
+}
