@@ -26,9 +26,11 @@ export const maxIntentSize = 1024 * 1024;
 
 export function serializeIntent({ id, at, change, context, source }: Intent): Buffer {
   const { actor, request } = context;
-  const { method, path, host, userAgent, address } = request;
+  const { id: requestId, protocol, method, path, host, userAgent, address } = request;
   const cut = (text: string) => text.slice(0, maxText);
   const shortRequest = {
+    id: cut(requestId),
+    protocol,
     method: cut(method),
     path: cut(path),
     host: cut(host),
@@ -82,9 +84,13 @@ class NoIntent extends Error {}
 
 function readContext(fields: Fields): EventContext {
   const request = objectIn(fields, 'request');
+  const { protocol } = request;
+  if (protocol !== 'http' && protocol !== 'https') throw new NoIntent();
   return {
     actor: optionalTextIn(fields, 'actor'),
     request: {
+      id: textIn(request, 'id'),
+      protocol,
       method: textIn(request, 'method'),
       path: textIn(request, 'path'),
       host: textIn(request, 'host'),
