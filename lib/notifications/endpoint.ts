@@ -23,7 +23,7 @@ export interface Endpoint {
   /** `[A-Za-z0-9_-]{1,64}`; part of keys in the bucket. */
   readonly name: string;
   /** Whether it is told of an event, by its filter of repositories, actions and media types. */
-  takes(notification: Notification): boolean;
+  takes(notification: Pick<Notification, 'action' | 'change'>): boolean;
   /** How often a refused notification is delivered before it is given up. */
   readonly threshold: number;
   /** The longest wait after a first failure, in milliseconds. It doubles with each further failure. */
