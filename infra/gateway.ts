@@ -9,7 +9,7 @@ export const httpFunctionNames = [...groups.filter((group) => group !== 'health'
 export type HttpFunctionName = (typeof httpFunctionNames)[number];
 
 /** Functions on a schedule. */
-export const scheduledFunctionNames = ['purge-uploads', 'reindex', 'gc'] as const;
+export const scheduledFunctionNames = ['purge-uploads', 'reindex', 'gc', 'events'] as const;
 
 export type ScheduledFunctionName = (typeof scheduledFunctionNames)[number];
 
@@ -82,6 +82,7 @@ export const rates: Readonly<Record<ScheduledFunctionName, string>> = {
   'purge-uploads': 'rate(1 day)',
   reindex: 'rate(1 day)',
   gc: 'rate(1 hour)',
+  events: 'rate(1 minute)',
 };
 
 function handlerOf(name: string): string {

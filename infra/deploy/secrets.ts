@@ -8,11 +8,19 @@ import { parseMysqlDsn } from '../../lib/search/mysql/dsn.ts';
 import { functionNames } from '../gateway.ts';
 import type { Parameters } from '../stack/parameters.ts';
 import { secretsOf, type SecretKind } from '../stack/secrets.ts';
+import { planEventSecrets } from './event-secrets.ts';
 import { rotate, type Values } from './rotation.ts';
 import type { StoredSecret } from './secret-store.ts';
 
 /** All that a stage may have. */
-export const secretKinds: readonly SecretKind[] = ['http', 'token', 'storage', 'search', 'htpasswd'];
+export const secretKinds: readonly SecretKind[] = [
+  'http',
+  'token',
+  'storage',
+  'search',
+  'events',
+  'htpasswd',
+];
 
 export type StoredSecrets = Readonly<Record<SecretKind, StoredSecret>>;
 
@@ -74,6 +82,7 @@ export async function planSecrets(input: SecretsInput): Promise<SecretsPlan> {
       ({ user } = planned);
     } else if (kind === 'http' || kind === 'token')
       secrets.push(planSigning(kind, stored, given, input, faults));
+    else if (kind === 'events') secrets.push(planEvents(stored, given, input, faults));
     else secrets.push(planGiven(kind, stored, given, faults));
   }
   checkDifferent(secrets, faults);
@@ -163,6 +172,19 @@ function faultOf(name: string, value: string | undefined): string | undefined {
     return 'missing; set it in the environment of the first deployment, which keeps it';
   if (name === 'SEARCH_BACKEND_MYSQL') return parseMysqlDsn(value).faults[0];
   return /^[\x21-\x7e]+$/.test(value) ? undefined : 'must be ASCII without spaces';
+}
+
+function planEvents(
+  stored: StoredSecret,
+  given: Values,
+  { parameters }: SecretsInput,
+  faults: string[],
+): PlannedSecret {
+  const planned = planEventSecrets(parameters, valuesOf(stored) ?? {}, given);
+  faults.push(...planned.faults);
+  if (stored.state !== 'stored') return newSecret('events', planned.values, planned.note ?? '');
+  const version = versionOf(stored, planned.values);
+  return { kind: 'events', rounds: [version], storedVersion: stored.version, note: planned.note };
 }
 
 const passwordsSetting = 'REGISTRY_AUTH_HTPASSWD_CONTENT';

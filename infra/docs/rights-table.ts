@@ -17,6 +17,11 @@ const narrower: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 };
 
 const collects = { REGISTRY_GC_ENABLED: 'true', REGISTRY_GC_EXCLUSIVE: 'true' };
+const endpoints = JSON.stringify([
+  { name: 'a', url: 'https://a.example.com' },
+  { name: 'b', url: 'arn:aws:sqs:us-east-1:123456789012:b' },
+  { name: 'c', url: 'arn:aws:events:us-east-1:123456789012:event-bus/c' },
+]);
 const ownRules = { REGISTRY_RETENTION_OBJECT: 'stowage/retention.yaml' };
 
 /** Parameters that add rights to those of the default. */
@@ -33,6 +38,11 @@ const wider: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   '`auth` is `policy`; garbage collection is on': collects,
   'with `REGISTRY_RETENTION_OBJECT`': { auth: 'none', ...ownRules },
   'with `REGISTRY_RETENTION_OBJECT`; garbage collection is on': { auth: 'none', ...ownRules, ...collects },
+  'with endpoints of events': { auth: 'none', REGISTRY_NOTIFICATIONS_ENDPOINTS: endpoints },
+  'with endpoints of events; garbage collection is on': {
+    ...{ REGISTRY_NOTIFICATIONS_ENDPOINTS: endpoints, ...collects },
+  },
+  'with `eventQueue`': { auth: 'none', eventQueue: 'true', REGISTRY_NOTIFICATIONS_ENDPOINTS: endpoints },
   'on a server other than AWS': { REGISTRY_STORAGE_S3_REGIONENDPOINT: 'https://s3.example.com' },
 };
 
@@ -102,6 +112,7 @@ const names: Readonly<Record<Extract<On, string>, string>> = {
   bucket: 'the bucket',
   'own logs': 'its own log group',
   'dead letters': 'the queue of failed jobs',
+  'event queue': 'the queue of `eventQueue`',
   'network interfaces': 'network interfaces',
   'KMS key': 'the KMS key',
 };
@@ -109,6 +120,8 @@ const names: Readonly<Record<Extract<On, string>, string>> = {
 function nameOf(on: On): string {
   if (typeof on === 'string') return names[on];
   if ('secret' in on) return `the secret \`${on.secret}\``;
+  if ('arns' in on)
+    return on.arns.some((arn) => arn.includes(':sqs:')) ? 'queues of endpoints' : 'event buses of endpoints';
   return code(on.keys.replace(/^docker\/registry\/v2\//, ''));
 }
 

@@ -1,6 +1,7 @@
 import { functionName, logicalName, scheduledFunctionNames } from '../gateway.ts';
 import { watchedOfDataPlane } from './data-plane/watched.ts';
 import { deadLetters } from './dead-letters.ts';
+import { tellsOfEvents } from './events.ts';
 import type { Parameters } from './parameters.ts';
 import { collectsGarbage } from './setting-values.ts';
 import { attribute, ref, type Resource, type Template, type Value } from './template.ts';
@@ -33,7 +34,10 @@ function topic(stage: string, email: string): Resource {
 
 function watched(parameters: Parameters): Record<string, Watched> {
   const { stage } = parameters;
-  const running = scheduledFunctionNames.filter((name) => name !== 'gc' || collectsGarbage(parameters));
+  const isOff = { gc: !collectsGarbage(parameters), events: !tellsOfEvents(parameters) };
+  const running = scheduledFunctionNames.filter(
+    (name) => !(name in isOff && isOff[name as keyof typeof isOff]),
+  );
   const jobs = running.map((name): [string, Watched] => [
     `${logicalName(name)}FailedAlarm`,
     {

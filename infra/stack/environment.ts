@@ -1,6 +1,7 @@
 import { isHttpFunction, type FunctionName } from '../gateway.ts';
 import { bucketName } from './bucket.ts';
 import { proxySettings } from './data-plane/address.ts';
+import { queueSettings, writers } from './events.ts';
 import type { Parameters } from './parameters.ts';
 import { secretArn, secretName, secretsOf, usesSearch } from './secrets.ts';
 import type { Value } from './template.ts';
@@ -23,6 +24,7 @@ export function environmentOf(name: FunctionName, parameters: Parameters): Reado
     ...(usesSearch(name, parameters) && { SEARCH_BACKEND: 'MYSQL' }),
     ...(isHttpFunction(name) && { ...accessSettings(name, parameters), ...addressSettings(parameters) }),
     ...(name === 'gc' && rulesSettings(parameters)),
+    ...((writers as readonly string[]).includes(name) && queueSettings(parameters)),
     ...(read.length > 0 && { REGISTRY_SECRETS: read.join(',') }),
     // A changed environment starts new instances, which read the secrets again.
     ...(secrets.length > 0 && { SECRETS_REVISION: secretsRevision }),

@@ -30,6 +30,8 @@ export interface Parameters extends AddressParameters {
   /** Of the functions that use MySQL; empty for functions outside of a VPC. */
   readonly subnets: readonly string[];
   readonly securityGroups: readonly string[];
+  /** Whether functions deliver events at once, through a queue. */
+  readonly eventQueue: boolean;
   readonly alarmEmail: string | undefined;
   /** ARN of the policy that limits all roles of the stack; undefined for none. */
   readonly permissionsBoundary: string | undefined;
@@ -217,13 +219,20 @@ const retentionDays = [
 function readRest(
   reader: ParameterReader,
 ): Part<
-  'alarmEmail' | 'permissionsBoundary' | 'throttleRate' | 'throttleBurst' | 'logRetentionDays' | 'settings'
+  | 'eventQueue'
+  | 'alarmEmail'
+  | 'permissionsBoundary'
+  | 'throttleRate'
+  | 'throttleBurst'
+  | 'logRetentionDays'
+  | 'settings'
 > {
   const email = { pattern: /^[^\s@]+@[^\s@]+\.[^\s@]+$/, what: 'an e-mail address' };
   const logRetentionDays = reader.integer('logRetentionDays', { min: 1, max: 3653, fallback: 30 });
   if (!retentionDays.includes(logRetentionDays))
     reader.fault('logRetentionDays', `${logRetentionDays} is not one of ${retentionDays.join(', ')}`);
   return {
+    eventQueue: reader.choice('eventQueue', ['true', 'false'], 'false') === 'true',
     alarmEmail: reader.text('alarmEmail', email),
     permissionsBoundary: reader.text('permissionsBoundary', {
       pattern: /^arn:aws[\w-]*:iam::(\d{12}|aws):policy\/[\w+=,.@/-]+$/,

@@ -1,5 +1,6 @@
 import { functionNames, isHttpFunction, scheduledFunctionNames, type FunctionName } from '../gateway.ts';
 import { policyKey } from './environment.ts';
+import { hasQueue, targetArns, tellsOfEvents, writers } from './events.ts';
 import type { Parameters } from './parameters.ts';
 import { secretsOf, usesSearch, type SecretKind } from './secrets.ts';
 import { collectsGarbage, isTrue } from './setting-values.ts';
@@ -16,6 +17,10 @@ export type On =
   /** The log group of the function itself. */
   | 'own logs'
   | 'dead letters'
+  /** That starts the function `events`. */
+  | 'event queue'
+  /** Queues or event buses that endpoints name. */
+  | { readonly arns: readonly string[] }
   | 'network interfaces';
 
 /** A row of the table of rights. */
@@ -33,6 +38,8 @@ const root = 'docker/registry/v2';
 const blobs = { keys: `${root}/blobs/*` };
 const uploads = { keys: `${root}/uploads/*` };
 const deleted = { keys: `${root}/deleted/*` };
+const events = { keys: `${root}/events/*` };
+const pendingEvents = { keys: `${root}/events/pending/*` };
 const collections = { keys: `${root}/gc/*` };
 const rescued = { keys: `${root}/gc/rescued/*` };
 const quotaSums = { keys: `${root}/quotas/*/used` };
@@ -69,6 +76,7 @@ const writes: Condition = (parameters) =>
 const deletes: Condition = (parameters) =>
   writes(parameters) && isTrue(parameters.settings['REGISTRY_STORAGE_DELETE_ENABLED'] ?? 'true');
 const collects: Condition = (parameters) => writes(parameters) && collectsGarbage(parameters);
+const tells: Condition = (parameters) => writes(parameters) && tellsOfEvents(parameters);
 const and =
   (...conditions: readonly Condition[]): Condition =>
   (parameters) =>
@@ -248,6 +256,46 @@ const bucketRights: readonly Right[] = [
   },
 ];
 
+/** What tells of events, where there is somebody to tell. */
+const eventRights: readonly Right[] = [
+  // Writers keep them before what they write can be seen, and take them back if it is refused.
+  {
+    for: ['manifests', 'blobs', 'uploads', 'all', 'data-plane'],
+    on: pendingEvents,
+    actions: [...put, ...remove],
+    when: tells,
+  },
+  { for: ['gc'], on: pendingEvents, actions: [...put, ...remove], when: and(tells, collects, hasRules) },
+  { for: ['events'], on: 'bucket', actions: ['s3:ListBucket'], when: tells },
+  { for: ['events'], on: events, actions: [...get, ...put, ...remove], when: tells },
+  // Whether a write has happened.
+  { for: ['events'], on: manifests, actions: get, when: tells },
+  { for: ['events'], on: layers, actions: get, when: tells },
+  { for: ['events'], on: blobs, actions: get, when: tells },
+  { for: ['events'], on: deleted, actions: get, when: tells },
+  // It tries whether the bucket refuses late changes, with an object that it removes.
+  { for: ['events'], on: uploads, actions: [...put, ...remove], when: tells },
+  {
+    for: ['events'],
+    on: 'bucket',
+    actions: ['s3:GetReplicationConfiguration'],
+    when: tells,
+    source: 'https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketReplication.html',
+  },
+];
+
+/** With SCS, too. */
+const queueRights: readonly Right[] = [
+  { for: [...writers, 'data-plane'], on: 'event queue', actions: ['sqs:SendMessage'], when: hasQueue },
+  {
+    for: ['events'],
+    on: 'event queue',
+    actions: ['sqs:DeleteMessage', 'sqs:GetQueueAttributes', 'sqs:ReceiveMessage'],
+    when: hasQueue,
+    source: 'https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html',
+  },
+];
+
 /** What no operation of the registry itself asks for. */
 const awsRights: readonly Right[] = [
   {
@@ -305,6 +353,17 @@ function readRules(parameters: Parameters): readonly Right[] {
   ];
 }
 
+/** Queues and event buses that are endpoints of events. */
+function tellTargets(parameters: Parameters): readonly Right[] {
+  const rows = [
+    ['sqs:SendMessage', targetArns(parameters, 'sqs')],
+    ['events:PutEvents', targetArns(parameters, 'eventbridge')],
+  ] as const;
+  return rows.flatMap(([action, arns]): Right[] =>
+    arns.length === 0 ? [] : [{ for: ['events'], on: { arns }, actions: [action] }],
+  );
+}
+
 /** The whole table with these parameters. */
 export function rights(parameters: Parameters): readonly Right[] {
   const readSecrets = [...functionNames, 'data-plane' as const].flatMap((name) =>
@@ -314,7 +373,15 @@ export function rights(parameters: Parameters): readonly Right[] {
       actions: ['secretsmanager:GetSecretValue'],
     })),
   );
-  const all = [...bucketRights, ...readRules(parameters), ...readSecrets, ...awsRights];
+  const all = [
+    ...bucketRights,
+    ...readRules(parameters),
+    ...eventRights,
+    ...queueRights,
+    ...tellTargets(parameters),
+    ...readSecrets,
+    ...awsRights,
+  ];
   return all.filter(({ when = () => true }) => when(parameters));
 }
 

@@ -1,6 +1,7 @@
 import { functionName, functionNames, logicalName, type FunctionName } from '../gateway.ts';
 import { bucketArn } from './bucket.ts';
 import { deadLetters } from './dead-letters.ts';
+import { eventQueue } from './events.ts';
 import type { Parameters } from './parameters.ts';
 import { kmsKey, rightsOf, type On, type Principal } from './rights.ts';
 import { secretArn } from './secrets.ts';
@@ -58,9 +59,11 @@ function resourceOf(on: On, principal: Principal, parameters: Parameters): Value
   if (on === 'network interfaces') return '*';
   if (on === 'KMS key') return kmsKey(parameters) ?? '';
   if (on === 'dead letters') return attribute(deadLetters, 'Arn');
+  if (on === 'event queue') return attribute(eventQueue, 'Arn');
   if (on === 'own logs') return logGroupArn(`/aws/lambda/${functionName(principal, parameters.stage)}`);
   // Secrets Manager adds a hyphen and six characters.
   if ('secret' in on) return { 'Fn::Join': ['', [secretArn(parameters, on.secret), '-??????']] };
+  if ('arns' in on) return on.arns;
   const { rootDirectory } = parameters;
   return bucketArn(parameters, rootDirectory === '' ? on.keys : `${rootDirectory}/${on.keys}`);
 }

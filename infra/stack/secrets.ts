@@ -1,10 +1,11 @@
 import { isHttpFunction, type FunctionName } from '../gateway.ts';
 import { signingGroups } from '../../lib/http/signing-groups.ts';
+import { webhookIndexes } from './events.ts';
 import type { Parameters } from './parameters.ts';
 import { sub, type Value } from './template.ts';
 
 /** The secrets of a stage in Secrets Manager: `stowage/<stage>/<kind>`. `htpasswd` is text, all others are JSON objects of settings. */
-export type SecretKind = 'http' | 'token' | 'storage' | 'search' | 'htpasswd';
+export type SecretKind = 'http' | 'token' | 'storage' | 'search' | 'events' | 'htpasswd';
 
 /** The settings in each secret, with a value of their form: for checks before there is one. */
 export const secretSettings: Readonly<
@@ -13,6 +14,8 @@ export const secretSettings: Readonly<
   http: { REGISTRY_HTTP_SECRET: 'h'.repeat(64) },
   token: { REGISTRY_AUTH_POLICY_SECRET: 't'.repeat(64) },
   storage: { REGISTRY_STORAGE_SCS_ACCESSKEY: 'key', REGISTRY_STORAGE_SCS_SECRETKEY: 'key' },
+  // One for each webhook; what else they have is in the settings.
+  events: {},
   search: { SEARCH_BACKEND_MYSQL: 'user:password@tcp(127.0.0.1:3306)/registry' },
 };
 
@@ -40,7 +43,7 @@ const signing: readonly FunctionName[] = [...signingGroups, 'all'];
 /** The secrets that a function, or the data plane, reads. */
 export function secretsOf(
   name: FunctionName | 'data-plane',
-  parameters: Pick<Parameters, 'storage' | 'auth' | 'search'>,
+  parameters: Pick<Parameters, 'storage' | 'auth' | 'search' | 'settings'>,
 ): readonly SecretKind[] {
   const { storage, auth } = parameters;
   if (name === 'data-plane') return storage === 'scs' ? ['http', 'storage'] : ['http'];
@@ -50,6 +53,7 @@ export function secretsOf(
     ...(auth === 'policy' && name === 'token' ? (['token'] as const) : []),
     ...(storage === 'scs' ? (['storage'] as const) : []),
     ...(usesSearch(name, parameters) ? (['search'] as const) : []),
+    ...(name === 'events' && webhookIndexes(parameters).length > 0 ? (['events'] as const) : []),
     ...(checksPasswords ? (['htpasswd'] as const) : []),
   ];
 }

@@ -2,7 +2,9 @@ import { functionNames, isHttpFunction, type FunctionName } from '../gateway.ts'
 import { ConfigError, loadConfig } from '../../lib/config/config.ts';
 import { knownSetting } from '../../lib/config/variables.ts';
 import { instanceAddress } from './data-plane/address.ts';
+import { endpointsSetting } from '../../lib/config/notifications.ts';
 import { environmentOf, limitedHeap } from './environment.ts';
+import { givenEndpoints, tellsOfEvents } from './events.ts';
 import type { Parameters } from './parameters.ts';
 import { kmsKey } from './rights.ts';
 import { secretSettings, secretsOf } from './secrets.ts';
@@ -32,7 +34,19 @@ export function settingFaults(parameters: Parameters): readonly string[] {
   const others = Object.entries(parameters.settings).filter(([name]) => !misplaced.has(name));
   const rest = { ...parameters, settings: Object.fromEntries(others) };
   const faults = functionNames.flatMap((name) => faultsOf(name, rest));
-  return [...misplaced.values(), ...keyFaults(rest), ...new Set(faults), ...sizeFaults(rest)];
+  return [
+    ...misplaced.values(),
+    ...queueFaults(rest),
+    ...keyFaults(rest),
+    ...new Set(faults),
+    ...sizeFaults(rest),
+  ];
+}
+
+function queueFaults(parameters: Parameters): readonly string[] {
+  return parameters.eventQueue && !tellsOfEvents(parameters)
+    ? [`eventQueue: has no effect without ${endpointsSetting}; name an endpoint in settings, or remove it`]
+    : [];
 }
 
 /** A right names the key by its ARN. */
@@ -65,6 +79,7 @@ function misplacedFault(name: string, parameters: Parameters): string | undefine
   const { setting } = knownSetting(name) ?? {};
   if (credentialHeaders.test(name))
     return `settings: ${name} has credentials and would be in the template; send traces to a collector that needs none`;
+  if (name === endpointsSetting) return endpointsFault(parameters);
   if (setting?.kind === 'works' && setting.secret === true)
     return `settings: ${name} is secret and would be in the template; it belongs into a secret of the stage (docs/deploy/aws.md)`;
   const own = functionNames.flatMap((one) =>
@@ -74,6 +89,17 @@ function misplacedFault(name: string, parameters: Parameters): string | undefine
   return !isReplaceable && [...own, ...ownSettings].includes(name)
     ? `settings: ${name} is set by the deployment itself; remove it`
     : undefined;
+}
+
+/** All but secrets and headers may be in the template. */
+function endpointsFault(parameters: Parameters): string | undefined {
+  const index = givenEndpoints(parameters).findIndex(
+    ({ secret, headers }) => secret !== undefined || headers !== undefined,
+  );
+  return index < 0
+    ? undefined
+    : `settings: ${endpointsSetting}: the secret and headers of entry ${index + 1} would be in the template; set ${endpointsSetting}_${index}_SECRET ` +
+        `and ${endpointsSetting}_${index}_HEADERS_… in the environment of the deployment, which keeps them in a secret of the stage`;
 }
 
 function faultsOf(name: FunctionName, parameters: Parameters): readonly string[] {

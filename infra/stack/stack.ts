@@ -7,6 +7,7 @@ import { dashboard } from './dashboard.ts';
 import { cloudfront } from './cloudfront.ts';
 import { dataPlane } from './data-plane/data-plane.ts';
 import { deadLetterQueue } from './dead-letters.ts';
+import { eventQueues } from './events.ts';
 import { functions as describeFunctions } from './functions.ts';
 import { loadParameters } from './load-parameters.ts';
 import { ParameterError, type Parameters } from './parameters.ts';
@@ -18,6 +19,7 @@ const parts: readonly ((parameters: Parameters) => Template)[] = [
   bucket,
   roles,
   deadLetterQueue,
+  eventQueues,
   api,
   alarms,
   dashboard,

@@ -17,6 +17,7 @@ const done: Readonly<Record<ScheduledFunctionName, RegExp>> = {
   'purge-uploads': /the purge is complete/,
   reindex: /nothing to reindex|matches the bucket/,
   gc: /gc does not run: REGISTRY_GC_ENABLED is not true/,
+  events: /events does not run: there are no endpoints/,
 };
 
 const daily = { ScheduleExpression: 'rate(1 day)', State: 'ENABLED' } as const;
@@ -26,6 +27,7 @@ const rules = {
   'purge-uploads': daily,
   reindex: daily,
   gc: { ScheduleExpression: 'rate(1 hour)', State: 'DISABLED' },
+  events: { ScheduleExpression: 'rate(1 minute)', State: 'DISABLED' },
 } as const satisfies Readonly<Record<ScheduledFunctionName, object>>;
 
 /** Runs and their schedules. The emulator has no shorter one than a minute, which begins when a rule is made. */

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import type { FunctionName } from '../../infra/gateway.ts';
-import { timeoutOf } from '../../infra/stack/functions.ts';
+import { timeoutOf } from '../../infra/stack/function-sizes.ts';
 import { invokeDeployed, type DeployedApi } from './gateway/deployed.ts';
 import { decodedTwice, toEvent } from './gateway/event.ts';
 import { readBody } from './gateway/read-body.ts';

@@ -1,4 +1,5 @@
 import { storageSettings, withoutAccess } from '../environment.ts';
+import { queueSettings } from '../events.ts';
 import type { Parameters } from '../parameters.ts';
 import { secretName, secretsOf } from '../secrets.ts';
 import { sub, type Value } from '../template.ts';
@@ -14,6 +15,7 @@ export function dataPlaneSettings(parameters: Parameters): Readonly<Record<strin
     REGISTRY_HEALTH_STORAGEDRIVER_INTERVAL: `${checkSeconds}s`,
     ...withoutAccess(settings),
     ...storageSettings(parameters),
+    ...queueSettings(parameters),
     // The SDK has the region of a function's environment, but not of an instance.
     AWS_REGION: region,
     REGISTRY_HTTP_HOST: `https://${host}`,

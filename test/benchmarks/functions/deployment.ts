@@ -136,7 +136,7 @@ function inLambda(name: string, settings: Headers): Headers {
 
 /** As a deployment sets them. */
 function accessSettings(name: HttpFunctionName): Headers {
-  const secrets = secretsOf(name, { storage: 's3', auth: 'policy', search: 'bucket' });
+  const secrets = secretsOf(name, { storage: 's3', auth: 'policy', search: 'bucket', settings: {} });
   const read = secrets.filter((kind) => kind !== 'htpasswd');
   return {
     REGISTRY_AUTH: 'policy',

@@ -120,6 +120,12 @@ export const operations: Readonly<Record<FunctionName, Operations>> = {
       );
     },
   },
+  // What it does where there are endpoints, test/deploy/events-suite.ts tries.
+  events: {
+    'says that it is off': async (site) => {
+      await site.invoke('events');
+    },
+  },
   // What it does where garbage collection is on, test/infra/gc-function.test.ts compares with its rights.
   gc: {
     'says that it is off': async (site) => {

@@ -50,7 +50,8 @@ export function rightsSuite(
         if (source !== undefined) continue;
         // What is read at the start of an instance, or by its first push, and then kept.
         const isKept =
-          typeof on === 'object' && ('secret' in on || /^stowage\/|\/quotas\/.*\/used$/.test(on.keys));
+          typeof on === 'object' &&
+          ('secret' in on || ('keys' in on && /^stowage\/|\/quotas\/.*\/used$/.test(on.keys)));
         const without =
           typeof on === 'object' && 'secret' in on ? secretName(parameters, on.secret) : undefined;
         for (const action of actions) {

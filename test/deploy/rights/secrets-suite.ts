@@ -58,6 +58,7 @@ export function secretsSuite(deployed: () => { place: Place; stage: Stage }): vo
       'purge-uploads': invoke('purge-uploads'),
       reindex: invoke('reindex'),
       gc: invoke('gc'),
+      events: invoke('events'),
     };
 
     for (const one of functionNames)

@@ -186,6 +186,10 @@ describe('the rights of the role of CI', () => {
       'dev',
       '--package',
       folder.path,
+      '--param',
+      'eventQueue=true',
+      '--param',
+      'REGISTRY_NOTIFICATIONS_ENDPOINTS=[{name: builds, url: "https://ci.example.com/"}]',
     ];
     const env = cleanEnvironment({ SLS_TRACKING_DISABLED: '1' });
     await oneAtATime(async () => await command(process.execPath, args, { cwd: root, env }));

@@ -54,6 +54,13 @@ export const neededActions: Readonly<Record<string, readonly string[]>> = {
     'iam:UntagRole',
     'iam:UpdateRole',
   ],
+  'AWS::Lambda::EventSourceMapping': [
+    ...tags('lambda'),
+    'lambda:CreateEventSourceMapping',
+    'lambda:DeleteEventSourceMapping',
+    'lambda:GetEventSourceMapping',
+    'lambda:UpdateEventSourceMapping',
+  ],
   'AWS::Lambda::EventInvokeConfig': [
     'lambda:DeleteFunctionEventInvokeConfig',
     'lambda:GetFunctionEventInvokeConfig',

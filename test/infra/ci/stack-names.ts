@@ -1,6 +1,6 @@
 /** What has no name: AWS makes its id, or it is not the account's. The template says so beside each. */
 export const nameless =
-  /:apigateway:|:change\/|:(security-group-rule|network-interface|volume|scalable-target|distribution)\/\*|::image\/|\/aws-service-role\/|::parameter\/aws\//;
+  /:apigateway:|:change\/|:(security-group-rule|network-interface|volume|scalable-target|distribution)\/\*|:event-source-mapping:\*|::image\/|\/aws-service-role\/|::parameter\/aws\//;
 
 /** What EC2 knows by an id and by its tag. */
 export const tagged = [

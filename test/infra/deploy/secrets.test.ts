@@ -32,6 +32,7 @@ const none: StoredSecrets = {
   token: { state: 'missing' },
   storage: { state: 'missing' },
   search: { state: 'missing' },
+  events: { state: 'missing' },
   htpasswd: { state: 'missing' },
 };
 
@@ -122,6 +123,37 @@ describe('the secrets of a first deployment', () => {
       'http',
       'storage',
     ]);
+  });
+
+  it('sign the events of each webhook, and are kept with the headers that the environment gives', async () => {
+    const endpoints = (list: string) => ({ auth: 'none', REGISTRY_NOTIFICATIONS_ENDPOINTS: list });
+    const [webhook, queue] = ['https://ci.example.com/', 'arn:aws:sqs:eu-central-1:123456789012:audit'];
+    const setting = (index: number, name: string) => `REGISTRY_NOTIFICATIONS_ENDPOINTS_${index}_${name}`;
+    const overrides = endpoints(`[{name: a, url: "${queue}"}, {name: b, url: "${webhook}"}]`);
+    const environment = { [setting(1, 'HEADERS_AUTHORIZATION')]: 'Bearer x' };
+    const first = await plan({ stored: none, environment, overrides });
+    assert.deepEqual(first.faults, []);
+    const made = valuesIn(first, 'events');
+    assert.deepEqual(Object.keys(made).sort(), [setting(1, 'HEADERS_AUTHORIZATION'), setting(1, 'SECRET')]);
+    assert.match(made[setting(1, 'SECRET')] ?? '', /^[0-9a-f]{64}$/);
+
+    const before = { ...none, events: stored(made) };
+    const same = await plan({ stored: before, overrides });
+    assert.deepEqual(valuesIn(same, 'events'), made);
+    assert.equal(same.secrets.find(({ kind }) => kind === 'events')?.note, undefined);
+
+    const both = JSON.stringify([other, made[setting(1, 'SECRET')]]);
+    const rotated = await plan({ stored: before, environment: { [setting(1, 'SECRET')]: both }, overrides });
+    assert.deepEqual(valuesIn(rotated, 'events'), { ...made, [setting(1, 'SECRET')]: both });
+
+    const fewer = await plan({ stored: before, overrides: endpoints(`[{name: a, url: "${queue}"}]`) });
+    assert.ok(!fewer.secrets.some(({ kind }) => kind === 'events'));
+    const short = { [setting(1, 'SECRET')]: 'short' };
+    const { faults } = await plan({ stored: before, environment: short, overrides });
+    assert.match(
+      faults.join(),
+      /^REGISTRY_NOTIFICATIONS_ENDPOINTS.*: entry 2: secret must have 32 characters/,
+    );
   });
 
   it('are refused with all faults, and without their values', async () => {

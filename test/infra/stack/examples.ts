@@ -40,6 +40,14 @@ export const examples: Readonly<Record<string, Parameters>> = {
     loadBalancerCertificate: certificate,
   }),
   'garbage collection': parametersWith({ REGISTRY_GC_ENABLED: 'true', REGISTRY_GC_EXCLUSIVE: 'true' }),
+  'endpoints of events': parametersWith({
+    eventQueue: 'true',
+    REGISTRY_NOTIFICATIONS_ENDPOINTS: JSON.stringify([
+      { name: 'builds', url: 'https://ci.example.com/events' },
+      { name: 'audit', url: 'arn:aws:sqs:eu-central-1:123456789012:audit' },
+      { name: 'bus', url: 'arn:aws:events:eu-central-1:123456789012:event-bus/default' },
+    ]),
+  }),
   'rules of their own': parametersWith({
     auth: 'htpasswd',
     REGISTRY_RETENTION_OBJECT: 'stowage/retention.yaml',

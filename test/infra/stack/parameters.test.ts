@@ -56,6 +56,7 @@ describe('the parameters of a deployment', () => {
       dataPlane: 'none',
       address: 'gateway',
       instanceType: 't4g.micro',
+      eventQueue: false,
       throttleRate: 500,
       throttleBurst: 1000,
       logRetentionDays: 30,

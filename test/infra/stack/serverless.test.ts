@@ -141,13 +141,14 @@ describe('serverless.yml', () => {
       );
   });
 
-  it('runs jobs on schedules, of which that of garbage collection is off', () => {
+  it('runs jobs on schedules, of which those of garbage collection and of events are off', () => {
     const rules = ofType('AWS::Events::Rule').map(({ ScheduleExpression, State, Targets }) => [
       /(\w+)LambdaFunction/.exec(JSON.stringify(Targets))?.[1],
       ScheduleExpression,
       State,
     ]);
     assert.deepEqual(rules.sort(), [
+      ['Events', 'rate(1 minute)', 'DISABLED'],
       ['Gc', 'rate(1 hour)', 'DISABLED'],
       ['PurgeDashuploads', 'rate(1 day)', 'ENABLED'],
       ['Reindex', 'rate(1 day)', 'ENABLED'],

@@ -6,6 +6,7 @@ import { functions } from '../../../infra/stack/functions.ts';
 import { rightsOf } from '../../../infra/stack/rights.ts';
 import { roleOf } from '../../../infra/stack/roles.ts';
 import { templateOf } from '../../../infra/stack/stack.ts';
+import { endpointsSetting } from '../../../lib/config/notifications.ts';
 import { knownSetting } from '../../../lib/config/variables.ts';
 import { examples, parametersWith } from './examples.ts';
 import { statementsIn } from './statements.ts';
@@ -56,10 +57,49 @@ describe('the template of a stack', () => {
       for (const name of functionNames)
         for (const variable of Object.keys(environmentOf(name, parameters))) {
           const { setting } = knownSetting(variable) ?? {};
-          assert.ok(!(setting?.kind === 'works' && setting.secret === true), variable);
+          if (variable !== endpointsSetting)
+            assert.ok(!(setting?.kind === 'works' && setting.secret === true), variable);
         }
     });
   }
+
+  it('has endpoints in its environment, but neither their secrets nor their headers', () => {
+    const fault =
+      /settings: REGISTRY_NOTIFICATIONS_ENDPOINTS: the secret and headers of entry 2 would be in the template; set REGISTRY_NOTIFICATIONS_ENDPOINTS_1_SECRET /;
+    for (const secret of ['secret: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'headers: {Authorization: Bearer a}'])
+      assert.throws(
+        () =>
+          parametersWith({
+            REGISTRY_NOTIFICATIONS_ENDPOINTS: `[{name: a, url: "https://a.example.com"}, {name: b, url: "https://b.example.com", ${secret}}]`,
+          }),
+        fault,
+      );
+  });
+
+  it('delivers events each minute where there are endpoints, and at once with a queue', () => {
+    for (const [what, parameters] of Object.entries(examples)) {
+      const isOn = what === 'endpoints of events';
+      const queue = { sqs: { arn: { 'Fn::GetAtt': ['EventQueue', 'Arn'] }, batchSize: 10 } };
+      assert.deepEqual(
+        functions(parameters, {})['events']?.['events'],
+        [{ schedule: { rate: 'rate(1 minute)', enabled: isOn } }, ...(isOn ? [queue] : [])],
+        what,
+      );
+      assert.equal('EventQueue' in templateOf(parameters).Resources, isOn, what);
+    }
+    const { 'endpoints of events': parameters = parametersWith() } = examples;
+    const writers = functionNames.filter(
+      (name) => 'REGISTRY_NOTIFICATIONS_QUEUE' in environmentOf(name, parameters),
+    );
+    assert.deepEqual(writers.toSorted(), ['all', 'blobs', 'gc', 'manifests', 'uploads']);
+  });
+
+  it('takes no queue without endpoints', () => {
+    assert.throws(
+      () => parametersWith({ eventQueue: 'true' }),
+      /eventQueue: has no effect without REGISTRY_NOTIF/,
+    );
+  });
 
   it('runs garbage collection each hour where it is on', () => {
     for (const [what, parameters] of Object.entries(examples))
