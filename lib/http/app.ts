@@ -213,8 +213,11 @@ async function runHandler<G extends Group>(
   const events: RegistryEvent[] = [];
   const limit = await quotaLimit(services, { ctx, route }, admission);
   const limited = limit === undefined ? services.registry : withQuota(services.registry, limit);
-  const registry = withEvents(withAccess(limited, caller), eventContext(ctx, caller.actor), (event) =>
-    events.push(event),
+  const registry = withEvents(
+    withAccess(limited, caller),
+    eventContext(ctx, caller.actor),
+    (event) => events.push(event),
+    services.outbox,
   );
   await services.requests.run(route.group, ctx, async () => {
     await handler({ ...services, registry, ctx, route, query, admission, caller, quota: limit?.quota.id });

@@ -10,6 +10,7 @@ import type { Readiness } from '../health/readiness.ts';
 import type { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
 import type { Publish } from '../registry/events.ts';
 import type { Registry } from '../registry/interface.ts';
+import type { Outbox } from '../registry/outbox/outbox.ts';
 import type { Quotas } from '../registry/quotas/quotas.ts';
 import type { BufferPool } from '../registry/uploads/buffer-pool.ts';
 import type { Search } from '../search/search.ts';
@@ -43,6 +44,8 @@ export interface Services {
   readonly prefix: string;
   /** Publishes the events of a completed request. */
   readonly publish: Publish;
+  /** Where changes are announced before they can be seen; undefined if no endpoint is told of any. */
+  readonly outbox?: Outbox | undefined;
   readonly search: Search;
   readonly urlSigner: UrlSigner;
   readonly urls: Urls;

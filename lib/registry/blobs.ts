@@ -18,6 +18,7 @@ import { blobUrlLifetimeSeconds } from './url-signer.ts';
 import { blobData, layerLink } from './layout.ts';
 import type { ImmutableImages } from './immutable-images.ts';
 import type {
+  AnnounceOptions,
   BlobInfo,
   DeleteOptions,
   MountedBlob,
@@ -29,6 +30,13 @@ import type {
 import { KnownBlobs } from './known-blobs.ts';
 import { exists, linkObject, undefinedIfMissing, writeLink } from './links.ts';
 import type { MountHints } from './mount-hints.ts';
+import {
+  announced,
+  besideIntent,
+  writeIntent,
+  type Announce,
+  type Announcement,
+} from './outbox/announcement.ts';
 
 /** How a blob is looked for. */
 interface FindOptions extends Pick<StatOptions, 'isExpected'> {
@@ -123,33 +131,60 @@ export class Blobs implements Roles {
 
   /**
    * Adds a blob to a repository that has sent its bytes.
-   * @param place places them; writes the link after them if that takes a single write, and returns whether it has
+   * @param place places them; writes the links it is given after them if that takes a single write, and returns whether it has
    * @throws RegistryError UNAVAILABLE if it took so long that a garbage collection has deleted them again
    */
   async place(
     name: RepositoryName,
     blob: BlobInfo,
-    place: (link: NewObject) => Promise<boolean>,
+    place: (...links: readonly NewObject[]) => Promise<boolean>,
+    { announce }: AnnounceOptions = {},
+  ): Promise<void> {
+    await announced(announce, async (announceOnce) => {
+      const announcement = announceOnce({ action: 'pushed', content: 'blob', repository: name, ...blob });
+      await this.#place(name, blob, place, announcement);
+    });
+  }
+
+  async #place(
+    name: RepositoryName,
+    blob: BlobInfo,
+    place: (...links: readonly NewObject[]) => Promise<boolean>,
+    announcement: Announcement | undefined,
   ): Promise<void> {
     const view = await this.#collections.view();
     await this.#collections.rescue(view, name, [[blob.digest]]);
+    const link = linkObject(layerLink(name, blob.digest), blob.digest, view.fence);
+    // The link must come after the intent, which goes beside the bytes.
+    const links = announcement === undefined ? [link] : [];
+    let isLinked = false;
     try {
-      const isLinked = await place(linkObject(layerLink(name, blob.digest), blob.digest, view.fence));
+      isLinked = await besideIntent(this.#store, announcement, view.fence, async () => await place(...links));
       this.#saw(blob, view);
-      if (isLinked) return;
     } catch (error) {
       if (!(error instanceof FenceEnded)) throw error;
       this.#collections.drop(view);
     }
-    await this.#linkPlaced(name, blob, view);
+    if (!isLinked || links.length === 0) await this.#linkPlaced(name, blob, view, announcement);
   }
 
-  /** @param placed the view under which the bytes were placed */
-  async #linkPlaced(name: RepositoryName, { digest }: BlobInfo, placed: CollectionView): Promise<void> {
+  /** @param placed the view under which the bytes were placed, beside an intent */
+  async #linkPlaced(
+    name: RepositoryName,
+    { digest }: BlobInfo,
+    placed: CollectionView,
+    announcement: Announcement | undefined,
+  ): Promise<void> {
     await this.#collections.commit(async (view) => {
       if (view.number !== placed.number) {
         await this.#collections.rescue(view, name, [[digest]]);
-        if ((await this.#head(digest)) === undefined) throw lost();
+        const head = await besideIntent(
+          this.#store,
+          announcement,
+          view.fence,
+          async () => await this.#head(digest),
+        );
+        if (head === undefined) throw lost();
       }
       await this.#link(name, digest, view);
     });
@@ -165,8 +200,20 @@ export class Blobs implements Roles {
     await writeLink(this.#store, layerLink(name, digest), digest, fence && { fence });
   }
 
-  async mount(name: RepositoryName, digest: Digest, from: RepositoryName): Promise<MountedBlob | undefined> {
-    return await this.#collections.commit(async (view) => await this.#mount(name, digest, from, view));
+  async mount(
+    name: RepositoryName,
+    digest: Digest,
+    from: RepositoryName,
+    { announce }: AnnounceOptions = {},
+  ): Promise<MountedBlob | undefined> {
+    return await announced(
+      announce,
+      async (announceOnce) =>
+        await this.#collections.commit(
+          async (view) => await this.#mount(name, digest, from, view, announceOnce),
+        ),
+      isMounted,
+    );
   }
 
   async #mount(
@@ -174,8 +221,12 @@ export class Blobs implements Roles {
     digest: Digest,
     from: RepositoryName,
     view: CollectionView,
+    announce: Announce,
   ): Promise<MountedBlob | undefined> {
-    const blob = await this.find(from, digest, { view });
+    const about = { action: 'mounted', content: 'blob', size: undefined } as const;
+    const announcement = announce({ ...about, repository: name, digest, from });
+    const find = async () => await this.find(from, digest, { view });
+    const blob = await besideIntent(this.#store, announcement, view.fence, find);
     if (blob === undefined || (await this.#collections.isCondemned(view, digest, [from, name])))
       return undefined;
     const rescued = await this.#collections.rescue(view, name, [[digest]]);
@@ -188,19 +239,36 @@ export class Blobs implements Roles {
     name: RepositoryName,
     digest: Digest,
     isSource: (from: RepositoryName) => boolean = () => true,
+    { announce }: AnnounceOptions = {},
   ): Promise<MountedBlob | undefined> {
-    return await this.#collections.commit(async (view) => {
-      const [isLinked, data] = await Promise.all([
-        exists(this.#store, layerLink(name, digest)),
-        // Not what is known of it: its metadata says where it came from.
-        this.#head(digest, { metadata: true }),
-      ]);
-      if (data === undefined) return undefined;
-      if (isLinked && !(await this.#collections.isCondemned(view, digest, [name])))
-        return { digest, size: data.size, from: undefined };
-      const from = isLinked ? undefined : this.#mountHints.read(data.metadata);
-      return from === undefined || !isSource(from) ? undefined : await this.#mount(name, digest, from, view);
-    });
+    return await announced(
+      announce,
+      async (announceOnce) =>
+        await this.#collections.commit(
+          async (view) => await this.#mountFromAnywhere(name, digest, isSource, view, announceOnce),
+        ),
+      isMounted,
+    );
+  }
+
+  async #mountFromAnywhere(
+    name: RepositoryName,
+    digest: Digest,
+    isSource: (from: RepositoryName) => boolean,
+    view: CollectionView,
+    announce: Announce,
+  ): Promise<MountedBlob | undefined> {
+    const [isLinked, data] = await Promise.all([
+      exists(this.#store, layerLink(name, digest)),
+      // Not what is known of it: its metadata says where it came from.
+      this.#head(digest, { metadata: true }),
+    ]);
+    if (data === undefined) return undefined;
+    if (isLinked && !(await this.#collections.isCondemned(view, digest, [name])))
+      return { digest, size: data.size, from: undefined };
+    const from = isLinked ? undefined : this.#mountHints.read(data.metadata);
+    if (from === undefined || !isSource(from)) return undefined;
+    return await this.#mount(name, digest, from, view, announce);
   }
 
   /** Metadata for the object of a blob that is pushed to this repository. */
@@ -211,13 +279,24 @@ export class Blobs implements Roles {
   async delete(
     name: RepositoryName,
     digest: Digest,
-    { conditions = unconditional, immutable }: DeleteOptions = {},
+    { conditions = unconditional, immutable, announce }: DeleteOptions = {},
   ): Promise<void> {
     const link = layerLink(name, digest);
     if (!(await exists(this.#store, link))) throw unknown(digest);
     assertConditions(conditions, digest);
     if (immutable !== undefined) await this.#immutableImages.assertUnneeded(name, digest, immutable);
-    await this.#store.delete([link]);
+    const announcement = announce?.({ action: 'deleted', content: 'blob', repository: name, digest });
+    if (announcement === undefined) await this.#store.delete([link]);
+    else await this.#deleteAnnounced(link, announcement);
+  }
+
+  /** As a commit, so that it cannot land once its intent is dropped. */
+  async #deleteAnnounced(link: string, announcement: Announcement): Promise<void> {
+    await this.#collections.commit(async ({ fence }) => {
+      await writeIntent(this.#store, announcement, fence);
+      await this.#store.delete([link], { fence, isCommit: true });
+    });
+    await announcement.done();
   }
 
   /** The bytes of a blob, as the bucket says; undefined if it has none. */
@@ -232,6 +311,11 @@ export class Blobs implements Roles {
     else this.#known.add(digest, data.size, asked);
     return data;
   }
+}
+
+/** Also where the repository had the blob already. */
+function isMounted(blob: MountedBlob | undefined): boolean {
+  return blob !== undefined;
 }
 
 function lost(): RegistryError {

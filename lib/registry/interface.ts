@@ -10,6 +10,7 @@ import type { Reference } from '../protocol/references.ts';
 import type { ReferrerDescriptor } from '../protocol/referrers.ts';
 import type { Tag } from '../protocol/tags.ts';
 import type { ByteRange } from '../storage/store.ts';
+import type { Announce } from './outbox/announcement.ts';
 
 /*
  * The registry without HTTP and without a particular store. Each role is an interface, so that callers ask for no more than
@@ -182,13 +183,19 @@ export class TagImmutable extends RegistryError {
   }
 }
 
-export interface DeleteOptions {
+/** Of every method that changes what clients see. */
+export interface AnnounceOptions {
+  /** Announces the change before it can be seen. Without it, no endpoint is told. */
+  readonly announce?: Announce | undefined;
+}
+
+export interface DeleteOptions extends AnnounceOptions {
   /** On what is there under the reference, looked at just before: few stores delete on a condition. */
   readonly conditions?: Conditions;
   readonly immutable?: Immutable;
 }
 
-export interface PushOptions {
+export interface PushOptions extends AnnounceOptions {
   readonly immutable?: Immutable;
   /** Tags for a manifest that is pushed by digest (end-7b). */
   readonly tags?: readonly Tag[];
@@ -217,7 +224,12 @@ export interface RegistryWriter {
      * Mounts a blob from another repository (end-11).
      * @returns undefined if that repository does not have it
      */
-    mount(name: RepositoryName, digest: Digest, from: RepositoryName): Promise<MountedBlob | undefined>;
+    mount(
+      name: RepositoryName,
+      digest: Digest,
+      from: RepositoryName,
+      options?: AnnounceOptions,
+    ): Promise<MountedBlob | undefined>;
 
     /**
      * Mounts a blob from any repository known to have it. That its bytes are in the bucket proves nothing (CVE-2024-39897).
@@ -228,6 +240,7 @@ export interface RegistryWriter {
       name: RepositoryName,
       digest: Digest,
       isSource?: (from: RepositoryName) => boolean,
+      options?: AnnounceOptions,
     ): Promise<MountedBlob | undefined>;
   };
 
@@ -254,13 +267,24 @@ export interface RegistryWriter {
      * @throws RegistryError BLOB_UPLOAD_UNKNOWN, BLOB_UPLOAD_INVALID, SIZE_INVALID, DIGEST_INVALID, and UNAVAILABLE while
      *   another request is finishing it
      */
-    finish(name: RepositoryName, id: string, digest: Digest, last: Chunk | undefined): Promise<BlobInfo>;
+    finish(
+      name: RepositoryName,
+      id: string,
+      digest: Digest,
+      last: Chunk | undefined,
+      options?: AnnounceOptions,
+    ): Promise<BlobInfo>;
 
     /**
      * Uploads a whole blob in one request (end-4b).
      * @throws RegistryError SIZE_INVALID, DIGEST_INVALID, and UNAVAILABLE if the store lost the bytes
      */
-    put(name: RepositoryName, digest: Digest, blob: Omit<Chunk, 'start' | 'partial'>): Promise<BlobInfo>;
+    put(
+      name: RepositoryName,
+      digest: Digest,
+      blob: Omit<Chunk, 'start' | 'partial'>,
+      options?: AnnounceOptions,
+    ): Promise<BlobInfo>;
 
     /**
      * Cancels an upload (end-14).

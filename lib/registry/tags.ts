@@ -176,8 +176,8 @@ export class Tags implements TagLister {
    * Deletes a tag in one request. An interruption may leave its link without its history, on which nothing depends and which
    * the next push restores, or the history without the link, which is no tag.
    */
-  async deleteAtOnce({ link, history }: StoredTag): Promise<void> {
-    await this.#store.delete([link, ...history.map(({ key }) => key)]);
+  async deleteAtOnce({ link, history }: StoredTag, fence: Fence | undefined): Promise<void> {
+    await this.#store.delete([link, ...history.map(({ key }) => key)], { fence, isCommit: true });
   }
 
   /**
@@ -186,10 +186,21 @@ export class Tags implements TagLister {
    * push restores it.
    * @param afterwards keys to delete after the links
    */
-  async delete(tags: readonly StoredTag[], afterwards: readonly string[] = []): Promise<void> {
+  async delete(
+    tags: readonly StoredTag[],
+    {
+      afterwards = [],
+      fence,
+    }: { readonly afterwards?: readonly string[]; readonly fence?: Fence | undefined },
+  ): Promise<void> {
+    const options = { fence, isCommit: true };
     const rest = [...tags.flatMap(({ history }) => history.map(({ key }) => key)), ...afterwards];
-    if (tags.length > 0) await this.#store.delete(tags.map(({ link }) => link));
-    if (rest.length > 0) await this.#store.delete(rest);
+    if (tags.length > 0)
+      await this.#store.delete(
+        tags.map(({ link }) => link),
+        options,
+      );
+    if (rest.length > 0) await this.#store.delete(rest, options);
   }
 
   async #pointsAt(tag: ListedTag, digest: Digest, immutable: Immutable | undefined): Promise<boolean> {

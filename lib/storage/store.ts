@@ -195,6 +195,14 @@ export interface PutOptions {
   readonly fence?: Fence | undefined;
 }
 
+export interface DeleteOptions extends Pick<PutOptions, 'transient' | 'fence'> {
+  /**
+   * Whether it has the fence of commits, and what goes for puts goes for it: it is sent again after a failure, so an earlier attempt may
+   * land after it has resolved, until the fence ends; and a folder that can limit no change does not limit it.
+   */
+  readonly isCommit?: boolean;
+}
+
 /** An object to move, as `head` or `completeMultipart` described it. */
 export interface MoveSource extends Pick<ObjectInfo, 'size' | 'etag'> {
   /** The parts it was made of, if known. */
@@ -254,10 +262,11 @@ export interface ObjectWriter {
 
   /**
    * Deletes any number of objects. Ignores keys that do not exist. Once a delete with a fence has resolved, nothing of it can land any
-   * more; after any failure, some of it may have landed, and may land until {@link Fencing.endDeletion} says that it cannot.
+   * more, unless it is a commit; after any failure, some of it may have landed, and may land until {@link Fencing.endDeletion} says that
+   * it cannot.
    * @throws FenceEnded
    */
-  delete(keys: readonly string[], options?: Pick<PutOptions, 'transient' | 'fence'>): Promise<void>;
+  delete(keys: readonly string[], options?: DeleteOptions): Promise<void>;
 }
 
 export interface ListOptions {

@@ -10,13 +10,13 @@ import { parseManifest, type Child, type Manifest } from '../../protocol/manifes
 import type { RepositoryName } from '../../protocol/names.ts';
 import type { Accept } from '../../protocol/negotiation.ts';
 import type { Reference } from '../../protocol/references.ts';
-import type { Fence, ObjectStore } from '../../storage/store.ts';
+import { FenceEnded, type Fence, type ObjectStore } from '../../storage/store.ts';
 import type { Blobs } from '../blobs.ts';
 import type { Collections } from '../collection/collections.ts';
 import { rescueNeeds, type Rescued } from '../collection/rescue-needs.ts';
 import type { CollectionView } from '../collection/views.ts';
 import { digestOf } from '../uploads/content-hash.ts';
-import { blobData, revisionLink, tagIndexLink } from '../layout.ts';
+import { blobData, revisionLink, tagIndexLink, tagLink } from '../layout.ts';
 import { inParallel } from '../../concurrency/in-parallel.ts';
 import { ImmutableImages } from '../immutable-images.ts';
 import { assertDeletable, ImmutableTags } from '../immutable-tags.ts';
@@ -32,7 +32,9 @@ import {
   type RegistryReader,
   type RegistryWriter,
 } from '../interface.ts';
-import { linkObject, writeLink } from '../links.ts';
+import { linkObject, undefinedIfDamaged, writeLink } from '../links.ts';
+import { announced, besideIntent, type Announce, type Announcement } from '../outbox/announcement.ts';
+import { describePush } from '../outbox/describe-push.ts';
 import { putAll } from '../put-objects.ts';
 import { ManifestCache } from './cache.ts';
 import { ManifestReader, unknownManifest } from './reader.ts';
@@ -59,6 +61,13 @@ interface Push {
   readonly tags: readonly PushedTag[];
   readonly conditions: Conditions;
   readonly pushedBy: string | undefined;
+  readonly announcement: Announcement | undefined;
+}
+
+/** A manifest or tag that is deleted. */
+interface Removal extends Omit<DeleteOptions, 'announce'> {
+  readonly name: RepositoryName;
+  readonly reference: Reference;
 }
 
 /** Concurrent existence checks for one manifest. */
@@ -120,7 +129,7 @@ export class Manifests implements Roles {
     reference: Reference,
     bytes: Uint8Array,
     contentType: string | undefined,
-    { tags: named = [], conditions = unconditional, immutable, pushedBy }: PushOptions = {},
+    { tags: named = [], conditions = unconditional, immutable, pushedBy, announce }: PushOptions = {},
   ): Promise<PushedManifest> {
     const manifest = parseManifest(bytes, contentType);
     const digest = digestOf(bytes, algorithmOf(reference));
@@ -132,20 +141,27 @@ export class Manifests implements Roles {
     }));
     const info = { digest, mediaType: manifest.mediaType, size: bytes.byteLength };
     const push = { name, reference, bytes, manifest, info, tags, conditions, pushedBy };
-    await this.#collections.commit(async (view) => {
-      await this.#commit(push, view);
+    const pointed = tags.map(({ tag }) => tag);
+    await announced(announce, async (announceOnce) => {
+      const announcement =
+        announce && announceOnce(describePush({ repository: name, info, bytes, tags: pointed }));
+      await this.#collections.commit(async (view) => {
+        await this.#commit({ ...push, announcement }, view);
+      });
     });
-    return { info, manifest, tags: tags.map(({ tag }) => tag) };
+    return { info, manifest, tags: pointed };
   }
 
   /** Looks at everything that a manifest needs, and stores it. May be repeated. */
   async #commit(push: Push, view: CollectionView): Promise<void> {
-    const { name, reference, bytes, manifest, info, tags, conditions, pushedBy } = push;
+    const { name, reference, bytes, manifest, info, tags, conditions, pushedBy, announcement } = push;
     const { digest } = info;
     const { fence } = view;
     await this.#assertPushable(name, tags, digest);
     if (isConditional(conditions)) assertConditions(conditions, await this.#current(name, reference));
-    await this.#assertComplete(name, manifest, view);
+    await besideIntent(this.#store, announcement, fence, async () => {
+      await this.#assertComplete(name, manifest, view);
+    });
     const named = tags.map(({ tag }) => tag);
     await this.#collections.rescueSubjects(view, name, named);
     const { missing, links } = await this.#rescueNeeds(name, { digest, bytes }, view);
@@ -183,30 +199,64 @@ export class Manifests implements Roles {
   async delete(
     name: RepositoryName,
     reference: Reference,
-    { conditions = unconditional, immutable }: DeleteOptions = {},
+    { announce, ...options }: DeleteOptions = {},
   ): Promise<void> {
+    const removal = { name, reference, ...options };
+    if (announce === undefined) await this.#delete(removal, () => undefined, undefined);
+    else
+      await announced(announce, async (announceOnce) => {
+        await this.#deleteAnnounced(removal, announceOnce);
+      });
+  }
+
+  /** As a commit, so that it cannot land once its intent is dropped. */
+  async #deleteAnnounced(removal: Removal, announce: Announce): Promise<void> {
+    let isRepeated = false;
+    await this.#collections.commit(async ({ fence }) => {
+      try {
+        await this.#delete(removal, announce, fence);
+      } catch (error) {
+        // The attempt before may have deleted it.
+        if (isRepeated && error instanceof RegistryError && error.failure === 'MANIFEST_UNKNOWN') return;
+        isRepeated = error instanceof FenceEnded;
+        throw error;
+      }
+    });
+  }
+
+  async #delete(removal: Removal, announce: Announce, fence: Fence | undefined): Promise<void> {
+    const { name, reference, conditions = unconditional, immutable } = removal;
+    const about = { action: 'deleted', repository: name } as const;
     if (reference.kind === 'tag') {
       const tag = await this.#tags.find(name, reference.tag);
       if (tag === undefined) throw unknownManifest(reference);
       assertDeletable(reference.tag, immutable);
       if (isConditional(conditions)) assertConditions(conditions, await this.#current(name, reference));
-      await this.#deletions.add(name, { tags: [describeTag(name, tag, await this.#tags.target(tag))] });
-      await this.#tags.deleteAtOnce(tag);
+      const digest = await this.#tags.target(tag);
+      const announcement = announce({ ...about, content: 'tag', tag: reference.tag, digest });
+      await besideIntent(this.#store, announcement, fence, async () => {
+        await this.#deletions.add(name, { tags: [describeTag(name, tag, digest)] });
+      });
+      await this.#tags.deleteAtOnce(tag, fence);
       return;
     }
+    const { digest } = reference;
     const [known, pointing] = await Promise.all([
-      this.has(name, reference.digest),
-      this.#tags.pointingAt(name, reference.digest, immutable),
+      this.has(name, digest),
+      this.#tags.pointingAt(name, digest, immutable),
     ]);
     if (!known) throw unknownManifest(reference);
-    assertConditions(conditions, reference.digest);
-    if (immutable !== undefined)
-      await this.#immutableImages.assertUnneeded(name, reference.digest, immutable);
-    await this.#record(name, reference.digest, pointing);
+    assertConditions(conditions, digest);
+    if (immutable !== undefined) await this.#immutableImages.assertUnneeded(name, digest, immutable);
+    const tags = pointing.map(({ tag }) => tag);
+    const announcement = announce({ ...about, content: 'manifest', digest, tags });
+    await besideIntent(this.#store, announcement, fence, async () => {
+      await this.#record(name, digest, pointing);
+    });
     // The tags go first: an interruption must not leave dangling tags.
-    await this.#tags.delete(pointing, [revisionLink(name, reference.digest)]);
+    await this.#tags.delete(pointing, { afterwards: [revisionLink(name, digest)], fence });
     // Again, for tags that a concurrent push has moved here.
-    await this.#deleteNewTags(name, reference.digest, immutable);
+    await this.#deleteNewTags(name, digest, immutable, fence);
   }
 
   /** Records the delete of a manifest with its tags, all in one object, so that they can be brought back. */
@@ -223,11 +273,12 @@ export class Manifests implements Roles {
     name: RepositoryName,
     digest: Digest,
     immutable: Immutable | undefined,
+    fence: Fence | undefined,
   ): Promise<void> {
     try {
       const pointing = await this.#tags.pointingAt(name, digest, immutable);
       if (pointing.length > 0) await this.#record(name, digest, pointing);
-      await this.#tags.delete(pointing);
+      await this.#tags.delete(pointing, { fence });
     } catch (error) {
       if (error instanceof TagImmutable) await this.#restore(name, digest);
       throw error;
@@ -248,15 +299,24 @@ export class Manifests implements Roles {
    * the manifest: whichever checks second, here or in {@link delete}, sees the change of the other.
    */
   async #pointAll(
-    { name, tags, info: { digest } }: Push,
+    { name, tags, info: { digest }, announcement }: Push,
     conditions: Conditions,
     { fence }: CollectionView,
   ): Promise<void> {
     const isImmutable = ({ rule }: PushedTag) => rule !== undefined;
     let moved = 0;
     const point = async (tag: PushedTag) => {
-      await this.#point(name, tag, digest, conditions, fence);
+      try {
+        await this.#point(name, tag, digest, conditions, fence);
+      } catch (error) {
+        // An attempt whose answer was lost may have moved it, and can be seen.
+        const isRefused = error instanceof RegistryError;
+        if (announcement !== undefined && isRefused && (await this.#isAt(name, tag.tag, digest)))
+          announcement.keep();
+        throw error;
+      }
       moved += 1;
+      announcement?.keep();
     };
     try {
       // The immutable ones first: if one of them was created meanwhile with another manifest, no other tag moves.
@@ -267,6 +327,11 @@ export class Manifests implements Roles {
       if (moved > 0 && !(await this.has(name, digest)))
         await writeLink(this.#store, revisionLink(name, digest), digest, { fence });
     }
+  }
+
+  async #isAt(name: RepositoryName, tag: Tag, digest: Digest): Promise<boolean> {
+    const seen = await undefinedIfDamaged(this.#store, tagLink(name, tag), this.#tags.resolve(name, tag));
+    return seen?.digest === digest;
   }
 
   async #point(

@@ -47,6 +47,7 @@ function bounded(change: Change): Change {
     const omittedTags = Math.max(0, change.tags.length - maxTags);
     return omittedTags === 0 ? change : { ...change, tags: change.tags.slice(0, maxTags), omittedTags };
   }
+  const artifactType = change.artifactType?.slice(0, maxText);
   const references: Reference[] = [];
   let size = 0;
   for (const reference of change.references) {
@@ -55,7 +56,7 @@ function bounded(change: Change): Change {
     references.push(reference);
   }
   const omittedReferences = change.references.length - references.length;
-  return omittedReferences === 0 ? change : { ...change, references, omittedReferences };
+  return { ...change, artifactType, references, ...(omittedReferences > 0 && { omittedReferences }) };
 }
 
 /** @returns undefined for what is no intent, and `newer` for that of a later release */

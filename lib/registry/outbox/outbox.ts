@@ -1,38 +1,17 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { RegistryError } from '../../protocol/errors.ts';
 import { storeTimeMs } from '../../storage/store-time.ts';
-import { FenceEnded, type Fence, type NewObject, type ObjectStore } from '../../storage/store.ts';
+import type { Fence, NewObject, ObjectStore } from '../../storage/store.ts';
 import type { EventContext } from '../events.ts';
 import { pendingIntent } from '../layout.ts';
-import { UndoRefused } from '../undo/refused.ts';
-import type { Change, Source } from './intent.ts';
+import type { Announcement } from './announcement.ts';
+import type { Change } from './change.ts';
+import type { Source } from './intent.ts';
 import { serializeIntent } from './intent-object.ts';
 
 /** Announces changes before they can be seen: docs/decisions/0008-intents-of-writes.md. */
 export interface Outbox {
   /** @returns undefined if no endpoint takes an event of the change */
   announce(change: Change, context: EventContext): Announcement | undefined;
-}
-
-/** What a writer is given to announce what it is going to change. @returns undefined if nobody is told of it */
-export type Announce = (change: Change) => Announcement | undefined;
-
-/** A change that is going to be made, perhaps in several attempts. */
-export interface Announcement {
-  /**
-   * The intent of an attempt, to be in the bucket before anything of that can be seen. Each attempt needs one of its own, under the fence
-   * of its commits: an intent is dropped once these can land no more.
-   */
-  intent(fence: Fence | undefined): NewObject;
-
-  /** To be called once something may be seen: a refusal takes nothing back any more. */
-  keep(): void;
-
-  /** The write was refused. @throws StoreUnavailable if its intents may still be there */
-  withdraw(): Promise<void>;
-
-  /** The write was made, and is going to be answered. Never rejects. */
-  done(): Promise<void>;
 }
 
 export interface OutboxOptions {
@@ -135,51 +114,4 @@ class WriteAnnouncement implements Announcement {
     this.#calls.onDone(last);
     await this.#announced;
   }
-}
-
-/**
- * Does a write, and withdraws its announcement if it is refused. After any other failure nobody knows what has become of it, so the
- * intents stay.
- * @param write is given what announces the change, once for all attempts
- * @param isMade whether anything was written
- */
-export async function announced<T>(
-  announce: Announce | undefined,
-  write: (announce: Announce) => Promise<T>,
-  isMade: (result: T) => boolean = () => true,
-): Promise<T> {
-  let announcement: Announcement | undefined;
-  const once: Announce = (change) => (announcement ??= announce?.(change));
-  try {
-    const result = await write(once);
-    await (isMade(result) ? announcement?.done() : announcement?.withdraw());
-    return result;
-  } catch (error) {
-    if (isRefusal(error)) await announcement?.withdraw();
-    throw error;
-  }
-}
-
-function isRefusal(error: unknown): boolean {
-  return error instanceof UndoRefused || (error instanceof RegistryError && error.status < 500);
-}
-
-/**
- * Writes the intent of an attempt beside something else, which must not show anything of the change. Neither is under way once this
- * has ended, so that a withdrawal meets all.
- * @throws what the other throws, unless it is unknown whether the intent was written
- */
-export async function besideIntent<T>(
-  store: ObjectStore,
-  announcement: Announcement | undefined,
-  fence: Fence | undefined,
-  work: () => Promise<T>,
-): Promise<T> {
-  if (announcement === undefined) return await work();
-  const { key, bytes } = announcement.intent(fence);
-  const [intent, other] = await Promise.allSettled([store.put(key, bytes, { fence }), work()]);
-  if (intent.status === 'rejected' && !(intent.reason instanceof FenceEnded)) throw intent.reason;
-  if (other.status === 'rejected') throw other.reason;
-  if (intent.status === 'rejected') throw intent.reason;
-  return other.value;
 }

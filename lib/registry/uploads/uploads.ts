@@ -13,6 +13,7 @@ import { algorithmOf, resumableHash, streamHash, type ContentHash } from './cont
 import { blobData, uploadData } from '../layout.ts';
 import {
   OffsetMismatch,
+  type AnnounceOptions,
   type BlobInfo,
   type Chunk,
   type RegistryReader,
@@ -122,13 +123,19 @@ export class Uploads implements Roles {
     return await this.#withSession(name, id, append, fits);
   }
 
-  async finish(name: RepositoryName, id: string, digest: Digest, last: Chunk | undefined): Promise<BlobInfo> {
+  async finish(
+    name: RepositoryName,
+    id: string,
+    digest: Digest,
+    last: Chunk | undefined,
+    options: AnnounceOptions = {},
+  ): Promise<BlobInfo> {
     const fits = async (saved: Session) =>
       last === undefined ? (await digestOfSession(saved)) === digest : last.start === saved.offset;
     const session = await this.#open(name, id, fits);
     if (session !== undefined)
       try {
-        return await this.#finishSession(session, digest, last);
+        return await this.#finishSession(session, digest, last, options);
       } finally {
         close(session);
       }
@@ -138,17 +145,22 @@ export class Uploads implements Roles {
     return blob;
   }
 
-  async #finishSession(session: OpenSession, digest: Digest, last: Chunk | undefined): Promise<BlobInfo> {
+  async #finishSession(
+    session: OpenSession,
+    digest: Digest,
+    last: Chunk | undefined,
+    options: AnnounceOptions,
+  ): Promise<BlobInfo> {
     const { id, repository: name } = session;
     const isWholeBlob = last?.start === 0 && (session.offset === 0 || !last.partial);
     if (isWholeBlob) {
       release(session);
-      const blob = await this.put(name, digest, last);
+      const blob = await this.put(name, digest, last, options);
       await this.#remove(session);
       return blob;
     }
     try {
-      const { moved, stale, size } = await this.#finishParts(session, digest, last);
+      const { moved, stale, size } = await this.#finishParts(session, digest, last, options);
       await this.#sessions.delete(id, moved);
       this.#hashes.forget(id);
       // After the session: a retry would read these again.
@@ -166,8 +178,13 @@ export class Uploads implements Roles {
     }
   }
 
-  async put(name: RepositoryName, digest: Digest, blob: Body): Promise<BlobInfo> {
-    const size = await this.#receiveBlob(name, digest, blob, { isAdded: true });
+  async put(
+    name: RepositoryName,
+    digest: Digest,
+    blob: Body,
+    options: AnnounceOptions = {},
+  ): Promise<BlobInfo> {
+    const size = await this.#receiveBlob(name, digest, blob, options);
     return { digest, size };
   }
 
@@ -237,14 +254,14 @@ export class Uploads implements Roles {
 
   /**
    * Writes a whole blob directly to its key, where nothing appears until the digest is verified.
-   * @param isAdded whether it is added to the repository as well
+   * @param adding if it is added to the repository as well
    * @returns its size
    */
   async #receiveBlob(
     name: RepositoryName,
     digest: Digest,
     blob: Body,
-    { isAdded = false } = {},
+    adding?: AnnounceOptions,
   ): Promise<number> {
     const writer = new PartWriter(this.#store, blobData(digest), {
       pool: this.#pool,
@@ -257,8 +274,8 @@ export class Uploads implements Roles {
       const size = await receive(blob, writer, hash);
       assertDigest(hash.digest(), digest);
       const complete = async (...followedBy: NewObject[]) => await this.#complete(writer, digest, followedBy);
-      if (isAdded) await this.#blobs.place(name, { digest, size }, complete);
-      else await complete();
+      if (adding === undefined) await complete();
+      else await this.#blobs.place(name, { digest, size }, complete, adding);
       return size;
     } catch (error) {
       await writer.discard();
@@ -296,6 +313,7 @@ export class Uploads implements Roles {
     session: OpenSession,
     digest: Digest,
     last: Chunk | undefined,
+    options: AnnounceOptions,
   ): Promise<{ moved: readonly string[]; stale: readonly string[]; size: number }> {
     if (last === undefined) {
       const known = await digestOfSession(session);
@@ -309,16 +327,16 @@ export class Uploads implements Roles {
       const isVerified = digestParts(digest).algorithm === algorithmOf(session.hash);
       if (isVerified) assertDigest(known, digest);
       const blob = { digest, size: session.offset };
-      const moved = await this.#place(session, blob, this.#source(session), async (commit) =>
-        isVerified ? await commitBlob(commit) : await commitUnverified(commit, known),
-      );
+      const move = async (commit: BlobCommit) =>
+        isVerified ? await commitBlob(commit) : await commitUnverified(commit, known);
+      const moved = await this.#place(session, blob, this.#source(session), move, options);
       return { moved, stale: [], size: blob.size };
     }
     if (last.start !== session.offset) throw new OffsetMismatch(session.offset);
     const { writer, hash, stale, offset: size } = await this.#receive(session, last, digest);
     if (hash.digest() !== digest) await writer.discard();
     assertDigest(hash.digest(), digest);
-    const moved = await this.#place(session, { digest, size }, { writer }, commitBlob);
+    const moved = await this.#place(session, { digest, size }, { writer }, commitBlob, options);
     return { moved, stale, size };
   }
 
@@ -328,12 +346,13 @@ export class Uploads implements Roles {
     blob: BlobInfo,
     source: Pick<BlobCommit, 'writer' | 'reopen'>,
     move: (commit: BlobCommit) => Promise<readonly string[]>,
+    options: AnnounceOptions,
   ): Promise<readonly string[]> {
     const { digest } = blob;
     // All bytes are in memory, and are written with the link.
     const isSmall = source.writer.multipart === undefined;
     let moved: readonly string[] = [];
-    await this.#blobs.place(repository, blob, async (link) => {
+    const place = async (...links: readonly NewObject[]) => {
       moved = await move({
         store: this.#store,
         digest,
@@ -343,11 +362,12 @@ export class Uploads implements Roles {
         },
         addBlob: async (bytes) => {
           const data = { key: blobData(digest), bytes, metadata: this.#blobs.mountHint(repository) };
-          await putInOrder(this.#store, [data, link]);
+          await putInOrder(this.#store, [data, ...links]);
         },
       });
       return isSmall;
-    });
+    };
+    await this.#blobs.place(repository, blob, place, options);
     return moved;
   }
 

@@ -16,10 +16,10 @@ export function withAccess(registry: Registry, caller: Caller): Registry {
   };
   return wrap(registry, {
     blobs: (blobs) => ({
-      mount: async (name, digest, from) =>
-        mayPull(from) ? await blobs.mount(name, digest, from) : undefined,
-      mountFromAnywhere: async (name, digest, isSource = () => true) =>
-        await blobs.mountFromAnywhere(name, digest, (from) => isSource(from) && mayPull(from)),
+      mount: async (name, digest, from, options) =>
+        mayPull(from) ? await blobs.mount(name, digest, from, options) : undefined,
+      mountFromAnywhere: async (name, digest, isSource = () => true, options = {}) =>
+        await blobs.mountFromAnywhere(name, digest, (from) => isSource(from) && mayPull(from), options),
       delete: async (name, digest, options) => {
         await blobs.delete(name, digest, { ...options, ...immutableIn(name) });
       },

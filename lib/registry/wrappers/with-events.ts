@@ -2,18 +2,24 @@ import type { Digest } from '../../protocol/digests.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
 import type { Reference } from '../../protocol/references.ts';
 import type { EventContext, EventDescriptor, RegistryEvent } from '../events.ts';
-import type { BlobInfo, MountedBlob, Registry } from '../interface.ts';
+import type { AnnounceOptions, BlobInfo, MountedBlob, Registry } from '../interface.ts';
+import type { Outbox } from '../outbox/outbox.ts';
 import { wrap } from './wrap.ts';
 
 /**
  * A registry that emits events for successful operations. Failed or refused ones emit none.
  * @param emit called after the operation succeeds and before its caller learns of it
+ * @param outbox where changes are announced before they can be seen; nowhere if no endpoint is configured
  */
 export function withEvents(
   registry: Registry,
   context: EventContext,
   emit: (event: RegistryEvent) => void,
+  outbox?: Outbox,
 ): Registry {
+  const announcing: AnnounceOptions =
+    outbox === undefined ? {} : { announce: (change) => outbox.announce(change, context) };
+
   const aboutBlob = (repository: RepositoryName, blob: BlobInfo) =>
     ({
       ...context,
@@ -53,17 +59,19 @@ export function withEvents(
         emit({ ...aboutBlob(name, blob), action: 'pulled' });
         return body;
       },
-      mount: async (name, digest, from) => await mounted(name, blobs.mount(name, digest, from)),
-      mountFromAnywhere: async (name, ...rest) => await mounted(name, blobs.mountFromAnywhere(name, ...rest)),
+      mount: async (name, digest, from) => await mounted(name, blobs.mount(name, digest, from, announcing)),
+      mountFromAnywhere: async (name, digest, isSource) =>
+        await mounted(name, blobs.mountFromAnywhere(name, digest, isSource, announcing)),
       delete: async (name, digest, options) => {
-        await blobs.delete(name, digest, options);
+        await blobs.delete(name, digest, { ...options, ...announcing });
         const about = { ...context, repository: name, content: 'blob', reference: byDigest(digest) } as const;
         emit({ ...about, action: 'deleted' });
       },
     }),
     uploads: (uploads) => ({
-      finish: async (name, ...rest) => await pushedBlob(name, uploads.finish(name, ...rest)),
-      put: async (name, ...rest) => await pushedBlob(name, uploads.put(name, ...rest)),
+      finish: async (name, id, digest, last) =>
+        await pushedBlob(name, uploads.finish(name, id, digest, last, announcing)),
+      put: async (name, digest, blob) => await pushedBlob(name, uploads.put(name, digest, blob, announcing)),
     }),
     manifests: (manifests) => ({
       get: async (name, reference, accept) => {
@@ -72,14 +80,17 @@ export function withEvents(
         return found;
       },
       put: async (name, reference, bytes, contentType, options) => {
-        const pushed = await manifests.put(name, reference, bytes, contentType, options);
+        const pushed = await manifests.put(name, reference, bytes, contentType, {
+          ...options,
+          ...announcing,
+        });
         const about = aboutManifest(name, reference, pushed.info);
         emit({ ...about, action: 'pushed' });
         for (const tag of pushed.tags) emit({ ...about, action: 'tagged', reference: { kind: 'tag', tag } });
         return pushed;
       },
       delete: async (name, reference, options) => {
-        await manifests.delete(name, reference, options);
+        await manifests.delete(name, reference, { ...options, ...announcing });
         emit({ ...context, repository: name, content: 'manifest', reference, action: 'deleted' });
       },
     }),

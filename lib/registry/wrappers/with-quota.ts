@@ -2,7 +2,7 @@ import { RegistryError } from '../../protocol/errors.ts';
 import type { Digest } from '../../protocol/digests.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
 import type { Reference } from '../../protocol/references.ts';
-import type { Chunk, Registry } from '../interface.ts';
+import type { AnnounceOptions, Chunk, Registry } from '../interface.ts';
 import { QuotaExceeded } from '../quotas/quota.ts';
 import type { QuotaLimit } from '../quotas/quotas.ts';
 import { digestOf } from '../uploads/content-hash.ts';
@@ -27,6 +27,7 @@ export function withQuota(registry: Registry, { quota, uses, covers }: QuotaLimi
     name: RepositoryName,
     digest: Digest,
     from: RepositoryName,
+    options: AnnounceOptions | undefined,
   ) => {
     const blob = await undefinedIfUnknown(blobs.stat(from, digest));
     if (blob === undefined) return undefined;
@@ -34,23 +35,24 @@ export function withQuota(registry: Registry, { quota, uses, covers }: QuotaLimi
       await assertRoom(blob.size);
       await uses.record(quota.id, name, blob);
     }
-    return await blobs.mount(name, digest, from);
+    return await blobs.mount(name, digest, from, options);
   };
 
   return wrap(registry, {
     blobs: (blobs) => ({
-      mount: async (name, digest, from) =>
+      mount: async (name, digest, from, options) =>
         covers(from)
-          ? await blobs.mount(name, digest, from)
-          : await mountFromOther(blobs, name, digest, from),
-      mountFromAnywhere: async (name, digest, isSource = () => true) => {
+          ? await blobs.mount(name, digest, from, options)
+          : await mountFromOther(blobs, name, digest, from, options),
+      mountFromAnywhere: async (name, digest, isSource = () => true, options = {}) => {
         let other: RepositoryName | undefined;
-        const mounted = await blobs.mountFromAnywhere(name, digest, (from) => {
+        const isCoveredSource = (from: RepositoryName) => {
           if (isSource(from) && !covers(from)) other = from;
           return isSource(from) && covers(from);
-        });
+        };
+        const mounted = await blobs.mountFromAnywhere(name, digest, isCoveredSource, options);
         if (mounted !== undefined || other === undefined) return mounted;
-        return await mountFromOther(blobs, name, digest, other);
+        return await mountFromOther(blobs, name, digest, other, options);
       },
     }),
     uploads: (uploads) => ({
@@ -63,7 +65,7 @@ export function withQuota(registry: Registry, { quota, uses, covers }: QuotaLimi
         uses.received(id, received);
         return received;
       },
-      finish: async (name, id, digest, last) => {
+      finish: async (name, id, digest, last, options) => {
         let recorded: number | undefined;
         const record = async (size: number) => {
           await uses.record(quota.id, name, { digest, size });
@@ -74,17 +76,18 @@ export function withQuota(registry: Registry, { quota, uses, covers }: QuotaLimi
           const size = known ?? (await undefinedIfUnknown(uploads.status(name, id)));
           if (size !== undefined) await record(size);
         }
-        const blob = await uploads.finish(name, id, digest, last && withEnd(last, last.start, record));
+        const counted = last && withEnd(last, last.start, record);
+        const blob = await uploads.finish(name, id, digest, counted, options);
         // Other processes may have received more of it.
         if (recorded !== undefined && recorded !== blob.size) await record(blob.size);
         return blob;
       },
-      put: async (name, digest, blob) => {
+      put: async (name, digest, blob, options) => {
         await assertRoom(blob.length ?? 0);
         const record = async (size: number) => {
           await uses.record(quota.id, name, { digest, size });
         };
-        return await uploads.put(name, digest, withEnd(blob, 0, record));
+        return await uploads.put(name, digest, withEnd(blob, 0, record), options);
       },
     }),
     manifests: (manifests) => ({

@@ -11,7 +11,7 @@ import { copyFile } from './file-bytes.ts';
 import { notFoundCodes, hasCode, ignoring, noHardLinkCodes, occupiedCodes } from '../file-errors.ts';
 import { boundsOf, FileBody, SmallObject } from './body.ts';
 import type { SmallFile } from './files.ts';
-import { deleteFenced, ownFence } from './fence.ts';
+import { deleteFenced, ownFence, stagingOf } from './fence.ts';
 import { FolderFencing } from './fencing.ts';
 import { Folder, objectInfo } from './folder.ts';
 import { removeEmptyFolders } from './empty-folders.ts';
@@ -40,6 +40,7 @@ import {
   type OnDamaged,
   type OpenedObject,
   PreconditionFailed,
+  type DeleteOptions,
   type PutOptions,
 } from '../store.ts';
 
@@ -168,9 +169,10 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
   /** Durable when it resolves, so that deleted objects do not reappear, unless they are transient. */
   async delete(
     keys: readonly string[],
-    { transient = false, fence }: Pick<PutOptions, 'transient' | 'fence'> = {},
+    { transient = false, isCommit = false, ...options }: DeleteOptions = {},
   ): Promise<void> {
     for (const key of keys) this.folder.path(key);
+    const fence = isCommit ? await this.#limiting(options.fence, keys) : options.fence;
     if (transient && fence === undefined) {
       await inParallel(keys, parallelDeletes, async (key) => {
         await this.#removeTransient(key);
@@ -188,6 +190,16 @@ export class FilesystemStore extends FilesystemMultiparts implements ObjectStore
         await syncFolder(one, this.folder.files);
       });
     });
+  }
+
+  /** The fence of a commit, unless it cannot limit the delete of all of some objects. */
+  async #limiting(fence: Fence | undefined, keys: readonly string[]): Promise<Fence | undefined> {
+    if (fence === undefined) return undefined;
+    for (const key of keys) {
+      const mount = this.folder.mounts.of(this.folder.path(key));
+      if ((await stagingOf(this.folder, key, fence, mount)) === undefined) return undefined;
+    }
+    return fence;
   }
 
   /** Without a sync, and of the empty folders removes only the object's own: the one above has another soon. */

@@ -11,6 +11,7 @@ const maxDeleted = 1000;
 
 interface DeleteOptions {
   readonly fence?: Fence | undefined;
+  readonly isCommit?: boolean | undefined;
   /** Sends it also when the fence is known to have ended, which has the usual time. */
   readonly isProbe?: boolean;
 }
@@ -29,12 +30,12 @@ export async function deleteObjects(
 async function deleteBatch(
   bucket: S3Bucket,
   keys: readonly string[],
-  { fence, isProbe = false }: DeleteOptions,
+  { fence, isCommit = false, isProbe = false }: DeleteOptions,
 ): Promise<void> {
   const first = bucket.root.ownKey(keys[0] ?? '');
   const request = fenced(requestFor(keys), fence, isProbe ? { isProbe } : bucket.options);
-  // Whoever gave it a fence must know whether it can still land.
-  const response = await bucket.send(first, { ...request, once: fence !== undefined });
+  // Whoever gave it the fence of a deletion must know whether it can still land.
+  const response = await bucket.send(first, { ...request, once: fence !== undefined && !isCommit });
   const errors = elementsOf(response.body.toString(), 'Error');
   const failed = errors.find((error) => textOf(error, 'Code') !== 'NoSuchKey');
   if (failed === undefined) return;

@@ -26,6 +26,7 @@ import {
   StoreUnavailable,
   type ByteRange,
   type ConcatenateOptions,
+  type DeleteOptions,
   type Fencing,
   type Listing,
   type ListOptions,
@@ -243,8 +244,8 @@ export class S3Store extends S3Multiparts implements ObjectStore {
     return await concatenateObjects(this.bucket, this, to, pieces, options);
   }
 
-  async delete(keys: readonly string[], { fence }: Pick<PutOptions, 'fence'> = {}): Promise<void> {
-    await deleteObjects(this.bucket, keys, { fence });
+  async delete(keys: readonly string[], { fence, isCommit }: DeleteOptions = {}): Promise<void> {
+    await deleteObjects(this.bucket, keys, { fence, isCommit });
   }
 
   async list(options: ListOptions): Promise<Listing> {
