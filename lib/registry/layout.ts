@@ -50,6 +50,11 @@ import { namedSuffix } from '../storage/store.ts';
  *     _records/<time>-<id>[-<algorithm>-<hex>]                  ours: what a delete took, until it is too old to come back
  *     _repository/<time>-<id>/<part>                            ours: … what a delete of the whole repository took
  *
+ *   events/queue/<endpoint>/<time>-<event>                      ours: an event that an endpoint has not taken yet
+ *   events/endpoints/<endpoint>                                 ours: … when it is asked again
+ *   events/dead/<endpoint>/<time>-<event>                       ours: an event that was given up
+ *   events/lease                                                ours: which process delivers events
+ *
  * A link contains the digest it points at. Our uploads are outside repositories/, where distribution does not look: an
  * upload in progress adds no name to the catalog, and a lifecycle rule can expire it.
  */
@@ -430,6 +435,27 @@ export function pendingIntent(at: Date, random: string): string {
 /** Where a damaged {@link pendingIntent} is moved to. */
 export function damagedIntent(key: string): string {
   return `${eventsPrefix}damaged/${key.slice(pendingPrefix.length)}`;
+}
+
+/** The listing of the folders of events that are not empty. */
+export const eventFolders = { prefix: eventsPrefix, delimiter: '/' };
+
+export const deliveryLease = `${eventsPrefix}lease`;
+
+export const endpointStatesPrefix = `${eventsPrefix}endpoints/`;
+
+export function endpointState(endpoint: string): string {
+  return `${endpointStatesPrefix}${endpoint}`;
+}
+
+/** The endpoint of an {@link endpointState}; undefined for any other key. */
+export function parseEndpointState(key: string): string | undefined {
+  return key.startsWith(endpointStatesPrefix) ? key.slice(endpointStatesPrefix.length) : undefined;
+}
+
+/** What endpoints have not taken: a folder for each. It waits, in the order of delivery, or was given up. */
+export function eventsPrefixOf(folder: 'queue' | 'dead', endpoint?: string): string {
+  return `${eventsPrefix}${folder}/${endpoint === undefined ? '' : `${endpoint}/`}`;
 }
 
 /** A key for probing what a store's server supports. */
