@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { countBucketRequest, type RequestScope } from './request-scope.ts';
+import type { Report } from './notifications/report.ts';
 import type { PasswordOutcome } from './access/htpasswd/htpasswd.ts';
 import type { BucketRequestEnd, ObserveBucketRequest } from './storage/bucket-requests.ts';
 import { withObservedMethods } from './storage/observed-store.ts';
@@ -27,6 +28,8 @@ export interface Telemetry {
   readonly pushRecorded?: (outcome: ListOutcome) => void;
   /** The list of repositories was compared with the bucket. */
   readonly listReindexed?: (outcome: ListOutcome) => void;
+  /** Something became of events for an endpoint. */
+  readonly notified?: Report;
 }
 
 export interface ResponseEnd {
@@ -53,7 +56,9 @@ export function observeBucketRequests(all: readonly Telemetry[]): ObserveBucketR
 /** Reports that parts make one by one. */
 export function reportTo(
   all: readonly Telemetry[],
-): Required<Pick<Telemetry, 'cacheRead' | 'passwordChecked' | 'pushRecorded' | 'listReindexed'>> {
+): Required<
+  Pick<Telemetry, 'cacheRead' | 'passwordChecked' | 'pushRecorded' | 'listReindexed' | 'notified'>
+> {
   return {
     cacheRead: (isHit) => {
       for (const one of all) one.cacheRead?.(isHit);
@@ -66,6 +71,9 @@ export function reportTo(
     },
     listReindexed: (outcome) => {
       for (const one of all) one.listReindexed?.(outcome);
+    },
+    notified: (endpoint, report) => {
+      for (const one of all) one.notified?.(endpoint, report);
     },
   };
 }

@@ -2,6 +2,7 @@ import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Services } from '../http/services.ts';
 import type { Telemetry } from '../telemetry.ts';
 import { httpMetrics } from './http-metrics.ts';
+import { notificationMetrics } from './notification-metrics.ts';
 import { limitMetrics, serviceMetrics } from './service-metrics.ts';
 import { storageMetrics, type StoreKind } from './storage-metrics.ts';
 
@@ -21,6 +22,7 @@ export class Metrics {
       ...httpMetrics(registry),
       ...storageMetrics(registry, kind),
       ...serviceMetrics(registry),
+      ...notificationMetrics(registry),
     };
   }
 

@@ -41,6 +41,8 @@ export class Deliverer {
     this.#timing = { ...usualTiming, ...options.timing };
     this.#log = new DeliveryLog(options.log);
     this.#lease = new Lease(options.store);
+    // So that metrics have each endpoint from the start.
+    for (const { name } of options.endpoints) options.report?.(name, { event: 'waiting', count: 0 });
   }
 
   /** This process has written something. */
