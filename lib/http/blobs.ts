@@ -8,7 +8,7 @@ import { sendEmpty } from './send.ts';
 export const blobs: Handlers<'blobs'> = {
   async GET(context) {
     const { ctx, route, registry } = context;
-    const blob = await registry.blobs.stat(route.name, route.digest);
+    const blob = await registry.blobs.stat(route.name, route.digest, { isPulled: true });
     if (sendNotModified(context, blob)) return;
     const delivery = await deliveryOf(context, blob);
     if (delivery.kind === 'stream') {

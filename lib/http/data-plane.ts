@@ -17,7 +17,8 @@ const rejectStart: Handler<'uploads'> = () => {
 
 const streamedBlobs: Handlers<'blobs'> = {
   async GET(context) {
-    await streamBlob(context, await context.registry.blobs.stat(context.route.name, context.route.digest));
+    const { registry, route } = context;
+    await streamBlob(context, await registry.blobs.stat(route.name, route.digest, { isPulled: true }));
   },
 
   async HEAD(context) {

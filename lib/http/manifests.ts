@@ -16,7 +16,9 @@ import { sendEmpty } from './send.ts';
 export const manifests: Handlers<'manifests'> = {
   // HEAD reads the manifest as well: if it reported a damaged one as present, clients would not push it again.
   async GET({ ctx, route: { name, reference }, registry }) {
-    const { info, bytes } = await registry.manifests.get(name, reference, negotiate(ctx, reference));
+    const { info, bytes, isStale } = await registry.manifests.get(name, reference, negotiate(ctx, reference));
+    // RFC 7234, section 5.5.1. The upstream of a cache could not be asked.
+    if (isStale === true) ctx.set('Warning', '110 - "Response is Stale"');
     if (sendNotModified(ctx, info)) return;
     describe(ctx, info);
     ctx.set('Content-Type', info.mediaType);

@@ -46,8 +46,9 @@ export type RegistryEvent =
   /**
    * Content was sent, or the client was redirected to it. For a manifest also on HEAD, and if the client already has it.
    * A blob that is pulled in several ranges is several pulls.
+   * @param isStale whether a cache could not ask its upstream whether the tag has moved
    */
-  | (EventSubject & { readonly action: 'pulled' })
+  | (EventSubject & { readonly action: 'pulled'; readonly isStale?: boolean })
   /** A blob was mounted. @param from undefined if the repository already had it */
   | (EventSubject & { readonly action: 'mounted'; readonly from: RepositoryName | undefined })
   /** A tag points at a manifest. Follows the push that moved the tag, once for each tag. */

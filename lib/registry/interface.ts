@@ -38,6 +38,8 @@ export interface StatOptions {
    * that asks before a push uploads it. Default: false.
    */
   readonly hidesCondemned?: boolean;
+  /** Whether the blob is pulled next, so that a cache may begin to copy it. Default: false. */
+  readonly isPulled?: boolean;
 }
 
 export interface ManifestInfo extends BlobInfo {
@@ -47,6 +49,8 @@ export interface ManifestInfo extends BlobInfo {
 export interface FoundManifest {
   readonly info: ManifestInfo;
   readonly bytes: Buffer;
+  /** Whether the tag may have moved in the registry that this is a cache of, which could not be asked. */
+  readonly isStale?: boolean;
 }
 
 /** Reads the content of repositories. */
@@ -203,6 +207,8 @@ export interface PushOptions extends AnnounceOptions {
   readonly conditions?: Conditions;
   /** Who pushes it, for the history of its tags. */
   readonly pushedBy?: string | undefined;
+  /** Whether what the manifest names may be missing: a cache gets each part when it is first pulled. Default: false. */
+  readonly isPartial?: boolean;
 }
 
 export interface MountedBlob extends BlobInfo {

@@ -46,6 +46,8 @@ import { namedSuffix } from '../storage/store.ts';
  *   events/pending/<time>-<random>                              ours: what a write is going to change, until its event is delivered
  *   events/damaged/<time>-<random>                              ours: … one that cannot be read
  *
+ *   cache/pauses/<upstream>                                     ours: until when another registry does not want to be asked
+ *
  *   deleted/<name>/
  *     _records/<time>-<id>[-<algorithm>-<hex>]                  ours: what a delete took, until it is too old to come back
  *     _repository/<time>-<id>/<part>                            ours: … what a delete of the whole repository took
@@ -456,6 +458,11 @@ export function parseEndpointState(key: string): string | undefined {
 /** What endpoints have not taken: a folder for each. It waits, in the order of delivery, or was given up. */
 export function eventsPrefixOf(folder: 'queue' | 'dead', endpoint?: string): string {
   return `${eventsPrefix}${folder}/${endpoint === undefined ? '' : `${endpoint}/`}`;
+}
+
+/** Until when an upstream does not want to be asked. @param upstream hexadecimal digits that stand for it */
+export function upstreamPause(upstream: string): string {
+  return `${root}/cache/pauses/${upstream}`;
 }
 
 /** A key for probing what a store's server supports. */

@@ -26,14 +26,20 @@ export async function exists(store: ObjectStore, key: string): Promise<boolean> 
   return (await undefinedIfMissing(store.head(key))) !== undefined;
 }
 
+export interface DatedLink extends Link {
+  readonly lastModified: Date;
+}
+
 /**
  * Reads a link; undefined if there is none.
  * @throws RegistryError UNKNOWN if it is damaged
  */
-export async function readLink(store: ObjectStore, key: string): Promise<Link | undefined> {
+export async function readLink(store: ObjectStore, key: string): Promise<DatedLink | undefined> {
   try {
     const link = await undefinedIfMissing(store.read(key, maxLinkSize));
-    return link && { digest: parseDigest(link.bytes.toString('latin1').trim()), etag: link.etag };
+    if (link === undefined) return undefined;
+    const { bytes, etag, lastModified } = link;
+    return { digest: parseDigest(bytes.toString('latin1').trim()), etag, lastModified };
   } catch (error) {
     if (!(error instanceof ObjectTooLarge) && !(error instanceof RegistryError)) throw error;
     const cause = new Error(`the link ${key} holds no digest`, { cause: error });

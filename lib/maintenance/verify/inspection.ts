@@ -27,6 +27,8 @@ export interface VerifyOptions {
   readonly prefix?: string;
   /** Which entries of an index must exist. */
   readonly requiredPlatforms?: RequiredPlatforms;
+  /** Whether a repository is a cache of another registry's: it need not have all that its manifests name. */
+  readonly isCache?: (name: RepositoryName) => boolean;
   /** Checks the mount hints of all blobs, if given. */
   readonly mountHints?: MountHints;
   /**

@@ -46,6 +46,8 @@ export class ManifestChecks {
   readonly #name: RepositoryName;
   readonly #listed: Listed;
   readonly #referrers: ReferrerChecks;
+  /** Whether what manifests name comes when it is first pulled. */
+  readonly #isCache: boolean;
   #children: Child[] = [];
   readonly #suspected = new Set<Digest>();
   readonly #missing = new Set<Digest>();
@@ -55,6 +57,7 @@ export class ManifestChecks {
     this.#name = name;
     this.#listed = listed;
     this.#referrers = referrers;
+    this.#isCache = inspection.options.isCache?.(name) ?? false;
   }
 
   async check(entries: readonly Entry<'revision'>[]): Promise<Suspect[]> {
@@ -120,7 +123,8 @@ export class ManifestChecks {
   }
 
   #isRequired({ platform, isElsewhere }: NeededChild): boolean {
-    return !isElsewhere && isRequired({ platform }, this.#inspection.options.requiredPlatforms ?? 'all');
+    if (isElsewhere || this.#isCache) return false;
+    return isRequired({ platform }, this.#inspection.options.requiredPlatforms ?? 'all');
   }
 
   /** The blobs of a manifest that seem to be missing, or to have another size than it says. */
@@ -133,6 +137,7 @@ export class ManifestChecks {
   /** Once for each blob. */
   #seemsWrong({ digest, size }: NeededObject): boolean {
     const listed = this.#listed.layers.get(digest);
+    if (this.#isCache && listed === undefined) return false;
     const isRight = listed !== undefined && listed !== noBytes && (size ?? listed) === listed;
     if (isRight || this.#suspected.has(digest)) return false;
     if (this.#suspected.size < maxRemembered) this.#suspected.add(digest);

@@ -61,6 +61,7 @@ interface Push {
   readonly tags: readonly PushedTag[];
   readonly conditions: Conditions;
   readonly pushedBy: string | undefined;
+  readonly isPartial: boolean;
   readonly announcement: Announcement | undefined;
 }
 
@@ -129,7 +130,14 @@ export class Manifests implements Roles {
     reference: Reference,
     bytes: Uint8Array,
     contentType: string | undefined,
-    { tags: named = [], conditions = unconditional, immutable, pushedBy, announce }: PushOptions = {},
+    {
+      tags: named = [],
+      conditions = unconditional,
+      immutable,
+      pushedBy,
+      isPartial = false,
+      announce,
+    }: PushOptions = {},
   ): Promise<PushedManifest> {
     const manifest = parseManifest(bytes, contentType);
     const digest = digestOf(bytes, algorithmOf(reference));
@@ -140,7 +148,7 @@ export class Manifests implements Roles {
       rule: immutable?.(tag),
     }));
     const info = { digest, mediaType: manifest.mediaType, size: bytes.byteLength };
-    const push = { name, reference, bytes, manifest, info, tags, conditions, pushedBy };
+    const push = { name, reference, bytes, manifest, info, tags, conditions, pushedBy, isPartial };
     const pointed = tags.map(({ tag }) => tag);
     await announced(announce, async (announceOnce) => {
       const announcement =
@@ -154,18 +162,19 @@ export class Manifests implements Roles {
 
   /** Looks at everything that a manifest needs, and stores it. May be repeated. */
   async #commit(push: Push, view: CollectionView): Promise<void> {
-    const { name, reference, bytes, manifest, info, tags, conditions, pushedBy, announcement } = push;
+    const { name, reference, bytes, manifest, info, tags, conditions, pushedBy, isPartial, announcement } =
+      push;
     const { digest } = info;
     const { fence } = view;
     await this.#assertPushable(name, tags, digest);
     if (isConditional(conditions)) assertConditions(conditions, await this.#current(name, reference));
     await besideIntent(this.#store, announcement, fence, async () => {
-      await this.#assertComplete(name, manifest, view);
+      if (!isPartial) await this.#assertComplete(name, manifest, view);
     });
     const named = tags.map(({ tag }) => tag);
     await this.#collections.rescueSubjects(view, name, named);
     const { missing, links } = await this.#rescueNeeds(name, { digest, bytes }, view);
-    if (missing.length > 0) throw incomplete(missing);
+    if (missing.length > 0 && !isPartial) throw incomplete(missing);
     if (links.length > 0) await putAll(this.#store, links);
     await putAll(this.#store, [
       // With a mount hint, since the same bytes may also be a blob.

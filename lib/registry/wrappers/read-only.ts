@@ -2,9 +2,9 @@ import { RegistryError } from '../../protocol/errors.ts';
 import { methodRoles, type Part, type Refusal, type Registry } from '../interface.ts';
 import { wrap, type Methods } from './wrap.ts';
 
-/** A registry that refuses all changes. */
-export function readOnly(registry: Registry): Registry {
-  return refuse(registry, { allowed: ['read', 'list'], message: 'this registry is read-only' });
+/** A registry that refuses all changes. @param message for clients */
+export function readOnly(registry: Registry, message = 'this registry is read-only'): Registry {
+  return refuse(registry, { allowed: ['read', 'list'], message });
 }
 
 /** A registry that refuses deletes. */

@@ -76,7 +76,8 @@ export function withEvents(
     manifests: (manifests) => ({
       get: async (name, reference, accept) => {
         const found = await manifests.get(name, reference, accept);
-        emit({ ...aboutManifest(name, reference, found.info), action: 'pulled' });
+        const { info, isStale = false } = found;
+        emit({ ...aboutManifest(name, reference, info), action: 'pulled', ...(isStale && { isStale }) });
         return found;
       },
       put: async (name, reference, bytes, contentType, options) => {
