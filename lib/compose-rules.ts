@@ -1,5 +1,6 @@
 import type { PolicySource } from './access/policy/source.ts';
 import type { RulesInForce } from './access/policy/storage-rules.ts';
+import { withTtl } from './access/policy/ttl-rule.ts';
 import type { Config } from './config/config.ts';
 import type { RepositoryName } from './protocol/names.ts';
 import type { Immutable } from './registry/interface.ts';
@@ -17,9 +18,19 @@ interface Reports {
  * @returns undefined if the settings name none
  */
 export async function openRules(
-  { auth, retention }: Pick<Config, 'auth' | 'retention'>,
+  config: Pick<Config, 'auth' | 'retention' | 'upstreams'>,
   store: ObjectStore,
   { policies, ...reports }: Reports & { readonly policies?: Pick<PolicySource, 'current'> | undefined } = {},
+): Promise<RulesInForce | undefined> {
+  const rules = await openFiles(config, store, { policies, ...reports });
+  const ttlMs = config.upstreams.find(({ prefix }) => prefix === '')?.ttlMs;
+  return ttlMs === undefined ? rules : withTtl(rules, ttlMs);
+}
+
+async function openFiles(
+  { auth, retention }: Pick<Config, 'auth' | 'retention'>,
+  store: ObjectStore,
+  { policies, ...reports }: Reports & { readonly policies: Pick<PolicySource, 'current'> | undefined },
 ): Promise<RulesInForce | undefined> {
   if (policies !== undefined) return contentOf(policies);
   if (retention === undefined) return undefined;

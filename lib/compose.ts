@@ -5,6 +5,7 @@ import { open } from './access/callers.ts';
 import type { RulesInForce } from './access/policy/storage-rules.ts';
 import { createAccess } from './compose-access.ts';
 import { openRules } from './compose-rules.ts';
+import type { CacheWiring } from './compose-cache.ts';
 import type { Services } from './http/services.ts';
 import { EncryptedNames } from './registry/encrypted-names.ts';
 import { BufferPool } from './registry/uploads/buffer-pool.ts';
@@ -12,6 +13,7 @@ import { UrlSigner } from './registry/url-signer.ts';
 import { share } from './concurrency/share.ts';
 import { ConcurrencyLimit } from './concurrency/concurrency-limit.ts';
 import { probeKey } from './registry/layout.ts';
+import { Collections } from './registry/collection/collections.ts';
 import { createPublisher } from './registry/events.ts';
 import type { Registry, RegistryLister } from './registry/interface.ts';
 import { Quotas } from './registry/quotas/quotas.ts';
@@ -74,7 +76,10 @@ export async function createServices(
     fence: config.collection.fence,
   });
   const store = withStoreCalls(opened, telemetry);
-  const registry = restrict(createRegistry(store, { ...config, onCacheRead: reports.cacheRead }), config);
+  const collections = new Collections(store, config);
+  const whole = createRegistry(store, { ...config, collections, onCacheRead: reports.cacheRead });
+  const caches = { store, collections, log, observe: reports.cached, workers: config.workers ?? 1 };
+  const registry = restrict(await withCaches(whole, config, caches), config);
   const search = createSearch(config.search, registry, reports.listReindexed);
   for (const warning of config.warnings) warn(warning);
   const { access, tokens, policies } = await createAccess({
@@ -106,6 +111,7 @@ export async function createServices(
     cursors: new EncryptedNames(config.secrets, 'stowage catalog cursor', { length: 255 }),
     corsOrigins: config.corsOrigins,
     headers: config.headers,
+    namespaces: new Map(config.upstreams.map(({ namespace, prefix }) => [namespace, prefix])),
     prefix: config.prefix,
     search,
     publish: createPublisher(
@@ -174,6 +180,16 @@ function createQuotas(
 ): Quotas | undefined {
   if (program === 'data-plane') return new Quotas(store, undefined);
   return rules && new Quotas(store, rules);
+}
+
+/** Loads the client of other registries on demand. */
+async function withCaches(
+  registry: Registry,
+  { upstreams }: Pick<Config, 'upstreams'>,
+  wiring: CacheWiring,
+): Promise<Registry> {
+  if (upstreams.length === 0) return registry;
+  return (await import('./compose-cache.ts')).withUpstreams(registry, upstreams, wiring);
 }
 
 /** Applies the wrappers that are configured. */

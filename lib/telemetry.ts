@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import type { ObserveCache } from './cache/cache-event.ts';
 import { countBucketRequest, type RequestScope } from './request-scope.ts';
 import type { Report } from './notifications/report.ts';
 import type { PasswordOutcome } from './access/htpasswd/htpasswd.ts';
@@ -23,6 +24,8 @@ export interface Telemetry {
   readonly storeCall?: (method: string) => () => void;
   /** A manifest was looked up in the cache. */
   readonly cacheRead?: (isHit: boolean) => void;
+  /** Something was pulled from a repository that is a cache of another registry, or came from there. */
+  readonly cached?: ObserveCache;
   readonly passwordChecked?: (outcome: PasswordOutcome) => void;
   /** A push was added to the list of repositories, or was not. */
   readonly pushRecorded?: (outcome: ListOutcome) => void;
@@ -57,11 +60,14 @@ export function observeBucketRequests(all: readonly Telemetry[]): ObserveBucketR
 export function reportTo(
   all: readonly Telemetry[],
 ): Required<
-  Pick<Telemetry, 'cacheRead' | 'passwordChecked' | 'pushRecorded' | 'listReindexed' | 'notified'>
+  Pick<Telemetry, 'cacheRead' | 'cached' | 'passwordChecked' | 'pushRecorded' | 'listReindexed' | 'notified'>
 > {
   return {
     cacheRead: (isHit) => {
       for (const one of all) one.cacheRead?.(isHit);
+    },
+    cached: (event) => {
+      for (const one of all) one.cached?.(event);
     },
     passwordChecked: (outcome) => {
       for (const one of all) one.passwordChecked?.(outcome);

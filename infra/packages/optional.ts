@@ -62,6 +62,8 @@ export const optionalModules: readonly OptionalModule[] = [
   // Folders and files: `npm start` has them, AWS has not.
   { module: 'lib/storage/filesystem/store.ts', functions: [] },
   { module: 'lib/search/file/local-file.ts', functions: [] },
+  // Functions refuse the settings of caches.
+  { module: 'lib/compose-cache.ts', functions: [] },
   // A server's processes share these.
   { module: 'lib/access/htpasswd/shared-attempts.ts', functions: [] },
   { module: 'lib/access/htpasswd/verifier.ts', functions: [] },

@@ -68,8 +68,10 @@ async function run(options: Options): Promise<number> {
   const progress = showProgress(counts);
   const report = options.json ? jsonReport(counts) : textReport(counts);
   try {
-    const { requiredPlatforms } = config;
-    for await (const finding of verify(store, { ...options, ...mountHints, requiredPlatforms, counts })) {
+    const { requiredPlatforms, upstreams } = config;
+    const isCache = (name: RepositoryName) => upstreams.some(({ prefix }) => name.startsWith(prefix));
+    const checked = { ...options, ...mountHints, requiredPlatforms, isCache, counts };
+    for await (const finding of verify(store, checked)) {
       const outcome = await mend(store, finding.repair, options.repair);
       progress.clear();
       report.add(finding, outcome);

@@ -14,6 +14,7 @@ import type { RequiredPlatforms } from '../registry/manifests/required-platforms
 import type { PolicyLocation } from './policy-location.ts';
 import { readRetention } from './retention.ts';
 import { readSearch, type SearchConfig } from './search.ts';
+import { readUpstreams, type UpstreamConfig } from './upstreams.ts';
 import { readStorage, type StorageConfig } from './storage.ts';
 import { readWorkerNumber, readWorkers } from './workers.ts';
 import {
@@ -74,6 +75,8 @@ export interface Config extends ListenConfig {
   readonly requiredPlatforms: RequiredPlatforms;
   readonly collection: CollectionConfig;
   readonly notifications: NotificationsConfig;
+  /** Other registries that repositories here are caches of. */
+  readonly upstreams: readonly UpstreamConfig[];
 }
 
 /** Whether a process serves beside a first one, which does what is done once. */
@@ -157,8 +160,13 @@ export function readConfig(
     requiredPlatforms: readPlatforms(settings),
     collection: readCollection(settings, program === 'server'),
     notifications: readNotifications(settings, program === 'server'),
+    upstreams: readUpstreams(settings),
   };
   checkPlanes(settings, program, config);
+  if (config.readOnly && config.upstreams.length > 0)
+    settings.fault(
+      'REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED: a cache of other registries must write; remove it, or the upstreams',
+    );
   if (settings.text('REGISTRY_CONFIGURATION_PATH') !== undefined)
     settings.fault(
       'REGISTRY_CONFIGURATION_PATH: only stowage serve, config check and the maintenance commands read a file; give its settings as variables, and remove it',
@@ -282,6 +290,10 @@ function checkPlanes(settings: Settings, program: Program, config: Config): void
           ? 'REGISTRY_STORAGE_REDIRECT_DISABLE disables redirects to the bucket'
           : 'a folder cannot sign URLs'
       }, so set the base URL of the streaming server (stowage serve data-plane, on the same storage)`,
+    );
+  if (program === 'functions' && config.upstreams.length > 0)
+    settings.fault(
+      'REGISTRY_PROXY_REMOTEURL, REGISTRY_PROXY_UPSTREAMS: functions cannot copy layers of other registries; run the streaming server (stowage serve) for caches, or remove them',
     );
   if (program === 'server' && dataPlane !== undefined)
     settings.fault(

@@ -19,6 +19,7 @@ export function describeConfig(config: Config): {
     TLS: config.tls !== undefined,
     CORS: config.corsOrigins.length > 0,
     'trusted proxies': config.trustedProxies.length > 0,
+    cache: config.upstreams.length > 0,
     events: config.notifications.endpoints.length > 0,
     'storage probe': health.storage !== undefined,
     'other checks': health.extra.length > 0,

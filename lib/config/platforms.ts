@@ -17,7 +17,7 @@ export function readPlatforms(settings: Settings): RequiredPlatforms {
   }
   if (list === undefined)
     settings.fault(`${listSetting}: missing; ${setting}=list needs it, such as linux/amd64,linux/arm64`);
-  const platforms = (list ?? '').split(',').map(readPlatform);
+  const platforms = (list ?? '').split(',').map(parsePlatform);
   if (list !== undefined && platforms.includes(undefined))
     settings.fault(
       `${listSetting}: not a list of operating systems and architectures, such as linux/amd64,linux/arm64`,
@@ -25,7 +25,8 @@ export function readPlatforms(settings: Settings): RequiredPlatforms {
   return platforms.filter((platform) => platform !== undefined);
 }
 
-function readPlatform(text: string): Platform | undefined {
+/** @param text `os/architecture` @returns undefined for anything else */
+export function parsePlatform(text: string): Platform | undefined {
   const [, os, architecture] = /^([a-z0-9]+)\/([a-z0-9]+)$/.exec(text.trim()) ?? [];
   return os === undefined || architecture === undefined ? undefined : { os, architecture };
 }

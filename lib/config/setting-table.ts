@@ -258,10 +258,18 @@ export const settingTable: Readonly<Record<string, Setting>> = {
   'health.http': { kind: 'works', form: 'list', below: true, secret: true },
   'health.tcp': list,
 
-  'proxy.remoteurl': refused(
-    'there is no pull-through cache yet; keep a registry of distribution for that, and remove it',
+  'proxy.remoteurl': differs('With `https://`, unless `proxy.insecure` is `true`.'),
+  'proxy.username': works,
+  'proxy.password': secret,
+  'proxy.ttl': differs('Counts from the last use; see [cache](cache.md).'),
+  'proxy.insecure': works,
+  'proxy.privateaddresses': works,
+  'proxy.upstreams': { kind: 'works', form: 'list', below: true, secret: true },
+  'proxy.exec': section(
+    refused(
+      'no program is run for credentials; set REGISTRY_PROXY_USERNAME and REGISTRY_PROXY_PASSWORD, and remove it',
+    ),
   ),
-  proxy: section(ignored('it has no effect without `proxy.remoteurl`')),
   'catalog.maxentries': ignored(pages),
   'tags.maxtags': ignored(pages),
 

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { assertUntagged, type Conditions } from '../protocol/conditions.ts';
 import { RegistryError } from '../protocol/errors.ts';
+import { parseRepositoryName } from '../protocol/names.ts';
 import { matchPath, parseRoute, type Group, type Route } from '../protocol/routes.ts';
 import type { EventContext, RegistryEvent } from '../registry/events.ts';
 import type { Registry, Role } from '../registry/interface.ts';
@@ -126,10 +127,12 @@ export function conditionsOf(ctx: Exchange): Conditions {
 
 async function dispatch(groups: Groups, services: Services, ctx: Exchange, decide: Authorize): Promise<void> {
   const { path, query: text } = requestTarget(ctx.req);
-  const route = routeOf(path, services.prefix);
+  const asked = routeOf(path, services.prefix);
   const query = text === '' ? noQuery : new URLSearchParams(text);
+  const namespace = text !== '' && 'name' in asked ? namespaceOf(ctx, query) : undefined;
+  const route = namespace === undefined ? asked : inNamespace(asked, services.namespaces.get(namespace));
   reportRoute(services.telemetry, route, ctx.req.headers);
-  if (text !== '' && 'name' in route) setNamespace(ctx, query);
+  if (namespace !== undefined) ctx.set('OCI-Namespace', namespace);
   await handleRequest(groups, services, { ctx, route, query }, decide);
 }
 
@@ -155,12 +158,22 @@ function reportRoute(telemetry: readonly Telemetry[], route: Route, headers: Inc
   for (const one of telemetry) one.requestRouted?.(scope, headers);
 }
 
-/** Confirms the host that a pull names in `ns` ("Registry Proxying"): this registry serves every host alike. */
-function setNamespace(ctx: Exchange, query: URLSearchParams): void {
+/** The host that a pull names in `ns` ("Registry Proxying"). */
+function namespaceOf(ctx: Exchange, query: URLSearchParams): string | undefined {
   const [host = '', ...others] = query.getAll('ns');
   const isPull = ctx.method === 'GET' || ctx.method === 'HEAD';
   const isHost = /^(?:[a-z0-9](?:[a-z0-9.-]{0,252})|\[[0-9a-f:.]{2,45}\])(?::\d{1,5})?$/i.test(host);
-  if (isPull && isHost && others.length === 0) ctx.set('OCI-Namespace', host);
+  return isPull && isHost && others.length === 0 ? host : undefined;
+}
+
+/**
+ * The route of a pull that names a host of which repositories here are caches: theirs. For any other host, this registry serves its own
+ * repositories.
+ * @param prefix of the caches
+ */
+function inNamespace(route: Route, prefix: string | undefined): Route {
+  if (prefix === undefined || !('name' in route)) return route;
+  return { ...route, name: parseRepositoryName(prefix + route.name) };
 }
 
 /** A request that is yet to be authorized. */

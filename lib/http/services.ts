@@ -40,6 +40,8 @@ export interface Services {
   readonly corsOrigins: readonly string[];
   /** Headers of every response, unless the registry sets them itself. */
   readonly headers: Readonly<Record<string, readonly string[]>>;
+  /** What the names of repositories begin with that are caches of a host, by that host as clients name it in `?ns=`. */
+  readonly namespaces: ReadonlyMap<string, string>;
   /** Before all paths but those of probes: empty, or such as `/my/prefix`. */
   readonly prefix: string;
   /** Publishes the events of a completed request. */

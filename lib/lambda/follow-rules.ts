@@ -17,7 +17,7 @@ const maxNamed = 10;
 
 /** The registry that a job works on. */
 export interface JobRegistry {
-  readonly config: Pick<Config, 'auth' | 'retention'>;
+  readonly config: Pick<Config, 'auth' | 'retention' | 'upstreams'>;
   readonly store: ObjectStore;
   readonly registry: Pick<Registry, 'catalog' | 'manifests'>;
 }

@@ -1,6 +1,7 @@
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Services } from '../http/services.ts';
 import type { Telemetry } from '../telemetry.ts';
+import { cacheMetrics } from './cache-metrics.ts';
 import { httpMetrics } from './http-metrics.ts';
 import { notificationMetrics } from './notification-metrics.ts';
 import { limitMetrics, serviceMetrics } from './service-metrics.ts';
@@ -23,6 +24,7 @@ export class Metrics {
       ...storageMetrics(registry, kind),
       ...serviceMetrics(registry),
       ...notificationMetrics(registry),
+      ...cacheMetrics(registry),
     };
   }
 

@@ -59,6 +59,7 @@ describe('loadConfig', () => {
         fence: { lifetimeMs: 120_000, marginMs: 600_000 },
       },
       notifications: { endpoints: [], includeReferences: false, queue: undefined },
+      upstreams: [],
     });
     assert.match(secrets[0] ?? '', /^[0-9a-f]{64}$/);
     assert.equal(secrets.length, 1);

@@ -436,7 +436,6 @@ describe('the store', () => {
 
   for (const [name, advice] of [
     ['REGISTRY_HTTP_TLS_LETSENCRYPT_EMAIL', /certificates are not fetched here; .*, and remove it$/],
-    ['REGISTRY_PROXY_REMOTEURL', /no pull-through cache yet; keep .*, and remove it$/],
     ['REGISTRY_STORAGE_MAINTENANCE_READONLY', /READONLY_ENABLED=true for a read-only registry/],
     ['REGISTRY_STORAGE_S3_ACCELERATE', /accelerated endpoint in \w+_REGIONENDPOINT, .*FORCEPATHSTYLE=false$/],
     ['REGISTRY_STORAGE_S3_USEDUALSTACK', /dual-stack endpoint in REGISTRY_STORAGE_S3_REGIONENDPOINT$/],

@@ -16,7 +16,7 @@ export interface RulesInForce {
 export interface RetentionRule {
   /** `retention 2` */
   readonly label: string;
-  /** Line of the file, from 1. */
+  /** Line of the file, from 1; 0 for a rule that a setting makes. */
   readonly line: number;
   readonly repositories: readonly Pattern[];
   /** In order: the last that matches a tag decides whether the rule is about it. */
@@ -56,7 +56,7 @@ export interface QuotaRule {
 
 /** How a rule is named to people: `retention 2, line 14` */
 export function shownRule({ label, line }: Pick<RetentionRule, 'label' | 'line'>): string {
-  return `${label}, line ${line}`;
+  return line === 0 ? label : `${label}, line ${line}`;
 }
 
 /** The first of some rules that is about a repository. */

@@ -122,7 +122,7 @@ storage:
   filesystem: { rootdirectory: /srv, maxthread: 5 }
   s3: { bucket: images }
 auth: [htpasswd]
-proxy: { remoteurl: https://registry-1.docker.io }
+proxy: { remoteurl: http://registry-1.docker.io }
 compatibility: { schema1: { enabled: true } }
 `;
     assert.deepEqual(
@@ -136,7 +136,7 @@ compatibility: { schema1: { enabled: true } }
         'http.headers (line 8): must be a map',
         'http.host (line 7): must be a single value',
         'http.relativeurls (line 6): "yes" is not one of true, false',
-        'proxy.remoteurl (line 13): there is no pull-through cache yet; keep a registry of distribution for that, and remove it',
+        'proxy.remoteurl (line 13): must begin with https://, since anybody on the way could change what comes; set REGISTRY_PROXY_INSECURE=true if that is meant',
         'storage (line 10): must have exactly one of filesystem, s3',
         'storage.filesystem.maxthread (line 10): no such setting; did you mean storage.filesystem.maxthreads?',
         'storage.s3.bucket',

@@ -128,7 +128,9 @@ function settingsIn(page: string): { path: string; text: string }[] {
   const walk = (node: Node | null, path: readonly string[]): { path: string; text: string }[] => {
     if (isMap<Node, Node | null>(node) && node.items.length > 0)
       return node.items.flatMap(({ key, value }) => walk(value, [...path, String(key.toJS(document))]));
-    const value: unknown = node?.toJS(document) ?? null;
+    const read: unknown = node?.toJS(document) ?? null;
+    // The credentials of a cache are placeholders, such as [username].
+    const value = Array.isArray(read) && read[0] === path.at(-1) ? path.at(-1) : read;
     const nested = path.reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
     return [{ path: path.join('.'), text: stringify(nested) }];
   };

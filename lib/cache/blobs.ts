@@ -1,0 +1,197 @@
+import type { Readable } from 'node:stream';
+import { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
+import { withTimeout } from '../concurrency/with-timeout.ts';
+import type { Digest } from '../protocol/digests.ts';
+import { RegistryError } from '../protocol/errors.ts';
+import type { RepositoryName } from '../protocol/names.ts';
+import type { BlobInfo, Registry, StatOptions } from '../registry/interface.ts';
+import { withoutDeadline } from '../storage/deadline.ts';
+import type { ByteRange } from '../storage/store.ts';
+import { UpstreamError } from '../upstream/upstream.ts';
+import type { ObserveCache } from './cache-event.ts';
+import type { CopyClaims } from './copy-claims.ts';
+import { Download, type Progress } from './download.ts';
+import { asRegistryError, undefinedIfUnknown } from './errors.ts';
+import type { Source } from './sources.ts';
+import type { UpstreamRequests } from './upstream-requests.ts';
+
+/** Blobs that one process copies at the same time. Each takes memory for its parts, as an upload does. */
+const parallelCopies = 32;
+const queuedCopies = 256;
+
+/** Memory for the readers of all copies, and the least for those of one. */
+const windowBytes = 32 * 1024 * 1024;
+const leastWindowBytes = 1024 * 1024;
+
+/** Milliseconds that a pull waits for the end of a copy before its response begins, so that it can be redirected to the bucket. */
+const redirectWaitMs = 20_000;
+
+export interface CachedBlobsOptions {
+  /** Unrestricted and without events: what is cached is no push. */
+  readonly registry: Pick<Registry, 'blobs' | 'uploads'>;
+  readonly requests: UpstreamRequests;
+  readonly claims: CopyClaims;
+  readonly observe: ObserveCache;
+  /** Logs why a blob could not be copied. */
+  readonly onFailure: (
+    blob: { readonly repository: string; readonly digest: string },
+    error: unknown,
+  ) => void;
+  /** Processes that share the memory. */
+  readonly workers: number;
+}
+
+/** The blobs of repositories that are caches. */
+export class CachedBlobs {
+  readonly #options: CachedBlobsOptions;
+  /** Running, by repository and digest. */
+  readonly #downloads = new Map<string, Download>();
+  readonly #limit = new ConcurrencyLimit(parallelCopies, { queueLimit: queuedCopies });
+
+  constructor(options: CachedBlobsOptions) {
+    this.#options = options;
+  }
+
+  async stat(source: Source, name: RepositoryName, digest: Digest, options: StatOptions): Promise<BlobInfo> {
+    const { registry, observe } = this.#options;
+    const isRunning = this.#downloads.has(keyOf(name, digest));
+    const found = isRunning
+      ? undefined
+      : await undefinedIfUnknown(registry.blobs.stat(name, digest, options));
+    observe({ type: 'blob', kind: found === undefined ? 'miss' : 'hit' });
+    if (found !== undefined) return found;
+    try {
+      return { digest, size: await this.#size(source, name, digest, options) };
+    } catch (error) {
+      throw asRegistryError(error, new RegistryError('BLOB_UNKNOWN', undefined, [{ digest }]));
+    }
+  }
+
+  /** A URL for the bytes once they are in the bucket. While they come, whoever can follow gets them as they do. */
+  async url(name: RepositoryName, blob: BlobInfo): Promise<URL | undefined> {
+    const running = this.#downloads.get(keyOf(name, blob.digest));
+    if (running !== undefined && (running.hasBeginning || !(await endsSoon(running)))) return undefined;
+    return await this.#options.registry.blobs.url(name, blob);
+  }
+
+  async open(name: RepositoryName, blob: BlobInfo, range?: ByteRange): Promise<Readable | Buffer> {
+    const { registry, observe } = this.#options;
+    const { start, end = blob.size - 1 } = range ?? { start: 0 };
+    const running = this.#downloads.get(keyOf(name, blob.digest));
+    const body =
+      running?.read(blob.size, range) ?? (await undefinedIfUnknown(registry.blobs.open(name, blob, range)));
+    // A copy that was under way has failed.
+    if (body === undefined)
+      throw new RegistryError(
+        'UNAVAILABLE',
+        'the upstream of this repository did not give the blob; try again',
+      );
+    observe({ type: 'blob', kind: 'pushed', bytes: end + 1 - start });
+    return body;
+  }
+
+  /** Bytes of a blob that is not in the bucket. If it is pulled, it is copied there. @throws UpstreamError */
+  async #size(
+    source: Source,
+    name: RepositoryName,
+    digest: Digest,
+    { isPulled = false }: StatOptions,
+  ): Promise<number> {
+    const running = this.#downloads.get(keyOf(name, digest));
+    if (running !== undefined) return await running.size;
+    if (isPulled) return await this.#download(source, name, digest).size;
+    return await this.#options.requests.ask(source, `size ${digest}`, async ({ upstream, remote }) => {
+      const { size, body } = await upstream.blob(remote, digest);
+      body.destroy();
+      return size;
+    });
+  }
+
+  #download(source: Source, name: RepositoryName, digest: Digest): Download {
+    const { registry, onFailure } = this.#options;
+    const key = keyOf(name, digest);
+    const download = new Download({
+      copy: async (progress) => {
+        await withoutDeadline(async () => {
+          await this.#limit.run(async () => {
+            await this.#copyOnce(source, name, digest, progress);
+          });
+        });
+      },
+      reopen: async (size, range) => await registry.blobs.open(name, { digest, size }, range),
+      windowBytes: () => this.#windowBytes(),
+    });
+    this.#downloads.set(key, download);
+    void download.done
+      .catch((error: unknown) => {
+        if (!(error instanceof UpstreamError && error.kind === 'unknown'))
+          onFailure({ repository: name, digest }, error);
+      })
+      .finally(() => this.#downloads.delete(key));
+    return download;
+  }
+
+  /** Copies a blob, unless another process of this machine does, or has. */
+  async #copyOnce(source: Source, name: RepositoryName, digest: Digest, progress: Progress): Promise<void> {
+    const { registry, claims } = this.#options;
+    const claim = await claims.take(keyOf(name, digest), progress.opened);
+    try {
+      const found = claim.hasWaited ? await undefinedIfUnknown(registry.blobs.stat(name, digest)) : undefined;
+      if (found !== undefined) {
+        progress.opened(found.size);
+        return;
+      }
+      const opened = (size: number) => {
+        progress.opened(size);
+        claim.opened(size);
+      };
+      await this.#copy(source, name, digest, { opened, received: (bytes) => progress.received(bytes) });
+    } finally {
+      claim.end();
+    }
+  }
+
+  async #copy(source: Source, name: RepositoryName, digest: Digest, progress: Progress): Promise<void> {
+    const { registry, requests, observe } = this.#options;
+    // Of this repository alone: nobody else can read the body.
+    const { size, body } = await requests.ask(
+      source,
+      `${digest} for ${name}`,
+      async ({ upstream, remote }) => await upstream.blob(remote, digest),
+    );
+    async function* received(): AsyncGenerator<Uint8Array, void> {
+      for await (const bytes of body as AsyncIterable<Buffer>) {
+        observe({ type: 'blob', kind: 'pulled', bytes: bytes.byteLength });
+        progress.received(bytes);
+        yield bytes;
+      }
+    }
+    try {
+      progress.opened(size);
+      // The upstream has said that this repository has the blob as well. Another upstream would have no say in that.
+      const isSource = (other: RepositoryName) => other !== name && other.startsWith(source.prefix);
+      const mounted = await registry.blobs.mountFromAnywhere(name, digest, isSource);
+      if (mounted === undefined) await registry.uploads.put(name, digest, { body: received(), length: size });
+    } finally {
+      body.destroy();
+    }
+  }
+
+  /** For each copy that runs. */
+  #windowBytes(): number {
+    const all = windowBytes / this.#options.workers;
+    return Math.max(leastWindowBytes, Math.floor(all / Math.max(1, this.#downloads.size)));
+  }
+}
+
+function keyOf(name: RepositoryName, digest: Digest): string {
+  return `${name}@${digest}`;
+}
+
+async function endsSoon({ done }: Download): Promise<boolean> {
+  const stored = done.then(
+    () => true,
+    () => false,
+  );
+  return await withTimeout(stored, redirectWaitMs, () => new Error()).catch(() => false);
+}

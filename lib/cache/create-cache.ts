@@ -1,0 +1,37 @@
+import type { Collections } from '../registry/collection/collections.ts';
+import type { Registry } from '../registry/interface.ts';
+import type { ObjectStore } from '../storage/store.ts';
+import { CachedBlobs, type CachedBlobsOptions } from './blobs.ts';
+import { CachedManifests, type CachedManifestsOptions } from './manifests.ts';
+import { Platforms } from './platforms.ts';
+import { Sources, type CachedPrefix } from './sources.ts';
+import { TagFreshness } from './tag-freshness.ts';
+import { UpstreamRequests } from './upstream-requests.ts';
+import type { Cache } from './with-cache.ts';
+
+export interface CacheOptions
+  extends
+    Pick<CachedManifestsOptions, 'observe' | 'onStale'>,
+    Pick<CachedBlobsOptions, 'claims' | 'onFailure' | 'workers'> {
+  /** Unrestricted and without events: what is cached is no push. */
+  readonly registry: Registry;
+  readonly store: ObjectStore;
+  /** Of the registry. */
+  readonly collections: Collections;
+}
+
+/** The parts of a cache, for `withCache`. */
+export function createCache(prefixes: readonly CachedPrefix[], options: CacheOptions): Cache {
+  const { store, collections } = options;
+  const requests = new UpstreamRequests(store);
+  return {
+    sources: new Sources(prefixes),
+    manifests: new CachedManifests({
+      ...options,
+      requests,
+      freshness: new TagFreshness(store, collections),
+      platforms: new Platforms(requests),
+    }),
+    blobs: new CachedBlobs({ ...options, requests }),
+  };
+}

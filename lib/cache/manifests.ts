@@ -1,0 +1,190 @@
+import { RegistryError } from '../protocol/errors.ts';
+import type { Digest } from '../protocol/digests.ts';
+import type { RepositoryName } from '../protocol/names.ts';
+import type { Accept } from '../protocol/negotiation.ts';
+import type { Reference } from '../protocol/references.ts';
+import type { Tag } from '../protocol/tags.ts';
+import { SingleFlight } from '../concurrency/single-flight.ts';
+import { withTimeout } from '../concurrency/with-timeout.ts';
+import type { FoundManifest, Registry } from '../registry/interface.ts';
+import { ExpiringCache } from '../registry/expiring-cache.ts';
+import { withoutDeadline } from '../storage/deadline.ts';
+import { UpstreamError } from '../upstream/upstream.ts';
+import type { ObserveCache } from './cache-event.ts';
+import { asRegistryError, isOutage, undefinedIfUnknown, unknownManifest } from './errors.ts';
+import type { Platforms } from './platforms.ts';
+import type { Source } from './sources.ts';
+import type { TagFreshness, TagState } from './tag-freshness.ts';
+import type { UpstreamRequests } from './upstream-requests.ts';
+
+/** Milliseconds that a pull waits for the upstream if there is something to answer without it. */
+const staleAfterMs = 5_000;
+
+/** Milliseconds for which an upstream that could not be asked is not asked about what is cached. */
+const outageMs = 10_000;
+
+export interface CachedManifestsOptions {
+  /** Unrestricted, without events: what is cached is no push. */
+  readonly registry: Pick<Registry, 'manifests'>;
+  readonly requests: UpstreamRequests;
+  readonly freshness: TagFreshness;
+  readonly platforms: Platforms;
+  readonly observe: ObserveCache;
+  /** Logs that a tag is answered that could not be checked. */
+  readonly onStale: (error: unknown) => void;
+}
+
+/** The manifests of repositories that are caches. */
+export class CachedManifests {
+  readonly #options: CachedManifestsOptions;
+  /** Tags that are being looked up, by name and tag. */
+  readonly #lookups = new SingleFlight<string, Outcome>();
+  /** Upstreams that could not be asked just now, by their ids. What is cached need not wait for the next attempt. */
+  readonly #outages = new ExpiringCache<string, unknown>({ ttlMs: outageMs, maxSize: 1000 });
+
+  constructor(options: CachedManifestsOptions) {
+    this.#options = options;
+  }
+
+  async get(
+    source: Source,
+    name: RepositoryName,
+    reference: Reference,
+    accept: Accept | undefined,
+  ): Promise<FoundManifest> {
+    const { registry, observe } = this.#options;
+    const found =
+      reference.kind === 'tag'
+        ? await this.#tagged(source, name, reference.tag, accept)
+        : await this.#byDigest(source, name, reference.digest);
+    observe({ type: 'manifest', kind: found.isHit ? 'hit' : 'miss' });
+    const manifest = found.manifest ?? (await registry.manifests.get(name, reference, accept));
+    observe({ type: 'manifest', kind: 'pushed', bytes: manifest.bytes.byteLength });
+    return manifest;
+  }
+
+  async #byDigest(source: Source, name: RepositoryName, digest: Digest): Promise<Found> {
+    const reference: Reference = { kind: 'digest', digest };
+    const manifest = await undefinedIfUnknown(this.#options.registry.manifests.get(name, reference));
+    if (manifest !== undefined) return { isHit: true, manifest };
+    try {
+      await this.#fetch(source, name, digest, []);
+    } catch (error) {
+      throw asRegistryError(error, unknownManifest(reference));
+    }
+    return { isHit: false };
+  }
+
+  async #tagged(source: Source, name: RepositoryName, tag: Tag, accept: Accept | undefined): Promise<Found> {
+    const { registry, freshness, observe, onStale } = this.#options;
+    const reference: Reference = { kind: 'tag', tag };
+    const get = async () => await undefinedIfUnknown(registry.manifests.get(name, reference, accept));
+    if (freshness.isKnownFresh(name, tag, source.freshnessMs)) {
+      const manifest = await get();
+      if (manifest !== undefined) return { isHit: true, manifest };
+    }
+    const lookUp = async () => await withoutDeadline(async () => await this.#lookUp(source, name, tag));
+    const { isHit, outage } = await this.#lookups.run(`${name}:${tag}`, lookUp).catch((error: unknown) => {
+      throw asRegistryError(error, unknownManifest(reference));
+    });
+    if (outage === undefined) return { isHit };
+    const manifest = await get();
+    // The tag is there without its manifest.
+    if (manifest === undefined) throw asRegistryError(outage, unknownManifest(reference));
+    observe({ type: 'manifest', kind: 'stale' });
+    onStale(outage);
+    return { isHit: true, manifest: { ...manifest, isStale: true } };
+  }
+
+  /** Finds out where a tag points, and has it in the bucket then. @throws UpstreamError */
+  async #lookUp(source: Source, name: RepositoryName, tag: Tag): Promise<Outcome> {
+    const { registry, freshness } = this.#options;
+    const state = await freshness.look(name, tag, source.freshnessMs);
+    if (state === undefined) return { isHit: await this.#refresh(source, name, tag, undefined) };
+    if (state.isFresh && (await registry.manifests.has(name, state.digest))) return { isHit: true };
+    const known = this.#outages.get(source.id);
+    if (known !== undefined) return { isHit: true, outage: known };
+    try {
+      // It goes on if it takes longer, and the next pull finds what it has found.
+      const refreshed = this.#refresh(source, name, tag, state);
+      return { isHit: await withTimeout(refreshed, staleAfterMs, () => tooSlow(source)) };
+    } catch (error) {
+      if (!isOutage(error)) throw error;
+      this.#outages.set(source.id, error);
+      return { isHit: true, outage: error };
+    }
+  }
+
+  /** Asks the upstream where a tag points. @param state what is known of it @returns whether it still points there */
+  async #refresh(
+    source: Source,
+    name: RepositoryName,
+    tag: Tag,
+    state: TagState | undefined,
+  ): Promise<boolean> {
+    const { registry, freshness, requests } = this.#options;
+    const { digest } = await requests.ask(
+      source,
+      `:${tag}`,
+      async ({ upstream, remote }) => await upstream.resolve(remote, { kind: 'tag', tag }),
+    );
+    const isSame = state?.digest === digest && (await registry.manifests.has(name, digest));
+    if (isSame) await freshness.confirm(name, tag, state);
+    else await this.#move(source, name, tag, digest);
+    return isSame;
+  }
+
+  /** Points a tag at a manifest, which is fetched if the repository does not have it. */
+  async #move(source: Source, name: RepositoryName, tag: Tag, digest: Digest): Promise<void> {
+    const { registry, freshness } = this.#options;
+    const held = await undefinedIfUnknown(registry.manifests.get(name, { kind: 'digest', digest }));
+    if (held === undefined) await this.#fetch(source, name, digest, [tag]);
+    else await this.#put(name, digest, held.bytes, [tag]);
+    freshness.moved(name, tag);
+  }
+
+  /** Gets a manifest, and stores it before anything that it names. @throws UpstreamError */
+  async #fetch(source: Source, name: RepositoryName, digest: Digest, tags: readonly Tag[]): Promise<void> {
+    const { requests, platforms, observe } = this.#options;
+    const { bytes } = await requests.ask(source, digest, async ({ upstream, remote }) => {
+      const manifest = await upstream.manifest(remote, digest);
+      observe({ type: 'manifest', kind: 'pulled', bytes: manifest.bytes.byteLength });
+      return manifest;
+    });
+    await platforms.assertWanted(source, bytes);
+    await this.#put(name, digest, bytes, tags).catch((error: unknown) => {
+      throw error instanceof RegistryError && error.failure === 'MANIFEST_INVALID'
+        ? notStorable(source, error)
+        : error;
+    });
+  }
+
+  async #put(name: RepositoryName, digest: Digest, bytes: Buffer, tags: readonly Tag[]): Promise<void> {
+    const reference: Reference = { kind: 'digest', digest };
+    // The bytes say what they are.
+    await this.#options.registry.manifests.put(name, reference, bytes, undefined, { tags, isPartial: true });
+  }
+}
+
+/** What was found out about a tag. */
+interface Outcome {
+  /** Whether it was in the bucket already. */
+  readonly isHit: boolean;
+  /** Why the upstream could not be asked about what is in the bucket. */
+  readonly outage?: unknown;
+}
+
+interface Found {
+  readonly isHit: boolean;
+  /** If it was read already. */
+  readonly manifest?: FoundManifest;
+}
+
+function tooSlow({ upstream }: Source): UpstreamError {
+  return new UpstreamError('unavailable', `${upstream.host} has not answered within ${staleAfterMs} ms`);
+}
+
+function notStorable({ upstream, remote }: Source, cause: RegistryError): RegistryError {
+  const message = `${upstream.host} has a manifest in ${remote} that this registry does not store: ${cause.message}`;
+  return new RegistryError('MANIFEST_UNKNOWN', message, [], { cause });
+}

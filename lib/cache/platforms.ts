@@ -1,0 +1,57 @@
+import { buffer } from 'node:stream/consumers';
+import { digestParts, type Digest } from '../protocol/digests.ts';
+import { RegistryError } from '../protocol/errors.ts';
+import { readNeeds } from '../protocol/manifest-needs.ts';
+import { asFields, fieldsOf } from '../registry/json-fields.ts';
+import { digestOf } from '../registry/uploads/content-hash.ts';
+import { UpstreamError } from '../upstream/upstream.ts';
+import type { Source } from './sources.ts';
+import type { UpstreamRequests } from './upstream-requests.ts';
+
+/** Bytes of a config that is read to learn its platform. The largest known have some hundred kilobytes. */
+const maxConfigSize = 4 * 1024 * 1024;
+
+/** Refuses images for platforms that are not wanted. */
+export class Platforms {
+  readonly #requests: UpstreamRequests;
+
+  constructor(requests: UpstreamRequests) {
+    this.#requests = requests;
+  }
+
+  /**
+   * An index is always wanted, and what says no platform. The config of an image says its own, which costs a request to the upstream.
+   * @throws RegistryError DENIED; UpstreamError
+   */
+  async assertWanted(source: Source, bytes: Buffer): Promise<void> {
+    const { platforms } = source;
+    if (platforms.length === 0) return;
+    const { blobs, children } = readNeeds(bytes);
+    const [config] = blobs;
+    if (config === undefined || children.length > 0 || (config.size ?? 0) > maxConfigSize) return;
+    const fields = fieldsOf(await this.#config(source, config.digest));
+    const { os, architecture } = asFields(fields) ?? {};
+    if (typeof os !== 'string' || typeof architecture !== 'string' || os === '' || os === 'unknown') return;
+    const isWanted = platforms.some((one) => one.os === os && one.architecture === architecture);
+    if (!isWanted)
+      throw new RegistryError(
+        'DENIED',
+        `images for ${os}/${architecture} are not pulled through this registry, only for ${platforms.map((one) => `${one.os}/${one.architecture}`).join(', ')}`,
+      );
+  }
+
+  async #config(source: Source, digest: Digest): Promise<Buffer> {
+    const bytes = await this.#requests.ask(source, `config ${digest}`, async ({ upstream, remote }) => {
+      const { size, body } = await upstream.blob(remote, digest);
+      if (size <= maxConfigSize) return await buffer(body);
+      body.destroy();
+      return Buffer.alloc(0);
+    });
+    if (digestOf(bytes, digestParts(digest).algorithm) !== digest)
+      throw new UpstreamError(
+        'unavailable',
+        `${source.upstream.host} sent other bytes than those of ${digest}`,
+      );
+    return bytes;
+  }
+}

@@ -1,0 +1,84 @@
+import { createHash } from 'node:crypto';
+import type { Logger } from 'pino';
+import { Pattern } from './access/policy/patterns.ts';
+import type { ObserveCache } from './cache/cache-event.ts';
+import { unshared } from './cache/copy-claims.ts';
+import { createCache } from './cache/create-cache.ts';
+import type { CachedPrefix } from './cache/sources.ts';
+import { withCache } from './cache/with-cache.ts';
+import type { UpstreamConfig } from './config/upstreams.ts';
+import { throttledWarning } from './logging/logger.ts';
+import type { Collections } from './registry/collection/collections.ts';
+import type { Registry } from './registry/interface.ts';
+import { readOnly } from './registry/wrappers/read-only.ts';
+import type { ObjectStore } from './storage/store.ts';
+import { UpstreamClient } from './upstream/client.ts';
+
+/** Milliseconds until the headers of an upstream's response, and between any two pieces of its body. */
+const upstreamTimeoutMs = 15_000;
+
+export interface CacheWiring {
+  readonly store: ObjectStore;
+  /** Of the registry. */
+  readonly collections: Collections;
+  readonly log: Logger;
+  readonly observe: ObserveCache;
+  /** Processes that share the memory. */
+  readonly workers: number;
+}
+
+/**
+ * The registry with the caches that the settings name.
+ * @param registry unrestricted
+ */
+export function withUpstreams(
+  registry: Registry,
+  upstreams: readonly UpstreamConfig[],
+  { log, ...wiring }: CacheWiring,
+): Registry {
+  const warnStale = throttledWarning(
+    log,
+    'an upstream cannot be asked, so tags are answered as they were when it last could',
+  );
+  const cache = createCache(upstreams.map(prefixOf), {
+    ...wiring,
+    registry,
+    claims: unshared,
+    onStale: (error) => {
+      warnStale({ err: error });
+    },
+    onFailure: (blob, error) => {
+      log.warn({ ...blob, err: error }, 'a blob could not be copied from its upstream');
+    },
+  });
+  const cached = withCache(registry, cache);
+  const whole = upstreams.find(({ prefix }) => prefix === '');
+  return whole === undefined
+    ? cached
+    : readOnly(cached, `this registry is a cache of ${whole.url}, and takes no changes; push there`);
+}
+
+function prefixOf({
+  url,
+  privateAddresses,
+  credentials,
+  repositories,
+  ...config
+}: UpstreamConfig): CachedPrefix {
+  const remedy = `set ${config.setting} if that is meant`;
+  return {
+    ...config,
+    upstream: new UpstreamClient(new URL(url), {
+      credentials,
+      privateAddresses: privateAddresses ? 'permitted' : { remedy },
+      timeoutMs: upstreamTimeoutMs,
+      // What is cached need not wait for the end of a rate limit, and other clients come again.
+      maxWaitMs: 0,
+    }),
+    id: createHash('sha256')
+      .update(`${url} ${credentials?.user ?? ''}`)
+      .digest('hex')
+      .slice(0, 32),
+    repositories: repositories.map((text) => new Pattern(text)),
+  };
+}

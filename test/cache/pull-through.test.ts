@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, before, describe, it } from 'node:test';
+import { loadConfig } from '../../lib/config/config.ts';
+import { parseRepositoryName } from '../../lib/protocol/names.ts';
+import { createRegistry } from '../../lib/registry/registry.ts';
+import { startServer, type StreamingServer } from '../../lib/server/server.ts';
+import {
+  Client,
+  descriptor,
+  digestOf,
+  imageType,
+  indexType,
+  manifest,
+  type Reply,
+} from '../functions/client.ts';
+import { freePort } from '../servers/ports.ts';
+import type { RegistryProxy } from '../servers/registry-proxy.ts';
+import { requires } from '../servers/requires.ts';
+import { folderStorage } from '../servers/storage.ts';
+import { alice, startUpstreams, type Upstreams } from '../upstream/upstreams.ts';
+
+const MiB = 1024 ** 2;
+
+interface Image {
+  readonly name: string;
+  readonly index: Buffer;
+  readonly manifest: Buffer;
+  readonly config: Buffer;
+  readonly layer: Buffer;
+}
+
+describe('a server that is a cache of registries', requires('docker-registry'), () => {
+  let upstreams: Upstreams;
+  const servers: StreamingServer[] = [];
+  const undo: (() => void)[] = [];
+
+  before(async () => {
+    upstreams = await startUpstreams();
+  });
+
+  after(async () => {
+    for (const server of servers) await server.stop();
+    await upstreams.stop();
+    for (const each of undo) each();
+  });
+
+  /** An image of one platform in an index, in the repositories of both upstreams. */
+  async function pushed(): Promise<Image> {
+    const name = `team/${randomBytes(4).toString('hex')}`;
+    const registry = createRegistry(upstreams.store, { requiredPlatforms: 'none' });
+    const repository = parseRepositoryName(name);
+    const [config, layer] = [
+      Buffer.from(`{"os":"linux","architecture":"amd64","a":"${name}"}`),
+      randomBytes(2 * MiB),
+    ];
+    for (const bytes of [config, layer])
+      await registry.uploads.put(repository, digestOf(bytes) as never, {
+        body: pieces(bytes),
+        length: bytes.length,
+      });
+    const image = manifest({ config: descriptor(config), layers: [descriptor(layer)] });
+    const reference = { kind: 'digest', digest: digestOf(image) } as never;
+    await registry.manifests.put(repository, reference, image, undefined);
+    const platform = { os: 'linux', architecture: 'amd64' };
+    const index = Buffer.from(
+      JSON.stringify({
+        schemaVersion: 2,
+        mediaType: indexType,
+        manifests: [{ mediaType: imageType, digest: digestOf(image), size: image.length, platform }],
+      }),
+    );
+    await registry.manifests.put(repository, { kind: 'tag', tag: 'v1' } as never, index, undefined);
+    return { name, index, manifest: image, config, layer };
+  }
+
+  async function start(upstream: RegistryProxy, more: object = {}): Promise<Client> {
+    const storage = await folderStorage();
+    undo.push(() => {
+      storage.remove();
+    });
+    const entry = {
+      prefix: 'mirror/**',
+      url: upstream.url.origin,
+      insecure: true,
+      privateaddresses: true,
+      username: alice.user,
+      password: alice.password,
+      freshness: '1s',
+      ...more,
+    };
+    const server = await startServer(
+      'server',
+      loadConfig('server', {
+        ...storage.settings,
+        REGISTRY_HTTP_ADDR: `127.0.0.1:${await freePort()}`,
+        REGISTRY_HTTP_SECRET: 'the secret of a test',
+        REGISTRY_LOG_LEVEL: 'error',
+        REGISTRY_PROXY_UPSTREAMS: JSON.stringify([entry]),
+      }),
+    );
+    servers.push(server);
+    return new Client(server.url);
+  }
+
+  for (const [what, proxy] of [
+    ['this registry, with tokens', () => upstreams.withTokens],
+    ['distribution, with basic authentication', () => upstreams.withBasic],
+  ] as const)
+    it(`an image of ${what} comes through, by its prefix and by its host in ns`, async () => {
+      const image = await pushed();
+      const client = await start(proxy(), { ns: 'images.example.com' });
+      await pullImage(client, `mirror/${image.name}`, image);
+      await pullImage(client, image.name, image, '?ns=images.example.com');
+      // Another host is none of the cache's.
+      const path = `/v2/${image.name}/manifests/v1?ns=docker.io`;
+      assert.equal((await client.send({ method: 'GET', path })).status, 404);
+    });
+
+  it('a push is refused at its start', async () => {
+    const client = await start(upstreams.withBasic);
+    for (const ask of [
+      { method: 'POST', path: '/v2/mirror/team/app/blobs/uploads/' },
+      { method: 'PUT', path: '/v2/mirror/team/app/manifests/v1', body: Buffer.from('{}') },
+    ]) {
+      const { status, body } = await client.send(ask);
+      assert.equal(status, 405);
+      assert.match(body.toString(), /mirror\/team\/app is a cache of 127\.0\.0\.1/);
+    }
+    const own = await client.send({ method: 'POST', path: '/v2/team/app/blobs/uploads/' });
+    assert.equal(own.status, 202);
+  });
+
+  it('a tag is answered with a warning while the upstream is down, and nothing else is made up', async () => {
+    const image = await pushed();
+    const client = await start(upstreams.withBasic);
+    await pullImage(client, `mirror/${image.name}`, image);
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    upstreams.withBasic.fate = () => ({ status: 500 });
+    const reply = await client.must(200, {
+      method: 'GET',
+      path: `/v2/mirror/${image.name}/manifests/v1`,
+      headers: accept,
+    });
+    assert.equal(reply.headers.warning, '110 - "Response is Stale"');
+    assert.deepEqual(reply.body, image.index);
+    const missing = await client.send({ method: 'GET', path: `/v2/mirror/${image.name}/manifests/v2` });
+    assert.equal(missing.status, 503);
+    assert.ok(Number(missing.headers['retry-after']) > 0);
+    upstreams.withBasic.reset();
+  });
+
+  it('a 429 stays one where nothing is cached, and holds for what comes next', async () => {
+    const image = await pushed();
+    const client = await start(upstreams.withBasic);
+    upstreams.withBasic.reset();
+    upstreams.withBasic.fate = () => ({ status: 429, headers: { 'retry-after': '77' } });
+    const path = `/v2/mirror/${image.name}/manifests/v1`;
+    const first = await client.send({ method: 'GET', path });
+    assert.equal(first.status, 429);
+    assert.equal(first.headers['retry-after'], '77');
+    assert.match(first.body.toString(), /TOOMANYREQUESTS/);
+    upstreams.withBasic.reset();
+    assert.equal((await client.send({ method: 'GET', path })).status, 429);
+    assert.deepEqual(upstreams.withBasic.requests, []);
+  });
+
+  it('a 401 of the upstream is 403 for the client, and says what to do', async () => {
+    const image = await pushed();
+    const client = await start(upstreams.withBasic, { password: 'wrong password of a test' });
+    const { status, headers, body } = await client.send({
+      method: 'GET',
+      path: `/v2/mirror/${image.name}/manifests/v1`,
+    });
+    assert.equal(status, 403);
+    assert.equal(headers['www-authenticate'], undefined);
+    assert.match(body.toString(), /check the credentials that this registry has for it/);
+  });
+});
+
+const accept = { accept: `${indexType}, ${imageType}` };
+
+async function* pieces(bytes: Buffer): AsyncGenerator<Uint8Array, void> {
+  yield await Promise.resolve(bytes);
+}
+
+/** As containerd does. */
+async function pullImage(client: Client, name: string, image: Image, query = ''): Promise<void> {
+  const get = async (path: string, expected: Buffer, method = 'GET'): Promise<Reply> => {
+    const reply = await client.send({ method, path: `/v2/${name}/${path}${query}`, headers: accept });
+    if (reply.status !== 200) throw new Error(`${path} is ${reply.status}: ${reply.body.toString()}`);
+    if (method === 'GET') assert.ok(reply.body.equals(expected), `${path} has other bytes`);
+    assert.equal(reply.headers['docker-content-digest'], digestOf(expected));
+    return reply;
+  };
+  await get('manifests/v1', image.index, 'HEAD');
+  await get(`manifests/${digestOf(image.index)}`, image.index);
+  await get(`manifests/${digestOf(image.manifest)}`, image.manifest);
+  await Promise.all([
+    get(`blobs/${digestOf(image.config)}`, image.config),
+    get(`blobs/${digestOf(image.layer)}`, image.layer),
+  ]);
+}

@@ -1,0 +1,87 @@
+import { Readable } from 'node:stream';
+import type { Digest } from '../../lib/protocol/digests.ts';
+import { RegistryError } from '../../lib/protocol/errors.ts';
+import type { RepositoryName } from '../../lib/protocol/names.ts';
+import type { Reference } from '../../lib/protocol/references.ts';
+import type { Registry } from '../../lib/registry/interface.ts';
+import type { ByteRange } from '../../lib/storage/store.ts';
+import {
+  UpstreamError,
+  type Upstream,
+  type UpstreamBlob,
+  type UpstreamManifest,
+} from '../../lib/upstream/upstream.ts';
+
+/**
+ * This registry as an upstream, without HTTP. It counts what it is asked for, fails as it is told, and gives the bytes of blobs in pieces,
+ * which a test can hold back or change.
+ */
+export class RegistryUpstream implements Upstream {
+  readonly host = 'upstream.example.com';
+  /** `resolve team/app:v1`, `manifest team/app@sha256:…`, `blob team/app@sha256:…` */
+  readonly asked: string[] = [];
+  /** What each request fails with. */
+  failure: UpstreamError | undefined;
+  /** Passes on each piece of a blob. */
+  onPiece: (piece: Buffer) => Promise<Buffer> | Buffer = (piece) => piece;
+  /** Where it says that bytes are. */
+  location: URL | undefined;
+  /** Bytes of a piece. */
+  pieceBytes = 64 * 1024;
+  readonly #registry: Pick<Registry, 'manifests' | 'blobs'>;
+
+  constructor(registry: Pick<Registry, 'manifests' | 'blobs'>) {
+    this.#registry = registry;
+  }
+
+  async resolve(name: RepositoryName, reference: Reference): Promise<UpstreamManifest> {
+    return await this.#answer(`resolve ${name}${shown(reference)}`, async () => {
+      return (await this.#registry.manifests.get(name, reference)).info;
+    });
+  }
+
+  async manifest(
+    name: RepositoryName,
+    digest: Digest,
+  ): Promise<UpstreamManifest & { readonly bytes: Buffer }> {
+    return await this.#answer(`manifest ${name}@${digest}`, async () => {
+      const { info, bytes } = await this.#registry.manifests.get(name, { kind: 'digest', digest });
+      return { ...info, bytes };
+    });
+  }
+
+  async blob(name: RepositoryName, digest: Digest, range?: ByteRange): Promise<UpstreamBlob> {
+    return await this.#answer(`blob ${name}@${digest}`, async () => {
+      const blob = await this.#registry.blobs.stat(name, digest);
+      const opened = await this.#registry.blobs.open(name, blob, range);
+      const bytes = Buffer.isBuffer(opened)
+        ? opened
+        : Buffer.concat(await Array.fromAsync(opened as AsyncIterable<Buffer>));
+      return { size: blob.size, body: Readable.from(this.#pieces(bytes), { objectMode: false }) };
+    });
+  }
+
+  async blobLocation(): Promise<URL | undefined> {
+    return await Promise.resolve(this.location);
+  }
+
+  async *#pieces(bytes: Buffer): AsyncGenerator<Buffer, void> {
+    for (let at = 0; at < bytes.length; at += this.pieceBytes)
+      yield await this.onPiece(bytes.subarray(at, at + this.pieceBytes));
+  }
+
+  async #answer<T>(what: string, answer: () => Promise<T>): Promise<T> {
+    this.asked.push(what);
+    if (this.failure !== undefined) throw this.failure;
+    try {
+      return await answer();
+    } catch (error) {
+      const isUnknown = error instanceof RegistryError && error.status === 404;
+      throw isUnknown ? new UpstreamError('unknown', `${this.host} does not have ${what}`) : error;
+    }
+  }
+}
+
+function shown(reference: Reference): string {
+  return reference.kind === 'tag' ? `:${reference.tag}` : `@${reference.digest}`;
+}
