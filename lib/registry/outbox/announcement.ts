@@ -47,6 +47,30 @@ export async function announced<T>(
   }
 }
 
+/** Announces a change in the first attempt, and gives the same announcement to others. @param change is not asked for if nobody is told */
+export type AnnounceOnce = (key: string, change: () => Promise<Change>) => Promise<Announcement | undefined>;
+
+/** As {@link announced}, for a write of several changes, each of which has a key of its own. */
+export async function announcedTogether<T>(
+  announce: Announce | undefined,
+  write: (announce: AnnounceOnce) => Promise<T>,
+): Promise<T> {
+  const announcements = new Map<string, Announcement | undefined>();
+  const once: AnnounceOnce = async (key, change) => {
+    if (announce !== undefined && !announcements.has(key)) announcements.set(key, announce(await change()));
+    return announcements.get(key);
+  };
+  const all = () => [...announcements.values()].filter((one) => one !== undefined);
+  try {
+    const result = await write(once);
+    for (const announcement of all()) await announcement.done();
+    return result;
+  } catch (error) {
+    if (isRefusal(error)) for (const announcement of all()) await announcement.withdraw();
+    throw error;
+  }
+}
+
 function isRefusal(error: unknown): boolean {
   return error instanceof UndoRefused || (error instanceof RegistryError && error.status < 500);
 }
@@ -73,9 +97,10 @@ export async function besideIntent<T>(
 /** Writes the intent of an attempt. */
 export async function writeIntent(
   store: ObjectStore,
-  announcement: Announcement,
+  announcement: Announcement | undefined,
   fence: Fence | undefined,
 ): Promise<void> {
+  if (announcement === undefined) return;
   const { key, bytes } = announcement.intent(fence);
   await store.put(key, bytes, { fence });
 }

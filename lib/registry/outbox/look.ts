@@ -3,7 +3,8 @@ import type { RepositoryName } from '../../protocol/names.ts';
 import type { Tag } from '../../protocol/tags.ts';
 import type { ObjectInfo, ObjectStore } from '../../storage/store.ts';
 import { layerLink, revisionLink, tagLink } from '../layout.ts';
-import { RepositoryRecords } from '../undo/repository-records.ts';
+import { exists } from '../links.ts';
+import { deletedKinds, RepositoryRecords, type DeletedObject } from '../undo/repository-records.ts';
 import { Evidence } from './evidence.ts';
 import type { Change, ManifestPushed } from './intent.ts';
 import type { PendingIntent } from './pending.ts';
@@ -78,7 +79,7 @@ export class Look {
     const { repository, digest, tags } = change;
     const revision = await this.#evidence.find(revisionLink(repository, digest));
     // Every push writes it again, once all checks have passed.
-    const isWritten = revision !== undefined && isSince(revision, sought);
+    const isWritten = revision !== undefined && revision.lastModified >= sought.since;
     const looks = await inParallel(
       tags,
       parallelLooks,
@@ -86,7 +87,9 @@ export class Look {
     );
     const isGone = async () =>
       revision === undefined && (await this.#evidence.mayHaveLostManifest(repository, digest, sought.since));
-    if (looks.every((look) => look === 'moved') && (tags.length > 0 || isWritten)) return happened(change);
+    const isReached =
+      tags.length > 0 ? looks.every((look) => look === 'moved') : revision && isSince(revision, sought);
+    if (isReached === true) return happened(change);
     if (!sought.isFinal)
       return undecided(!looks.includes('not moved') && (tags.length > 0 || (await isGone())));
     const reached = tags.filter((_, i) => looks[i] !== 'not moved');
@@ -104,10 +107,10 @@ export class Look {
     const link = await this.#evidence.find(tagLink(repository, tag));
     if (link === undefined)
       return (await this.#evidence.mayHaveLostTag(repository, tag, sought.since)) ? 'replaced' : 'not moved';
-    const isNew = isSince(link, sought);
     // An immutable tag that leads there already is not written again.
-    if (await this.#evidence.leadsTo(link, digest)) return isNew || isWritten ? 'moved' : 'not moved';
-    return isNew ? 'replaced' : 'not moved';
+    if (await this.#evidence.leadsTo(link, digest))
+      return isWritten || isSince(link, sought) ? 'moved' : 'not moved';
+    return link.lastModified >= sought.since ? 'replaced' : 'not moved';
   }
 
   /** @param isDeletedLater whether a later intent shows that the repository had it, and may have lost it */
@@ -159,12 +162,20 @@ export class Look {
   async #repositoryDeleted(change: Deleted<'repository'>, at: number, sought: Sought): Promise<Resolution> {
     const began = this.#pending[at]?.intent.at ?? sought.since;
     const records = new RepositoryRecords(this.#store, change.repository);
-    const record = (await records.last()).findLast((one) => one.at >= began);
-    if (record?.isFinished === true) return happened(change);
+    // A delete that was interrupted is completed under another record.
+    const since = (await records.last()).filter(({ at }) => at >= began);
+    if (since.some(({ isFinished }) => isFinished)) return happened(change);
     if (!sought.isFinal) return undecided(false);
-    if (record === undefined) return dropped;
-    for await (const part of records.listParts(record)) if (part.size > 0) return happened(change);
+    for (const record of since)
+      for (const kind of deletedKinds)
+        for await (const objects of records.parts(record, kind))
+          if (await this.#isAnyGone(objects)) return happened(change);
     return dropped;
+  }
+
+  async #isAnyGone(objects: readonly DeletedObject[]): Promise<boolean> {
+    const found = await inParallel(objects, parallelLooks, async ({ key }) => await exists(this.#store, key));
+    return found.includes(false);
   }
 
   /** Of a change that was not known in full when it was announced. */

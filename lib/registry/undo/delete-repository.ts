@@ -2,7 +2,7 @@ import { inParallel } from '../../concurrency/in-parallel.ts';
 import type { Digest } from '../../protocol/digests.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
 import type { ObjectInfo, ObjectStore } from '../../storage/store.ts';
-import type { Immutable } from '../interface.ts';
+import type { AnnounceOptions, Immutable } from '../interface.ts';
 import {
   foreignUploadsPrefix,
   referrersPrefix,
@@ -12,6 +12,8 @@ import {
 } from '../layout.ts';
 import { showsDigest, undefinedIfMissing } from '../links.ts';
 import { listObjects } from '../list-objects.ts';
+import { writeIntent } from '../outbox/announcement.ts';
+import type { Change } from '../outbox/change.ts';
 import { removeObjects } from '../remove-objects.ts';
 import { digestOfLink, parseRepositoryKey } from '../repository-keys.ts';
 import { completePushes, type PushedMeanwhile } from './delete-repository-pushes.ts';
@@ -34,7 +36,7 @@ const batchSize = 1000;
 /** Concurrent reads of objects. */
 const parallelReads = 16;
 
-export interface DeleteRepositoryOptions {
+export interface DeleteRepositoryOptions extends AnnounceOptions {
   readonly immutable?: Immutable | undefined;
   /** Only looks, and changes nothing. */
   readonly dryRun?: boolean;
@@ -96,15 +98,19 @@ class RepositoryDelete {
     if (isEmpty(content) && last?.isFinished !== false) return await this.#withoutObjects(content);
     if (this.#options.dryRun === true) return { ...content, at: undefined, pushed: nothingPushed };
     const fences = await RepositoryFences.open(this.#store, this.#options.onWait);
+    // Before its record, which tells what has become of it.
+    const announcement = this.#options.announce?.(repositoryDeleted(this.#name));
     const record = await this.#records.begin(last);
     // It has stopped a delete that may still be running.
     await fences.endDeletes(this.#records, earlier);
+    await writeIntent(this.#store, announcement, undefined);
     for (const kind of deletedKinds) await this.#sweep(record, kind, fences);
     // What distribution has received of uploads is nothing that a repository serves, and may have gigabytes.
     await removeObjects(this.#store, foreignUploadsPrefix(this.#name));
     const pushed = await this.#afterwards(fences);
     await this.#store.removeEmptyFolders?.(repositoryPrefix(this.#name));
     await this.#records.setFinished(record);
+    await announcement?.done();
     return { ...content, at: record.at, pushed };
   }
 
@@ -216,6 +222,10 @@ class RepositoryDelete {
     const prefix = foreignUploadsPrefix(this.#name);
     return key.startsWith(prefix) ? key.slice(prefix.length).split('/', 1)[0] : undefined;
   }
+}
+
+function repositoryDeleted(repository: RepositoryName): Change {
+  return { action: 'deleted', content: 'repository', repository };
 }
 
 /** @returns undefined for distribution's uploads */

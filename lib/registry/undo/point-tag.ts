@@ -4,6 +4,7 @@ import type { Tag } from '../../protocol/tags.ts';
 import { PreconditionFailed, type Fence, type ObjectStore } from '../../storage/store.ts';
 import { revisionLink, tagIndexLink, tagLink } from '../layout.ts';
 import { exists, isDamage, readLink, writeLink, type Link } from '../links.ts';
+import { besideIntent, type Announcement } from '../outbox/announcement.ts';
 import { UndoRefused } from './refused.ts';
 
 /** What a tag's link was when it was read. */
@@ -14,6 +15,8 @@ export interface Pointing {
   readonly seen: SeenLink;
   /** Of the view under which everything was looked at. */
   readonly fence: Fence | undefined;
+  /** Unless its intent is in the bucket already. */
+  readonly announcement?: Announcement | undefined;
 }
 
 /** Reads the link of a tag, to point it elsewhere. */
@@ -38,9 +41,11 @@ export async function pointTag(
   name: RepositoryName,
   tag: Tag,
   digest: Digest,
-  { seen, fence }: Pointing,
+  { seen, fence, announcement }: Pointing,
 ): Promise<void> {
-  await writeLink(store, tagIndexLink(name, tag, digest), digest, { fence });
+  await besideIntent(store, announcement, fence, async () => {
+    await writeLink(store, tagIndexLink(name, tag, digest), digest, { fence });
+  });
   await moveLink(store, name, tag, digest, { seen, fence });
   const manifest = revisionLink(name, digest);
   if (!(await exists(store, manifest))) await writeLink(store, manifest, digest, { fence });
@@ -51,7 +56,7 @@ async function moveLink(
   name: RepositoryName,
   tag: Tag,
   digest: Digest,
-  { seen, fence }: Pointing,
+  { seen, fence }: Omit<Pointing, 'announcement'>,
 ): Promise<void> {
   const { honoursIfMatch, honoursOnlyIfAbsent } = store.limits;
   const isGuarded = seen === 'absent' ? honoursOnlyIfAbsent : honoursIfMatch;

@@ -8,12 +8,15 @@ import { compareKeys, PreconditionFailed, type NewObject, type ObjectStore } fro
 import { Collections } from '../collection/collections.ts';
 import type { CollectionView } from '../collection/views.ts';
 import { blobData, revisionLink, tagLink } from '../layout.ts';
+import type { AnnounceOptions } from '../interface.ts';
 import { exists, undefinedIfDamaged, writeLink } from '../links.ts';
 import { listObjects } from '../list-objects.ts';
 import { loadManifest } from '../manifests/cache.ts';
 import type { RequiredPlatforms } from '../manifests/required-platforms.ts';
+import { announcedTogether, writeIntent, type AnnounceOnce } from '../outbox/announcement.ts';
 import { digestOfLink, parseRepositoryKey } from '../repository-keys.ts';
 import { partsOf } from './content.ts';
+import { describeStored } from './describe-stored.ts';
 import { pushedAt } from './history.ts';
 import { UndoRefused } from './refused.ts';
 import { RepositoryFences, type OnWait } from './repository-fences.ts';
@@ -39,7 +42,7 @@ const maxNamed = 100;
 /** What a manifest needs is there before it, and its manifest before a tag. Referrers are valid once their manifest is there. */
 const restoredKinds: readonly DeletedKind[] = ['layers', 'manifests', 'referrers', 'tags'];
 
-export interface RestoreRepositoryOptions {
+export interface RestoreRepositoryOptions extends AnnounceOptions {
   readonly requiredPlatforms?: RequiredPlatforms;
   /** Only looks, and changes nothing. */
   readonly dryRun?: boolean;
@@ -146,16 +149,21 @@ class RepositoryRestore {
       const batch = wanted.slice(at, at + batchSize);
       // An attempt that came too late may have done some of it.
       const done = new Set<string>();
-      const left = await this.#commit(async (view) => {
-        const missing = await this.#missing(batch.filter(({ key }) => !done.has(key)));
-        const whole = await this.#whole(view, missing);
-        const work = async (object: DeletedObject) => {
-          if (this.#options.dryRun === true || (await this.#write(view, object))) done.add(object.key);
-        };
-        await inParallel(whole, parallelLooks, work);
-        const isWhole = new Set(whole);
-        return missing.filter((object) => !isWhole.has(object));
-      });
+      const left = await announcedTogether(
+        this.#options.announce,
+        async (announce) =>
+          await this.#commit(async (view) => {
+            const missing = await this.#missing(batch.filter(({ key }) => !done.has(key)));
+            const whole = await this.#whole(view, missing);
+            const work = async (object: DeletedObject) => {
+              if (this.#options.dryRun === true || (await this.#write(view, object, announce)))
+                done.add(object.key);
+            };
+            await inParallel(whole, parallelLooks, work);
+            const isWhole = new Set(whole);
+            return missing.filter((object) => !isWhole.has(object));
+          }),
+      );
       for (const { key } of batch) if (done.has(key)) count(this.#restored, key);
       for (const { key } of left) this.#leaveOut(key);
       if (kind === 'tags') this.#kept += batch.length - done.size - left.length;
@@ -259,10 +267,25 @@ class RepositoryRestore {
   }
 
   /** @returns false if a tag is there by now */
-  async #write(view: CollectionView, object: DeletedObject): Promise<boolean> {
+  async #write(view: CollectionView, object: DeletedObject, announce: AnnounceOnce): Promise<boolean> {
+    await this.#announce(view, object, announce);
     if (isTagLink(object.key)) return await this.#createTag(view, object);
     await writeBack(this.#store, view, [object]);
     return true;
+  }
+
+  /** Of manifests and tags. What they need comes back with them. */
+  async #announce(
+    { fence }: CollectionView,
+    { key, bytes }: DeletedObject,
+    announce: AnnounceOnce,
+  ): Promise<void> {
+    const parsed = parseRepositoryKey(key);
+    const digest = parsed?.kind === 'tag' ? digestIn(bytes) : digestOfLink(key);
+    if (digest === undefined || (parsed?.kind !== 'tag' && parsed?.kind !== 'revision')) return;
+    const tags = parsed.kind === 'tag' ? [parsed.tag] : [];
+    const describe = async () => await describeStored(this.#store, this.#name, digest, tags);
+    await writeIntent(this.#store, await announce(key, describe), fence);
   }
 
   /** As a push that finds no such tag: see `pointTag`. @returns false if there is one */

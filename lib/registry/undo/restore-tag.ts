@@ -7,9 +7,12 @@ import { Collections } from '../collection/collections.ts';
 import type { CollectionView } from '../collection/views.ts';
 import { blobData, tagIndexLink } from '../layout.ts';
 import { exists, writeLink } from '../links.ts';
+import type { AnnounceOptions } from '../interface.ts';
+import { announcedTogether, writeIntent, type AnnounceOnce } from '../outbox/announcement.ts';
 import { putAll } from '../put-objects.ts';
 import type { RequiredPlatforms } from '../manifests/required-platforms.ts';
 import { linkOfPart, partsOf, type Part } from './content.ts';
+import { describeStored } from './describe-stored.ts';
 import { pushedAt } from './history.ts';
 import { pointTag, seeTag } from './point-tag.ts';
 import { DeletionRecords, digestOfTag, type RecordedPush } from './records.ts';
@@ -20,7 +23,7 @@ import { RepositoryRecords } from './repository-records.ts';
 /** Concurrent writes of links. */
 const parallelWrites = 16;
 
-export interface RestoreOptions {
+export interface RestoreOptions extends AnnounceOptions {
   readonly requiredPlatforms?: RequiredPlatforms;
   /** Only checks, and changes nothing. */
   readonly dryRun?: boolean;
@@ -45,12 +48,20 @@ export async function restoreTag(
   store: ObjectStore,
   name: RepositoryName,
   tag: Tag,
-  options: RestoreOptions = {},
+  { announce, ...options }: RestoreOptions = {},
 ): Promise<RestoredTag> {
   const collections = new Collections(store);
-  return await collections.commit(
-    async (view) => await restoreUnder(view, collections, store, name, tag, options),
+  return await announcedTogether(
+    announce,
+    async (announceOnce) =>
+      await collections.commit(
+        async (view) => await restoreUnder(view, collections, store, name, tag, { ...options, announceOnce }),
+      ),
   );
+}
+
+interface AnnouncedOptions extends Omit<RestoreOptions, 'announce'> {
+  readonly announceOnce: AnnounceOnce;
 }
 
 async function restoreUnder(
@@ -59,7 +70,7 @@ async function restoreUnder(
   store: ObjectStore,
   name: RepositoryName,
   tag: Tag,
-  { requiredPlatforms, dryRun = false }: RestoreOptions,
+  { requiredPlatforms, dryRun = false, announceOnce }: AnnouncedOptions,
 ): Promise<RestoredTag> {
   const seen = await seeTag(store, name, tag);
   if (seen !== 'absent')
@@ -78,8 +89,15 @@ async function restoreUnder(
   const { fence } = view;
   await putAll(store, links);
   // What a manifest needs is there before it.
-  for (const part of parts.toReversed())
+  const describe = async () => await describeStored(store, name, digest, [tag]);
+  await writeIntent(store, await announceOnce(tag, describe), fence);
+  for (const part of parts.toReversed()) {
+    if (part.kind === 'manifest' && part.digest !== digest) {
+      const describePart = async () => await describeStored(store, name, part.digest);
+      await writeIntent(store, await announceOnce(part.digest, describePart), fence);
+    }
     await writeLink(store, linkOfPart(name, part), part.digest, { fence });
+  }
   await restoreHistory(store, name, tag, history, fence);
   await pointTag(store, name, tag, digest, { seen, fence });
   return restored;

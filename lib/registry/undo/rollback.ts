@@ -5,12 +5,14 @@ import type { ObjectStore } from '../../storage/store.ts';
 import { storeTimeMs } from '../../storage/store-time.ts';
 import { Collections } from '../collection/collections.ts';
 import type { CollectionView } from '../collection/views.ts';
-import type { Immutable } from '../interface.ts';
+import type { AnnounceOptions, Immutable } from '../interface.ts';
 import type { RequiredPlatforms } from '../manifests/required-platforms.ts';
 import { revisionLink } from '../layout.ts';
 import { exists } from '../links.ts';
+import { announcedTogether, type AnnounceOnce } from '../outbox/announcement.ts';
 import { putAll } from '../put-objects.ts';
 import { partsOf } from './content.ts';
+import { describeStored } from './describe-stored.ts';
 import { readHistory, type HistoryEntry, type TagHistory } from './history.ts';
 import { pointTag, seeTag } from './point-tag.ts';
 import { rescueImage } from './rescue-image.ts';
@@ -19,7 +21,7 @@ import { UndoRefused } from './refused.ts';
 /** Where a tag is moved back to: a manifest, or what it pointed at at a time, or a duration ago. */
 export type Target = { readonly digest: Digest } | { readonly at: Date } | { readonly agoMs: number };
 
-export interface RollbackOptions {
+export interface RollbackOptions extends AnnounceOptions {
   readonly requiredPlatforms?: RequiredPlatforms;
   readonly immutable?: Immutable;
   /** Only checks, and changes nothing. */
@@ -43,12 +45,21 @@ export async function rollback(
   name: RepositoryName,
   tag: Tag,
   target: Target,
-  options: RollbackOptions = {},
+  { announce, ...options }: RollbackOptions = {},
 ): Promise<Rollback> {
   const collections = new Collections(store);
-  return await collections.commit(
-    async (view) => await rollbackUnder(view, collections, store, name, tag, target, options),
+  return await announcedTogether(
+    announce,
+    async (announceOnce) =>
+      await collections.commit(
+        async (view) =>
+          await rollbackUnder(view, collections, store, name, tag, target, { ...options, announceOnce }),
+      ),
   );
+}
+
+interface AnnouncedOptions extends Omit<RollbackOptions, 'announce'> {
+  readonly announceOnce: AnnounceOnce;
 }
 
 async function rollbackUnder(
@@ -58,7 +69,7 @@ async function rollbackUnder(
   name: RepositoryName,
   tag: Tag,
   target: Target,
-  { requiredPlatforms, immutable, dryRun = false }: RollbackOptions,
+  { requiredPlatforms, immutable, dryRun = false, announceOnce }: AnnouncedOptions,
 ): Promise<Rollback> {
   // Before the history, so that a push in between is noticed.
   const seen = await seeTag(store, name, tag);
@@ -81,7 +92,8 @@ async function rollbackUnder(
   const { listed, links } = await rescueImage(store, collections, view, name, to, requiredPlatforms);
   if (listed.size > 0) await assertWhole(store, name, to, requiredPlatforms);
   await putAll(store, links);
-  await pointTag(store, name, tag, to, { seen, fence: view.fence });
+  const announcement = await announceOnce(tag, async () => await describeStored(store, name, to, [tag]));
+  await pointTag(store, name, tag, to, { seen, fence: view.fence, announcement });
   return { from, to };
 }
 
