@@ -15,7 +15,7 @@ export interface NamedNotification {
 }
 
 export interface QueuedNotification {
-  readonly info: ObjectInfo;
+  /** The last segment of its key. */
   readonly name: string;
   /** Undefined if nobody can read it. */
   readonly notification: Notification | undefined;
@@ -69,19 +69,22 @@ export class EndpointQueue {
       }
       const bytes = await reads[i];
       if (bytes === undefined) continue;
-      const name = info.key.slice(this.#prefix.length);
-      yield { info, name, notification: parseNotification(bytes)?.notification };
+      yield { name: this.nameOf(info), notification: parseNotification(bytes)?.notification };
     }
+  }
+
+  nameOf({ key }: Pick<ObjectInfo, 'key'>): string {
+    return key.slice(this.#prefix.length);
   }
 
   remove(name: string): void {
     this.#remover.remove(`${this.#prefix}${name}`);
   }
 
-  /** Moves events to the dead ones. */
-  async giveUp(objects: readonly ObjectInfo[], reason: string): Promise<void> {
-    await inParallel(objects, parallel, async ({ key }) => {
-      const read = await undefinedIfMissing(this.#store.read(key, maxStoredSize));
+  /** Moves events to the dead ones. @param names the last segments of their keys */
+  async giveUp(names: readonly string[], reason: string): Promise<void> {
+    await inParallel(names, parallel, async (name) => {
+      const read = await undefinedIfMissing(this.#store.read(`${this.#prefix}${name}`, maxStoredSize));
       if (read === undefined) return;
       const stored = parseNotification(read.bytes);
       // What nobody can read is kept as it is.
@@ -89,11 +92,8 @@ export class EndpointQueue {
         stored === undefined
           ? read.bytes
           : serializeNotification(stored.notification, { reason, at: new Date() });
-      await this.#store.put(
-        `${eventsPrefixOf('dead', this.#endpoint)}${key.slice(this.#prefix.length)}`,
-        bytes,
-      );
-      this.#remover.remove(key);
+      await this.#store.put(`${eventsPrefixOf('dead', this.#endpoint)}${name}`, bytes);
+      this.remove(name);
     });
     await this.#remover.flush();
   }

@@ -159,6 +159,7 @@ export class Lane {
       const state = this.#afterFailure(delivery, refused);
       if (isQueued) await this.#writeState(state);
       else await this.#toQueue(state);
+      await this.#giveUpRefused(state, delivery.reason);
     } else if (isQueued) this.#queue.remove(head.event.name);
     else {
       head.done.resolve(undefined);
@@ -220,12 +221,12 @@ export class Lane {
     this.#inQueue = objects.length;
     this.#reportWaiting();
     for await (const event of this.#queue.read(objects)) {
-      const { notification, info } = event;
+      const { notification, name } = event;
       if (notification === undefined) {
-        await this.#giveUp([info], 'it cannot be read, or a later release has written it');
+        await this.#giveUp([name], 'it cannot be read, or a later release has written it');
         continue;
       }
-      const delivery = await this.#deliver({ name: event.name, notification });
+      const delivery = await this.#deliver({ name, notification });
       if (delivery === undefined) return false;
       if (delivery.outcome !== 'taken') {
         await this.#keepQueue(delivery, event, objects);
@@ -235,7 +236,7 @@ export class Lane {
         this.#options.log.recovered(this.#options.endpoint.name);
         this.#state = { failures: 0, nextAt: this.#state.nextAt };
       }
-      this.#queue.remove(event.name);
+      this.#queue.remove(name);
       this.#inQueue--;
       this.#reportWaiting();
     }
@@ -254,10 +255,10 @@ export class Lane {
   /** An event from the queue was not taken. */
   async #keepQueue(
     delivery: Exclude<Delivery, { outcome: 'taken' }>,
-    { name, info }: QueuedNotification,
+    { name }: QueuedNotification,
     objects: readonly ObjectInfo[],
   ): Promise<void> {
-    const { store, endpoint, timing } = this.#options;
+    const { store, timing } = this.#options;
     const before = this.#state?.refused;
     const refused =
       delivery.outcome === 'refused'
@@ -265,22 +266,34 @@ export class Lane {
         : undefined;
     const state = this.#afterFailure(delivery, refused);
     await this.#writeState(state);
-    if (refused !== undefined && refused.times >= endpoint.threshold) {
-      await this.#giveUp([info], `refused ${endpoint.threshold} times: ${delivery.reason}`);
-      return;
-    }
-    const isOld = (one: ObjectInfo) => storeTimeMs(store) - one.lastModified.getTime() >= timing.maxAgeMs;
+    if (await this.#giveUpRefused(state, delivery.reason)) return;
     // An endpoint that is down takes none of the others either.
-    const untaken = delivery.outcome === 'failed' ? objects.filter(({ key }) => key >= info.key) : [info];
-    const old = untaken.filter(isOld);
+    const untaken = objects.filter((one) => {
+      const other = this.#queue.nameOf(one);
+      return delivery.outcome === 'failed' ? other >= name : other === name;
+    });
+    const isOld = ({ lastModified }: ObjectInfo) =>
+      storeTimeMs(store) - lastModified.getTime() >= timing.maxAgeMs;
+    const old = untaken.filter(isOld).map((one) => this.#queue.nameOf(one));
     if (old.length > 0) await this.#giveUp(old, `not taken for too long: ${delivery.reason}`);
   }
 
-  async #giveUp(objects: readonly ObjectInfo[], reason: string): Promise<void> {
-    await this.#queue.giveUp(objects, reason);
-    this.#options.log.gaveUp(this.#options.endpoint.name, objects.length, reason);
-    this.#options.report({ event: 'dead', count: objects.length });
-    this.#inQueue = Math.max(0, this.#inQueue - objects.length);
+  /** @returns whether an event was refused as often as it may be */
+  async #giveUpRefused({ refused }: EndpointState, reason: string): Promise<boolean> {
+    const { threshold } = this.#options.endpoint;
+    if (refused === undefined || refused.times < threshold) return false;
+    await this.#giveUp(
+      [refused.name],
+      `refused ${threshold === 1 ? 'once' : `${threshold} times`}: ${reason}`,
+    );
+    return true;
+  }
+
+  async #giveUp(names: readonly string[], reason: string): Promise<void> {
+    await this.#queue.giveUp(names, reason);
+    this.#options.log.gaveUp(this.#options.endpoint.name, names.length, reason);
+    this.#options.report({ event: 'dead', count: names.length });
+    this.#inQueue = Math.max(0, this.#inQueue - names.length);
     this.#reportWaiting();
   }
 
