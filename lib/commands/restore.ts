@@ -4,7 +4,7 @@ import { restoreRepository, type RestoredRepository } from '../registry/undo/res
 import { restoreTag, type RestoredTag } from '../registry/undo/restore-tag.ts';
 import { count, readOptions, type Command } from './command.ts';
 import { nameAndFile, readRepositoryName, readTagName } from './undo/arguments.ts';
-import { recordRepository } from './undo/list.ts';
+import { recordRepositories } from './undo/list.ts';
 import { logChange, openStorage, type Opened } from './undo/open.ts';
 import { reportWait } from './undo/wait.ts';
 
@@ -56,7 +56,7 @@ async function wholeRepository(opened: Opened, name: RepositoryName, dryRun: boo
   if (!dryRun) {
     const { tags, manifests, layers } = restored;
     logChange(opened, { command: 'restore', repository: name, tags, manifests, layers });
-    await recordRepository(opened, name);
+    await recordRepositories(opened, name);
   }
   console.log(describeRepository(name, restored, dryRun));
   const { gone } = restored;

@@ -4,13 +4,14 @@ import { maxManifestSize, storedMediaType, unsignedManifestType } from '../proto
 import type { RepositoryName } from '../protocol/names.ts';
 import type { Reference } from '../protocol/references.ts';
 import { signedManifestType } from '../protocol/schema1.ts';
+import type { Tag } from '../protocol/tags.ts';
 import { digestOf } from '../registry/uploads/content-hash.ts';
 import type { ByteRange } from '../storage/store.ts';
 import { Authorization, type Credentials } from './authorization.ts';
 import { continuedBody } from './blob-body.ts';
 import { openRange, type OpenedRange } from './blob-range.ts';
 import { discard, Exchange, type Answer, type ExchangeOptions } from './exchange.ts';
-import { listReferrers, listTags, type AskList } from './lists.ts';
+import { listReferrers, listTags, readReferrersTag, type AskList } from './lists.ts';
 import {
   UpstreamError,
   type Upstream,
@@ -44,6 +45,7 @@ export class UpstreamClient implements Upstream, UpstreamLister {
   readonly #isDockerHub: boolean;
   readonly #exchange: Exchange;
   readonly #authorization: Authorization;
+  #hasReferrers = true;
 
   /** @param url of the registry, such as `https://registry-1.docker.io`; what its path has stands before `/v2/` */
   constructor(url: URL, { credentials, timeoutMs = 30_000, ...options }: UpstreamOptions) {
@@ -120,8 +122,17 @@ export class UpstreamClient implements Upstream, UpstreamLister {
 
   tags: UpstreamLister['tags'] = (name) => listTags(this.#askList(name), this.host, name);
 
-  async referrers(name: RepositoryName, subject: Digest): Promise<readonly Digest[]> {
-    return await listReferrers(this.#askList(name), this, name, subject);
+  async referrers(
+    name: RepositoryName,
+    subject: Digest,
+    tags?: ReadonlySet<Tag>,
+  ): Promise<readonly Digest[]> {
+    const listed = this.#hasReferrers
+      ? await listReferrers(this.#askList(name), this.host, name, subject)
+      : undefined;
+    // A registry that has the API answers for any digest.
+    this.#hasReferrers = listed !== undefined;
+    return listed ?? (await readReferrersTag(this, name, subject, tags));
   }
 
   async #manifest(name: RepositoryName, reference: Reference): Promise<UpstreamManifestBytes> {

@@ -31,24 +31,36 @@ export async function* listTags(ask: AskList, host: string, name: RepositoryName
   }
 }
 
-/** The referrers of a manifest (end-12). A registry without that API answers 404: its clients keep a list at a tag. */
+/** The referrers of a manifest (end-12). @returns undefined if the registry does not have that API */
 export async function listReferrers(
   ask: AskList,
-  upstream: Upstream,
+  host: string,
   name: RepositoryName,
   subject: Digest,
-): Promise<readonly Digest[]> {
+): Promise<readonly Digest[] | undefined> {
+  const what = `the referrers of ${subject} in ${name}`;
   const found = new Set<Digest>();
   try {
-    const what = `the referrers of ${subject} in ${name}`;
-    for await (const bytes of pages(ask, upstream.host, what, `referrers/${subject}`))
+    for await (const bytes of pages(ask, host, what, `referrers/${subject}`))
       for (const digest of readIndexed(bytes)) found.add(digest);
     return [...found];
   } catch (error) {
-    if (!isUnknown(error)) throw error;
+    if (isUnknown(error)) return undefined;
+    throw error;
   }
+}
+
+/** The list of referrers that clients keep at a tag where a registry does not (OCI Distribution Spec, "Referrers Tag Schema"). */
+export async function readReferrersTag(
+  upstream: Upstream,
+  name: RepositoryName,
+  subject: Digest,
+  tags: ReadonlySet<Tag> | undefined,
+): Promise<readonly Digest[]> {
+  const tag = referrersTag(subject);
+  if (tags?.has(tag) === false) return [];
   try {
-    const { digest } = await upstream.resolve(name, { kind: 'tag', tag: referrersTag(subject) });
+    const { digest } = await upstream.resolve(name, { kind: 'tag', tag });
     return readIndexed((await upstream.manifest(name, digest)).bytes);
   } catch (error) {
     if (isUnknown(error)) return [];

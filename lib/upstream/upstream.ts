@@ -51,8 +51,11 @@ export interface UpstreamLister {
   /** All tags, page by page. */
   tags(name: RepositoryName): AsyncGenerator<Tag, void>;
 
-  /** The manifests whose subject is another one: of the referrers API, or where there is none, of the tag schema. */
-  referrers(name: RepositoryName, subject: Digest): Promise<readonly Digest[]>;
+  /**
+   * The manifests whose subject is another one: of the referrers API, or where there is none, of the tag schema.
+   * @param tags all that the repository has, if they are known, so that none is asked for in vain
+   */
+  referrers(name: RepositoryName, subject: Digest, tags?: ReadonlySet<Tag>): Promise<readonly Digest[]>;
 }
 
 /** Another registry did not give what it was asked for. */

@@ -70,7 +70,8 @@ function readRule(context: ParseContext, node: YamlNode, label: string): Retenti
   };
 }
 
-function readTags(context: ParseContext, node: YamlNode, what: string): TagPattern[] {
+/** Reads patterns of tags, of which the last that matches decides; with `!` it excludes. */
+export function readTags(context: ParseContext, node: YamlNode, what: string): TagPattern[] {
   const patterns = context.patterns(node, what, {
     fault: (text) => (text === '!' ? 'a pattern must follow the !' : tagPatternFault(text.replace(/^!/, ''))),
   });

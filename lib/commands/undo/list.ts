@@ -10,10 +10,13 @@ export async function forgetRepository(opened: Opened, name: RepositoryName): Pr
   });
 }
 
-/** Adds a repository to the list. A failure is reported. */
-export async function recordRepository(opened: Opened, name: RepositoryName): Promise<void> {
-  await change(opened, `the list of repositories lacks ${name} until the next reindex`, async () => {
-    await (await opened.search.backend()).record(name);
+/** Adds repositories to the list. A failure is reported. */
+export async function recordRepositories(opened: Opened, ...names: readonly RepositoryName[]): Promise<void> {
+  if (names.length === 0) return;
+  const what = names.length === 1 ? names.join() : 'some repositories';
+  await change(opened, `the list of repositories lacks ${what} until the next reindex`, async () => {
+    const backend = await opened.search.backend();
+    for (const name of names) await backend.record(name);
   });
 }
 

@@ -46,7 +46,12 @@ export function logChange(
 ): void {
   if (config.auth.kind === 'none') return;
   const log = createLogger({ ...config.log, level: 'info' }, process.stderr).child({ audit: true });
-  log.info({ actor: `operator:${userName()}`, ...fields }, 'granted');
+  log.info({ actor: operator(), ...fields }, 'granted');
+}
+
+/** Who runs a command, for the audit log and the history of tags. */
+export function operator(): string {
+  return `operator:${userName()}`;
 }
 
 /** The user of the operating system, or its number where it has no name. */

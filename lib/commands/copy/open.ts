@@ -1,0 +1,95 @@
+import { immutableTagsOf, openRules } from '../../compose-rules.ts';
+import { fromStorage } from '../../copy/from-storage.ts';
+import { fromUpstream } from '../../copy/from-upstream.ts';
+import type { CopySource, CopyTarget } from '../../copy/source.ts';
+import type { RepositoryName } from '../../protocol/names.ts';
+import type { Immutable } from '../../registry/interface.ts';
+import { Quotas } from '../../registry/quotas/quotas.ts';
+import { createRegistry } from '../../registry/registry.ts';
+import { withQuota } from '../../registry/wrappers/with-quota.ts';
+import type { Credentials } from '../../upstream/authorization.ts';
+import { UpstreamClient } from '../../upstream/client.ts';
+import { readLogin } from '../login/stored-logins.ts';
+import { openStorage, operator, type Opened } from '../undo/open.ts';
+import type { ImageName } from './image-name.ts';
+
+/** Milliseconds that a copy waits for a registry which has asked for a pause. */
+const maxWaitMs = 120_000;
+
+/** How another registry is asked. */
+export interface AccessOptions {
+  /** Without: what docker or podman have stored. */
+  readonly credentials?: Credentials | undefined;
+  /** By http instead of https. */
+  readonly plainHttp: boolean;
+  /** Permits addresses that are not public. */
+  readonly privateAddresses: boolean;
+  /** What sets that, for messages. */
+  readonly remedy: string;
+}
+
+/** The storage that is copied to. */
+export class Copies {
+  readonly opened: Opened;
+  readonly #registry: ReturnType<typeof createRegistry>;
+  readonly #quotas: Quotas | undefined;
+  readonly #immutable: (name: RepositoryName) => Immutable | undefined;
+  /** By host. */
+  readonly #clients = new Map<string, Promise<UpstreamClient>>();
+
+  private constructor(
+    opened: Opened,
+    quotas: Quotas | undefined,
+    immutable: (name: RepositoryName) => Immutable | undefined,
+  ) {
+    this.opened = opened;
+    this.#registry = createRegistry(opened.store, opened.config);
+    this.#quotas = quotas;
+    this.#immutable = immutable;
+  }
+
+  /** @param file a configuration file @throws ConfigError; Error if the storage is read-only and is to be written */
+  static async open(file: string | undefined, { writes }: { readonly writes: boolean }): Promise<Copies> {
+    const opened = await openStorage(file, { writes });
+    const rules = await openRules(opened.config, opened.store);
+    const quotas = rules && new Quotas(opened.store, rules);
+    return new Copies(opened, quotas, await immutableTagsOf(opened.config, opened.store));
+  }
+
+  /** @throws RegistryError UNAVAILABLE if there is no valid policy */
+  async target(name: RepositoryName): Promise<CopyTarget> {
+    const limit = await this.#quotas?.limitOf(name);
+    const registry = limit === undefined ? this.#registry : withQuota(this.#registry, limit);
+    return { registry, name, immutable: this.#immutable(name), pushedBy: operator() };
+  }
+
+  /** @throws Error if the stored logins cannot be read */
+  async source({ host, name }: ImageName, access: AccessOptions): Promise<CopySource> {
+    if (host === undefined) return fromStorage(this.opened.store, this.#registry, name);
+    const client = this.#clients.get(host) ?? openClient(host, access);
+    this.#clients.set(host, client);
+    return fromUpstream(await client, name);
+  }
+}
+
+async function openClient(
+  host: string,
+  { credentials, plainHttp, privateAddresses, remedy }: AccessOptions,
+): Promise<UpstreamClient> {
+  const url = new URL(`${plainHttp ? 'http' : 'https'}://${host}`);
+  return new UpstreamClient(url, {
+    credentials: credentials ?? (await storedLogin(host)),
+    privateAddresses: privateAddresses ? 'permitted' : { remedy },
+    maxWaitMs,
+  });
+}
+
+/** docker stores the login of Docker Hub under another name. */
+async function storedLogin(host: string): Promise<Credentials | undefined> {
+  const names = host === 'docker.io' ? ['https://index.docker.io/v1/', host] : [host];
+  for (const name of names) {
+    const login = await readLogin(name);
+    if (login !== undefined) return login;
+  }
+  return undefined;
+}

@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { copyImage, type CopyOptions } from '../../lib/copy/copy-image.ts';
+import { fromStorage } from '../../lib/copy/from-storage.ts';
+import type { Digest } from '../../lib/protocol/digests.ts';
+import type { RepositoryName } from '../../lib/protocol/names.ts';
+import { parseReference } from '../../lib/protocol/references.ts';
+import { parseTag } from '../../lib/protocol/tags.ts';
+import { TagImmutable, type Immutable } from '../../lib/registry/interface.ts';
+import { blobsPrefix, repositoryPrefix, tagLink } from '../../lib/registry/layout.ts';
+import { createRegistry } from '../../lib/registry/registry.ts';
+import type { ObjectStore } from '../../lib/storage/store.ts';
+import { freshName, pull, pushImage, pushIndex, remove, tagsOf, v1 } from '../registry/undo/images.ts';
+import { onUndoPlaces } from '../registry/undo/places.ts';
+import { attach, signatureTag } from './attached.ts';
+import { besideWrite, killed, written } from './written.ts';
+
+interface More extends Partial<CopyOptions> {
+  readonly immutable?: Immutable;
+  readonly from?: string;
+}
+
+/** Copies v1 from one repository to another of the same storage. */
+async function promote(
+  store: ObjectStore,
+  from: RepositoryName,
+  to: RepositoryName,
+  { immutable, from: reference = 'v1', ...options }: More = {},
+) {
+  const registry = createRegistry(store);
+  const target = { registry, name: to, immutable, pushedBy: 'operator:test' };
+  return await copyImage(fromStorage(store, registry, from), target, parseReference(reference), {
+    tag: v1,
+    referrers: true,
+    ...options,
+  });
+}
+
+async function referrersOf(store: ObjectStore, name: RepositoryName, subject: Digest) {
+  const page = { n: 100, last: undefined };
+  const { descriptors } = await createRegistry(store).referrers.list(name, subject, page, undefined);
+  return descriptors.map(({ digest }) => digest);
+}
+
+/** An index of one image. */
+async function pushIndexed(store: ObjectStore, name: RepositoryName) {
+  return { digest: await pushIndex(store, name, [await pushImage(store, name)], 'v1') };
+}
+
+onUndoPlaces('a promotion', (place) => {
+  it('of an image takes a small write for each blob, and four for its manifest and tag', async () => {
+    const [{ store }, from, to] = [place(), freshName(), freshName()];
+    const image = await pushImage(store, from, 'v1');
+    await referrersOf(store, from, image.digest);
+    const writes = written(store);
+    const copied = await promote(writes.store, from, to);
+    assert.deepEqual(copied, {
+      digest: image.digest,
+      isThere: false,
+      manifests: 1,
+      referrers: 0,
+      blobs: 2,
+      bytes: 0,
+    });
+    assert.equal(await pull(store, to, v1), image.digest);
+    const all = writes.objects();
+    assert.equal(all.length, image.blobs.length + 4);
+    const data = all.filter(({ key }) => key.startsWith(blobsPrefix));
+    assert.deepEqual(
+      data.map(({ size }) => size),
+      [image.bytes.length],
+    );
+    const links = all.filter(({ key }) => !key.startsWith(blobsPrefix));
+    assert.ok(links.every(({ key, size }) => key.startsWith(repositoryPrefix(to)) && size < 200));
+  });
+
+  it('of an image that is there writes nothing', async () => {
+    const [{ store }, from, to] = [place(), freshName(), freshName()];
+    const image = await pushImage(store, from, 'v1');
+    await promote(store, from, to);
+    const writes = written(store);
+    const { isThere, manifests } = await promote(writes.store, from, to);
+    assert.deepEqual([isThere, manifests, writes.objects().length], [true, 0, 0]);
+    assert.equal(await pull(store, to, v1), image.digest);
+  });
+
+  it('brings an index with all its images, and what is attached to any of them', async () => {
+    const [{ store }, from, to] = [place(), freshName(), freshName()];
+    const images = [await pushImage(store, from), await pushImage(store, from)];
+    const index = await pushIndex(store, from, images, 'v1');
+    const sbom = await attach(store, from, { digest: index, size: 1 });
+    const signature = await attach(store, from, { digest: sbom, size: 1 });
+    const [first] = images;
+    assert.ok(first !== undefined);
+    const ofChild = await attach(store, from, { digest: first.digest, size: first.bytes.length });
+    const { digest: cosigned } = await pushImage(store, from, signatureTag(index));
+    const { manifests, referrers } = await promote(store, from, to);
+    assert.deepEqual({ manifests, referrers }, { manifests: 7, referrers: 4 });
+    assert.equal(await pull(store, to, v1), index);
+    assert.equal(await pull(store, to, parseTag(signatureTag(index))), cosigned);
+    assert.deepEqual(await referrersOf(store, to, index), [sbom]);
+    assert.deepEqual(await referrersOf(store, to, sbom), [signature]);
+    assert.deepEqual(await referrersOf(store, to, first.digest), [ofChild]);
+  });
+
+  it('brings what was attached since the image was promoted', async () => {
+    const [{ store }, from, to] = [place(), freshName(), freshName()];
+    const image = await pushImage(store, from, 'v1');
+    await promote(store, from, to);
+    const signature = await attach(store, from, { digest: image.digest, size: image.bytes.length });
+    const { isThere, referrers } = await promote(store, from, to);
+    assert.deepEqual({ isThere, referrers }, { isThere: true, referrers: 1 });
+    assert.deepEqual(await referrersOf(store, to, image.digest), [signature]);
+  });
+
+  it('without referrers leaves them', async () => {
+    const [{ store }, from, to] = [place(), freshName(), freshName()];
+    const image = await pushImage(store, from, 'v1');
+    await attach(store, from, { digest: image.digest, size: image.bytes.length });
+    await promote(store, from, to, { referrers: false });
+    assert.deepEqual(await referrersOf(store, to, image.digest), []);
+  });
+
+  it('by digest, without a tag, and with another tag', async () => {
+    const [{ store }, from, to] = [place(), freshName(), freshName()];
+    const { digest } = await pushImage(store, from);
+    await promote(store, from, to, { from: digest, tag: undefined });
+    assert.deepEqual(await tagsOf(store, to), []);
+    assert.equal(await pull(store, to, digest), digest);
+    await promote(store, from, to, { from: digest, tag: parseTag('stable') });
+    assert.deepEqual(await tagsOf(store, to), ['stable']);
+  });
+
+  it('does not move an immutable tag, and copies nothing then', async () => {
+    const [{ store }, from, to] = [place(), freshName(), freshName()];
+    const other = await pushImage(store, to, 'v1');
+    await pushImage(store, from, 'v1');
+    const immutable = () => 'immutable-tags 1';
+    const writes = written(store);
+    await assert.rejects(promote(writes.store, from, to, { immutable }), TagImmutable);
+    assert.equal(writes.objects().length, 0);
+    assert.equal(await pull(store, to, v1), other.digest);
+  });
+
+  it('says what it would do, and does not', async () => {
+    const [{ store }, from, to] = [place(), freshName(), freshName()];
+    const { digest } = await pushImage(store, from, 'v1');
+    const writes = written(store);
+    const { isThere, digest: found } = await promote(writes.store, from, to, { dryRun: true });
+    assert.deepEqual([isThere, found, writes.objects().length], [false, digest, 0]);
+  });
+
+  it('of an image that lacks a blob is refused, and leaves no tag', async () => {
+    const [{ store }, from, to] = [place(), freshName(), freshName()];
+    const image = await pushImage(store, from, 'v1');
+    await createRegistry(store).blobs.delete(from, image.blobs[0] ?? image.digest);
+    await assert.rejects(promote(store, from, to), /^RegistryError: blob sha256:\S+ is gone from repository/);
+    assert.equal(await pull(store, to, v1), undefined);
+  });
+
+  it('replaces a tag whose link is damaged', async () => {
+    const [{ store }, from, to] = [place(), freshName(), freshName()];
+    const { digest } = await pushImage(store, from, 'v1');
+    await store.put(tagLink(to, v1), Buffer.from('damaged'));
+    await promote(store, from, to);
+    assert.equal(await pull(store, to, v1), digest);
+  });
+
+  it('that is killed before any write leaves no tag to something incomplete, and is completed by a repetition', async () => {
+    const { store } = place();
+    const from = freshName();
+    const { digest } = await pushIndexed(store, from);
+    const sbom = await attach(store, from, { digest, size: 1 });
+    await referrersOf(store, from, digest);
+    for (let at = 0; ; at++) {
+      const to = freshName();
+      const dying = killed(store, at);
+      const outcome = await promote(dying.store, from, to).catch((error: unknown) => error);
+      if (!dying.happened()) break;
+      assert.ok(outcome instanceof Error);
+      // Fails for a tag to something that is not whole.
+      assert.ok([undefined, digest].includes(await pull(store, to, v1)));
+      await promote(store, from, to);
+      assert.equal(await pull(store, to, v1), digest);
+      assert.deepEqual(await referrersOf(store, to, digest), [sbom]);
+    }
+  });
+
+  it('beside a delete of the source before any write leaves no tag to something incomplete', async () => {
+    const { store } = place();
+    for (let at = 0; ; at++) {
+      const [from, to] = [freshName(), freshName()];
+      const { digest } = await pushImage(store, from, 'v1');
+      await referrersOf(store, from, digest);
+      const beside = besideWrite(store, at, async () => {
+        await remove(store, from, digest);
+      });
+      await promote(beside.store, from, to).catch(() => undefined);
+      assert.ok([undefined, digest].includes(await pull(store, to, v1)));
+      if (!beside.happened()) break;
+    }
+  });
+});
