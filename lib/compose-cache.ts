@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { Pattern } from './access/policy/patterns.ts';
 import type { ObserveCache } from './cache/cache-event.ts';
 import { unshared } from './cache/copy-claims.ts';
+import { claimsOfAllWorkers } from './cache/shared-claims.ts';
 import { createCache } from './cache/create-cache.ts';
 import type { CachedPrefix } from './cache/sources.ts';
 import { withCache } from './cache/with-cache.ts';
@@ -23,6 +24,8 @@ export interface CacheWiring {
   readonly collections: Collections;
   readonly log: Logger;
   readonly observe: ObserveCache;
+  /** Whether other processes of this machine serve the same. */
+  readonly isWorker: boolean;
   /** Processes that share the memory. */
   readonly workers: number;
 }
@@ -43,7 +46,7 @@ export function withUpstreams(
   const cache = createCache(upstreams.map(prefixOf), {
     ...wiring,
     registry,
-    claims: unshared,
+    claims: wiring.isWorker ? claimsOfAllWorkers() : unshared,
     onStale: (error) => {
       warnStale({ err: error });
     },

@@ -78,7 +78,11 @@ export async function createServices(
   const store = withStoreCalls(opened, telemetry);
   const collections = new Collections(store, config);
   const whole = createRegistry(store, { ...config, collections, onCacheRead: reports.cacheRead });
-  const caches = { store, collections, log, observe: reports.cached, workers: config.workers ?? 1 };
+  const caches = {
+    ...{ store, collections, log, observe: reports.cached },
+    workers: config.workers ?? 1,
+    isWorker: config.workerNumber !== undefined,
+  };
   const registry = restrict(await withCaches(whole, config, caches), config);
   const search = createSearch(config.search, registry, reports.listReindexed);
   for (const warning of config.warnings) warn(warning);

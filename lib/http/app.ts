@@ -172,7 +172,8 @@ function namespaceOf(ctx: Exchange, query: URLSearchParams): string | undefined 
  * @param prefix of the caches
  */
 function inNamespace(route: Route, prefix: string | undefined): Route {
-  if (prefix === undefined || !('name' in route)) return route;
+  // containerd sends ns also to mirrors whose path has the prefix.
+  if (prefix === undefined || !('name' in route) || route.name.startsWith(prefix)) return route;
   return { ...route, name: parseRepositoryName(prefix + route.name) };
 }
 

@@ -35,11 +35,16 @@ export interface KnownHost {
  * Starts `dockerd`, which starts a containerd of its own. Needs root.
  * @param newFolder where it keeps its images
  * @param known what the daemon finds, without a change to the files of this machine
+ * @param settings of its `daemon.json`
  */
-export async function dockerd(newFolder = temporaryFolder, known?: KnownHost): Promise<Dockerd> {
+export async function dockerd(
+  newFolder = temporaryFolder,
+  known?: KnownHost,
+  settings: object = {},
+): Promise<Dockerd> {
   const folder = await newFolder('dockerd');
   const removeShared = removeSharedFoldersAfterwards();
-  const config = await writeConfig(folder);
+  const config = await writeConfig(folder, settings);
   const run = client(folder);
   const docker: Dockerd['docker'] = async (...args) => await run(args);
   const answers = async () => Boolean(await docker('version'));
@@ -88,13 +93,13 @@ function socket(folder: Folder): string {
   return `unix://${join(folder.path, 'docker.sock')}`;
 }
 
-async function writeConfig(folder: Folder): Promise<string> {
+async function writeConfig(folder: Folder, settings: object): Promise<string> {
   await mkdir(join(folder.path, 'client'));
   const file = join(folder.path, 'daemon.json');
   const { text } = await command('dockerd', ['--version']);
   // Up to release 20.10 the daemon makes itself a key in /etc/docker; later ones have no such setting.
   const key = / (19|20)\./.test(text) ? { 'deprecated-key-path': join(folder.path, 'key.json') } : {};
-  await writeFile(file, JSON.stringify(key));
+  await writeFile(file, JSON.stringify({ ...key, ...settings }));
   return file;
 }
 

@@ -1,3 +1,4 @@
+import type { ClaimRequest, ClaimResponse } from '../../cache/shared-claims.ts';
 import type { AttemptRequest, AttemptResponse } from '../../access/htpasswd/shared-attempts.ts';
 
 /** What the primary process sends to its workers. */
@@ -7,7 +8,8 @@ export type ToWorker =
   | { readonly stowage: 'announce stop' }
   /** Asks what is not ready. */
   | { readonly stowage: 'unready' }
-  | AttemptResponse;
+  | AttemptResponse
+  | ClaimResponse;
 
 /** What a worker sends to the primary process, beside its metrics. */
 export type FromWorker =
@@ -18,4 +20,5 @@ export type FromWorker =
   | { readonly stowage: 'requests'; readonly count: number }
   /** The answer to `unready`. */
   | { readonly stowage: 'unready'; readonly names: readonly string[] }
-  | AttemptRequest;
+  | AttemptRequest
+  | ClaimRequest;

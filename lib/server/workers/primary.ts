@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { StreamingServer } from '../server.ts';
 import { workerNumberVariable } from '../../config/workers.ts';
 import type { FromWorker, ToWorker } from './messages.ts';
+import { ClaimKeeper, isClaimRequest } from '../../cache/shared-claims.ts';
 import { AttemptCounter, isAttemptRequest } from '../../access/htpasswd/shared-attempts.ts';
 import { Questions } from './questions.ts';
 import { StartFailed } from './start-failed.ts';
@@ -38,6 +39,9 @@ export class Workers implements StreamingServer {
   readonly #listening = new Set<Worker>();
   readonly #questions = new Questions<readonly string[]>({ stowage: 'unready' } satisfies ToWorker);
   readonly #attempts = new AttemptCounter<Worker>();
+  readonly #claims = new ClaimKeeper<Worker>((worker, response) => {
+    this.#send(worker, response);
+  });
   readonly #timers = new Set<NodeJS.Timeout>();
   #url = '';
   /** What all workers have been told, if this server stops. */
@@ -141,6 +145,7 @@ export class Workers implements StreamingServer {
       this.#listening.delete(worker);
       this.#questions.answered(worker, []);
       this.#attempts.forget(worker);
+      this.#claims.forget(worker);
     });
     return worker;
   }
@@ -149,7 +154,8 @@ export class Workers implements StreamingServer {
     if (isAttemptRequest(message)) {
       const response = this.#attempts.answer(worker, message);
       if (response !== undefined) this.#send(worker, response);
-    } else if (message.stowage === 'starting') {
+    } else if (isClaimRequest(message)) this.#claims.receive(worker, message);
+    else if (message.stowage === 'starting') {
       if (this.#order !== undefined) this.#send(worker, this.#order);
     } else if (message.stowage === 'requests') this.#requests.set(worker, message.count);
     else if (message.stowage === 'listening') this.#listening.add(worker);

@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { parseDigest } from '../../lib/protocol/digests.ts';
+import { parseRepositoryName } from '../../lib/protocol/names.ts';
+import { parseReference } from '../../lib/protocol/references.ts';
+import { createRegistry } from '../../lib/registry/registry.ts';
+import { contentOf, forgetAll } from '../clients/containerd.ts';
+import { readBlobs, writeImage, type Layout } from '../clients/images.ts';
+import { Client, digestOf } from '../functions/client.ts';
+import { withWorkers } from '../infra/running-workers.ts';
+import { containerd, type Containerd } from '../servers/containerd.ts';
+import { dockerd } from '../servers/dockerd.ts';
+import { temporaryFolder, type Folder } from '../servers/folder.ts';
+import { requires } from '../servers/requires.ts';
+import { serve, type Stowage } from '../servers/stowage.ts';
+import { alice, startUpstreams, type Upstreams } from '../upstream/upstreams.ts';
+
+const MiB = 1024 ** 2;
+
+describe('clients of a cache', requires('docker-registry'), () => {
+  let folder: Folder;
+  let upstreams: Upstreams;
+  let layouts = 0;
+
+  before(async () => {
+    folder = await temporaryFolder('cache-clients');
+    upstreams = await startUpstreams();
+  });
+
+  after(async () => {
+    await upstreams.stop();
+    folder.remove();
+  });
+
+  const newFolder = async () => {
+    const path = join(folder.path, String((layouts += 1)));
+    await mkdir(path);
+    return path;
+  };
+
+  /** An image in the upstream. */
+  async function pushed(name: string, tag: string): Promise<Layout> {
+    const layout = await writeImage(await newFolder(), [1000, 2 * MiB]);
+    const registry = createRegistry(upstreams.store);
+    const repository = parseRepositoryName(name);
+    const read = async (digest: string) =>
+      await readFile(join(layout.folder, 'blobs', digest.replace(':', '/')));
+    for (const digest of await readBlobs(layout.folder)) {
+      const bytes = await read(digest);
+      if (digest !== layout.digest)
+        await registry.uploads.put(repository, parseDigest(digest), {
+          body: pieces(bytes),
+          length: bytes.length,
+        });
+    }
+    await registry.manifests.put(repository, parseReference(tag), await read(layout.digest), undefined);
+    return layout;
+  }
+
+  const credentials = { username: alice.user, password: alice.password };
+
+  /** Repositories below `mirror/`. */
+  const prefixed = (upstream: { readonly url: URL }) => ({
+    REGISTRY_PROXY_UPSTREAMS: JSON.stringify([
+      {
+        ...{ prefix: 'mirror/**', url: upstream.url.origin, ns: 'images.example.com' },
+        ...{ insecure: true, privateaddresses: true, ...credentials },
+      },
+    ]),
+  });
+
+  describe('containerd', requires('containerd'), () => {
+    let daemon: Containerd;
+    let cache: Stowage;
+
+    before(async () => {
+      daemon = await containerd();
+      cache = await serve(await newFolder(), prefixed(upstreams.withTokens));
+    });
+
+    after(async () => {
+      await cache.stop();
+      await daemon.stop();
+    });
+
+    for (const [what, host] of [
+      ['with ns', (url: string) => `[host."${url}"]\ncapabilities = ["pull", "resolve"]\n`],
+      [
+        'with the prefix in the path',
+        (url: string) =>
+          `[host."${url}/v2/mirror"]\ncapabilities = ["pull", "resolve"]\noverride_path = true\n`,
+      ],
+    ] as const)
+      it(`pulls an image by its own name, ${what}`, async () => {
+        const layout = await pushed('team/app', what.replaceAll(' ', '-'));
+        const hosts = await newFolder();
+        await mkdir(join(hosts, 'images.example.com'));
+        // Nobody is there to fall back to.
+        const server = 'server = "http://127.0.0.1:1"\n';
+        await writeFile(
+          join(hosts, 'images.example.com/hosts.toml'),
+          server + host(`http://${cache.address}`),
+        );
+        const reference = `images.example.com/team/app:${what.replaceAll(' ', '-')}`;
+        const options = ['--hosts-dir', hosts, '--snapshotter', 'native'];
+        await daemon.ctr('images', 'pull', ...options, reference);
+        assert.deepEqual(await contentOf(daemon), await readBlobs(layout.folder));
+        await forgetAll(daemon);
+      });
+  });
+
+  describe('docker', requires('dockerd'), () => {
+    it('pulls images of Docker Hub through a registry that is nothing but its cache', async () => {
+      await pushed('library/alpine', 'v1');
+      const cache = await serve(await newFolder(), {
+        REGISTRY_PROXY_REMOTEURL: upstreams.withBasic.url.origin,
+        REGISTRY_PROXY_USERNAME: alice.user,
+        REGISTRY_PROXY_PASSWORD: alice.password,
+        REGISTRY_PROXY_INSECURE: 'true',
+        REGISTRY_PROXY_PRIVATEADDRESSES: 'true',
+      });
+      const daemon = await dockerd(temporaryFolder, undefined, {
+        'registry-mirrors': [`http://${cache.address}`],
+      });
+      try {
+        const { text } = await daemon.docker('pull', 'alpine:v1');
+        assert.match(text, /Downloaded newer image for alpine:v1/);
+      } finally {
+        await daemon.stop();
+        await cache.stop();
+      }
+    });
+  });
+
+  it('64 clients of several workers make one download', async () => {
+    const layout = await pushed('team/workers', 'v1');
+    const place = await newFolder();
+    await withWorkers(place, 3, prefixed(upstreams.withTokens), async (registry) => {
+      const client = new Client(`http://${registry.address}`);
+      const blobs = (await readBlobs(layout.folder)).filter((digest) => digest !== layout.digest);
+      upstreams.withTokens.reset();
+      await Promise.all(
+        Array.from({ length: 64 }, async (_, i) => {
+          const digest = blobs[i % blobs.length] ?? '';
+          const { body } = await client.must(200, {
+            method: 'GET',
+            path: `/v2/mirror/team/workers/blobs/${digest}`,
+          });
+          assert.equal(digestOf(body), digest);
+        }),
+      );
+      const downloads = upstreams.withTokens.requests
+        .filter(({ url, headers }) => url.includes('/blobs/') && headers.authorization !== undefined)
+        .map(({ url }) => url);
+      assert.deepEqual(downloads.sort(), [...new Set(downloads)].sort());
+      assert.equal(downloads.length, blobs.length);
+    });
+  });
+});
+
+async function* pieces(bytes: Buffer): AsyncGenerator<Uint8Array, void> {
+  yield await Promise.resolve(bytes);
+}
