@@ -15,9 +15,12 @@ export function notificationsOf(
   { id, at, change: announced, context, source }: Intent,
   changes: readonly Change[] = [announced],
 ): readonly Notification[] {
-  // A change of one tag is one event, whose id is that of the intent.
+  // A change of one tag is one event, whose id is that of the intent. If only the manifest of its push can be seen, that is another event:
+  // the tag may still come, and be announced under the same id.
   const hasOwnId = (tag: Tag | undefined) =>
-    tag === undefined || (!isManifestDelete(announced) && tagsOf(announced).length === 1);
+    isManifestDelete(announced)
+      ? tag === undefined
+      : tagsOf(announced).length === (tag === undefined ? 0 : 1);
   return changes.flatMap((change) =>
     targetsOf(change).map((tag) => ({
       id: hasOwnId(tag) ? id : idOfTag(id, tag ?? ''),

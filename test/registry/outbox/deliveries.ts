@@ -27,9 +27,14 @@ export function outboxOn(store: ObjectStore, options: Partial<OutboxOptions> = {
   return new BucketOutbox(store, { takes: () => true, source, ...options });
 }
 
-/** A registry of another process, whose changes all are announced. */
+/** A registry of another process, whose changes nobody is told of. */
+export function registryOn(store: ObjectStore): Registry {
+  return createRegistry(store, { secrets: ['the secret of all processes'] });
+}
+
+/** … whose changes all are announced. */
 export function announcing(store: ObjectStore, options: Partial<OutboxOptions> = {}): Registry {
-  return withEvents(createRegistry(store), context, () => undefined, outboxOn(store, options));
+  return withEvents(registryOn(store), context, () => undefined, outboxOn(store, options));
 }
 
 export interface DeliveredEvent {

@@ -8,13 +8,12 @@ import { parseTag } from '../../../lib/protocol/tags.ts';
 import { layerLink, revisionLink, tagLink } from '../../../lib/registry/layout.ts';
 import { exists, readLink } from '../../../lib/registry/links.ts';
 import type { Announce } from '../../../lib/registry/outbox/announcement.ts';
-import { createRegistry } from '../../../lib/registry/registry.ts';
 import { deleteRepository } from '../../../lib/registry/undo/delete-repository.ts';
 import { restoreRepository } from '../../../lib/registry/undo/restore-repository.ts';
 import { restoreTag } from '../../../lib/registry/undo/restore-tag.ts';
 import { rollback } from '../../../lib/registry/undo/rollback.ts';
 import type { ObjectStore } from '../../../lib/storage/store.ts';
-import { announcing, context, outboxOn } from './deliveries.ts';
+import { announcing, context, outboxOn, registryOn } from './deliveries.ts';
 
 /** A write that is ready to be made. */
 export interface Write {
@@ -27,7 +26,7 @@ export interface Write {
 export type Prepare = (store: ObjectStore) => Promise<Write>;
 
 /** Longer than the time between two ticks of the clock that dates files: what is prepared is older than the write. */
-const tickMs = 25;
+export const tick = 25;
 
 const type = 'application/vnd.oci.image.manifest.v1+json';
 
@@ -51,7 +50,7 @@ export class Place {
 
   async blob(name = this.name): Promise<Digest> {
     const bytes = randomBytes(20);
-    await createRegistry(this.store).uploads.put(name, digestOf(bytes), {
+    await registryOn(this.store).uploads.put(name, digestOf(bytes), {
       body: body(bytes),
       length: bytes.length,
     });
@@ -75,7 +74,7 @@ export class Place {
   async push(bytes: Buffer, ...tags: readonly string[]): Promise<void> {
     const options = { tags: tags.map(parseTag) };
     const reference = parseReference(digestOf(bytes));
-    await createRegistry(this.store).manifests.put(this.name, reference, bytes, type, options);
+    await registryOn(this.store).manifests.put(this.name, reference, bytes, type, options);
   }
 
   async pushed(...tags: readonly string[]): Promise<Digest> {
@@ -166,7 +165,7 @@ export const writes: Readonly<Record<string, Prepare>> = {
     const at = await place(store);
     const bytes = randomBytes(100);
     const digest = digestOf(bytes);
-    const { uploads } = createRegistry(store);
+    const { uploads } = registryOn(store);
     const id = await uploads.start(at.name);
     await uploads.append(at.name, id, { body: body(bytes), start: 0, length: undefined, partial: false });
     return {
@@ -178,7 +177,7 @@ export const writes: Readonly<Record<string, Prepare>> = {
     const at = await place(store);
     const bytes = randomBytes(6 * 1024 * 1024);
     const digest = digestOf(bytes);
-    const { uploads } = createRegistry(store);
+    const { uploads } = registryOn(store);
     const id = await uploads.start(at.name);
     await uploads.append(at.name, id, { body: body(bytes), start: 0, length: undefined, partial: false });
     return {
@@ -250,7 +249,7 @@ export const writes: Readonly<Record<string, Prepare>> = {
   'a restore of a tag': async (store) => {
     const at = await place(store);
     const digest = await at.pushed('v1');
-    await createRegistry(store).manifests.delete(at.name, parseReference(digest));
+    await registryOn(store).manifests.delete(at.name, parseReference(digest));
     return {
       make: async (own) => await restoreTag(own, at.name, parseTag('v1'), { announce: announceOn(own) }),
       seen: async () => await at.seenPush(digest, 'v1'),
@@ -282,6 +281,6 @@ export const writes: Readonly<Record<string, Prepare>> = {
 /** Prepares a write, and waits until that is older. */
 export async function prepared(prepare: Prepare, store: ObjectStore): Promise<Write> {
   const write = await prepare(store);
-  await sleep(tickMs);
+  await sleep(tick);
   return write;
 }
