@@ -24,6 +24,10 @@ export class RegistryUpstream implements Upstream {
   failure: UpstreamError | undefined;
   /** Passes on each piece of a blob. */
   onPiece: (piece: Buffer) => Promise<Buffer> | Buffer = (piece) => piece;
+  /** After it was asked where a tag points. */
+  onResolved: () => Promise<void> = async () => {
+    await Promise.resolve();
+  };
   /** Where it says that bytes are. */
   location: URL | undefined;
   /** Bytes of a piece. */
@@ -36,7 +40,9 @@ export class RegistryUpstream implements Upstream {
 
   async resolve(name: RepositoryName, reference: Reference): Promise<UpstreamManifest> {
     return await this.#answer(`resolve ${name}${shown(reference)}`, async () => {
-      return (await this.#registry.manifests.get(name, reference)).info;
+      const { info } = await this.#registry.manifests.get(name, reference);
+      await this.onResolved();
+      return info;
     });
   }
 
