@@ -22,4 +22,6 @@ export interface Pulled {
   readonly digest: string;
   readonly mediaType: string;
   readonly size: number;
+  /** Whether a cache could not ask its upstream whether the tag has moved. */
+  readonly isStale?: boolean;
 }

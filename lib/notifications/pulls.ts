@@ -45,6 +45,7 @@ export class Pulls {
     reference,
     actor,
     request,
+    isStale = false,
   }: RegistryEvent & { action: 'pulled' }): void {
     const { digest, mediaType, size } = descriptor;
     const notification: Notification = {
@@ -52,7 +53,7 @@ export class Pulls {
       at: new Date(),
       action: 'pull',
       tag: reference.kind === 'tag' ? reference.tag : undefined,
-      change: { action: 'pulled', content, repository, digest, mediaType, size },
+      change: { action: 'pulled', content, repository, digest, mediaType, size, ...(isStale && { isStale }) },
       context: { actor, request },
       source: this.#options.source,
     };

@@ -123,6 +123,16 @@ describe('a CloudEvent', () => {
       data,
     });
   });
+
+  it('of a pull says whether a cache could not ask its upstream', () => {
+    const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+    const about = { content: 'manifest', repository: 'mirror/app', digest, mediaType, size: 392 } as const;
+    const change = { action: 'pulled', ...about } as const;
+    const dataOf = (isStale: boolean) =>
+      cloudEvent({ ...notificationOf(), action: 'pull', change: { ...change, isStale } }, {}).data;
+    assert.equal(dataOf(true).stale, true);
+    assert.ok(!('stale' in dataOf(false)));
+  });
 });
 
 describe('the notifications of a change', () => {

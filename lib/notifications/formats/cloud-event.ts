@@ -18,8 +18,8 @@ export interface CloudEvent {
   readonly subject: string;
   readonly time: string;
   readonly datacontenttype: 'application/json';
-  /** As distribution has it. */
-  readonly data: Omit<DistributionEvent, 'id' | 'timestamp'>;
+  /** As distribution has it, and whether a cache could not ask its upstream whether the tag that was pulled has moved. */
+  readonly data: Omit<DistributionEvent, 'id' | 'timestamp'> & { readonly stale?: true };
 }
 
 /** The media type of an event in structured mode. */
@@ -44,8 +44,12 @@ export function cloudEvent(notification: Notification, options: EventOptions): C
     subject: subjectOf(data.target),
     time: timestamp,
     datacontenttype: 'application/json',
-    data,
+    data: isStale(notification) ? { ...data, stale: true } : data,
   };
+}
+
+function isStale({ change }: Notification): boolean {
+  return change.action === 'pulled' && change.isStale === true;
 }
 
 function subjectOf({ repository, digest, tag }: DistributionEvent['target']): string {
