@@ -98,7 +98,7 @@ export function deliverer(
     writes: allHappened(store),
     log: quiet,
     ...options,
-    timing: { pollMs: 10, idleMs: 50, otherMs: 20, lookMs: 20, slowMs: 5_000, ...options.timing },
+    timing: { pollMs: 10, idleMs: 50, otherMs: 20, lookMs: 20, slowMs: longMs, ...options.timing },
   });
 }
 

@@ -131,8 +131,13 @@ export class Lane {
     // Not before `#work` is set.
     await Promise.resolve();
     try {
-      for (let goesOn = true; goesOn && !this.#options.signal.aborted;)
-        goesOn = this.#state === undefined ? await this.#deliverFromMemory() : await this.#deliverFromQueue();
+      while (!this.#options.signal.aborted) {
+        // Nothing is awaited between this look and the end, or what comes in between would wait for nobody.
+        if (this.#state === undefined && this.#memory.length === 0) break;
+        const isDue = this.#state === undefined || (await this.#isDue(this.#state));
+        if (!isDue) break;
+        await (this.#state === undefined ? this.#deliverFromMemory() : this.#deliverFromQueue());
+      }
     } catch (error) {
       this.#options.onError(error);
     } finally {
@@ -144,13 +149,12 @@ export class Lane {
     for (const one of this.#memory) if (one !== this.#inFlight) one.done.reject(reason);
   }
 
-  /** @returns whether there may be more to do */
-  async #deliverFromMemory(): Promise<boolean> {
+  async #deliverFromMemory(): Promise<void> {
     const [head] = this.#memory;
-    if (head === undefined) return false;
+    if (head === undefined) return;
     this.#inFlight = head;
     const delivery = await this.#deliver(head.event);
-    if (delivery === undefined) return false;
+    if (delivery === undefined) return;
     // If it was slow, it is in the queue by now.
     await this.#change;
     const isQueued = !this.#memory.includes(head);
@@ -167,7 +171,6 @@ export class Lane {
     }
     this.#inFlight = undefined;
     this.#reportWaiting();
-    return true;
   }
 
   /** What is in memory goes to the queue. */
@@ -211,10 +214,9 @@ export class Lane {
     }
   }
 
-  /** @returns whether there may be more to do */
-  async #deliverFromQueue(): Promise<boolean> {
+  async #deliverFromQueue(): Promise<void> {
     await this.#change;
-    if (this.#state === undefined || !(await this.#isDue(this.#state))) return false;
+    if (this.#state === undefined) return;
     const isAllAdded = this.#additions.size === 0;
     const added = this.#added;
     const { objects, isAll } = await this.#queue.list();
@@ -227,10 +229,10 @@ export class Lane {
         continue;
       }
       const delivery = await this.#deliver({ name, notification });
-      if (delivery === undefined) return false;
+      if (delivery === undefined) return;
       if (delivery.outcome !== 'taken') {
         await this.#keepQueue(delivery, event, objects);
-        return true;
+        return;
       }
       if (this.#state.failures > 0) {
         this.#options.log.recovered(this.#options.endpoint.name);
@@ -241,7 +243,6 @@ export class Lane {
       this.#reportWaiting();
     }
     if (isAll && isAllAdded && added === this.#added) await this.#leaveQueue();
-    return true;
   }
 
   async #isDue(state: EndpointState): Promise<boolean> {

@@ -71,10 +71,12 @@ export class Session {
       await Promise.race([this.#failed.promise, work]);
     } finally {
       this.#stop(new Error('the session has ended'));
-      await work.catch(() => undefined);
-      await this.#end();
-      clearInterval(renewals);
-      stop.removeEventListener('abort', onStop);
+      try {
+        await this.#end(work);
+      } finally {
+        clearInterval(renewals);
+        stop.removeEventListener('abort', onStop);
+      }
     }
   }
 
@@ -206,7 +208,7 @@ export class Session {
     this.#stopped.abort(reason);
   }
 
-  async #end(): Promise<void> {
+  async #end(work: Promise<void>): Promise<void> {
     const timer = setTimeout(() => {
       this.#aborted.abort(new Error('the process stops'));
     }, graceMs);
@@ -214,6 +216,8 @@ export class Session {
       await lane.ended();
     });
     clearTimeout(timer);
+    // It waits for events that the lanes have, and have now given back.
+    await work.catch(() => undefined);
     await this.#remover.flush();
   }
 }
