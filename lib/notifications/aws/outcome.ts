@@ -1,0 +1,22 @@
+import type { Delivery } from '../endpoint.ts';
+
+/**
+ * Errors that are about one event and not about the queue or bus, its rights or the connection: the event will not be taken later either.
+ * Names of SQS and EventBridge.
+ */
+const aboutEvent: ReadonlySet<string> = new Set([
+  'InvalidMessageContents',
+  'InvalidParameterValue',
+  'MalformedDetail',
+  'MessageTooLong',
+  'ValidationException',
+]);
+
+/** @param name of the error, which is all that is logged: the text of an error of AWS may quote the request */
+export function awsOutcome(name: string): Delivery {
+  const reason = `AWS answered ${name}`;
+  return {
+    outcome: aboutEvent.has(name.replace(/Exception$/, '')) || aboutEvent.has(name) ? 'refused' : 'failed',
+    reason,
+  };
+}

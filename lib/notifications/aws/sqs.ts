@@ -1,0 +1,68 @@
+import { createHash } from 'node:crypto';
+import { GetQueueUrlCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
+import type { EndpointConfig, QueueArn } from '../../config/notifications.ts';
+import type { Delivery, Endpoint } from '../endpoint.ts';
+import { createFilter } from '../filter.ts';
+import type { EventOptions } from '../formats/distribution-event.ts';
+import { formatEvent, type FormatOptions } from '../formats/format.ts';
+import type { Notification } from '../notification.ts';
+import { clientOptions } from './client-options.ts';
+import { awsOutcome } from './outcome.ts';
+
+/**
+ * A queue of SQS. A message is the body that a webhook would get: an intent keeps 128 KiB of references at most, so it is below the
+ * 256 KiB that every queue takes. In a FIFO queue, the events of a repository are a group, in which they stay in order, and an event that
+ * is sent twice within five minutes is one message.
+ */
+export class QueueEndpoint implements Endpoint {
+  readonly name: string;
+  readonly threshold: number;
+  readonly backoffMs: number;
+  readonly takes: Endpoint['takes'];
+  readonly #queue: QueueArn;
+  readonly #format: FormatOptions;
+  readonly #client: SQSClient;
+  #url: string | undefined;
+
+  constructor(config: EndpointConfig, queue: QueueArn, events: EventOptions) {
+    this.name = config.name;
+    this.threshold = config.threshold;
+    this.backoffMs = config.backoffMs;
+    this.takes = createFilter(config);
+    this.#queue = queue;
+    this.#format = { ...events, format: config.format };
+    this.#client = new SQSClient(clientOptions(queue.region, config.timeoutMs));
+  }
+
+  async deliver(notification: Notification, signal?: AbortSignal): Promise<Delivery> {
+    const options = signal === undefined ? {} : { abortSignal: signal };
+    try {
+      await this.#client.send(
+        new SendMessageCommand({
+          QueueUrl: (this.#url ??= await this.#findUrl()),
+          MessageBody: formatEvent(notification, this.#format).body,
+          ...(this.#queue.queue.endsWith('.fifo') && {
+            MessageGroupId: groupOf(notification),
+            MessageDeduplicationId: notification.id,
+          }),
+        }),
+        options,
+      );
+      return { outcome: 'taken' };
+    } catch (error) {
+      return awsOutcome(error instanceof Error ? error.name : 'an unknown error');
+    }
+  }
+
+  async #findUrl(): Promise<string | undefined> {
+    const { queue, account } = this.#queue;
+    const command = new GetQueueUrlCommand({ QueueName: queue, QueueOwnerAWSAccountId: account });
+    return (await this.#client.send(command)).QueueUrl;
+  }
+}
+
+/** 128 characters at most. */
+function groupOf({ change }: Notification): string {
+  const { repository } = change;
+  return repository.length <= 128 ? repository : createHash('sha256').update(repository).digest('hex');
+}
