@@ -6,6 +6,7 @@ import type { Reference } from '../protocol/references.ts';
 import { attachedTagPrefix } from '../protocol/referrers.ts';
 import { parseTag, type Tag } from '../protocol/tags.ts';
 import { TagImmutable } from '../registry/interface.ts';
+import type { Announce } from '../registry/outbox/announcement.ts';
 import { entriesFor, type WantedPlatform } from './platforms.ts';
 import { undefinedIfUnknown, type CopySource, type CopyTarget } from './source.ts';
 
@@ -190,7 +191,7 @@ class ImageCopy {
   /** @throws Error if it is an index of some platforms, and the registry accepts none */
   async #putImage(digest: Digest, bytes: Buffer, tag: Tag | undefined): Promise<void> {
     try {
-      await this.#put(digest, bytes, tag);
+      await this.#put(digest, bytes, tag, this.#target.announce);
     } catch (error) {
       const isMissing = error instanceof RegistryError && error.failure === 'MANIFEST_BLOB_UNKNOWN';
       if (!isMissing || (this.#options.platforms?.length ?? 0) < 2) throw error;
@@ -201,10 +202,11 @@ class ImageCopy {
     }
   }
 
-  async #put(digest: Digest, bytes: Buffer, tag?: Tag): Promise<void> {
+  async #put(digest: Digest, bytes: Buffer, tag?: Tag, announce?: Announce): Promise<void> {
     const { registry, name, immutable, pushedBy } = this.#target;
     await registry.manifests.put(name, { kind: 'digest', digest }, bytes, undefined, {
       pushedBy,
+      announce,
       ...(tag !== undefined && { tags: [tag], ...(immutable && { immutable }) }),
     });
     this.#count.manifests += 1;

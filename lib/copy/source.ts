@@ -4,6 +4,7 @@ import type { RepositoryName } from '../protocol/names.ts';
 import type { Reference } from '../protocol/references.ts';
 import type { Tag } from '../protocol/tags.ts';
 import type { Immutable, Registry } from '../registry/interface.ts';
+import type { Announce } from '../registry/outbox/announcement.ts';
 import { UpstreamError } from '../upstream/upstream.ts';
 
 /** A repository that images are copied to. */
@@ -14,6 +15,8 @@ export interface CopyTarget {
   readonly immutable: Immutable | undefined;
   /** Who copies, for the history of tags. */
   readonly pushedBy: string;
+  /** Announces the image: one event for each, whatever comes along. Without it, no endpoint is told. */
+  readonly announce?: Announce | undefined;
 }
 
 /** A repository that images are copied from. */

@@ -73,7 +73,7 @@ describe('a copy from another registry', requires('docker-registry'), () => {
       immutable: undefined,
       pushedBy: 'operator:test',
     };
-    const source = fromUpstream(clientOf(proxy), from);
+    const source = fromUpstream(clientOf(proxy, { timeoutMs: 1000 }), from);
     return await copyImage(source, target, parseReference('v1'), { tag: v1, referrers: true, ...more });
   }
 

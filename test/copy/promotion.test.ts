@@ -12,12 +12,16 @@ import { createRegistry } from '../../lib/registry/registry.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { freshName, pull, pushImage, pushIndex, remove, tagsOf, v1 } from '../registry/undo/images.ts';
 import { onUndoPlaces } from '../registry/undo/places.ts';
+import type { Change } from '../../lib/registry/outbox/change.ts';
+import { context, Deliveries, outboxOn } from '../registry/outbox/deliveries.ts';
 import { attach, signatureTag } from './attached.ts';
 import { besideWrite, killed, written } from './written.ts';
 
 interface More extends Partial<CopyOptions> {
   readonly immutable?: Immutable;
   readonly from?: string;
+  /** Whether some endpoint takes its events. */
+  readonly announces?: boolean;
 }
 
 /** Copies v1 from one repository to another of the same storage. */
@@ -25,10 +29,12 @@ async function promote(
   store: ObjectStore,
   from: RepositoryName,
   to: RepositoryName,
-  { immutable, from: reference = 'v1', ...options }: More = {},
+  { immutable, from: reference = 'v1', announces = false, ...options }: More = {},
 ) {
   const registry = createRegistry(store);
-  const target = { registry, name: to, immutable, pushedBy: 'operator:test' };
+  const outbox = outboxOn(store, { takes: () => announces });
+  const announce = (change: Change) => outbox.announce(change, context);
+  const target = { registry, name: to, immutable, pushedBy: 'operator:test', announce };
   return await copyImage(fromStorage(store, registry, from), target, parseReference(reference), {
     tag: v1,
     referrers: true,
@@ -111,6 +117,30 @@ onUndoPlaces('a promotion', (place) => {
     const { isThere, referrers } = await promote(store, from, to);
     assert.deepEqual({ isThere, referrers }, { isThere: true, referrers: 1 });
     assert.deepEqual(await referrersOf(store, to, image.digest), [signature]);
+  });
+
+  it('is one event, whatever comes along, and costs one more write', async () => {
+    const [{ store }, from, to] = [place(), freshName(), freshName()];
+    const { digest } = await pushIndexed(store, from);
+    await attach(store, from, { digest, size: 1 });
+    const deliveries = new Deliveries(store);
+    await promote(store, from, to, { announces: true });
+    await deliveries.look();
+    const changes = deliveries.events.map(({ change }) => change);
+    assert.deepEqual(
+      changes.map(({ action, repository }) => ({ action, repository })),
+      [{ action: 'pushed', repository: to }],
+    );
+    assert.ok(changes[0]?.action === 'pushed' && changes[0].content === 'manifest');
+    assert.deepEqual([changes[0].digest, changes[0].tags], [digest, ['v1']]);
+    const image = await pushImage(store, from, 'v1');
+    const writes = written(store);
+    await promote(writes.store, from, to, { announces: true });
+    assert.equal(writes.objects().length, image.blobs.length + 5);
+    await deliveries.look();
+    await promote(store, from, to, { announces: true });
+    await deliveries.look();
+    assert.equal(deliveries.events.length, 2);
   });
 
   it('without referrers leaves them', async () => {

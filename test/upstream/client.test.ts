@@ -91,20 +91,26 @@ describe('the client of another registry', requires('docker-registry'), () => {
         assert.deepEqual(await buffer(rest.body), large.bytes.subarray(4_999_000));
       });
 
-      it('continues a blob where its connection was cut, or stalls', async () => {
-        for (const fate of ['cut', 'stall-body'] as const) {
-          const client = clientOf(proxy());
-          first(proxy(), isBlob, 'pass');
-          await client.blob(name, large.digest).then(({ body }) => body.destroy());
-          proxy().reset();
-          first(proxy(), isBlob, fate, 2);
-          const { body } = await client.blob(name, large.digest);
-          assert.deepEqual(await buffer(body), large.bytes);
-          const ranges = proxy().requests.map(({ headers }) => headers.range);
-          assert.equal(ranges.length, 3);
-          assert.equal(ranges[0], undefined);
-          assert.match(ranges[2] ?? '', /^bytes=\d{6,7}-4999999$/);
-        }
+      it('continues a blob where its connection was cut', async () => {
+        const client = clientOf(proxy());
+        await client.resolve(name, v1);
+        proxy().reset();
+        first(proxy(), isBlob, 'cut', 2);
+        const { body } = await client.blob(name, large.digest);
+        assert.deepEqual(await buffer(body), large.bytes);
+        const ranges = proxy().requests.map(({ headers }) => headers.range);
+        assert.equal(ranges.length, 3);
+        assert.equal(ranges[0], undefined);
+        assert.match(ranges[2] ?? '', /^bytes=\d{6,7}-4999999$/);
+      });
+
+      it('continues a blob that stalls', async () => {
+        const client = clientOf(proxy(), { timeoutMs: 1000 });
+        await client.resolve(name, v1);
+        first(proxy(), isBlob, 'stall-body');
+        const { body } = await client.blob(name, large.digest);
+        assert.deepEqual(await buffer(body), large.bytes);
+        assert.match(proxy().requests.at(-1)?.headers.range ?? '', /^bytes=\d{6,7}-4999999$/);
       });
 
       it('gives up a blob that is cut each time', async () => {
@@ -116,12 +122,18 @@ describe('the client of another registry', requires('docker-registry'), () => {
 
       it('asks again after 500, a cut and a wrong byte of a manifest', async () => {
         const client = clientOf(proxy());
-        for (const fate of [{ status: 500 }, 'drop', 'cut', 'corrupt', 'stall'] as const) {
+        for (const fate of [{ status: 500 }, 'drop', 'cut', 'corrupt'] as const) {
           proxy().reset();
           first(proxy(), isManifest, fate);
           assert.deepEqual((await client.manifest(name, image.digest)).bytes, image.bytes);
           assert.ok(proxy().requests.length >= 2);
         }
+      });
+
+      it('asks again what is not answered', async () => {
+        const client = clientOf(proxy(), { timeoutMs: 1000 });
+        first(proxy(), isManifest, 'stall');
+        assert.deepEqual((await client.manifest(name, image.digest)).bytes, image.bytes);
       });
 
       it('never takes wrong bytes for a manifest', async () => {

@@ -1,0 +1,250 @@
+import assert from 'node:assert/strict';
+import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
+import { buffer } from 'node:stream/consumers';
+import { describe, it } from 'node:test';
+import { parseRepositoryName } from '../../lib/protocol/names.ts';
+import { parseReference } from '../../lib/protocol/references.ts';
+import { Exchange } from '../../lib/upstream/exchange.ts';
+import { UpstreamError } from '../../lib/upstream/upstream.ts';
+import { digestOf } from '../registry/undo/images.ts';
+import { listen } from '../servers/listen.ts';
+import { clientOf } from './upstreams.ts';
+
+const name = parseRepositoryName('team/app');
+const v1 = parseReference('v1');
+const layer = Buffer.from('a layer');
+const digest = digestOf(layer);
+
+interface Hostile {
+  readonly url: URL;
+  readonly seen: readonly IncomingMessage[];
+}
+
+/** Servers that answer as they are told, while a test runs. */
+async function withServers(
+  listeners: readonly RequestListener[],
+  test: (servers: readonly Hostile[]) => Promise<void>,
+): Promise<void> {
+  const started = await Promise.all(
+    listeners.map(async (answer) => {
+      const seen: IncomingMessage[] = [];
+      const listening = await listen(
+        createServer((request, response) => {
+          seen.push(request);
+          answer(request, response);
+        }),
+      );
+      return { url: new URL(listening.url), seen, listening };
+    }),
+  );
+  try {
+    await test(started);
+  } finally {
+    for (const { listening } of started) await listening.stop();
+  }
+}
+
+const failed = (kind: UpstreamError['kind'], message: RegExp) => (error: unknown) => {
+  assert.ok(error instanceof UpstreamError, String(error));
+  assert.match(error.message, message);
+  assert.equal(error.kind, kind);
+  return true;
+};
+
+const askBasic: RequestListener = ({ headers }, response) => {
+  if (headers.authorization === undefined) response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' });
+  else response.writeHead(200, { 'content-length': layer.length }).write(layer);
+  response.end();
+};
+
+describe('a hostile registry', () => {
+  it('that redirects gets no credentials sent elsewhere, nor to another path of its own', async () => {
+    await withServers([askBasic, (_, response) => response.end(layer)], async ([own, other]) => {
+      assert.ok(own && other);
+      for (const location of [`${other.url.href}layer`, '/layer']) {
+        const server = createServer((request, response) => {
+          if (request.url === '/layer') response.end(layer);
+          else if (request.headers.authorization === undefined) askBasic(request, response);
+          else response.writeHead(307, { location }).end();
+        });
+        const seen: IncomingMessage[] = [];
+        server.on('request', (request: IncomingMessage) => seen.push(request));
+        const listening = await listen(server);
+        try {
+          const client = clientOf({ url: new URL(listening.url) });
+          const { body } = await client.blob(name, digest);
+          assert.deepEqual(await buffer(body), layer);
+          const after = [...other.seen, ...seen].filter(({ url }) => url === '/layer');
+          assert.ok(after.length > 0);
+          assert.ok(after.every(({ headers }) => headers.authorization === undefined));
+          const target = await client.blobLocation(name, digest);
+          assert.equal(target?.href, new URL(location, listening.url).href);
+        } finally {
+          await listening.stop();
+        }
+      }
+    });
+  });
+
+  it('that names a token service on another domain gets nothing sent there', async () => {
+    const tokens: RequestListener = (_, response) => response.end('{"token":"x"}');
+    await withServers([tokens], async ([other]) => {
+      assert.ok(other);
+      const realm = `http://localhost:${other.url.port}/token`;
+      const challenge = { 'www-authenticate': `Bearer realm="${realm}",service="x"` };
+      await withServers([(_, response) => response.writeHead(401, challenge).end()], async ([own]) => {
+        assert.ok(own);
+        await assert.rejects(clientOf(own).resolve(name, v1), failed('denied', /on another domain/));
+        assert.deepEqual(other.seen, []);
+      });
+    });
+  });
+
+  it('whose token service redirects gets no credentials sent there', async () => {
+    await withServers([(_, response) => response.end('{"token":"x"}')], async ([other]) => {
+      assert.ok(other);
+      const answer: RequestListener = ({ url = '', headers }, response) => {
+        if (url.startsWith('/token')) response.writeHead(307, { location: other.url.href }).end();
+        else {
+          const realm = `http://${String(headers.host)}/token`;
+          response.writeHead(401, { 'www-authenticate': `Bearer realm="${realm}"` }).end();
+        }
+      };
+      await withServers([answer], async ([own]) => {
+        assert.ok(own);
+        await assert.rejects(
+          clientOf(own).resolve(name, v1),
+          failed('unavailable', /answered 307 when asked for a token/),
+        );
+        assert.deepEqual(other.seen, []);
+      });
+    });
+  });
+
+  it('that redirects without end, or to what is no address for it, is left', async () => {
+    const loop: RequestListener = (_, response) => response.writeHead(302, { location: '/again' }).end();
+    await withServers([loop], async ([own]) => {
+      assert.ok(own);
+      await assert.rejects(clientOf(own).blob(name, digest), failed('unavailable', /redirects without end/));
+      // Four attempts, with five redirects each.
+      assert.equal(own.seen.length, 24);
+      const publicOnly = clientOf(own, { privateAddresses: { remedy: 'set it' } });
+      await assert.rejects(
+        publicOnly.blob(name, digest),
+        failed('unavailable', /not a public address: set it/),
+      );
+      assert.equal(own.seen.length, 24);
+    });
+  });
+
+  it('on https cannot lead to http, nor to URLs with credentials', () => {
+    const url = new URL('https://registry.example.com/v2/');
+    const exchange = new Exchange(url, { privateAddresses: 'permitted', timeoutMs: 1000, maxWaitMs: 0 });
+    const redirect = (location: string) => () => {
+      const response = {
+        statusCode: 307,
+        headers: { location },
+        on: () => undefined,
+        destroy: () => undefined,
+      };
+      return exchange.redirect({ response: response as unknown as IncomingMessage, url }, 'a blob');
+    };
+    assert.throws(redirect('http://cdn.example.com/x'), failed('unavailable', /from https to http/));
+    assert.throws(
+      redirect('https://me:secret@cdn.example.com/x'),
+      failed('unavailable', /with credentials in/),
+    );
+    assert.throws(redirect('ftp://cdn.example.com/x'), failed('unavailable', /to what is no URL/));
+    assert.equal(redirect('https://cdn.example.com/x')()?.href, 'https://cdn.example.com/x');
+  });
+
+  it('that sends a manifest without end, or of schema 1, is refused', async () => {
+    const endless: RequestListener = (request, response) => {
+      if (request.method === 'HEAD') response.writeHead(405).end();
+      else {
+        const more = () => {
+          while (!response.destroyed && response.write(Buffer.alloc(65_536)));
+        };
+        response.on('drain', more);
+        more();
+      }
+    };
+    const first: RequestListener = (_, response) =>
+      response.end(JSON.stringify({ schemaVersion: 1, name: 'team/app', fsLayers: [], history: [] }));
+    await withServers([endless, first], async ([one, other]) => {
+      assert.ok(one && other);
+      await assert.rejects(clientOf(one).resolve(name, v1), failed('unknown', /has more than 4194304 bytes/));
+      await assert.rejects(clientOf(other).resolve(name, v1), failed('unknown', /is of Docker's schema 1/));
+    });
+  });
+
+  it('that asks for a pause is not asked before its end', async () => {
+    const limited: RequestListener = (_, response) => response.writeHead(429, { 'retry-after': '60' }).end();
+    const exhausted: RequestListener = (_, response) =>
+      response.writeHead(404, { 'ratelimit-remaining': '0;w=60', 'ratelimit-reset': '60' }).end();
+    await withServers([limited, exhausted], async ([one, other]) => {
+      assert.ok(one && other);
+      const client = clientOf(one);
+      const isLimited = (error: unknown) => {
+        assert.ok(error instanceof UpstreamError);
+        assert.equal(error.kind, 'limited');
+        assert.ok((error.retryAfterMs ?? 0) > 50_000 && (error.retryAfterMs ?? 0) <= 60_000);
+        return true;
+      };
+      await assert.rejects(client.resolve(name, v1), isLimited);
+      await assert.rejects(client.manifest(name, digest), isLimited);
+      assert.equal(one.seen.length, 1);
+      const second = clientOf(other);
+      await assert.rejects(second.manifest(name, digest), failed('unknown', /404/));
+      await assert.rejects(second.manifest(name, digest), isLimited);
+      assert.equal(other.seen.length, 1);
+    });
+  });
+
+  it('that asks for a short pause is waited for', async () => {
+    let count = 0;
+    const answer: RequestListener = (_, response) => {
+      if (count++ === 0) response.writeHead(429, { 'retry-after': '1' }).end();
+      else response.writeHead(200, { 'content-length': layer.length }).end(layer);
+    };
+    await withServers([answer], async ([own]) => {
+      assert.ok(own);
+      const { body } = await clientOf(own, { maxWaitMs: 5000 }).blob(name, digest);
+      assert.deepEqual(await buffer(body), layer);
+      assert.equal(own.seen.length, 2);
+    });
+  });
+
+  it('without ranges still gives the rest of a blob', async () => {
+    let count = 0;
+    const answer: RequestListener = (_, response) => {
+      response.writeHead(200, { 'content-length': layer.length });
+      if (count++ === 0) response.write(layer.subarray(0, 3), () => response.destroy());
+      else response.end(layer);
+    };
+    await withServers([answer], async ([own]) => {
+      assert.ok(own);
+      const { body } = await clientOf(own).blob(name, digest);
+      assert.deepEqual(await buffer(body), layer);
+      assert.deepEqual(
+        own.seen.map(({ headers }) => headers.range),
+        [undefined, 'bytes=3-6'],
+      );
+    });
+  });
+
+  it('whose error has control characters has none of them in the message', async () => {
+    const answer: RequestListener = (_, response) =>
+      response
+        .writeHead(403, { 'content-type': 'application/json' })
+        .end(JSON.stringify({ errors: [{ code: 'DENIED', message: `no\n\u001b[31m${'x'.repeat(1000)}` }] }));
+    await withServers([answer], async ([own]) => {
+      assert.ok(own);
+      await assert.rejects(clientOf(own).manifest(name, digest), (error: Error) => {
+        assert.match(error.message, /answered 403 .*: DENIED: no  ?\[31mx+$/);
+        assert.ok(error.message.length < 600);
+        return true;
+      });
+    });
+  });
+});
