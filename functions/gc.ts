@@ -1,6 +1,7 @@
 import { collect } from '../lib/lambda/collect.ts';
 import { scheduled } from '../lib/lambda/scheduled.ts';
 import { createMaintenance } from '../lib/compose.ts';
+import { registryAs } from '../lib/operator-events.ts';
 
 /** Goes on with retention and garbage collection, where it is enabled. */
 export const handler = scheduled({
@@ -8,7 +9,8 @@ export const handler = scheduled({
   start: async (config, onDamaged) => {
     const { collection: settings } = config;
     if (!settings.enabled) return { settings };
-    return { settings, job: { config, ...(await createMaintenance(config, onDamaged, { check: true })) } };
+    const { store, registry, outbox } = await createMaintenance(config, onDamaged, { check: true });
+    return { settings, job: { config, store, registry: registryAs(registry, outbox, 'retention apply') } };
   },
   run: async ({ settings, job }, log) => {
     if (job === undefined) log.info('gc does not run: REGISTRY_GC_ENABLED is not true');

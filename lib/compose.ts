@@ -1,9 +1,11 @@
+import type { Logger } from 'pino';
 import manifest from '../package.json' with { type: 'json' };
 import { isFurtherWorker, type Config, type Program } from './config/config.ts';
 import { describeConfig } from './config/describe.ts';
 import { open } from './access/callers.ts';
 import type { RulesInForce } from './access/policy/storage-rules.ts';
 import { createAccess } from './compose-access.ts';
+import type { Events, EventsConfig } from './compose-events.ts';
 import { openRules } from './compose-rules.ts';
 import type { CacheWiring } from './compose-cache.ts';
 import type { Services } from './http/services.ts';
@@ -15,6 +17,7 @@ import { ConcurrencyLimit } from './concurrency/concurrency-limit.ts';
 import { probeKey } from './registry/layout.ts';
 import { Collections } from './registry/collection/collections.ts';
 import { createPublisher } from './registry/events.ts';
+import type { Outbox } from './registry/outbox/outbox.ts';
 import type { Registry, RegistryLister } from './registry/interface.ts';
 import { Quotas } from './registry/quotas/quotas.ts';
 import { createRegistry } from './registry/registry.ts';
@@ -53,7 +56,7 @@ export async function createServices(
   config: Config,
   limits = program === 'functions' ? functionLimits : usualLimits,
   telemetry: readonly Telemetry[] = [],
-): Promise<Services> {
+): Promise<Services & { readonly events: Events | undefined }> {
   const reports = reportTo(telemetry);
   const log = createLogger(config.log);
   // The first worker logs what concerns the start.
@@ -85,6 +88,7 @@ export async function createServices(
   };
   const registry = restrict(await withCaches(whole, config, caches), config);
   const search = createSearch(config.search, registry, reports.listReindexed);
+  const events = await openEvents(program, config, store, log);
   for (const warning of config.warnings) warn(warning);
   const { access, tokens, policies } = await createAccess({
     program,
@@ -117,6 +121,8 @@ export async function createServices(
     headers: config.headers,
     namespaces: new Map(config.upstreams.map(({ namespace, prefix }) => [namespace, prefix])),
     prefix: config.prefix,
+    outbox: events?.outbox,
+    events,
     search,
     publish: createPublisher(
       [
@@ -174,6 +180,18 @@ export async function createServices(
     manifestMemory: new BufferPool({ bytes: part(manifestBytes), waitMs: limits.queueTimeoutMs }),
     responseMemory: new MemoryBudget(part(responseBytes, leastResponseBytes)),
   };
+}
+
+/** Loads what keeps events on demand. @returns undefined if nobody is told of any, or nothing is written */
+async function openEvents(
+  program: Program,
+  config: EventsConfig & Pick<Config, 'readOnly'>,
+  store: ObjectStore,
+  log: Logger,
+): Promise<Events | undefined> {
+  if (config.notifications.endpoints.length === 0 || config.readOnly) return undefined;
+  const { createEvents } = await import('./compose-events.ts');
+  return createEvents(program, config, store, log);
 }
 
 /** A data plane does not read the rules: the process that started an upload has, and its URL names the quota. */
@@ -275,6 +293,8 @@ export interface Maintenance {
   readonly store: ObjectStore;
   readonly registry: Registry;
   readonly search: Search;
+  /** Undefined if nobody is told of what the job writes. */
+  readonly outbox: Outbox | undefined;
 }
 
 /**
@@ -282,10 +302,11 @@ export interface Maintenance {
  * @param check for those that need to know whether the bucket honours conditions; others list it anyway
  */
 export async function createMaintenance(
-  { storage, search, readOnly, collection }: Pick<Config, 'storage' | 'search' | 'readOnly' | 'collection'>,
+  config: Pick<Config, 'storage' | 'search' | 'readOnly' | 'collection' | 'notifications' | 'address'>,
   onDamaged: OnDamaged,
   { check = false }: { readonly check?: boolean } = {},
 ): Promise<Maintenance> {
+  const { storage, search, readOnly, collection, notifications } = config;
   const store = await openStore(storage, {
     check,
     readOnly,
@@ -294,7 +315,11 @@ export async function createMaintenance(
     fence: collection.fence,
   });
   const registry = createRegistry(store);
-  return { store, registry, search: createSearch(search, registry) };
+  const isTold = notifications.endpoints.length > 0 && !readOnly;
+  const outbox = isTold
+    ? (await import('./compose-events.ts')).createOutbox('maintenance', config, store)
+    : undefined;
+  return { store, registry, search: createSearch(search, registry), outbox };
 }
 
 function createSearch(

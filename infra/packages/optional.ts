@@ -11,6 +11,7 @@ export const features = [
   'token',
   'tracing',
   'cloudwatch',
+  'events',
 ] as const;
 
 export type Feature = (typeof features)[number];
@@ -31,6 +32,9 @@ const issuesTokens = ['token'];
 
 /** Rules for retention and quotas. With a policy they are in it. */
 const readsRules = [...httpFunctions, 'gc'];
+
+/** What clients write, and what rules remove. */
+const announces = ['manifests', 'blobs', 'uploads', 'all', 'gc'];
 
 /** `all` gets the paths that have no route of their own, of whatever group. */
 const listsRepositories = ['catalog', 'search', 'manifests', 'reindex', 'all'];
@@ -56,6 +60,10 @@ export const optionalModules: readonly OptionalModule[] = [
   { module: 'lib/access/tokens/external.ts', functions: httpFunctions, feature: 'token' },
   { module: 'lib/tracing/tracing.ts', functions: httpFunctions, feature: 'tracing' },
   { module: 'lib/lambda/cloudwatch.ts', functions: httpFunctions, feature: 'cloudwatch' },
+
+  { module: 'lib/compose-events.ts', functions: announces, feature: 'events' },
+  { module: 'lib/lambda/deliver.ts', functions: ['events'], feature: 'events' },
+  { module: 'lib/compose-delivery.ts', functions: ['events'], feature: 'events' },
 
   // Functions have connections of Node itself.
   { module: 'lib/storage/s3/client/pool.ts', functions: [] },

@@ -82,6 +82,7 @@ export function featuresOf({ storage, search, auth, settings }: Deployment): Fea
     ['htpasswd', auth === 'htpasswd'],
     ['tracing', has('OTEL_')],
     ['cloudwatch', has('REGISTRY_METRICS_CLOUDWATCH_')],
+    ['events', has('REGISTRY_NOTIFICATIONS_')],
   ];
   return chosen.flatMap(([feature, isThere]) => (isThere ? [feature] : []));
 }

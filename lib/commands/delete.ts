@@ -1,3 +1,4 @@
+import { announceAs } from '../operator-events.ts';
 import { deleteRepository, type DeletedRepository } from '../registry/undo/delete-repository.ts';
 import { count, readOptions, type Command } from './command.ts';
 import { nameAndFile, readRepositoryName } from './undo/arguments.ts';
@@ -31,7 +32,12 @@ On a bucket it ends with a wait for pushes that had begun before. It may be inte
     const opened = await openStorage(given.file, { writes: !dryRun });
     const immutable = await immutableTags(opened, name);
     const onWait = reportWait(`deleting ${name} again completes it`);
-    const deleted = await deleteRepository(opened.store, name, { dryRun, immutable, onWait });
+    const deleted = await deleteRepository(opened.store, name, {
+      dryRun,
+      immutable,
+      onWait,
+      announce: announceAs(opened.outbox, 'delete'),
+    });
     if (!dryRun) {
       const { tags, manifests, layers } = deleted;
       logChange(opened, { command: 'delete', repository: name, tags, manifests, layers });

@@ -22,6 +22,7 @@ const commands: Readonly<Record<string, () => Promise<{ readonly command: Comman
   delete: async () => await import('./delete.ts'),
   copy: async () => await import('./copy.ts'),
   sync: async () => await import('./sync.ts'),
+  events: async () => await import('./events.ts'),
   verify: async () => await import('./verify.ts'),
   token: async () => await import('./token.ts'),
   policy: async () => await import('./policy.ts'),

@@ -1,3 +1,4 @@
+import { announceAs } from '../operator-events.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import type { Tag } from '../protocol/tags.ts';
 import { restoreRepository, type RestoredRepository } from '../registry/undo/restore-repository.ts';
@@ -35,7 +36,11 @@ The exit code is 1 if something of a repository cannot come back.`,
 
 async function oneTag(opened: Opened, name: RepositoryName, tag: Tag, dryRun: boolean): Promise<number> {
   const { requiredPlatforms } = opened.config;
-  const restored = await restoreTag(opened.store, name, tag, { requiredPlatforms, dryRun });
+  const restored = await restoreTag(opened.store, name, tag, {
+    requiredPlatforms,
+    dryRun,
+    announce: announceAs(opened.outbox, 'restore'),
+  });
   if (!dryRun) logChange(opened, { command: 'restore', repository: name, tag, to: restored.digest });
   console.log(describeTag(name, restored, dryRun));
   return 0;
@@ -52,7 +57,12 @@ function describeTag(name: string, restored: RestoredTag, dryRun: boolean): stri
 async function wholeRepository(opened: Opened, name: RepositoryName, dryRun: boolean): Promise<number> {
   const { requiredPlatforms } = opened.config;
   const onWait = reportWait(`restoring ${name} again completes it`);
-  const restored = await restoreRepository(opened.store, name, { requiredPlatforms, dryRun, onWait });
+  const restored = await restoreRepository(opened.store, name, {
+    requiredPlatforms,
+    dryRun,
+    onWait,
+    announce: announceAs(opened.outbox, 'restore'),
+  });
   if (!dryRun) {
     const { tags, manifests, layers } = restored;
     logChange(opened, { command: 'restore', repository: name, tags, manifests, layers });

@@ -1,3 +1,4 @@
+import { registryAs } from '../operator-events.ts';
 import { shownRule, type RetentionRule } from '../access/policy/storage-rules.ts';
 import { immutableTagsOf, openRules } from '../compose-rules.ts';
 import { didYouMean } from '../config/did-you-mean.ts';
@@ -81,7 +82,7 @@ async function apply(file: string | undefined): Promise<number> {
   const context = await contextOf(opened);
   const { removed, changed, failed, unplanned } = await applyRetention({
     ...context,
-    registry: opened.registry,
+    registry: registryAs(opened.registry, opened.outbox, 'retention apply'),
     onRemoved: ({ repository, tag, rule, reason }) => {
       logChange(opened, { command: 'retention apply', repository, tag, rule: shownRule(rule) });
       console.log(`removed ${repository}:${tag}: ${shownRule(rule)}: ${reason}`);

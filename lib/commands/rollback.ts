@@ -1,3 +1,4 @@
+import { announceAs } from '../operator-events.ts';
 import { rollback, type Rollback } from '../registry/undo/rollback.ts';
 import { readOptions, UsageError, type Command } from './command.ts';
 import { nameAndFile, readTagName, readTarget } from './undo/arguments.ts';
@@ -26,7 +27,8 @@ Moves a tag back to a manifest that the repository still has. stowage history li
     const opened = await openStorage(given.file, { writes: !dryRun });
     const immutable = await immutableTags(opened, name);
     const { requiredPlatforms } = opened.config;
-    const options = { requiredPlatforms, dryRun, ...(immutable && { immutable }) };
+    const announce = announceAs(opened.outbox, 'rollback');
+    const options = { requiredPlatforms, dryRun, announce, ...(immutable && { immutable }) };
     const done = await rollback(opened.store, name, tag, target, options);
     if (!dryRun && done.from !== done.to)
       logChange(opened, { command: 'rollback', repository: name, tag, ...done });

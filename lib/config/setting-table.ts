@@ -245,7 +245,7 @@ export const settingTable: Readonly<Record<string, Setting>> = {
     form: 'list',
     below: true,
     secret: true,
-    note: 'With more than in distribution, and without pulls unless `actions` has them.',
+    note: 'With more than in distribution, and without pulls unless `actions` has them ([events](events.md)).',
   },
   'notifications.queue': differs('Of functions, which take variables.'),
 

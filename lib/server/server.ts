@@ -6,6 +6,7 @@ import { createServices } from '../compose.ts';
 import { shareLimits, usualLimits, type Limits } from '../http/limits.ts';
 import { closeIdleConnections, closeSlowReaders, lastResponses, noteUnanswered } from './connections.ts';
 import { isFurtherWorker, readOnlyReason, type Config } from '../config/config.ts';
+import { deliverInBackground } from './delivery.ts';
 import { Drain } from './drain.ts';
 import { Http2Endpoint } from './http2/endpoint.ts';
 import { Listener } from './listener.ts';
@@ -81,6 +82,10 @@ export async function startServer(
   log.level = config.log.level;
   const reindexes = program === 'server' && !config.readOnly && !isFurtherWorker(config);
   const stopReindex = reindexes ? reindexInBackground(services) : undefined;
+  const stopDelivery =
+    program === 'server' && services.events !== undefined
+      ? await deliverInBackground(services.events, config)
+      : undefined;
   const announceStop = () => {
     readiness.stop();
     drain.announce();
@@ -96,6 +101,7 @@ export async function startServer(
       announceStop();
       const [cut] = await Promise.all([drain.end(config.drainTimeoutMs), stopReindex?.()]);
       if (cut > 0) log.warn({ requests: cut }, 'the drain timeout is over: requests in flight were cut');
+      await stopDelivery?.();
       await search.close();
       await observers.stop();
     },

@@ -8,6 +8,8 @@ export type ToWorker =
   | { readonly stowage: 'announce stop' }
   /** Asks what is not ready. */
   | { readonly stowage: 'unready' }
+  /** To the first one: another worker has written something that endpoints are told of. */
+  | { readonly stowage: 'written' }
   | AttemptResponse
   | ClaimResponse;
 
@@ -18,6 +20,8 @@ export type FromWorker =
   | { readonly stowage: 'listening'; readonly url: string }
   /** Requests in flight have changed. */
   | { readonly stowage: 'requests'; readonly count: number }
+  /** Endpoints are told of something that it has written. */
+  | { readonly stowage: 'written' }
   /** The answer to `unready`. */
   | { readonly stowage: 'unready'; readonly names: readonly string[] }
   | AttemptRequest

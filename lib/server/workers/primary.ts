@@ -16,8 +16,8 @@ const longRunMs = 60_000;
 /** How long a worker may take to say what is not ready: less than most probes wait. */
 const answerTimeoutMs = 3_000;
 
-/** How long a worker may take to end after its requests. */
-const endTimeoutMs = 5_000;
+/** How long a worker may take to end after its requests, for instance to deliver events. */
+const endTimeoutMs = 10_000;
 
 export interface WorkersOptions {
   /** At least 2. */
@@ -37,6 +37,8 @@ export class Workers implements StreamingServer {
   readonly #requests = new Map<Worker, number>();
   /** Those that have started. */
   readonly #listening = new Set<Worker>();
+  /** The one that delivers events. */
+  #first: Worker | undefined;
   readonly #questions = new Questions<readonly string[]>({ stowage: 'unready' } satisfies ToWorker);
   readonly #attempts = new AttemptCounter<Worker>();
   readonly #claims = new ClaimKeeper<Worker>((worker, response) => {
@@ -136,6 +138,7 @@ export class Workers implements StreamingServer {
 
   #fork(number: number): Worker {
     const worker = cluster.fork({ ...this.#options.env, [workerNumberVariable]: String(number) });
+    if (number === 0) this.#first = worker;
     this.#requests.set(worker, 0);
     worker.on('message', (message: FromWorker) => {
       this.#receive(worker, message);
@@ -159,7 +162,9 @@ export class Workers implements StreamingServer {
       if (this.#order !== undefined) this.#send(worker, this.#order);
     } else if (message.stowage === 'requests') this.#requests.set(worker, message.count);
     else if (message.stowage === 'listening') this.#listening.add(worker);
-    else if ('names' in message) this.#questions.answered(worker, message.names);
+    else if (message.stowage === 'written') {
+      if (this.#first !== undefined) this.#send(this.#first, { stowage: 'written' });
+    } else if ('names' in message) this.#questions.answered(worker, message.names);
   }
 
   #tell(order: ToWorker): void {

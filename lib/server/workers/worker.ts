@@ -19,7 +19,7 @@ export async function serveAsWorker(start: () => Promise<StreamingServer>): Prom
     const { server } = state;
     if (message.stowage === 'unready') void sendUnready(server);
     else if (message.stowage === 'stop') void stop(server);
-    else {
+    else if (message.stowage === 'announce stop') {
       state.stops = true;
       server?.announceStop();
     }
