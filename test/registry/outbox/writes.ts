@@ -39,6 +39,14 @@ async function* body(bytes: Uint8Array): AsyncIterable<Uint8Array> {
   yield await Promise.resolve(bytes);
 }
 
+/** A blob that can be sent once. */
+export function blobOf(bytes: Buffer): {
+  digest: Digest;
+  blob: { body: AsyncIterable<Uint8Array>; length: number };
+} {
+  return { digest: digestOf(bytes), blob: { body: body(bytes), length: bytes.length } };
+}
+
 /** Steps on a store, in a repository of their own. Nothing that is prepared is announced. */
 export class Place {
   readonly name: RepositoryName = parseRepositoryName(`team/${randomBytes(6).toString('hex')}`);
