@@ -28,6 +28,8 @@ export interface DistributionOptions {
   readonly remembers?: boolean;
   /** Whether version 3 looks for the manifests that an index names. Default: true. */
   readonly validates?: boolean;
+  /** A webhook that is told of events. */
+  readonly webhook?: string;
 }
 
 /** Version 2.8, Debian's. */
@@ -89,7 +91,7 @@ function environment(place: Place): NodeJS.ProcessEnv {
 /** JSON is YAML. */
 function configuration(
   address: string,
-  { remembers = false, validates = true }: DistributionOptions = {},
+  { remembers = false, validates = true, webhook }: DistributionOptions = {},
 ): string {
   return JSON.stringify({
     version: '0.1',
@@ -101,5 +103,11 @@ function configuration(
     },
     http: { addr: address },
     ...(!validates && { validation: { disabled: true } }),
+    ...(webhook !== undefined && {
+      notifications: {
+        events: { includereferences: true },
+        endpoints: [{ name: 'test', url: webhook, timeout: '5s' }],
+      },
+    }),
   });
 }
