@@ -1,15 +1,18 @@
 import type { Config } from './config/config.ts';
-import type { EndpointConfig } from './config/notifications.ts';
 import { Deliverer } from './notifications/delivery/deliverer.ts';
-import type { Log } from './notifications/delivery/delivery-log.ts';
+import { DeliveryLog, type Log } from './notifications/delivery/delivery-log.ts';
 import type { Endpoint } from './notifications/endpoint.ts';
-import type { EventOptions } from './notifications/formats/distribution-event.ts';
-import { HttpEndpoint } from './notifications/http/endpoint.ts';
+import { openEndpoints } from './notifications/open-endpoints.ts';
+import { Pulls } from './notifications/pulls.ts';
 import type { Report } from './notifications/report.ts';
+import type { Subscriber } from './registry/events.ts';
+import type { Source } from './registry/outbox/intent.ts';
 import type { BucketOutbox } from './registry/outbox/outbox.ts';
 import { listPending } from './registry/outbox/pending.ts';
 import { Resolver } from './registry/outbox/resolve.ts';
 import type { ObjectStore } from './storage/store.ts';
+
+export type DeliveryConfig = Pick<Config, 'notifications' | 'host' | 'prefix'>;
 
 interface DeliveryOptions {
   readonly log: Log;
@@ -19,17 +22,15 @@ interface DeliveryOptions {
 }
 
 /** What delivers events to the endpoints of the settings. */
-export function createDeliverer(
-  { notifications, host, prefix }: Pick<Config, 'notifications' | 'host' | 'prefix'>,
+export async function createDeliverer(
+  config: DeliveryConfig,
   store: ObjectStore,
   { log, outbox, report }: DeliveryOptions,
-): Deliverer {
-  const { endpoints, includeReferences } = notifications;
-  const options = { origin: host, prefix, includeReferences };
+): Promise<Deliverer> {
   const resolver = new Resolver(store, { hasMade: (key) => outbox?.hasMade(key) === true });
   return new Deliverer({
     store,
-    endpoints: endpoints.map((endpoint) => createEndpoint(endpoint, options)),
+    endpoints: await endpointsOf(config),
     writes: {
       list: async () => (await listPending(store)).intents,
       resolve: async (writes) => await resolver.resolve(writes),
@@ -39,8 +40,15 @@ export function createDeliverer(
   });
 }
 
-function createEndpoint(config: EndpointConfig, options: EventOptions): Endpoint {
-  const { target } = config;
-  if (target.kind === 'webhook') return new HttpEndpoint(config, target, options);
-  throw new Error(`${target.arn}: there is no client for it yet`);
+/** What tells the endpoints that ask for it of pulls. @param signal ends it */
+export async function createPulls(
+  config: DeliveryConfig,
+  { log, report, source, signal }: { log: Log; report: Report; source: Source; signal: AbortSignal },
+): Promise<Subscriber> {
+  const endpoints = await endpointsOf(config);
+  return new Pulls({ endpoints, source, log: new DeliveryLog(log), report, signal }).subscriber;
+}
+
+async function endpointsOf({ notifications, host, prefix }: DeliveryConfig): Promise<readonly Endpoint[]> {
+  return await openEndpoints(notifications, { origin: host, prefix });
 }

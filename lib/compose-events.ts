@@ -2,11 +2,16 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import type { Config, Program } from './config/config.ts';
+import type { QueueArn } from './config/notifications.ts';
 import type { ListenAddress } from './config/listen.ts';
 import type { Deliverer } from './notifications/delivery/deliverer.ts';
+import type { DeliveryQueue } from './notifications/aws/delivery-queue.ts';
 import { createFilter } from './notifications/filter.ts';
 import { isWanted } from './notifications/notifications-of.ts';
-import { BucketOutbox } from './registry/outbox/outbox.ts';
+import type { Report } from './notifications/report.ts';
+import type { Subscriber } from './registry/events.ts';
+import type { Source } from './registry/outbox/intent.ts';
+import { BucketOutbox, type OutboxOptions } from './registry/outbox/outbox.ts';
 import type { ObjectStore } from './storage/store.ts';
 
 /** What a process does about events. */
@@ -16,6 +21,10 @@ export interface Events {
   onWritten: () => void;
   /** What delivers, in a process that does. It is loaded on demand. */
   readonly createDeliverer: () => Promise<Deliverer>;
+  /** Tells endpoints of pulls; undefined if none asks for them, and in a function, which is frozen after its response. */
+  readonly onPulls: Subscriber | undefined;
+  /** What is not delivered of pulls is lost. */
+  readonly stopPulls: () => void;
 }
 
 export type EventsConfig = Pick<Config, 'notifications' | 'address' | 'host' | 'prefix'>;
@@ -23,40 +32,86 @@ export type EventsConfig = Pick<Config, 'notifications' | 'address' | 'host' | '
 /** A UUID of this process. */
 const instance = randomUUID();
 
+interface EventsOptions {
+  readonly log: Logger;
+  readonly report: Report;
+}
+
 /** For settings with endpoints. */
-export function createEvents(
+export async function createEvents(
   program: Program,
   config: EventsConfig,
   store: ObjectStore,
-  log: Logger,
-): Events {
-  const outbox = createOutbox(program, config, store, () => {
-    events.onWritten();
+  { log, report }: EventsOptions,
+): Promise<Events> {
+  const pulls = new AbortController();
+  const outbox = createOutbox(program, config, store, {
+    onAnnounced: askAtOnce(config.notifications.queue, log),
+    onDone: () => {
+      events.onWritten();
+    },
   });
   const events: Events = {
     outbox,
     onWritten: () => undefined,
     createDeliverer: async () => {
       const { createDeliverer } = await import('./compose-delivery.ts');
-      return createDeliverer(config, store, { log, outbox });
+      return await createDeliverer(config, store, { log, outbox, report });
+    },
+    onPulls: await openPulls(program, config, { log, report, signal: pulls.signal }),
+    stopPulls: () => {
+      pulls.abort();
     },
   };
   return events;
 }
 
-/** @param onDone called after each write that somebody is told of */
+async function openPulls(
+  program: Program,
+  config: EventsConfig,
+  options: EventsOptions & { readonly signal: AbortSignal },
+): Promise<Subscriber | undefined> {
+  const isAsked = config.notifications.endpoints.some(({ actions }) => actions.includes('pull'));
+  if (!isAsked || program === 'functions') return undefined;
+  const { createPulls } = await import('./compose-delivery.ts');
+  return await createPulls(config, { ...options, source: sourceOf(program, config.address) });
+}
+
+/** Asks for a delivery, if there is a queue for that. One that cannot be asked costs no write: the next look is within a minute. */
+function askAtOnce(queue: QueueArn | undefined, log: Logger): OutboxOptions['onAnnounced'] {
+  if (queue === undefined) return undefined;
+  let client: Promise<DeliveryQueue> | undefined;
+  return async () => {
+    try {
+      client ??= import('./notifications/aws/delivery-queue.ts').then(
+        (loaded) => new loaded.DeliveryQueue(queue),
+      );
+      await (await client).ask();
+    } catch (error) {
+      log.warn(
+        { err: error, queue: queue.queue },
+        'a delivery of events cannot be asked for; it begins within a minute',
+      );
+    }
+  };
+}
+
 export function createOutbox(
   program: Program,
   { notifications, address }: Pick<Config, 'notifications' | 'address'>,
   store: ObjectStore,
-  onDone?: () => void,
+  calls: Pick<OutboxOptions, 'onAnnounced' | 'onDone'> = {},
 ): BucketOutbox {
   const filters = notifications.endpoints.map((endpoint) => ({ takes: createFilter(endpoint) }));
   return new BucketOutbox(store, {
     takes: (change) => isWanted(filters, change),
-    source: { address: addressOf(program, address), instance },
-    ...(onDone && { onDone }),
+    source: sourceOf(program, address),
+    ...calls,
   });
+}
+
+function sourceOf(program: Program, address: ListenAddress): Source {
+  return { address: addressOf(program, address), instance };
 }
 
 /** What distribution calls `source.addr`: host and port; the name of a function. */

@@ -16,6 +16,7 @@ import { share } from './concurrency/share.ts';
 import { ConcurrencyLimit } from './concurrency/concurrency-limit.ts';
 import { probeKey } from './registry/layout.ts';
 import { Collections } from './registry/collection/collections.ts';
+import type { Report } from './notifications/report.ts';
 import { createPublisher } from './registry/events.ts';
 import type { Outbox } from './registry/outbox/outbox.ts';
 import type { Registry, RegistryLister } from './registry/interface.ts';
@@ -88,7 +89,7 @@ export async function createServices(
   };
   const registry = restrict(await withCaches(whole, config, caches), config);
   const search = createSearch(config.search, registry, reports.listReindexed);
-  const events = await openEvents(program, config, store, log);
+  const events = await openEvents(program, config, store, { log, report: reports.notified });
   for (const warning of config.warnings) warn(warning);
   const { access, tokens, policies } = await createAccess({
     program,
@@ -145,6 +146,7 @@ export async function createServices(
                 },
               }),
             ]),
+        ...(events?.onPulls === undefined ? [] : [events.onPulls]),
       ],
       (error) => {
         log.error({ err: error }, 'a subscriber failed');
@@ -187,11 +189,11 @@ async function openEvents(
   program: Program,
   config: EventsConfig & Pick<Config, 'readOnly'>,
   store: ObjectStore,
-  log: Logger,
+  options: { readonly log: Logger; readonly report: Report },
 ): Promise<Events | undefined> {
   if (config.notifications.endpoints.length === 0 || config.readOnly) return undefined;
   const { createEvents } = await import('./compose-events.ts');
-  return createEvents(program, config, store, log);
+  return await createEvents(program, config, store, options);
 }
 
 /** A data plane does not read the rules: the process that started an upload has, and its URL names the quota. */

@@ -64,6 +64,9 @@ export const optionalModules: readonly OptionalModule[] = [
   { module: 'lib/compose-events.ts', functions: announces, feature: 'events' },
   { module: 'lib/lambda/deliver.ts', functions: ['events'], feature: 'events' },
   { module: 'lib/compose-delivery.ts', functions: ['events'], feature: 'events' },
+  { module: 'lib/notifications/aws/delivery-queue.ts', functions: announces, feature: 'events' },
+  { module: 'lib/notifications/aws/sqs.ts', functions: ['events'], feature: 'events' },
+  { module: 'lib/notifications/aws/event-bridge.ts', functions: ['events'], feature: 'events' },
 
   // Functions have connections of Node itself.
   { module: 'lib/storage/s3/client/pool.ts', functions: [] },

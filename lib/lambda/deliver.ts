@@ -28,7 +28,7 @@ export interface DeliveryJob {
  */
 export async function deliver({ config, store }: DeliveryJob, log: Logger): Promise<void> {
   let givenUp = 0;
-  const deliverer = createDeliverer(config, store, {
+  const deliverer = await createDeliverer(config, store, {
     log,
     report: (_, one) => {
       if (one.event === 'dead') givenUp += one.count;

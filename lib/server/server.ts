@@ -101,6 +101,7 @@ export async function startServer(
       announceStop();
       const [cut] = await Promise.all([drain.end(config.drainTimeoutMs), stopReindex?.()]);
       if (cut > 0) log.warn({ requests: cut }, 'the drain timeout is over: requests in flight were cut');
+      services.events?.stopPulls();
       await stopDelivery?.();
       await search.close();
       await observers.stop();

@@ -2,6 +2,7 @@ import { immutableTagsOf, openRules } from '../../compose-rules.ts';
 import { fromStorage } from '../../copy/from-storage.ts';
 import { fromUpstream } from '../../copy/from-upstream.ts';
 import type { CopySource, CopyTarget } from '../../copy/source.ts';
+import { announceAs } from '../../operator-events.ts';
 import type { RepositoryName } from '../../protocol/names.ts';
 import type { Immutable } from '../../registry/interface.ts';
 import { Quotas } from '../../registry/quotas/quotas.ts';
@@ -60,7 +61,13 @@ export class Copies {
   async target(name: RepositoryName): Promise<CopyTarget> {
     const limit = await this.#quotas?.limitOf(name);
     const registry = limit === undefined ? this.#registry : withQuota(this.#registry, limit);
-    return { registry, name, immutable: this.#immutable(name), pushedBy: operator() };
+    return {
+      registry,
+      name,
+      immutable: this.#immutable(name),
+      pushedBy: operator(),
+      announce: announceAs(this.opened.outbox, 'copy'),
+    };
   }
 
   /** @throws Error if the stored logins cannot be read */

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
-import { GetQueueUrlCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
+import { SendMessageCommand } from '@aws-sdk/client-sqs';
 import type { EndpointConfig, QueueArn } from '../../config/notifications.ts';
 import type { Delivery, Endpoint } from '../endpoint.ts';
 import { createFilter } from '../filter.ts';
 import type { EventOptions } from '../formats/distribution-event.ts';
 import { formatEvent, type FormatOptions } from '../formats/format.ts';
 import type { Notification } from '../notification.ts';
-import { clientOptions } from './client-options.ts';
 import { awsOutcome } from './outcome.ts';
+import { openQueue, type QueueClient } from './queue-client.ts';
 
 /**
  * A queue of SQS. A message is the body that a webhook would get: an intent keeps 128 KiB of references at most, so it is below the
@@ -21,8 +21,7 @@ export class QueueEndpoint implements Endpoint {
   readonly takes: Endpoint['takes'];
   readonly #queue: QueueArn;
   readonly #format: FormatOptions;
-  readonly #client: SQSClient;
-  #url: string | undefined;
+  readonly #client: QueueClient;
 
   constructor(config: EndpointConfig, queue: QueueArn, events: EventOptions) {
     this.name = config.name;
@@ -31,15 +30,16 @@ export class QueueEndpoint implements Endpoint {
     this.takes = createFilter(config);
     this.#queue = queue;
     this.#format = { ...events, format: config.format };
-    this.#client = new SQSClient(clientOptions(queue.region, config.timeoutMs));
+    this.#client = openQueue(queue, config.timeoutMs);
   }
 
   async deliver(notification: Notification, signal?: AbortSignal): Promise<Delivery> {
     const options = signal === undefined ? {} : { abortSignal: signal };
+    const { client, url } = this.#client;
     try {
-      await this.#client.send(
+      await client.send(
         new SendMessageCommand({
-          QueueUrl: (this.#url ??= await this.#findUrl()),
+          QueueUrl: url,
           MessageBody: formatEvent(notification, this.#format).body,
           ...(this.#queue.queue.endsWith('.fifo') && {
             MessageGroupId: groupOf(notification),
@@ -52,12 +52,6 @@ export class QueueEndpoint implements Endpoint {
     } catch (error) {
       return awsOutcome(error instanceof Error ? error.name : 'an unknown error');
     }
-  }
-
-  async #findUrl(): Promise<string | undefined> {
-    const { queue, account } = this.#queue;
-    const command = new GetQueueUrlCommand({ QueueName: queue, QueueOwnerAWSAccountId: account });
-    return (await this.#client.send(command)).QueueUrl;
   }
 }
 

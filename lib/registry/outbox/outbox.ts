@@ -22,7 +22,7 @@ export interface OutboxOptions {
    * Called with the first intent of a write, which it goes beside, and waited for before the answer: a function cannot do anything after
    * that. Must not reject.
    */
-  readonly onAnnounced?: () => Promise<void>;
+  readonly onAnnounced?: (() => Promise<void>) | undefined;
   /** Called once a write was made. */
   readonly onDone?: () => void;
 }
