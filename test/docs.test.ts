@@ -13,7 +13,6 @@ const pages = globSync('{*.md,.github/**/*.md,docs/**/*.md,test/fixtures/*.md}',
 const textOf = (page: string) => readFileSync(join(root, page), 'utf8');
 
 const settingsPage = 'docs/configuration.md';
-const migrationPage = 'docs/migrating.md';
 
 describe('the documentation', () => {
   it('keeps the README within 150 lines', () => {
@@ -91,16 +90,6 @@ describe('the documentation of settings', () => {
         .map((name) => `${page}: ${name}`),
     );
     assert.deepEqual(invented, []);
-    const stopping = settingsIn(sectionOf(textOf(migrationPage), '### Variables of the original'));
-    assert.ok(stopping.length > 0);
-    for (const name of stopping)
-      assert.throws(
-        () => {
-          load({ [name]: 'value' });
-        },
-        ConfigError,
-        name,
-      );
   });
 });
 
