@@ -286,7 +286,12 @@ const eventRights: readonly Right[] = [
 
 /** With SCS, too. */
 const queueRights: readonly Right[] = [
-  { for: [...writers, 'data-plane'], on: 'event queue', actions: ['sqs:SendMessage'], when: hasQueue },
+  {
+    for: [...writers, 'data-plane'],
+    on: 'event queue',
+    actions: ['sqs:GetQueueUrl', 'sqs:SendMessage'],
+    when: hasQueue,
+  },
   {
     for: ['events'],
     on: 'event queue',
@@ -356,11 +361,11 @@ function readRules(parameters: Parameters): readonly Right[] {
 /** Queues and event buses that are endpoints of events. */
 function tellTargets(parameters: Parameters): readonly Right[] {
   const rows = [
-    ['sqs:SendMessage', targetArns(parameters, 'sqs')],
-    ['events:PutEvents', targetArns(parameters, 'eventbridge')],
+    [['sqs:GetQueueUrl', 'sqs:SendMessage'], targetArns(parameters, 'sqs')],
+    [['events:PutEvents'], targetArns(parameters, 'eventbridge')],
   ] as const;
-  return rows.flatMap(([action, arns]): Right[] =>
-    arns.length === 0 ? [] : [{ for: ['events'], on: { arns }, actions: [action] }],
+  return rows.flatMap(([actions, arns]): Right[] =>
+    arns.length === 0 ? [] : [{ for: ['events'], on: { arns }, actions }],
   );
 }
 
