@@ -289,7 +289,7 @@ const queueRights: readonly Right[] = [
   {
     for: [...writers, 'data-plane'],
     on: 'event queue',
-    actions: ['sqs:GetQueueUrl', 'sqs:SendMessage'],
+    actions: ['sqs:SendMessage'],
     when: hasQueue,
   },
   {
@@ -361,7 +361,7 @@ function readRules(parameters: Parameters): readonly Right[] {
 /** Queues and event buses that are endpoints of events. */
 function tellTargets(parameters: Parameters): readonly Right[] {
   const rows = [
-    [['sqs:GetQueueUrl', 'sqs:SendMessage'], targetArns(parameters, 'sqs')],
+    [['sqs:SendMessage'], targetArns(parameters, 'sqs')],
     [['events:PutEvents'], targetArns(parameters, 'eventbridge')],
   ] as const;
   return rows.flatMap(([actions, arns]): Right[] =>
