@@ -42,7 +42,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   {{- if regexMatch "^REGISTRY_HTTP_(ADDR|NET|DRAINTIMEOUT|DEBUG_ADDR|TLS_CERTIFICATE|TLS_KEY)$" $name }}
     {{- fail (printf "settings.%s is set by the chart; remove it" $name) }}
   {{- end }}
-  {{- if regexMatch "(SECRET|_PREVIOUS|ACCESSKEY|SECRETKEY|SESSIONTOKEN|HTPASSWD_CONTENT|HEALTH_HTTP(_.+)?|BACKEND_MYSQL)$" $name }}
+  {{- if regexMatch "(SECRET|_PREVIOUS|ACCESSKEY|SECRETKEY|SESSIONTOKEN|HTPASSWD_CONTENT|HEALTH_HTTP(_.+)?|BACKEND_MYSQL|NOTIFICATIONS_ENDPOINTS(_.+)?|PROXY_PASSWORD|PROXY_UPSTREAMS(_.+)?)$" $name }}
     {{- fail (printf "settings.%s is secret; move it to secret.values" $name) }}
   {{- end }}
 {{- end }}
