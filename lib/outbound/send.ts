@@ -44,7 +44,16 @@ export async function send(url: URL, request: OutboundRequest): Promise<Incoming
       ...options,
       ...(signal && { signal }),
     });
-    const deadline = setTimeout(() => sent.destroy(new OutboundTimeout(url, timeoutMs)), timeoutMs);
+    const fail = (error: Error) => {
+      clearTimeout(deadline);
+      reject(error);
+    };
+    const deadline = setTimeout(() => {
+      const late = new OutboundTimeout(url, timeoutMs);
+      // What is destroyed already tells nobody.
+      fail(late);
+      sent.destroy(late);
+    }, timeoutMs);
     sent.once('response', (response) => {
       clearTimeout(deadline);
       // Whoever reads the body learns of an error; nobody else needs to.
@@ -53,9 +62,13 @@ export async function send(url: URL, request: OutboundRequest): Promise<Incoming
       resolve(response);
     });
     // There may be more than one, also after the response.
-    sent.on('error', (error) => {
-      clearTimeout(deadline);
-      reject(error);
+    sent.on('error', fail);
+    sent.once('upgrade', (_, socket) => {
+      socket.destroy();
+      fail(new Error(`${url.host} answered 101 Switching Protocols, which nobody has asked for`));
+    });
+    sent.once('close', () => {
+      fail(new Error(`${url.host} closed the connection without a response`));
     });
     sent.end(body);
   });
