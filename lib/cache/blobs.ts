@@ -1,10 +1,11 @@
 import type { Readable } from 'node:stream';
 import { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
 import { withTimeout } from '../concurrency/with-timeout.ts';
-import type { Digest } from '../protocol/digests.ts';
+import { digestParts, type Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import type { BlobInfo, Registry, StatOptions } from '../registry/interface.ts';
+import { digestOf } from '../registry/uploads/content-hash.ts';
 import { withoutDeadline } from '../storage/deadline.ts';
 import type { ByteRange } from '../storage/store.ts';
 import { UpstreamError } from '../upstream/upstream.ts';
@@ -12,7 +13,7 @@ import type { ObserveCache } from './cache-event.ts';
 import type { CopyClaims } from './copy-claims.ts';
 import { Download, type Progress } from './download.ts';
 import { asRegistryError, undefinedIfUnknown } from './errors.ts';
-import type { Source } from './sources.ts';
+import type { Source, Sources } from './sources.ts';
 import type { UpstreamRequests } from './upstream-requests.ts';
 
 /** Blobs that one process copies at the same time. Each takes memory for its parts, as an upload does. */
@@ -30,6 +31,7 @@ export interface CachedBlobsOptions {
   /** Unrestricted and without events: what is cached is no push. */
   readonly registry: Pick<Registry, 'blobs' | 'uploads'>;
   readonly requests: UpstreamRequests;
+  readonly sources: Pick<Sources, 'idOf'>;
   readonly claims: CopyClaims;
   readonly observe: ObserveCache;
   /** Logs why a blob could not be copied. */
@@ -46,6 +48,8 @@ export class CachedBlobs {
   readonly #options: CachedBlobsOptions;
   /** Running, by repository and digest. */
   readonly #downloads = new Map<string, Download>();
+  /** What was found in the bucket. */
+  readonly #stored = new WeakSet<BlobInfo>();
   readonly #limit = new ConcurrencyLimit(parallelCopies, { queueLimit: queuedCopies });
 
   constructor(options: CachedBlobsOptions) {
@@ -59,7 +63,10 @@ export class CachedBlobs {
       ? undefined
       : await undefinedIfUnknown(registry.blobs.stat(name, digest, options));
     observe({ type: 'blob', kind: found === undefined ? 'miss' : 'hit' });
-    if (found !== undefined) return found;
+    if (found !== undefined) {
+      this.#stored.add(found);
+      return found;
+    }
     try {
       return { digest, size: await this.#size(source, name, digest, options) };
     } catch (error) {
@@ -71,15 +78,20 @@ export class CachedBlobs {
   async url(name: RepositoryName, blob: BlobInfo): Promise<URL | undefined> {
     const running = this.#downloads.get(keyOf(name, blob.digest));
     if (running !== undefined && (running.hasBeginning || !(await endsSoon(running)))) return undefined;
-    return await this.#options.registry.blobs.url(name, blob);
+    return (await this.#isStored(name, blob))
+      ? await this.#options.registry.blobs.url(name, blob)
+      : undefined;
   }
 
   async open(name: RepositoryName, blob: BlobInfo, range?: ByteRange): Promise<Readable | Buffer> {
     const { registry, observe } = this.#options;
     const { start, end = blob.size - 1 } = range ?? { start: 0 };
     const running = this.#downloads.get(keyOf(name, blob.digest));
-    const body =
-      running?.read(blob.size, range) ?? (await undefinedIfUnknown(registry.blobs.open(name, blob, range)));
+    const open = async () =>
+      (await this.#isStored(name, blob))
+        ? await undefinedIfUnknown(registry.blobs.open(name, blob, range))
+        : undefined;
+    const body = running?.read(blob.size, range) ?? (await open());
     // A copy that was under way has failed.
     if (body === undefined)
       throw new RegistryError(
@@ -88,6 +100,15 @@ export class CachedBlobs {
       );
     observe({ type: 'blob', kind: 'pushed', bytes: end + 1 - start });
     return body;
+  }
+
+  /**
+   * Whether the repository has a blob. What was found while it was copied need not be there: the copy may have failed, and the bytes of
+   * its digest may be another repository's.
+   */
+  async #isStored(name: RepositoryName, blob: BlobInfo): Promise<boolean> {
+    if (this.#stored.has(blob)) return true;
+    return (await undefinedIfUnknown(this.#options.registry.blobs.stat(name, blob.digest))) !== undefined;
   }
 
   /** Bytes of a blob that is not in the bucket. If it is pulled, it is copied there. @throws UpstreamError */
@@ -103,6 +124,7 @@ export class CachedBlobs {
     return await this.#options.requests.ask(source, `size ${digest}`, async ({ upstream, remote }) => {
       const { size, body } = await upstream.blob(remote, digest);
       body.destroy();
+      assertSize(source, digest, size);
       return size;
     });
   }
@@ -152,7 +174,7 @@ export class CachedBlobs {
   }
 
   async #copy(source: Source, name: RepositoryName, digest: Digest, progress: Progress): Promise<void> {
-    const { registry, requests, observe } = this.#options;
+    const { registry, requests, sources, observe } = this.#options;
     // Of this repository alone: nobody else can read the body.
     const { size, body } = await requests.ask(
       source,
@@ -167,9 +189,11 @@ export class CachedBlobs {
       }
     }
     try {
+      assertSize(source, digest, size);
       progress.opened(size);
       // The upstream has said that this repository has the blob as well. Another upstream would have no say in that.
-      const isSource = (other: RepositoryName) => other !== name && other.startsWith(source.prefix);
+      const isSource = (other: RepositoryName) =>
+        other !== name && other.startsWith(source.prefix) && sources.idOf(other) === source.id;
       const mounted = await registry.blobs.mountFromAnywhere(name, digest, isSource);
       if (mounted === undefined) await registry.uploads.put(name, digest, { body: received(), length: size });
     } finally {
@@ -182,6 +206,12 @@ export class CachedBlobs {
     const all = windowBytes / this.#options.workers;
     return Math.max(leastWindowBytes, Math.floor(all / Math.max(1, this.#downloads.size)));
   }
+}
+
+/** Nothing follows the headers of an empty response, so nothing would tell that it is wrong. @throws UpstreamError */
+function assertSize({ upstream }: Source, digest: Digest, size: number): void {
+  if (size > 0 || digest === digestOf(new Uint8Array(), digestParts(digest).algorithm)) return;
+  throw new UpstreamError('unavailable', `${upstream.host} says that blob ${digest} is empty, and it is not`);
 }
 
 function keyOf(name: RepositoryName, digest: Digest): string {

@@ -24,14 +24,15 @@ export interface CacheOptions
 export function createCache(prefixes: readonly CachedPrefix[], options: CacheOptions): Cache {
   const { store, collections } = options;
   const requests = new UpstreamRequests(store);
+  const sources = new Sources(prefixes);
   return {
-    sources: new Sources(prefixes),
+    sources,
     manifests: new CachedManifests({
       ...options,
       requests,
       freshness: new TagFreshness(store, collections),
       platforms: new Platforms(requests),
     }),
-    blobs: new CachedBlobs({ ...options, requests }),
+    blobs: new CachedBlobs({ ...options, requests, sources }),
   };
 }

@@ -72,7 +72,7 @@ export class Download implements Progress {
     this.#announce();
   }
 
-  /** The bytes of a range, as they come. The last ones of the blob are held back until it is verified and stored. */
+  /** The bytes of a range, as they come. Its last ones are held back until the blob is verified and stored. */
   read(size: number, range: ByteRange = { start: 0 }): Readable {
     return Readable.from(this.#read(size, range), { objectMode: false });
   }
@@ -104,7 +104,7 @@ export class Download implements Progress {
       const bytes = this.#bytesAt(at)?.subarray(0, end + 1 - at);
       if (bytes === undefined) await this.#news.promise;
       else {
-        if (at + bytes.byteLength >= size) await this.done;
+        if (at + bytes.byteLength > end) await this.done;
         yield bytes;
         at += bytes.byteLength;
       }

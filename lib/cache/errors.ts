@@ -35,7 +35,8 @@ export function asRegistryError(error: unknown, unknown: RegistryError): unknown
     case 'unavailable':
       return new RegistryError(
         'UNAVAILABLE',
-        `the upstream of this repository cannot be reached, and this is not cached: ${message}`,
+        // The reason may name addresses of the network that this registry is in. The log has it.
+        'the upstream of this repository cannot be reached, and this is not cached; try again',
         [],
         { cause: error, headers: again },
       );

@@ -44,6 +44,11 @@ export class Sources {
     return this.#prefixOf(name)?.upstream.host;
   }
 
+  /** The id of the upstream of a repository; undefined for a repository of this registry's own. */
+  idOf(name: RepositoryName): string | undefined {
+    return this.#prefixOf(name)?.id;
+  }
+
   /**
    * Where the content of a repository comes from; undefined for one of this registry's own.
    * @throws RegistryError DENIED if the upstream's repository may not be pulled

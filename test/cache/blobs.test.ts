@@ -209,6 +209,28 @@ describe('blobs of a cache', () => {
     assert.equal(await exists(store, layerLink(mirrored(name), digest)), false);
   });
 
+  it('a blob whose copy has failed is not opened, though another repository has its bytes', async () => {
+    const { start, upstream } = fixture();
+    const name = fresh();
+    const secret = randomBytes(1000);
+    const digest = await pushBlob(name, secret);
+    const cache = start();
+    await cache.uploads.put(parseRepositoryName('team/secret'), digest, {
+      body: (async function* () {
+        yield await Promise.resolve(secret);
+      })(),
+      length: 1000,
+    });
+    upstream.onPiece = (piece) => Buffer.alloc(piece.length);
+    const blob = await cache.blobs.stat(mirrored(name), digest, { isPulled: true });
+    const body = await cache.blobs.open(mirrored(name), blob);
+    assert.ok(!Buffer.isBuffer(body));
+    await assert.rejects(buffer(body), { failure: 'DIGEST_INVALID' });
+    upstream.onPiece = (piece) => piece;
+    assert.equal(await cache.blobs.url(mirrored(name), blob), undefined);
+    await assert.rejects(cache.blobs.open(mirrored(name), blob), { failure: 'UNAVAILABLE' });
+  });
+
   it('a blob that was deleted in one repository stays so there when a cache gets it again (CVE-2026-35172)', async () => {
     const { start } = fixture();
     const name = fresh();
