@@ -15,11 +15,9 @@ export function fromUpstream(upstream: Upstream & UpstreamLister, name: Reposito
     manifest: async (digest) => (await upstream.manifest(name, digest)).bytes,
     tags: () => upstream.tags(name),
     referrers: async (subject, tags) => await upstream.referrers(name, subject, tags),
-    give: async (target, digest) => {
-      // Any repository of one's own storage may have it: who runs this may read all of them.
-      const mounted = await target.registry.blobs.mountFromAnywhere(target.name, digest);
-      return mounted === undefined ? await download(upstream, name, target, digest) : 0;
-    },
+    // Not mounted from a repository that has it: a manifest of another registry may name any digest, and who may pull the target could
+    // pull what it is of.
+    give: async (target, digest) => await download(upstream, name, target, digest),
   };
 }
 

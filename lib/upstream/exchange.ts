@@ -19,8 +19,8 @@ const maxDiscarded = 16 * 1024;
 /** Bytes of an error, or of the answer of a token service. */
 const maxSmallBody = 64 * 1024;
 
-/** Idle connections that are kept. */
-const maxIdle = 16;
+/** A registry may redirect to any number of hosts, and each has idle connections of its own. */
+const agentOptions = { keepAlive: true, maxFreeSockets: 16, maxTotalSockets: 256, timeout: 30_000 };
 
 export interface ExchangeOptions {
   readonly privateAddresses: OutboundRequest['privateAddresses'];
@@ -53,8 +53,8 @@ export class Exchange {
   readonly #options: ExchangeOptions;
   readonly #limit: RateLimit;
   readonly #agents: Readonly<Record<string, HttpAgent | HttpsAgent>> = {
-    'http:': new HttpAgent({ keepAlive: true, maxFreeSockets: maxIdle }),
-    'https:': new HttpsAgent({ keepAlive: true, maxFreeSockets: maxIdle }),
+    'http:': new HttpAgent(agentOptions),
+    'https:': new HttpsAgent(agentOptions),
   };
 
   constructor({ host }: URL, options: ExchangeOptions) {
