@@ -27,7 +27,7 @@ export function notificationsOf(
       at,
       action: actions[change.action],
       tag,
-      change,
+      change: withTag(change, tag),
       context,
       source,
     })),
@@ -37,6 +37,11 @@ export function notificationsOf(
 /** Whether any endpoint is told of a change, so that its intent must be written. */
 export function isWanted(endpoints: readonly Pick<Endpoint, 'takes'>[], change: Change): boolean {
   return endpoints.some((endpoint) => endpoint.takes({ action: actions[change.action], change }));
+}
+
+/** A notification need not have the other tags: there may be a thousand, and as many notifications. */
+function withTag(change: Change, tag: Tag | undefined): Change {
+  return change.content === 'manifest' ? { ...change, tags: tag === undefined ? [] : [tag] } : change;
 }
 
 /** The tag of each notification; undefined for one about the digest or the repository. */

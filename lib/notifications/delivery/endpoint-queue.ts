@@ -43,8 +43,9 @@ export class EndpointQueue {
   }
 
   async add({ name, notification }: NamedNotification): Promise<void> {
-    const bytes = serializeNotification(notification);
-    await this.#writes.run(async () => await this.#store.put(`${this.#prefix}${name}`, bytes));
+    await this.#writes.run(async () => {
+      await this.#store.put(`${this.#prefix}${name}`, serializeNotification(notification));
+    });
   }
 
   /** The oldest ones; a thousand at most. */

@@ -33,6 +33,9 @@ export interface SessionOptions {
 /** How long deliveries in progress go on after a stop, in milliseconds. */
 const graceMs = 3_000;
 
+/** Events after which no more writes are handed out until these are delivered or queued: one write may have a thousand. */
+const maxTold = 1_000;
+
 /** Another process may deliver now. */
 class LeaseLost extends Error {
   constructor() {
@@ -168,6 +171,7 @@ export class Session {
     if (listed.length === 0) return 0;
     const resolved = await writes.resolve(listed);
     const handedOut: Promise<void>[] = [];
+    let told = 0;
     for (const [i, write] of listed.entries()) {
       const result = resolved[i];
       if (result === undefined || this.#stopped.signal.aborted) break;
@@ -177,8 +181,11 @@ export class Session {
       }
       // Delivered before, if it was not deleted then.
       if (this.#remover.has(write.key)) continue;
+      if (told >= maxTold) break;
       const changes = result.outcome === 'happened' ? result.changes : [];
-      handedOut.push(this.#handOut(write, notificationsOf(write.intent, changes)));
+      const notifications = notificationsOf(write.intent, changes);
+      told += notifications.length;
+      handedOut.push(this.#handOut(write, notifications));
     }
     // All of them, since what is not waited for would go on beside the next ones.
     const failure = (await Promise.allSettled(handedOut)).find(({ status }) => status === 'rejected');

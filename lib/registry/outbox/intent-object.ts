@@ -51,7 +51,7 @@ function bounded(change: Change): Change {
   const references: Reference[] = [];
   let size = 0;
   for (const reference of change.references) {
-    size += JSON.stringify(reference).length;
+    size += Buffer.byteLength(JSON.stringify(reference));
     if (size > maxReferencesSize) break;
     references.push(reference);
   }
