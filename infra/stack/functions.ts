@@ -52,7 +52,8 @@ export function functions(
 function triggersOf(name: FunctionName, parameters: Parameters): object {
   if (name === 'gc') return { events: [schedule(name, collectsGarbage(parameters))] };
   if (name !== 'events') return {};
-  const queue = { sqs: { arn: attribute(eventQueue, 'Arn'), batchSize: 10 } };
+  // One delivers, and another may look meanwhile: the least that Lambda takes.
+  const queue = { sqs: { arn: attribute(eventQueue, 'Arn'), batchSize: 10, maximumConcurrency: 2 } };
   const events = [schedule(name, tellsOfEvents(parameters)), ...(hasQueue(parameters) ? [queue] : [])];
   return { events };
 }

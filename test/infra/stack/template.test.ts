@@ -79,7 +79,9 @@ describe('the template of a stack', () => {
   it('delivers events each minute where there are endpoints, and at once with a queue', () => {
     for (const [what, parameters] of Object.entries(examples)) {
       const isOn = what === 'endpoints of events';
-      const queue = { sqs: { arn: { 'Fn::GetAtt': ['EventQueue', 'Arn'] }, batchSize: 10 } };
+      const queue = {
+        sqs: { arn: { 'Fn::GetAtt': ['EventQueue', 'Arn'] }, batchSize: 10, maximumConcurrency: 2 },
+      };
       assert.deepEqual(
         functions(parameters, {})['events']?.['events'],
         [{ schedule: { rate: 'rate(1 minute)', enabled: isOn } }, ...(isOn ? [queue] : [])],
