@@ -21,7 +21,7 @@ export interface Events {
   onWritten: () => void;
   /** What delivers, in a process that does. It is loaded on demand. */
   readonly createDeliverer: () => Promise<Deliverer>;
-  /** Tells endpoints of pulls; undefined if none asks for them, and in a function, which is frozen after its response. */
+  /** Tells endpoints of pulls; undefined if none asks for them, and beside or in functions, which are frozen after their responses. */
   readonly onPulls: Subscriber | undefined;
   /** What is not delivered of pulls is lost. */
   readonly stopPulls: () => void;
@@ -72,7 +72,7 @@ async function openPulls(
   options: EventsOptions & { readonly signal: AbortSignal },
 ): Promise<Subscriber | undefined> {
   const isAsked = config.notifications.endpoints.some(({ actions }) => actions.includes('pull'));
-  if (!isAsked || program === 'functions') return undefined;
+  if (!isAsked || program !== 'server') return undefined;
   const { createPulls } = await import('./compose-delivery.ts');
   return await createPulls(config, { ...options, source: sourceOf(program, config.address) });
 }
