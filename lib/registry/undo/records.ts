@@ -7,7 +7,7 @@ import type { ObjectStore } from '../../storage/store.ts';
 import { storeTimeMs } from '../../storage/store-time.ts';
 import { deletionRecord, deletionRecordsPrefix, parseDeletionRecord } from '../layout.ts';
 import { asFields, fieldsOf, type Fields } from '../json-fields.ts';
-import { undefinedIfDamaged } from '../links.ts';
+import { undefinedIfDamaged, undefinedIfMissing } from '../links.ts';
 import { listObjects } from '../list-objects.ts';
 import { pushesInForce } from './pushes-in-force.ts';
 
@@ -111,11 +111,15 @@ export class DeletionRecords {
     }
   }
 
-  /** The manifests that a record may bring back: its own, and those that its tags pointed at. None if it is damaged. */
+  /**
+   * The manifests that a record may bring back: its own, and those that its tags pointed at. None if it is damaged.
+   * @throws StoreUnavailable also if it cannot be read
+   */
   async manifestsOf(name: RepositoryName, key: string): Promise<readonly Digest[]> {
     const only = parseDeletionRecord(name, key)?.only;
     if (only !== undefined) return [only];
-    const { manifests = [], tags = [] } = (await this.#read(key)) ?? {};
+    const read = await undefinedIfMissing(this.#store.read(key, maxRecordSize));
+    const { manifests = [], tags = [] } = parse(read?.bytes) ?? {};
     return [...new Set([...manifests, ...tags.flatMap((tag) => digestOfTag(tag) ?? [])])];
   }
 
