@@ -142,7 +142,7 @@ export function collectionSuite(deployed: () => Place): void {
       assert.equal(await invoke(2 * day), undefined);
       assert.deepEqual(await bytesOf('v1'), [true, true, true]);
       const before = await sum();
-      await delay(6000);
+      await delay(8000);
       assert.equal(await invoke(), undefined);
       for (const tag of ['v1', 'wrong']) assert.deepEqual(await bytesOf(tag), [false, false, false]);
       assert.deepEqual(await bytesOf('latest'), [true, true, true]);
