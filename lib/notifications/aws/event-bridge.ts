@@ -1,7 +1,7 @@
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import type { EndpointConfig, EventBusArn } from '../../config/notifications.ts';
-import type { Delivery, Endpoint } from '../endpoint.ts';
-import { createFilter } from '../filter.ts';
+import { ConfiguredEndpoint } from '../configured-endpoint.ts';
+import type { Delivery } from '../endpoint.ts';
 import { cloudEvent, eventType } from '../formats/cloud-event.ts';
 import { distributionEvent, type EventOptions } from '../formats/distribution-event.ts';
 import type { Notification } from '../notification.ts';
@@ -15,21 +15,14 @@ const source = 'stowage';
  * A bus of EventBridge. The detail is one event, without an envelope, so that rules can match its fields, such as
  * `detail.target.repository`; its detail type is the type of the CloudEvent.
  */
-export class EventBusEndpoint implements Endpoint {
-  readonly name: string;
-  readonly threshold: number;
-  readonly backoffMs: number;
-  readonly takes: Endpoint['takes'];
+export class EventBusEndpoint extends ConfiguredEndpoint {
   readonly #bus: EventBusArn;
   readonly #format: EndpointConfig['format'];
   readonly #events: EventOptions;
   readonly #client: EventBridgeClient;
 
   constructor(config: EndpointConfig, bus: EventBusArn, events: EventOptions) {
-    this.name = config.name;
-    this.threshold = config.threshold;
-    this.backoffMs = config.backoffMs;
-    this.takes = createFilter(config);
+    super(config);
     this.#bus = bus;
     this.#format = config.format;
     this.#events = events;

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { SendMessageCommand } from '@aws-sdk/client-sqs';
 import type { EndpointConfig, QueueArn } from '../../config/notifications.ts';
-import type { Delivery, Endpoint } from '../endpoint.ts';
-import { createFilter } from '../filter.ts';
+import { ConfiguredEndpoint } from '../configured-endpoint.ts';
+import type { Delivery } from '../endpoint.ts';
 import type { EventOptions } from '../formats/distribution-event.ts';
 import { formatEvent, type FormatOptions } from '../formats/format.ts';
 import type { Notification } from '../notification.ts';
@@ -14,20 +14,13 @@ import { openQueue, type QueueClient } from './queue-client.ts';
  * 256 KiB that every queue takes. In a FIFO queue, the events of a repository are a group, in which they stay in order, and an event that
  * is sent twice within five minutes is one message.
  */
-export class QueueEndpoint implements Endpoint {
-  readonly name: string;
-  readonly threshold: number;
-  readonly backoffMs: number;
-  readonly takes: Endpoint['takes'];
+export class QueueEndpoint extends ConfiguredEndpoint {
   readonly #queue: QueueArn;
   readonly #format: FormatOptions;
   readonly #client: QueueClient;
 
   constructor(config: EndpointConfig, queue: QueueArn, events: EventOptions) {
-    this.name = config.name;
-    this.threshold = config.threshold;
-    this.backoffMs = config.backoffMs;
-    this.takes = createFilter(config);
+    super(config);
     this.#queue = queue;
     this.#format = { ...events, format: config.format };
     this.#client = openQueue(queue, config.timeoutMs);

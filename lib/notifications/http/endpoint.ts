@@ -2,8 +2,8 @@ import { STATUS_CODES, type IncomingMessage, type OutgoingHttpHeaders } from 'no
 import { setTimeout as delay } from 'node:timers/promises';
 import { readBody, send } from '../../outbound/send.ts';
 import type { EndpointConfig, WebhookTarget } from '../../config/notifications.ts';
-import type { Delivery, Endpoint } from '../endpoint.ts';
-import { createFilter } from '../filter.ts';
+import { ConfiguredEndpoint } from '../configured-endpoint.ts';
+import type { Delivery } from '../endpoint.ts';
 import type { EventOptions } from '../formats/distribution-event.ts';
 import { formatEvent, type FormatOptions } from '../formats/format.ts';
 import type { Notification } from '../notification.ts';
@@ -18,21 +18,14 @@ const maxResponseMs = 1_000;
  * Tells a URL of each event by a POST. As for distribution, a status below 400 means that it was taken; a redirect is not followed.
  * The name is resolved once for each delivery, and only public addresses are asked unless the options permit others.
  */
-export class HttpEndpoint implements Endpoint {
-  readonly name: string;
-  readonly threshold: number;
-  readonly backoffMs: number;
-  readonly takes: Endpoint['takes'];
+export class HttpEndpoint extends ConfiguredEndpoint {
   readonly #target: WebhookTarget;
   readonly #url: URL;
   readonly #timeoutMs: number;
   readonly #format: FormatOptions;
 
   constructor(config: EndpointConfig, target: WebhookTarget, events: EventOptions) {
-    this.name = config.name;
-    this.threshold = config.threshold;
-    this.backoffMs = config.backoffMs;
-    this.takes = createFilter(config);
+    super(config);
     this.#target = target;
     this.#url = new URL(target.url);
     this.#timeoutMs = config.timeoutMs;
