@@ -206,12 +206,20 @@ export class Blobs implements Roles {
     from: RepositoryName,
     { announce }: AnnounceOptions = {},
   ): Promise<MountedBlob | undefined> {
+    return await this.#mounting(
+      announce,
+      async (view, announceOnce) => await this.#mount(name, digest, from, view, announceOnce),
+    );
+  }
+
+  /** Announces a mount, and commits it under a view. */
+  async #mounting(
+    announce: Announce | undefined,
+    mount: (view: CollectionView, announce: Announce) => Promise<MountedBlob | undefined>,
+  ): Promise<MountedBlob | undefined> {
     return await announced(
       announce,
-      async (announceOnce) =>
-        await this.#collections.commit(
-          async (view) => await this.#mount(name, digest, from, view, announceOnce),
-        ),
+      async (announceOnce) => await this.#collections.commit(async (view) => await mount(view, announceOnce)),
       isMounted,
     );
   }
@@ -241,13 +249,9 @@ export class Blobs implements Roles {
     isSource: (from: RepositoryName) => boolean = () => true,
     { announce }: AnnounceOptions = {},
   ): Promise<MountedBlob | undefined> {
-    return await announced(
+    return await this.#mounting(
       announce,
-      async (announceOnce) =>
-        await this.#collections.commit(
-          async (view) => await this.#mountFromAnywhere(name, digest, isSource, view, announceOnce),
-        ),
-      isMounted,
+      async (view, announceOnce) => await this.#mountFromAnywhere(name, digest, isSource, view, announceOnce),
     );
   }
 
