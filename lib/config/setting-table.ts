@@ -247,7 +247,7 @@ export const settingTable: Readonly<Record<string, Setting>> = {
     secret: true,
     note: 'With more than in distribution, and without pulls unless `actions` has them ([events](events.md)).',
   },
-  'notifications.queue': differs('Of functions, which take variables.'),
+  'notifications.queue': differs('For functions alone; a server refuses it.'),
 
   redis: section(ignored(redis)),
 
