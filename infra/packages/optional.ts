@@ -1,4 +1,5 @@
 import { functionNames, isHttpFunction } from '../gateway.ts';
+import { writers } from '../stack/events.ts';
 
 /** What a deployment may have or not. A package has the modules of those that its deployment has. */
 export const features = [
@@ -33,9 +34,6 @@ const issuesTokens = ['token'];
 /** Rules for retention and quotas. With a policy they are in it. */
 const readsRules = [...httpFunctions, 'gc'];
 
-/** What clients write, and what rules remove. */
-const announces = ['manifests', 'blobs', 'uploads', 'all', 'gc'];
-
 /** `all` gets the paths that have no route of their own, of whatever group. */
 const listsRepositories = ['catalog', 'search', 'manifests', 'reindex', 'all'];
 
@@ -61,10 +59,10 @@ export const optionalModules: readonly OptionalModule[] = [
   { module: 'lib/tracing/tracing.ts', functions: httpFunctions, feature: 'tracing' },
   { module: 'lib/lambda/cloudwatch.ts', functions: httpFunctions, feature: 'cloudwatch' },
 
-  { module: 'lib/compose-events.ts', functions: announces, feature: 'events' },
+  { module: 'lib/compose-events.ts', functions: writers, feature: 'events' },
   { module: 'lib/lambda/deliver.ts', functions: ['events'], feature: 'events' },
   { module: 'lib/compose-delivery.ts', functions: ['events'], feature: 'events' },
-  { module: 'lib/notifications/aws/delivery-queue.ts', functions: announces, feature: 'events' },
+  { module: 'lib/notifications/aws/delivery-queue.ts', functions: writers, feature: 'events' },
   { module: 'lib/notifications/aws/sqs.ts', functions: ['events'], feature: 'events' },
   { module: 'lib/notifications/aws/event-bridge.ts', functions: ['events'], feature: 'events' },
 
