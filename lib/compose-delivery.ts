@@ -5,11 +5,10 @@ import type { Endpoint } from './notifications/endpoint.ts';
 import { openEndpoints } from './notifications/open-endpoints.ts';
 import { Pulls } from './notifications/pulls.ts';
 import type { Report } from './notifications/report.ts';
-import type { Subscriber } from './registry/events.ts';
-import type { Source } from './registry/outbox/intent.ts';
 import type { BucketOutbox } from './registry/outbox/outbox.ts';
 import { listPending } from './registry/outbox/pending.ts';
 import { Resolver } from './registry/outbox/resolve.ts';
+import type { Subscriber } from './registry/subscriber.ts';
 import type { ObjectStore } from './storage/store.ts';
 
 export type DeliveryConfig = Pick<Config, 'notifications' | 'host' | 'prefix'>;
@@ -43,10 +42,10 @@ export async function createDeliverer(
 /** What tells the endpoints that ask for it of pulls. @param signal ends it */
 export async function createPulls(
   config: DeliveryConfig,
-  { log, report, source, signal }: { log: Log; report: Report; source: Source; signal: AbortSignal },
+  { log, report, signal }: { log: Log; report: Report; signal: AbortSignal },
 ): Promise<Subscriber> {
   const endpoints = await endpointsOf(config);
-  return new Pulls({ endpoints, source, log: new DeliveryLog(log), report, signal }).subscriber;
+  return new Pulls({ endpoints, log: new DeliveryLog(log), report, signal });
 }
 
 async function endpointsOf({ notifications, host, prefix }: DeliveryConfig): Promise<readonly Endpoint[]> {

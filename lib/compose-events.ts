@@ -1,17 +1,14 @@
-import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import type { Config, Program } from './config/config.ts';
 import type { QueueArn } from './config/notifications.ts';
-import type { ListenAddress } from './config/listen.ts';
 import type { Deliverer } from './notifications/delivery/deliverer.ts';
 import type { DeliveryQueue } from './notifications/aws/delivery-queue.ts';
 import { createFilter } from './notifications/filter.ts';
-import { isWanted } from './notifications/notifications-of.ts';
+import { isWanted } from './registry/notifications-of.ts';
 import type { Report } from './notifications/report.ts';
-import type { Subscriber } from './registry/events.ts';
-import type { Source } from './registry/outbox/intent.ts';
 import { BucketOutbox, type OutboxOptions } from './registry/outbox/outbox.ts';
+import { sourceOf } from './event-source.ts';
+import type { Subscriber } from './registry/subscriber.ts';
 import type { ObjectStore } from './storage/store.ts';
 
 /** What a process does about events. */
@@ -28,9 +25,6 @@ export interface Events {
 }
 
 export type EventsConfig = Pick<Config, 'notifications' | 'address' | 'host' | 'prefix'>;
-
-/** A UUID of this process. */
-const instance = randomUUID();
 
 interface EventsOptions {
   readonly log: Logger;
@@ -74,7 +68,7 @@ async function openPulls(
   const isAsked = config.notifications.endpoints.some(({ actions }) => actions.includes('pull'));
   if (!isAsked || program !== 'server') return undefined;
   const { createPulls } = await import('./compose-delivery.ts');
-  return await createPulls(config, { ...options, source: sourceOf(program, config.address) });
+  return await createPulls(config, options);
 }
 
 /** Asks for a delivery, if there is a queue for that. One that cannot be asked costs no write: the next look is within a minute. */
@@ -108,17 +102,4 @@ export function createOutbox(
     source: sourceOf(program, address),
     ...calls,
   });
-}
-
-function sourceOf(program: Program, address: ListenAddress): Source {
-  return { address: addressOf(program, address), instance };
-}
-
-/** What distribution calls `source.addr`: host and port; the name of a function. */
-function addressOf(program: Program, address: ListenAddress): string {
-  // eslint-disable-next-line no-restricted-syntax -- set by Lambda, and no setting
-  const functionName = process.env['AWS_LAMBDA_FUNCTION_NAME'] ?? '';
-  if (functionName !== '') return functionName;
-  const listens = program === 'server' || program === 'data-plane';
-  return listens && 'port' in address ? `${hostname()}:${address.port}` : hostname();
 }

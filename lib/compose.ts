@@ -17,7 +17,8 @@ import { ConcurrencyLimit } from './concurrency/concurrency-limit.ts';
 import { probeKey } from './registry/layout.ts';
 import { Collections } from './registry/collection/collections.ts';
 import type { Report } from './notifications/report.ts';
-import { createPublisher } from './registry/events.ts';
+import { createPublisher } from './registry/publisher.ts';
+import { sourceOf } from './event-source.ts';
 import type { Outbox } from './registry/outbox/outbox.ts';
 import type { Registry, RegistryLister } from './registry/interface.ts';
 import { Quotas } from './registry/quotas/quotas.ts';
@@ -27,7 +28,13 @@ import type { BucketConfig, StorageConfig } from './config/storage.ts';
 import type { ObserveBucketRequest } from './storage/bucket-requests.ts';
 import { observedStore } from './storage/observed-store.ts';
 import type { FenceOptions } from './storage/s3/bucket.ts';
-import { observeBucketRequests, reportTo, withStoreCalls, type Telemetry } from './telemetry.ts';
+import {
+  eventCounters,
+  observeBucketRequests,
+  reportTo,
+  withStoreCalls,
+  type Telemetry,
+} from './telemetry.ts';
 import { MemoryBudget } from './storage/memory-budget.ts';
 import type { ObjectStore, OnDamaged } from './storage/store.ts';
 import { damageLog } from './damage-log.ts';
@@ -147,9 +154,11 @@ export async function createServices(
               }),
             ]),
         ...(events?.onPulls === undefined ? [] : [events.onPulls]),
+        ...eventCounters(telemetry),
       ],
-      (error) => {
-        log.error({ err: error }, 'a subscriber failed');
+      sourceOf(program, config.address),
+      (subscriber, error) => {
+        log.error({ err: error, subscriber }, 'a subscriber failed');
       },
     ),
     urlSigner: new UrlSigner(config.secrets),

@@ -2,6 +2,8 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { ObserveCache } from './cache/cache-event.ts';
 import { countBucketRequest, type RequestScope } from './request-scope.ts';
 import type { Report } from './notifications/report.ts';
+import type { Notification } from './registry/notification.ts';
+import type { Subscriber } from './registry/subscriber.ts';
 import type { PasswordOutcome } from './access/htpasswd/htpasswd.ts';
 import type { BucketRequestEnd, ObserveBucketRequest } from './storage/bucket-requests.ts';
 import { withObservedMethods } from './storage/observed-store.ts';
@@ -33,6 +35,8 @@ export interface Telemetry {
   readonly listReindexed?: (outcome: ListOutcome) => void;
   /** Something became of events for an endpoint. */
   readonly notified?: Report;
+  /** There was an event, whether or not an endpoint is told of it. */
+  readonly happened?: (event: Pick<Notification, 'action' | 'change'>) => void;
 }
 
 export interface ResponseEnd {
@@ -82,6 +86,22 @@ export function reportTo(
       for (const one of all) one.notified?.(endpoint, report);
     },
   };
+}
+
+/** Who reports events. */
+export function eventCounters(all: readonly Telemetry[]): readonly Subscriber[] {
+  return all.flatMap(({ happened }) =>
+    happened === undefined
+      ? []
+      : {
+          name: 'metrics',
+          takes: () => true,
+          deliver: async (notification) => {
+            happened(notification);
+            return await Promise.resolve({ outcome: 'taken' });
+          },
+        },
+  );
 }
 
 /** Methods of a store that give one value after the other. */

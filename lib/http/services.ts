@@ -8,7 +8,7 @@ import type { EncryptedNames } from '../registry/encrypted-names.ts';
 import type { UrlSigner } from '../registry/url-signer.ts';
 import type { Readiness } from '../health/readiness.ts';
 import type { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
-import type { Publish } from '../registry/events.ts';
+import type { Publish } from '../registry/publisher.ts';
 import type { Registry } from '../registry/interface.ts';
 import type { Outbox } from '../registry/outbox/outbox.ts';
 import type { Quotas } from '../registry/quotas/quotas.ts';

@@ -2,7 +2,7 @@ import { Counter, Gauge, type Registry } from 'prom-client';
 import type { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
 import type { Telemetry } from '../telemetry.ts';
 
-/** Metrics of logins and of the list of repositories. */
+/** Metrics of logins, of events, and of the list of repositories. */
 export function serviceMetrics(registry: Registry): Telemetry {
   const counter = (name: string, help: string, outcomes: readonly string[]) => {
     const created = new Counter({ name, help, labelNames: ['outcome'], registers: [registry] });
@@ -29,7 +29,20 @@ export function serviceMetrics(registry: Registry): Telemetry {
     registers: [registry],
     aggregator: 'max',
   });
+  const events = new Counter({
+    name: 'stowage_events_total',
+    help: 'Pushes, pulls, mounts and deletes, by action and by what they are about.',
+    labelNames: ['action', 'content'],
+    registers: [registry],
+  });
+  for (const action of ['push', 'pull', 'delete'])
+    for (const content of ['manifest', 'blob']) events.inc({ action, content }, 0);
+  events.inc({ action: 'mount', content: 'blob' }, 0);
+  events.inc({ action: 'delete', content: 'tag' }, 0);
   return {
+    happened: ({ action, change: { content } }) => {
+      events.inc({ action, content });
+    },
     passwordChecked: (outcome) => {
       passwords.inc({ outcome });
     },

@@ -1,7 +1,8 @@
 import type { EndpointConfig } from '../config/notifications.ts';
-import type { Delivery, Endpoint } from './endpoint.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { Delivery } from '../registry/subscriber.ts';
 import { createFilter } from './filter.ts';
-import type { Notification } from './notification.ts';
+import type { Notification } from '../registry/notification.ts';
 
 /** What an endpoint has of its settings, whatever it is. */
 export abstract class ConfiguredEndpoint implements Endpoint {

@@ -1,7 +1,7 @@
 import { Pattern } from '../access/policy/patterns.ts';
 import type { EndpointConfig } from '../config/notifications.ts';
 import { targetMediaType } from './formats/distribution-event.ts';
-import type { Notification } from './notification.ts';
+import type { Notification } from '../registry/notification.ts';
 
 export type Filter = (notification: Pick<Notification, 'action' | 'change'>) => boolean;
 

@@ -1,11 +1,9 @@
-import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { RegistryEvent, Subscriber } from '../registry/events.ts';
-import type { Intent } from '../registry/outbox/intent.ts';
 import { backoffMs } from './delivery/backoff.ts';
 import type { DeliveryLog } from './delivery/delivery-log.ts';
 import type { Endpoint } from './endpoint.ts';
-import type { Notification } from './notification.ts';
+import type { Notification } from '../registry/notification.ts';
+import type { Delivery, Subscriber } from '../registry/subscriber.ts';
 import type { Report } from './report.ts';
 
 /** Events of pulls that wait for one endpoint. */
@@ -13,7 +11,6 @@ const maxWaiting = 1_000;
 
 export interface PullsOptions {
   readonly endpoints: readonly Endpoint[];
-  readonly source: Intent['source'];
   readonly log: DeliveryLog;
   readonly report: Report;
   /** Ends it; what waits is lost. */
@@ -24,40 +21,22 @@ export interface PullsOptions {
  * Tells endpoints of pulls, if they ask for that. These events are in memory only: there are so many that a write for each would cost
  * more than the pull, and a pull changes nothing. A process that ends loses those that it has, and those for which there is no place.
  */
-export class Pulls {
-  readonly #options: PullsOptions;
+export class Pulls implements Subscriber {
+  readonly name = 'pulls for endpoints';
   readonly #queues: readonly PullQueue[];
 
   constructor(options: PullsOptions) {
-    this.#options = options;
     this.#queues = options.endpoints.map((endpoint) => new PullQueue(endpoint, options));
   }
 
-  /** Nobody waits for it. */
-  readonly subscriber: Subscriber = (events) => {
-    for (const event of events) if (event.action === 'pulled') this.#add(event);
-  };
+  /** Nobody waits for what the endpoints do. */
+  takes({ action }: Pick<Notification, 'action'>): boolean {
+    return action === 'pull';
+  }
 
-  #add({
-    content,
-    repository,
-    descriptor,
-    reference,
-    actor,
-    request,
-    isStale = false,
-  }: RegistryEvent & { action: 'pulled' }): void {
-    const { digest, mediaType, size } = descriptor;
-    const notification: Notification = {
-      id: randomUUID(),
-      at: new Date(),
-      action: 'pull',
-      tag: reference.kind === 'tag' ? reference.tag : undefined,
-      change: { action: 'pulled', content, repository, digest, mediaType, size, ...(isStale && { isStale }) },
-      context: { actor, request },
-      source: this.#options.source,
-    };
+  async deliver(notification: Notification): Promise<Delivery> {
     for (const queue of this.#queues) queue.add(notification);
+    return await Promise.resolve({ outcome: 'taken' });
   }
 }
 

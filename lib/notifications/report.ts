@@ -1,4 +1,4 @@
-import type { Delivery } from './endpoint.ts';
+import type { Delivery } from '../registry/subscriber.ts';
 
 /** What becomes of events for an endpoint, for metrics. */
 export type NotificationReport =

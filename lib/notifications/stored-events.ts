@@ -10,7 +10,7 @@ import {
   serializeNotification,
   type GivenUp,
 } from './delivery/stored-notification.ts';
-import type { Notification } from './notification.ts';
+import type { Notification } from '../registry/notification.ts';
 
 /** Whether an event waits for an endpoint, or was given up. */
 export type StoredKind = 'queue' | 'dead';

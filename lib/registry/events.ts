@@ -4,8 +4,8 @@ import type { Tag } from '../protocol/tags.ts';
 import type { ManifestInfo } from './interface.ts';
 
 /*
- * Domain events for subscribers: the list of repositories, and later webhooks and metrics. `wrappers/with-events.ts`
- * decides what counts as a push or a pull. Events carry only what their operation already knows.
+ * What operations of a registry did. `wrappers/with-events.ts` decides what counts as a push or a pull. They carry only what their
+ * operation already knows. Subscribers are told of them as notifications.
  */
 
 /** A request without its query, which may carry credentials. */
@@ -42,7 +42,8 @@ interface EventSubject extends EventContext {
 
 export type RegistryEvent =
   /** Content was pushed. A push that is retried after a lost response is published again. */
-  | (EventSubject & { readonly action: 'pushed' })
+  | (EventSubject & { readonly action: 'pushed'; readonly content: 'blob' })
+  | (EventSubject & { readonly action: 'pushed'; readonly content: 'manifest'; readonly bytes: Uint8Array })
   /**
    * Content was sent, or the client was redirected to it. For a manifest also on HEAD, and if the client already has it.
    * A blob that is pulled in several ranges is several pulls.
@@ -58,28 +59,3 @@ export type RegistryEvent =
     })
   /** A tag, a manifest with all its tags, or a blob was deleted. Its descriptor is not known. */
   | (Omit<EventSubject, 'descriptor'> & { readonly action: 'deleted' });
-
-/** Receives all events of one operation at once, in order. The client waits for it. */
-export type Subscriber = (events: readonly RegistryEvent[]) => Promise<void> | void;
-
-export type Publish = (events: readonly RegistryEvent[]) => Promise<void>;
-
-/**
- * Publishes to all subscribers and resolves when all have finished. A failing subscriber affects neither the operation
- * nor the other subscribers.
- * @param onFailure receives the error of a failing subscriber
- */
-export function createPublisher(
-  subscribers: readonly Subscriber[],
-  onFailure: (error: unknown) => void,
-): Publish {
-  return async (events) => {
-    if (events.length === 0) return;
-    const results = await Promise.allSettled(
-      subscribers.map(async (subscriber) => {
-        await subscriber(events);
-      }),
-    );
-    for (const result of results) if (result.status === 'rejected') onFailure(result.reason);
-  };
-}

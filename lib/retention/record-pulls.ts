@@ -1,9 +1,11 @@
 import { ruleFor, type RetentionRule, type RulesInForce } from '../access/policy/storage-rules.ts';
 import { withTimeout } from '../concurrency/with-timeout.ts';
-import type { RegistryEvent, Subscriber } from '../registry/events.ts';
+import type { Reference } from '../protocol/references.ts';
 import { ExpiringCache, systemClock, type Clock } from '../registry/expiring-cache.ts';
 import { pullRecord } from '../registry/layout.ts';
 import { undefinedIfMissing } from '../registry/links.ts';
+import type { Notification, Pulled } from '../registry/notification.ts';
+import type { Delivery, Subscriber } from '../registry/subscriber.ts';
 import type { ObjectInfo, ObjectStore } from '../storage/store.ts';
 import { withoutDeadline } from '../storage/deadline.ts';
 import { isAbout } from './decisions.ts';
@@ -37,28 +39,41 @@ export interface RecordPullsOptions {
 export function recordPulls(store: ObjectStore, options: RecordPullsOptions): Subscriber {
   const { waits, timeoutMs } = options;
   const recorder = new Recorder(store, options);
-  return async (events) => {
-    const pulls = events.filter(isPull);
-    if (pulls.length === 0) return;
-    // One that lands late, after a freeze, keeps an image for longer at most.
-    const recorded = withoutDeadline(async () => {
-      await recorder.record(pulls);
-    });
-    const reported = async (work: Promise<void>) => {
-      await work.catch((error: unknown) => {
-        recorder.failed(error);
+  return {
+    name: 'records of pulls',
+    takes: ({ change }) => change.action === 'pulled' && change.content === 'manifest',
+    deliver: async (notification) => {
+      if (!isUse(notification)) return { outcome: 'taken' };
+      // One that lands late, after a freeze, keeps an image for longer at most.
+      const recorded = withoutDeadline(async () => {
+        await recorder.record(notification);
       });
-    };
-    if (waits) await reported(withTimeout(recorded, timeoutMs, () => new Error('it takes too long')));
-    else void reported(recorded);
+      const reported = async (work: Promise<void>): Promise<Delivery> => {
+        try {
+          await work;
+          return { outcome: 'taken' };
+        } catch (error) {
+          recorder.failed(error);
+          return { outcome: 'failed', reason: 'the pull cannot be recorded' };
+        }
+      };
+      if (waits)
+        return await reported(withTimeout(recorded, timeoutMs, () => new Error('it takes too long')));
+      void reported(recorded);
+      return { outcome: 'taken' };
+    },
   };
 }
 
-type Pull = Extract<RegistryEvent, { readonly action: 'pulled' }>;
+type Pull = Pick<Notification, 'tag'> & { readonly change: Pulled };
 
-function isPull(event: RegistryEvent): event is Pull {
-  if (event.action !== 'pulled' || event.content !== 'manifest') return false;
-  return event.reference.kind === 'tag' || event.request.method === 'GET';
+function isUse(notification: Notification): notification is Notification & Pull {
+  const { tag, change, context } = notification;
+  return change.action === 'pulled' && (tag !== undefined || context.request.method === 'GET');
+}
+
+function referenceOf({ tag, change: { digest } }: Pull): Reference {
+  return tag === undefined ? { kind: 'digest', digest } : { kind: 'tag', tag };
 }
 
 class Recorder {
@@ -82,19 +97,18 @@ class Recorder {
     this.#known = new ExpiringCache({ ttlMs: recordedEveryMs, maxSize: maxKnown, clock: this.#clock });
   }
 
-  async record(pulls: readonly Pull[]): Promise<void> {
+  /** @param pull of a manifest */
+  async record(pull: Pull): Promise<void> {
+    const { tag, change } = pull;
     const { retention } = await this.#options.rules.current();
     const notes = this.#notesOf(retention);
     if (notes.length === 0 || this.#clock().monotonicMs - this.#failedAt < pauseMs) return;
     // First, so that a process that may not write notes nothing, and pulls do not count as recorded.
     for (const key of notes) await this.#once(key, async () => await this.#note(key));
-    for (const { repository, reference } of pulls) {
-      const rule = ruleFor(retention, repository);
-      if (rule?.keep.pulledWithinMs === undefined) continue;
-      if (reference.kind === 'tag' && !isAbout(rule, reference.tag)) continue;
-      const key = pullRecord(repository, reference);
-      await this.#once(key, async () => await this.#write(key));
-    }
+    const rule = ruleFor(retention, change.repository);
+    if (rule?.keep.pulledWithinMs === undefined || (tag !== undefined && !isAbout(rule, tag))) return;
+    const key = pullRecord(change.repository, referenceOf(pull));
+    await this.#once(key, async () => await this.#write(key));
   }
 
   failed(error: unknown): void {

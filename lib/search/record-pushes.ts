@@ -1,5 +1,7 @@
 import { withTimeout } from '../concurrency/with-timeout.ts';
-import type { Subscriber } from '../registry/events.ts';
+import { SingleFlight } from '../concurrency/single-flight.ts';
+import type { RepositoryName } from '../protocol/names.ts';
+import type { Delivery, Subscriber } from '../registry/subscriber.ts';
 import type { Search } from './search.ts';
 
 export interface RecordPushesOptions {
@@ -20,19 +22,27 @@ export function recordPushes(
   { timeoutMs, warn, onRecorded }: RecordPushesOptions,
 ): Subscriber {
   const timeoutError = () => new Error(`no response within ${timeoutMs / 1000} s`);
-  return async (events) => {
-    // All events of an operation have the same repository.
-    const name = events.find(({ action }) => action === 'tagged')?.repository;
-    if (name === undefined) return;
-    const record = search.backend().then(async (backend) => {
+  // A push of several tags is several events.
+  const flights = new SingleFlight<string, Delivery>();
+  const record = async (name: RepositoryName): Promise<Delivery> => {
+    const recorded = search.backend().then(async (backend) => {
       await backend.record(name);
     });
     try {
-      await withTimeout(record, timeoutMs, timeoutError);
+      await withTimeout(recorded, timeoutMs, timeoutError);
       onRecorded?.('success');
+      return { outcome: 'taken' };
     } catch (error) {
       onRecorded?.('failure');
       warn({ err: error, name }, 'the list of repositories is stale: it lacks a push until the next reindex');
+      return { outcome: 'failed', reason: 'the list of repositories cannot be written' };
     }
+  };
+  return {
+    name: 'list of repositories',
+    takes: ({ change }) =>
+      change.action === 'pushed' && change.content === 'manifest' && change.tags.length > 0,
+    deliver: async ({ change: { repository } }) =>
+      await flights.run(repository, async () => await record(repository)),
   };
 }

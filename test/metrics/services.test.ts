@@ -26,6 +26,28 @@ describe('metrics of services', () => {
     await stop();
   });
 
+  it('count events by action and content', async () => {
+    const { client, metrics, stop } = await measuredServer();
+    const name = someName();
+    await client.pushImage(name, 'v1');
+    await client.must(200, { method: 'GET', path: `/v2/${name}/manifests/v1` });
+    await client.must(202, { method: 'DELETE', path: `/v2/${name}/manifests/v1` });
+    const lines = await metrics();
+    const count = (action: string, content: string) =>
+      sumOf(lines, 'stowage_events_total', { action, content });
+    assert.ok(count('push', 'blob') > 0);
+    assert.deepEqual(
+      [
+        count('push', 'manifest'),
+        count('pull', 'manifest'),
+        count('delete', 'tag'),
+        count('delete', 'manifest'),
+      ],
+      [1, 1, 1, 0],
+    );
+    await stop();
+  });
+
   it('show when the list of repositories last matched the bucket, and count pushes', async () => {
     const started = Date.now() / 1000;
     const { client, metrics, stop } = await measuredServer();

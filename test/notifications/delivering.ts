@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { Deliverer, type DelivererOptions } from '../../lib/notifications/delivery/deliverer.ts';
 import type { PendingWrites } from '../../lib/notifications/delivery/pending-writes.ts';
-import type { Delivery, Endpoint } from '../../lib/notifications/endpoint.ts';
-import type { Notification } from '../../lib/notifications/notification.ts';
+import type { Endpoint } from '../../lib/notifications/endpoint.ts';
+import type { Delivery } from '../../lib/registry/subscriber.ts';
+import type { Notification } from '../../lib/registry/notification.ts';
 import { pendingIntent } from '../../lib/registry/layout.ts';
 import type { Intent } from '../../lib/registry/outbox/intent.ts';
 import { serializeIntent } from '../../lib/registry/outbox/intent-object.ts';

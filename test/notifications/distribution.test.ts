@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { distributionEvent, envelopeType } from '../../lib/notifications/formats/distribution-event.ts';
-import { notificationsOf } from '../../lib/notifications/notifications-of.ts';
+import { notificationsOf } from '../../lib/registry/notifications-of.ts';
 import { parseDigest } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import type { Change } from '../../lib/registry/outbox/intent.ts';

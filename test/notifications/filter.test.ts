@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createFilter } from '../../lib/notifications/filter.ts';
-import { isWanted } from '../../lib/notifications/notifications-of.ts';
-import type { Notification } from '../../lib/notifications/notification.ts';
+import { isWanted } from '../../lib/registry/notifications-of.ts';
+import type { Notification } from '../../lib/registry/notification.ts';
 import { digest, layer, notificationOf, pushed, repository, webhookConfig } from './samples.ts';
 
 const blob = { action: 'pushed', content: 'blob', repository, digest: layer, size: 7 } as const;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { cloudEvent } from '../../lib/notifications/formats/cloud-event.ts';
 import { distributionEvent } from '../../lib/notifications/formats/distribution-event.ts';
-import { notificationsOf } from '../../lib/notifications/notifications-of.ts';
+import { notificationsOf } from '../../lib/registry/notifications-of.ts';
 import type { Change } from '../../lib/registry/outbox/intent.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { digest, intentOf, layer, notificationOf, pushed, repository, tag } from './samples.ts';
@@ -126,7 +126,7 @@ describe('a CloudEvent', () => {
 
   it('of a pull says whether a cache could not ask its upstream', () => {
     const mediaType = 'application/vnd.oci.image.manifest.v1+json';
-    const about = { content: 'manifest', repository: 'mirror/app', digest, mediaType, size: 392 } as const;
+    const about = { content: 'manifest', repository, digest, mediaType, size: 392 } as const;
     const change = { action: 'pulled', ...about } as const;
     const dataOf = (isStale: boolean) =>
       cloudEvent({ ...notificationOf(), action: 'pull', change: { ...change, isStale } }, {}).data;

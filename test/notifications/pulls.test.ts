@@ -5,25 +5,24 @@ import { DeliveryLog } from '../../lib/notifications/delivery/delivery-log.ts';
 import type { Endpoint } from '../../lib/notifications/endpoint.ts';
 import { Pulls } from '../../lib/notifications/pulls.ts';
 import type { NotificationReport } from '../../lib/notifications/report.ts';
-import type { RegistryEvent } from '../../lib/registry/events.ts';
+import type { Notification } from '../../lib/registry/notification.ts';
 import { localEndpoint, refused } from './delivering.ts';
-import { digest, intentOf, repository } from './samples.ts';
+import { digest, notificationOf, repository } from './samples.ts';
 
-const pulled: RegistryEvent = {
-  ...intentOf().context,
-  action: 'pulled',
-  content: 'manifest',
-  repository,
-  reference: { kind: 'digest', digest },
-  descriptor: { digest, mediaType: 'application/vnd.oci.image.manifest.v1+json', size: 392 },
-};
+function pulled(): Notification {
+  const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+  return {
+    ...notificationOf(),
+    action: 'pull',
+    change: { action: 'pulled', content: 'manifest', repository, digest, mediaType, size: 392 },
+  };
+}
 
 function pullsTo(endpoint: Endpoint) {
   const reports: NotificationReport[] = [];
   const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
   const pulls = new Pulls({
     endpoints: [endpoint],
-    source: intentOf().source,
     log: new DeliveryLog(silent),
     report: (_, report) => reports.push(report),
     signal: new AbortController().signal,
@@ -36,7 +35,7 @@ it('events of pulls beyond a thousand for an endpoint that is slow are dropped a
   const { promise, resolve } = Promise.withResolvers<{ readonly outcome: 'taken' }>();
   slow.answer(() => promise);
   const { pulls, dropped } = pullsTo(slow);
-  for (let i = 0; i < 1003; i++) await pulls.subscriber([pulled]);
+  for (let i = 0; i < 1003; i++) await pulls.deliver(pulled());
   assert.equal(dropped(), 3);
   resolve({ outcome: 'taken' });
   for (let i = 0; i < 5000 && slow.taken.length < 1000; i++) await turn();
@@ -48,7 +47,7 @@ it('the event of a pull is dropped once an endpoint has refused it as often as i
   const endpoint = localEndpoint('picky', { threshold: 2, backoffMs: 1 });
   endpoint.answer(() => refused);
   const { pulls, dropped } = pullsTo(endpoint);
-  await pulls.subscriber([pulled]);
+  await pulls.deliver(pulled());
   for (let i = 0; i < 5000 && dropped() === 0; i++) await turn();
   assert.equal(endpoint.attempts, 2);
   assert.equal(dropped(), 1);

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { EndpointConfig, WebhookTarget } from '../../lib/config/notifications.ts';
-import { notificationsOf } from '../../lib/notifications/notifications-of.ts';
-import type { Notification } from '../../lib/notifications/notification.ts';
+import { notificationsOf } from '../../lib/registry/notifications-of.ts';
+import type { Notification } from '../../lib/registry/notification.ts';
 import { parseDigest } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { parseReference } from '../../lib/protocol/references.ts';

@@ -9,11 +9,13 @@ import { createServices } from '../../lib/compose.ts';
 import { loadConfig } from '../../lib/config/config.ts';
 import { all } from '../../lib/http/all.ts';
 import { createApp } from '../../lib/http/app.ts';
+import { parseDigest } from '../../lib/protocol/digests.ts';
 import { parseReference } from '../../lib/protocol/references.ts';
 import type { RepositoryName } from '../../lib/protocol/names.ts';
 import { pulledPrefix, pullRecord } from '../../lib/registry/layout.ts';
 import { listObjects } from '../../lib/registry/list-objects.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
+import { createPublisher } from '../../lib/registry/publisher.ts';
 import { applyRetention } from '../../lib/retention/apply.ts';
 import { Plan } from '../../lib/retention/plan.ts';
 import { recordPulls } from '../../lib/retention/record-pulls.ts';
@@ -106,25 +108,27 @@ function recorder(store: ObjectStore, waits = true) {
     clock: () => ({ ...clock }),
   });
   const pull = async (repository: RepositoryName, reference: string) => {
-    const { digest } = { digest: parseReference(`sha256:${'a'.repeat(64)}`) };
-    assert.ok(digest.kind === 'digest');
-    await subscriber([
+    const request = {
+      id: '',
+      method: 'GET',
+      path: '/',
+      host: '',
+      protocol: 'http',
+      userAgent: '',
+      address: undefined,
+    } as const;
+    const publish = createPublisher([subscriber], { address: '', instance: '' }, (_, error) => {
+      throw error;
+    });
+    await publish([
       {
         action: 'pulled',
         content: 'manifest',
         repository,
         reference: parseReference(reference),
-        descriptor: { digest: digest.digest, mediaType: 'x/y', size: 1 },
+        descriptor: { digest: parseDigest(`sha256:${'a'.repeat(64)}`), mediaType: 'x/y', size: 1 },
         actor: undefined,
-        request: {
-          id: '',
-          method: 'GET',
-          path: '/',
-          host: '',
-          protocol: 'http',
-          userAgent: '',
-          address: undefined,
-        },
+        request,
       },
     ]);
   };

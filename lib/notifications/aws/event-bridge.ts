@@ -1,10 +1,10 @@
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import type { EndpointConfig, EventBusArn } from '../../config/notifications.ts';
 import { ConfiguredEndpoint } from '../configured-endpoint.ts';
-import type { Delivery } from '../endpoint.ts';
+import type { Delivery } from '../../registry/subscriber.ts';
 import { cloudEvent, eventType } from '../formats/cloud-event.ts';
 import { distributionEvent, type EventOptions } from '../formats/distribution-event.ts';
-import type { Notification } from '../notification.ts';
+import type { Notification } from '../../registry/notification.ts';
 import { clientOptions } from './client-options.ts';
 import { awsOutcome } from './outcome.ts';
 

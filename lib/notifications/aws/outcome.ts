@@ -1,4 +1,4 @@
-import type { Delivery } from '../endpoint.ts';
+import type { Delivery } from '../../registry/subscriber.ts';
 
 /**
  * Errors that are about one event and not about the queue or bus, its rights or the connection: the event will not be taken later either.

@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { SendMessageCommand } from '@aws-sdk/client-sqs';
 import type { EndpointConfig, QueueArn } from '../../config/notifications.ts';
 import { ConfiguredEndpoint } from '../configured-endpoint.ts';
-import type { Delivery } from '../endpoint.ts';
+import type { Delivery } from '../../registry/subscriber.ts';
 import type { EventOptions } from '../formats/distribution-event.ts';
 import { formatEvent, type FormatOptions } from '../formats/format.ts';
-import type { Notification } from '../notification.ts';
+import type { Notification } from '../../registry/notification.ts';
 import { awsOutcome } from './outcome.ts';
 import { openQueue, type QueueClient } from './queue-client.ts';
 

@@ -3,7 +3,7 @@ import { inParallel } from '../../concurrency/in-parallel.ts';
 import { eventsPrefixOf } from '../../registry/layout.ts';
 import { undefinedIfMissing } from '../../registry/links.ts';
 import type { ObjectInfo, ObjectStore } from '../../storage/store.ts';
-import type { Notification } from '../notification.ts';
+import type { Notification } from '../../registry/notification.ts';
 import { maxStoredSize, parseNotification, serializeNotification } from './stored-notification.ts';
 import type { Remover } from './remover.ts';
 

@@ -1,6 +1,6 @@
 import { asFields, fieldsOf } from '../../registry/json-fields.ts';
 import type { ObjectInfo } from '../../storage/store.ts';
-import type { Notification } from '../notification.ts';
+import type { Notification } from '../../registry/notification.ts';
 
 const version = 1;
 

@@ -1,4 +1,4 @@
-import type { Notification } from '../notification.ts';
+import type { Notification } from '../../registry/notification.ts';
 import {
   distributionEvent,
   originOf,

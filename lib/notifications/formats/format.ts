@@ -1,5 +1,5 @@
 import type { EndpointConfig } from '../../config/notifications.ts';
-import type { Notification } from '../notification.ts';
+import type { Notification } from '../../registry/notification.ts';
 import { cloudEvent, cloudEventType } from './cloud-event.ts';
 import { distributionEvent, envelopeOf, envelopeType, type EventOptions } from './distribution-event.ts';
 

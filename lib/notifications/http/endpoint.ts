@@ -3,10 +3,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { readBody, send } from '../../outbound/send.ts';
 import type { EndpointConfig, WebhookTarget } from '../../config/notifications.ts';
 import { ConfiguredEndpoint } from '../configured-endpoint.ts';
-import type { Delivery } from '../endpoint.ts';
+import type { Delivery } from '../../registry/subscriber.ts';
 import type { EventOptions } from '../formats/distribution-event.ts';
 import { formatEvent, type FormatOptions } from '../formats/format.ts';
-import type { Notification } from '../notification.ts';
+import type { Notification } from '../../registry/notification.ts';
 import { retryAfterMs } from './retry-after.ts';
 import { signatureHeaders } from './signature.ts';
 

@@ -86,7 +86,7 @@ export function withEvents(
           ...announcing,
         });
         const about = aboutManifest(name, reference, pushed.info);
-        emit({ ...about, action: 'pushed' });
+        emit({ ...about, action: 'pushed', bytes });
         for (const tag of pushed.tags) emit({ ...about, action: 'tagged', reference: { kind: 'tag', tag } });
         return pushed;
       },

@@ -1,7 +1,9 @@
-import type { Intent } from '../registry/outbox/intent.ts';
+import type { Digest } from '../protocol/digests.ts';
+import type { RepositoryName } from '../protocol/names.ts';
 import type { Tag } from '../protocol/tags.ts';
+import type { Intent } from './outbox/intent.ts';
 
-/** What an endpoint is told: one event. A change of several tags is one for each. */
+/** What a subscriber is told: one event. A change of several tags is one for each. */
 export interface Notification {
   /** A UUID, the same in each delivery. */
   readonly id: string;
@@ -18,8 +20,8 @@ export interface Notification {
 export interface Pulled {
   readonly action: 'pulled';
   readonly content: 'manifest' | 'blob';
-  readonly repository: string;
-  readonly digest: string;
+  readonly repository: RepositoryName;
+  readonly digest: Digest;
   readonly mediaType: string;
   readonly size: number;
   /** Whether a cache could not ask its upstream whether the tag has moved. */

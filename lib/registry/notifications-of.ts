@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
-import type { Change, Intent } from '../registry/outbox/intent.ts';
 import type { Tag } from '../protocol/tags.ts';
-import type { Endpoint } from './endpoint.ts';
+import type { Change, Intent } from './outbox/intent.ts';
 import type { Notification } from './notification.ts';
+import type { Subscriber } from './subscriber.ts';
 
 const actions = { pushed: 'push', mounted: 'mount', deleted: 'delete' } as const;
 
 /**
- * What endpoints are told of changes that happened: one notification for each tag of a push; of a deleted manifest one by its digest,
+ * What subscribers are told of changes that happened: one notification for each tag of a push; of a deleted manifest one by its digest,
  * then one for each of its tags, as distribution does it.
  * @param changes mostly that of the intent
  */
@@ -34,9 +34,9 @@ export function notificationsOf(
   );
 }
 
-/** Whether any endpoint is told of a change, so that its intent must be written. */
-export function isWanted(endpoints: readonly Pick<Endpoint, 'takes'>[], change: Change): boolean {
-  return endpoints.some((endpoint) => endpoint.takes({ action: actions[change.action], change }));
+/** Whether any subscriber is told of a change. Of an endpoint, its intent must be written. */
+export function isWanted(subscribers: readonly Pick<Subscriber, 'takes'>[], change: Change): boolean {
+  return subscribers.some((subscriber) => subscriber.takes({ action: actions[change.action], change }));
 }
 
 /** A notification need not have the other tags: there may be a thousand, and as many notifications. */
