@@ -1,6 +1,6 @@
 import { endpointsSetting, readNotifications, type EndpointConfig } from '../../lib/config/notifications.ts';
 import { Settings } from '../../lib/config/settings.ts';
-import { valueOf } from '../../lib/config/variables.ts';
+import { valueOf, variablePart } from '../../lib/config/variables.ts';
 import { functionName, type FunctionName } from '../gateway.ts';
 import { timeoutOf } from './function-sizes.ts';
 import type { Parameters } from './parameters.ts';
@@ -27,11 +27,30 @@ export function givenEndpoints({ settings }: WithSettings): readonly GivenEndpoi
   return Array.isArray(value) ? value.map((one: unknown) => Object(one) as GivenEndpoint) : [];
 }
 
-/** The places in the list, from 0, of those whose deliveries are signed. */
-export function webhookIndexes(parameters: WithSettings): readonly number[] {
-  return givenEndpoints(parameters).flatMap(({ url, disabled }, index) =>
-    disabled === true || String(url).startsWith('arn:') ? [] : [index],
+/** An endpoint whose deliveries are signed. */
+export interface GivenWebhook {
+  /** What the variables of its secret and headers begin with, with its name: they stay its own where the list has another order. */
+  readonly prefix: string;
+  readonly isDisabled: boolean;
+}
+
+/** Those that have a name: the check of settings refuses others. */
+export function givenWebhooks(parameters: WithSettings): readonly GivenWebhook[] {
+  return givenEndpoints(parameters).flatMap(({ name, url, disabled }) =>
+    typeof name !== 'string' || String(url).startsWith('arn:')
+      ? []
+      : [{ prefix: endpointPrefix(name), isDisabled: disabled === true }],
   );
+}
+
+/** What the variables of an endpoint begin with, by its name. */
+export function endpointPrefix(name: string): string {
+  return `${endpointsSetting}_${variablePart(name)}_`;
+}
+
+/** Whether there are deliveries to sign. */
+export function hasWebhooks(parameters: WithSettings): boolean {
+  return givenWebhooks(parameters).some(({ isDisabled }) => !isDisabled);
 }
 
 /** The ARNs that the function `events` sends to. */

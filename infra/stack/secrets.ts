@@ -1,6 +1,6 @@
 import { isHttpFunction, type FunctionName } from '../gateway.ts';
 import { signingGroups } from '../../lib/http/signing-groups.ts';
-import { webhookIndexes } from './events.ts';
+import { hasWebhooks } from './events.ts';
 import type { Parameters } from './parameters.ts';
 import { sub, type Value } from './template.ts';
 
@@ -53,7 +53,7 @@ export function secretsOf(
     ...(auth === 'policy' && name === 'token' ? (['token'] as const) : []),
     ...(storage === 'scs' ? (['storage'] as const) : []),
     ...(usesSearch(name, parameters) ? (['search'] as const) : []),
-    ...(name === 'events' && webhookIndexes(parameters).length > 0 ? (['events'] as const) : []),
+    ...(name === 'events' && hasWebhooks(parameters) ? (['events'] as const) : []),
     ...(checksPasswords ? (['htpasswd'] as const) : []),
   ];
 }

@@ -4,7 +4,7 @@ import { knownSetting } from '../../lib/config/variables.ts';
 import { instanceAddress } from './data-plane/address.ts';
 import { endpointsSetting } from '../../lib/config/notifications.ts';
 import { environmentOf, limitedHeap } from './environment.ts';
-import { givenEndpoints, tellsOfEvents } from './events.ts';
+import { endpointPrefix, givenEndpoints, tellsOfEvents } from './events.ts';
 import type { Parameters } from './parameters.ts';
 import { kmsKey } from './rights.ts';
 import { secretSettings, secretsOf } from './secrets.ts';
@@ -93,13 +93,15 @@ function misplacedFault(name: string, parameters: Parameters): string | undefine
 
 /** All but secrets and headers may be in the template. */
 function endpointsFault(parameters: Parameters): string | undefined {
-  const index = givenEndpoints(parameters).findIndex(
-    ({ secret, headers }) => secret !== undefined || headers !== undefined,
+  const endpoints = givenEndpoints(parameters);
+  const index = endpoints.findIndex(({ secret, headers }) => secret !== undefined || headers !== undefined);
+  if (index < 0) return undefined;
+  const { name } = endpoints[index] ?? {};
+  const prefix = endpointPrefix(typeof name === 'string' ? name : 'NAME');
+  return (
+    `settings: ${endpointsSetting}: the secret and headers of entry ${index + 1} would be in the template; set ${prefix}SECRET ` +
+    `and ${prefix}HEADERS_… in the environment of the deployment, which keeps them in a secret of the stage`
   );
-  return index < 0
-    ? undefined
-    : `settings: ${endpointsSetting}: the secret and headers of entry ${index + 1} would be in the template; set ${endpointsSetting}_${index}_SECRET ` +
-        `and ${endpointsSetting}_${index}_HEADERS_… in the environment of the deployment, which keeps them in a secret of the stage`;
 }
 
 function faultsOf(name: FunctionName, parameters: Parameters): readonly string[] {

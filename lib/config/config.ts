@@ -295,6 +295,13 @@ function checkPlanes(settings: Settings, program: Program, config: Config): void
     settings.fault(
       'REGISTRY_PROXY_REMOTEURL, REGISTRY_PROXY_UPSTREAMS: functions cannot copy layers of other registries; run the streaming server (stowage serve) for caches, or remove them',
     );
+  if (
+    (program === 'functions' || program === 'data-plane') &&
+    config.notifications.endpoints.some(({ actions }) => actions.includes('pull'))
+  )
+    settings.fault(
+      'REGISTRY_NOTIFICATIONS_ENDPOINTS: functions, and a data plane beside them, send no events of pulls; remove pull from actions',
+    );
   if (program === 'server' && dataPlane !== undefined)
     settings.fault(
       'REGISTRY_HTTP_DATAPLANE: only functions need a data plane; the streaming server takes uploads itself; remove it',

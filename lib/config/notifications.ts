@@ -2,6 +2,7 @@ import { repositoryPatternFault } from '../access/policy/patterns.ts';
 import { minSecretLength } from './auth.ts';
 import { Fields, readEntries } from './entries.ts';
 import type { Settings } from './settings.ts';
+import { variablePart } from './variables.ts';
 
 /** Who is told of events (docs/events.md). */
 export interface NotificationsConfig {
@@ -18,7 +19,7 @@ export const eventActions = ['push', 'pull', 'mount', 'delete'] as const;
 export type EventAction = (typeof eventActions)[number];
 
 export interface EndpointConfig {
-  /** `[A-Za-z0-9_-]{1,64}`, another for each. */
+  /** `[A-Za-z][A-Za-z0-9_-]{0,63}`; each differs from the others not only in case, or in `-` and `_`. */
   readonly name: string;
   readonly target: WebhookTarget | QueueArn | EventBusArn;
   readonly format: 'distribution' | 'cloudevents';
@@ -59,23 +60,33 @@ export interface EventBusArn {
   readonly region: string;
 }
 
+/** Bytes of a secret of Standard Webhooks (its specification, "Signature scheme"). */
+const minKeyBytes = 24;
+
 export const endpointsSetting = 'REGISTRY_NOTIFICATIONS_ENDPOINTS';
 
 /** Named as in distribution; what it does not have is told in docs/events.md. */
 export function readNotifications(settings: Settings, isServer: boolean): NotificationsConfig {
+  // Also of those that are disabled: variables go by names.
+  const names: string[] = [];
   const entries = readEntries(
     settings,
     endpointsSetting,
     { what: 'endpoints', example: '[{name: builds, url: "https://ci.example.com/events"}]' },
-    readEndpoint,
+    (fields) => {
+      const name = fields.take('name');
+      if (typeof name === 'string' && namePattern.test(name)) names.push(name);
+      return readEndpoint(fields);
+    },
   );
-  const endpoints = entries.filter((one) => one !== undefined);
-  const names = endpoints.map(({ name }) => name);
-  const [twice] = names.filter((name, i) => name !== '' && names.indexOf(name) < i);
+  const parts = names.map(variablePart);
+  const twice = names.find((_, i) => parts.indexOf(parts[i] ?? '') < i);
   if (twice !== undefined)
-    settings.fault(`${endpointsSetting}: two have the name ${twice}; give one another`);
+    settings.fault(
+      `${endpointsSetting}: two have the name ${twice}, in which case does not count and - counts as _; give one another`,
+    );
   return {
-    endpoints,
+    endpoints: entries.filter((one) => one !== undefined),
     includeReferences: settings.flag('REGISTRY_NOTIFICATIONS_EVENTS_INCLUDEREFERENCES', false),
     queue: readQueue(settings, isServer),
   };
@@ -95,6 +106,8 @@ function readQueue(settings: Settings, isServer: boolean): QueueArn | undefined 
   return queue;
 }
 
+const namePattern = /^[A-Za-z][\w-]{0,63}$/;
+
 function readEndpoint(fields: Fields): EndpointConfig | undefined {
   if (fields.flag('disabled')) {
     fields.skip();
@@ -102,7 +115,11 @@ function readEndpoint(fields: Fields): EndpointConfig | undefined {
   }
   const { mediaTypes, actions } = readIgnored(fields);
   return {
-    name: fields.text('name', (text) => /^[\w-]{1,64}$/.test(text), 'builds (letters, digits, _ and -)'),
+    name: fields.text(
+      'name',
+      (text) => namePattern.test(text),
+      'builds (a letter, then letters, digits, _ and -; 64 at most)',
+    ),
     target: readTarget(fields),
     format: fields.choice('format', ['distribution', 'cloudevents']),
     timeoutMs: fields.duration('timeout', '1s', { min: 100, max: 60_000 }),
@@ -187,7 +204,18 @@ function readTarget(fields: Fields): EndpointConfig['target'] {
   };
 }
 
+/** What a secret of Standard Webhooks begins with; the rest is base64. */
+export const webhookSecretPrefix = 'whsec_';
+
 function secretFault(secret: string): string | undefined {
+  if (secret.startsWith(webhookSecretPrefix)) {
+    const text = secret.slice(webhookSecretPrefix.length);
+    const bytes = Buffer.from(text, 'base64');
+    // As the libraries of receivers read it.
+    return bytes.toString('base64') === text && bytes.byteLength >= minKeyBytes
+      ? undefined
+      : `that begins with ${webhookSecretPrefix} must go on with base64 of ${minKeyBytes} bytes at least, such as from: openssl rand -base64 32`;
+  }
   return secret.length >= minSecretLength
     ? undefined
     : `must have ${minSecretLength} characters at least, such as from: openssl rand -hex 32`;

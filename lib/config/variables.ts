@@ -59,7 +59,7 @@ export function valueOf(text: string): unknown {
  * - a whole section as a map, such as `REGISTRY_STORAGE_DELETE={enabled: true}`, becomes its settings
  * - a list of words in brackets becomes words between commas
  * - `REGISTRY_HTTP_TLS_CLIENTCAS_0` and `REGISTRY_LOG_FIELDS_SERVICE`, which set an entry of a list or map in distribution, are
- *   put into it
+ *   put into it; `REGISTRY_NOTIFICATIONS_ENDPOINTS_BUILDS_SECRET`, into the entry whose name is `builds`
  */
 export function normalize(environment: Environment): Environment {
   const variables = withUsualNames(environment);
@@ -176,13 +176,33 @@ function placeEntry(variables: Record<string, string | undefined>, name: string)
   const collection = byName.has(name) ? undefined : knownSetting(name);
   const form = formOf(collection);
   if (collection === undefined || form === undefined || !isSet(value)) return;
-  const keys = name.slice(collection.name.length + 1).split('_');
   const whole = variables[collection.name];
   const before = isSet(whole) ? entriesOf(whole, form) : form === 'map' ? {} : [];
+  const keys = keysOf(before, name.slice(collection.name.length + 1));
   const after = withEntry(before, keys, valueOf(value));
   if (after === undefined) return;
   variables[collection.name] = JSON.stringify(after);
   variables[name] = undefined;
+}
+
+/** An entry's name as variables have it: `MY_CI` for `my-ci`. */
+export function variablePart(name: string): string {
+  return name.toUpperCase().replaceAll('-', '_');
+}
+
+/** The keys in `0_SECRET`, or in `MY_CI_SECRET` where an entry of a list has that name. */
+function keysOf(whole: unknown, path: string): readonly string[] {
+  const names = Array.isArray(whole) ? whole.map(nameOf) : [];
+  const [name] = names
+    .filter((one) => one !== '' && path.startsWith(`${one}_`))
+    .sort((a, b) => b.length - a.length);
+  if (name === undefined) return path.split('_');
+  return [String(names.indexOf(name)), ...path.slice(name.length + 1).split('_')];
+}
+
+function nameOf(entry: unknown): string {
+  const { name } = Object(entry) as Record<string, unknown>;
+  return typeof name === 'string' ? variablePart(name) : '';
 }
 
 function entriesOf(whole: string, form: 'list' | 'map' | 'words'): unknown {

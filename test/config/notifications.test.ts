@@ -112,6 +112,59 @@ describe('the settings of notifications', () => {
     );
   });
 
+  it('take variables by the names of endpoints, wherever in the list they are', () => {
+    const entries = [
+      '{name: builds, url: "https://a.example.com/"}',
+      '{name: builds-nightly, url: "https://b.example.com/"}',
+    ];
+    for (const list of [entries, entries.toReversed()]) {
+      const { endpoints } = read({
+        [setting]: `[${list.join(', ')}]`,
+        [`${setting}_BUILDS_SECRET`]: secret,
+        [`${setting}_BUILDS_NIGHTLY_SECRET`]: JSON.stringify([other, secret]),
+        [`${setting}_BUILDS_NIGHTLY_HEADERS_AUTHORIZATION`]: 'Bearer x',
+      });
+      const targets = new Map(endpoints.map(({ name, target }) => [name, target]));
+      assert.partialDeepStrictEqual(targets.get('builds'), { secrets: [secret], headers: {} });
+      assert.partialDeepStrictEqual(targets.get('builds-nightly'), {
+        secrets: [other, secret],
+        headers: { authorization: ['Bearer x'] },
+      });
+    }
+  });
+
+  it('refuse variables of a name that no endpoint has', () => {
+    const list = '[{name: builds, url: "https://a.example.com/"}]';
+    const faults = faultsOf({ [setting]: list, [`${setting}_BUILD_SECRET`]: secret });
+    assert.deepEqual(faults.length, 1, faults.join('\n'));
+    assert.match(faults[0] ?? '', new RegExp(`^${setting}_BUILD_SECRET: `));
+  });
+
+  it('refuse pulls in functions and in a data plane, which would tell of none', () => {
+    const environment = {
+      [setting]: '[{name: a, url: "https://a.example.com", actions: [push, pull]}]',
+      REGISTRY_AUTH: 'none',
+      REGISTRY_STORAGE: 's3',
+      REGISTRY_STORAGE_S3_BUCKET: 'images',
+      REGISTRY_STORAGE_S3_REGION: 'eu-central-1',
+      REGISTRY_HTTP_SECRET: secret,
+      REGISTRY_HTTP_HOST: 'https://registry.example.com',
+    };
+    for (const program of ['functions', 'data-plane'] as const)
+      assert.match(
+        faultsOf(environment, program).join('\n'),
+        /^REGISTRY_NOTIFICATIONS_ENDPOINTS: .*of pulls/,
+      );
+    assert.deepEqual(read(environment, 'maintenance').endpoints[0]?.actions, ['push', 'pull']);
+  });
+
+  it('take a secret of Standard Webhooks', () => {
+    const whole = `whsec_${Buffer.alloc(32, 1).toString('base64')}`;
+    const { target } = endpointOf(`{name: a, url: "https://a.example.com", secret: "${whole}"}`);
+    assert.ok(target.kind === 'webhook');
+    assert.deepEqual(target.secrets, [whole]);
+  });
+
   it('leave out disabled endpoints, whatever they have', () => {
     const list = '[{disabled: true, url: none, auth: a}, {name: b, url: "https://b.example.com"}]';
     assert.deepEqual(
@@ -177,7 +230,20 @@ describe('the settings of notifications', () => {
     ['{name: a, url: "https://a.example.com", topic: b}', /there is no topic/],
     [
       '{name: a, url: "https://a.example.com"}, {name: a, url: "https://b.example.com"}',
-      /two have the name a; give one another/,
+      /two have the name a, .*; give one another/,
+    ],
+    [
+      '{name: my-ci, url: "https://a.example.com"}, {name: My_CI, url: "https://b.example.com", disabled: true}',
+      /two have the name My_CI, /,
+    ],
+    ['{name: 1st, url: "https://a.example.com"}', /name must be one such as builds \(a letter, then/],
+    [
+      `{name: a, url: "https://a.example.com", secret: "whsec_${secret}-${secret}"}`,
+      /secret that begins with whsec_ must go on with base64 of 24 bytes at least/,
+    ],
+    [
+      `{name: a, url: "https://a.example.com", secret: [${secret}, whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY=]}`,
+      /secret that begins with whsec_ must/,
     ],
   ] as const)
     it(`refuse ${oneLine(entry).slice(0, 90)}`, () => {

@@ -1,8 +1,6 @@
 import { createHmac } from 'node:crypto';
 import type { OutgoingHttpHeaders } from 'node:http';
-
-/** What a secret of Standard Webhooks begins with; the rest is base64. */
-const prefix = 'whsec_';
+import { webhookSecretPrefix as prefix } from '../../config/notifications.ts';
 
 /**
  * The headers of Standard Webhooks (https://www.standardwebhooks.com), for which there are libraries in most languages: HMAC-SHA-256

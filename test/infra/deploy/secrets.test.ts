@@ -125,35 +125,77 @@ describe('the secrets of a first deployment', () => {
     ]);
   });
 
-  it('sign the events of each webhook, and are kept with the headers that the environment gives', async () => {
-    const endpoints = (list: string) => ({ auth: 'none', REGISTRY_NOTIFICATIONS_ENDPOINTS: list });
-    const [webhook, queue] = ['https://ci.example.com/', 'arn:aws:sqs:eu-central-1:123456789012:audit'];
-    const setting = (index: number, name: string) => `REGISTRY_NOTIFICATIONS_ENDPOINTS_${index}_${name}`;
-    const overrides = endpoints(`[{name: a, url: "${queue}"}, {name: b, url: "${webhook}"}]`);
-    const environment = { [setting(1, 'HEADERS_AUTHORIZATION')]: 'Bearer x' };
-    const first = await plan({ stored: none, environment, overrides });
-    assert.deepEqual(first.faults, []);
-    const made = valuesIn(first, 'events');
-    assert.deepEqual(Object.keys(made).sort(), [setting(1, 'HEADERS_AUTHORIZATION'), setting(1, 'SECRET')]);
-    assert.match(made[setting(1, 'SECRET')] ?? '', /^[0-9a-f]{64}$/);
+  describe('sign the events of each webhook', () => {
+    const endpoints = (...list: string[]) => ({
+      auth: 'none',
+      REGISTRY_NOTIFICATIONS_ENDPOINTS: `[${list.join(', ')}]`,
+    });
+    const queue = '{name: a, url: "arn:aws:sqs:eu-central-1:123456789012:audit"}';
+    const webhook = (name: string) => `{name: ${name}, url: "https://ci.example.com/${name}"}`;
+    const disabled = webhook('builds').replace('}', ', disabled: true}');
+    const setting = (name: string) => `REGISTRY_NOTIFICATIONS_ENDPOINTS_${name}`;
+    const header = { [setting('BUILDS_HEADERS_AUTHORIZATION')]: 'Bearer x' };
+    const first = async () =>
+      await plan({ stored: none, environment: header, overrides: endpoints(queue, webhook('builds')) });
+    const after = async (overrides: Record<string, string>, environment: Record<string, string> = {}) =>
+      await plan({
+        stored: { ...none, events: stored(valuesIn(await first(), 'events')) },
+        environment,
+        overrides,
+      });
 
-    const before = { ...none, events: stored(made) };
-    const same = await plan({ stored: before, overrides });
-    assert.deepEqual(valuesIn(same, 'events'), made);
-    assert.equal(same.secrets.find(({ kind }) => kind === 'events')?.note, undefined);
+    it('with a generated secret, beside the headers that the environment gives', async () => {
+      const planned = await first();
+      assert.deepEqual(planned.faults, []);
+      const { [setting('BUILDS_SECRET')]: secret = '', ...others } = valuesIn(planned, 'events');
+      assert.match(secret, /^[0-9a-f]{64}$/);
+      assert.deepEqual(others, header);
+    });
 
-    const both = JSON.stringify([other, made[setting(1, 'SECRET')]]);
-    const rotated = await plan({ stored: before, environment: { [setting(1, 'SECRET')]: both }, overrides });
-    assert.deepEqual(valuesIn(rotated, 'events'), { ...made, [setting(1, 'SECRET')]: both });
+    it('with the same secret in a list of another order, or longer', async () => {
+      const before = { ...none, events: stored(valuesIn(await first(), 'events')) };
+      const same = await plan({ stored: before, overrides: endpoints(queue, webhook('builds')) });
+      assert.equal(same.secrets.find(({ kind }) => kind === 'events')?.note, undefined);
+      const longer = await plan({
+        stored: before,
+        overrides: endpoints(webhook('scans'), webhook('builds'), queue),
+      });
+      const { [setting('SCANS_SECRET')]: added, ...others } = valuesIn(longer, 'events');
+      assert.ok(added !== undefined);
+      assert.deepEqual(others, valuesIn(same, 'events'));
+    });
 
-    const fewer = await plan({ stored: before, overrides: endpoints(`[{name: a, url: "${queue}"}]`) });
-    assert.ok(!fewer.secrets.some(({ kind }) => kind === 'events'));
-    const short = { [setting(1, 'SECRET')]: 'short' };
-    const { faults } = await plan({ stored: before, environment: short, overrides });
-    assert.match(
-      faults.join(),
-      /^REGISTRY_NOTIFICATIONS_ENDPOINTS.*: entry 2: secret must have 32 characters/,
-    );
+    it('with two, while one is changed', async () => {
+      const both = JSON.stringify([next, old]);
+      const rotated = await after(endpoints(webhook('builds')), { [setting('BUILDS_SECRET')]: both });
+      assert.deepEqual(valuesIn(rotated, 'events'), { ...header, [setting('BUILDS_SECRET')]: both });
+    });
+
+    it('but not those of an endpoint that is disabled, which keeps its secret, or gone', async () => {
+      const kept = valuesIn(await after(endpoints(disabled, webhook('scans'))), 'events');
+      assert.deepEqual(Object.keys(kept).sort(), [
+        setting('BUILDS_HEADERS_AUTHORIZATION'),
+        setting('BUILDS_SECRET'),
+        setting('SCANS_SECRET'),
+      ]);
+      const left = valuesIn(await after(endpoints(webhook('scans'))), 'events');
+      assert.deepEqual(Object.keys(left), [setting('SCANS_SECRET')]);
+      assert.ok(!(await after(endpoints(queue))).secrets.some(({ kind }) => kind === 'events'));
+      assert.ok(!(await after(endpoints(disabled))).secrets.some(({ kind }) => kind === 'events'));
+    });
+
+    it('with no secret that is wrong, or of a name that no webhook has', async () => {
+      const overrides = endpoints(queue, webhook('builds'));
+      const short = await after(overrides, { [setting('BUILDS_SECRET')]: 'short' });
+      assert.match(
+        short.faults.join(),
+        /^REGISTRY_NOTIFICATIONS_ENDPOINTS.*: entry 2: secret must have 32 characters/,
+      );
+      const stray = await after(overrides, { [setting('1_SECRET')]: old });
+      assert.deepEqual(stray.faults, [
+        `${setting('1_SECRET')}: no webhook has that name; here they are ${setting('BUILDS_SECRET')} and …_HEADERS_…`,
+      ]);
+    });
   });
 
   it('are refused with all faults, and without their values', async () => {

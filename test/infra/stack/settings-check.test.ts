@@ -74,6 +74,11 @@ describe('the settings of deployed functions', () => {
       /^settings: AWS_ENDPOINT_URL_S3 has a user/,
     ],
     [
+      'with events of pulls',
+      { REGISTRY_NOTIFICATIONS_ENDPOINTS: '[{name: a, url: "https://a.example.com", actions: [pull]}]' },
+      /^settings: REGISTRY_NOTIFICATIONS_ENDPOINTS: functions, .* send no events of pulls; remove pull/,
+    ],
+    [
       'that make Node run other code',
       { NODE_OPTIONS: '--max-old-space-size=400 --require /tmp/a.js' },
       /^settings: NODE_OPTIONS may have/,

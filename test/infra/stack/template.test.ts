@@ -65,7 +65,7 @@ describe('the template of a stack', () => {
 
   it('has endpoints in its environment, but neither their secrets nor their headers', () => {
     const fault =
-      /settings: REGISTRY_NOTIFICATIONS_ENDPOINTS: the secret and headers of entry 2 would be in the template; set REGISTRY_NOTIFICATIONS_ENDPOINTS_1_SECRET /;
+      /settings: REGISTRY_NOTIFICATIONS_ENDPOINTS: the secret and headers of entry 2 would be in the template; set REGISTRY_NOTIFICATIONS_ENDPOINTS_B_SECRET /;
     for (const secret of ['secret: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'headers: {Authorization: Bearer a}'])
       assert.throws(
         () =>
