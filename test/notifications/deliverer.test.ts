@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
+import { readState } from '../../lib/notifications/delivery/endpoint-state.ts';
+import { serializeNotification } from '../../lib/notifications/delivery/stored-notification.ts';
 import type { NotificationReport } from '../../lib/notifications/report.ts';
 import {
   listEvents,
@@ -23,6 +25,7 @@ import {
   until,
   type LocalEndpoint,
 } from './delivering.ts';
+import { notificationOf } from './samples.ts';
 
 async function tagsIn(store: ObjectStore, kind: StoredKind): Promise<readonly (string | undefined)[]> {
   return (await Array.fromAsync(listEvents(store, kind))).map(({ notification }) => notification?.tag);
@@ -114,6 +117,29 @@ describe('the deliverer', () => {
       [{ event: 'dead', count: 1 }],
     );
     assert.partialDeepStrictEqual(errors, [{ endpoint: 'builds', events: 1 }]);
+  });
+
+  it('begins anew with the waits after an event that it has given up', async () => {
+    builds.answer(({ tag }) => (tag === 'a' ? refused : { ...failed, retryAfterMs: longMs }));
+    for (const name of ['a', 'b']) await announce(store, name);
+    const one = deliverer(store, [builds]);
+    while (builds.attempts < 4) await one.drain(longMs);
+    assert.deepEqual([await tagsIn(store, 'dead'), (await readState(store, 'builds')).failures], [['a'], 1]);
+  });
+
+  it('gives up an event at which an endpoint fails, and goes on', async () => {
+    builds.answer(({ tag }) => {
+      if (tag === 'a') throw new TypeError('no such field');
+      return taken;
+    });
+    for (const name of ['a', 'b']) await announce(store, name);
+    const one = deliverer(store, [builds]);
+    while (builds.taken.length === 0) await one.drain(longMs);
+    const dead = await Array.fromAsync(listEvents(store, 'dead'));
+    assert.deepEqual(
+      dead.map(({ givenUp }) => givenUp?.reason),
+      ['refused 3 times: it cannot be sent: TypeError: no such field'],
+    );
   });
 
   it('gives up what was not taken for too long', async () => {
@@ -250,11 +276,20 @@ describe('the deliverer', () => {
     assert.deepEqual([builds.tags(), left()], [['c', 'a', 'd', 'e'], []]);
   });
 
-  it('keeps an event in the queue that nobody can read among the dead ones', async () => {
-    await store.put(`${eventsPrefixOf('queue', 'builds')}0000000000001-x-0000`, Buffer.from('{"version":2}'));
+  it('keeps events in the queue that nobody can read among the dead ones, and goes on', async () => {
+    const whole = notificationOf();
+    const damaged = { ...whole, change: { ...whole.change, repository: undefined } };
+    const queued = [
+      '{"version":2}',
+      JSON.stringify({ version: 1, notification: damaged }),
+      serializeNotification(whole).toString(),
+    ];
+    for (const [i, text] of queued.entries())
+      await store.put(`${eventsPrefixOf('queue', 'builds')}000000000000${i}-x-0000`, Buffer.from(text));
     await deliverer(store, [builds]).drain(longMs);
-    assert.deepEqual(await tagsIn(store, 'dead'), [undefined]);
-    assert.equal(builds.attempts, 0);
+    assert.deepEqual(await tagsIn(store, 'dead'), [undefined, undefined]);
+    assert.deepEqual(builds.taken, [whole]);
+    assert.equal(builds.attempts, 1);
   });
 });
 

@@ -160,8 +160,7 @@ export class Lane {
     await this.#change;
     const isQueued = !this.#memory.includes(head);
     if (delivery.outcome !== 'taken') {
-      const refused = delivery.outcome === 'refused' ? { name: head.event.name, times: 1 } : undefined;
-      const state = this.#afterFailure(delivery, refused);
+      const state = this.#afterFailure(delivery, head.event.name);
       if (isQueued) await this.#writeState(state);
       else await this.#toQueue(state);
       await this.#giveUpRefused(state, delivery.reason);
@@ -261,12 +260,7 @@ export class Lane {
     objects: readonly ObjectInfo[],
   ): Promise<void> {
     const { store, timing } = this.#options;
-    const before = this.#state?.refused;
-    const refused =
-      delivery.outcome === 'refused'
-        ? { name, times: (before?.name === name ? before.times : 0) + 1 }
-        : undefined;
-    const state = this.#afterFailure(delivery, refused);
+    const state = this.#afterFailure(delivery, name);
     await this.#writeState(state);
     if (await this.#giveUpRefused(state, delivery.reason)) return;
     // An endpoint that is down takes none of the others either.
@@ -288,6 +282,8 @@ export class Lane {
       [refused.name],
       `refused ${threshold === 1 ? 'once' : `${threshold} times`}: ${reason}`,
     );
+    // It says nothing about the next one, which does not wait for it any more.
+    await this.#writeState(this.#due());
     return true;
   }
 
@@ -314,11 +310,14 @@ export class Lane {
     await this.#change;
   }
 
-  #afterFailure(
-    delivery: Exclude<Delivery, { outcome: 'taken' }>,
-    refused: EndpointState['refused'],
-  ): EndpointState {
+  /** @param name of the event that was not taken */
+  #afterFailure(delivery: Exclude<Delivery, { outcome: 'taken' }>, name: string): EndpointState {
     const { store, endpoint, log } = this.#options;
+    const before = this.#state?.refused;
+    const refused =
+      delivery.outcome === 'refused'
+        ? { name, times: (before?.name === name ? before.times : 0) + 1 }
+        : undefined;
     const failures = (this.#state?.failures ?? 0) + 1;
     const retryAfterMs = delivery.outcome === 'failed' ? delivery.retryAfterMs : undefined;
     const ms = backoffMs(failures, endpoint.backoffMs, retryAfterMs);
@@ -331,7 +330,7 @@ export class Lane {
     const { endpoint, signal, abort, assertHeld, report, log } = this.#options;
     if (signal.aborted) return undefined;
     assertHeld();
-    const delivery = await endpoint.deliver(notification, abort);
+    const delivery = await endpoint.deliver(notification, abort).catch(cannotBeSent);
     // It may not have been taken because this process stops.
     if (delivery.outcome !== 'taken' && abort.aborted) return undefined;
     report({ event: 'delivered', delivery });
@@ -357,4 +356,9 @@ export class Lane {
   #reportWaiting(): void {
     this.#options.report({ event: 'waiting', count: this.#memory.length + this.#inQueue });
   }
+}
+
+/** An event that some endpoint fails at is refused by it, so that it stops no others. */
+function cannotBeSent(error: unknown): Delivery {
+  return { outcome: 'refused', reason: `it cannot be sent: ${String(error)}` };
 }

@@ -1,8 +1,12 @@
-import { asFields, fieldsOf } from '../../registry/json-fields.ts';
+import { isTag } from '../../protocol/tags.ts';
+import { asFields, fieldsOf, type Fields } from '../../registry/json-fields.ts';
+import { readIntent } from '../../registry/outbox/intent-object.ts';
 import type { ObjectInfo } from '../../storage/store.ts';
 import type { Notification } from '../../registry/notification.ts';
 
 const version = 1;
+
+const actions = ['push', 'mount', 'delete'] as const;
 
 /** Bytes of one that is read: an intent has 1 MiB at most. */
 export const maxStoredSize = 2 * 1024 ** 2;
@@ -18,21 +22,28 @@ export function serializeNotification(notification: Notification, givenUp?: Give
   return Buffer.from(JSON.stringify({ version, notification, givenUp }));
 }
 
-/** @returns undefined for what is none, or is of a later release */
+/** @returns undefined for what is none, is damaged, or is of a later release */
 export function parseNotification(
   bytes: Buffer,
 ): { readonly notification: Notification; readonly givenUp: GivenUp | undefined } | undefined {
   const { version: written, notification, givenUp } = fieldsOf(bytes) ?? {};
-  const fields = asFields(notification);
-  const at = new Date(String(fields?.['at']));
-  const isWhole = ['change', 'context', 'source'].every((name) => asFields(fields?.[name]) !== undefined);
-  if (written !== version || typeof fields?.['id'] !== 'string' || !isWhole || Number.isNaN(at.getTime()))
-    return undefined;
+  const read = readNotification(asFields(notification) ?? {});
+  if (written !== version || read === undefined) return undefined;
   const { reason, at: givenUpAt } = asFields(givenUp) ?? {};
   return {
-    notification: { ...(fields as unknown as Notification), at },
+    notification: read,
     givenUp: typeof reason === 'string' ? { reason, at: new Date(String(givenUpAt)) } : undefined,
   };
+}
+
+/** One of a pull is never in the bucket. */
+function readNotification(fields: Fields): Notification | undefined {
+  const { tag } = fields;
+  const intent = readIntent(fields);
+  const action = actions.find((one) => one === fields['action']);
+  if (intent === undefined || action === undefined) return undefined;
+  if (tag !== undefined && (typeof tag !== 'string' || !isTag(tag))) return undefined;
+  return { ...intent, action, tag };
 }
 
 /**

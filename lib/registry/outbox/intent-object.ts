@@ -64,10 +64,15 @@ export function parseIntent(bytes: Buffer): Intent | 'newer' | undefined {
   const fields = fieldsOf(bytes);
   if (fields === undefined) return undefined;
   if (typeof fields['version'] === 'number' && fields['version'] > version) return 'newer';
+  return fields['version'] === version ? readIntent(fields) : undefined;
+}
+
+/** @returns undefined if a field is missing or wrong */
+export function readIntent(fields: Fields): Intent | undefined {
   try {
     const source = objectIn(fields, 'source');
     const at = new Date(textIn(fields, 'at'));
-    if (fields['version'] !== version || Number.isNaN(at.getTime())) return undefined;
+    if (Number.isNaN(at.getTime())) return undefined;
     return {
       id: textIn(fields, 'id'),
       at,
