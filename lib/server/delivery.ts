@@ -8,7 +8,7 @@ const lastDeliveryMs = 6_000;
 /**
  * Delivers events of this process and of the others on the same bucket, one of which does it at a time. Of several workers the first one
  * delivers, and the others tell it what they write.
- * @returns a function that ends it, after some seconds at most
+ * @returns a function that ends it, after three seconds at most unless the bucket is slow
  */
 export async function deliverInBackground(
   events: Events,

@@ -30,8 +30,8 @@ export interface SessionOptions {
   readonly stop: AbortSignal;
 }
 
-/** How long deliveries in progress go on after a stop, in milliseconds. */
-const graceMs = 3_000;
+/** How long deliveries in progress go on after a stop, in milliseconds: as long as they may take by default. */
+const graceMs = 1_000;
 
 /** Events after which no more writes are handed out until these are delivered or queued: one write may have a thousand. */
 const maxTold = 1_000;

@@ -17,7 +17,7 @@ const longRunMs = 60_000;
 const answerTimeoutMs = 3_000;
 
 /** How long a worker may take to end after its requests, for instance to deliver events. */
-const endTimeoutMs = 7_000;
+const endTimeoutMs = 5_000;
 
 export interface WorkersOptions {
   /** At least 2. */
