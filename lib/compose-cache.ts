@@ -18,6 +18,9 @@ import { UpstreamClient } from './upstream/client.ts';
 /** Milliseconds until the headers of an upstream's response, and between any two pieces of its body. */
 const upstreamTimeoutMs = 15_000;
 
+/** Milliseconds for a whole manifest, token or list, and until the bytes of a blob begin, with all attempts. */
+const upstreamDeadlineMs = 30_000;
+
 export interface CacheWiring {
   readonly store: ObjectStore;
   /** Of the registry. */
@@ -75,6 +78,7 @@ function prefixOf({
       credentials,
       privateAddresses: privateAddresses ? 'permitted' : { remedy },
       timeoutMs: upstreamTimeoutMs,
+      deadlineMs: upstreamDeadlineMs,
       // What is cached need not wait for the end of a rate limit, and other clients come again.
       maxWaitMs: 0,
     }),

@@ -12,6 +12,12 @@ export class AddressRefused extends Error {
   }
 }
 
+/** Services of clouds at addresses that IANA counts as public: Azure's, of virtual machines alone. */
+const cloudServices = new Set(['168.63.129.16']);
+
+/** IPv6 addresses by which networks without IPv4 reach the IPv4 address in their last bits (RFC 6052). */
+const nat64 = ipaddr.IPv6.parseCIDR('64:ff9b::/96');
+
 /**
  * Whether an address is one of the public internet: not private, link-local, loopback, shared, reserved or multicast, nor an IPv6 address
  * that stands for such an IPv4 address.
@@ -19,7 +25,9 @@ export class AddressRefused extends Error {
 export function isPublicAddress(text: string): boolean {
   if (!ipaddr.isValid(text)) return false;
   const address = ipaddr.process(text);
-  if (address.range() !== 'unicast') return false;
+  if (address instanceof ipaddr.IPv6 && address.match(nat64))
+    return isPublicAddress(ipaddr.fromByteArray(address.toByteArray().slice(-4)).toString());
+  if (address.range() !== 'unicast' || cloudServices.has(address.toString())) return false;
   // IANA has given out 2000::/3 alone. The rest has forms that stand for IPv4 addresses, such as ::127.0.0.1.
   return !(address instanceof ipaddr.IPv6) || (address.parts[0] ?? 0) >> 13 === 0b001;
 }

@@ -10,7 +10,7 @@ import type { ByteRange } from '../storage/store.ts';
 import { Authorization, type Credentials } from './authorization.ts';
 import { continuedBody } from './blob-body.ts';
 import { openRange, type OpenedRange } from './blob-range.ts';
-import { discard, Exchange, type Answer, type ExchangeOptions } from './exchange.ts';
+import { discard, Exchange, type Answer, type Ask, type ExchangeOptions } from './exchange.ts';
 import { listReferrers, listTags, readReferrersTag, type AskList } from './lists.ts';
 import {
   UpstreamError,
@@ -21,9 +21,11 @@ import {
   type UpstreamManifestBytes,
 } from './upstream.ts';
 
-export interface UpstreamOptions extends Omit<ExchangeOptions, 'timeoutMs'> {
+export interface UpstreamOptions extends Omit<ExchangeOptions, 'timeoutMs' | 'deadlineMs'> {
   /** Milliseconds until the headers of a response, and between any two pieces of its body. Default: 30 s. */
   readonly timeoutMs?: number;
+  /** Default: 2 min. */
+  readonly deadlineMs?: number;
   readonly credentials?: Credentials | undefined;
 }
 
@@ -48,37 +50,47 @@ export class UpstreamClient implements Upstream, UpstreamLister {
   #hasReferrers = true;
 
   /** @param url of the registry, such as `https://registry-1.docker.io`; what its path has stands before `/v2/` */
-  constructor(url: URL, { credentials, timeoutMs = 30_000, ...options }: UpstreamOptions) {
+  constructor(
+    url: URL,
+    { credentials, timeoutMs = 30_000, deadlineMs = 120_000, ...options }: UpstreamOptions,
+  ) {
     this.host = url.host;
     this.#isDockerHub = dockerHub.includes(url.host);
     this.#base = new URL(url);
     if (this.#isDockerHub) this.#base.host = 'registry-1.docker.io';
     this.#base.pathname = `${url.pathname.replace(/\/+$/, '')}/v2/`;
-    this.#exchange = new Exchange(this.#base, { ...options, timeoutMs });
-    this.#authorization = new Authorization(this.#base, credentials, async (realm, request) => {
-      const what = 'a token';
-      const response = await this.#exchange.once(realm, { ...request, what });
-      // Also a redirect: the service of the realm alone gets the credentials.
-      if (response.statusCode !== 200) throw await this.#exchange.failure({ response, url: realm }, what);
-      return await this.#exchange.smallBody(response, realm, what);
-    });
+    this.#exchange = new Exchange(this.#base, { ...options, timeoutMs, deadlineMs });
+    this.#authorization = new Authorization(
+      this.#base,
+      credentials,
+      async (realm, request) =>
+        // Requests share it, so it does not end with one of them.
+        await this.#exchange.inTime(async (signal) => {
+          const what = 'a token';
+          const response = await this.#exchange.once(realm, { ...request, what, signal });
+          // Also a redirect: the service of the realm alone gets the credentials.
+          if (response.statusCode !== 200) throw await this.#exchange.failure({ response, url: realm }, what);
+          return await this.#exchange.smallBody(response, realm, what);
+        }),
+    );
   }
 
   async resolve(name: RepositoryName, reference: Reference): Promise<UpstreamManifest> {
     const text = textOf(reference);
     const what = manifestOf(name, text);
-    return await this.#exchange.retry(async () => {
+    return await this.#exchange.retry(async (signal) => {
       const answer = await this.#ask(name, `manifests/${text}`, {
         method: 'HEAD',
         headers: { accept },
         what,
+        signal,
       });
       const { response } = answer;
       response.resume();
       const found = response.statusCode === 200 ? headersOf(answer) : undefined;
       // Some registries answer no HEAD, or leave out headers of it.
       if (response.statusCode === 405 || (response.statusCode === 200 && found === undefined))
-        return await this.#manifest(name, reference);
+        return await this.#manifest(name, reference, signal);
       if (found === undefined) throw await this.#exchange.failure(answer, what);
       assertSupported(found.mediaType, what, this.host);
       if (reference.kind === 'digest' && found.digest !== reference.digest)
@@ -88,7 +100,9 @@ export class UpstreamClient implements Upstream, UpstreamLister {
   }
 
   async manifest(name: RepositoryName, digest: Digest): Promise<UpstreamManifestBytes> {
-    return await this.#exchange.retry(async () => await this.#manifest(name, { kind: 'digest', digest }));
+    return await this.#exchange.retry(
+      async (signal) => await this.#manifest(name, { kind: 'digest', digest }, signal),
+    );
   }
 
   async blob(name: RepositoryName, digest: Digest, range?: ByteRange): Promise<UpstreamBlob> {
@@ -106,10 +120,11 @@ export class UpstreamClient implements Upstream, UpstreamLister {
 
   async blobLocation(name: RepositoryName, digest: Digest): Promise<URL | undefined> {
     const what = blobOf(name, digest);
-    return await this.#exchange.retry(async () => {
+    return await this.#exchange.retry(async (signal) => {
       // Not HEAD: a signed URL may be for one method.
       const answer = await this.#authorized(name, `blobs/${digest}`, async (url, authorization) => {
-        return { response: await this.#exchange.once(url, { method: 'GET', authorization, what }), url };
+        const ask = { method: 'GET', authorization, what, signal } as const;
+        return { response: await this.#exchange.once(url, ask), url };
       });
       const target = this.#exchange.redirect(answer, what);
       if (target === undefined && answer.response.statusCode !== 200)
@@ -135,10 +150,15 @@ export class UpstreamClient implements Upstream, UpstreamLister {
     return listed ?? (await readReferrersTag(this, name, subject, tags));
   }
 
-  async #manifest(name: RepositoryName, reference: Reference): Promise<UpstreamManifestBytes> {
+  async #manifest(
+    name: RepositoryName,
+    reference: Reference,
+    signal: AbortSignal,
+  ): Promise<UpstreamManifestBytes> {
     const text = textOf(reference);
     const what = manifestOf(name, text);
-    const answer = await this.#ask(name, `manifests/${text}`, { method: 'GET', headers: { accept }, what });
+    const ask = { method: 'GET', headers: { accept }, what, signal } as const;
+    const answer = await this.#ask(name, `manifests/${text}`, ask);
     if (answer.response.statusCode !== 200) throw await this.#exchange.failure(answer, what);
     const bytes = await this.#exchange.smallBody(answer.response, answer.url, what, maxManifestSize + 1);
     if (bytes.byteLength > maxManifestSize)
@@ -156,8 +176,8 @@ export class UpstreamClient implements Upstream, UpstreamLister {
     const what = blobOf(name, digest);
     const isWhole = range.start === 0 && range.end === undefined;
     const headers = isWhole ? {} : { range: `bytes=${range.start}-${range.end ?? ''}` };
-    return await this.#exchange.retry(async () => {
-      const answer = await this.#ask(name, `blobs/${digest}`, { method: 'GET', headers, what });
+    return await this.#exchange.retry(async (signal) => {
+      const answer = await this.#ask(name, `blobs/${digest}`, { method: 'GET', headers, what, signal });
       const opened = openRange(answer.response, range);
       if (opened !== undefined) return opened;
       if (![200, 206].includes(answer.response.statusCode ?? 0))
@@ -172,8 +192,8 @@ export class UpstreamClient implements Upstream, UpstreamLister {
 
   #askList(name: RepositoryName): AskList {
     return async (path, what, limit) =>
-      await this.#exchange.retry(async () => {
-        const answer = await this.#ask(name, path, { method: 'GET', what });
+      await this.#exchange.retry(async (signal) => {
+        const answer = await this.#ask(name, path, { method: 'GET', what, signal });
         if (answer.response.statusCode !== 200) throw await this.#exchange.failure(answer, what);
         const bytes = await this.#exchange.smallBody(answer.response, answer.url, what, limit);
         return { bytes, headers: answer.response.headers };
@@ -184,11 +204,7 @@ export class UpstreamClient implements Upstream, UpstreamLister {
   async #ask(
     name: RepositoryName,
     path: string,
-    ask: {
-      readonly method: 'GET' | 'HEAD';
-      readonly headers?: Record<string, string>;
-      readonly what: string;
-    },
+    ask: Pick<Ask, 'method' | 'headers' | 'what' | 'signal'>,
   ): Promise<Answer> {
     return await this.#authorized(
       name,

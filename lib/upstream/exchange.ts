@@ -1,6 +1,7 @@
 import { Agent as HttpAgent, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
+import { withTimeout } from '../concurrency/with-timeout.ts';
 import { AddressRefused } from '../outbound/addresses.ts';
 import { OutboundTimeout, readBody, send, type OutboundRequest } from '../outbound/send.ts';
 import { errorOf } from './answers.ts';
@@ -26,6 +27,11 @@ export interface ExchangeOptions {
   readonly privateAddresses: OutboundRequest['privateAddresses'];
   /** Milliseconds until the headers of a response, and between any two pieces of its body. */
   readonly timeoutMs: number;
+  /**
+   * Milliseconds for a whole manifest, token or page of a list, or until the bytes of a blob begin, with all attempts. The wait for the
+   * end of a rate limit comes on top.
+   */
+  readonly deadlineMs: number;
   /** Milliseconds that a request waits for the end of a rate limit, instead of failing. */
   readonly maxWaitMs: number;
 }
@@ -39,6 +45,7 @@ export interface Ask {
   readonly body?: Uint8Array;
   /** What is asked for, for messages. */
   readonly what: string;
+  readonly signal?: AbortSignal;
 }
 
 export interface Answer {
@@ -65,16 +72,36 @@ export class Exchange {
 
   /**
    * Repeats work that only reads, after failures that may be over soon.
+   * @param work passes the signal on, which ends what takes too long
    * @throws UpstreamError of the last attempt; other errors at once
    */
-  async retry<T>(work: () => Promise<T>): Promise<T> {
-    for (let attempt = 1; ; attempt++)
-      try {
-        return await work();
-      } catch (error) {
-        if (attempt === maxAttempts || !this.#mayPass(error)) throw error;
-        await delay(firstDelayMs * 2 ** (attempt - 1) * (0.5 + Math.random()));
-      }
+  async retry<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return await this.inTime(async (signal) => {
+      for (let attempt = 1; ; attempt++)
+        try {
+          return await work(signal);
+        } catch (error) {
+          if (attempt === maxAttempts || signal.aborted || !this.#mayPass(error)) throw error;
+          await delay(firstDelayMs * 2 ** (attempt - 1) * (0.5 + Math.random()));
+        }
+    });
+  }
+
+  /**
+   * Does work as long as it may take, however its bytes drip.
+   * @param work passes the signal on, which ends what takes too long
+   * @throws UpstreamError unavailable
+   */
+  async inTime<T>(work: (signal: AbortSignal) => Promise<T>, limitMs = this.#longestMs): Promise<T> {
+    const end = new AbortController();
+    return await withTimeout(work(end.signal), limitMs, () => {
+      end.abort();
+      return new UpstreamError('unavailable', `${this.#host} has not given an answer within ${limitMs} ms`);
+    });
+  }
+
+  get #longestMs(): number {
+    return this.#options.deadlineMs + this.#options.maxWaitMs;
   }
 
   #mayPass(error: unknown): boolean {
@@ -85,12 +112,15 @@ export class Exchange {
   }
 
   /** Sends a request once. A redirect is an answer. @throws UpstreamError limited, unavailable */
-  async once(url: URL, { method, headers = {}, authorization, body, what }: Ask): Promise<IncomingMessage> {
-    await this.#limit.wait();
+  async once(
+    url: URL,
+    { method, headers = {}, authorization, body, what, signal }: Ask,
+  ): Promise<IncomingMessage> {
+    await this.#limit.wait(signal);
     const { privateAddresses, timeoutMs } = this.#options;
     const agent = this.#agents[url.protocol];
     const sent = { ...headers, ...(authorization !== undefined && { authorization }) };
-    const extra = { ...(body && { body }), ...(agent && { agent }) };
+    const extra = { ...(body && { body }), ...(agent && { agent }), ...(signal && { signal }) };
     let response: IncomingMessage;
     try {
       response = await send(url, { method, headers: sent, timeoutMs, privateAddresses, ...extra });

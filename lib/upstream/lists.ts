@@ -16,22 +16,36 @@ export type AskList = (
 const maxPageBytes = 4 * 1024 * 1024;
 const maxPages = 10_000;
 
+/** Entries of a list, all of which are in memory at the same time. */
+const maxTags = 200_000;
+const maxReferrers = 10_000;
+
 /** Tags that are asked for at once; registries may give fewer. */
 const pageSize = 1000;
 
-/** All tags of a repository (end-8). What is no tag is left out. */
+/** All tags of a repository (end-8). What is no tag is left out. @throws UpstreamError also if there are too many */
 export async function* listTags(ask: AskList, host: string, name: RepositoryName): AsyncGenerator<Tag, void> {
   const what = `the tags of ${name}`;
+  let count = 0;
   for await (const bytes of pages(ask, host, what, `tags/list?n=${pageSize}`)) {
     const { tags } = readObject(bytes, what, host);
     // Go writes an empty list as null.
     if (!Array.isArray(tags ?? []))
       throw new UpstreamError('unavailable', `${host} answered with no list for ${what}`);
-    for (const tag of (tags ?? []) as unknown[]) if (typeof tag === 'string' && isTag(tag)) yield tag;
+    for (const tag of (tags ?? []) as unknown[]) {
+      if (typeof tag !== 'string' || !isTag(tag)) continue;
+      if (count === maxTags) throw tooMany(host, what, maxTags, 'name tags instead');
+      count++;
+      yield tag;
+    }
   }
 }
 
-/** The referrers of a manifest (end-12). @returns undefined if the registry does not have that API */
+/**
+ * The referrers of a manifest (end-12).
+ * @returns undefined if the registry does not have that API
+ * @throws UpstreamError also if there are too many
+ */
 export async function listReferrers(
   ask: AskList,
   host: string,
@@ -42,7 +56,10 @@ export async function listReferrers(
   const found = new Set<Digest>();
   try {
     for await (const bytes of pages(ask, host, what, `referrers/${subject}`))
-      for (const digest of readIndexed(bytes)) found.add(digest);
+      for (const digest of readIndexed(bytes)) {
+        if (found.size === maxReferrers) throw tooMany(host, what, maxReferrers, 'copy without them');
+        found.add(digest);
+      }
     return [...found];
   } catch (error) {
     if (isUnknown(error)) return undefined;
@@ -93,6 +110,13 @@ function readObject(bytes: Buffer, what: string, host: string): Readonly<Record<
     // Said below.
   }
   throw new UpstreamError('unavailable', `${host} answered with no JSON for ${what}`);
+}
+
+function tooMany(host: string, what: string, most: number, remedy: string): UpstreamError {
+  return new UpstreamError(
+    'unavailable',
+    `${host} has more than ${most} entries in ${what}, which is too many to list: ${remedy}`,
+  );
 }
 
 function isUnknown(error: unknown): boolean {

@@ -5,6 +5,9 @@ import { UpstreamError } from './upstream.ts';
 /** Milliseconds after which a registry is asked again, however long it wants to be left alone: one may be wrong about its clock. */
 const maxPauseMs = 60 * 60 * 1000;
 
+/** Milliseconds of a pause that a registry asks for by 429 without saying how long. */
+const usualPauseMs = 60_000;
+
 /** Seconds since 1970 from which a number is such a time, and no duration. */
 const firstEpochSeconds = 1_000_000_000;
 
@@ -38,7 +41,7 @@ export class RateLimit {
   /** Reads what a response says. @returns the milliseconds after which to ask again, if it says so */
   read(status: number | undefined, headers: IncomingHttpHeaders): number | undefined {
     const pause = status === 429 || status === 503 ? pauseOf(headers) : undefined;
-    const ms = pause ?? resetOfExhausted(headers);
+    const ms = pause ?? resetOfExhausted(headers) ?? (status === 429 ? usualPauseMs : undefined);
     if (ms === undefined) return undefined;
     const bounded = Math.min(ms, maxPauseMs);
     this.#notBefore = Math.max(this.#notBefore, Date.now() + bounded);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
@@ -139,7 +139,12 @@ describe('a hostile registry', () => {
 
   it('on https cannot lead to http, nor to URLs with credentials', () => {
     const url = new URL('https://registry.example.com/v2/');
-    const exchange = new Exchange(url, { privateAddresses: 'permitted', timeoutMs: 1000, maxWaitMs: 0 });
+    const exchange = new Exchange(url, {
+      privateAddresses: 'permitted',
+      timeoutMs: 1000,
+      deadlineMs: 1000,
+      maxWaitMs: 0,
+    });
     const redirect = (location: string) => () => {
       const response = {
         statusCode: 307,
@@ -198,6 +203,90 @@ describe('a hostile registry', () => {
       await assert.rejects(second.manifest(name, digest), failed('unknown', /404/));
       await assert.rejects(second.manifest(name, digest), isLimited);
       assert.equal(other.seen.length, 1);
+    });
+  });
+
+  it('that answers 429 without saying for how long is asked once, and a minute later', async () => {
+    await withServers([(_, response) => response.writeHead(429).end()], async ([own]) => {
+      assert.ok(own);
+      const client = clientOf(own);
+      for (let attempt = 1; attempt <= 2; attempt++)
+        await assert.rejects(client.resolve(name, v1), (error: unknown) => {
+          assert.ok(error instanceof UpstreamError && error.kind === 'limited');
+          assert.ok((error.retryAfterMs ?? 0) > 50_000 && (error.retryAfterMs ?? 0) <= 60_000);
+          return true;
+        });
+      assert.equal(own.seen.length, 1);
+    });
+  });
+
+  it('whose manifest, token or answer to HEAD drips, or comes only after redirects without end, is left in time', async () => {
+    /** A byte now and then, each within the time for one. */
+    const drip = (response: ServerResponse) => {
+      const timer = setInterval(() => response.write(' '), 20);
+      response.once('close', () => {
+        clearInterval(timer);
+      });
+    };
+    const manifest: RequestListener = (_, response) => {
+      drip(response);
+    };
+    const token: RequestListener = ({ url = '', headers }, response) => {
+      if (url.startsWith('/token')) drip(response);
+      else {
+        const realm = `http://${String(headers.host)}/token`;
+        response.writeHead(401, { 'www-authenticate': `Bearer realm="${realm}"` }).end();
+      }
+    };
+    const redirect: RequestListener = (_, response) => {
+      setTimeout(() => response.writeHead(302, { location: '/again' }).end(), 100);
+    };
+    await withServers([manifest, token, redirect], async (servers) => {
+      for (const server of servers) {
+        const client = clientOf(server, { timeoutMs: 5000, deadlineMs: 300 });
+        await assert.rejects(
+          client.manifest(name, digest),
+          failed('unavailable', /has not given an answer within 300 ms/),
+        );
+      }
+      const [, byToken, byRedirects] = servers;
+      assert.ok(byToken && byRedirects);
+      for (const server of [byToken, byRedirects]) {
+        const client = clientOf(server, { timeoutMs: 5000, deadlineMs: 300 });
+        const late = failed('unavailable', /has not given an answer within 300 ms/);
+        await assert.rejects(client.resolve(name, v1), late);
+        await assert.rejects(client.blob(name, digest), late);
+      }
+    });
+  });
+
+  it('whose lists of tags and referrers have no end is left', async () => {
+    let page = 0;
+    const answer: RequestListener = ({ url = '' }, response) => {
+      page++;
+      const { pathname } = new URL(url, 'http://localhost');
+      response.setHeader('link', `<${pathname}?page=${page}>; rel="next"`);
+      const entries = (count: number) => Array.from({ length: count }, (_, at) => `p${page}-${at}`);
+      response.end(
+        JSON.stringify(
+          url.includes('/tags/')
+            ? { tags: entries(50_000) }
+            : { manifests: entries(5000).map((one) => ({ digest: digestOf(Buffer.from(one)) })) },
+        ),
+      );
+    };
+    await withServers([answer], async ([own]) => {
+      assert.ok(own);
+      await assert.rejects(
+        Array.fromAsync(clientOf(own).tags(name)),
+        failed('unavailable', /more than 200000 entries in the tags of team\/app.*: name tags instead/),
+      );
+      assert.equal(own.seen.length, 5);
+      await assert.rejects(
+        clientOf(own).referrers(name, digest),
+        failed('unavailable', /more than 10000 entries in the referrers of .*: copy without them/),
+      );
+      assert.equal(own.seen.length, 8);
     });
   });
 
