@@ -78,7 +78,8 @@ export class Lane {
   /** Whether it has something to do now. */
   get isBusy(): boolean {
     if (this.#memory.length > 0 || this.#change !== undefined) return true;
-    return this.#state !== undefined && this.#dueInMs(this.#state) <= 0;
+    // If it does not wait, its work may have ended just before the next delivery is due, which then is another run's.
+    return this.#work !== undefined && this.#state !== undefined && this.#dueInMs(this.#state) <= 0;
   }
 
   /** Takes an event. Calls must be in the order of delivery. Resolves when it was delivered, or is in the queue. */
