@@ -61,7 +61,9 @@ export class Session {
   /** @throws StoreUnavailable, or if the lease was lost */
   async run(): Promise<void> {
     const { stop } = this.#options;
+    const stopped = Promise.withResolvers<undefined>();
     const onStop = () => {
+      stopped.resolve(undefined);
       this.#stop(stop.reason);
     };
     stop.addEventListener('abort', onStop, { once: true });
@@ -71,7 +73,8 @@ export class Session {
     }, renewMs);
     const work = this.#deliver();
     try {
-      await Promise.race([this.#failed.promise, work]);
+      // After a stop, work may wait for a delivery for as long as its endpoint may take.
+      await Promise.race([this.#failed.promise, work, stopped.promise]);
     } finally {
       this.#stop(new Error('the session has ended'));
       try {
