@@ -6,15 +6,18 @@ import { pendingPrefix } from '../registry/layout.ts';
 import { storeTimeMs } from '../storage/store-time.ts';
 import type { ObjectStore } from '../storage/store.ts';
 
-/** Milliseconds of an invocation. Lambda ends it after two minutes. */
-const budgetMs = 60_000;
+/** In milliseconds. Tests have other ones. */
+export interface DeliveryTimes {
+  /** Of an invocation. Lambda ends it after two minutes. */
+  readonly budgetMs: number;
+  /** For how long an invocation waits for writes that are in progress, and how often it looks. */
+  readonly waitMs: number;
+  readonly lookMs: number;
+  /** A younger event than this may be of a write in progress. */
+  readonly youngMs: number;
+}
 
-/** For how long an invocation waits for writes that are in progress, and how often it looks, in milliseconds. */
-const waitMs = 20_000;
-const lookMs = 1_000;
-
-/** A younger event than this may be of a write in progress, in milliseconds. */
-const youngMs = 15_000;
+const usualTimes: DeliveryTimes = { budgetMs: 60_000, waitMs: 20_000, lookMs: 1_000, youngMs: 15_000 };
 
 /** What the function `events` works with. */
 export interface DeliveryJob {
@@ -23,10 +26,14 @@ export interface DeliveryJob {
 }
 
 /**
- * Delivers what there is. A message comes while its write is still in progress, so this waits for it.
+ * Delivers what there is. A message comes while its write is still in progress, so this waits for it. One request if there is nothing.
  * @throws Error if an event was given up, so that an alarm sees it
  */
-export async function deliver({ config, store }: DeliveryJob, log: Logger): Promise<void> {
+export async function deliver(
+  { config, store }: DeliveryJob,
+  log: Logger,
+  times: DeliveryTimes = usualTimes,
+): Promise<void> {
   let givenUp = 0;
   const deliverer = await createDeliverer(config, store, {
     log,
@@ -36,18 +43,19 @@ export async function deliver({ config, store }: DeliveryJob, log: Logger): Prom
   });
   const startMs = performance.now();
   const spentMs = () => performance.now() - startMs;
-  do await deliverer.drain(budgetMs - spentMs());
-  while ((await isAnyYoung(store)) && (await mayWait(spentMs())));
-  if (givenUp > 0) throw new Error(`${givenUp} events were given up; stowage events list shows them`);
+  const mayWait = async () => {
+    if (spentMs() > times.waitMs) return false;
+    await delay(times.lookMs);
+    return true;
+  };
+  while (await deliverer.drain(times.budgetMs - spentMs()))
+    if (!(await isAnyYoung(store, times.youngMs)) || !(await mayWait())) break;
+  if (givenUp === 0) return;
+  const what = givenUp === 1 ? '1 event was' : `${givenUp} events were`;
+  throw new Error(`${what} given up; stowage events list shows what and why`);
 }
 
-async function mayWait(spentMs: number): Promise<boolean> {
-  if (spentMs > waitMs) return false;
-  await delay(lookMs);
-  return true;
-}
-
-async function isAnyYoung(store: ObjectStore): Promise<boolean> {
+async function isAnyYoung(store: ObjectStore, youngMs: number): Promise<boolean> {
   const { objects } = await store.list({ prefix: pendingPrefix });
   return objects.some(({ lastModified }) => storeTimeMs(store) - lastModified.getTime() < youngMs);
 }

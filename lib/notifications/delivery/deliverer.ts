@@ -74,13 +74,14 @@ export class Deliverer {
   /**
    * Delivers what can be delivered now; for functions.
    * @param leftMs after which it must have ended
-   * @returns whether it was done with all; false if time was short or another process delivers
+   * @returns whether there was something to deliver: one request if not
    * @throws StoreUnavailable
    */
   async drain(leftMs: number): Promise<boolean> {
-    const stop = AbortSignal.timeout(Math.max(0, leftMs - functionMarginMs));
-    if (!(await this.#isAnyDue())) return true;
-    return (await this.#session(stop, false)) && !stop.aborted;
+    const stop = AbortSignal.timeout(Math.max(0, Math.floor(leftMs) - functionMarginMs));
+    if (!(await this.#isAnyDue())) return false;
+    await this.#session(stop, false);
+    return true;
   }
 
   /** Whether there is something to deliver: one request if there is not. */
