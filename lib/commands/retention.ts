@@ -2,11 +2,13 @@ import { registryAs } from '../operator-events.ts';
 import { shownRule, type RetentionRule } from '../access/policy/storage-rules.ts';
 import { immutableTagsOf, openRules } from '../compose-rules.ts';
 import { didYouMean } from '../config/did-you-mean.ts';
+import type { RepositoryName } from '../protocol/names.ts';
 import { applyRetention } from '../retention/apply.ts';
+import { cachesOf } from '../retention/cache-sizes.ts';
 import { Plan, type RetentionContext } from '../retention/plan.ts';
 import { recordPlanned } from '../retention/planned.ts';
 import { count, readOptions, reasonOf, refuseOptionsOfNpm, UsageError, type Command } from './command.ts';
-import { printerFor } from './retention/report.ts';
+import { printerFor, shownPlanned, type Printer } from './retention/report.ts';
 import { logChange, openStorage, type Opened } from './undo/open.ts';
 
 export const command: Command = {
@@ -56,7 +58,8 @@ async function contextOf(opened: Opened): Promise<RetentionContext> {
       'there are no rules for retention; write them into the policy, or into a file that REGISTRY_RETENTION_PATH names (docs/retention.md)',
     );
   const immutable = await immutableTagsOf(opened.config, opened.store);
-  return { store: opened.store, rules, immutable, keeps: !opened.config.readOnly };
+  const caches = cachesOf(opened.config.upstreams, opened.registry.catalog);
+  return { store: opened.store, rules, immutable, keeps: !opened.config.readOnly, caches };
 }
 
 async function plan(file: string | undefined, isJson: boolean): Promise<number> {
@@ -68,7 +71,7 @@ async function plan(file: string | undefined, isJson: boolean): Promise<number> 
   for await (const name of opened.registry.catalog.all()) {
     const rule = open.ruleFor(name);
     if (rule === undefined) printer.withoutRule(name);
-    else for (const tag of await open.of(name, rule)) printer.tag(tag);
+    else await print(printer, open, name, rule);
   }
   printer.end();
   if (opened.config.readOnly)
@@ -77,21 +80,34 @@ async function plan(file: string | undefined, isJson: boolean): Promise<number> 
   return 0;
 }
 
+async function print(printer: Printer, plan: Plan, name: RepositoryName, rule: RetentionRule): Promise<void> {
+  const tags = await plan.of(name, rule);
+  for (const tag of tags) printer.tag(tag);
+  const gone = new Set(tags.filter(({ removes }) => removes).map(({ tag }) => tag));
+  for (const manifest of await plan.untagged(name, rule, gone)) printer.manifest(manifest);
+}
+
 async function apply(file: string | undefined): Promise<number> {
   const opened = await openStorage(file, { writes: true });
   const context = await contextOf(opened);
-  const { removed, changed, failed, unplanned } = await applyRetention({
+  const { removed, evicted, changed, failed, unplanned } = await applyRetention({
     ...context,
     registry: registryAs(opened.registry, opened.outbox, 'retention apply'),
-    onRemoved: ({ repository, tag, rule, reason }) => {
-      logChange(opened, { command: 'retention apply', repository, tag, rule: shownRule(rule) });
-      console.log(`removed ${repository}:${tag}: ${shownRule(rule)}: ${reason}`);
+    onRemoved: (one) => {
+      const { repository, rule, reason } = one;
+      const what = 'tag' in one ? { tag: one.tag } : { digest: one.digest };
+      logChange(opened, { command: 'retention apply', repository, ...what, rule: shownRule(rule) });
+      console.log(`removed ${shownPlanned(one)}: ${shownRule(rule)}: ${reason}`);
     },
     onFailure: (what, error) => {
       console.error(`${what} could not be looked at or removed: ${reasonOf(error as Error)}`);
     },
   });
-  console.log(removed === 0 ? 'removed nothing' : `removed ${count(removed, 'tag')}`);
+  const gone = [
+    ...(removed === 0 ? [] : [count(removed, 'tag')]),
+    ...(evicted === 0 ? [] : [`${count(evicted, 'manifest')} without a tag`]),
+  ];
+  console.log(gone.length === 0 ? 'removed nothing' : `removed ${gone.join(' and ')}`);
   if (changed > 0) console.log(`left ${count(changed, 'tag')} that changed meanwhile`);
   refuse(unplanned);
   return failed > 0 || unplanned.length > 0 ? 1 : 0;

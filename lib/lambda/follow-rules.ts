@@ -7,6 +7,7 @@ import { QuotaCount } from '../maintenance/quotas/quota-count.ts';
 import type { Registry } from '../registry/interface.ts';
 import { QuotaRules } from '../registry/quotas/quota.ts';
 import type { Applied } from '../retention/apply.ts';
+import { cachesOf } from '../retention/cache-sizes.ts';
 import { stepRetention } from '../retention/steps.ts';
 import type { UntaggedByRules } from '../retention/untagged.ts';
 import { untaggedByRules } from '../retention/untagged-by-rules.ts';
@@ -70,19 +71,22 @@ async function applyRules(
     rules,
     immutable: await immutableTagsOf(config, store),
     keeps: true,
+    caches: cachesOf(config.upstreams, registry.catalog),
     isOver,
-    onRemoved: ({ repository, tag, rule, reason }) => {
+    onRemoved: (one) => {
+      const { repository, rule, reason } = one;
+      const what = 'tag' in one ? { tag: one.tag } : { digest: one.digest };
       const by = { actor: 'function:gc', command: 'retention apply' };
-      audit.info({ ...by, repository, tag, rule: shownRule(rule), reason }, 'granted');
+      audit.info({ ...by, repository, ...what, rule: shownRule(rule), reason }, 'granted');
     },
     onFailure: (what, error) => {
       log.error({ err: error, what }, 'it could not be looked at or removed by a rule for retention');
     },
   });
   if (applied === undefined) return undefined;
-  const { removed, changed, failed, stoppedAfter } = applied;
+  const { removed, evicted, changed, failed, stoppedAfter } = applied;
   log.info(
-    { removed, changed, failed },
+    { removed, evicted, changed, failed },
     stoppedAfter === undefined
       ? 'the rules for retention are applied'
       : 'the next invocation goes on with the rules for retention',

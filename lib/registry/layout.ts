@@ -169,8 +169,13 @@ export function blobData(digest: Digest): string {
   return `${blobsPrefix}${algorithm}/${hex.slice(0, 2)}/${hex}/data`;
 }
 
+/** The prefix of the links to a repository's blobs. */
+export function layersPrefix(name: RepositoryName): string {
+  return `${repositoriesPrefix}${name}/_layers/`;
+}
+
 export function layerLink(name: RepositoryName, digest: Digest): string {
-  return `${repositoriesPrefix}${name}/_layers/${digestPath(digest)}/link`;
+  return `${layersPrefix(name)}${digestPath(digest)}/link`;
 }
 
 export function revisionLink(name: RepositoryName, digest: Digest): string {
@@ -295,11 +300,21 @@ export function pullsPrefix(name: RepositoryName): string {
   return `${pulledPrefix}${name}${repositoryDelimiter}`;
 }
 
+/** … of the records of pulls by digest. */
+export function pulledManifestsPrefix(name: RepositoryName): string {
+  return `${pullsPrefix(name)}manifests/`;
+}
+
 /** The record of pulls of a tag, or of a manifest by its digest. */
 export function pullRecord(name: RepositoryName, reference: Reference): string {
   return reference.kind === 'tag'
     ? `${pullsPrefix(name)}tags/${reference.tag}`
-    : `${pullsPrefix(name)}manifests/${digestPath(reference.digest)}`;
+    : `${pulledManifestsPrefix(name)}${digestPath(reference.digest)}`;
+}
+
+/** The digest in a key below {@link pulledManifestsPrefix}; undefined if there is none. */
+export function parsePullRecord(name: RepositoryName, key: string): Digest | undefined {
+  return digestOrUndefined(key.slice(pulledManifestsPrefix(name).length).replace('/', ':'));
 }
 
 /** No repository has this name. */

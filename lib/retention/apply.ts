@@ -1,4 +1,4 @@
-import type { RetentionRule } from '../access/policy/storage-rules.ts';
+import { shownRule, type RetentionRule } from '../access/policy/storage-rules.ts';
 import { mapConcurrently } from '../concurrency/map-concurrently.ts';
 import { entityTag } from '../protocol/conditions.ts';
 import { RegistryError } from '../protocol/errors.ts';
@@ -7,7 +7,7 @@ import type { Registry } from '../registry/interface.ts';
 import { tagLink } from '../registry/layout.ts';
 import { readLink, undefinedIfMissing } from '../registry/links.ts';
 import { ObjectUnreadable } from '../storage/store.ts';
-import { Plan, type PlannedTag, type RetentionContext } from './plan.ts';
+import { Plan, type PlannedManifest, type PlannedTag, type RetentionContext } from './plan.ts';
 import { forgetOtherRules } from './pulls.ts';
 import { readPlanned, removesTags } from './planned.ts';
 
@@ -26,15 +26,18 @@ export interface ApplyOptions extends RetentionContext {
   readonly after?: string | undefined;
   /** Asked before each repository, and after each thousand tags that are removed of one, whether to stop there. */
   readonly isOver?: () => boolean;
-  /** Called once a tag is gone. */
-  readonly onRemoved?: (tag: PlannedTag) => void;
+  /** Called once a tag, or a manifest of a cache, is gone. */
+  readonly onRemoved?: (removed: PlannedTag | PlannedManifest) => void;
   /** Called for what could not be done. The next run repeats it. */
   readonly onFailure?: (what: string, error: unknown) => void;
 }
 
 /** What was done. */
 export interface Applied {
+  /** Tags. */
   readonly removed: number;
+  /** Manifests of caches to which no tag led. */
+  readonly evicted: number;
   /** Tags that were pushed or deleted meanwhile, and were left so. */
   readonly changed: number;
   readonly failed: number;
@@ -53,11 +56,18 @@ export async function applyRetention(options: ApplyOptions): Promise<Applied> {
   const { store, rules, registry, isOver = () => false, onFailure } = options;
   const planned = await readPlanned(store, rules);
   const unplanned = rules.filter((rule) => !planned.has(rule));
-  const counts = { removed: 0, changed: 0, failed: 0 };
+  const counts = { removed: 0, evicted: 0, changed: 0, failed: 0 };
   await forgetOtherRules(store, rules);
   const applies = (rule: RetentionRule) => removesTags(rule) && planned.has(rule);
   if (!rules.some(applies)) return { ...counts, unplanned, stoppedAfter: undefined };
-  const plan = await Plan.open(options);
+  const plan = await Plan.open(options, isOver);
+  for (const rule of plan.unsummed) {
+    counts.failed += 1;
+    onFailure?.(
+      shownRule(rule),
+      new Error('its caches have too much to be looked at in the time that is left'),
+    );
+  }
   let last = options.after ?? '';
   for (let more = true; more;) {
     const page = await registry.catalog.list({ n: pageSize, last });
@@ -76,6 +86,14 @@ export async function applyRetention(options: ApplyOptions): Promise<Applied> {
             ))
               counts[outcome] += 1;
           }
+          // As it is now: what somebody has pulled meanwhile may have a tag.
+          const evicted = await plan.untagged(name, rule);
+          for await (const outcome of mapConcurrently(
+            evicted,
+            parallelDeletes,
+            async (manifest) => await evict(manifest, options),
+          ))
+            counts[outcome] += 1;
         } catch (error) {
           if (!isOfOne(error)) throw error;
           counts.failed += 1;
@@ -88,7 +106,7 @@ export async function applyRetention(options: ApplyOptions): Promise<Applied> {
   return { ...counts, unplanned, stoppedAfter: undefined };
 }
 
-type Outcome = 'removed' | 'changed' | 'failed';
+type Outcome = 'removed' | 'evicted' | 'changed' | 'failed';
 
 async function remove(planned: PlannedTag, options: ApplyOptions): Promise<Outcome> {
   const { repository, tag } = planned;
@@ -99,6 +117,26 @@ async function remove(planned: PlannedTag, options: ApplyOptions): Promise<Outco
   } catch (error) {
     if (!isOfOne(error)) throw error;
     options.onFailure?.(`${repository}:${tag}`, error);
+    return 'failed';
+  }
+}
+
+/** Removes a manifest from a cache. A tag that has come to it since goes as well: both come again. */
+async function evict(planned: PlannedManifest, { registry, ...options }: ApplyOptions): Promise<Outcome> {
+  const { repository, digest } = planned;
+  const immutable = options.immutable(repository);
+  try {
+    await registry.manifests.delete(
+      repository,
+      { kind: 'digest', digest },
+      { ...(immutable && { immutable }) },
+    );
+    options.onRemoved?.(planned);
+    return 'evicted';
+  } catch (error) {
+    if (error instanceof RegistryError && error.failure === 'MANIFEST_UNKNOWN') return 'changed';
+    if (!isOfOne(error)) throw error;
+    options.onFailure?.(`${repository}@${digest}`, error);
     return 'failed';
   }
 }

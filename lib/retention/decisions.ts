@@ -35,6 +35,8 @@ export interface Facts {
   readonly pulled: (tag: Tag, digest: Digest) => Date | undefined;
   /** From when on pulls are recorded; undefined if they are not. */
   readonly recordedSince: Date | undefined;
+  /** Why the size of a rule keeps what a manifest needs; undefined if it does not. */
+  readonly keptBySize: (digest: Digest) => string | undefined;
   readonly expiry: (digest: Digest) => Promise<Expiry | undefined>;
   /** By the clock that dates pushes. */
   readonly now: Date;
@@ -67,7 +69,9 @@ export async function decide(
 
 /** Why a rule never removes a tag; undefined if it may. */
 function exclusion(rule: RetentionRule, tag: Tag, { immutable }: Facts): Verdict | undefined {
-  if (attachedTo(tag) !== undefined) return kept('belongs to the manifest that it names');
+  // A cache gets it again, and does not get it with the manifest.
+  const isCached = rule.keep.sizeBytes !== undefined;
+  if (attachedTo(tag) !== undefined && !isCached) return kept('belongs to the manifest that it names');
   if (!isAbout(rule, tag)) return kept('the rule is not about this tag');
   const why = immutable(tag);
   return why === undefined ? undefined : kept(`immutable: ${why}`);
@@ -98,12 +102,34 @@ async function decideOne(rule: RetentionRule, { tag, pushed }: ListedTag, facts:
   if (digest === undefined) return kept('it cannot be read; stowage verify says why');
   const pull = pulledWithinMs === undefined ? undefined : pullThatKeeps(pulledWithinMs, tag, digest, facts);
   if (pull !== undefined) return kept(pull);
+  const use = rule.keep.sizeBytes === undefined ? undefined : facts.keptBySize(digest);
+  if (use !== undefined) return kept(use);
   const expiry = rule.expiresByLabel ? await facts.expiry(digest) : undefined;
   if (expiry !== undefined && age > expiry.ms)
     return await removed(`expired ${expiry.text} after its push`, digest, facts);
-  if (rule.deletesOthers) return await removed('nothing keeps it (otherwise: delete)', digest, facts);
+  if (rule.deletesOthers) return await removed(nothingKeeps, digest, facts);
   return kept(expiry === undefined ? 'otherwise: keep' : `expires ${expiry.text} after its push`);
 }
+
+/**
+ * What becomes of a manifest of a cache to which no tag leads. Labels do not count.
+ * @param keptBySize why the size of the rule keeps it, if it does
+ */
+export function decideUntagged(
+  rule: RetentionRule,
+  { pushed, used, now }: { readonly pushed: Date; readonly used: Date; readonly now: Date },
+  keptBySize: string | undefined,
+): Verdict {
+  const { pushedWithinMs = 0, pulledWithinMs } = rule.keep;
+  const age = (time: Date) => now.getTime() - time.getTime();
+  if (age(pushed) <= pushedWithinMs) return kept(`pushed within ${formatAge(pushedWithinMs)}`);
+  if (pulledWithinMs !== undefined && age(used) <= pulledWithinMs + recordedEveryMs)
+    return kept(`pulled within ${formatAge(pulledWithinMs)}`);
+  if (keptBySize !== undefined) return kept(keptBySize);
+  return rule.deletesOthers ? { removes: true, reason: nothingKeeps } : kept('otherwise: keep');
+}
+
+const nothingKeeps = 'nothing keeps it (otherwise: delete)';
 
 function pullThatKeeps(withinMs: number, tag: Tag, digest: Digest, facts: Facts): string | undefined {
   const { now, recordedSince } = facts;

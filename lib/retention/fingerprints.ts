@@ -17,7 +17,7 @@ export function fingerprintsOf(rules: readonly RetentionRule[]): ReadonlyMap<Ret
     const repositories = rule.repositories.map(({ text }) => text);
     const scope = hash([before, repositories]);
     const { keep, untaggedAfterMs, expiresByLabel, deletesOthers } = rule;
-    const { newest, pushedWithinMs, pulledWithinMs } = keep;
+    const { newest, pushedWithinMs, pulledWithinMs, sizeBytes } = keep;
     const tags = rule.tags.map(({ pattern, excludes }) => [pattern.text, excludes]);
     const said = [
       tags,
@@ -27,6 +27,8 @@ export function fingerprintsOf(rules: readonly RetentionRule[]): ReadonlyMap<Ret
       untaggedAfterMs,
       expiresByLabel,
       deletesOthers,
+      // Only where there is one, so that rules which were planned before there was such a key stay planned.
+      ...(sizeBytes === undefined ? [] : [sizeBytes]),
     ];
     fingerprints.set(rule, { scope, rule: hash([scope, said.map((one) => one ?? null)]) });
     before = scope;

@@ -1,7 +1,8 @@
-import type { RetentionRule } from '../access/policy/storage-rules.ts';
+import { countsPulls, type RetentionRule } from '../access/policy/storage-rules.ts';
 import { inParallel } from '../concurrency/in-parallel.ts';
 import type { Digest } from '../protocol/digests.ts';
 import type { RepositoryName } from '../protocol/names.ts';
+import type { Reference } from '../protocol/references.ts';
 import type { Tag } from '../protocol/tags.ts';
 import { pullRecord, pullsPrefix, pullsSince } from '../registry/layout.ts';
 import { listObjects } from '../registry/list-objects.ts';
@@ -32,17 +33,19 @@ export class Pulls {
 
   /** The last record of a pull of a tag, or of the manifest that it points at. */
   last(tag: Tag, digest: Digest | undefined): Date | undefined {
-    const times = [
-      this.#at.get(pullRecord(this.#name, { kind: 'tag', tag })),
-      digest && this.#at.get(pullRecord(this.#name, { kind: 'digest', digest })),
-    ].filter((time) => time !== undefined);
-    return times.sort((a, b) => b.getTime() - a.getTime())[0];
+    const times = [this.of({ kind: 'tag', tag }), digest && this.of({ kind: 'digest', digest })];
+    return times.filter((time) => time !== undefined).sort((a, b) => b.getTime() - a.getTime())[0];
+  }
+
+  /** The last record of a pull by this reference. */
+  of(reference: Reference): Date | undefined {
+    return this.#at.get(pullRecord(this.#name, reference));
   }
 }
 
 /** Where it is noted from when on pulls are recorded, for each rule that asks for them. */
 export function pullNotesOf(rules: readonly RetentionRule[]): ReadonlyMap<RetentionRule, string> {
-  const asking = rules.filter(({ keep }) => keep.pulledWithinMs !== undefined);
+  const asking = rules.filter(countsPulls);
   // Most registries have no such rule, and this is asked at pulls.
   if (asking.length === 0) return new Map();
   const fingerprints = fingerprintsOf(rules);

@@ -1,4 +1,9 @@
-import { ruleFor, type RetentionRule, type RulesInForce } from '../access/policy/storage-rules.ts';
+import {
+  countsPulls,
+  ruleFor,
+  type RetentionRule,
+  type RulesInForce,
+} from '../access/policy/storage-rules.ts';
 import { withTimeout } from '../concurrency/with-timeout.ts';
 import type { Reference } from '../protocol/references.ts';
 import { ExpiringCache, systemClock, type Clock } from '../registry/expiring-cache.ts';
@@ -106,7 +111,7 @@ class Recorder {
     // First, so that a process that may not write notes nothing, and pulls do not count as recorded.
     for (const key of notes) await this.#once(key, async () => await this.#note(key));
     const rule = ruleFor(retention, change.repository);
-    if (rule?.keep.pulledWithinMs === undefined || (tag !== undefined && !isAbout(rule, tag))) return;
+    if (rule === undefined || !countsPulls(rule) || (tag !== undefined && !isAbout(rule, tag))) return;
     const key = pullRecord(change.repository, referenceOf(pull));
     await this.#once(key, async () => await this.#write(key));
   }

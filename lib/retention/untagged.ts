@@ -1,10 +1,12 @@
-import { ruleFor, type RetentionRule } from '../access/policy/storage-rules.ts';
+import { countsPulls, ruleFor, type RetentionRule } from '../access/policy/storage-rules.ts';
 
 /** When manifests without a tag may go by rules, for garbage collection. */
 export interface UntaggedByRules {
   /** Milliseconds; undefined if those of the repository stay. */
   readonly untagged: (repository: string) => number | undefined;
   readonly untaggedFrom: 'last tag';
+  /** Whether pulls from a repository are recorded, and count. */
+  readonly countsPulls: (repository: string) => boolean;
 }
 
 /**
@@ -20,5 +22,9 @@ export function untaggedAfter(
     const rule = ruleFor(rules, repository);
     return rule !== undefined && planned.has(rule) ? rule.untaggedAfterMs : undefined;
   };
-  return { untagged, untaggedFrom: 'last tag' };
+  const recordsPulls = (repository: string) => {
+    const rule = ruleFor(rules, repository);
+    return rule !== undefined && countsPulls(rule);
+  };
+  return { untagged, untaggedFrom: 'last tag', countsPulls: recordsPulls };
 }

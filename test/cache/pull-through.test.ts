@@ -2,33 +2,16 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { loadConfig } from '../../lib/config/config.ts';
-import { parseRepositoryName } from '../../lib/protocol/names.ts';
-import { createRegistry } from '../../lib/registry/registry.ts';
 import { startServer, type StreamingServer } from '../../lib/server/server.ts';
-import {
-  Client,
-  descriptor,
-  digestOf,
-  imageType,
-  indexType,
-  manifest,
-  type Reply,
-} from '../functions/client.ts';
+import { Client } from '../functions/client.ts';
 import { freePort } from '../servers/ports.ts';
 import type { RegistryProxy } from '../servers/registry-proxy.ts';
 import { requires } from '../servers/requires.ts';
 import { folderStorage } from '../servers/storage.ts';
 import { alice, startUpstreams, type Upstreams } from '../upstream/upstreams.ts';
+import { accept, pullImage, pushUpstream } from './pulled-images.ts';
 
 const MiB = 1024 ** 2;
-
-interface Image {
-  readonly name: string;
-  readonly index: Buffer;
-  readonly manifest: Buffer;
-  readonly config: Buffer;
-  readonly layer: Buffer;
-}
 
 describe('a server that is a cache of registries', requires('docker-registry'), () => {
   let upstreams: Upstreams;
@@ -45,34 +28,7 @@ describe('a server that is a cache of registries', requires('docker-registry'), 
     for (const each of undo) each();
   });
 
-  /** An image of one platform in an index, in the repositories of both upstreams. */
-  async function pushed(): Promise<Image> {
-    const name = `team/${randomBytes(4).toString('hex')}`;
-    const registry = createRegistry(upstreams.store, { requiredPlatforms: 'none' });
-    const repository = parseRepositoryName(name);
-    const [config, layer] = [
-      Buffer.from(`{"os":"linux","architecture":"amd64","a":"${name}"}`),
-      randomBytes(2 * MiB),
-    ];
-    for (const bytes of [config, layer])
-      await registry.uploads.put(repository, digestOf(bytes) as never, {
-        body: pieces(bytes),
-        length: bytes.length,
-      });
-    const image = manifest({ config: descriptor(config), layers: [descriptor(layer)] });
-    const reference = { kind: 'digest', digest: digestOf(image) } as never;
-    await registry.manifests.put(repository, reference, image, undefined);
-    const platform = { os: 'linux', architecture: 'amd64' };
-    const index = Buffer.from(
-      JSON.stringify({
-        schemaVersion: 2,
-        mediaType: indexType,
-        manifests: [{ mediaType: imageType, digest: digestOf(image), size: image.length, platform }],
-      }),
-    );
-    await registry.manifests.put(repository, { kind: 'tag', tag: 'v1' } as never, index, undefined);
-    return { name, index, manifest: image, config, layer };
-  }
+  const pushed = async () => await pushUpstream(upstreams.store, randomBytes(2 * MiB));
 
   async function start(upstream: RegistryProxy, more: object = {}): Promise<Client> {
     const storage = await folderStorage();
@@ -111,7 +67,7 @@ describe('a server that is a cache of registries', requires('docker-registry'), 
       const image = await pushed();
       const client = await start(proxy(), { ns: 'images.example.com' });
       await pullImage(client, `mirror/${image.name}`, image);
-      await pullImage(client, image.name, image, '?ns=images.example.com');
+      await pullImage(client, image.name, image, { query: '?ns=images.example.com' });
       // Another host is none of the cache's.
       const path = `/v2/${image.name}/manifests/v1?ns=docker.io`;
       assert.equal((await client.send({ method: 'GET', path })).status, 404);
@@ -177,27 +133,3 @@ describe('a server that is a cache of registries', requires('docker-registry'), 
     assert.match(body.toString(), /check the credentials that this registry has for it/);
   });
 });
-
-const accept = { accept: `${indexType}, ${imageType}` };
-
-async function* pieces(bytes: Buffer): AsyncGenerator<Uint8Array, void> {
-  yield await Promise.resolve(bytes);
-}
-
-/** As containerd does. */
-async function pullImage(client: Client, name: string, image: Image, query = ''): Promise<void> {
-  const get = async (path: string, expected: Buffer, method = 'GET'): Promise<Reply> => {
-    const reply = await client.send({ method, path: `/v2/${name}/${path}${query}`, headers: accept });
-    if (reply.status !== 200) throw new Error(`${path} is ${reply.status}: ${reply.body.toString()}`);
-    if (method === 'GET') assert.ok(reply.body.equals(expected), `${path} has other bytes`);
-    assert.equal(reply.headers['docker-content-digest'], digestOf(expected));
-    return reply;
-  };
-  await get('manifests/v1', image.index, 'HEAD');
-  await get(`manifests/${digestOf(image.index)}`, image.index);
-  await get(`manifests/${digestOf(image.manifest)}`, image.manifest);
-  await Promise.all([
-    get(`blobs/${digestOf(image.config)}`, image.config),
-    get(`blobs/${digestOf(image.layer)}`, image.layer),
-  ]);
-}

@@ -1,18 +1,11 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
-import { readdir, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { freshName, pull, pushImage, tagsOf, v1 } from '../registry/undo/images.ts';
+import { ageFiles } from '../retention/aged.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { rootDirectory, store, stowage } from './undo-fixture.ts';
-
-/** Makes all files in a folder older. @param ms milliseconds */
-async function ageFiles(folder: string, ms: number): Promise<void> {
-  const time = new Date(Date.now() - ms);
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true }))
-    if (entry.isFile()) await utimes(join(entry.parentPath, entry.name), time, time);
-}
 
 describe('the command stowage retention', () => {
   let folder: Folder;

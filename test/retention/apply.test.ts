@@ -77,11 +77,18 @@ onStores('retention', (store) => {
     const early = await planAndApply(store(), rules, 6);
     assert.deepEqual([early.removed, await tagsOf(store(), name)], [0, ['latest', 'v1', 'v2']]);
     const removed: string[] = [];
-    const onRemoved: ApplyOptions['onRemoved'] = ({ repository, tag, rule }) => {
-      removed.push(`${repository}:${tag} ${rule.label}`);
+    const onRemoved: ApplyOptions['onRemoved'] = (one) => {
+      removed.push(`${one.repository}:${'tag' in one ? one.tag : ''} ${one.rule.label}`);
     };
     const applied = await planAndApply(store(), rules, 8, { onRemoved });
-    assert.deepEqual(applied, { removed: 2, changed: 0, failed: 0, unplanned: [], stoppedAfter: undefined });
+    assert.deepEqual(applied, {
+      removed: 2,
+      evicted: 0,
+      changed: 0,
+      failed: 0,
+      unplanned: [],
+      stoppedAfter: undefined,
+    });
     assert.deepEqual(removed.sort(), [`${name}:v1 retention 1`, `${name}:v2 retention 1`]);
     assert.deepEqual(await tagsOf(store(), name), ['latest']);
     assert.equal(await pull(store(), name, digest), digest);

@@ -19,6 +19,7 @@ function factsOf(facts: Partial<Facts>): Facts {
     exists: async () => await Promise.resolve(true),
     pulled: () => undefined,
     recordedSince: new Date(0),
+    keptBySize: () => undefined,
     expiry: async () => {
       await Promise.resolve(undefined);
     },

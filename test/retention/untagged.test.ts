@@ -3,6 +3,7 @@ import { beforeEach, describe, it } from 'node:test';
 import { Garbage } from '../../lib/maintenance/collection/garbage.ts';
 import { look, type LookOptions } from '../../lib/maintenance/collection/look.ts';
 import { untaggedAfter } from '../../lib/retention/untagged.ts';
+import { pullRecord } from '../../lib/registry/layout.ts';
 import { removeObjects } from '../../lib/registry/remove-objects.ts';
 import { MemoryStore } from '../registry/memory-store.ts';
 import { about, FilledBucket, type Thing } from '../maintenance/collection/filled-bucket.ts';
@@ -129,6 +130,24 @@ describe('untaggedAfter counts from when a manifest lost its last tag', () => {
     const all = ['child', 'index', 'of the child', 'of the index'];
     assert.deepEqual(await goneBy(36.9), []);
     assert.deepEqual(await goneBy(37.1), all);
+  });
+
+  it('or from its last pull by digest, where pulls are recorded', async () => {
+    const recording = retentionRules(
+      `{ repositories: ${name}, keep: { pulledWithin: 7d }, otherwise: delete, untaggedAfter: 7d }`,
+    );
+    const child = await bucket.image(name, 'child', []);
+    const index = await bucket.index(name, 'index', [child]);
+    const [a, b] = [await bucket.image(name, 'a', []), await bucket.image(name, 'b', [])];
+    for (const one of [child, index, a, b]) await push(0, one.digest, one);
+    store.day = 20;
+    for (const { digest } of [index, a])
+      await store.put(pullRecord(name, parseReference(digest)), Buffer.from('{}'));
+    const options = untaggedAfter(recording, new Set(recording));
+    assert.deepEqual(await goneBy(27.9, options), ['b']);
+    // It is recorded once a day at most.
+    assert.deepEqual(await goneBy(28.1, options), ['a', 'b', 'child', 'index']);
+    assert.deepEqual(await goneBy(20), ['a', 'b', 'child', 'index']);
   });
 
   it('or from its push, where nothing tells', async () => {

@@ -1,6 +1,7 @@
 import { readDuration } from '../../protocol/durations.ts';
 import { Fields } from './fields.ts';
 import type { ParseContext } from './parse-context.ts';
+import { readSize } from './parse-size.ts';
 import { Pattern, tagPatternFault } from './patterns.ts';
 import type { Keep, RetentionRule, TagPattern } from './storage-rules.ts';
 import { shown, type YamlNode } from './yaml-reader.ts';
@@ -60,7 +61,12 @@ function readRule(context: ParseContext, node: YamlNode, label: string): Retenti
     line: reader.lineOf(node),
     repositories: repositories ?? [],
     tags: tags ?? [{ pattern: new Pattern('*'), excludes: false }],
-    keep: keep ?? { newest: undefined, pushedWithinMs: undefined, pulledWithinMs: undefined },
+    keep: keep ?? {
+      newest: undefined,
+      pushedWithinMs: undefined,
+      pulledWithinMs: undefined,
+      sizeBytes: undefined,
+    },
     untaggedAfterMs: fields.optional('untaggedAfter', (value, what) =>
       readMs(context, value, what, untagged),
     ),
@@ -86,14 +92,17 @@ export function readTags(context: ParseContext, node: YamlNode, what: string): T
   }));
 }
 
+const keepKeys = ['newest', 'pushedWithin', 'pulledWithin', 'size'] as const;
+
 function readKeep(context: ParseContext, node: YamlNode, what: string): Keep {
-  const fields = new Fields(context.reader, node, what, ['newest', 'pushedWithin', 'pulledWithin']);
-  if (!['newest', 'pushedWithin', 'pulledWithin'].some((key) => fields.has(key)))
-    fields.fault(`${what} is empty; it can have newest, pushedWithin and pulledWithin`);
+  const fields = new Fields(context.reader, node, what, keepKeys);
+  if (!keepKeys.some((key) => fields.has(key)))
+    fields.fault(`${what} is empty; it can have newest, pushedWithin, pulledWithin and size`);
   return {
     newest: fields.optional('newest', (value, of) => readNewest(context, value, of)),
     pushedWithinMs: fields.optional('pushedWithin', (value, of) => readMs(context, value, of, pushed)),
     pulledWithinMs: fields.optional('pulledWithin', (value, of) => readMs(context, value, of, pulled)),
+    sizeBytes: fields.optional('size', (value, of) => readSize(context, value, of)),
   };
 }
 

@@ -42,6 +42,13 @@ export interface Keep {
   readonly newest: number | undefined;
   readonly pushedWithinMs: number | undefined;
   readonly pulledWithinMs: number | undefined;
+  /** Bytes of the images that were used last, in all repositories of the rule together. Only of caches (docs/cache.md). */
+  readonly sizeBytes: number | undefined;
+}
+
+/** Whether pulls count for a rule, so that they are recorded in its repositories. */
+export function countsPulls({ keep }: RetentionRule): boolean {
+  return keep.pulledWithinMs !== undefined || keep.sizeBytes !== undefined;
 }
 
 /** How many bytes some repositories may hold together. */

@@ -23,7 +23,7 @@ function ruleOf(ttlMs: number): RetentionRule {
     line: 0,
     repositories: [new Pattern('**')],
     tags: [{ pattern: new Pattern('*'), excludes: false }],
-    keep: { newest: undefined, pushedWithinMs: undefined, pulledWithinMs: ttlMs },
+    keep: { newest: undefined, pushedWithinMs: undefined, pulledWithinMs: ttlMs, sizeBytes: undefined },
     untaggedAfterMs: ttlMs,
     expiresByLabel: false,
     deletesOthers: true,

@@ -1,13 +1,20 @@
 import { shownRule, type RetentionRule } from '../../access/policy/storage-rules.ts';
 import { formatAge } from '../../protocol/durations.ts';
-import type { PlannedTag } from '../../retention/plan.ts';
+import type { PlannedManifest, PlannedTag } from '../../retention/plan.ts';
 import { count } from '../command.ts';
 
 /** Prints a plan as it is made: it may be of any size. */
 export interface Printer {
   withoutRule(repository: string): void;
   tag(tag: PlannedTag): void;
+  /** One that goes, and has no tag. */
+  manifest(manifest: PlannedManifest): void;
   end(): void;
+}
+
+/** As it is written for docker. */
+export function shownPlanned(one: PlannedTag | PlannedManifest): string {
+  return 'tag' in one ? `${one.repository}:${one.tag}` : `${one.repository}@${one.digest}`;
 }
 
 export function printerFor(isJson: boolean, rules: readonly RetentionRule[]): Printer {
@@ -18,6 +25,7 @@ class TextPrinter implements Printer {
   readonly #rules: readonly RetentionRule[];
   #kept = 0;
   #removed = 0;
+  #evicted = 0;
 
   constructor(rules: readonly RetentionRule[]) {
     this.#rules = rules;
@@ -27,10 +35,20 @@ class TextPrinter implements Printer {
     console.log(`keep    ${repository}: no rule is about this repository`);
   }
 
-  tag({ repository, tag, rule, removes, reason }: PlannedTag): void {
-    if (removes) this.#removed += 1;
+  tag(tag: PlannedTag): void {
+    if (tag.removes) this.#removed += 1;
     else this.#kept += 1;
-    console.log(`${removes ? 'remove' : 'keep  '}  ${repository}:${tag}: ${shownRule(rule)}: ${reason}`);
+    this.#line(tag);
+  }
+
+  manifest(manifest: PlannedManifest): void {
+    this.#evicted += 1;
+    this.#line(manifest);
+  }
+
+  #line(one: PlannedTag | PlannedManifest): void {
+    const { rule, removes, reason } = one;
+    console.log(`${removes ? 'remove' : 'keep  '}  ${shownPlanned(one)}: ${shownRule(rule)}: ${reason}`);
   }
 
   end(): void {
@@ -39,7 +57,9 @@ class TextPrinter implements Printer {
         console.log(
           `${shownRule(rule)}: garbage collection removes manifests without a tag after ${formatAge(rule.untaggedAfterMs)}`,
         );
-    console.log(`would remove ${count(this.#removed, 'tag')} and keep ${this.#kept}`);
+    const evicted =
+      this.#evicted === 0 ? '' : `, and remove ${count(this.#evicted, 'manifest')} without a tag`;
+    console.log(`would remove ${count(this.#removed, 'tag')} and keep ${this.#kept}${evicted}`);
   }
 }
 
@@ -62,6 +82,10 @@ class JsonPrinter implements Printer {
 
   tag({ repository, tag, rule, removes, reason, pushed }: PlannedTag): void {
     this.#write({ repository, tag, rule: rule.label, removes, reason, pushed });
+  }
+
+  manifest({ repository, digest, rule, removes, reason }: PlannedManifest): void {
+    this.#write({ repository, tag: null, digest, rule: rule.label, removes, reason });
   }
 
   #write(entry: object): void {

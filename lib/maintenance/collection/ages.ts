@@ -9,6 +9,8 @@ export interface AgeOptions {
   readonly untagged?: (repository: string) => number | undefined;
   /** From when that is counted: by default from its push. From its last tag as far as that is known, or else from its push. */
   readonly untaggedFrom?: 'push' | 'last tag' | undefined;
+  /** Whether it is counted from the last pull by digest as well, since those from a repository are recorded. By default it is not. */
+  readonly countsPulls?: ((repository: string) => boolean) | undefined;
 }
 
 /** Milliseconds: what is younger is no garbage, unless another age is asked for. */

@@ -28,7 +28,7 @@ import { resumableVisitors } from './visitors.ts';
 
 export interface CollectionOptions extends Pick<
   LookOptions,
-  'keeps' | 'onUnsaved' | 'untagged' | 'untaggedFrom'
+  'keeps' | 'onUnsaved' | 'untagged' | 'untaggedFrom' | 'countsPulls'
 > {
   /** Milliseconds from a mark to the deletions under it. */
   readonly delayMs: number;
@@ -179,7 +179,7 @@ export class Collection {
 
   /** First look. */
   async #condemn(now: Date): Promise<void> {
-    const { youngMs, untagged, untaggedFrom } = this.#options;
+    const { youngMs, untagged, untaggedFrom, countsPulls } = this.#options;
     const garbage = new Garbage();
     const condemnation = new Condemnation(this.#store, now, this.#onlyLinks);
     const ages = {
@@ -187,7 +187,7 @@ export class Collection {
       get youngSince() {
         return new Date(condemnation.began.getTime() - Math.max(youngMs, clockUnitMs));
       },
-      ...(untagged && { untagged, untaggedFrom }),
+      ...(untagged && { untagged, untaggedFrom, countsPulls }),
     };
     const own = resumableVisitors(garbage, condemnation);
     const { stepBudget, alsoSees } = this.#options;
@@ -260,7 +260,7 @@ export class Collection {
   /** @returns whether the look is complete */
   async #look(
     run: string,
-    ages: Pick<LookOptions, 'youngSince' | 'untagged' | 'untaggedFrom'>,
+    ages: Pick<LookOptions, 'youngSince' | 'untagged' | 'untaggedFrom' | 'countsPulls'>,
     visitor: ResumableVisitor,
   ): Promise<boolean> {
     const { keeps = true, onUnsaved, onProgress, stepBudget } = this.#options;

@@ -3,7 +3,7 @@ import type { ObjectInfo, ObjectStore } from '../../storage/store.ts';
 import { Ages, type AgeOptions } from './ages.ts';
 import { KnownReferences, type Knowledge, type SavedReferences } from './known-references.ts';
 import { anyLink, has, listRepositories, type ListedRepository } from './listed-repository.ts';
-import { taggedLately, untaggedLately } from './lately-tagged.ts';
+import { pulledLately, taggedLately, untaggedLately } from './lately-tagged.ts';
 import { digestsAfter } from './listed-digests.ts';
 import { readNamed, type NamedManifests } from './named-manifests.ts';
 import { Reach } from './reach.ts';
@@ -209,6 +209,8 @@ export class LookRun {
     young += reach.keep(taggedLately(listed, until));
     if (reach.hasUnneeded)
       young += reach.keep(await Array.fromAsync(untaggedLately(this.#store, listed, until)));
+    if (this.#options.countsPulls?.(listed.name) === true && reach.hasUnneeded)
+      young += reach.keep(await Array.fromAsync(pulledLately(this.#store, listed, until)));
     return young;
   }
 

@@ -25,7 +25,7 @@ const day = 24 * 3_600_000;
 const example = `retention:
   - repositories: [team/**, base]
     tags: ["*", "!v*", v-next]
-    keep: { newest: 10, pushedWithin: 36h, pulledWithin: 90d }
+    keep: { newest: 10, pushedWithin: 36h, pulledWithin: 90d, size: 100 GB }
     untaggedAfter: 7d
     expires: label
     otherwise: delete
@@ -53,7 +53,7 @@ describe('rules for retention and quotas', () => {
           { text: 'v*', excludes: true },
           { text: 'v-next', excludes: false },
         ],
-        keep: { newest: 10, pushedWithinMs: 1.5 * day, pulledWithinMs: 90 * day },
+        keep: { newest: 10, pushedWithinMs: 1.5 * day, pulledWithinMs: 90 * day, sizeBytes: 1e11 },
         untaggedAfterMs: 7 * day,
         expiresByLabel: true,
         deletesOthers: true,
@@ -63,7 +63,7 @@ describe('rules for retention and quotas', () => {
         line: 8,
         repositories: ['**'],
         tags: [{ text: '*', excludes: false }],
-        keep: { newest: undefined, pushedWithinMs: undefined, pulledWithinMs: undefined },
+        keep: { newest: undefined, pushedWithinMs: undefined, pulledWithinMs: undefined, sizeBytes: undefined },
         untaggedAfterMs: undefined,
         expiresByLabel: false,
         deletesOthers: false,
@@ -107,7 +107,7 @@ retention:
     untaggedAfter: 1h
     expire: label
   - repositories: Team
-    keep: { newest: 0, pushedWithin: 1 week, pulledWithin: 53w }
+    keep: { newest: 0, pushedWithin: 1 week, pulledWithin: 53w, size: 5 }
     expires: "2w"
     otherwise: remove
   - { repositories: a, otherwise: delete }
@@ -123,13 +123,14 @@ quotas:
         `3: tags of retention 1: "a/b" is not a valid pattern: it must not contain the character "/"`,
         '3: tags of retention 1: "!" is not a valid pattern: a pattern must follow the !',
         "3: tags of retention 1 begins with an exclusion, which excludes nothing there; begin with what the rule is about, as in ['*', '!v*']",
-        '4: keep of retention 1 is empty; it can have newest, pushedWithin and pulledWithin',
+        '4: keep of retention 1 is empty; it can have newest, pushedWithin, pulledWithin and size',
         '5: untaggedAfter of retention 1 cannot be "1h"; it must be a time from 1d to 520w, such as 72h, 30d or 4w',
         '6: retention 1 has no key "expire"; did you mean expires?',
         '7: repositories of retention 2: "Team" is not a valid pattern: repository names are in lower case',
         '8: newest of keep of retention 2 cannot be "0"; it must be a number of tags from 1 to 100000, such as 10',
         '8: pushedWithin of keep of retention 2 cannot be "1 week"; it must be a time from 1h to 520w, such as 72h, 30d or 4w',
         '8: pulledWithin of keep of retention 2 cannot be "53w"; it must be a time from 1d to 52w, such as 72h, 30d or 4w',
+        '8: size of keep of retention 2 cannot be "5"; it must be a size up to 5000 TB with its unit, such as 50 GB or 500 MiB',
         '9: expires of retention 2 cannot be "2w"; it can be label',
         '10: otherwise of retention 2 cannot be "remove"; it can be keep, delete',
         '11: retention 3 has otherwise: delete but no keep, so tags would go as soon as they are pushed; add keep, such as { pushedWithin: 1d }',
