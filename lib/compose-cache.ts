@@ -42,16 +42,14 @@ export function withUpstreams(
   upstreams: readonly UpstreamConfig[],
   { log, ...wiring }: CacheWiring,
 ): Registry {
-  const warnStale = throttledWarning(
-    log,
-    'an upstream cannot be asked, so tags are answered as they were when it last could',
-  );
+  const message = 'an upstream cannot be asked: what is cached is answered as it was, and the rest refused';
+  const warnings = new Map(upstreams.map(({ url }) => [new URL(url).host, throttledWarning(log, message)]));
   const cache = createCache(upstreams.map(prefixOf), {
     ...wiring,
     registry,
     claims: wiring.isWorker ? claimsOfAllWorkers() : unshared,
-    onStale: (error) => {
-      warnStale({ err: error });
+    onOutage: (upstream, { message: reason }) => {
+      warnings.get(upstream)?.({ upstream, reason });
     },
     onFailure: (blob, error) => {
       log.warn({ ...blob, err: error }, 'a blob could not be copied from its upstream');

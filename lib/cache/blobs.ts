@@ -12,7 +12,7 @@ import { UpstreamError } from '../upstream/upstream.ts';
 import type { ObserveCache } from './cache-event.ts';
 import type { CopyClaims } from './copy-claims.ts';
 import { Download, type Progress } from './download.ts';
-import { asRegistryError, undefinedIfUnknown } from './errors.ts';
+import { asRegistryError, isOutage, undefinedIfUnknown } from './errors.ts';
 import type { Source, Sources } from './sources.ts';
 import type { UpstreamRequests } from './upstream-requests.ts';
 
@@ -34,7 +34,8 @@ export interface CachedBlobsOptions {
   readonly sources: Pick<Sources, 'idOf'>;
   readonly claims: CopyClaims;
   readonly observe: ObserveCache;
-  /** Logs why a blob could not be copied. */
+  readonly onOutage: (upstream: string, error: UpstreamError) => void;
+  /** Logs why a blob could not be copied, unless the upstream is the reason. */
   readonly onFailure: (
     blob: { readonly repository: string; readonly digest: string },
     error: unknown,
@@ -68,16 +69,18 @@ export class CachedBlobs {
       return found;
     }
     try {
-      return { digest, size: await this.#size(source, name, digest, options) };
+      const look = async () => await this.#size(source, name, digest, options);
+      return { digest, size: await this.#options.requests.wait(source, look) };
     } catch (error) {
       throw asRegistryError(error, new RegistryError('BLOB_UNKNOWN', undefined, [{ digest }]));
     }
   }
 
   /** A URL for the bytes once they are in the bucket. While they come, whoever can follow gets them as they do. */
-  async url(name: RepositoryName, blob: BlobInfo): Promise<URL | undefined> {
+  async url(source: Source, name: RepositoryName, blob: BlobInfo): Promise<URL | undefined> {
     const running = this.#downloads.get(keyOf(name, blob.digest));
-    if (running !== undefined && (running.hasBeginning || !(await endsSoon(running)))) return undefined;
+    if (running?.hasBeginning === true) return undefined;
+    if (running !== undefined && !(await this.#endsSoon(source, running))) return undefined;
     return (await this.#isStored(name, blob))
       ? await this.#options.registry.blobs.url(name, blob)
       : undefined;
@@ -130,7 +133,7 @@ export class CachedBlobs {
   }
 
   #download(source: Source, name: RepositoryName, digest: Digest): Download {
-    const { registry, onFailure } = this.#options;
+    const { registry, onOutage, onFailure } = this.#options;
     const key = keyOf(name, digest);
     const download = new Download({
       copy: async (progress) => {
@@ -146,7 +149,8 @@ export class CachedBlobs {
     this.#downloads.set(key, download);
     void download.done
       .catch((error: unknown) => {
-        if (!(error instanceof UpstreamError && error.kind === 'unknown'))
+        if (isOutage(error)) onOutage(source.upstream.host, error);
+        else if (!(error instanceof UpstreamError && error.kind === 'unknown'))
           onFailure({ repository: name, digest }, error);
       })
       .finally(() => this.#downloads.delete(key));
@@ -198,6 +202,17 @@ export class CachedBlobs {
       if (mounted === undefined) await registry.uploads.put(name, digest, { body: received(), length: size });
     } finally {
       body.destroy();
+    }
+  }
+
+  /** Whether a copy is complete after a while, for which its client waits. @throws RegistryError BUSY */
+  async #endsSoon(source: Source, download: Download): Promise<boolean> {
+    try {
+      return await this.#options.requests.wait(source, async () => await endsSoon(download));
+    } catch (error) {
+      // Too many wait already.
+      if (isOutage(error)) return false;
+      throw error;
     }
   }
 

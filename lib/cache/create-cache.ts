@@ -11,7 +11,7 @@ import type { Cache } from './with-cache.ts';
 
 export interface CacheOptions
   extends
-    Pick<CachedManifestsOptions, 'observe' | 'onStale'>,
+    Pick<CachedManifestsOptions, 'observe' | 'onOutage'>,
     Pick<CachedBlobsOptions, 'claims' | 'onFailure' | 'workers'> {
   /** Unrestricted and without events: what is cached is no push. */
   readonly registry: Registry;
@@ -23,7 +23,7 @@ export interface CacheOptions
 /** The parts of a cache, for `withCache`. */
 export function createCache(prefixes: readonly CachedPrefix[], options: CacheOptions): Cache {
   const { store, collections } = options;
-  const requests = new UpstreamRequests(store);
+  const requests = new UpstreamRequests(store, options);
   const sources = new Sources(prefixes);
   return {
     sources,

@@ -34,7 +34,7 @@ export function asRegistryError(error: unknown, unknown: RegistryError): unknown
       );
     case 'unavailable':
       return new RegistryError(
-        'UNAVAILABLE',
+        'UPSTREAM_UNAVAILABLE',
         // The reason may name addresses of the network that this registry is in. The log has it.
         'the upstream of this repository cannot be reached, and this is not cached; try again',
         [],
@@ -44,7 +44,7 @@ export function asRegistryError(error: unknown, unknown: RegistryError): unknown
 }
 
 /** Whether an error says that the upstream could not be asked: what is cached is answered then. */
-export function isOutage(error: unknown): boolean {
+export function isOutage(error: unknown): error is UpstreamError {
   return error instanceof UpstreamError && (error.kind === 'limited' || error.kind === 'unavailable');
 }
 

@@ -30,17 +30,17 @@ export interface CachedManifestsOptions {
   readonly freshness: TagFreshness;
   readonly platforms: Platforms;
   readonly observe: ObserveCache;
-  /** Logs that a tag is answered that could not be checked. */
-  readonly onStale: (error: unknown) => void;
+  /** Told each time that a tag was answered which could not be checked. */
+  readonly onOutage: (upstream: string, error: UpstreamError) => void;
 }
 
 /** The manifests of repositories that are caches. */
 export class CachedManifests {
   readonly #options: CachedManifestsOptions;
-  /** Tags that are being looked up, by name and tag. */
+  /** Tags and manifests that are being looked up, by name and reference. */
   readonly #lookups = new SingleFlight<string, Outcome>();
   /** Upstreams that could not be asked just now, by their ids. What is cached need not wait for the next attempt. */
-  readonly #outages = new ExpiringCache<string, unknown>({ ttlMs: outageMs, maxSize: 1000 });
+  readonly #outages = new ExpiringCache<string, UpstreamError>({ ttlMs: outageMs, maxSize: 1000 });
 
   constructor(options: CachedManifestsOptions) {
     this.#options = options;
@@ -67,33 +67,42 @@ export class CachedManifests {
     const reference: Reference = { kind: 'digest', digest };
     const manifest = await undefinedIfUnknown(this.#options.registry.manifests.get(name, reference));
     if (manifest !== undefined) return { isHit: true, manifest };
-    try {
+    const fetch = async (): Promise<Outcome> => {
       await this.#fetch(source, name, digest, []);
-    } catch (error) {
+      return { isHit: false };
+    };
+    return await this.#shared(source, `${name}@${digest}`, fetch).catch((error: unknown) => {
       throw asRegistryError(error, unknownManifest(reference));
-    }
-    return { isHit: false };
+    });
   }
 
   async #tagged(source: Source, name: RepositoryName, tag: Tag, accept: Accept | undefined): Promise<Found> {
-    const { registry, freshness, observe, onStale } = this.#options;
+    const { registry, freshness, observe, onOutage } = this.#options;
     const reference: Reference = { kind: 'tag', tag };
     const get = async () => await undefinedIfUnknown(registry.manifests.get(name, reference, accept));
     if (freshness.isKnownFresh(name, tag, source.freshnessMs)) {
       const manifest = await get();
       if (manifest !== undefined) return { isHit: true, manifest };
     }
-    const lookUp = async () => await withoutDeadline(async () => await this.#lookUp(source, name, tag));
-    const { isHit, outage } = await this.#lookups.run(`${name}:${tag}`, lookUp).catch((error: unknown) => {
+    const lookUp = async () => await this.#lookUp(source, name, tag);
+    const { isHit, outage } = await this.#shared(source, `${name}:${tag}`, lookUp).catch((error: unknown) => {
+      if (isOutage(error)) return { isHit: false, outage: error };
       throw asRegistryError(error, unknownManifest(reference));
     });
     if (outage === undefined) return { isHit };
     const manifest = await get();
-    // The tag is there without its manifest.
+    // The tag is not there, or without its manifest.
     if (manifest === undefined) throw asRegistryError(outage, unknownManifest(reference));
     observe({ type: 'manifest', kind: 'stale' });
-    onStale(outage);
+    onOutage(source.upstream.host, outage);
     return { isHit: true, manifest: { ...manifest, isStale: true } };
+  }
+
+  /** Waits for work that asks an upstream. Concurrent pulls of the same share it. @throws UpstreamError; RegistryError BUSY */
+  async #shared(source: Source, key: string, work: () => Promise<Outcome>): Promise<Outcome> {
+    const once = async () =>
+      await this.#lookups.run(key, async () => await withoutDeadline(async () => await work()));
+    return await this.#options.requests.wait(source, once);
   }
 
   /** Finds out where a tag points, and has it in the bucket then. @throws UpstreamError */
@@ -170,8 +179,8 @@ export class CachedManifests {
 interface Outcome {
   /** Whether it was in the bucket already. */
   readonly isHit: boolean;
-  /** Why the upstream could not be asked about what is in the bucket. */
-  readonly outage?: unknown;
+  /** Why the upstream could not be asked. */
+  readonly outage?: UpstreamError;
 }
 
 interface Found {

@@ -7,7 +7,28 @@ import { storeTimeMs } from '../storage/store-time.ts';
 import type { ObjectStore } from '../storage/store.ts';
 import { UpstreamError } from '../upstream/upstream.ts';
 import { SingleFlight } from '../concurrency/single-flight.ts';
+import { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
+import { share } from '../concurrency/share.ts';
+import { withoutPlace } from '../concurrency/held-place.ts';
+import { isOutage } from './errors.ts';
+import { Outages } from './outages.ts';
 import type { Source } from './sources.ts';
+
+/** Requests to one upstream at the same time, and in a queue, of all processes of a server. */
+const requestsAtOnce = 64;
+const queuedRequests = 256;
+
+/** Milliseconds in that queue. */
+const queueTimeoutMs = 15_000;
+
+/** Clients of all processes of a server that wait for one upstream. */
+const waitingClients = 1_000;
+
+/** Milliseconds after which clients that find all taken try again. */
+const busyMs = 5_000;
+
+/** Milliseconds after which an unanswered request makes an upstream suspect. */
+const slowMs = 5_000;
 
 /** How long an upstream's 404 or refusal is answered without another request. */
 const refusalMs = 30_000;
@@ -25,10 +46,23 @@ const usualPauseMs = 60_000;
 /** Bytes of such an object. */
 const maxSize = 1024;
 
+export interface UpstreamRequestsOptions {
+  /** Told each time that an upstream could not be asked. */
+  readonly onOutage: (upstream: string, error: UpstreamError) => void;
+  /** Processes that share the limits. */
+  readonly workers: number;
+}
+
+/** What an upstream is used for just now. */
+interface Load {
+  readonly limit: ConcurrencyLimit;
+  waiting: number;
+}
+
 /**
  * Asks upstreams, and no more than they permit: the pause that one asks for by 429 is kept in the bucket, where all instances see it.
  * That costs one bucket request for each upstream and process in half a minute, while it is asked, and one more for each 429. What it
- * refuses or does not have is not asked again for half a minute.
+ * refuses or does not have is not asked again for half a minute, and nothing while it is down.
  */
 export class UpstreamRequests {
   readonly #store: ObjectStore;
@@ -36,9 +70,30 @@ export class UpstreamRequests {
   readonly #pauses = new ExpiringCache<string, number>({ ttlMs: pauseKnownMs, maxSize: 1000 });
   readonly #refusals = new ExpiringCache<string, UpstreamError>({ ttlMs: refusalMs, maxSize: maxRefusals });
   readonly #flights = new SingleFlight<string, unknown>();
+  readonly #outages = new Outages();
+  /** By the ids of upstreams, which the settings bound. */
+  readonly #loads = new Map<string, Load>();
+  readonly #options: UpstreamRequestsOptions;
 
-  constructor(store: ObjectStore) {
+  constructor(store: ObjectStore, options: UpstreamRequestsOptions) {
     this.#store = store;
+    this.#options = options;
+  }
+
+  /**
+   * Has a client wait for work that asks an upstream. It takes no place of the server's limits meanwhile, so that a slow upstream is no
+   * load for other repositories.
+   * @throws UpstreamError unavailable if too many wait for this upstream; RegistryError BUSY
+   */
+  async wait<T>(source: Source, work: () => Promise<T>): Promise<T> {
+    const load = this.#loadOf(source);
+    if (load.waiting >= share(waitingClients, this.#options.workers)) throw busy(source);
+    load.waiting++;
+    try {
+      return await withoutPlace(work);
+    } finally {
+      load.waiting--;
+    }
   }
 
   /**
@@ -50,19 +105,45 @@ export class UpstreamRequests {
     const key = `${source.id} ${source.remote} ${what}`;
     const refusal = this.#refusals.get(key);
     if (refusal !== undefined) throw refusal;
-    const shared = async () => await withoutDeadline(async () => await this.#ask(source, key, request));
+    const shared = async () =>
+      await withoutDeadline(async () => {
+        await this.#outages.assertNone(source);
+        return await this.#loadOf(source).limit.run(async () => await this.#ask(source, key, request));
+      });
     return (await this.#flights.run(key, shared)) as T;
   }
 
+  #loadOf(source: Source): Load {
+    const known = this.#loads.get(source.id);
+    if (known !== undefined) return known;
+    const { workers } = this.#options;
+    const limit = new ConcurrencyLimit(share(requestsAtOnce, workers), {
+      queueLimit: share(queuedRequests, workers),
+      timeoutMs: queueTimeoutMs,
+      busy: () => busy(source),
+    });
+    const load = { limit, waiting: 0 };
+    this.#loads.set(source.id, load);
+    return load;
+  }
+
   async #ask<T>(source: Source, key: string, request: (source: Source) => Promise<T>): Promise<T> {
+    // It may have come while this request was in the queue.
+    await this.#outages.assertNone(source);
     await this.#assertNoPause(source);
+    const check = () => void this.#outages.check(source);
+    const slow = setTimeout(check, slowMs);
     try {
       return await request(source);
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
+      if (error.kind === 'unavailable') check();
       if (error.kind === 'limited') await this.#pause(source, error);
-      if (error.kind === 'unknown' || error.kind === 'denied') this.#refusals.set(key, error);
+      if (isOutage(error)) this.#options.onOutage(source.upstream.host, error);
+      else this.#refusals.set(key, error);
       throw error;
+    } finally {
+      clearTimeout(slow);
     }
   }
 
@@ -91,4 +172,9 @@ export class UpstreamRequests {
     this.#pauses.set(id, until);
     await this.#store.put(upstreamPause(id), Buffer.from(`${JSON.stringify({ version: 1, until })}\n`));
   }
+}
+
+function busy({ upstream }: Source): UpstreamError {
+  const message = `${upstream.host} has as many requests of this registry as it gets at the same time`;
+  return new UpstreamError('unavailable', message, { retryAfterMs: busyMs });
 }

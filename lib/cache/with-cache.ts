@@ -33,8 +33,10 @@ export function withCache(registry: Registry, { sources, manifests, blobs }: Cac
           ? await inner.stat(name, digest, options)
           : await blobs.stat(source, name, digest, options);
       },
-      url: async (name, blob) =>
-        sources.of(name) === undefined ? await inner.url(name, blob) : await blobs.url(name, blob),
+      url: async (name, blob) => {
+        const source = sources.of(name);
+        return source === undefined ? await inner.url(name, blob) : await blobs.url(source, name, blob);
+      },
       open: async (name, blob, range) =>
         sources.of(name) === undefined
           ? await inner.open(name, blob, range)

@@ -23,7 +23,9 @@ export function respondWithError(
   else if (response.failure === 'BUSY' || response instanceof AccessUnavailable)
     log.warn({ path }, response.message);
   else if (response.failure === 'UPLOAD_STATE_FOREIGN') warnForeignSignature({ path });
-  else if (response.status >= 500) log.error({ err: error, path }, 'a request failed');
+  // The cache logs once what many clients are told.
+  else if (response.status >= 500 && response.failure !== 'UPSTREAM_UNAVAILABLE')
+    log.error({ err: error, path }, 'a request failed');
   exchange.status = response.status;
   for (const [name, value] of Object.entries(response.headers)) exchange.set(name, value);
   // Without a charset, as some clients compare the whole value.

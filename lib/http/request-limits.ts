@@ -1,5 +1,6 @@
 import type { Group } from '../protocol/routes.ts';
 import { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
+import { runInPlace } from '../concurrency/held-place.ts';
 import type { Exchange } from './exchange.ts';
 import type { Limits, RequestKind } from './limits.ts';
 
@@ -41,7 +42,7 @@ export class RequestLimits {
     const kind = method === 'GET' || method === 'HEAD' || method === 'DELETE' ? kinds[group] : undefined;
     if (kind === undefined) await work();
     else
-      await this.limits[kind].run(async () => {
+      await runInPlace(this.limits[kind], async () => {
         if (req.socket.destroyed)
           throw Object.assign(new Error('the client disconnected'), { code: 'ECONNRESET' });
         await work();

@@ -52,6 +52,11 @@ const failures = {
   REQUEST_LATE: [408, 'the request headers arrived too slowly', 'UNAVAILABLE'],
   HEADERS_TOO_LARGE: [431, 'the headers of the request are too large', 'UNSUPPORTED'],
   UNAVAILABLE: [503, 'the registry cannot reach its storage; try again'],
+  UPSTREAM_UNAVAILABLE: [
+    503,
+    'the registry cannot reach the upstream of this repository; try again',
+    'UNAVAILABLE',
+  ],
   SEARCH_UNAVAILABLE: [503, 'the registry cannot reach its list of repositories; try again', 'UNAVAILABLE'],
   UNKNOWN: [500, 'unknown error; the log of the registry says more'],
 } as const satisfies Record<string, FailureRow>;

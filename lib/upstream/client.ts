@@ -29,6 +29,9 @@ export interface UpstreamOptions extends Omit<ExchangeOptions, 'timeoutMs' | 'de
   readonly credentials?: Credentials | undefined;
 }
 
+/** Milliseconds until a registry that answers nothing counts as down. */
+const pingMs = 5_000;
+
 /** What Docker Hub's images are named by. Its API is elsewhere. */
 const dockerHub = ['docker.io', 'index.docker.io', 'registry-1.docker.io'];
 
@@ -73,6 +76,17 @@ export class UpstreamClient implements Upstream, UpstreamLister {
           return await this.#exchange.smallBody(response, realm, what);
         }),
     );
+  }
+
+  async ping(): Promise<void> {
+    try {
+      const ask = { method: 'GET', what: 'its API' } as const;
+      await this.#exchange.inTime(async (signal) => {
+        discard(await this.#exchange.once(this.#base, { ...ask, signal }));
+      }, pingMs);
+    } catch (error) {
+      if (!(error instanceof UpstreamError && error.kind === 'limited')) throw error;
+    }
   }
 
   async resolve(name: RepositoryName, reference: Reference): Promise<UpstreamManifest> {

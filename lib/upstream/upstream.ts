@@ -33,6 +33,9 @@ export interface Upstream {
   /** Its host, for messages. */
   readonly host: string;
 
+  /** Whether it answers at all, whatever it says. @throws UpstreamError unavailable, after a few seconds */
+  ping(): Promise<void>;
+
   /** What a reference is now, by HEAD. */
   resolve(name: RepositoryName, reference: Reference): Promise<UpstreamManifest>;
 

@@ -83,7 +83,7 @@ export function fixtureOn(store: ObjectStore): CacheFixture {
       const cache = createCache([prefix], {
         ...{ registry, store: on, collections, claims, workers: 1 },
         observe: (event) => events.push(event),
-        onStale: (error) => failures.push(error),
+        onOutage: (_, error) => failures.push(error),
         onFailure: (_, error) => failures.push(error),
       });
       return withCache(registry, cache);

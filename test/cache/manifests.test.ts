@@ -109,7 +109,7 @@ describe('manifests of a cache', () => {
     upstream.failure = new UpstreamError('limited', 'no', { retryAfterMs: 90_500 });
     await assert.rejects(get('a1'), { failure: 'TOO_MANY_REQUESTS', headers: { 'Retry-After': '91' } });
     upstream.failure = new UpstreamError('unavailable', 'no');
-    await assert.rejects(get('a2'), { failure: 'UNAVAILABLE', headers: { 'Retry-After': '10' } });
+    await assert.rejects(get('a2'), { failure: 'UPSTREAM_UNAVAILABLE', headers: { 'Retry-After': '10' } });
     upstream.failure = undefined;
   });
 

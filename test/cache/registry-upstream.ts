@@ -22,6 +22,12 @@ export class RegistryUpstream implements Upstream {
   readonly asked: string[] = [];
   /** What each request fails with. */
   failure: UpstreamError | undefined;
+  /** Whether it answers nothing at all; by default if each request fails so. */
+  isDown: boolean | undefined;
+  /** Before it tells that it is there. */
+  onPing: () => Promise<void> = async () => {
+    await Promise.resolve();
+  };
   /** Passes on each piece of a blob. */
   onPiece: (piece: Buffer) => Promise<Buffer> | Buffer = (piece) => piece;
   /** After it was asked where a tag points. */
@@ -36,6 +42,11 @@ export class RegistryUpstream implements Upstream {
 
   constructor(registry: Pick<Registry, 'manifests' | 'blobs'>) {
     this.#registry = registry;
+  }
+
+  async ping(): Promise<void> {
+    await this.onPing();
+    if (this.isDown ?? this.failure?.kind === 'unavailable') throw this.failure ?? new Error('down');
   }
 
   async resolve(name: RepositoryName, reference: Reference): Promise<UpstreamManifest> {

@@ -34,6 +34,7 @@ const statuses: Readonly<Record<Failure, number>> = {
   EXPECTATION_UNKNOWN: 417,
   HEADERS_TOO_LARGE: 431,
   UNAVAILABLE: 503,
+  UPSTREAM_UNAVAILABLE: 503,
   SEARCH_UNAVAILABLE: 503,
   UNKNOWN: 500,
 };
