@@ -6,7 +6,7 @@ import { openEndpoints } from './notifications/open-endpoints.ts';
 import { Pulls } from './notifications/pulls.ts';
 import type { Report } from './notifications/report.ts';
 import type { BucketOutbox } from './registry/outbox/outbox.ts';
-import { listPending } from './registry/outbox/pending.ts';
+import { PendingIntents } from './registry/outbox/pending.ts';
 import { Resolver } from './registry/outbox/resolve.ts';
 import type { Subscriber } from './registry/subscriber.ts';
 import type { ObjectStore } from './storage/store.ts';
@@ -26,12 +26,13 @@ export async function createDeliverer(
   store: ObjectStore,
   { log, outbox, report }: DeliveryOptions,
 ): Promise<Deliverer> {
+  const pending = new PendingIntents(store);
   const resolver = new Resolver(store, { hasMade: (key) => outbox?.hasMade(key) === true });
   return new Deliverer({
     store,
     endpoints: await endpointsOf(config),
     writes: {
-      list: async () => (await listPending(store)).intents,
+      list: () => pending.list(),
       resolve: async (writes) => await resolver.resolve(writes),
     },
     log,

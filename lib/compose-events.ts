@@ -14,8 +14,8 @@ import type { ObjectStore } from './storage/store.ts';
 /** What a process does about events. */
 export interface Events {
   readonly outbox: BucketOutbox;
-  /** Called after each write that somebody is told of. Who delivers sets it. */
-  onWritten: () => void;
+  /** Called after each write that somebody is told of. Who delivers sets it. @param key of its intent */
+  onWritten: (key: string) => void;
   /** What delivers, in a process that does. It is loaded on demand. */
   readonly createDeliverer: () => Promise<Deliverer>;
   /** Tells endpoints of pulls; undefined if none asks for them, and beside or in functions, which are frozen after their responses. */
@@ -41,8 +41,8 @@ export async function createEvents(
   const pulls = new AbortController();
   const outbox = createOutbox(program, config, store, {
     onAnnounced: askAtOnce(config.notifications.queue, log),
-    onDone: () => {
-      events.onWritten();
+    onDone: (key) => {
+      events.onWritten(key);
     },
   });
   const events: Events = {

@@ -26,7 +26,9 @@ export async function deliverInBackground(
   };
   events.onWritten = wake;
   const onMessage = (message: ToWorker) => {
-    if ('stowage' in message && message.stowage === 'written') wake();
+    if (!('stowage' in message) || message.stowage !== 'written') return;
+    events.outbox.remember(message.key);
+    wake();
   };
   process.on('message', onMessage);
   const stop = new AbortController();
@@ -40,6 +42,6 @@ export async function deliverInBackground(
   };
 }
 
-function tellFirstWorker(): void {
-  process.send?.({ stowage: 'written' } satisfies FromWorker);
+function tellFirstWorker(key: string): void {
+  process.send?.({ stowage: 'written', key } satisfies FromWorker);
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { readState } from '../../lib/notifications/delivery/endpoint-state.ts';
+import type { PendingWrites } from '../../lib/notifications/delivery/pending-writes.ts';
 import { serializeNotification } from '../../lib/notifications/delivery/stored-notification.ts';
 import type { NotificationReport } from '../../lib/notifications/report.ts';
 import {
@@ -9,6 +10,7 @@ import {
   replayEvents,
   type StoredKind,
 } from '../../lib/notifications/stored-events.ts';
+import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { eventsPrefix, eventsPrefixOf } from '../../lib/registry/layout.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { MemoryStore } from '../registry/memory-store.ts';
@@ -25,7 +27,7 @@ import {
   until,
   type LocalEndpoint,
 } from './delivering.ts';
-import { notificationOf } from './samples.ts';
+import { intentOf, notificationOf, pushed } from './samples.ts';
 
 async function tagsIn(store: ObjectStore, kind: StoredKind): Promise<readonly (string | undefined)[]> {
   return (await Array.fromAsync(listEvents(store, kind))).map(({ notification }) => notification?.tag);
@@ -244,36 +246,46 @@ describe('the deliverer', () => {
     assert.deepEqual(left(), []);
   });
 
-  it('delivers nothing after an event that is undecided and may have been answered, and everything else', async () => {
-    for (const name of ['a', 'b', 'c', 'd']) await announce(store, name);
-    const outcomes = new Map<string, 'blocks' | 'open' | 'dropped'>([
+  /** Writes some of which are undecided or were dropped, by their tags. The others have happened. */
+  function outcomesOf(outcomes: ReadonlyMap<string, 'blocks' | 'open' | 'dropped'>): PendingWrites {
+    const writes = allHappened(store);
+    return {
+      ...writes,
+      resolve: async (all) =>
+        (await writes.resolve(all)).map((resolution, i) => {
+          const { change } = all[i]?.intent ?? {};
+          const tag = change !== undefined && 'tags' in change ? change.tags[0] : undefined;
+          const outcome = outcomes.get(tag ?? '');
+          if (outcome === undefined) return resolution;
+          return outcome === 'dropped' ? { outcome } : { outcome: 'undecided', blocks: outcome === 'blocks' };
+        }),
+    };
+  }
+
+  const elsewhere = () => intentOf({ ...pushed, repository: parseRepositoryName('team/other') });
+
+  it('delivers nothing of a repository after an event that is undecided and may have been answered, and everything else', async () => {
+    for (const name of ['a', 'b', 'c', 'd', 'e']) await announce(store, name);
+    await announce(store, 'f', elsewhere());
+    const outcomes = new Map([
       ['a', 'open'],
       ['b', 'dropped'],
       ['d', 'blocks'],
-    ]);
-    await announce(store, 'e');
-    const writes = allHappened(store);
-    const one = deliverer(store, [builds], {
-      writes: {
-        ...writes,
-        resolve: async (all) =>
-          (await writes.resolve(all)).map((resolution, i) => {
-            const { change } = all[i]?.intent ?? {};
-            const outcome = outcomes.get(
-              change !== undefined && 'tags' in change ? (change.tags[0] ?? '') : '',
-            );
-            if (outcome === undefined) return resolution;
-            return outcome === 'dropped'
-              ? { outcome }
-              : { outcome: 'undecided', blocks: outcome === 'blocks' };
-          }),
-      },
-    });
+    ] as const);
+    const one = deliverer(store, [builds], { writes: outcomesOf(outcomes) });
     await one.drain(longMs);
-    assert.deepEqual(builds.tags(), ['c']);
+    assert.deepEqual(builds.tags(), ['c', 'f']);
     outcomes.clear();
     await one.drain(longMs);
-    assert.deepEqual([builds.tags(), left()], [['c', 'a', 'd', 'e'], []]);
+    assert.deepEqual([builds.tags(), left()], [['c', 'f', 'a', 'd', 'e'], []]);
+  });
+
+  it('delivers what comes after more events that wait than are read at a time', async () => {
+    for (let i = 0; i < 1100; i++) await announce(store, `v${i}`);
+    await announce(store, 'last', elsewhere());
+    const writes = outcomesOf(new Map([['v0', 'blocks']]));
+    await deliverer(store, [builds], { writes }).drain(longMs);
+    assert.deepEqual(builds.tags(), ['last']);
   });
 
   it('keeps events in the queue that nobody can read among the dead ones, and goes on', async () => {

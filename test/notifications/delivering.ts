@@ -7,7 +7,7 @@ import type { Notification } from '../../lib/registry/notification.ts';
 import { pendingIntent } from '../../lib/registry/layout.ts';
 import type { Intent } from '../../lib/registry/outbox/intent.ts';
 import { serializeIntent } from '../../lib/registry/outbox/intent-object.ts';
-import { listPending } from '../../lib/registry/outbox/pending.ts';
+import { PendingIntents } from '../../lib/registry/outbox/pending.ts';
 import type { Resolution } from '../../lib/registry/outbox/resolution.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { intentOf, pushed, tag } from './samples.ts';
@@ -68,7 +68,8 @@ export async function announce(
   tagName: string,
   intent: Intent = intentOf(),
 ): Promise<Intent> {
-  const written = { ...intent, change: { ...pushed, tags: [tag(tagName)] } };
+  const { repository } = intent.change;
+  const written = { ...intent, change: { ...pushed, repository, tags: [tag(tagName)] } };
   lastMs = Math.max(lastMs + 1, Date.now());
   await store.put(pendingIntent(new Date(lastMs), randomUUID().slice(0, 8)), serializeIntent(written));
   return written;
@@ -77,7 +78,7 @@ export async function announce(
 /** Writes that have all happened. */
 export function allHappened(store: ObjectStore): PendingWrites {
   return {
-    list: async () => (await listPending(store)).intents,
+    list: () => new PendingIntents(store).list(),
     resolve: async (writes) =>
       await Promise.resolve(
         writes.map(({ intent }): Resolution => ({ outcome: 'happened', changes: [intent.change] })),

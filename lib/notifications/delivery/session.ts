@@ -1,5 +1,6 @@
 import { inParallel } from '../../concurrency/in-parallel.ts';
 import type { PendingIntent } from '../../registry/outbox/pending.ts';
+import type { Resolution } from '../../registry/outbox/resolution.ts';
 import type { ObjectStore } from '../../storage/store.ts';
 import type { Endpoint } from '../endpoint.ts';
 import { notificationsOf } from '../../registry/notifications-of.ts';
@@ -167,34 +168,55 @@ export class Session {
     for (const [{ name }, lane] of this.#lanes) if (names.has(name)) await lane.foundQueue();
   }
 
-  /** Hands the oldest events to the endpoints. @returns how many writes are done with */
+  /** Hands all events that there are to the endpoints. @returns how many writes are done with */
   async #passOn(): Promise<number> {
     const { writes } = this.#options;
-    const listed = await writes.list();
-    if (listed.length === 0) return 0;
-    const resolved = await writes.resolve(listed);
-    const handedOut: Promise<void>[] = [];
-    let told = 0;
+    // Repositories with a write that is undecided, and may have been answered before their other ones began.
+    const held = new Set<string>();
+    let passed = 0;
+    for await (const listed of writes.list()) {
+      const some = listed.filter(({ intent }) => !held.has(intent.change.repository));
+      const resolved = some.length === 0 ? [] : await writes.resolve(some);
+      passed += await this.#passOnResolved(some, resolved, held);
+      if (this.#stopped.signal.aborted) break;
+    }
+    return passed;
+  }
+
+  async #passOnResolved(
+    listed: readonly PendingIntent[],
+    resolved: readonly Resolution[],
+    held: Set<string>,
+  ): Promise<number> {
+    let [passed, told] = [0, 0];
+    let handedOut: Promise<void>[] = [];
+    const settle = async () => {
+      // All of them, since what is not waited for would go on beside the next ones.
+      const failure = (await Promise.allSettled(handedOut)).find(({ status }) => status === 'rejected');
+      if (failure?.status === 'rejected') throw failure.reason;
+      await this.#remover.flush();
+      passed += handedOut.length;
+      [handedOut, told] = [[], 0];
+    };
     for (const [i, write] of listed.entries()) {
+      const { repository } = write.intent.change;
       const result = resolved[i];
       if (result === undefined || this.#stopped.signal.aborted) break;
+      if (held.has(repository)) continue;
       if (result.outcome === 'undecided') {
-        if (result.blocks) break;
+        if (result.blocks) held.add(repository);
         continue;
       }
       // Delivered before, if it was not deleted then.
       if (this.#remover.has(write.key)) continue;
-      if (told >= maxTold) break;
+      if (told >= maxTold) await settle();
       const changes = result.outcome === 'happened' ? result.changes : [];
       const notifications = notificationsOf(write.intent, changes);
       told += notifications.length;
       handedOut.push(this.#handOut(write, notifications));
     }
-    // All of them, since what is not waited for would go on beside the next ones.
-    const failure = (await Promise.allSettled(handedOut)).find(({ status }) => status === 'rejected');
-    if (failure?.status === 'rejected') throw failure.reason;
-    await this.#remover.flush();
-    return handedOut.length;
+    await settle();
+    return passed;
   }
 
   async #handOut(write: PendingIntent, notifications: readonly Notification[]): Promise<void> {

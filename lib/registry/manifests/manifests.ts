@@ -32,9 +32,17 @@ import {
   type RegistryReader,
   type RegistryWriter,
 } from '../interface.ts';
-import { linkObject, undefinedIfDamaged, writeLink } from '../links.ts';
-import { announced, besideIntent, type Announce, type Announcement } from '../outbox/announcement.ts';
+import { linkObject, undefinedIfDamaged, undefinedIfMissing, writeLink } from '../links.ts';
+import {
+  announced,
+  besideIntent,
+  isRefusal,
+  putIntent,
+  type Announce,
+  type Announcement,
+} from '../outbox/announcement.ts';
 import { describePush } from '../outbox/describe-push.ts';
+import { begun, made, markIn, type Mark } from '../outbox/mark.ts';
 import { putAll } from '../put-objects.ts';
 import { ManifestCache } from './cache.ts';
 import { ManifestReader, unknownManifest } from './reader.ts';
@@ -176,10 +184,14 @@ export class Manifests implements Roles {
     const { missing, links } = await this.#rescueNeeds(name, { digest, bytes }, view);
     if (missing.length > 0 && !isPartial) throw incomplete(missing);
     if (links.length > 0) await putAll(this.#store, links);
+    announcement?.keep();
     await putAll(this.#store, [
       // With a mount hint, since the same bytes may also be a blob.
       { key: blobData(digest), bytes, metadata: this.#blobs.mountHint(name) },
-      linkObject(revisionLink(name, digest), digest, fence),
+      {
+        ...linkObject(revisionLink(name, digest), digest, fence),
+        metadata: tags.length > 0 ? begun(announcement) : made(announcement),
+      },
       // As in distribution, the history of a tag precedes its move.
       ...named.map((tag) => ({
         ...linkObject(tagIndexLink(name, tag, digest), digest, fence),
@@ -250,17 +262,17 @@ export class Manifests implements Roles {
       return;
     }
     const { digest } = reference;
-    const [known, pointing] = await Promise.all([
-      this.has(name, digest),
+    const [link, pointing] = await Promise.all([
+      undefinedIfMissing(this.#store.head(revisionLink(name, digest), { metadata: true })),
       this.#tags.pointingAt(name, digest, immutable),
     ]);
-    if (!known) throw unknownManifest(reference);
+    if (link === undefined) throw unknownManifest(reference);
     assertConditions(conditions, digest);
     if (immutable !== undefined) await this.#immutableImages.assertUnneeded(name, digest, immutable);
     const tags = pointing.map(({ tag }) => tag);
     const announcement = announce({ ...about, content: 'manifest', digest, tags });
     await besideIntent(this.#store, announcement, fence, async () => {
-      await this.#record(name, digest, pointing);
+      await this.#record(name, digest, pointing, markIn(link.metadata));
     });
     // The tags go first: an interruption must not leave dangling tags.
     await this.#tags.delete(pointing, { afterwards: [revisionLink(name, digest)], fence });
@@ -269,9 +281,18 @@ export class Manifests implements Roles {
   }
 
   /** Records the delete of a manifest with its tags, all in one object, so that they can be brought back. */
-  async #record(name: RepositoryName, digest: Digest, pointing: readonly StoredTag[]): Promise<void> {
+  async #record(
+    name: RepositoryName,
+    digest: Digest,
+    pointing: readonly StoredTag[],
+    mark?: Mark,
+  ): Promise<void> {
     const tags = pointing.map((tag) => describeTag(name, tag, digest));
-    await this.#deletions.add(name, { manifests: [digest], tags });
+    await this.#deletions.add(name, {
+      manifests: [digest],
+      tags,
+      made: mark?.isMade ? mark.intent : undefined,
+    });
   }
 
   /**
@@ -304,38 +325,58 @@ export class Manifests implements Roles {
   }
 
   /**
-   * Points tags at a manifest, as the last step of a push. The re-check prevents dangling tags when a push races a delete of
+   * Points tags at a manifest, as the last step of a push. The look back prevents dangling tags when a push races a delete of
    * the manifest: whichever checks second, here or in {@link delete}, sees the change of the other.
    */
   async #pointAll(
-    { name, tags, info: { digest }, announcement }: Push,
+    { name, tags, bytes, info, announcement }: Push,
     conditions: Conditions,
     { fence }: CollectionView,
   ): Promise<void> {
+    const { digest } = info;
     const isImmutable = ({ rule }: PushedTag) => rule !== undefined;
-    let moved = 0;
+    const moved: Tag[] = [];
     const point = async (tag: PushedTag) => {
       try {
         await this.#point(name, tag, digest, conditions, fence);
       } catch (error) {
         // An attempt whose answer was lost may have moved it, and can be seen.
-        const isRefused = error instanceof RegistryError;
-        if (announcement !== undefined && isRefused && (await this.#isAt(name, tag.tag, digest)))
-          announcement.keep();
+        if (announcement !== undefined && isRefusal(error) && (await this.#isAt(name, tag.tag, digest)))
+          moved.push(tag.tag);
         throw error;
       }
-      moved += 1;
-      announcement?.keep();
+      moved.push(tag.tag);
     };
+    let told = announcement;
     try {
       // The immutable ones first: if one of them was created meanwhile with another manifest, no other tag moves.
       await all(tags.filter(isImmutable).map(point));
       await all(tags.filter((tag) => !isImmutable(tag)).map(point));
+    } catch (error) {
+      told = undefined;
+      if (announcement !== undefined && isRefusal(error)) {
+        // The manifest itself can be seen, and stays: others may have pushed it too.
+        const seen = describePush({ repository: name, info, bytes, tags: moved });
+        await putIntent(this.#store, announcement.narrowed(seen, fence));
+        told = announcement;
+      }
+      throw error;
     } finally {
       // Also for those that moved before another failed. Once for all of them.
-      if (moved > 0 && !(await this.has(name, digest)))
-        await writeLink(this.#store, revisionLink(name, digest), digest, { fence });
+      if (moved.length > 0 || (tags.length > 0 && told !== undefined))
+        await this.#lookBack(name, digest, fence, told);
     }
+  }
+
+  /** Writes the link of a manifest again if it is gone; with an announcement in any case, to say that all of that was made. */
+  async #lookBack(
+    name: RepositoryName,
+    digest: Digest,
+    fence: Fence | undefined,
+    announcement: Announcement | undefined,
+  ): Promise<void> {
+    if (announcement === undefined && (await this.has(name, digest))) return;
+    await writeLink(this.#store, revisionLink(name, digest), digest, { fence, metadata: made(announcement) });
   }
 
   async #isAt(name: RepositoryName, tag: Tag, digest: Digest): Promise<boolean> {

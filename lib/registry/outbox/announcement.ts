@@ -14,8 +14,14 @@ export interface Announcement {
    */
   intent(fence: Fence | undefined): NewObject;
 
-  /** To be called once something may be seen: a refusal takes nothing back any more. */
+  /** Of the intent of the attempt in progress. */
+  readonly key: string | undefined;
+
+  /** To be called before something of this attempt can be seen: a refusal does not take its intent back any more. */
   keep(): void;
+
+  /** The intent of what can be seen of an attempt that is refused. A withdrawal leaves this one in place of that. */
+  narrowed(change: Change, fence: Fence | undefined): NewObject;
 
   /** The write was refused. @throws StoreUnavailable if its intents may still be there */
   withdraw(): Promise<void>;
@@ -71,7 +77,8 @@ export async function announcedTogether<T>(
   }
 }
 
-function isRefusal(error: unknown): boolean {
+/** Whether a write has failed because it may not be made. */
+export function isRefusal(error: unknown): boolean {
   return error instanceof UndoRefused || (error instanceof RegistryError && error.status < 500);
 }
 
@@ -100,7 +107,9 @@ export async function writeIntent(
   announcement: Announcement | undefined,
   fence: Fence | undefined,
 ): Promise<void> {
-  if (announcement === undefined) return;
-  const { key, bytes } = announcement.intent(fence);
+  if (announcement !== undefined) await putIntent(store, announcement.intent(fence));
+}
+
+export async function putIntent(store: ObjectStore, { key, bytes, fence }: NewObject): Promise<void> {
   await store.put(key, bytes, { fence });
 }

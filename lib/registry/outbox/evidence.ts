@@ -4,6 +4,7 @@ import type { Tag } from '../../protocol/tags.ts';
 import type { ObjectInfo, ObjectStore } from '../../storage/store.ts';
 import { blobData, repositoryDeletionsPrefix } from '../layout.ts';
 import { readLink, showsDigest, undefinedIfDamaged, undefinedIfMissing } from '../links.ts';
+import { markIn, type Mark } from './mark.ts';
 import { DeletionRecords, type Deletion } from '../undo/records.ts';
 
 /** What the bucket shows of a write. */
@@ -38,6 +39,12 @@ export class Evidence {
     return (await undefinedIfMissing(this.#store.head(blobData(digest))))?.size;
   }
 
+  /** What the link of a manifest says of the write that has written it last; undefined also if it is gone. */
+  async markOf(key: string): Promise<Mark | undefined> {
+    const head = await undefinedIfMissing(this.#store.head(key, { metadata: true }));
+    return head && markIn(head.metadata);
+  }
+
   /** Whether a delete that was recorded since a time may have taken a tag. */
   async mayHaveLostTag(name: RepositoryName, tag: Tag, since: Date): Promise<boolean> {
     return await this.#wasDeleted(name, since, ({ tags }) => tags.some((one) => one.tag === tag));
@@ -46,6 +53,12 @@ export class Evidence {
   /** … a manifest. */
   async mayHaveLostManifest(name: RepositoryName, digest: Digest, since: Date): Promise<boolean> {
     return await this.#wasDeleted(name, since, ({ manifests }) => manifests.includes(digest));
+  }
+
+  /** Whether a delete that was recorded since a time has taken a manifest whose link said that this push was made. */
+  async hasLostMade(name: RepositoryName, intent: string, since: Date): Promise<boolean> {
+    for await (const { made } of this.#deletions.writtenSince(name, since)) if (made === intent) return true;
+    return false;
   }
 
   async #wasDeleted(

@@ -7,6 +7,7 @@ import { exists } from '../links.ts';
 import { deletedKinds, RepositoryRecords, type DeletedObject } from '../undo/repository-records.ts';
 import { Evidence } from './evidence.ts';
 import type { Change, ManifestPushed } from './intent.ts';
+import { intentName } from './mark.ts';
 import type { PendingIntent } from './pending.ts';
 import type { Resolution } from './resolution.ts';
 
@@ -21,6 +22,8 @@ const serversDifferMs = 2000;
 
 /** When a write was announced. */
 interface Sought {
+  /** The name of its intent. */
+  readonly intent: string;
   readonly since: Date;
   /** Whether it can land no more. */
   readonly isFinal: boolean;
@@ -58,7 +61,7 @@ export class Look {
     const one = this.#pending[at];
     if (one === undefined) return dropped;
     const { change } = one.intent;
-    const sought = { since: one.lastModified, isFinal };
+    const sought = { intent: intentName(one.key), since: one.lastModified, isFinal };
     if (change.action !== 'deleted')
       return change.content === 'manifest'
         ? await this.#manifestPushed(change, sought)
@@ -85,16 +88,37 @@ export class Look {
       parallelLooks,
       async (tag) => await this.#tagMoved(change, tag, isWritten, sought),
     );
-    const isGone = async () =>
-      revision === undefined && (await this.#evidence.mayHaveLostManifest(repository, digest, sought.since));
     const isReached =
       tags.length > 0 ? looks.every((look) => look === 'moved') : revision && isSince(revision, sought);
     if (isReached === true) return happened(change);
-    if (!sought.isFinal)
-      return undecided(!looks.includes('not moved') && (tags.length > 0 || (await isGone())));
+    const traces = await this.#tracesOf(change, revision, sought);
+    if (traces === 'made') return happened(change);
+    if (!sought.isFinal) return undecided(traces === 'lost' && !looks.includes('not moved'));
     const reached = tags.filter((_, i) => looks[i] !== 'not moved');
-    if (reached.length > 0 || isWritten || (await isGone())) return happened({ ...change, tags: reached });
+    const isGone = async () => await this.#evidence.mayHaveLostManifest(repository, digest, sought.since);
+    if (reached.length > 0 || isWritten || (revision === undefined && (await isGone())))
+      return happened({ ...change, tags: reached });
     return dropped;
+  }
+
+  /**
+   * What the link of a manifest says of its push, whose tags lead elsewhere, if it has any.
+   * @returns `made`; `not made` if it was not answered; `lost` if others have written or deleted the link since
+   */
+  async #tracesOf(
+    { repository, digest, tags }: ManifestPushed,
+    revision: ObjectInfo | undefined,
+    { since, intent }: Sought,
+  ): Promise<'made' | 'not made' | 'lost'> {
+    if (revision === undefined) {
+      if (await this.#evidence.hasLostMade(repository, intent, since)) return 'made';
+      const isGone = tags.length > 0 || (await this.#evidence.mayHaveLostManifest(repository, digest, since));
+      return isGone ? 'lost' : 'not made';
+    }
+    const mark = await this.#evidence.markOf(revision.key);
+    // A push that was refused has been announced again as one by digest.
+    if (mark?.intent === intent) return mark.isMade || tags.length === 0 ? 'made' : 'not made';
+    return revision.lastModified >= since ? 'lost' : 'not made';
   }
 
   /** @returns `replaced` if it may have been moved before it was moved elsewhere or deleted */

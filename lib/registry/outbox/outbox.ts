@@ -5,7 +5,7 @@ import type { EventContext } from '../events.ts';
 import { pendingIntent } from '../layout.ts';
 import type { Announcement } from './announcement.ts';
 import type { Change } from './change.ts';
-import type { Source } from './intent.ts';
+import type { Intent, Source } from './intent.ts';
 import { serializeIntent } from './intent-object.ts';
 
 /** Announces changes before they can be seen: docs/decisions/0008-intents-of-writes.md. */
@@ -23,11 +23,11 @@ export interface OutboxOptions {
    * that. Must not reject.
    */
   readonly onAnnounced?: (() => Promise<void>) | undefined;
-  /** Called once a write was made. */
-  readonly onDone?: () => void;
+  /** Called once a write was made. @param key of its intent */
+  readonly onDone?: (key: string) => void;
 }
 
-/** Writes that a process remembers to have made. */
+/** Writes that a process remembers to have been made. */
 const maxRemembered = 10_000;
 
 /** The outbox of a process. */
@@ -46,23 +46,27 @@ export class BucketOutbox implements Outbox {
     const { takes, source } = this.#options;
     if (!takes(change, context)) return undefined;
     const at = new Date(storeTimeMs(this.#store));
-    const bytes = serializeIntent({ id: randomUUID(), at, change, context, source });
     const { onAnnounced, onDone } = this.#options;
-    return new WriteAnnouncement(this.#store, bytes, {
-      onAnnounced,
-      onDone: (key) => {
-        this.#remember(key);
-        onDone?.();
+    return new WriteAnnouncement(
+      this.#store,
+      { id: randomUUID(), at, change, context, source },
+      {
+        onAnnounced,
+        onDone: (key) => {
+          this.remember(key);
+          onDone?.(key);
+        },
       },
-    });
+    );
   }
 
-  /** Whether this process has made the write of an intent. False also if that was long ago. */
+  /** Whether this process is known to have made the write of an intent, or another one of the same server. False also if that was long ago. */
   hasMade(key: string): boolean {
     return this.#made.has(key);
   }
 
-  #remember(key: string): void {
+  /** A write was made. @param key of its intent */
+  remember(key: string): void {
     this.#made.add(key);
     const [oldest] = this.#made;
     if (this.#made.size > maxRemembered && oldest !== undefined) this.#made.delete(oldest);
@@ -77,16 +81,17 @@ interface Calls {
 
 class WriteAnnouncement implements Announcement {
   readonly #store: ObjectStore;
-  readonly #bytes: Buffer;
+  readonly #intent: Intent;
   readonly #calls: Calls;
   /** Of the attempts, the last one last. */
   readonly #keys: string[] = [];
   #announced: Promise<void> | undefined;
-  #isKept = false;
+  readonly #kept = new Set<string>();
+  #narrowed: string | undefined;
 
-  constructor(store: ObjectStore, bytes: Buffer, calls: Calls) {
+  constructor(store: ObjectStore, intent: Intent, calls: Calls) {
     this.#store = store;
-    this.#bytes = bytes;
+    this.#intent = intent;
     this.#calls = calls;
   }
 
@@ -94,19 +99,34 @@ class WriteAnnouncement implements Announcement {
     const key = pendingIntent(new Date(storeTimeMs(this.#store)), randomBytes(6).toString('hex'));
     this.#keys.push(key);
     this.#announced ??= this.#calls.onAnnounced?.();
-    return { key, bytes: this.#bytes, fence };
+    return { key, bytes: serializeIntent(this.#intent), fence };
+  }
+
+  narrowed(change: Change, fence: Fence | undefined): NewObject {
+    const { key: attempt } = this;
+    const { key } = this.intent(fence);
+    if (attempt !== undefined) this.#kept.delete(attempt);
+    this.#kept.add(key);
+    this.#narrowed = key;
+    return { key, bytes: serializeIntent({ ...this.#intent, change }), fence };
+  }
+
+  get key(): string | undefined {
+    return this.#keys.at(-1);
   }
 
   keep(): void {
-    this.#isKept = true;
+    if (this.key !== undefined) this.#kept.add(this.key);
   }
 
   async withdraw(): Promise<void> {
-    if (!this.#isKept && this.#keys.length > 0) await this.#store.delete(this.#keys);
+    const taken = this.#keys.filter((key) => !this.#kept.has(key));
+    if (taken.length > 0) await this.#store.delete(taken);
+    if (this.#narrowed !== undefined && this.#narrowed === this.key) this.#calls.onDone(this.#narrowed);
   }
 
   async done(): Promise<void> {
-    const last = this.#keys.at(-1);
+    const last = this.key;
     if (last === undefined) return;
     // Of attempts whose fence has ended. Their event would be the same one.
     const others = this.#keys.slice(0, -1);

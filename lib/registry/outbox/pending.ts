@@ -14,13 +14,6 @@ export interface PendingIntent {
   readonly intent: Intent;
 }
 
-export interface Pending {
-  /** In the order in which their events are delivered: by when they were written, then by key. */
-  readonly intents: readonly PendingIntent[];
-  /** How many there are in all; at most {@link maxListed}. */
-  readonly count: number;
-}
-
 /** Intents that are listed. They are in order as far as their keys are: beyond that many, clocks of writers that differ may show. */
 export const maxListed = 100_000;
 
@@ -30,31 +23,54 @@ const batchBytes = 16 * 1024 * 1024;
 
 const parallelReads = 16;
 
-/**
- * The oldest intents of writes. Damaged ones are reported to the store's `onDamaged` and moved aside; those of a later release are reported
- * and left.
- */
-export async function listPending(store: ObjectStore): Promise<Pending> {
-  const objects: ObjectInfo[] = [];
-  for await (const object of listObjects(store, pendingPrefix)) {
-    objects.push(object);
-    if (objects.length === maxListed) break;
+/** The intents in a bucket. */
+export class PendingIntents {
+  readonly #store: ObjectStore;
+  /** Those that were read last, since most that are left are read again: {@link batchBytes} at most. */
+  #read = new Map<string, PendingIntent>();
+
+  constructor(store: ObjectStore) {
+    this.#store = store;
   }
-  objects.sort(byTime);
-  const reads = mapConcurrently(
-    firstOf(objects),
-    parallelReads,
-    async (object) => await readPending(store, object),
-  );
-  const read = await Array.fromAsync(reads);
-  return { intents: read.filter((one) => one !== undefined).sort(byTime), count: objects.length };
+
+  /**
+   * The oldest ones, as they are listed now: in the order in which their events are delivered, by when they were written, then by key;
+   * as many at a time as may be in memory. Damaged ones are reported to the store's `onDamaged` and moved aside; those of a later
+   * release are reported and left.
+   */
+  async *list(): AsyncGenerator<readonly PendingIntent[], void> {
+    const objects: ObjectInfo[] = [];
+    for await (const object of listObjects(this.#store, pendingPrefix)) {
+      objects.push(object);
+      if (objects.length === maxListed) break;
+    }
+    objects.sort(byTime);
+    // A list that lags names some that are gone.
+    const before = this.#store.limits.honoursOnlyIfAbsent ? this.#read : new Map<string, PendingIntent>();
+    this.#read = new Map();
+    const read = async (object: ObjectInfo) => {
+      const known = before.get(object.key);
+      const isSame = known?.lastModified.getTime() === object.lastModified.getTime();
+      return { size: object.size, one: isSame ? known : await readPending(this.#store, object) };
+    };
+    let bytes = 0;
+    for (let start = 0; start < objects.length;) {
+      const batch = firstOf(objects, start);
+      start += batch.length;
+      const found = await Array.fromAsync(mapConcurrently(batch, parallelReads, read));
+      for (const { one, size } of found)
+        if (one !== undefined && (bytes += size) <= batchBytes) this.#read.set(one.key, one);
+      yield found.flatMap(({ one }) => one ?? []).sort(byTime);
+    }
+  }
 }
 
 /** As many as may be in memory. */
-function firstOf(objects: readonly ObjectInfo[]): readonly ObjectInfo[] {
+function firstOf(objects: readonly ObjectInfo[], start: number): readonly ObjectInfo[] {
   let bytes = 0;
-  const end = objects.slice(0, batchSize).findIndex(({ size }) => (bytes += size) > batchBytes);
-  return objects.slice(0, end < 0 ? batchSize : Math.max(1, end));
+  const some = objects.slice(start, start + batchSize);
+  const end = some.findIndex(({ size }) => (bytes += size) > batchBytes);
+  return end < 0 ? some : some.slice(0, Math.max(1, end));
 }
 
 type Ordered = Pick<ObjectInfo, 'key' | 'lastModified'>;

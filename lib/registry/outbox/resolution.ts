@@ -9,6 +9,6 @@ export type Resolution =
   /** It may still happen. */
   | {
       readonly outcome: 'undecided';
-      /** Whether it may have happened and been answered, so that no later event may be delivered before it is decided. */
+      /** Whether it may have happened and been answered, so that no later event of its repository is delivered before it is decided. */
       readonly blocks: boolean;
     };

@@ -5,6 +5,7 @@ import { PreconditionFailed, type Fence, type ObjectStore } from '../../storage/
 import { revisionLink, tagIndexLink, tagLink } from '../layout.ts';
 import { exists, isDamage, readLink, writeLink, type Link } from '../links.ts';
 import { besideIntent, type Announcement } from '../outbox/announcement.ts';
+import { made } from '../outbox/mark.ts';
 import { UndoRefused } from './refused.ts';
 
 /** What a tag's link was when it was read. */
@@ -48,7 +49,8 @@ export async function pointTag(
   });
   await moveLink(store, name, tag, digest, { seen, fence });
   const manifest = revisionLink(name, digest);
-  if (!(await exists(store, manifest))) await writeLink(store, manifest, digest, { fence });
+  if (announcement !== undefined || !(await exists(store, manifest)))
+    await writeLink(store, manifest, digest, { fence, metadata: made(announcement) });
 }
 
 async function moveLink(

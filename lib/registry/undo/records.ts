@@ -43,6 +43,8 @@ export interface Deletion {
   readonly tags: readonly DeletedTag[];
   /** Manifests that the repository had. */
   readonly manifests: readonly Digest[];
+  /** The intent of the push of its one manifest, if that was made and announced: lib/registry/outbox. */
+  readonly made?: string | undefined;
 }
 
 /** A deletion that was read back. */
@@ -155,10 +157,10 @@ function untaggedBy(deletion: RecordedDeletion | undefined, since: Date): Digest
   });
 }
 
-function serialize(at: Date, { tags = [], manifests = [] }: Partial<Deletion>): Buffer {
+function serialize(at: Date, { tags = [], manifests = [], made }: Partial<Deletion>): Buffer {
   const most = Math.max(1, Math.floor(maxPushes / Math.max(1, tags.length)));
   const described = tags.map(({ history, ...tag }) => ({ ...tag, history: latest(history, most) }));
-  return Buffer.from(JSON.stringify({ version: 1, at, manifests, tags: described }));
+  return Buffer.from(JSON.stringify({ version: 1, at, manifests, tags: described, made }));
 }
 
 function latest(history: readonly RecordedPush[], most: number): readonly RecordedPush[] {
@@ -174,6 +176,7 @@ function parse(bytes: Buffer | undefined): RecordedDeletion | undefined {
     at,
     manifests: listIn(fields, 'manifests').flatMap((one) => digestOrUndefined(String(one)) ?? []),
     tags: listIn(fields, 'tags').flatMap((one) => readTag(one) ?? []),
+    made: typeof fields['made'] === 'string' ? fields['made'] : undefined,
   };
 }
 

@@ -1,6 +1,13 @@
 import type { ClaimRequest, ClaimResponse } from '../../cache/shared-claims.ts';
 import type { AttemptRequest, AttemptResponse } from '../../access/htpasswd/shared-attempts.ts';
 
+/** Endpoints are told of a write that was made. */
+interface Written {
+  readonly stowage: 'written';
+  /** Of its intent. */
+  readonly key: string;
+}
+
 /** What the primary process sends to its workers. */
 export type ToWorker =
   /** See {@link StreamingServer}. */
@@ -8,8 +15,8 @@ export type ToWorker =
   | { readonly stowage: 'announce stop' }
   /** Asks what is not ready. */
   | { readonly stowage: 'unready' }
-  /** To the first one: another worker has written something that endpoints are told of. */
-  | { readonly stowage: 'written' }
+  /** To the first one: another worker has made a write that endpoints are told of. */
+  | Written
   | AttemptResponse
   | ClaimResponse;
 
@@ -20,8 +27,7 @@ export type FromWorker =
   | { readonly stowage: 'listening'; readonly url: string }
   /** Requests in flight have changed. */
   | { readonly stowage: 'requests'; readonly count: number }
-  /** Endpoints are told of something that it has written. */
-  | { readonly stowage: 'written' }
+  | Written
   /** The answer to `unready`. */
   | { readonly stowage: 'unready'; readonly names: readonly string[] }
   | AttemptRequest

@@ -163,7 +163,7 @@ export class Workers implements StreamingServer {
     } else if (message.stowage === 'requests') this.#requests.set(worker, message.count);
     else if (message.stowage === 'listening') this.#listening.add(worker);
     else if (message.stowage === 'written') {
-      if (this.#first !== undefined) this.#send(this.#first, { stowage: 'written' });
+      if (this.#first !== undefined) this.#send(this.#first, message);
     } else if ('names' in message) this.#questions.answered(worker, message.names);
   }
 

@@ -3,7 +3,7 @@ import type { EventContext } from '../../../lib/registry/events.ts';
 import type { Registry } from '../../../lib/registry/interface.ts';
 import type { Change } from '../../../lib/registry/outbox/change.ts';
 import { BucketOutbox, type OutboxOptions } from '../../../lib/registry/outbox/outbox.ts';
-import { listPending } from '../../../lib/registry/outbox/pending.ts';
+import { PendingIntents } from '../../../lib/registry/outbox/pending.ts';
 import { Resolver, type ResolverOptions } from '../../../lib/registry/outbox/resolve.ts';
 import { createRegistry } from '../../../lib/registry/registry.ts';
 import { withEvents } from '../../../lib/registry/wrappers/with-events.ts';
@@ -56,15 +56,17 @@ export class Deliveries {
 
   /** @returns whether intents are left */
   async look(options: ResolverOptions = {}): Promise<boolean> {
-    const { intents } = await listPending(this.#store);
+    const intents = (await Array.fromAsync(new PendingIntents(this.#store).list())).flat();
     const resolutions = await new Resolver(this.#store, options).resolve(intents);
     let isLeft = false;
+    const held = new Set<string>();
     for (const [at, resolution] of resolutions.entries()) {
       const one = intents[at];
       if (one === undefined) continue;
-      if (resolution.outcome === 'undecided') {
+      const { repository } = one.intent.change;
+      if (resolution.outcome === 'undecided' || held.has(repository)) {
         isLeft = true;
-        if (resolution.blocks) break;
+        if (resolution.outcome === 'undecided' && resolution.blocks) held.add(repository);
         continue;
       }
       if (resolution.outcome === 'happened')

@@ -7,7 +7,7 @@ import { eventsPrefix, pendingIntent } from '../../../lib/registry/layout.ts';
 import type { Change, ManifestPushed } from '../../../lib/registry/outbox/change.ts';
 import type { Intent } from '../../../lib/registry/outbox/intent.ts';
 import { maxIntentSize, parseIntent, serializeIntent } from '../../../lib/registry/outbox/intent-object.ts';
-import { listPending } from '../../../lib/registry/outbox/pending.ts';
+import { PendingIntents } from '../../../lib/registry/outbox/pending.ts';
 import type { ObjectStore } from '../../../lib/storage/store.ts';
 import { MemoryStore } from '../memory-store.ts';
 import { announcing, context, Deliveries, outboxOn } from './deliveries.ts';
@@ -100,8 +100,11 @@ describe('the list of intents', () => {
     await store.put(key(2), Buffer.alloc(maxIntentSize + 1));
     await store.put(key(3), Buffer.from('{"version":2}'));
     await store.put(key(4), serializeIntent(intentOf(pushed)));
-    const { intents, count } = await listPending(store);
-    assert.deepEqual([intents.map((one) => one.key), count], [[key(4)], 4]);
+    const listed = await Array.fromAsync(new PendingIntents(store).list());
+    assert.deepEqual(
+      listed.map((intents) => intents.map((one) => one.key)),
+      [[key(4)]],
+    );
     assert.deepEqual(reported.toSorted(), [key(1), key(2), key(3)]);
     const { objects } = await store.list({ prefix: eventsPrefix });
     assert.deepEqual(

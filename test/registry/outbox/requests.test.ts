@@ -71,8 +71,10 @@ describe('requests to the bucket of announced writes', requires(...onVersitygw.n
   }
 
   const type = 'application/vnd.oci.image.manifest.v1+json';
-  const cases: Readonly<Record<string, { prepare: Prepare; steps: number }>> = {
+  const cases: Readonly<Record<string, { prepare: Prepare; steps: number; asPuts?: number }>> = {
     'a push of a manifest by tag': {
+      // The look back at its link becomes a write, which says that the push was made.
+      asPuts: 1,
       prepare: async (at) => {
         const { bytes } = await at.image();
         return async ({ manifests }) => await manifests.put(at.name, parseReference('v1'), bytes, type);
@@ -132,12 +134,13 @@ describe('requests to the bucket of announced writes', requires(...onVersitygw.n
     },
   };
 
-  for (const [what, { prepare, steps }] of Object.entries(cases))
+  for (const [what, { prepare, steps, asPuts = 0 }] of Object.entries(cases))
     it(`are one more for ${what}, ${steps === 0 ? 'and no round trip' : 'in a round trip of its own'}`, async () => {
       const plain = await ask(prepare, registryOn);
       const announced = await ask(prepare, announcing);
-      const { put = 0, ...others } = plain.requests;
-      assert.deepEqual(announced.requests, { ...others, put: put + 1 });
+      const { put = 0, head = 0, ...others } = plain.requests;
+      const expected = { ...others, put: put + 1 + asPuts, ...(head > 0 && { head: head - asPuts }) };
+      assert.deepEqual(announced.requests, expected);
       assert.equal(announced.steps - plain.steps, steps, `${plain.steps} round trips without it`);
     });
 });

@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseReference } from '../../../lib/protocol/references.ts';
 import { parseTag } from '../../../lib/protocol/tags.ts';
-import type { Registry } from '../../../lib/registry/interface.ts';
+import { TagImmutable, type Registry } from '../../../lib/registry/interface.ts';
 import type { Announce } from '../../../lib/registry/outbox/announcement.ts';
 import { FilesystemStore } from '../../../lib/storage/filesystem/store.ts';
 import { FenceEnded, StoreUnavailable, type ObjectStore } from '../../../lib/storage/store.ts';
@@ -117,15 +117,24 @@ async function repeated<T>(work: () => Promise<T>): Promise<T> {
     }
 }
 
+/** A write that is going to be refused. */
+interface Refused {
+  readonly at: Place;
+  readonly make: (registry: Registry) => Promise<unknown>;
+  /** The events of what can be seen of it all the same; by default none. */
+  readonly seen?: () => Promise<readonly string[]>;
+}
+
 describe('a refused write', () => {
-  /** Delivers before each call of a write that is refused. */
-  async function assertSilent(
-    prepare: () => Promise<{ at: Place; make: (registry: Registry) => Promise<unknown> }>,
+  /** Delivers before each call of a write that is refused. @returns the events of the refused ones */
+  async function eventsOf(
+    prepare: () => Promise<Refused>,
     meanwhile: (at: Place) => Promise<unknown> = () => Promise.resolve(),
-  ): Promise<void> {
+  ): Promise<readonly string[]> {
+    const events: string[] = [];
     let wasRefused = false;
     for (let call = 0; ; call += 1) {
-      const { at, make } = await prepare();
+      const { at, make, seen = async () => await Promise.resolve([]) } = await prepare();
       await sleep(tick);
       const deliveries = new Deliveries(store);
       const between = interrupted(store, call, async () => {
@@ -136,14 +145,17 @@ describe('a refused write', () => {
       const isRefused = outcome instanceof Error;
       wasRefused ||= isRefused;
       await deliveries.lookLater();
-      if (isRefused) assert.deepEqual(deliveries.summaries, [], `before call ${call}: ${String(outcome)}`);
+      const when = `before call ${call}: ${String(outcome)}`;
+      if (isRefused) assert.deepEqual(deliveries.summaries, await seen(), when);
+      if (isRefused) events.push(...deliveries.summaries);
       if (!between.happened()) break;
     }
     assert.ok(wasRefused);
+    return events;
   }
 
   it('has no event if the repository lacks a blob, also of a manifest that is there', async () => {
-    await assertSilent(async () => {
+    await eventsOf(async () => {
       const at = new Place(store);
       const { bytes, digest } = await at.image();
       await at.push(bytes, 'v1');
@@ -156,18 +168,38 @@ describe('a refused write', () => {
     });
   });
 
-  it('has no event if another push creates the immutable tag first', async () => {
-    await assertSilent(
+  it('has the event of what can be seen if another push creates the immutable tag first', async () => {
+    const events = await eventsOf(
       async () => {
         const at = new Place(store);
-        const { bytes } = await at.image();
+        const { bytes, digest } = await at.image();
         const immutable = () => 'a rule';
         const make = async ({ manifests }: Registry) =>
           await manifests.put(at.name, parseReference('v1'), bytes, type, { immutable });
-        return { at, make };
+        return { at, make, seen: async () => await at.seenPush(digest) };
       },
       async (at) => await at.pushed('v1'),
     );
+    assert.ok(events.length > 0, 'the manifest can be seen without the tag');
+  });
+
+  it('has that event at once, also of the tags that were moved before another was refused', async () => {
+    const at = new Place(store);
+    const { bytes, digest } = await at.image();
+    const fails = intercepted<ObjectStore>(store, async (method, [key]) => {
+      if (method === 'put' && String(key).endsWith('/tags/b/current/link')) await at.pushed('b');
+    });
+    const tags = ['a', 'b'].map(parseTag);
+    const immutable = (tag: string) => (tag === 'b' || tag === 'a' ? 'a rule' : undefined);
+    const push = announcing(fails).manifests.put(at.name, parseReference(digest), bytes, type, {
+      tags,
+      immutable,
+    });
+    await assert.rejects(push, TagImmutable);
+    await at.pushed('a');
+    const deliveries = new Deliveries(store);
+    assert.equal(await deliveries.look(), false, 'no intent is left');
+    assert.deepEqual(deliveries.summaries, [`pushed manifest ${short(digest)} a`]);
   });
 
   it('has no event for a mount of what is not there', async () => {
