@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
+import { LimitPerKey } from '../concurrency/limit-per-key.ts';
 import { withTimeout } from '../concurrency/with-timeout.ts';
 import { digestParts, type Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
@@ -13,12 +14,16 @@ import type { ObserveCache } from './cache-event.ts';
 import type { CopyClaims } from './copy-claims.ts';
 import { Download, type Progress } from './download.ts';
 import { asRegistryError, isOutage, undefinedIfUnknown } from './errors.ts';
+import { keepingRate } from './minimum-rate.ts';
 import type { Source, Sources } from './sources.ts';
 import type { UpstreamRequests } from './upstream-requests.ts';
 
 /** Blobs that one process copies at the same time. Each takes memory for its parts, as an upload does. */
 const parallelCopies = 32;
 const queuedCopies = 256;
+
+/** Of these, the part of one upstream: a slow one leaves the others half of the places. */
+const copiesOfOne = { atOnce: 16, waiting: 128, total: parallelCopies + queuedCopies, timeoutMs: 30_000 };
 
 /** Memory for the readers of all copies, and the least for those of one. */
 const windowBytes = 32 * 1024 * 1024;
@@ -52,6 +57,7 @@ export class CachedBlobs {
   /** What was found in the bucket. */
   readonly #stored = new WeakSet<BlobInfo>();
   readonly #limit = new ConcurrencyLimit(parallelCopies, { queueLimit: queuedCopies });
+  readonly #limits = new LimitPerKey(copiesOfOne);
 
   constructor(options: CachedBlobsOptions) {
     this.#options = options;
@@ -137,10 +143,14 @@ export class CachedBlobs {
     const key = keyOf(name, digest);
     const download = new Download({
       copy: async (progress) => {
+        const copy = async () => {
+          await this.#copyOnce(source, name, digest, progress);
+        };
+        const inTurn = async () => {
+          await this.#limit.run(copy);
+        };
         await withoutDeadline(async () => {
-          await this.#limit.run(async () => {
-            await this.#copyOnce(source, name, digest, progress);
-          });
+          await this.#limits.run(source.id, inTurn);
         });
       },
       reopen: async (size, range) => await registry.blobs.open(name, { digest, size }, range),
@@ -186,7 +196,7 @@ export class CachedBlobs {
       async ({ upstream, remote }) => await upstream.blob(remote, digest),
     );
     async function* received(): AsyncGenerator<Uint8Array, void> {
-      for await (const bytes of body as AsyncIterable<Buffer>) {
+      for await (const bytes of keepingRate(body as AsyncIterable<Buffer>, source.upstream.host)) {
         observe({ type: 'blob', kind: 'pulled', bytes: bytes.byteLength });
         progress.received(bytes);
         yield bytes;

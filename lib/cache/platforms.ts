@@ -1,4 +1,5 @@
 import { buffer } from 'node:stream/consumers';
+import { withTimeout } from '../concurrency/with-timeout.ts';
 import { digestParts, type Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import { readNeeds } from '../protocol/manifest-needs.ts';
@@ -10,6 +11,9 @@ import type { UpstreamRequests } from './upstream-requests.ts';
 
 /** Bytes of a config that is read to learn its platform. The largest known have some hundred kilobytes. */
 const maxConfigSize = 4 * 1024 * 1024;
+
+/** Milliseconds for one. */
+const configTimeoutMs = 30_000;
 
 /** Refuses images for platforms that are not wanted. */
 export class Platforms {
@@ -43,9 +47,12 @@ export class Platforms {
   async #config(source: Source, digest: Digest): Promise<Buffer> {
     const bytes = await this.#requests.ask(source, `config ${digest}`, async ({ upstream, remote }) => {
       const { size, body } = await upstream.blob(remote, digest);
-      if (size <= maxConfigSize) return await buffer(body);
-      body.destroy();
-      return Buffer.alloc(0);
+      try {
+        if (size > maxConfigSize) return Buffer.alloc(0);
+        return await withTimeout(buffer(body), configTimeoutMs, () => tooSlow(source));
+      } finally {
+        body.destroy();
+      }
     });
     if (digestOf(bytes, digestParts(digest).algorithm) !== digest)
       throw new UpstreamError(
@@ -54,4 +61,9 @@ export class Platforms {
       );
     return bytes;
   }
+}
+
+function tooSlow({ upstream }: Source): UpstreamError {
+  const message = `${upstream.host} has not given the config of an image within ${configTimeoutMs} ms`;
+  return new UpstreamError('unavailable', message);
 }

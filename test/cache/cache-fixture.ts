@@ -16,8 +16,8 @@ import { RegistryUpstream } from './registry-upstream.ts';
 
 /** A registry whose repositories below `mirror/` are a cache of another one. */
 export interface CacheFixture {
-  /** A process that serves it; each call is another one. */
-  readonly start: (options?: StartOptions) => Registry;
+  /** A process that serves it; each call is another one. @param other prefix that is a cache beside */
+  readonly start: (options?: StartOptions, other?: Partial<CachedPrefix>) => Registry;
   readonly upstream: RegistryUpstream;
   readonly store: ObjectStore;
   readonly events: CacheEvent[];
@@ -67,7 +67,7 @@ export function fixtureOn(store: ObjectStore): CacheFixture {
     store,
     events,
     failures,
-    start: ({ allowed = [], claims = unshared, on = store, ...more } = {}) => {
+    start: ({ allowed = [], claims = unshared, on = store, ...more } = {}, other) => {
       const collections = new Collections(on);
       const registry = createRegistry(on, { collections });
       const prefix: CachedPrefix = {
@@ -80,7 +80,8 @@ export function fixtureOn(store: ObjectStore): CacheFixture {
         freshnessMs: 600_000,
         ...more,
       };
-      const cache = createCache([prefix], {
+      const prefixes = other === undefined ? [prefix] : [prefix, { ...prefix, ...other }];
+      const cache = createCache(prefixes, {
         ...{ registry, store: on, collections, claims, workers: 1 },
         observe: (event) => events.push(event),
         onOutage: (_, error) => failures.push(error),

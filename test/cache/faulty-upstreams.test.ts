@@ -57,7 +57,9 @@ describe('a cache of a registry that fails', requires('docker-registry'), () => 
 
   /** A process that has no connections to the proxy, and has been told of no pause. */
   function start(proxy: RegistryProxy): Registry {
-    return fixture().start({ upstream: clientOf(proxy), id: randomBytes(8).toString('hex') });
+    // Each stall takes as long.
+    const upstream = clientOf(proxy, { timeoutMs: 3000 });
+    return fixture().start({ upstream, id: randomBytes(8).toString('hex') });
   }
 
   interface Image {
