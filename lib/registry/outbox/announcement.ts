@@ -56,10 +56,14 @@ export async function announced<T>(
 /** Announces a change in the first attempt, and gives the same announcement to others. @param change is not asked for if nobody is told */
 export type AnnounceOnce = (key: string, change: () => Promise<Change>) => Promise<Announcement | undefined>;
 
-/** As {@link announced}, for a write of several changes, each of which has a key of its own. */
+/**
+ * As {@link announced}, for a write of several changes, each of which has a key of its own.
+ * @param isMade whether a change was made that was announced
+ */
 export async function announcedTogether<T>(
   announce: Announce | undefined,
   write: (announce: AnnounceOnce) => Promise<T>,
+  isMade: (key: string) => Promise<boolean> = async () => await Promise.resolve(true),
 ): Promise<T> {
   const announcements = new Map<string, Announcement | undefined>();
   const once: AnnounceOnce = async (key, change) => {
@@ -69,7 +73,9 @@ export async function announcedTogether<T>(
   const all = () => [...announcements.values()].filter((one) => one !== undefined);
   try {
     const result = await write(once);
-    for (const announcement of all()) await announcement.done();
+    for (const [key, announcement] of announcements)
+      if (announcement !== undefined)
+        await ((await isMade(key)) ? announcement.done() : announcement.withdraw());
     return result;
   } catch (error) {
     if (isRefusal(error)) for (const announcement of all()) await announcement.withdraw();

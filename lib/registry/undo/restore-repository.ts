@@ -9,7 +9,7 @@ import { Collections } from '../collection/collections.ts';
 import type { CollectionView } from '../collection/views.ts';
 import { blobData, revisionLink, tagLink } from '../layout.ts';
 import type { AnnounceOptions } from '../interface.ts';
-import { exists, undefinedIfDamaged, writeLink } from '../links.ts';
+import { exists, readLink, undefinedIfDamaged, writeLink } from '../links.ts';
 import { listObjects } from '../list-objects.ts';
 import { loadManifest } from '../manifests/cache.ts';
 import type { RequiredPlatforms } from '../manifests/required-platforms.ts';
@@ -163,6 +163,8 @@ class RepositoryRestore {
             const isWhole = new Set(whole);
             return missing.filter((object) => !isWhole.has(object));
           }),
+        // Of a tag that somebody else has pushed meanwhile, nothing is told.
+        async (key) => done.has(key) || (await this.#isRestored(batch.find((object) => object.key === key))),
       );
       for (const { key } of batch) if (done.has(key)) count(this.#restored, key);
       for (const { key } of left) this.#leaveOut(key);
@@ -303,6 +305,14 @@ class RepositoryRestore {
     if (digest !== undefined && manifest !== undefined && !(await exists(this.#store, manifest)))
       await writeLink(this.#store, manifest, digest, { fence });
     return true;
+  }
+
+  /** Whether something is there as it was, by an attempt whose answer was lost. */
+  async #isRestored(object: DeletedObject | undefined): Promise<boolean> {
+    if (object === undefined) return false;
+    const { key, bytes } = object;
+    const link = await undefinedIfDamaged(this.#store, key, readLink(this.#store, key));
+    return link !== undefined && link.digest === digestIn(bytes);
   }
 
   #leaveOut(key: string): void {

@@ -63,7 +63,12 @@ describe('rules for retention and quotas', () => {
         line: 8,
         repositories: ['**'],
         tags: [{ text: '*', excludes: false }],
-        keep: { newest: undefined, pushedWithinMs: undefined, pulledWithinMs: undefined, sizeBytes: undefined },
+        keep: {
+          newest: undefined,
+          pushedWithinMs: undefined,
+          pulledWithinMs: undefined,
+          sizeBytes: undefined,
+        },
         untaggedAfterMs: undefined,
         expiresByLabel: false,
         deletesOthers: false,

@@ -4,7 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseReference } from '../../../lib/protocol/references.ts';
 import { parseTag } from '../../../lib/protocol/tags.ts';
 import { TagImmutable, type Registry } from '../../../lib/registry/interface.ts';
+import { tagLink } from '../../../lib/registry/layout.ts';
 import type { Announce } from '../../../lib/registry/outbox/announcement.ts';
+import { deleteRepository } from '../../../lib/registry/undo/delete-repository.ts';
+import { restoreRepository } from '../../../lib/registry/undo/restore-repository.ts';
 import { FilesystemStore } from '../../../lib/storage/filesystem/store.ts';
 import { FenceEnded, StoreUnavailable, type ObjectStore } from '../../../lib/storage/store.ts';
 import { temporaryFolder, type Folder } from '../../servers/folder.ts';
@@ -247,6 +250,29 @@ describe('a refused write', () => {
     await deliveries.lookLater();
     assert.deepEqual(deliveries.summaries, [`pushed manifest ${short(digest)} new`]);
   });
+});
+
+it('a restore of a repository has no event of a tag that another push creates first', async () => {
+  const at = new Place(store);
+  const digest = await at.pushed('v1', 'v2');
+  await deleteRepository(store, at.name);
+  await sleep(tick);
+  const key = tagLink(at.name, parseTag('v1'));
+  let isPushed = false;
+  const between = intercepted<ObjectStore>(store, async (method, args) => {
+    if (method !== 'put' || args[0] !== key || isPushed) return;
+    isPushed = true;
+    await at.pushed('v1');
+  });
+  const outbox = outboxOn(between);
+  const { kept, tags } = await restoreRepository(between, at.name, {
+    announce: (change) => outbox.announce(change, context),
+  });
+  assert.deepEqual([kept, tags], [1, 1]);
+  const deliveries = new Deliveries(store);
+  await deliveries.lookLater();
+  const event = `pushed manifest ${short(digest)}`;
+  assert.deepEqual(deliveries.summaries.toSorted(), [event, `${event} v2`]);
 });
 
 describe('the order of events', () => {
