@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { UsageError } from '../../lib/commands/command.ts';
 import { readImageName } from '../../lib/commands/copy/image-name.ts';
-import type { RepositoryName } from '../../lib/protocol/names.ts';
+import { parseRepositoryName, type RepositoryName } from '../../lib/protocol/names.ts';
 import { passwordOf } from '../access/policy-registry.ts';
 import { attach } from '../copy/attached.ts';
 import { freshName, pull, pushImage, tagsOf, v1 } from '../registry/undo/images.ts';
@@ -134,6 +134,24 @@ describe('the command stowage copy', () => {
     assert.equal(refused.code, 1);
     assert.match(refused.errors, /tag v1 is immutable: immutable-tags 1 \(v\*\); copy to another tag/);
     assert.equal(await pull(store, to, v1), digest);
+  });
+
+  it('writes nothing to a cache', async () => {
+    const from = freshName();
+    await pushImage(store, from, 'v1');
+    const upstreams = [{ prefix: 'mirror/**', url: 'https://upstream.example.com' }];
+    for (const [settings, ...more] of [
+      [{ REGISTRY_PROXY_UPSTREAMS: JSON.stringify(upstreams) }, '--dry-run'],
+      [{ REGISTRY_PROXY_REMOTEURL: 'https://upstream.example.com' }],
+    ] as const) {
+      const { code, output, errors } = await stowage(['copy', `${from}:v1`, 'mirror/app', ...more], settings);
+      assert.deepEqual([code, output], [1, '']);
+      assert.match(
+        errors,
+        /^FAILED team\/\S+ to mirror\/app:v1: mirror\/app is a cache of https:\/\/upstream\.example\.com, and has/m,
+      );
+    }
+    await assert.rejects(tagsOf(store, parseRepositoryName('mirror/app')));
   });
 
   it('refuses what it cannot do, and says why', async () => {

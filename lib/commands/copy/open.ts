@@ -57,8 +57,13 @@ export class Copies {
     return new Copies(opened, quotas, await immutableTagsOf(opened.config, opened.store));
   }
 
-  /** @throws RegistryError UNAVAILABLE if there is no valid policy */
+  /** @throws Error if it is a cache; RegistryError UNAVAILABLE if there is no valid policy */
   async target(name: RepositoryName): Promise<CopyTarget> {
+    const upstream = this.opened.config.upstreams.find(({ prefix }) => name.startsWith(prefix));
+    if (upstream !== undefined)
+      throw new Error(
+        `${name} is a cache of ${upstream.url}, and has what is pulled from there alone: copy to a repository of this registry's own`,
+      );
     const limit = await this.#quotas?.limitOf(name);
     const registry = limit === undefined ? this.#registry : withQuota(this.#registry, limit);
     return {
