@@ -1,5 +1,6 @@
 /**
  * `npm test [file, folder or part of a path …] [-- --grep pattern]` runs tests.
+ * `npm run test:long` takes the same arguments, and runs those in test/long, which take minutes.
  * `npm run coverage` takes the same arguments and also prints the coverage of each source file.
  * The last line is `N passed, N failed[, N skipped]`. Suites are not counted.
  */
@@ -25,6 +26,7 @@ const usage = `Usage: npm test [file, folder or part of a path …] [-- --grep r
 
 Runs the tests in these files; all without arguments. npm run coverage takes the same arguments.
 
+  --long      runs those in test/long, which are left out otherwise
   --grep, -g  runs only the tests whose name matches (repeatable)
   --help      prints this`;
 
@@ -36,8 +38,8 @@ const allLogs = resolve(import.meta.dirname, 'logs/all-logs.ts');
 process.exitCode = await main();
 
 async function main(): Promise<number> {
-  const { positionals, patterns, coverage } = readArguments();
-  const files = chooseFiles(positionals);
+  const { positionals, patterns, coverage, long } = readArguments();
+  const files = chooseFiles(positionals, long);
   const report = new Report();
   const timeoutMs = coverage ? COVERAGE_TIMEOUT_MS : RUN_TIMEOUT_MS;
   const signal = AbortSignal.any([interruption(), AbortSignal.timeout(timeoutMs)]);
@@ -53,7 +55,7 @@ async function main(): Promise<number> {
     ...(coverage && coverageOptions),
   });
   // The check of all logs needs a whole run.
-  if (positionals.length === 0 && patterns === undefined) await runFiles([allLogs], report, signal);
+  if (positionals.length === 0 && patterns === undefined && !long) await runFiles([allLogs], report, signal);
   rmSync(folder, { recursive: true, force: true });
   return report.end();
 }
@@ -88,13 +90,21 @@ async function runFiles(
   }
 }
 
-function readArguments(): { positionals: string[]; patterns: RegExp[] | undefined; coverage: boolean } {
+interface Arguments {
+  readonly positionals: readonly string[];
+  readonly patterns: RegExp[] | undefined;
+  readonly coverage: boolean;
+  readonly long: boolean;
+}
+
+function readArguments(): Arguments {
   try {
     const { values, positionals } = parseArgs({
       allowPositionals: true,
       options: {
         grep: { type: 'string', short: 'g', multiple: true },
         coverage: { type: 'boolean', default: false },
+        long: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
     });
@@ -103,7 +113,7 @@ function readArguments(): { positionals: string[]; patterns: RegExp[] | undefine
       process.exit(0);
     }
     const patterns = values.grep?.map((pattern) => new RegExp(pattern));
-    return { positionals, patterns, coverage: values.coverage };
+    return { positionals, patterns, coverage: values.coverage, long: values.long };
   } catch (error) {
     return giveUp(`${error instanceof Error ? error.message : String(error)}\n${usage}`);
   }
@@ -114,9 +124,11 @@ function giveUp(why: string): never {
   process.exit(2);
 }
 
-/** The given files and those whose path contains a given part; all without arguments. */
-function chooseFiles(wanted: readonly string[]): string[] {
-  const all = globSync('test/**/*.test.ts').sort();
+/** The given files and those whose path contains a given part; all without arguments. @param long whether of those in test/long */
+function chooseFiles(wanted: readonly string[], long: boolean): string[] {
+  const all = globSync('test/**/*.test.ts')
+    .filter((file) => file.startsWith(join('test', 'long')) === long)
+    .sort();
   if (wanted.length === 0) return all.map((file) => resolve(file));
   const given = wanted.filter((file) => file.endsWith('.test.ts'));
   const parts = wanted.filter((part) => !given.includes(part));

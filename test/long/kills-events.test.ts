@@ -1,0 +1,3 @@
+import { killsEvents } from '../functions/kills-events.ts';
+
+killsEvents({ push: 1, others: 1 });
