@@ -9,7 +9,10 @@ export const handler = scheduled({
   start: async (config, onDamaged) => {
     const { collection: settings } = config;
     if (!settings.enabled) return { settings };
-    const { store, registry, outbox } = await createMaintenance(config, onDamaged, { check: true });
+    const { store, registry, outbox } = await createMaintenance(config, onDamaged, {
+      check: true,
+      announces: true,
+    });
     return { settings, job: { config, store, registry: registryAs(registry, outbox, 'retention apply') } };
   },
   run: async ({ settings, job }, log) => {

@@ -311,11 +311,12 @@ export interface Maintenance {
 /**
  * Wires the jobs.
  * @param check for those that need to know whether the bucket honours conditions; others list it anyway
+ * @param announces whether the job makes changes that endpoints are told of
  */
 export async function createMaintenance(
   config: Pick<Config, 'storage' | 'search' | 'readOnly' | 'collection' | 'notifications' | 'address'>,
   onDamaged: OnDamaged,
-  { check = false }: { readonly check?: boolean } = {},
+  { check = false, announces = false }: { readonly check?: boolean; readonly announces?: boolean } = {},
 ): Promise<Maintenance> {
   const { storage, search, readOnly, collection, notifications } = config;
   const store = await openStore(storage, {
@@ -326,7 +327,7 @@ export async function createMaintenance(
     fence: collection.fence,
   });
   const registry = createRegistry(store);
-  const isTold = notifications.endpoints.length > 0 && !readOnly;
+  const isTold = announces && notifications.endpoints.length > 0 && !readOnly;
   const outbox = isTold
     ? (await import('./compose-events.ts')).createOutbox('maintenance', config, store)
     : undefined;

@@ -1,6 +1,7 @@
 import { endpointsSetting, readNotifications, type EndpointConfig } from '../../lib/config/notifications.ts';
 import { Settings } from '../../lib/config/settings.ts';
 import { valueOf, variablePart } from '../../lib/config/variables.ts';
+import { announcingGroups } from '../../lib/http/announcing-groups.ts';
 import { functionName, type FunctionName } from '../gateway.ts';
 import { timeoutOf } from './function-sizes.ts';
 import type { Parameters } from './parameters.ts';
@@ -59,13 +60,7 @@ export function targetArns(parameters: WithSettings, kind: 'sqs' | 'eventbridge'
 }
 
 /** Functions whose operations make events. The data plane does, too. */
-export const writers = [
-  'manifests',
-  'blobs',
-  'uploads',
-  'all',
-  'gc',
-] as const satisfies readonly FunctionName[];
+export const writers = [...announcingGroups, 'all', 'gc'] as const satisfies readonly FunctionName[];
 
 /** Whether functions deliver at once. */
 export function hasQueue({

@@ -4,9 +4,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import middy from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import serverless from 'serverless-http';
-import { ConfigError } from '../config/config.ts';
+import { ConfigError, type Config } from '../config/config.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import { Deadline } from '../storage/deadline.ts';
+import { announcingGroups } from '../http/announcing-groups.ts';
 import { createApp, type Groups } from '../http/app.ts';
 import { errorLogger } from '../logging/logger.ts';
 import { createServices } from '../compose.ts';
@@ -76,7 +77,9 @@ export function lambdaHandler(groups: Groups, starting?: Promise<Handler>): Hand
 /** Metrics are written, and spans sent, before the response, since the instance is frozen after it. */
 async function start(groups: Groups, prepare?: (services: Services) => Promise<void>): Promise<Handler> {
   const signs = signingGroups.some((group) => group in groups);
-  const config = await loadSettings('functions', { signs });
+  const settings = await loadSettings('functions', { signs });
+  const announces = announcingGroups.some((group) => group in groups);
+  const config = announces ? settings : withoutEndpoints(settings);
   const observers = await FunctionObservers.load(config);
   const services = await createServices('functions', config, functionLimits, observers.telemetry);
   observers.reportProblems(services.log);
@@ -95,6 +98,11 @@ async function start(groups: Groups, prepare?: (services: Services) => Promise<v
     await observers.flush();
     return withHeaderCopies(event.requestContext.http.method, result);
   };
+}
+
+/** Its package lacks what keeps events. */
+function withoutEndpoints(config: Config): Config {
+  return { ...config, notifications: { ...config.notifications, endpoints: [] } };
 }
 
 /** The gateway's, which its access log has too. serverless-offline gives the same one to all requests. */

@@ -27,7 +27,7 @@ export async function openStorage(
   if (writes) assertWritable(config);
   assertFolderExists(config.storage);
   const opened = writes ? config : { ...config, readOnly: true };
-  const maintenance = await createMaintenance(opened, onDamaged, { check: writes });
+  const maintenance = await createMaintenance(opened, onDamaged, { check: writes, announces: writes });
   return { ...maintenance, config };
 }
 
