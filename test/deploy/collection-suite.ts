@@ -18,6 +18,8 @@ import { accountId } from '../servers/ministack.ts';
 import { cleanEnvironment, command } from '../servers/process.ts';
 import { UserClient } from './client.ts';
 import { bucketSettings } from './data-plane.ts';
+import { eventsSuite } from './events/events-suite.ts';
+import { openTargets, type Targets } from './events/targets.ts';
 import { newStage, type Place, type Stage } from './stage.ts';
 
 const project = fileURLToPath(new URL('../..', import.meta.url));
@@ -35,16 +37,23 @@ rules:
   - { name: all, who: admin, repositories: '**', allow: '*' }
 `;
 
-/** A stage with garbage collection: its function follows the rules of the policy with its own role. */
+/**
+ * A stage with garbage collection and endpoints of events: its function `gc` follows the rules of the policy with its own role, and
+ * `events` delivers.
+ */
 export function collectionSuite(deployed: () => Place): void {
-  describe('a stage with garbage collection', () => {
+  describe('a stage with garbage collection and endpoints of events', () => {
     let stage: Stage;
+    let targets: Targets;
     let client: UserClient;
     /** By tag: manifest, config and layer. */
     const images = new Map<string, readonly string[]>();
 
     before(async () => {
+      targets = await openTargets(deployed().emulator.aws);
       stage = await newStage(deployed(), 'three', {
+        eventQueue: 'true',
+        REGISTRY_NOTIFICATIONS_ENDPOINTS: targets.endpoints,
         REGISTRY_GC_ENABLED: 'true',
         REGISTRY_GC_EXCLUSIVE: 'true',
         REGISTRY_GC_DELAY: '5s',
@@ -61,6 +70,7 @@ export function collectionSuite(deployed: () => Place): void {
 
     after(async () => {
       await stage.stop();
+      await targets.stop();
     });
 
     const push = async (tag: string) => {
@@ -150,5 +160,7 @@ export function collectionSuite(deployed: () => Place): void {
       assert.equal(await invoke(2 * day), undefined);
       assert.ok((await sum()) < before);
     });
+
+    eventsSuite(() => ({ place: deployed(), stage, bucket, targets }));
   });
 }

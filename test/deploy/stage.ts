@@ -32,7 +32,7 @@ export interface Stage {
   remove(): Promise<string>;
   outputs(): Promise<Readonly<Record<string, string>>>;
   /** The settings in one of its secrets. */
-  secret(kind: 'http' | 'token'): Promise<Readonly<Record<string, string>>>;
+  secret(kind: 'http' | 'token' | 'events'): Promise<Readonly<Record<string, string>>>;
   /** The name of a function at Lambda. */
   functionName(name: FunctionName): string;
   /** Ends what stands for its host. What is deployed stays. */

@@ -7,6 +7,7 @@ import { IAMClient } from '@aws-sdk/client-iam';
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { S3Client } from '@aws-sdk/client-s3';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { SQSClient } from '@aws-sdk/client-sqs';
 import { keepLog } from '../logs/kept.ts';
 import { atExit } from './cleanup.ts';
 import { temporaryFolder } from './folder.ts';
@@ -36,6 +37,7 @@ export interface AwsClients {
   readonly logs: CloudWatchLogsClient;
   readonly s3: S3Client;
   readonly secrets: SecretsManagerClient;
+  readonly sqs: SQSClient;
 }
 
 /** Of the emulator's account. */
@@ -112,6 +114,7 @@ function clients(endpoint: string): AwsClients {
     logs: new CloudWatchLogsClient(config),
     s3: new S3Client({ ...config, forcePathStyle: true }),
     secrets: new SecretsManagerClient(config),
+    sqs: new SQSClient(config),
   };
 }
 
