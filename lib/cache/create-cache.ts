@@ -2,6 +2,7 @@ import type { Collections } from '../registry/collection/collections.ts';
 import type { Registry } from '../registry/interface.ts';
 import type { ObjectStore } from '../storage/store.ts';
 import { CachedBlobs, type CachedBlobsOptions } from './blobs.ts';
+import { CachedLists } from './lists.ts';
 import { CachedManifests, type CachedManifestsOptions } from './manifests.ts';
 import { Platforms } from './platforms.ts';
 import { Sources, type CachedPrefix } from './sources.ts';
@@ -33,6 +34,7 @@ export function createCache(prefixes: readonly CachedPrefix[], options: CacheOpt
       freshness: new TagFreshness(store, collections),
       platforms: new Platforms(requests),
     }),
+    lists: new CachedLists({ ...options, requests }),
     blobs: new CachedBlobs({ ...options, requests, sources }),
   };
 }

@@ -3,6 +3,7 @@ import type { RepositoryName } from '../protocol/names.ts';
 import type { Registry } from '../registry/interface.ts';
 import { wrap } from '../registry/wrappers/wrap.ts';
 import type { CachedBlobs } from './blobs.ts';
+import type { CachedLists } from './lists.ts';
 import type { CachedManifests } from './manifests.ts';
 import type { Sources } from './sources.ts';
 
@@ -10,13 +11,14 @@ export interface Cache {
   readonly sources: Sources;
   readonly manifests: CachedManifests;
   readonly blobs: CachedBlobs;
+  readonly lists: CachedLists;
 }
 
 /**
  * A registry some repositories of which are caches of others: what they lack is got from there when it is pulled. Nothing can be pushed
  * to them. Deletes only empty the cache.
  */
-export function withCache(registry: Registry, { sources, manifests, blobs }: Cache): Registry {
+export function withCache(registry: Registry, { sources, manifests, blobs, lists }: Cache): Registry {
   const assertOwn = (name: RepositoryName) => {
     const upstream = sources.hostOf(name);
     if (upstream !== undefined)
@@ -60,6 +62,20 @@ export function withCache(registry: Registry, { sources, manifests, blobs }: Cac
       put: async (name, ...rest) => {
         assertOwn(name);
         return await inner.put(name, ...rest);
+      },
+    }),
+    tags: (inner) => ({
+      list: async (name, page) => {
+        const source = sources.of(name);
+        return source === undefined ? await inner.list(name, page) : await lists.tags(source, name, page);
+      },
+    }),
+    referrers: (inner) => ({
+      list: async (name, ...rest) => {
+        const source = sources.of(name);
+        return source === undefined
+          ? await inner.list(name, ...rest)
+          : await lists.referrers(source, name, ...rest);
       },
     }),
     uploads: (inner) => ({

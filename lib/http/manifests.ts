@@ -10,15 +10,14 @@ import { unclaimedBytes } from '../registry/uploads/part-sizes.ts';
 import { conditionsOf, type RequestContext, type Handlers } from './app.ts';
 import { bodyOf, contentLength } from './body.ts';
 import type { Exchange } from './exchange.ts';
-import { sendEmpty } from './send.ts';
+import { sendEmpty, warnOfStale } from './send.ts';
 
 /** `/v2/<name>/manifests/<reference>` (end-3, end-7, end-9). */
 export const manifests: Handlers<'manifests'> = {
   // HEAD reads the manifest as well: if it reported a damaged one as present, clients would not push it again.
   async GET({ ctx, route: { name, reference }, registry }) {
     const { info, bytes, isStale } = await registry.manifests.get(name, reference, negotiate(ctx, reference));
-    // RFC 7234, section 5.5.1. The upstream of a cache could not be asked.
-    if (isStale === true) ctx.set('Warning', '110 - "Response is Stale"');
+    if (isStale === true) warnOfStale(ctx);
     if (sendNotModified(ctx, info)) return;
     describe(ctx, info);
     ctx.set('Content-Type', info.mediaType);

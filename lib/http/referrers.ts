@@ -3,7 +3,7 @@ import { nextPageLink, parsePage } from '../protocol/pages.ts';
 import { readOnce } from '../protocol/queries.ts';
 import { referrersMediaType } from '../protocol/referrers.ts';
 import type { Handlers } from './app.ts';
-import { sendJson } from './send.ts';
+import { sendJson, warnOfStale } from './send.ts';
 
 /** The page size without `n`. Each referrer costs two requests to the bucket. */
 const defaultPage = 100;
@@ -16,7 +16,9 @@ export const referrers: Handlers<'referrers'> = {
     const type = readOnce(query, 'artifactType') ?? '';
     const artifactType = type === '' ? undefined : type;
     const page = { n, last: last === '' ? undefined : parseDigest(last) };
-    const { descriptors, next } = await registry.referrers.list(name, digest, page, artifactType);
+    const listed = await registry.referrers.list(name, digest, page, artifactType);
+    const { descriptors, next, isStale } = listed;
+    if (isStale === true) warnOfStale(ctx);
     // Never 404, which would mean that the endpoint is not supported ("Listing Referrers").
     if (artifactType !== undefined) ctx.set('OCI-Filters-Applied', 'artifactType');
     if (next !== undefined) {

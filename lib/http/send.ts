@@ -12,3 +12,8 @@ export function sendJson(ctx: Exchange, value: unknown, type = 'application/json
   ctx.set('Content-Type', type);
   ctx.body = JSON.stringify(value);
 }
+
+/** Says that the upstream of a cache could not be asked (RFC 7234, section 5.5.1). */
+export function warnOfStale(ctx: Exchange): void {
+  ctx.set('Warning', '110 - "Response is Stale"');
+}

@@ -62,25 +62,27 @@ export function readReferrer(bytes: Uint8Array, digest: Digest): Referrer | unde
  * @returns undefined if it is damaged
  */
 export function readDescriptor(bytes: Uint8Array, digest: Digest): ReferrerDescriptor | undefined {
-  const reader = new FieldReader();
-  const found: {
-    mediaType?: string | undefined;
-    digest?: string | undefined;
-    size?: number | undefined;
-  } = {};
+  const reader = new EntryReader();
+  const entry = orUndefined(() => {
+    readStored(bytes, reader.fields);
+    return reader.entry;
+  });
+  return entry?.digest === digest ? entry : undefined;
+}
+
+/** The entries of a list of referrers of another registry; what is damaged is left out, and there are none if it is no list. */
+export function readReferrers(bytes: Uint8Array): ReferrerDescriptor[] {
+  const entries: ReferrerDescriptor[] = [];
+  const read: StoredField = (json) => {
+    const reader = new EntryReader();
+    objectOf(reader.fields)(json);
+    if (reader.entry !== undefined) entries.push(reader.entry);
+  };
   const isRead = orUndefined(() => {
-    readStored(bytes, {
-      ...reader.fields,
-      mediaType: (json) => (found.mediaType = json.textIfAny()),
-      digest: (json) => (found.digest = json.textIfAny()),
-      size: (json) => (found.size = json.ifKind('number', () => Number(json.number()))),
-    });
+    readStored(bytes, { manifests: listOf(read) });
     return true;
   });
-  const { mediaType, size } = found;
-  if (isRead === undefined || found.digest !== digest) return undefined;
-  if (mediaType === undefined || size === undefined || !Number.isSafeInteger(size)) return undefined;
-  return { mediaType, size, digest, ...referrerFields(reader.artifactType, undefined, reader.annotations) };
+  return isRead === true ? entries : [];
 }
 
 /** The digests of an index's entries, such as the index of a {@link referrersTag}; none if it is not an index. */
@@ -115,6 +117,30 @@ class FieldReader {
       this.annotations = Object.fromEntries(texts);
     },
   };
+}
+
+/** Reads an entry of a list of referrers. */
+class EntryReader {
+  readonly #more = new FieldReader();
+  #mediaType: string | undefined;
+  #digest: Digest | undefined;
+  #size: number | undefined;
+
+  readonly fields: StoredFields = {
+    ...this.#more.fields,
+    mediaType: (json) => (this.#mediaType = json.textIfAny()),
+    digest: (json) => (this.#digest = digestOrUndefined(json.textIfAny())),
+    size: (json) => (this.#size = json.ifKind('number', () => Number(json.number()))),
+  };
+
+  /** Undefined if it is damaged. */
+  get entry(): ReferrerDescriptor | undefined {
+    const { artifactType, annotations } = this.#more;
+    const [mediaType, digest, size] = [this.#mediaType, this.#digest, this.#size];
+    if (mediaType === undefined || digest === undefined) return undefined;
+    if (size === undefined || !Number.isSafeInteger(size)) return undefined;
+    return { mediaType, size, digest, ...referrerFields(artifactType, undefined, annotations) };
+  }
 }
 
 /** @returns undefined if the bytes are damaged */

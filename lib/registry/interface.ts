@@ -102,12 +102,18 @@ export interface NamePage {
   readonly names: readonly string[];
   /** Whether names follow the last of these. */
   readonly more: boolean;
+  /** The `last` of the next page, if that is not the last of these names. */
+  readonly next?: string | undefined;
+  /** Whether the registry that this is a cache of could not be asked. */
+  readonly isStale?: boolean;
 }
 
 export interface ReferrersPage {
   readonly descriptors: readonly ReferrerDescriptor[];
   /** The `last` of the next page; undefined if there is none. */
   readonly next: Digest | undefined;
+  /** Whether the registry that this is a cache of could not be asked. */
+  readonly isStale?: boolean;
 }
 
 /** Lists the content of the registry. */

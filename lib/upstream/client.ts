@@ -2,6 +2,8 @@ import { digestOrUndefined, digestParts, type Digest } from '../protocol/digests
 import { RegistryError } from '../protocol/errors.ts';
 import { maxManifestSize, storedMediaType, unsignedManifestType } from '../protocol/manifests.ts';
 import type { RepositoryName } from '../protocol/names.ts';
+import type { Page } from '../protocol/pages.ts';
+import { readIndexed, readReferrers, referrersTag, type ReferrerDescriptor } from '../protocol/referrers.ts';
 import type { Reference } from '../protocol/references.ts';
 import { signedManifestType } from '../protocol/schema1.ts';
 import type { Tag } from '../protocol/tags.ts';
@@ -11,7 +13,7 @@ import { Authorization, type Credentials } from './authorization.ts';
 import { continuedBody } from './blob-body.ts';
 import { openRange, type OpenedRange } from './blob-range.ts';
 import { discard, Exchange, type Answer, type Ask, type ExchangeOptions } from './exchange.ts';
-import { listReferrers, listTags, readReferrersTag, type AskList } from './lists.ts';
+import { listReferrers, listTags, readReferrersTag, readTagPage, type AskList } from './lists.ts';
 import {
   UpstreamError,
   type Upstream,
@@ -19,6 +21,7 @@ import {
   type UpstreamLister,
   type UpstreamManifest,
   type UpstreamManifestBytes,
+  type UpstreamTags,
 } from './upstream.ts';
 
 export interface UpstreamOptions extends Omit<ExchangeOptions, 'timeoutMs' | 'deadlineMs'> {
@@ -156,12 +159,24 @@ export class UpstreamClient implements Upstream, UpstreamLister {
     subject: Digest,
     tags?: ReadonlySet<Tag>,
   ): Promise<readonly Digest[]> {
+    const about = { name, subject };
     const listed = this.#hasReferrers
-      ? await listReferrers(this.#askList(name), this.host, name, subject)
+      ? await listReferrers(this.#askList(name), this.host, about, readIndexed)
       : undefined;
-    // A registry that has the API answers for any digest.
+    // A registry that has the API answers for any digest of a repository that is there.
     this.#hasReferrers = listed !== undefined;
-    return listed ?? (await readReferrersTag(this, name, subject, tags));
+    if (listed !== undefined) return [...new Set(listed)];
+    return tags?.has(referrersTag(subject)) === false ? [] : await readReferrersTag(this, about, readIndexed);
+  }
+
+  async tagPage(name: RepositoryName, page: Page): Promise<UpstreamTags> {
+    return await readTagPage(this.#askList(name), this.host, name, page);
+  }
+
+  async referrerEntries(name: RepositoryName, subject: Digest): Promise<readonly ReferrerDescriptor[]> {
+    const about = { name, subject };
+    const listed = await listReferrers(this.#askList(name), this.host, about, readReferrers);
+    return listed ?? (await readReferrersTag(this, about, readReferrers));
   }
 
   async #manifest(

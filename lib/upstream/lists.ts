@@ -1,9 +1,16 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Digest } from '../protocol/digests.ts';
 import type { RepositoryName } from '../protocol/names.ts';
-import { readIndexed, referrersTag } from '../protocol/referrers.ts';
+import type { Page } from '../protocol/pages.ts';
+import { referrersTag } from '../protocol/referrers.ts';
 import { isTag, type Tag } from '../protocol/tags.ts';
-import { UpstreamError, type Upstream } from './upstream.ts';
+import { UpstreamError, type Upstream, type UpstreamTags } from './upstream.ts';
+
+/** A manifest that others may refer to. */
+export interface Subject {
+  readonly name: RepositoryName;
+  readonly subject: Digest;
+}
 
 /** Asks for a list of a repository. @param path below the repository @param limit bytes @throws UpstreamError unless the status is 200 */
 export type AskList = (
@@ -20,6 +27,9 @@ const maxPages = 10_000;
 const maxTags = 200_000;
 const maxReferrers = 10_000;
 
+/** Bytes of all pages of a list of referrers: their annotations may have any length. */
+const maxReferrersBytes = 8 * 1024 * 1024;
+
 /** Tags that are asked for at once; registries may give fewer. */
 const pageSize = 1000;
 
@@ -28,12 +38,7 @@ export async function* listTags(ask: AskList, host: string, name: RepositoryName
   const what = `the tags of ${name}`;
   let count = 0;
   for await (const bytes of pages(ask, host, what, `tags/list?n=${pageSize}`)) {
-    const { tags } = readObject(bytes, what, host);
-    // Go writes an empty list as null.
-    if (!Array.isArray(tags ?? []))
-      throw new UpstreamError('unavailable', `${host} answered with no list for ${what}`);
-    for (const tag of (tags ?? []) as unknown[]) {
-      if (typeof tag !== 'string' || !isTag(tag)) continue;
+    for (const tag of tagsIn(bytes, what, host)) {
       if (count === maxTags) throw tooMany(host, what, maxTags, 'name tags instead');
       count++;
       yield tag;
@@ -41,26 +46,49 @@ export async function* listTags(ask: AskList, host: string, name: RepositoryName
   }
 }
 
-/**
- * The referrers of a manifest (end-12).
- * @returns undefined if the registry does not have that API
- * @throws UpstreamError also if there are too many
- */
-export async function listReferrers(
+/** A page of the tags of a repository (end-8). What is no tag is left out. */
+export async function readTagPage(
   ask: AskList,
   host: string,
   name: RepositoryName,
-  subject: Digest,
-): Promise<readonly Digest[] | undefined> {
+  { n, last }: Page,
+): Promise<UpstreamTags> {
+  const what = `the tags of ${name}`;
+  const query = new URLSearchParams({ n: String(n), ...(last !== '' && { last }) });
+  const first = `tags/list?${query.toString()}`;
+  const { bytes, headers } = await ask(first, what, maxPageBytes);
+  const listed = tagsIn(bytes, what, host);
+  // Some registries know no pages, and send all tags each time.
+  const rest = listed.slice(listed.findIndex((tag) => tag === last) + 1);
+  if (rest.length > n) return { tags: rest.slice(0, n), next: rest[n - 1] };
+  const linked = nextOf(headers['link'], first);
+  if (linked === undefined) return { tags: rest, next: undefined };
+  return { tags: rest, next: new URLSearchParams(linked.split('?', 2)[1]).get('last') ?? rest.at(-1) };
+}
+
+/**
+ * The referrers of a manifest (end-12).
+ * @param read takes what is wanted of them from a page
+ * @returns undefined if the registry does not have that API
+ * @throws UpstreamError also if there are too many
+ */
+export async function listReferrers<T>(
+  ask: AskList,
+  host: string,
+  { name, subject }: Subject,
+  read: (page: Buffer) => readonly T[],
+): Promise<readonly T[] | undefined> {
   const what = `the referrers of ${subject} in ${name}`;
-  const found = new Set<Digest>();
+  const found: T[] = [];
+  let size = 0;
   try {
-    for await (const bytes of pages(ask, host, what, `referrers/${subject}`))
-      for (const digest of readIndexed(bytes)) {
-        if (found.size === maxReferrers) throw tooMany(host, what, maxReferrers, 'copy without them');
-        found.add(digest);
-      }
-    return [...found];
+    for await (const bytes of pages(ask, host, what, `referrers/${subject}`)) {
+      size += bytes.byteLength;
+      found.push(...read(bytes));
+      if (found.length > maxReferrers || size > maxReferrersBytes)
+        throw tooMany(host, what, maxReferrers, 'copy without them');
+    }
+    return found;
   } catch (error) {
     if (isUnknown(error)) return undefined;
     throw error;
@@ -68,17 +96,15 @@ export async function listReferrers(
 }
 
 /** The list of referrers that clients keep at a tag where a registry does not (OCI Distribution Spec, "Referrers Tag Schema"). */
-export async function readReferrersTag(
-  upstream: Upstream,
-  name: RepositoryName,
-  subject: Digest,
-  tags: ReadonlySet<Tag> | undefined,
-): Promise<readonly Digest[]> {
+export async function readReferrersTag<T>(
+  upstream: Pick<Upstream, 'resolve' | 'manifest'>,
+  { name, subject }: Subject,
+  read: (index: Buffer) => readonly T[],
+): Promise<readonly T[]> {
   const tag = referrersTag(subject);
-  if (tags?.has(tag) === false) return [];
   try {
     const { digest } = await upstream.resolve(name, { kind: 'tag', tag });
-    return readIndexed((await upstream.manifest(name, digest)).bytes);
+    return read((await upstream.manifest(name, digest)).bytes);
   } catch (error) {
     if (isUnknown(error)) return [];
     throw error;
@@ -100,6 +126,14 @@ function nextOf(header: string | readonly string[] | undefined, first: string): 
   const [, target] = /<([^>]*)>\s*;[^,]*\brel="?next\b/.exec(String(header)) ?? [];
   const query = target === undefined ? undefined : URL.parse(target, 'https://registry.invalid/')?.search;
   return query === undefined || query === '' ? undefined : `${first.split('?', 1)[0]}${query}`;
+}
+
+function tagsIn(bytes: Buffer, what: string, host: string): Tag[] {
+  const { tags } = readObject(bytes, what, host);
+  // Go writes an empty list as null.
+  if (!Array.isArray(tags ?? []))
+    throw new UpstreamError('unavailable', `${host} answered with no list for ${what}`);
+  return ((tags ?? []) as unknown[]).filter((tag) => typeof tag === 'string').filter(isTag);
 }
 
 function readObject(bytes: Buffer, what: string, host: string): Readonly<Record<string, unknown>> {

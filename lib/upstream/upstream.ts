@@ -1,7 +1,9 @@
 import type { Readable } from 'node:stream';
 import type { Digest } from '../protocol/digests.ts';
 import type { RepositoryName } from '../protocol/names.ts';
+import type { Page } from '../protocol/pages.ts';
 import type { Reference } from '../protocol/references.ts';
+import type { ReferrerDescriptor } from '../protocol/referrers.ts';
 import type { Tag } from '../protocol/tags.ts';
 import type { ByteRange } from '../storage/store.ts';
 
@@ -28,6 +30,11 @@ export interface UpstreamBlob {
   readonly body: Readable;
 }
 
+export interface UpstreamTags {
+  readonly tags: readonly Tag[];
+  readonly next: string | undefined;
+}
+
 /** What is asked of another registry, for a cache or a copy. Every method may throw {@link UpstreamError}. */
 export interface Upstream {
   /** Its host, for messages. */
@@ -44,6 +51,12 @@ export interface Upstream {
 
   /** Redirects are followed, without credentials. */
   blob(name: RepositoryName, digest: Digest, range?: ByteRange): Promise<UpstreamBlob>;
+
+  /** A page of a repository's tags (end-8), and the `last` of the next one; undefined if there is none. */
+  tagPage(name: RepositoryName, page: Page): Promise<UpstreamTags>;
+
+  /** The entries of {@link UpstreamLister.referrers}. None if the repository or the manifest is unknown. */
+  referrerEntries(name: RepositoryName, subject: Digest): Promise<readonly ReferrerDescriptor[]>;
 
   /** Where the upstream redirects to for the bytes of a blob: a URL that needs no credentials; undefined if it sends them itself. */
   blobLocation(name: RepositoryName, digest: Digest): Promise<URL | undefined>;

@@ -59,6 +59,12 @@ export function fixtureOn(store: ObjectStore): CacheFixture {
     get blobs() {
       return upstreamRegistry(upstreamStore).blobs;
     },
+    get tags() {
+      return upstreamRegistry(upstreamStore).tags;
+    },
+    get referrers() {
+      return upstreamRegistry(upstreamStore).referrers;
+    },
   });
   const events: CacheEvent[] = [];
   const failures: unknown[] = [];

@@ -3,7 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { loadConfig } from '../../lib/config/config.ts';
 import { startServer, type StreamingServer } from '../../lib/server/server.ts';
-import { Client } from '../functions/client.ts';
+import { parseRepositoryName } from '../../lib/protocol/names.ts';
+import { createRegistry } from '../../lib/registry/registry.ts';
+import { Client, descriptor, digestOf, indexType, manifest } from '../functions/client.ts';
 import { freePort } from '../servers/ports.ts';
 import type { RegistryProxy } from '../servers/registry-proxy.ts';
 import { requires } from '../servers/requires.ts';
@@ -72,6 +74,46 @@ describe('a server that is a cache of registries', requires('docker-registry'), 
       const path = `/v2/${image.name}/manifests/v1?ns=docker.io`;
       assert.equal((await client.send({ method: 'GET', path })).status, 404);
     });
+
+  it('tags and referrers are those of the upstream, and of what was pulled while it is down', async () => {
+    const image = await pushed();
+    const registry = createRegistry(upstreams.store);
+    const repository = parseRepositoryName(image.name);
+    const subject = { mediaType: indexType, digest: digestOf(image.index), size: image.index.length };
+    const signature = manifest({
+      config: descriptor(image.config),
+      layers: [],
+      artifactType: 'application/x-signature',
+      subject,
+    });
+    await registry.manifests.put(repository, { kind: 'tag', tag: 'v2' } as never, signature, undefined);
+    const client = await start(upstreams.withTokens);
+    const name = `mirror/${image.name}`;
+    const get = async (path: string) => await client.must(200, { method: 'GET', path });
+    const read = async (path: string) => {
+      const { headers, body } = await get(path);
+      return { json: JSON.parse(body.toString()) as Record<string, unknown>, headers };
+    };
+    await get(`/v2/${name}/manifests/v1`);
+    const tags = await read(`/v2/${name}/tags/list?n=1`);
+    assert.deepEqual(tags.json, { name, tags: ['v1'] });
+    assert.equal(tags.headers['link'], `</v2/${name}/tags/list?last=v1&n=1>; rel="next"`);
+    assert.deepEqual((await read(`/v2/${name}/tags/list?last=v1&n=1`)).json, { name, tags: ['v2'] });
+    const path = `/v2/${name}/referrers/${subject.digest}?artifactType=application/x-signature`;
+    const referrers = await read(path);
+    const [found] = referrers.json['manifests'] as [{ readonly digest: string }];
+    assert.equal(found.digest, digestOf(signature));
+    assert.equal(referrers.headers['oci-filters-applied'], 'artifactType');
+
+    upstreams.withTokens.fate = () => 'drop';
+    const stale = await read(`/v2/${name}/tags/list`);
+    assert.deepEqual(stale.json, { name, tags: ['v1'] });
+    assert.equal(stale.headers.warning, '110 - "Response is Stale"');
+    const without = await read(path);
+    assert.deepEqual(without.json['manifests'], []);
+    assert.equal(without.headers.warning, '110 - "Response is Stale"');
+    upstreams.withTokens.reset();
+  });
 
   it('a push is refused at its start', async () => {
     const client = await start(upstreams.withBasic);

@@ -2,6 +2,9 @@ import { Readable } from 'node:stream';
 import type { Digest } from '../../lib/protocol/digests.ts';
 import { RegistryError } from '../../lib/protocol/errors.ts';
 import type { RepositoryName } from '../../lib/protocol/names.ts';
+import type { Page } from '../../lib/protocol/pages.ts';
+import type { ReferrerDescriptor } from '../../lib/protocol/referrers.ts';
+import type { Tag } from '../../lib/protocol/tags.ts';
 import type { Reference } from '../../lib/protocol/references.ts';
 import type { Registry } from '../../lib/registry/interface.ts';
 import type { ByteRange } from '../../lib/storage/store.ts';
@@ -10,6 +13,7 @@ import {
   type Upstream,
   type UpstreamBlob,
   type UpstreamManifest,
+  type UpstreamTags,
 } from '../../lib/upstream/upstream.ts';
 
 /**
@@ -38,9 +42,9 @@ export class RegistryUpstream implements Upstream {
   location: URL | undefined;
   /** Bytes of a piece. */
   pieceBytes = 64 * 1024;
-  readonly #registry: Pick<Registry, 'manifests' | 'blobs'>;
+  readonly #registry: Pick<Registry, 'manifests' | 'blobs' | 'tags' | 'referrers'>;
 
-  constructor(registry: Pick<Registry, 'manifests' | 'blobs'>) {
+  constructor(registry: Pick<Registry, 'manifests' | 'blobs' | 'tags' | 'referrers'>) {
     this.#registry = registry;
   }
 
@@ -75,6 +79,20 @@ export class RegistryUpstream implements Upstream {
         ? opened
         : Buffer.concat(await Array.fromAsync(opened as AsyncIterable<Buffer>));
       return { size: blob.size, body: Readable.from(this.#pieces(bytes), { objectMode: false }) };
+    });
+  }
+
+  async tagPage(name: RepositoryName, page: Page): Promise<UpstreamTags> {
+    return await this.#answer(`tags ${name} n=${page.n} last=${page.last}`, async () => {
+      const { names, more } = await this.#registry.tags.list(name, page);
+      return { tags: names as readonly Tag[], next: more ? names.at(-1) : undefined };
+    });
+  }
+
+  async referrerEntries(name: RepositoryName, subject: Digest): Promise<readonly ReferrerDescriptor[]> {
+    return await this.#answer(`referrers ${name}@${subject}`, async () => {
+      const page = { n: 1000, last: undefined };
+      return (await this.#registry.referrers.list(name, subject, page, undefined)).descriptors;
     });
   }
 

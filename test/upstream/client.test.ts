@@ -8,6 +8,7 @@ import { parseReference } from '../../lib/protocol/references.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
 import { UpstreamError } from '../../lib/upstream/upstream.ts';
 import { digestOf, freshName, pushImage, type PushedImage } from '../registry/undo/images.ts';
+import { bytesOf, imageOf, types } from '../registry/manifest-steps.ts';
 import type { RegistryFate, RegistryProxy, SeenRequest } from '../servers/registry-proxy.ts';
 import { requires } from '../servers/requires.ts';
 import { clientOf, startUpstreams, type Upstreams } from './upstreams.ts';
@@ -51,6 +52,15 @@ describe('the client of another registry', requires('docker-registry'), () => {
     await upstreams.stop();
   });
 
+  async function emptyBlob(repository: RepositoryName): Promise<Digest> {
+    const bytes = Buffer.from('{}');
+    const body = (async function* () {
+      yield await Promise.resolve(bytes);
+    })();
+    const options = { body, length: bytes.length };
+    return (await createRegistry(upstreams.store).uploads.put(repository, digestOf(bytes), options)).digest;
+  }
+
   /** Lets the first request that matches, or the first few, have a fate. */
   const first = (
     proxy: RegistryProxy,
@@ -80,6 +90,39 @@ describe('the client of another registry', requires('docker-registry'), () => {
         assert.equal(size, large.bytes.length);
         assert.deepEqual(await buffer(body), large.bytes);
         assert.deepEqual(await Array.fromAsync(client.tags(name)), ['v1', 'v2']);
+      });
+
+      it('lists tags by pages, and referrers by the API or the list at a tag', async () => {
+        const client = clientOf(proxy());
+        const subject = await pushImage(upstreams.store, freshName(), 'v1');
+        const repository = freshName();
+        const about = { mediaType: types.ociImage, digest: subject.digest, size: subject.bytes.length };
+        const registry = createRegistry(upstreams.store);
+        const signature = imageOf(await emptyBlob(repository), [], {
+          artifactType: 'application/x-signature',
+          annotations: { note: 'checked' },
+          subject: about,
+        });
+        const entry = {
+          mediaType: types.ociImage,
+          digest: digestOf(signature),
+          size: signature.length,
+          artifactType: 'application/x-signature',
+          annotations: { note: 'checked' },
+        };
+        await registry.manifests.put(repository, parseReference('signature'), signature, undefined);
+        // As clients keep it for registries without the API.
+        const index = bytesOf({ schemaVersion: 2, mediaType: types.ociIndex, manifests: [entry] });
+        const tag = subject.digest.replace(':', '-');
+        await registry.manifests.put(repository, parseReference(tag), index, undefined);
+        assert.deepEqual(await client.referrerEntries(repository, subject.digest), [entry]);
+        assert.deepEqual(await client.referrerEntries(repository, digestOf(randomBytes(1))), []);
+        assert.deepEqual(await client.referrerEntries(freshName(), subject.digest), []);
+        const first = await client.tagPage(repository, { n: 1, last: '' });
+        assert.deepEqual(first, { tags: [tag], next: tag });
+        const second = await client.tagPage(repository, { n: 1, last: tag });
+        assert.deepEqual(second.tags, ['signature']);
+        await assert.rejects(client.tagPage(freshName(), { n: 1, last: '' }), failed('unknown', /404/));
       });
 
       it('reads ranges', async () => {

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { parseReference } from '../../lib/protocol/references.ts';
 import { Exchange } from '../../lib/upstream/exchange.ts';
-import { UpstreamError } from '../../lib/upstream/upstream.ts';
+import { UpstreamError, type UpstreamTags } from '../../lib/upstream/upstream.ts';
 import { digestOf } from '../registry/undo/images.ts';
 import { listen } from '../servers/listen.ts';
 import { clientOf } from './upstreams.ts';
@@ -287,6 +287,66 @@ describe('a hostile registry', () => {
         failed('unavailable', /more than 10000 entries in the referrers of .*: copy without them/),
       );
       assert.equal(own.seen.length, 8);
+    });
+  });
+
+  it('that knows no pages of tags, or goes on by names of its own, has its tags listed once each', async () => {
+    const all = ['a', 'b', 'no tag', 'c', 'd', 'e'];
+    const whole: RequestListener = (_, response) => response.end(JSON.stringify({ tags: all }));
+    const own: RequestListener = ({ url = '' }, response) => {
+      const { searchParams } = new URL(url, 'http://localhost');
+      const last = searchParams.get('last');
+      const at = last === null ? 0 : Number(last.slice('token+'.length));
+      const next = `</v2/team/app/tags/list?last=token%2B${at + 2}&n=2>; rel="next"`;
+      response.writeHead(200, at + 2 < all.length ? { link: next } : {});
+      response.end(JSON.stringify({ tags: all.slice(at, at + 2) }));
+    };
+    const without: RequestListener = (_, response) => response.end('{"tags":null}');
+    await withServers([whole, own, without], async (servers) => {
+      const listed = await Promise.all(
+        servers.map(async (server) => {
+          const client = clientOf(server);
+          const tags: string[] = [];
+          for (let last: string | undefined = ''; last !== undefined;) {
+            const page: UpstreamTags = await client.tagPage(name, { n: 2, last });
+            assert.ok(page.tags.length <= 2);
+            tags.push(...page.tags);
+            last = page.next;
+          }
+          return tags;
+        }),
+      );
+      assert.deepEqual(listed, [['a', 'b', 'c', 'd', 'e'], ['a', 'b', 'c', 'd', 'e'], []]);
+    });
+  });
+
+  it('whose list of referrers is damaged or has annotations without end has only what can be shown', async () => {
+    const right = { mediaType: 'application/x', digest, size: 7 };
+    const damaged: RequestListener = (_, response) =>
+      response.end(
+        JSON.stringify({
+          manifests: [
+            right,
+            { ...right, digest: 'sha256:1' },
+            { ...right, size: -0.5 },
+            { ...right, mediaType: 1 },
+            'x',
+          ],
+        }),
+      );
+    const endless: RequestListener = (_, response) => {
+      response.setHeader('link', '</next?page=1>; rel="next"');
+      const annotations = { note: 'x'.repeat(3 * 1024 ** 2) };
+      response.end(JSON.stringify({ manifests: [{ ...right, annotations }] }));
+    };
+    await withServers([damaged, endless], async ([one, other]) => {
+      assert.ok(one && other);
+      assert.deepEqual(await clientOf(one).referrerEntries(name, digest), [right]);
+      await assert.rejects(
+        clientOf(other).referrerEntries(name, digest),
+        failed('unavailable', /too many to list/),
+      );
+      assert.equal(other.seen.length, 3);
     });
   });
 
