@@ -131,7 +131,7 @@ describe('a copy from another registry', requires('docker-registry'), () => {
       const k = kind === 'withTokens' ? 2 : 3;
       const fates: readonly RegistryFate[] = [
         { status: 500 },
-        { status: 429 },
+        { status: 503, headers: { 'retry-after': '0' } },
         { status: 429, headers: { 'retry-after': '0' } },
         'drop',
         'cut',
