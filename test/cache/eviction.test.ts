@@ -4,15 +4,17 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { loadConfig } from '../../lib/config/config.ts';
 import { blobsPrefix, repositoriesPrefix } from '../../lib/registry/layout.ts';
 import { listObjects } from '../../lib/registry/list-objects.ts';
+import { startServer } from '../../lib/server/server.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import { Client, digestOf } from '../functions/client.ts';
 import { ageFiles } from '../retention/aged.ts';
 import { runStowage } from '../infra/run-node.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
+import { freePort } from '../servers/ports.ts';
 import { requires } from '../servers/requires.ts';
-import { serve } from '../servers/stowage.ts';
 import { folderStorage, type TestStorage } from '../servers/storage.ts';
 import { alice, startUpstreams, type Upstreams } from '../upstream/upstreams.ts';
 import { pullImage, pushUpstream, type UpstreamImage } from './pulled-images.ts';
@@ -62,11 +64,19 @@ describe('a cache that is emptied by rules', requires('docker-registry'), () => 
     };
   }
 
-  /** Does something with a server that is the cache. */
+  /** Does something with a server that is the cache, and remembers no pulls of the one before. */
   async function served(work: (client: Client) => Promise<void>): Promise<void> {
-    const server = await serve(settings);
+    const server = await startServer(
+      'server',
+      loadConfig('server', {
+        ...settings,
+        REGISTRY_HTTP_ADDR: `127.0.0.1:${await freePort()}`,
+        REGISTRY_HTTP_SECRET: 'the secret of a test',
+        REGISTRY_LOG_LEVEL: 'error',
+      }),
+    );
     try {
-      await work(new Client(`http://${server.address}`));
+      await work(new Client(server.url));
     } finally {
       await server.stop();
     }

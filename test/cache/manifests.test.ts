@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseRepositoryName, type RepositoryName } from '../../lib/protocol/names.ts';
-import { tagLink, upstreamPause } from '../../lib/registry/layout.ts';
+import { revisionLink, tagLink, upstreamPause } from '../../lib/registry/layout.ts';
 import { exists } from '../../lib/registry/links.ts';
 import { UpstreamError } from '../../lib/upstream/upstream.ts';
 import {
@@ -9,8 +9,10 @@ import {
   digestOf,
   fresh,
   image,
+  imageOf,
   indexOf,
   push,
+  pushBlob,
   registry as atUpstream,
   tagged,
   types,
@@ -179,6 +181,64 @@ describe('manifests of a cache', () => {
       message: /^other\/app is none of the repositories of upstream\.example\.com/,
     });
     assert.deepEqual(upstream.asked, []);
+  });
+
+  it('keep the prefix at the upstream if it has it as well', async () => {
+    const { start, upstream } = fixture();
+    const name = mirrored(fresh());
+    const bytes = await image(name);
+    await push(name, bytes, 'v1');
+    upstream.asked.length = 0;
+    const cache = start({ stripPrefix: false, allowed: ['mirror/team/*'] });
+    assert.deepEqual((await cache.manifests.get(name, tagged('v1'))).bytes, bytes);
+    assert.deepEqual(upstream.asked, [`resolve ${name}:v1`, `manifest ${name}@${digestOf(bytes)}`]);
+  });
+
+  it('images for other platforms are refused, and not kept', async () => {
+    const { start, store } = fixture();
+    const name = fresh();
+    const platforms = [
+      { os: 'linux', architecture: 'amd64' },
+      { os: 'linux', architecture: 'arm64' },
+    ];
+    const configs = [
+      ...platforms,
+      { os: 'linux', architecture: 's390x' },
+      { os: 'windows', architecture: 'amd64' },
+    ];
+    const images: Buffer[] = [];
+    for (const config of [...configs, { os: 'unknown', architecture: 'unknown' }, {}]) {
+      const bytes = Buffer.from(JSON.stringify({ ...config, id: images.length, name }));
+      images.push(imageOf(await pushBlob(name, bytes), [await pushBlob(name)]));
+    }
+    for (const bytes of images) await push(name, bytes, digestOf(bytes));
+    await push(name, indexOf(images.map((bytes) => digestOf(bytes))), 'index');
+    await push(name, images[2] ?? assert.fail(), 's390x');
+    const cache = start({ platforms });
+    await cache.manifests.get(mirrored(name), tagged('index'));
+    const outcomes: string[] = [];
+    for (const bytes of images) {
+      const found = cache.manifests.get(mirrored(name), byDigest(digestOf(bytes)));
+      outcomes.push(
+        await found.then(
+          () => 'pulled',
+          (error: unknown) => String(error),
+        ),
+      );
+    }
+    const refused = (platform: string) =>
+      `RegistryError: images for ${platform} are not pulled through this registry, only for linux/amd64, linux/arm64`;
+    assert.deepEqual(outcomes, [
+      ...['pulled', 'pulled', refused('linux/s390x'), refused('windows/amd64')],
+      // Attestations, and what is no image, have none.
+      ...['pulled', 'pulled'],
+    ]);
+    await assert.rejects(cache.manifests.get(mirrored(name), tagged('s390x')), { failure: 'DENIED' });
+    const there = images.map(
+      async (bytes) => await exists(store, revisionLink(mirrored(name), digestOf(bytes))),
+    );
+    assert.deepEqual(await Promise.all(there), [true, true, false, false, true, true]);
+    assert.equal(await exists(store, tagLink(mirrored(name), 's390x' as never)), false);
   });
 
   it('nothing can be pushed to them', async () => {

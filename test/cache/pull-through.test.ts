@@ -11,6 +11,8 @@ import type { RegistryProxy } from '../servers/registry-proxy.ts';
 import { requires } from '../servers/requires.ts';
 import { folderStorage } from '../servers/storage.ts';
 import { alice, startUpstreams, type Upstreams } from '../upstream/upstreams.ts';
+import { until } from '../notifications/delivering.ts';
+import { receiver } from '../notifications/receiver.ts';
 import { accept, pullImage, pushUpstream } from './pulled-images.ts';
 
 const MiB = 1024 ** 2;
@@ -32,7 +34,12 @@ describe('a server that is a cache of registries', requires('docker-registry'), 
 
   const pushed = async () => await pushUpstream(upstreams.store, randomBytes(2 * MiB));
 
-  async function start(upstream: RegistryProxy, more: object = {}): Promise<Client> {
+  /** @param more of its upstream @param settings of the registry */
+  async function start(
+    upstream: RegistryProxy,
+    more: object = {},
+    settings: Readonly<Record<string, string>> = {},
+  ): Promise<Client> {
     const storage = await folderStorage();
     undo.push(() => {
       storage.remove();
@@ -55,6 +62,7 @@ describe('a server that is a cache of registries', requires('docker-registry'), 
         REGISTRY_HTTP_SECRET: 'the secret of a test',
         REGISTRY_LOG_LEVEL: 'error',
         REGISTRY_PROXY_UPSTREAMS: JSON.stringify([entry]),
+        ...settings,
       }),
     );
     servers.push(server);
@@ -146,6 +154,40 @@ describe('a server that is a cache of registries', requires('docker-registry'), 
     assert.equal(missing.status, 503);
     assert.ok(Number(missing.headers['retry-after']) > 0);
     upstreams.withBasic.reset();
+  });
+
+  it('the event of a pull says whether the upstream could not be asked', async () => {
+    const endpoint = await receiver();
+    undo.push(() => void endpoint.stop());
+    const about = { name: 'pulls', format: 'cloudevents', actions: ['pull'] };
+    const image = await pushed();
+    const client = await start(
+      upstreams.withTokens,
+      {},
+      {
+        REGISTRY_NOTIFICATIONS_ENDPOINTS: JSON.stringify([
+          { ...about, url: endpoint.url, privateaddresses: true },
+        ]),
+      },
+    );
+    const pull = async () => {
+      const path = `/v2/mirror/${image.name}/manifests/v1`;
+      await client.must(200, { method: 'GET', path, headers: accept });
+    };
+    await pull();
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    upstreams.withTokens.fate = () => 'drop';
+    await pull();
+    upstreams.withTokens.reset();
+    await until(() => endpoint.received.length === 2);
+    const events = endpoint.received.map(({ body }) => JSON.parse(body) as { data: Record<string, unknown> });
+    assert.deepEqual(
+      events.map(({ data: { action, stale } }) => ({ action, stale })),
+      [
+        { action: 'pull', stale: undefined },
+        { action: 'pull', stale: true },
+      ],
+    );
   });
 
   it('a 429 stays one where nothing is cached, and holds for what comes next', async () => {
