@@ -36,7 +36,7 @@ export interface CachedBlobsOptions {
   /** Unrestricted and without events: what is cached is no push. */
   readonly registry: Pick<Registry, 'blobs' | 'uploads'>;
   readonly requests: UpstreamRequests;
-  readonly sources: Pick<Sources, 'idOf'>;
+  readonly sources: Pick<Sources, 'isBeside'>;
   readonly claims: CopyClaims;
   readonly observe: ObserveCache;
   readonly onOutage: (upstream: string, error: UpstreamError) => void;
@@ -205,9 +205,7 @@ export class CachedBlobs {
     try {
       assertSize(source, digest, size);
       progress.opened(size);
-      // The upstream has said that this repository has the blob as well. Another upstream would have no say in that.
-      const isSource = (other: RepositoryName) =>
-        other !== name && other.startsWith(source.prefix) && sources.idOf(other) === source.id;
+      const isSource = (other: RepositoryName) => sources.isBeside(source, name, other);
       const mounted = await registry.blobs.mountFromAnywhere(name, digest, isSource);
       if (mounted === undefined) await registry.uploads.put(name, digest, { body: received(), length: size });
     } finally {
@@ -234,7 +232,7 @@ export class CachedBlobs {
 }
 
 /** Nothing follows the headers of an empty response, so nothing would tell that it is wrong. @throws UpstreamError */
-function assertSize({ upstream }: Source, digest: Digest, size: number): void {
+export function assertSize({ upstream }: Source, digest: Digest, size: number): void {
   if (size > 0 || digest === digestOf(new Uint8Array(), digestParts(digest).algorithm)) return;
   throw new UpstreamError('unavailable', `${upstream.host} says that blob ${digest} is empty, and it is not`);
 }

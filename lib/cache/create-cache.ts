@@ -19,6 +19,14 @@ export interface CacheOptions
   readonly store: ObjectStore;
   /** Of the registry. */
   readonly collections: Collections;
+  /** Makes another part for blobs than that of a server. */
+  readonly blobs?: ((parts: CacheParts) => Cache['blobs']) | undefined;
+}
+
+/** What the parts of a cache have in common. */
+export interface CacheParts {
+  readonly requests: UpstreamRequests;
+  readonly sources: Sources;
 }
 
 /** The parts of a cache, for `withCache`. */
@@ -35,6 +43,6 @@ export function createCache(prefixes: readonly CachedPrefix[], options: CacheOpt
       platforms: new Platforms(requests),
     }),
     lists: new CachedLists({ ...options, requests }),
-    blobs: new CachedBlobs({ ...options, requests, sources }),
+    blobs: options.blobs?.({ requests, sources }) ?? new CachedBlobs({ ...options, requests, sources }),
   };
 }

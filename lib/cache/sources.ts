@@ -49,6 +49,11 @@ export class Sources {
     return this.#prefixOf(name)?.id;
   }
 
+  /** Whether another repository is a cache of the same registry, which has said that this one has a blob as well. */
+  isBeside(source: Source, name: RepositoryName, other: RepositoryName): boolean {
+    return other !== name && other.startsWith(source.prefix) && this.idOf(other) === source.id;
+  }
+
   /**
    * Where the content of a repository comes from; undefined for one of this registry's own.
    * @throws RegistryError DENIED if the upstream's repository may not be pulled

@@ -10,7 +10,7 @@ import type { Sources } from './sources.ts';
 export interface Cache {
   readonly sources: Sources;
   readonly manifests: CachedManifests;
-  readonly blobs: CachedBlobs;
+  readonly blobs: Pick<CachedBlobs, 'stat' | 'url' | 'open'>;
   readonly lists: CachedLists;
 }
 

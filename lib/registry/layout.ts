@@ -47,6 +47,7 @@ import { namedSuffix } from '../storage/store.ts';
  *   events/damaged/<time>-<random>                              ours: … one that cannot be read
  *
  *   cache/pauses/<upstream>                                     ours: until when another registry does not want to be asked
+ *   cache/copies/<upstream>/<algorithm>/<hex>                   ours: a function copies the blob from there
  *
  *   deleted/<name>/
  *     _records/<time>-<id>[-<algorithm>-<hex>]                  ours: what a delete took, until it is too old to come back
@@ -478,6 +479,11 @@ export function eventsPrefixOf(folder: 'queue' | 'dead', endpoint?: string): str
 /** Until when an upstream does not want to be asked. @param upstream hexadecimal digits that stand for it */
 export function upstreamPause(upstream: string): string {
   return `${root}/cache/pauses/${upstream}`;
+}
+
+/** Which function copies a blob from an upstream. @param upstream hexadecimal digits that stand for it */
+export function copyClaim(upstream: string, digest: Digest): string {
+  return `${root}/cache/copies/${upstream}/${digestPath(digest)}`;
 }
 
 /** A key for probing what a store's server supports. */

@@ -18,6 +18,7 @@ import {
   UpstreamError,
   type Upstream,
   type UpstreamBlob,
+  type UpstreamBlobLocation,
   type UpstreamLister,
   type UpstreamManifest,
   type UpstreamManifestBytes,
@@ -135,20 +136,19 @@ export class UpstreamClient implements Upstream, UpstreamLister {
     return { size, body: continuedBody(body, { what, length: end + 1 - start, reopen }) };
   }
 
-  async blobLocation(name: RepositoryName, digest: Digest): Promise<URL | undefined> {
+  async blobLocation(name: RepositoryName, digest: Digest): Promise<UpstreamBlobLocation> {
     const what = blobOf(name, digest);
+    // Not HEAD: a signed URL may be for one method. One byte tells the size of all, and that there is something.
+    const ask = { method: 'GET', headers: { range: 'bytes=0-0' }, what } as const;
     return await this.#exchange.retry(async (signal) => {
-      // Not HEAD: a signed URL may be for one method.
-      const answer = await this.#authorized(name, `blobs/${digest}`, async (url, authorization) => {
-        const ask = { method: 'GET', authorization, what, signal } as const;
-        return { response: await this.#exchange.once(url, ask), url };
-      });
-      const target = this.#exchange.redirect(answer, what);
-      if (target === undefined && answer.response.statusCode !== 200)
-        throw await this.#exchange.failure(answer, what);
-      if (target === undefined) answer.response.destroy();
-      else discard(answer.response);
-      return target;
+      const answer = await this.#authorized(name, `blobs/${digest}`, async (url, authorization) => ({
+        response: await this.#exchange.once(url, { ...ask, authorization, signal }),
+        url,
+      }));
+      const url = this.#exchange.redirect(answer, what);
+      if (url === undefined) return { size: await this.#sizeOf(answer, what), url };
+      discard(answer.response);
+      return { size: await this.#sizeOf(await this.#exchange.following(url, { ...ask, signal }), what), url };
     });
   }
 
@@ -207,16 +207,26 @@ export class UpstreamClient implements Upstream, UpstreamLister {
     const headers = isWhole ? {} : { range: `bytes=${range.start}-${range.end ?? ''}` };
     return await this.#exchange.retry(async (signal) => {
       const answer = await this.#ask(name, `blobs/${digest}`, { method: 'GET', headers, what, signal });
-      const opened = openRange(answer.response, range);
-      if (opened !== undefined) return opened;
-      if (![200, 206].includes(answer.response.statusCode ?? 0))
-        throw await this.#exchange.failure(answer, what);
-      answer.response.destroy();
-      throw new UpstreamError(
-        'unavailable',
-        `${answer.url.host} does not say which bytes it sends of ${what}`,
-      );
+      return await this.#opened(answer, range, what);
     });
+  }
+
+  async #opened(answer: Answer, range: ByteRange, what: string): Promise<OpenedRange> {
+    const opened = openRange(answer.response, range);
+    if (opened !== undefined) return opened;
+    if (![200, 206].includes(answer.response.statusCode ?? 0))
+      throw await this.#exchange.failure(answer, what);
+    answer.response.destroy();
+    throw new UpstreamError('unavailable', `${answer.url.host} does not say which bytes it sends of ${what}`);
+  }
+
+  /** Bytes of a blob whose first one was asked for. */
+  async #sizeOf(answer: Answer, what: string): Promise<number> {
+    const { response } = answer;
+    const isEmpty = response.statusCode === 416 && response.headers['content-range'] === 'bytes */0';
+    const size = isEmpty ? 0 : (await this.#opened(answer, { start: 0, end: 0 }, what)).size;
+    discard(response);
+    return size;
   }
 
   #askList(name: RepositoryName): AskList {

@@ -35,6 +35,13 @@ export interface UpstreamTags {
   readonly next: string | undefined;
 }
 
+export interface UpstreamBlobLocation {
+  /** Bytes of the blob. */
+  readonly size: number;
+  /** What the upstream redirects to: a URL that needs no credentials; undefined if it sends the bytes itself. */
+  readonly url: URL | undefined;
+}
+
 /** What is asked of another registry, for a cache or a copy. Every method may throw {@link UpstreamError}. */
 export interface Upstream {
   /** Its host, for messages. */
@@ -58,8 +65,8 @@ export interface Upstream {
   /** The entries of {@link UpstreamLister.referrers}. None if the repository or the manifest is unknown. */
   referrerEntries(name: RepositoryName, subject: Digest): Promise<readonly ReferrerDescriptor[]>;
 
-  /** Where the upstream redirects to for the bytes of a blob: a URL that needs no credentials; undefined if it sends them itself. */
-  blobLocation(name: RepositoryName, digest: Digest): Promise<URL | undefined>;
+  /** Where the bytes of a blob are. A redirect was followed as one for them is, so that its target was checked. */
+  blobLocation(name: RepositoryName, digest: Digest): Promise<UpstreamBlobLocation>;
 }
 
 /** What copies ask besides. */

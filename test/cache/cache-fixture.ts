@@ -51,8 +51,9 @@ export function cacheFixture(): () => CacheFixture {
   };
 }
 
-export function fixtureOn(store: ObjectStore): CacheFixture {
-  const upstream = new RegistryUpstream({
+/** The registry of the steps of tests of manifests, as an upstream. */
+export function upstreamOfSteps(): RegistryUpstream {
+  return new RegistryUpstream({
     get manifests() {
       return upstreamRegistry(upstreamStore).manifests;
     },
@@ -66,6 +67,10 @@ export function fixtureOn(store: ObjectStore): CacheFixture {
       return upstreamRegistry(upstreamStore).referrers;
     },
   });
+}
+
+export function fixtureOn(store: ObjectStore): CacheFixture {
+  const upstream = upstreamOfSteps();
   const events: CacheEvent[] = [];
   const failures: unknown[] = [];
   return {

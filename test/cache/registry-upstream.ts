@@ -12,6 +12,7 @@ import {
   UpstreamError,
   type Upstream,
   type UpstreamBlob,
+  type UpstreamBlobLocation,
   type UpstreamManifest,
   type UpstreamTags,
 } from '../../lib/upstream/upstream.ts';
@@ -96,8 +97,11 @@ export class RegistryUpstream implements Upstream {
     });
   }
 
-  async blobLocation(): Promise<URL | undefined> {
-    return await Promise.resolve(this.location);
+  async blobLocation(name: RepositoryName, digest: Digest): Promise<UpstreamBlobLocation> {
+    return await this.#answer(`location of ${name}@${digest}`, async () => {
+      const { size } = await this.#registry.blobs.stat(name, digest);
+      return { size, url: this.location };
+    });
   }
 
   async *#pieces(bytes: Buffer): AsyncGenerator<Buffer, void> {

@@ -78,7 +78,8 @@ describe('a hostile registry', () => {
           assert.ok(after.length > 0);
           assert.ok(after.every(({ headers }) => headers.authorization === undefined));
           const target = await client.blobLocation(name, digest);
-          assert.equal(target?.href, new URL(location, listening.url).href);
+          assert.equal(target.url?.href, new URL(location, listening.url).href);
+          assert.equal(target.size, layer.length);
         } finally {
           await listening.stop();
         }
