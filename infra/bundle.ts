@@ -15,6 +15,7 @@ import {
   describeAllFunctions,
   functionNames,
   httpFunctionNames,
+  invokedFunctionNames,
   scheduledFunctionNames,
   thirdPartyFile,
 } from './gateway.ts';
@@ -46,7 +47,7 @@ const common = {
 const [http, jobs] = await Promise.all([
   buildFunctions(httpFunctionNames, 'lib/lambda/handler.ts', sharedOnDemand),
   buildFunctions(
-    scheduledFunctionNames,
+    [...scheduledFunctionNames, ...invokedFunctionNames],
     'lib/compose.ts',
     sharedOnDemand.filter((path) => !path.startsWith('lib/access/tokens/')),
   ),

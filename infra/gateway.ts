@@ -13,13 +13,22 @@ export const scheduledFunctionNames = ['purge-uploads', 'reindex', 'gc', 'events
 
 export type ScheduledFunctionName = (typeof scheduledFunctionNames)[number];
 
-export type FunctionName = HttpFunctionName | ScheduledFunctionName;
+/** Functions that others invoke, and do not wait for. */
+export const invokedFunctionNames = ['copy'] as const;
+
+export type InvokedFunctionName = (typeof invokedFunctionNames)[number];
+
+export type FunctionName = HttpFunctionName | ScheduledFunctionName | InvokedFunctionName;
 
 /** All functions, each bundled from `functions/<name>.ts`. */
-export const functionNames: readonly FunctionName[] = [...httpFunctionNames, ...scheduledFunctionNames];
+export const functionNames: readonly FunctionName[] = [
+  ...httpFunctionNames,
+  ...scheduledFunctionNames,
+  ...invokedFunctionNames,
+];
 
 export function isHttpFunction(name: FunctionName): name is HttpFunctionName {
-  return !(scheduledFunctionNames as readonly string[]).includes(name);
+  return (httpFunctionNames as readonly string[]).includes(name);
 }
 
 /** The name at Lambda, as osls makes it. The log group of the function has it too. @param name such as `purge-uploads` */
@@ -69,6 +78,9 @@ export function describeAllFunctions(): Record<string, FunctionDescription> {
   return {
     ...describeFunctions(),
     ...Object.fromEntries(scheduledFunctionNames.map((name) => [name, onSchedule(name)])),
+    ...Object.fromEntries(
+      invokedFunctionNames.map((name) => [name, { handler: handlerOf(name), timeout: 900 }]),
+    ),
   };
 }
 

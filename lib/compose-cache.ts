@@ -4,7 +4,7 @@ import { Pattern } from './access/policy/patterns.ts';
 import type { ObserveCache } from './cache/cache-event.ts';
 import { unshared } from './cache/copy-claims.ts';
 import { claimsOfAllWorkers } from './cache/shared-claims.ts';
-import { createCache } from './cache/create-cache.ts';
+import { createCache, type CacheOptions } from './cache/create-cache.ts';
 import type { CachedPrefix } from './cache/sources.ts';
 import { withCache } from './cache/with-cache.ts';
 import type { UpstreamConfig } from './config/upstreams.ts';
@@ -31,6 +31,8 @@ export interface CacheWiring {
   readonly isWorker: boolean;
   /** Processes that share the memory. */
   readonly workers: number;
+  /** The part for blobs, where it is not that of a server. */
+  readonly blobs?: CacheOptions['blobs'];
 }
 
 /**
@@ -62,7 +64,8 @@ export function withUpstreams(
     : readOnly(cached, `this registry is a cache of ${whole.url}, and takes no changes; push there`);
 }
 
-function prefixOf({
+/** What a cache knows of an upstream. */
+export function prefixOf({
   url,
   privateAddresses,
   credentials,

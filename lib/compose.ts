@@ -94,7 +94,7 @@ export async function createServices(
     workers: config.workers ?? 1,
     isWorker: config.workerNumber !== undefined,
   };
-  const registry = restrict(await withCaches(whole, config, caches), config);
+  const registry = restrict(await withCaches(program, whole, config, caches), config);
   const search = createSearch(config.search, registry, reports.listReindexed);
   const events = await openEvents(program, config, store, { log, report: reports.notified });
   for (const warning of config.warnings) warn(warning);
@@ -217,12 +217,17 @@ function createQuotas(
 
 /** Loads the client of other registries on demand. */
 async function withCaches(
+  program: Program,
   registry: Registry,
-  { upstreams }: Pick<Config, 'upstreams'>,
+  config: Pick<Config, 'upstreams' | 'copyFunction' | 'dataPlane' | 'redirectEnabled'>,
   wiring: CacheWiring,
 ): Promise<Registry> {
+  const { upstreams } = config;
   if (upstreams.length === 0) return registry;
-  return (await import('./compose-cache.ts')).withUpstreams(registry, upstreams, wiring);
+  const { withUpstreams } = await import('./compose-cache.ts');
+  if (program !== 'functions') return withUpstreams(registry, upstreams, wiring);
+  const { functionBlobs } = await import('./compose-function-cache.ts');
+  return withUpstreams(registry, upstreams, { ...wiring, blobs: functionBlobs(registry, config, wiring) });
 }
 
 /** Applies the wrappers that are configured. */

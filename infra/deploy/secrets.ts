@@ -11,6 +11,7 @@ import { secretsOf, type SecretKind } from '../stack/secrets.ts';
 import { planEventSecrets } from './event-secrets.ts';
 import { rotate, type Values } from './rotation.ts';
 import type { StoredSecret } from './secret-store.ts';
+import { planUpstreamSecrets } from './upstream-secrets.ts';
 
 /** All that a stage may have. */
 export const secretKinds: readonly SecretKind[] = [
@@ -19,6 +20,7 @@ export const secretKinds: readonly SecretKind[] = [
   'storage',
   'search',
   'events',
+  'upstreams',
   'htpasswd',
 ];
 
@@ -82,6 +84,7 @@ export async function planSecrets(input: SecretsInput): Promise<SecretsPlan> {
       ({ user } = planned);
     } else if (kind === 'http' || kind === 'token')
       secrets.push(planSigning(kind, stored, given, input, faults));
+    else if (kind === 'upstreams') secrets.push(planUpstreams(stored, given, input, faults));
     else if (kind === 'events') secrets.push(planEvents(stored, given, input, faults));
     else secrets.push(planGiven(kind, stored, given, faults));
   }
@@ -185,6 +188,20 @@ function planEvents(
   if (stored.state !== 'stored') return newSecret('events', planned.values, planned.note ?? '');
   const version = versionOf(stored, planned.values);
   return { kind: 'events', rounds: [version], storedVersion: stored.version, note: planned.note };
+}
+
+function planUpstreams(
+  stored: StoredSecret,
+  given: Values,
+  { parameters }: SecretsInput,
+  faults: string[],
+): PlannedSecret {
+  const planned = planUpstreamSecrets(parameters, valuesOf(stored) ?? {}, given);
+  // What a secret that is being restored has is not known yet.
+  if (stored.state !== 'deleted') faults.push(...planned.faults);
+  if (stored.state !== 'stored') return newSecret('upstreams', planned.values, planned.note ?? '');
+  const version = versionOf(stored, planned.values);
+  return { kind: 'upstreams', rounds: [version], storedVersion: stored.version, note: planned.note };
 }
 
 const passwordsSetting = 'REGISTRY_AUTH_HTPASSWD_CONTENT';

@@ -22,6 +22,7 @@ const endpoints = JSON.stringify([
   { name: 'b', url: 'arn:aws:sqs:us-east-1:123456789012:b' },
   { name: 'c', url: 'arn:aws:events:us-east-1:123456789012:event-bus/c' },
 ]);
+const upstreams = JSON.stringify([{ prefix: 'hub/**', url: 'https://hub.example.com', username: 'robot' }]);
 const ownRules = { REGISTRY_RETENTION_OBJECT: 'stowage/retention.yaml' };
 
 /** Parameters that add rights to those of the default. */
@@ -43,6 +44,9 @@ const wider: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     ...{ REGISTRY_NOTIFICATIONS_ENDPOINTS: endpoints, ...collects },
   },
   'with `eventQueue`': { auth: 'none', eventQueue: 'true', REGISTRY_NOTIFICATIONS_ENDPOINTS: endpoints },
+  'with upstreams': {
+    ...{ auth: 'none', REGISTRY_PROXY_UPSTREAMS: upstreams },
+  },
   'on a server other than AWS': { REGISTRY_STORAGE_S3_REGIONENDPOINT: 'https://s3.example.com' },
 };
 
@@ -113,6 +117,7 @@ const names: Readonly<Record<Extract<On, string>, string>> = {
   'own logs': 'its own log group',
   'dead letters': 'the queue of failed jobs',
   'event queue': 'the queue of `eventQueue`',
+  'copy function': 'the function `copy`',
   'network interfaces': 'network interfaces',
   'KMS key': 'the KMS key',
 };

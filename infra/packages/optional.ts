@@ -13,6 +13,7 @@ export const features = [
   'tracing',
   'cloudwatch',
   'events',
+  'cache',
 ] as const;
 
 export type Feature = (typeof features)[number];
@@ -66,13 +67,16 @@ export const optionalModules: readonly OptionalModule[] = [
   { module: 'lib/notifications/aws/sqs.ts', functions: ['events'], feature: 'events' },
   { module: 'lib/notifications/aws/event-bridge.ts', functions: ['events'], feature: 'events' },
 
+  { module: 'lib/compose-cache.ts', functions: httpFunctions, feature: 'cache' },
+  { module: 'lib/compose-function-cache.ts', functions: [...httpFunctions, 'copy'], feature: 'cache' },
+  { module: 'lib/lambda/ask-for-copies.ts', functions: ['blobs', 'all', 'copy'], feature: 'cache' },
+  { module: 'lib/lambda/copy.ts', functions: ['copy'], feature: 'cache' },
+
   // Functions have connections of Node itself.
   { module: 'lib/storage/s3/client/pool.ts', functions: [] },
   // Folders and files: `npm start` has them, AWS has not.
   { module: 'lib/storage/filesystem/store.ts', functions: [] },
   { module: 'lib/search/file/local-file.ts', functions: [] },
-  // Functions refuse the settings of caches.
-  { module: 'lib/compose-cache.ts', functions: [] },
   // A server's processes share these.
   { module: 'lib/access/htpasswd/shared-attempts.ts', functions: [] },
   { module: 'lib/access/htpasswd/verifier.ts', functions: [] },

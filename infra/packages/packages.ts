@@ -83,6 +83,7 @@ export function featuresOf({ storage, search, auth, settings }: Deployment): Fea
     ['tracing', has('OTEL_')],
     ['cloudwatch', has('REGISTRY_METRICS_CLOUDWATCH_')],
     ['events', has('REGISTRY_NOTIFICATIONS_')],
+    ['cache', has('REGISTRY_PROXY_')],
   ];
   return chosen.flatMap(([feature, isThere]) => (isThere ? [feature] : []));
 }

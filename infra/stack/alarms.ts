@@ -1,10 +1,11 @@
-import { functionName, logicalName, scheduledFunctionNames } from '../gateway.ts';
+import { functionName, invokedFunctionNames, logicalName, scheduledFunctionNames } from '../gateway.ts';
 import { watchedOfDataPlane } from './data-plane/watched.ts';
 import { deadLetters } from './dead-letters.ts';
 import { tellsOfEvents } from './events.ts';
 import type { Parameters } from './parameters.ts';
 import { collectsGarbage } from './setting-values.ts';
 import { attribute, ref, type Resource, type Template, type Value } from './template.ts';
+import { hasUpstreams } from './upstreams.ts';
 import type { Watched } from './watched.ts';
 
 /** Alarms, and mails about them where there is an address. */
@@ -34,8 +35,12 @@ function topic(stage: string, email: string): Resource {
 
 function watched(parameters: Parameters): Record<string, Watched> {
   const { stage } = parameters;
-  const isOff = { gc: !collectsGarbage(parameters), events: !tellsOfEvents(parameters) };
-  const running = scheduledFunctionNames.filter(
+  const isOff = {
+    gc: !collectsGarbage(parameters),
+    events: !tellsOfEvents(parameters),
+    copy: !hasUpstreams(parameters),
+  };
+  const running = [...scheduledFunctionNames, ...invokedFunctionNames].filter(
     (name) => !(name in isOff && isOff[name as keyof typeof isOff]),
   );
   const jobs = running.map((name): [string, Watched] => [

@@ -5,6 +5,7 @@ import { queueSettings, writers } from './events.ts';
 import type { Parameters } from './parameters.ts';
 import { secretArn, secretName, secretsOf, usesSearch } from './secrets.ts';
 import type { Value } from './template.ts';
+import { asking, copySettings, withoutUsers } from './upstreams.ts';
 
 /** The key of the policy in the bucket, below the root directory. */
 export const policyKey = 'stowage/policy.yaml';
@@ -14,7 +15,9 @@ export const limitedHeap = { NODE_OPTIONS: '--max-old-space-size=512' };
 
 /** Environment variables of a function. None is secret. */
 export function environmentOf(name: FunctionName, parameters: Parameters): Readonly<Record<string, Value>> {
-  const { settings, secretsRevision } = parameters;
+  const { secretsRevision } = parameters;
+  const asksUpstreams = (asking as readonly string[]).includes(name);
+  const settings = asksUpstreams ? parameters.settings : withoutUsers(parameters.settings);
   const secrets = secretsOf(name, parameters);
   const read = secrets.filter((kind) => kind !== 'htpasswd').map((kind) => secretName(parameters, kind));
   return {
@@ -25,6 +28,7 @@ export function environmentOf(name: FunctionName, parameters: Parameters): Reado
     ...(isHttpFunction(name) && { ...accessSettings(name, parameters), ...addressSettings(parameters) }),
     ...(name === 'gc' && rulesSettings(parameters)),
     ...((writers as readonly string[]).includes(name) && queueSettings(parameters)),
+    ...((isHttpFunction(name) || name === 'copy') && copySettings(parameters)),
     ...(read.length > 0 && { REGISTRY_SECRETS: read.join(',') }),
     // A changed environment starts new instances, which read the secrets again.
     ...(secrets.length > 0 && { SECRETS_REVISION: secretsRevision }),

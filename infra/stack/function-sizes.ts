@@ -36,6 +36,7 @@ export const sizes: Readonly<Record<FunctionName, Size>> = {
   reindex: job,
   gc: job,
   events: delivering,
+  copy: job,
 };
 
 /** Seconds that a function may take. */

@@ -1,9 +1,16 @@
-import { functionNames, isHttpFunction, scheduledFunctionNames, type FunctionName } from '../gateway.ts';
+import {
+  functionNames,
+  invokedFunctionNames,
+  isHttpFunction,
+  scheduledFunctionNames,
+  type FunctionName,
+} from '../gateway.ts';
 import { policyKey } from './environment.ts';
 import { hasQueue, targetArns, tellsOfEvents, writers } from './events.ts';
 import type { Parameters } from './parameters.ts';
 import { secretsOf, usesSearch, type SecretKind } from './secrets.ts';
 import { collectsGarbage, isTrue } from './setting-values.ts';
+import { asking, hasUpstreams, invoking } from './upstreams.ts';
 
 /** Whoever has a role: a function, or the data plane. */
 export type Principal = FunctionName | 'data-plane';
@@ -19,6 +26,8 @@ export type On =
   | 'dead letters'
   /** That starts the function `events`. */
   | 'event queue'
+  /** The function `copy`. */
+  | 'copy function'
   /** Queues or event buses that endpoints name. */
   | { readonly arns: readonly string[] }
   | 'network interfaces';
@@ -42,6 +51,8 @@ const events = { keys: `${root}/events/*` };
 const pendingEvents = { keys: `${root}/events/pending/*` };
 const collections = { keys: `${root}/gc/*` };
 const rescued = { keys: `${root}/gc/rescued/*` };
+const pauses = { keys: `${root}/cache/pauses/*` };
+const copyClaims = { keys: `${root}/cache/copies/*` };
 const quotaSums = { keys: `${root}/quotas/*/used` };
 const quotaPushes = { keys: `${root}/quotas/*/pushed/*` };
 const quotas = { keys: `${root}/quotas/*` };
@@ -77,6 +88,7 @@ const deletes: Condition = (parameters) =>
   writes(parameters) && isTrue(parameters.settings['REGISTRY_STORAGE_DELETE_ENABLED'] ?? 'true');
 const collects: Condition = (parameters) => writes(parameters) && collectsGarbage(parameters);
 const tells: Condition = (parameters) => writes(parameters) && tellsOfEvents(parameters);
+const caches: Condition = (parameters) => writes(parameters) && hasUpstreams(parameters);
 const and =
   (...conditions: readonly Condition[]): Condition =>
   (parameters) =>
@@ -284,6 +296,48 @@ const eventRights: readonly Right[] = [
   },
 ];
 
+/** What caches of other registries need, where there are upstreams. Manifests are stored as pushed ones are. */
+const cacheRights: readonly Right[] = [
+  // Until when an upstream does not want to be asked.
+  { for: [...asking, 'data-plane'], on: pauses, actions: [...get, ...put], when: caches },
+  // Who copies a blob. What nobody goes on with is purged.
+  { for: invoking, on: copyClaims, actions: [...get, ...put, ...remove], when: caches },
+  { for: ['purge-uploads'], on: copyClaims, actions: remove, when: caches },
+  // Small blobs are stored at once.
+  { for: ['blobs'], on: blobs, actions: put, when: caches },
+  { for: ['blobs'], on: layers, actions: put, when: caches },
+  {
+    for: ['blobs'],
+    on: rescued,
+    actions: put,
+    when: caches,
+    source: 'https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html',
+  },
+  { for: ['copy'], on: 'bucket', actions: ['s3:ListBucket'], when: caches },
+  { for: ['copy'], on: blobs, actions: [...get, ...put, ...abort], when: caches },
+  { for: ['copy'], on: layers, actions: [...get, ...put], when: caches },
+  { for: ['copy'], on: uploads, actions: [...get, ...put, ...remove, ...abort], when: caches },
+  {
+    for: ['copy'],
+    on: collections,
+    actions: get,
+    when: caches,
+    source: 'https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html',
+  },
+  {
+    for: ['copy'],
+    on: rescued,
+    actions: put,
+    when: caches,
+    source: 'https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html',
+  },
+];
+
+/** With SCS, too. */
+const copyRights: readonly Right[] = [
+  { for: invoking, on: 'copy function', actions: ['lambda:InvokeFunction'], when: hasUpstreams },
+];
+
 /** With SCS, too. */
 const queueRights: readonly Right[] = [
   {
@@ -310,7 +364,7 @@ const awsRights: readonly Right[] = [
     source: 'https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html',
   },
   {
-    for: jobs,
+    for: [...jobs, ...invokedFunctionNames],
     on: 'dead letters',
     actions: ['sqs:SendMessage'],
     source: 'https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html',
@@ -382,6 +436,8 @@ export function rights(parameters: Parameters): readonly Right[] {
     ...bucketRights,
     ...readRules(parameters),
     ...eventRights,
+    ...cacheRights,
+    ...copyRights,
     ...queueRights,
     ...tellTargets(parameters),
     ...readSecrets,

@@ -43,14 +43,18 @@ export function policyOf(principal: Principal, parameters: Parameters): Value {
 
 /** Lambda itself uses these rights, and the code of the function must not (see the source of the right). */
 function onlyLambda(principal: Principal, actions: readonly string[], { stage }: Parameters): Value {
-  const name = functionName(principal, stage);
-  const arn = sub(`arn:\${AWS::Partition}:lambda:\${AWS::Region}:\${AWS::AccountId}:function:${name}`);
+  const arn = functionArn(principal, { stage });
   return {
     Effect: 'Deny',
     Action: actions,
     Resource: '*',
     Condition: { ArnEquals: { 'lambda:SourceFunctionArn': arn } },
   };
+}
+
+function functionArn(name: string, { stage }: Pick<Parameters, 'stage'>): Value {
+  const arn = `arn:\${AWS::Partition}:lambda:\${AWS::Region}:\${AWS::AccountId}:function:`;
+  return sub(`${arn}${functionName(name, stage)}`);
 }
 
 function resourceOf(on: On, principal: Principal, parameters: Parameters): Value {
@@ -60,6 +64,7 @@ function resourceOf(on: On, principal: Principal, parameters: Parameters): Value
   if (on === 'KMS key') return kmsKey(parameters) ?? '';
   if (on === 'dead letters') return attribute(deadLetters, 'Arn');
   if (on === 'event queue') return attribute(eventQueue, 'Arn');
+  if (on === 'copy function') return functionArn('copy', parameters);
   if (on === 'own logs') return logGroupArn(`/aws/lambda/${functionName(principal, parameters.stage)}`);
   // Secrets Manager adds a hyphen and six characters.
   if ('secret' in on) return { 'Fn::Join': ['', [secretArn(parameters, on.secret), '-??????']] };

@@ -3,9 +3,10 @@ import { signingGroups } from '../../lib/http/signing-groups.ts';
 import { hasWebhooks } from './events.ts';
 import type { Parameters } from './parameters.ts';
 import { sub, type Value } from './template.ts';
+import { asking, hasUpstreams, passwordSettings } from './upstreams.ts';
 
 /** The secrets of a stage in Secrets Manager: `stowage/<stage>/<kind>`. `htpasswd` is text, all others are JSON objects of settings. */
-export type SecretKind = 'http' | 'token' | 'storage' | 'search' | 'events' | 'htpasswd';
+export type SecretKind = 'http' | 'token' | 'storage' | 'search' | 'events' | 'upstreams' | 'htpasswd';
 
 /** The settings in each secret, with a value of their form: for checks before there is one. */
 export const secretSettings: Readonly<
@@ -16,6 +17,8 @@ export const secretSettings: Readonly<
   storage: { REGISTRY_STORAGE_SCS_ACCESSKEY: 'key', REGISTRY_STORAGE_SCS_SECRETKEY: 'key' },
   // One for each webhook; what else they have is in the settings.
   events: {},
+  // One for each upstream with a user; {@link passwordSettings} names them.
+  upstreams: {},
   search: { SEARCH_BACKEND_MYSQL: 'user:password@tcp(127.0.0.1:3306)/registry' },
 };
 
@@ -46,14 +49,18 @@ export function secretsOf(
   parameters: Pick<Parameters, 'storage' | 'auth' | 'search' | 'settings'>,
 ): readonly SecretKind[] {
   const { storage, auth } = parameters;
-  if (name === 'data-plane') return storage === 'scs' ? ['http', 'storage'] : ['http'];
+  const asksUpstreams = name === 'data-plane' || (asking as readonly string[]).includes(name);
+  const upstreams = asksUpstreams && passwordSettings(parameters).length > 0 ? (['upstreams'] as const) : [];
+  if (name === 'data-plane')
+    return ['http', ...(storage === 'scs' ? (['storage'] as const) : []), ...upstreams];
   const checksPasswords = auth === 'htpasswd' ? isHttpFunction(name) : auth === 'policy' && name === 'token';
   return [
-    ...(signing.includes(name) ? (['http'] as const) : []),
+    ...(signing.includes(name) || (name === 'copy' && hasUpstreams(parameters)) ? (['http'] as const) : []),
     ...(auth === 'policy' && name === 'token' ? (['token'] as const) : []),
     ...(storage === 'scs' ? (['storage'] as const) : []),
     ...(usesSearch(name, parameters) ? (['search'] as const) : []),
     ...(name === 'events' && hasWebhooks(parameters) ? (['events'] as const) : []),
+    ...upstreams,
     ...(checksPasswords ? (['htpasswd'] as const) : []),
   ];
 }

@@ -3,6 +3,7 @@ import { ConfigError, loadConfig } from '../../lib/config/config.ts';
 import { knownSetting } from '../../lib/config/variables.ts';
 import { instanceAddress } from './data-plane/address.ts';
 import { endpointsSetting } from '../../lib/config/notifications.ts';
+import { copySetting, listSetting } from '../../lib/config/upstreams.ts';
 import { environmentOf, limitedHeap } from './environment.ts';
 import { endpointPrefix, givenEndpoints, tellsOfEvents } from './events.ts';
 import type { Parameters } from './parameters.ts';
@@ -10,6 +11,7 @@ import { kmsKey } from './rights.ts';
 import { secretSettings, secretsOf } from './secrets.ts';
 import { valueFault } from './setting-values.ts';
 import type { Value } from './template.ts';
+import { givenUpstreams, passwordSetting, passwordSettings } from './upstreams.ts';
 
 /** Settings of no function, or of no registry. */
 const ownSettings = ['REGISTRY_SECRETS', 'SECRETS_REVISION'];
@@ -80,15 +82,32 @@ function misplacedFault(name: string, parameters: Parameters): string | undefine
   if (credentialHeaders.test(name))
     return `settings: ${name} has credentials and would be in the template; send traces to a collector that needs none`;
   if (name === endpointsSetting) return endpointsFault(parameters);
+  if (name === listSetting) return upstreamsFault(parameters);
   if (setting?.kind === 'works' && setting.secret === true)
     return `settings: ${name} is secret and would be in the template; it belongs into a secret of the stage (docs/deploy/aws.md)`;
   const own = functionNames.flatMap((one) =>
     Object.keys(environmentOf(one, { ...parameters, settings: {} })),
   );
   const isReplaceable = name in limitedHeap;
-  return !isReplaceable && [...own, ...ownSettings].includes(name)
+  return !isReplaceable && [...own, ...ownSettings, copySetting].includes(name)
     ? `settings: ${name} is set by the deployment itself; remove it`
     : undefined;
+}
+
+/** All but passwords may be in the template. */
+function upstreamsFault(parameters: Parameters): string | undefined {
+  const upstreams = givenUpstreams(parameters);
+  const index = upstreams.findIndex(({ password }) => password !== undefined);
+  if (index >= 0)
+    return (
+      `settings: ${listSetting}: the password of entry ${index + 1} would be in the template; set ` +
+      `${passwordSetting(upstreams[index]?.['prefix'])} in the environment of the deployment, which keeps it in a secret of the stage`
+    );
+  const names = passwordSettings(parameters);
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  return twice === undefined
+    ? undefined
+    : `settings: ${listSetting}: ${twice} would be the password of two entries; give one of them another prefix`;
 }
 
 /** All but secrets and headers may be in the template. */
@@ -112,9 +131,11 @@ function faultsOf(name: FunctionName, parameters: Parameters): readonly string[]
     .map(([setting, value]): [string, string] => [setting, example(value)]);
   const kinds = secretsOf(name, parameters);
   const secrets = kinds.flatMap((kind) => (kind === 'htpasswd' ? [] : Object.entries(secretSettings[kind])));
+  const passwords = kinds.includes('upstreams') ? passwordSettings(parameters) : [];
   try {
     const settings = {
       ...Object.fromEntries<string>([...environment, ...secrets]),
+      ...Object.fromEntries(passwords.map((setting) => [setting, 'password'])),
       AWS_LAMBDA_FUNCTION_NAME: name,
     };
     loadConfig(isHttpFunction(name) ? 'functions' : 'maintenance', settings, {

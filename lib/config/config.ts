@@ -14,7 +14,7 @@ import type { RequiredPlatforms } from '../registry/manifests/required-platforms
 import type { PolicyLocation } from './policy-location.ts';
 import { readRetention } from './retention.ts';
 import { readSearch, type SearchConfig } from './search.ts';
-import { readUpstreams, type UpstreamConfig } from './upstreams.ts';
+import { readCopyFunction, readUpstreams, type UpstreamConfig } from './upstreams.ts';
 import { readStorage, type StorageConfig } from './storage.ts';
 import { readWorkerNumber, readWorkers } from './workers.ts';
 import {
@@ -77,6 +77,8 @@ export interface Config extends ListenConfig {
   readonly notifications: NotificationsConfig;
   /** Other registries that repositories here are caches of. */
   readonly upstreams: readonly UpstreamConfig[];
+  /** The function of Lambda that copies blobs from them, by name or ARN; undefined for none. */
+  readonly copyFunction: string | undefined;
 }
 
 /** Whether a process serves beside a first one, which does what is done once. */
@@ -161,6 +163,7 @@ export function readConfig(
     collection: readCollection(settings, program === 'server'),
     notifications: readNotifications(settings, program === 'server'),
     upstreams: readUpstreams(settings),
+    copyFunction: readCopyFunction(settings, program === 'server'),
   };
   checkPlanes(settings, program, config);
   if (config.readOnly && config.upstreams.length > 0)
@@ -291,9 +294,14 @@ function checkPlanes(settings: Settings, program: Program, config: Config): void
           : 'a folder cannot sign URLs'
       }, so set the base URL of the streaming server (stowage serve data-plane, on the same storage)`,
     );
-  if (program === 'functions' && config.upstreams.length > 0)
+  if (
+    program === 'functions' &&
+    config.upstreams.length > 0 &&
+    dataPlane === undefined &&
+    config.copyFunction === undefined
+  )
     settings.fault(
-      'REGISTRY_PROXY_REMOTEURL, REGISTRY_PROXY_UPSTREAMS: functions cannot copy layers of other registries; run the streaming server (stowage serve) for caches, or remove them',
+      'REGISTRY_PROXY_COPYFUNCTION: missing; functions that answer requests cannot copy layers of other registries, so name the function copy, or set REGISTRY_HTTP_DATAPLANE to the streaming server (stowage serve data-plane)',
     );
   if (
     (program === 'functions' || program === 'data-plane') &&

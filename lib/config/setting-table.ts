@@ -265,6 +265,7 @@ export const settingTable: Readonly<Record<string, Setting>> = {
   'proxy.insecure': works,
   'proxy.privateaddresses': works,
   'proxy.upstreams': { kind: 'works', form: 'list', below: true, secret: true },
+  'proxy.copyfunction': differs('For functions alone; a server refuses it.'),
   'proxy.exec': section(
     refused(
       'no program is run for credentials; set REGISTRY_PROXY_USERNAME and REGISTRY_PROXY_PASSWORD, and remove it',

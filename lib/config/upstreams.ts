@@ -33,21 +33,26 @@ export interface UpstreamConfig {
 
 const prefix = 'REGISTRY_PROXY';
 const remoteSetting = `${prefix}_REMOTEURL`;
-const listSetting = `${prefix}_UPSTREAMS`;
+export const listSetting = `${prefix}_UPSTREAMS`;
+
+export const copySetting = `${prefix}_COPYFUNCTION`;
+
+/** The credentials of an upstream that the whole registry is a cache of. */
+export const whole = { user: `${prefix}_USERNAME`, password: `${prefix}_PASSWORD` };
 
 const defaultFreshness = '10m';
 const hourMs = 3_600_000;
 
 /** `proxy.remoteurl` and its neighbours are distribution's; `proxy.upstreams` is not. */
 export function readUpstreams(settings: Settings): readonly UpstreamConfig[] {
-  const whole = readWhole(settings);
+  const only = readWhole(settings);
   const upstreams = readEntries(
     settings,
     listSetting,
     { what: 'upstreams', example: '[{prefix: docker-hub/**, url: "https://registry-1.docker.io"}]' },
     readUpstream,
   );
-  if (whole !== undefined && upstreams.length > 0)
+  if (only !== undefined && upstreams.length > 0)
     settings.fault(
       `${listSetting}: with ${remoteSetting} the whole registry is a cache; move that to an entry with a prefix of its own, and remove it`,
     );
@@ -63,7 +68,20 @@ export function readUpstreams(settings: Settings): readonly UpstreamConfig[] {
     ({ namespace }) => namespace,
     (one) => `the ns ${one}`,
   );
-  return whole === undefined ? upstreams : [whole];
+  return only === undefined ? upstreams : [only];
+}
+
+/** The name or ARN of the function of Lambda that copies blobs from upstreams. */
+export function readCopyFunction(settings: Settings, isServer: boolean): string | undefined {
+  const name = settings.text(copySetting);
+  if (name === undefined) return undefined;
+  if (isServer)
+    settings.fault(`${copySetting}: only functions need it, since a server copies itself; remove it`);
+  if (!/^(arn:aws[\w-]*:lambda:[a-z0-9-]+:\d{12}:function:)?[\w-]{1,64}$/.test(name))
+    settings.fault(
+      `${copySetting}: must be the name or ARN of a function of Lambda, such as stowage-production-copy`,
+    );
+  return name;
 }
 
 function assertDistinct(
@@ -80,8 +98,8 @@ function assertDistinct(
 
 function readWhole(settings: Settings): UpstreamConfig | undefined {
   const text = settings.text(remoteSetting);
-  const user = settings.text(`${prefix}_USERNAME`);
-  const password = settings.text(`${prefix}_PASSWORD`);
+  const user = settings.text(whole.user);
+  const password = settings.text(whole.password);
   const ttlMs = settings.duration(`${prefix}_TTL`, {
     min: 0,
     max: 10 * 365 * 24 * hourMs,
@@ -98,9 +116,7 @@ function readWhole(settings: Settings): UpstreamConfig | undefined {
   const fault = urlFault(text, isInsecure, `${prefix}_INSECURE=true`);
   if (fault !== undefined) settings.fault(`${remoteSetting}: ${fault}`);
   if ((user === undefined) !== (password === undefined))
-    settings.fault(
-      `${prefix}_${user === undefined ? 'USERNAME' : 'PASSWORD'}: missing; the other one is set`,
-    );
+    settings.fault(`${user === undefined ? whole.user : whole.password}: missing; the other one is set`);
   return {
     prefix: '',
     url: withoutSlash(text),

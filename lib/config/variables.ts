@@ -59,7 +59,8 @@ export function valueOf(text: string): unknown {
  * - a whole section as a map, such as `REGISTRY_STORAGE_DELETE={enabled: true}`, becomes its settings
  * - a list of words in brackets becomes words between commas
  * - `REGISTRY_HTTP_TLS_CLIENTCAS_0` and `REGISTRY_LOG_FIELDS_SERVICE`, which set an entry of a list or map in distribution, are
- *   put into it; `REGISTRY_NOTIFICATIONS_ENDPOINTS_BUILDS_SECRET`, into the entry whose name is `builds`
+ *   put into it; `REGISTRY_NOTIFICATIONS_ENDPOINTS_BUILDS_SECRET`, into the entry whose name is `builds`,
+ *   and `REGISTRY_PROXY_UPSTREAMS_DOCKER_HUB_PASSWORD`, into the one whose prefix is `docker-hub/**`
  */
 export function normalize(environment: Environment): Environment {
   const variables = withUsualNames(environment);
@@ -200,9 +201,19 @@ function keysOf(whole: unknown, path: string): readonly string[] {
   return [String(names.indexOf(name)), ...path.slice(name.length + 1).split('_')];
 }
 
+/** A prefix of repositories as variables have it: `DOCKER_HUB` for `docker-hub/**`. */
+export function prefixPart(prefix: string): string {
+  return prefix
+    .replace(/\/\*\*$/, '')
+    .toUpperCase()
+    .replaceAll(/[^A-Z0-9]+/g, '_');
+}
+
+/** Of an upstream, the prefix is the name. */
 function nameOf(entry: unknown): string {
-  const { name } = Object(entry) as Record<string, unknown>;
-  return typeof name === 'string' ? variablePart(name) : '';
+  const { name, prefix } = Object(entry) as Record<string, unknown>;
+  if (typeof name === 'string') return variablePart(name);
+  return typeof prefix === 'string' ? prefixPart(prefix) : '';
 }
 
 function entriesOf(whole: string, form: 'list' | 'map' | 'words'): unknown {

@@ -60,6 +60,7 @@ describe('loadConfig', () => {
       },
       notifications: { endpoints: [], includeReferences: false, queue: undefined },
       upstreams: [],
+      copyFunction: undefined,
     });
     assert.match(secrets[0] ?? '', /^[0-9a-f]{64}$/);
     assert.equal(secrets.length, 1);

@@ -90,6 +90,46 @@ describe('the settings of upstreams', () => {
     assert.equal(other.ttlMs, undefined);
   });
 
+  it('take a password by the prefix, whatever the order of the list', () => {
+    const other = '{prefix: docker/**, url: "https://a.b", username: a}';
+    const environment = {
+      REGISTRY_PROXY_UPSTREAMS_DOCKER_HUB_PASSWORD: 'secret of a test',
+      REGISTRY_PROXY_UPSTREAMS_DOCKER_PASSWORD: 'another one',
+    };
+    for (const list of [
+      [hub.replace('}', ', username: robot}'), other],
+      [other, hub.replace('}', ', username: robot}')],
+    ]) {
+      const upstreams = read({ [setting]: `[${list.join(', ')}]`, ...environment });
+      const passwords = upstreams.map(({ prefix, credentials }) => [prefix, credentials?.password]);
+      assert.deepEqual(Object.fromEntries(passwords), {
+        'docker-hub/': 'secret of a test',
+        'docker/': 'another one',
+      });
+    }
+  });
+
+  it('need a function that copies, or a data plane, in functions alone', () => {
+    const settings = {
+      REGISTRY_STORAGE: 's3',
+      REGISTRY_STORAGE_S3_BUCKET: 'images',
+      REGISTRY_STORAGE_S3_REGION: 'eu-central-1',
+      REGISTRY_HTTP_SECRET: 'the secret of a test, which is long',
+      [setting]: `[${hub}]`,
+    };
+    const copy = 'REGISTRY_PROXY_COPYFUNCTION';
+    assert.match(faultsOf(settings, 'functions').join('\n'), /^REGISTRY_PROXY_COPYFUNCTION: missing/);
+    for (const more of [
+      { [copy]: 'stowage-dev-copy' },
+      { [copy]: 'arn:aws:lambda:eu-central-1:123456789012:function:stowage-dev-copy' },
+      { REGISTRY_HTTP_DATAPLANE: 'https://a.example.com' },
+    ])
+      assert.deepEqual(faultsOf({ ...settings, ...more }, 'functions'), []);
+    for (const wrong of ['a function', 'https://a.b/c', 'arn:aws:sqs:eu-central-1:123456789012:copy'])
+      assert.match(faultsOf({ ...settings, [copy]: wrong }, 'functions').join(), /must be the name or ARN/);
+    assert.match(faultsOf({ [setting]: `[${hub}]`, [copy]: 'copy' }).join(), /only functions need it/);
+  });
+
   const faults: readonly [string, Record<string, string>, readonly RegExp[]][] = [
     ['no list', { [setting]: 'docker-hub' }, [/not a list of upstreams/]],
     [

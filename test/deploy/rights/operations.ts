@@ -133,6 +133,12 @@ export const operations: Readonly<Record<FunctionName, Operations>> = {
       await site.invoke('events');
     },
   },
+  // Nor upstreams.
+  copy: {
+    'says that it is off': async (site) => {
+      await site.invoke('copy');
+    },
+  },
   // What it does where garbage collection is on, test/infra/gc-function.test.ts compares with its rights.
   gc: {
     'says that it is off': async (site) => {

@@ -59,6 +59,7 @@ export function secretsSuite(deployed: () => { place: Place; stage: Stage }): vo
       reindex: invoke('reindex'),
       gc: invoke('gc'),
       events: invoke('events'),
+      copy: invoke('copy'),
     };
 
     for (const one of functionNames)

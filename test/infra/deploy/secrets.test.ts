@@ -33,6 +33,7 @@ const none: StoredSecrets = {
   storage: { state: 'missing' },
   search: { state: 'missing' },
   events: { state: 'missing' },
+  upstreams: { state: 'missing' },
   htpasswd: { state: 'missing' },
 };
 
@@ -196,6 +197,51 @@ describe('the secrets of a first deployment', () => {
         `${setting('1_SECRET')}: no webhook has that name; here they are ${setting('BUILDS_SECRET')} and …_HEADERS_…`,
       ]);
     });
+  });
+
+  it('log in to upstreams with users, and are kept by the prefix', async () => {
+    const entry = (prefix: string, more = '') =>
+      `{prefix: ${prefix}/**, url: "https://${prefix}.example.com"${more}}`;
+    const upstreams = (...entries: string[]) => ({
+      auth: 'none',
+      REGISTRY_PROXY_UPSTREAMS: `[${entries.join(', ')}]`,
+    });
+    const [hub, quay] = [entry('docker-hub', ', username: a'), entry('quay', ', username: b')];
+    const setting = 'REGISTRY_PROXY_UPSTREAMS_DOCKER_HUB_PASSWORD';
+    const overrides = upstreams(entry('ghcr'), hub);
+    const missing = await plan({ stored: none, overrides });
+    assert.match(missing.faults.join(), new RegExp(`^${setting}: missing; set it in the environment`));
+    const first = await plan({ stored: none, environment: { [setting]: 'p' }, overrides });
+    assert.deepEqual(first.faults, []);
+    assert.deepEqual(valuesIn(first, 'upstreams'), { [setting]: 'p' });
+
+    const before = { ...none, upstreams: stored({ [setting]: 'p' }) };
+    const other = 'REGISTRY_PROXY_UPSTREAMS_QUAY_PASSWORD';
+    const more = await plan({
+      stored: before,
+      environment: { [other]: 'q' },
+      overrides: upstreams(quay, hub),
+    });
+    assert.deepEqual(valuesIn(more, 'upstreams'), { [other]: 'q', [setting]: 'p' });
+    const fewer = await plan({ stored: before, overrides: upstreams(entry('docker-hub')) });
+    assert.ok(!fewer.secrets.some(({ kind }) => kind === 'upstreams'));
+    const stray = await plan({ stored: before, environment: { [other]: 'q' }, overrides });
+    assert.match(
+      stray.faults.join(),
+      new RegExp(`^${other}: no upstream with a username has that prefix; here they are ${setting}`),
+    );
+    const whole = {
+      auth: 'none',
+      REGISTRY_PROXY_REMOTEURL: 'https://a.example.com',
+      REGISTRY_PROXY_USERNAME: 'a',
+    };
+    const only = await plan({
+      stored: none,
+      environment: { REGISTRY_PROXY_PASSWORD: 'p' },
+      overrides: whole,
+    });
+    assert.deepEqual(valuesIn(only, 'upstreams'), { REGISTRY_PROXY_PASSWORD: 'p' });
+    assert.deepEqual(only.faults, []);
   });
 
   it('are refused with all faults, and without their values', async () => {

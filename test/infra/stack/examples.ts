@@ -48,6 +48,16 @@ export const examples: Readonly<Record<string, Parameters>> = {
       { name: 'bus', url: 'arn:aws:events:eu-central-1:123456789012:event-bus/default' },
     ]),
   }),
+  upstreams: parametersWith({
+    REGISTRY_PROXY_UPSTREAMS: JSON.stringify([
+      { prefix: 'docker-hub/**', url: 'https://registry-1.docker.io', username: 'robot' },
+      { prefix: 'ghcr/**', url: 'https://ghcr.io' },
+    ]),
+  }),
+  'SCS and upstreams': parametersWith({
+    ...{ storage: 'scs', scsBucket: 'images', scsRegion: 'bjcnc' },
+    REGISTRY_PROXY_UPSTREAMS: '[{prefix: ghcr/**, url: "https://ghcr.io"}]',
+  }),
   'rules of their own': parametersWith({
     auth: 'htpasswd',
     REGISTRY_RETENTION_OBJECT: 'stowage/retention.yaml',

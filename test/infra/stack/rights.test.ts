@@ -87,9 +87,15 @@ describe('the table of rights', () => {
   });
 
   it('lets functions that only read change nothing', () => {
-    for (const parameters of Object.values(examples))
-      for (const name of ['base', 'extensions', 'token', 'catalog', 'search', 'tags'] as const)
-        assert.deepEqual(changes(name, parameters), []);
+    for (const [what, parameters] of Object.entries(examples))
+      for (const name of ['base', 'extensions', 'token', 'catalog', 'search', 'tags'] as const) {
+        // Of a cache, the tags are asked for, and upstreams may want a pause.
+        const pauses = name === 'tags' && what === 'upstreams';
+        assert.deepEqual(
+          changes(name, parameters),
+          pauses ? ['s3:PutObject docker/registry/v2/cache/pauses/*'] : [],
+        );
+      }
   });
 
   it('lets blobs delete links of layers, and referrers write their index, and nothing else', () => {
@@ -183,8 +189,18 @@ describe('the table of rights', () => {
   });
 
   it('has no rights on S3 with another store', () => {
-    for (const { actions } of rights(examples['SCS'] ?? parametersWith()))
-      assert.doesNotMatch(actions.join(), /s3:/);
+    for (const example of ['SCS', 'SCS and upstreams'])
+      for (const { actions } of rights(examples[example] ?? parametersWith()))
+        assert.doesNotMatch(actions.join(), /s3:/);
+  });
+
+  it('gives copy no right but those of all functions where there are no upstreams', () => {
+    const on = rightsOf('copy', defaults).map((right) => right.on);
+    assert.deepEqual(on, ['own logs', 'dead letters']);
+    assert.deepEqual(
+      changes('blobs', defaults).filter((one) => one.includes('PutObject')),
+      [],
+    );
   });
 
   it('gives each secret to those functions alone that need it', () => {
@@ -195,6 +211,11 @@ describe('the table of rights', () => {
         ),
       );
     assert.deepEqual(readers('http'), ['catalog', 'blobs', 'uploads', 'all', 'data-plane'].toSorted(inOrder));
+    assert.deepEqual(readers('upstreams'), []);
+    assert.deepEqual(
+      readers('upstreams', examples['upstreams']),
+      ['tags', 'manifests', 'referrers', 'blobs', 'all', 'copy', 'data-plane'].toSorted(inOrder),
+    );
     assert.deepEqual(readers('token'), ['token']);
     assert.deepEqual(readers('htpasswd'), ['token']);
     assert.deepEqual(

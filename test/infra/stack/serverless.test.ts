@@ -3,7 +3,12 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { oneAtATime } from '../../../infra/deploy/one-at-a-time.ts';
-import { describeFunctions, functionNames, scheduledFunctionNames } from '../../../infra/gateway.ts';
+import {
+  describeFunctions,
+  functionNames,
+  invokedFunctionNames,
+  scheduledFunctionNames,
+} from '../../../infra/gateway.ts';
 import { cleanEnvironment, command } from '../../servers/process.ts';
 import { temporaryFolder } from '../../servers/folder.ts';
 import { runBuild } from '../run-node.ts';
@@ -133,7 +138,7 @@ describe('serverless.yml', () => {
 
   it('keeps the events of jobs that fail', () => {
     const configs = ofType('AWS::Lambda::EventInvokeConfig');
-    assert.equal(configs.length, scheduledFunctionNames.length);
+    assert.equal(configs.length, scheduledFunctionNames.length + invokedFunctionNames.length);
     for (const config of configs)
       assert.match(
         JSON.stringify(config),

@@ -6,6 +6,7 @@ import { functions } from '../../../infra/stack/functions.ts';
 import { rightsOf } from '../../../infra/stack/rights.ts';
 import { roleOf } from '../../../infra/stack/roles.ts';
 import { templateOf } from '../../../infra/stack/stack.ts';
+import { listSetting } from '../../../lib/config/upstreams.ts';
 import { endpointsSetting } from '../../../lib/config/notifications.ts';
 import { knownSetting } from '../../../lib/config/variables.ts';
 import { examples, parametersWith } from './examples.ts';
@@ -57,7 +58,7 @@ describe('the template of a stack', () => {
       for (const name of functionNames)
         for (const variable of Object.keys(environmentOf(name, parameters))) {
           const { setting } = knownSetting(variable) ?? {};
-          if (variable !== endpointsSetting)
+          if (variable !== endpointsSetting && variable !== listSetting)
             assert.ok(!(setting?.kind === 'works' && setting.secret === true), variable);
         }
     });
@@ -74,6 +75,61 @@ describe('the template of a stack', () => {
           }),
         fault,
       );
+  });
+
+  it('has upstreams in its environment, but not their passwords, and users for those alone that have these', () => {
+    const list = (entries: string) => () => parametersWith({ REGISTRY_PROXY_UPSTREAMS: entries });
+    assert.throws(
+      list('[{prefix: docker-hub/**, url: "https://a.example.com", username: a, password: b}]'),
+      /settings: REGISTRY_PROXY_UPSTREAMS: the password of entry 1 would be in the template; set REGISTRY_PROXY_UPSTREAMS_DOCKER_HUB_PASSWORD /,
+    );
+    assert.throws(
+      list(
+        '[{prefix: a-b/**, url: "https://a.example.com", username: a}, {prefix: a.b/**, url: "https://b.example.com", username: a}]',
+      ),
+      /settings: REGISTRY_PROXY_UPSTREAMS: REGISTRY_PROXY_UPSTREAMS_A_B_PASSWORD would be the password of two entries/,
+    );
+    assert.throws(
+      () =>
+        parametersWith({ REGISTRY_PROXY_REMOTEURL: 'https://a.example.com', REGISTRY_PROXY_PASSWORD: 'b' }),
+      /settings: REGISTRY_PROXY_PASSWORD is secret/,
+    );
+    assert.throws(
+      () => parametersWith({ REGISTRY_PROXY_COPYFUNCTION: 'other' }),
+      /REGISTRY_PROXY_COPYFUNCTION is set by the deployment itself/,
+    );
+    const { upstreams: parameters = parametersWith() } = examples;
+    for (const name of functionNames) {
+      const { REGISTRY_PROXY_UPSTREAMS: list, REGISTRY_SECRETS: secrets } = environmentOf(name, parameters);
+      const reads = JSON.stringify(secrets ?? '').includes('stowage/dev/upstreams');
+      assert.equal(JSON.stringify(list).includes('robot'), reads, name);
+      assert.match(JSON.stringify(list), /ghcr/, name);
+    }
+    const whole = parametersWith({
+      REGISTRY_PROXY_REMOTEURL: 'https://a.example.com',
+      REGISTRY_PROXY_USERNAME: 'robot',
+    });
+    assert.equal(environmentOf('blobs', whole)['REGISTRY_PROXY_USERNAME'], 'robot');
+    assert.equal(environmentOf('catalog', whole)['REGISTRY_PROXY_USERNAME'], undefined);
+  });
+
+  it('lets those invoke copy that need it, where there are upstreams', () => {
+    for (const [what, parameters] of Object.entries(examples)) {
+      const isOn = what === 'upstreams' || what === 'SCS and upstreams';
+      const roles = templateOf(parameters).Resources;
+      const invoking = functionNames.filter((name) =>
+        JSON.stringify(roles[roleOf(name)]).includes('lambda:InvokeFunction'),
+      );
+      assert.deepEqual(invoking.toSorted(), isOn ? ['all', 'blobs', 'copy'] : [], what);
+      for (const name of invoking)
+        assert.match(
+          JSON.stringify(roles[roleOf(name)]),
+          /"lambda:InvokeFunction"\],"Resource":\{"Fn::Sub":"[^"]*function:stowage-dev-copy"/,
+        );
+      const { REGISTRY_PROXY_COPYFUNCTION: named } = environmentOf('blobs', parameters);
+      assert.equal(named, isOn ? 'stowage-dev-copy' : undefined, what);
+      assert.equal('CopyFailedAlarm' in roles, isOn, what);
+    }
   });
 
   it('delivers events each minute where there are endpoints, and at once with a queue', () => {
