@@ -34,7 +34,11 @@ export const refused: Delivery = {
   status: '400 Bad Request',
 };
 
-export function localEndpoint(name: string, options: Partial<Endpoint> = {}): LocalEndpoint {
+/** @param keeps whether it keeps what it has taken */
+export function localEndpoint(
+  name: string,
+  { keeps = true, ...options }: Partial<Endpoint> & { readonly keeps?: boolean } = {},
+): LocalEndpoint {
   const all: Notification[] = [];
   let [answer, attempts]: [Answer, number] = [() => taken, 0];
   return {
@@ -54,7 +58,7 @@ export function localEndpoint(name: string, options: Partial<Endpoint> = {}): Lo
     deliver: async (notification, signal) => {
       attempts++;
       const delivery = await answer(notification, signal);
-      if (delivery.outcome === 'taken') all.push(notification);
+      if (delivery.outcome === 'taken' && keeps) all.push(notification);
       return delivery;
     },
   };
