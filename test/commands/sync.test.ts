@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type { RepositoryName } from '../../lib/protocol/names.ts';
 import { parseTag } from '../../lib/protocol/tags.ts';
+import { registryPrefix } from '../../lib/registry/layout.ts';
+import { listObjects } from '../../lib/registry/list-objects.ts';
 import { passwordOf } from '../access/policy-registry.ts';
 import {
   freshName,
@@ -52,7 +54,13 @@ describe('the command stowage sync', requires('docker-registry'), () => {
     await upstreams.stop();
   });
 
-  it('brings the tags that the patterns choose, and nothing that is there', async () => {
+  /** All objects of the storage, each with when it was written. */
+  const objects = async () =>
+    (await Array.fromAsync(listObjects(store, registryPrefix))).map(
+      ({ key, lastModified }) => `${key} ${lastModified.getTime()}`,
+    );
+
+  it('brings the tags that the patterns choose, and writes nothing of what is there', async () => {
     const target = freshName();
     const path = await list({
       registries,
@@ -66,7 +74,9 @@ describe('the command stowage sync', requires('docker-registry'), () => {
     assert.deepEqual([code, output.match(/^copied /gm)?.length], [0, 2]);
     assert.deepEqual(await tagsOf(store, target), ['v1', 'v1.1']);
     upstreams.withTokens.reset();
+    const before = await objects();
     const again = await stowage(['sync', path, '--json'], env);
+    assert.deepEqual(await objects(), before);
     const { images } = JSON.parse(again.output) as { images: { status: string }[] };
     assert.deepEqual(
       images.map(({ status }) => status),

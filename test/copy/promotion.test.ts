@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { copyImage, type CopyOptions } from '../../lib/copy/copy-image.ts';
 import { fromStorage } from '../../lib/copy/from-storage.ts';
+import { parsePlatform } from '../../lib/copy/platforms.ts';
 import type { Digest } from '../../lib/protocol/digests.ts';
 import type { RepositoryName } from '../../lib/protocol/names.ts';
 import { parseReference } from '../../lib/protocol/references.ts';
@@ -10,11 +11,21 @@ import { TagImmutable, type Immutable } from '../../lib/registry/interface.ts';
 import { blobsPrefix, repositoryPrefix, tagLink } from '../../lib/registry/layout.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
-import { freshName, pull, pushImage, pushIndex, remove, tagsOf, v1 } from '../registry/undo/images.ts';
+import {
+  freshName,
+  pull,
+  pushImage,
+  pushIndex,
+  pushManifest,
+  remove,
+  tagsOf,
+  v1,
+  type PushedImage,
+} from '../registry/undo/images.ts';
 import { onUndoPlaces } from '../registry/undo/places.ts';
 import type { Change } from '../../lib/registry/outbox/change.ts';
 import { context, Deliveries, outboxOn } from '../registry/outbox/deliveries.ts';
-import { attach, signatureTag } from './attached.ts';
+import { attach, pushBlob, signatureTag } from './attached.ts';
 import { besideWrite, killed, written } from './written.ts';
 
 interface More extends Partial<CopyOptions> {
@@ -51,6 +62,24 @@ async function referrersOf(store: ObjectStore, name: RepositoryName, subject: Di
 /** An index of one image. */
 async function pushIndexed(store: ObjectStore, name: RepositoryName) {
   return { digest: await pushIndex(store, name, [await pushImage(store, name)], 'v1') };
+}
+
+const entryOf = ({ digest, bytes }: PushedImage) => ({ digest, size: bytes.length });
+
+/** An index of anything. */
+async function pushIndexOf(
+  store: ObjectStore,
+  name: RepositoryName,
+  manifests: readonly object[],
+  tag: string,
+) {
+  const mediaType = 'application/vnd.oci.image.index.v1+json';
+  await pushManifest(
+    store,
+    name,
+    Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, manifests })),
+    tag,
+  );
 }
 
 onUndoPlaces('a promotion', (place) => {
@@ -109,6 +138,59 @@ onUndoPlaces('a promotion', (place) => {
     assert.deepEqual(await referrersOf(store, to, first.digest), [ofChild]);
   });
 
+  it('brings what BuildKit pushes: attestations in an index, and a cache that is an index of blobs', async () => {
+    const [{ store }, from, to] = [place(), freshName(), freshName()];
+    const image = await pushImage(store, from);
+    const attestation = await pushImage(store, from);
+    const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+    const about = {
+      'vnd.docker.reference.type': 'attestation-manifest',
+      'vnd.docker.reference.digest': image.digest,
+    };
+    await pushIndexOf(
+      store,
+      from,
+      [
+        { ...entryOf(image), mediaType, platform: { os: 'linux', architecture: 'amd64' } },
+        {
+          ...entryOf(attestation),
+          mediaType,
+          platform: { os: 'unknown', architecture: 'unknown' },
+          annotations: about,
+        },
+      ],
+      'v1',
+    );
+    const layers = [await pushBlob(store, from), await pushBlob(store, from)];
+    const config = { ...(await pushBlob(store, from)), mediaType: 'application/vnd.buildkit.cacheconfig.v0' };
+    await pushIndexOf(store, from, [...layers, config], 'cache');
+    for (const tag of ['v1', 'cache']) await promote(store, from, to, { from: tag, tag: parseTag(tag) });
+    assert.equal(await pull(store, to, v1), await pull(store, from, v1));
+    assert.equal(await pull(store, to, attestation.digest), attestation.digest);
+    const { blobs } = createRegistry(store);
+    for (const { digest } of [...layers, config]) await blobs.stat(to, digest);
+  });
+
+  it('of one platform points the tag at its image, with what is attached to that', async () => {
+    const [{ store }, from, to] = [place(), freshName(), freshName()];
+    const [amd64, arm64] = [await pushImage(store, from), await pushImage(store, from)];
+    const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+    const entries = [amd64, arm64].map((image, i) => ({
+      ...entryOf(image),
+      mediaType,
+      platform: { os: 'linux', architecture: ['amd64', 'arm64'][i] },
+    }));
+    await pushIndexOf(store, from, entries, 'v1');
+    const sbom = await attach(store, from, entryOf(arm64));
+    await attach(store, from, entryOf(amd64));
+    const platform = parsePlatform('linux/arm64') ?? assert.fail();
+    const { digest, manifests } = await promote(store, from, to, { platforms: [platform] });
+    assert.deepEqual([digest, manifests], [arm64.digest, 2]);
+    assert.equal(await pull(store, to, v1), arm64.digest);
+    assert.equal(await pull(store, to, amd64.digest), undefined);
+    assert.deepEqual(await referrersOf(store, to, arm64.digest), [sbom]);
+  });
+
   it('brings what was attached since the image was promoted', async () => {
     const [{ store }, from, to] = [place(), freshName(), freshName()];
     const image = await pushImage(store, from, 'v1');
@@ -119,7 +201,7 @@ onUndoPlaces('a promotion', (place) => {
     assert.deepEqual(await referrersOf(store, to, image.digest), [signature]);
   });
 
-  it('is one event, whatever comes along, and costs one more write', async () => {
+  it('is one event, whatever comes along, and costs two more writes', async () => {
     const [{ store }, from, to] = [place(), freshName(), freshName()];
     const { digest } = await pushIndexed(store, from);
     await attach(store, from, { digest, size: 1 });
@@ -136,7 +218,8 @@ onUndoPlaces('a promotion', (place) => {
     const image = await pushImage(store, from, 'v1');
     const writes = written(store);
     await promote(writes.store, from, to, { announces: true });
-    assert.equal(writes.objects().length, image.blobs.length + 5);
+    // The intent, and the manifest's link again, in place of a look at it.
+    assert.equal(writes.objects().length, image.blobs.length + 6);
     await deliveries.look();
     await promote(store, from, to, { announces: true });
     await deliveries.look();
