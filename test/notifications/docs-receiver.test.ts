@@ -10,6 +10,7 @@ import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { freePort } from '../servers/ports.ts';
 import { cleanEnvironment, launch, type Server } from '../servers/process.ts';
 import { folderStorage, type TestStorage } from '../servers/storage.ts';
+import { until } from './delivering.ts';
 
 const page = resolve(import.meta.dirname, '../../docs/events.md');
 
@@ -30,10 +31,8 @@ describe('the receiver in docs/events.md', () => {
   before(async () => {
     const text = await readFile(page, 'utf8');
     [folder, storage, port] = await Promise.all([temporaryFolder('receiver'), folderStorage(), freePort()]);
-    const file = join(folder.path, 'receiver.mjs');
-    await writeFile(file, blockIn(text, 'js'));
-    const env = cleanEnvironment({ SECRET: secret, PORT: String(port) });
-    receiving = await launch(process.execPath, [file], async () => await send({}).then(() => true), { env });
+    await writeFile(join(folder.path, 'receiver.mjs'), blockIn(text, 'js'));
+    receiving = await receive();
     // As the page starts it.
     const [, endpoints = ''] =
       /REGISTRY_NOTIFICATIONS_ENDPOINTS="(.*)" stowage serve/.exec(blockIn(text, 'sh')) ?? [];
@@ -55,6 +54,12 @@ describe('the receiver in docs/events.md', () => {
     folder.remove();
   });
 
+  async function receive(): Promise<Server> {
+    const env = cleanEnvironment({ SECRET: secret, PORT: String(port) });
+    const isReady = async () => await send({}).then(() => true);
+    return await launch(process.execPath, [join(folder.path, 'receiver.mjs')], isReady, { env });
+  }
+
   const event = { id: 'an-id', action: 'push', target: { repository: 'forged', digest: 'sha256:0' } };
   const body = JSON.stringify({ events: [event] });
 
@@ -68,18 +73,29 @@ describe('the receiver in docs/events.md', () => {
     'webhook-signature': `v1,${createHmac('sha256', key).update(`an-id.${at}.${text}`).digest('base64')}`,
   });
 
+  /** Without the ids of the events, once it has printed something. */
+  async function printed(what: string): Promise<readonly string[]> {
+    await until(() => receiving.output().includes(what));
+    const lines = receiving.output().trim().split('\n');
+    return lines.map((line) => line.split(' ').slice(1).join(' '));
+  }
+
   it('prints a line for each blob of a push, and one for its tag', async () => {
     const { digest, layer } = await new Client(registry.url).pushImage('team/app', 'v1');
-    for (let ms = 0; !receiving.output().includes('team/app:v1') && ms < 10_000; ms += 20)
-      await new Promise((done) => setTimeout(done, 20));
-    const lines = receiving
-      .output()
-      .trim()
-      .split('\n')
-      .map((line) => line.split(' ').slice(1).join(' '));
+    const lines = await printed('team/app:v1');
     assert.equal(lines.length, 3);
     assert.equal(lines[1], `push team/app ${layer}`);
     assert.equal(lines[2], `push team/app:v1 ${digest}`);
+  });
+
+  it('is told later of what was pushed while it was down', async () => {
+    process.kill(receiving.pid, 'SIGKILL');
+    await receiving.stop();
+    const { digest } = await new Client(registry.url).pushImage('team/app', 'v2');
+    receiving = await receive();
+    const lines = await printed('team/app:v2');
+    assert.equal(lines.length, 3);
+    assert.equal(lines[2], `push team/app:v2 ${digest}`);
   });
 
   it('refuses what the registry has not signed, or has signed long ago', async () => {
