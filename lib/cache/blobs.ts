@@ -160,8 +160,7 @@ export class CachedBlobs {
     void download.done
       .catch((error: unknown) => {
         if (isOutage(error)) onOutage(source.upstream.host, error);
-        else if (!(error instanceof UpstreamError && error.kind === 'unknown'))
-          onFailure({ repository: name, digest }, error);
+        else if (!isTold(error)) onFailure({ repository: name, digest }, error);
       })
       .finally(() => this.#downloads.delete(key));
     return download;
@@ -235,6 +234,12 @@ export class CachedBlobs {
 export function assertSize({ upstream }: Source, digest: Digest, size: number): void {
   if (size > 0 || digest === digestOf(new Uint8Array(), digestParts(digest).algorithm)) return;
   throw new UpstreamError('unavailable', `${upstream.host} says that blob ${digest} is empty, and it is not`);
+}
+
+/** Whether the response to the client says all that there is to say. */
+function isTold(error: unknown): boolean {
+  if (error instanceof UpstreamError) return error.kind === 'unknown';
+  return error instanceof RegistryError && error.failure === 'BUSY';
 }
 
 function keyOf(name: RepositoryName, digest: Digest): string {
