@@ -1,13 +1,11 @@
-import type { Readable } from 'node:stream';
-
 /** The bytes of a blob as they come from an upstream, in portions of any size. */
 export class BlobPieces {
   readonly #pieces: AsyncIterator<Buffer>;
   #rest: Buffer = Buffer.alloc(0);
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(body: Readable) {
-    this.#pieces = (body as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
+  constructor(body: AsyncIterable<Buffer>) {
+    this.#pieces = body[Symbol.asyncIterator]();
   }
 
   /** Exactly the next bytes, or an error. */

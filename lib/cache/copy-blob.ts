@@ -7,6 +7,7 @@ import { BlobPieces } from './blob-pieces.ts';
 import { assertSize } from './blobs.ts';
 import { undefinedIfUnknown } from './errors.ts';
 import { isWrong, type WantedBlob } from './function-blobs.ts';
+import { keepingRate } from './minimum-rate.ts';
 import type { Source, Sources } from './sources.ts';
 import type { UpstreamRequests } from './upstream-requests.ts';
 
@@ -126,7 +127,8 @@ class Copy {
         await this.forget();
         return true;
       }
-      return await this.#receive(new BlobPieces(body), size, () => this.#claim.isLost || isOver());
+      const pieces = new BlobPieces(keepingRate(body as AsyncIterable<Buffer>, source.upstream.host));
+      return await this.#receive(pieces, size, () => this.#claim.isLost || isOver());
     } finally {
       body.destroy();
     }

@@ -4,6 +4,9 @@ import type { Source } from './sources.ts';
 /** Milliseconds for which an upstream that does not answer is not asked. */
 const outageMs = 10_000;
 
+/** Milliseconds after which the end of a check says nothing: this process was frozen meanwhile. */
+const longestCheckMs = 15_000;
+
 interface Outage {
   readonly error: UpstreamError;
   /** When it was found, in milliseconds since 1970. */
@@ -37,10 +40,12 @@ export class Outages {
   async check({ id, upstream }: Source): Promise<void> {
     if (this.#checked.has(id)) return;
     this.#checked.add(id);
+    const began = Date.now();
     try {
       await upstream.ping();
       this.#known.delete(id);
     } catch (cause) {
+      if (Date.now() - began > longestCheckMs) return;
       const { message } = cause as Error;
       const error = new UpstreamError('unavailable', message, { retryAfterMs: outageMs, cause });
       this.#known.set(id, { error, since: Date.now() });

@@ -49,6 +49,28 @@ describe('an upstream that is down', () => {
     assert.deepEqual((await pull()).bytes, bytes);
   });
 
+  it('is not found by a check during which the process was frozen', async () => {
+    mock.timers.enable({ apis: ['Date'], now: Date.now() });
+    const { start, upstream } = fixture();
+    const name = fresh();
+    const bytes = await image(name);
+    await push(name, bytes, 'v1');
+    const cache = start();
+    const answer = Promise.withResolvers<undefined>();
+    const { onPing } = upstream;
+    upstream.onPing = async () => {
+      await answer.promise;
+    };
+    upstream.failure = down;
+    await assert.rejects(cache.manifests.get(mirrored(name), tagged('v1')), refused);
+    mock.timers.tick(3_600_000);
+    answer.resolve(undefined);
+    await new Promise(setImmediate);
+    upstream.onPing = onPing;
+    upstream.failure = undefined;
+    assert.deepEqual((await cache.manifests.get(mirrored(name), tagged('v1'))).bytes, bytes);
+  });
+
   it('is told from one that answers, but not for one repository', async () => {
     const { start, upstream } = fixture();
     const [broken, whole] = [fresh(), fresh()];
