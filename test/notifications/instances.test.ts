@@ -27,18 +27,7 @@ describe('two servers on one bucket', requires(...onVersitygw.needs), () => {
     buckets = await onVersitygw.start();
     [proxy, receiving] = await Promise.all([bucketProxy(buckets.endpoint), receiver()]);
     const place = proxied(onVersitygw, await buckets.newBucket(), proxy);
-    const endpoint = {
-      name: 'test',
-      url: receiving.url,
-      privateaddresses: true,
-      ignoredmediatypes: ['application/octet-stream'],
-    };
-    const settings = {
-      REGISTRY_HTTP_SECRET: 'the secret of a test, as any other',
-      REGISTRY_LOG_LEVEL: 'error',
-      REGISTRY_NOTIFICATIONS_ENDPOINTS: JSON.stringify([endpoint]),
-    };
-    servers = await Promise.all([serve(place, settings), serve(place, settings)]);
+    servers = await Promise.all([serve(place, settings()), serve(place, settings())]);
     clients = servers.map(({ address }) => new Client(`http://${address}`));
   });
 
@@ -50,6 +39,19 @@ describe('two servers on one bucket', requires(...onVersitygw.needs), () => {
     );
     await Promise.all([proxy.stop(), receiving.stop()]);
     await buckets.stop();
+  });
+
+  const settings = () => ({
+    REGISTRY_HTTP_SECRET: 'the secret of a test, as any other',
+    REGISTRY_LOG_LEVEL: 'error',
+    REGISTRY_NOTIFICATIONS_ENDPOINTS: JSON.stringify([
+      {
+        name: 'test',
+        url: receiving.url,
+        privateaddresses: true,
+        ignoredmediatypes: ['application/octet-stream'],
+      },
+    ]),
   });
 
   const events = () =>
@@ -111,5 +113,27 @@ describe('two servers on one bucket', requires(...onVersitygw.needs), () => {
       seen.filter((tag) => !toldTags.has(tag)),
       [],
     );
+  });
+
+  it('know what their workers have pushed, also where others have removed its traces', async () => {
+    const { settings: place } = await buckets.newBucket();
+    // One request each, in turn.
+    const server = await serve(place, { ...settings(), REGISTRY_HTTP_WORKERS: '2' });
+    try {
+      const client = new Client(`http://${server.address}`);
+      for (let i = 0; i < 2; i++) {
+        // While it waits for this answer, it does not look at the pushes after it.
+        receiving.answer((response) => setTimeout(() => response.end(), 1_000));
+        const pushes = [await push(client, 'first')];
+        await untilTold(pushes);
+        const { bytes, digest } = await client.pushImage('team/app', 'latest');
+        await client.pushManifest('team/app', 'v1', bytes);
+        pushes.push(`latest ${digest}`, `v1 ${digest}`, await push(client, 'latest'));
+        receiving.answer((response) => response.end());
+        await untilTold(pushes);
+      }
+    } finally {
+      await server.stop();
+    }
   });
 });
