@@ -13,6 +13,8 @@ import { withWorkers } from '../infra/running-workers.ts';
 import { containerd, type Containerd } from '../servers/containerd.ts';
 import { dockerd } from '../servers/dockerd.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
+import { goProgramPlace } from '../servers/go-programs.ts';
+import { command } from '../servers/process.ts';
 import { requires } from '../servers/requires.ts';
 import { serve, type Stowage } from '../servers/stowage.ts';
 import { alice, startUpstreams, type Upstreams } from '../upstream/upstreams.ts';
@@ -132,6 +134,40 @@ describe('clients of a cache', requires('docker-registry'), () => {
         await cache.stop();
       }
     });
+  });
+
+  describe('oras', requires('oras'), () => {
+    for (const [what, upstream] of [
+      ['with the API of referrers', () => upstreams.withTokens],
+      ['with a list at a tag', () => upstreams.withBasic],
+    ] as const)
+      it(`finds what is attached to an image of an upstream ${what}, and copies it`, async () => {
+        const cwd = await newFolder();
+        const oras = async (...args: string[]) => await command(goProgramPlace('oras').file, args, { cwd });
+        const login = ['--plain-http', '--username', alice.user, '--password', alice.password];
+        const name = `team/oras-${what.replaceAll(' ', '-').toLowerCase()}`;
+        const origin = `${upstream().url.host}/${name}:v1`;
+        await writeFile(join(cwd, 'file'), 'content');
+        await oras('push', ...login, origin, 'file');
+        await oras('attach', ...login, '--artifact-type', 'application/spdx+json', origin, 'file');
+        const cache = await serve(await newFolder(), prefixed(upstream()));
+        try {
+          const here = `${cache.address}/mirror/${name}`;
+          const tags = await oras('repo', 'tags', '--plain-http', here);
+          assert.match(tags.text, /^v1$/m);
+          const found = await oras('discover', '--plain-http', '--format', 'json', `${here}:v1`);
+          const { referrers } = JSON.parse(found.text) as { referrers: { artifactType: string }[] };
+          assert.deepEqual(
+            referrers.map(({ artifactType }) => artifactType),
+            ['application/spdx+json'],
+          );
+          await oras('cp', '--recursive', '--from-plain-http', '--to-oci-layout', `${here}:v1`, 'copied:v1');
+          // Two manifests, and their blobs: the file, and an empty config.
+          assert.equal((await readBlobs(join(cwd, 'copied'))).length, 4);
+        } finally {
+          await cache.stop();
+        }
+      });
   });
 
   it('64 clients of several workers make one download', async () => {
