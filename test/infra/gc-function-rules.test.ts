@@ -94,6 +94,7 @@ describe('the function gc follows the rules of the policy', requires('versitygw'
     started = await startFunction(buckets, storage, ['policy'], {
       REGISTRY_AUTH: 'policy',
       REGISTRY_AUTH_POLICY_OBJECT: policyKey,
+      REGISTRY_PROXY_UPSTREAMS: '[{prefix: hub/**, url: "https://upstream.example.com"}]',
     });
     ({ functions, proxy } = started);
     had = await keysIn(store);
@@ -177,6 +178,27 @@ describe('the function gc follows the rules of the policy', requires('versitygw'
     await store.put(retentionApplied, Buffer.from('{"version":1,"after":"team/app"}'));
     const { lines } = await invoke(functions);
     assert.ok(lines.some(({ msg }) => msg === 'the rules for retention are applied'));
+  });
+
+  it('empties a cache down to the size of its rule, with what has no tag', async () => {
+    const cached = parseRepositoryName('hub/app');
+    const images = [await pushImage(store, cached, 'v1'), await pushImage(store, cached)];
+    const text =
+      "retention:\n  - { repositories: 'hub/**', keep: { size: 1 B }, otherwise: delete }\nrules: []\n";
+    const rules = parsePolicy(text).content.retention;
+    for (const key of pullNotesOf(rules).values()) await store.put(key, Buffer.from(''));
+    await store.put(policyKey, Buffer.from(text));
+    await recordPlanned(store, rules);
+    proxy.agedMs = 2 * day;
+    const { lines, failed } = await invoke(functions);
+    proxy.agedMs = 0;
+    assert.equal(failed, false);
+    const audited = lines.filter(({ audit, repository }) => audit === true && repository === cached);
+    assert.deepEqual(
+      audited.map(({ tag, digest }) => tag ?? digest).sort(),
+      [...images.map(({ digest }) => digest), 'v1'].sort(),
+    );
+    assert.deepEqual(await tagsOf(store, cached), []);
   });
 
   it('collects while the policy is broken, and fails', async () => {
