@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -73,13 +74,30 @@ describe('clients of a cache', requires('docker-registry'), () => {
     ]),
   });
 
+  /** As docs/cache.md says, but for the addresses. */
   describe('containerd', requires('containerd'), () => {
     let daemon: Containerd;
     let cache: Stowage;
 
     before(async () => {
+      const place = await newFolder();
+      const [proxy = '', rules = '', retention = ''] = blocksOf('yaml');
+      const here = `url: ${upstreams.withTokens.url.origin}\n      ns: docker.io\n      insecure: true\n      privateaddresses: true`;
+      await writeFile(
+        join(place, 'config.yml'),
+        `version: 0.1\nstorage: { filesystem: { rootdirectory: ${place}/images } }\n` +
+          proxy.replace('url: https://registry-1.docker.io', here).replace('robot', alice.user),
+      );
+      await writeFile(join(place, 'policy.yaml'), `${rules}${retention}`);
+      await mkdir(join(place, 'images'));
+      cache = await serve({
+        REGISTRY_CONFIGURATION_PATH: join(place, 'config.yml'),
+        REGISTRY_PROXY_UPSTREAMS_0_PASSWORD: alice.password,
+        REGISTRY_AUTH: 'policy',
+        REGISTRY_AUTH_POLICY_PATH: join(place, 'policy.yaml'),
+        REGISTRY_HTTP_SECRET: 'a secret of a test, which is long enough',
+      });
       daemon = await containerd();
-      cache = await serve(await newFolder(), prefixed(upstreams.withTokens));
     });
 
     after(async () => {
@@ -87,27 +105,24 @@ describe('clients of a cache', requires('docker-registry'), () => {
       await daemon.stop();
     });
 
-    for (const [what, host] of [
-      ['with ns', (url: string) => `[host."${url}"]\ncapabilities = ["pull", "resolve"]\n`],
-      [
-        'with the prefix in the path',
-        (url: string) =>
-          `[host."${url}/v2/mirror"]\ncapabilities = ["pull", "resolve"]\noverride_path = true\n`,
-      ],
+    for (const [what, at] of [
+      ['with ns', 0],
+      ['with the prefix in the path', 1],
     ] as const)
       it(`pulls an image by its own name, ${what}`, async () => {
-        const layout = await pushed('team/app', what.replaceAll(' ', '-'));
+        const tag = what.replaceAll(' ', '-');
+        const layout = await pushed('library/nginx', tag);
         const hosts = await newFolder();
-        await mkdir(join(hosts, 'images.example.com'));
+        await mkdir(join(hosts, 'docker.io'));
+        const text = blocksOf('toml')[at] ?? '';
+        assert.match(text, /^server = "https:\/\/registry-1\.docker\.io"$/m);
         // Nobody is there to fall back to.
-        const server = 'server = "http://127.0.0.1:1"\n';
-        await writeFile(
-          join(hosts, 'images.example.com/hosts.toml'),
-          server + host(`http://${cache.address}`),
-        );
-        const reference = `images.example.com/team/app:${what.replaceAll(' ', '-')}`;
+        const own = text
+          .replace('https://registry-1.docker.io', 'http://127.0.0.1:1')
+          .replace('https://registry.example.com', `http://${cache.address}`);
+        await writeFile(join(hosts, 'docker.io/hosts.toml'), own);
         const options = ['--hosts-dir', hosts, '--snapshotter', 'native'];
-        await daemon.ctr('images', 'pull', ...options, reference);
+        await daemon.ctr('images', 'pull', ...options, `docker.io/library/nginx:${tag}`);
         assert.deepEqual(await contentOf(daemon), await readBlobs(layout.folder));
         await forgetAll(daemon);
       });
@@ -195,6 +210,14 @@ describe('clients of a cache', requires('docker-registry'), () => {
     });
   });
 });
+
+const page = readFileSync(join(import.meta.dirname, '../../docs/cache.md'), 'utf8');
+
+/** What the page has of a language, without what indents it. */
+function blocksOf(language: string): readonly string[] {
+  const blocks = page.matchAll(new RegExp(`^( *)\`\`\`${language}\\n(.*?)^ *\`\`\`$`, 'gms'));
+  return [...blocks].map(([, indent = '', text = '']) => text.replaceAll(new RegExp(`^${indent}`, 'gm'), ''));
+}
 
 async function* pieces(bytes: Buffer): AsyncGenerator<Uint8Array, void> {
   yield await Promise.resolve(bytes);
