@@ -272,11 +272,13 @@ const bucketRights: readonly Right[] = [
 const eventRights: readonly Right[] = [
   // Writers keep them before what they write can be seen, and take them back if it is refused.
   {
-    for: ['manifests', 'blobs', 'uploads', 'all', 'data-plane'],
+    for: ['manifests', 'uploads', 'all', 'data-plane'],
     on: pendingEvents,
     actions: [...put, ...remove],
     when: tells,
   },
+  // A delete of a blob is refused before that.
+  { for: ['blobs'], on: pendingEvents, actions: put, when: tells },
   { for: ['gc'], on: pendingEvents, actions: [...put, ...remove], when: and(tells, collects, hasRules) },
   { for: ['events'], on: 'bucket', actions: ['s3:ListBucket'], when: tells },
   { for: ['events'], on: events, actions: [...get, ...put, ...remove], when: tells },

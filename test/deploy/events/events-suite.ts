@@ -6,6 +6,7 @@ import { ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { FilterLogEventsCommand } from '@aws-sdk/client-cloudwatch-logs';
 import { descriptor, digestOf, imageType, manifest } from '../../functions/client.ts';
 import { UserClient } from '../client.ts';
+import { eventRightsSuite } from './rights-suite.ts';
 import { endpointNames, isSigned, type EndpointName, type Told } from './targets.ts';
 import type { TellingStage } from './telling-stage.ts';
 import { Triggers } from './triggers.ts';
@@ -106,6 +107,8 @@ export function eventsSuite(deployed: () => TellingStage): void {
         assert.ok(logged.some(({ message = '' }) => /"level":"error".*events were given up/.test(message)));
         assert.equal(await triggers.invoke(), undefined);
       });
+
+      eventRightsSuite(() => ({ ...deployed(), client, triggers }));
     });
   });
 }
