@@ -152,8 +152,13 @@ export function collectionSuite(deployed: () => Place): void {
       assert.equal(await invoke(2 * day), undefined);
       assert.deepEqual(await bytesOf('v1'), [true, true, true]);
       const before = await sum();
-      await delay(8000);
-      assert.equal(await invoke(), undefined);
+      const isThere = async () =>
+        (await bytesOf('v1')).includes(true) || (await bytesOf('wrong')).includes(true);
+      // The bucket dates objects by seconds, so when a fence has ended is known to some of them.
+      for (let run = 0; run < 5 && (await isThere()); run++) {
+        await delay(run === 0 ? 7000 : 2000);
+        assert.equal(await invoke(), undefined);
+      }
       for (const tag of ['v1', 'wrong']) assert.deepEqual(await bytesOf(tag), [false, false, false]);
       assert.deepEqual(await bytesOf('latest'), [true, true, true]);
       await client.must(200, { method: 'GET', path: '/v2/team/app/manifests/latest' });
