@@ -1,15 +1,21 @@
 import { DigestTable } from '../maintenance/collection/digest-table.ts';
 import type { Digest } from '../protocol/digests.ts';
 
+/** Of arrays, which grow. */
+const initialLength = 64;
+
+/** How much more than the limit is remembered before what is beyond is forgotten, which takes a sort. */
+const slack = 1.5;
+
 /**
  * Finds up to which use so many bytes were used last. Each blob and manifest counts once, at its last use, whatever has it. In memory
- * are some 80 bytes for each that stays, and as many again.
+ * are some 250 bytes for each that stays.
  */
 export class LastUsedBytes {
   readonly #limit: number;
   #table = new DigestTable();
-  #sizes = new Float64Array(64);
-  #used = new Float64Array(64);
+  #sizes = new Float64Array(initialLength);
+  #used = new Float64Array(initialLength);
   #total = 0;
   /** What was used before does not stay, whatever else comes. */
   #since = -Infinity;
@@ -35,7 +41,7 @@ export class LastUsedBytes {
     this.#sizes[number] = size;
     this.#used[number] = used;
     this.#total += size;
-    if (this.#total > 2 * this.#limit) this.#forget();
+    if (this.#total > slack * this.#limit) this.#forget();
   }
 
   /** The earliest use, in milliseconds since 1970, since which no more bytes were used than the limit. */
@@ -46,26 +52,23 @@ export class LastUsedBytes {
 
   /** Forgets what is beyond the limit: it stays so, since no use becomes earlier. */
   #forget(): void {
-    const numbers = Array.from({ length: this.#table.size }, (_, number) => number);
-    const used = (number: number) => this.#used[number] ?? 0;
-    const size = (number: number) => this.#sizes[number] ?? 0;
-    numbers.sort((a, b) => used(b) - used(a));
-    let [bytes, at] = [0, 0];
-    for (; at < numbers.length; at++) {
-      bytes += size(numbers[at] ?? 0);
-      if (bytes > this.#limit) break;
-    }
-    if (at === numbers.length) return;
+    const [table, sizes, used] = [this.#table, this.#sizes, this.#used];
+    const usedAt = (number: number) => used[number] ?? 0;
+    // Typed, since there may be millions.
+    const latestFirst = new Uint32Array(table.size).map((_, number) => number);
+    latestFirst.sort((a, b) => usedAt(b) - usedAt(a));
+    let bytes = 0;
+    const beyond = latestFirst.findIndex((number) => (bytes += sizes[number] ?? 0) > this.#limit);
+    const first = latestFirst[beyond];
+    if (first === undefined) return;
     // What was used at the same time goes together.
-    const last = used(numbers[at] ?? 0);
-    this.#since = last + 1;
-    const kept = numbers
-      .slice(0, at)
-      .filter((number) => used(number) > last)
-      .map((number) => [this.#table.get(number), size(number), used(number)] as const);
+    this.#since = usedAt(first) + 1;
     this.#table = new DigestTable();
+    this.#sizes = new Float64Array(initialLength);
+    this.#used = new Float64Array(initialLength);
     this.#total = 0;
-    for (const one of kept) this.add(...one);
+    for (const number of latestFirst.subarray(0, beyond))
+      if (usedAt(number) >= this.#since) this.add(table.get(number), sizes[number] ?? 0, usedAt(number));
   }
 }
 

@@ -5,12 +5,12 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { memoryEnvironment, memoryFlags } from '../../lib/commands/low-memory.ts';
 import type { Digest } from '../../lib/protocol/digests.ts';
 import { layerLink } from '../../lib/registry/layout.ts';
 import { exists } from '../../lib/registry/links.ts';
 import { runStowage } from '../infra/run-node.ts';
-import { until } from '../infra/running-workers.ts';
 import { digestOf, freshName, pull, pushManifest, tagsOf, v1 } from '../registry/undo/images.ts';
 import { cleanEnvironment } from '../servers/process.ts';
 import { programFile } from '../servers/programs.ts';
@@ -64,7 +64,7 @@ it(
       env: cleanEnvironment({ ...memoryEnvironment, ...env }),
       stdio: 'ignore',
     });
-    await until(async () => (await missing()).length === 1);
+    while ((await missing()).length !== 1) await setTimeout(20);
     child.kill('SIGKILL');
     await once(child, 'close');
     assert.deepEqual(await missing(), [stalled]);
