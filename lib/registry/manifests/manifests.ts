@@ -42,7 +42,7 @@ import {
   type Announcement,
 } from '../outbox/announcement.ts';
 import { describePush } from '../outbox/describe-push.ts';
-import { begun, made, markIn, type Mark } from '../outbox/mark.ts';
+import { begun, made, marksIn, type Marks } from '../outbox/mark.ts';
 import { putAll } from '../put-objects.ts';
 import { ManifestCache } from './cache.ts';
 import { ManifestReader, unknownManifest } from './reader.ts';
@@ -272,7 +272,7 @@ export class Manifests implements Roles {
     const tags = pointing.map(({ tag }) => tag);
     const announcement = announce({ ...about, content: 'manifest', digest, tags });
     await besideIntent(this.#store, announcement, fence, async () => {
-      await this.#record(name, digest, pointing, markIn(link.metadata));
+      await this.#record(name, digest, pointing, marksIn(link.metadata));
     });
     // The tags go first: an interruption must not leave dangling tags.
     await this.#tags.delete(pointing, { afterwards: [revisionLink(name, digest)], fence });
@@ -285,14 +285,10 @@ export class Manifests implements Roles {
     name: RepositoryName,
     digest: Digest,
     pointing: readonly StoredTag[],
-    mark?: Mark,
+    marks?: Marks,
   ): Promise<void> {
     const tags = pointing.map((tag) => describeTag(name, tag, digest));
-    await this.#deletions.add(name, {
-      manifests: [digest],
-      tags,
-      made: mark?.isMade ? mark.intent : undefined,
-    });
+    await this.#deletions.add(name, { manifests: [digest], tags, made: marks?.made ?? [] });
   }
 
   /**

@@ -17,6 +17,9 @@ export interface Announcement {
   /** Of the intent of the attempt in progress. */
   readonly key: string | undefined;
 
+  /** The names of the intents of pushes of the same manifest that this process has made before: the last ones. */
+  readonly madeBefore: readonly string[];
+
   /** To be called before something of this attempt can be seen: a refusal does not take its intent back any more. */
   keep(): void;
 

@@ -4,7 +4,7 @@ import type { Tag } from '../../protocol/tags.ts';
 import type { ObjectInfo, ObjectStore } from '../../storage/store.ts';
 import { blobData, repositoryDeletionsPrefix } from '../layout.ts';
 import { readLink, showsDigest, undefinedIfDamaged, undefinedIfMissing } from '../links.ts';
-import { markIn, type Mark } from './mark.ts';
+import { marksIn, type Marks } from './mark.ts';
 import { DeletionRecords, type Deletion } from '../undo/records.ts';
 
 /** What the bucket shows of a write. */
@@ -39,10 +39,10 @@ export class Evidence {
     return (await undefinedIfMissing(this.#store.head(blobData(digest))))?.size;
   }
 
-  /** What the link of a manifest says of the write that has written it last; undefined also if it is gone. */
-  async markOf(key: string): Promise<Mark | undefined> {
+  /** What the link of a manifest says of those that have written it; nothing if it is gone. */
+  async marksOf(key: string): Promise<Marks> {
     const head = await undefinedIfMissing(this.#store.head(key, { metadata: true }));
-    return head && markIn(head.metadata);
+    return marksIn(head?.metadata ?? {});
   }
 
   /** Whether a delete that was recorded since a time may have taken a tag. */
@@ -57,7 +57,8 @@ export class Evidence {
 
   /** Whether a delete that was recorded since a time has taken a manifest whose link said that this push was made. */
   async hasLostMade(name: RepositoryName, intent: string, since: Date): Promise<boolean> {
-    for await (const { made } of this.#deletions.writtenSince(name, since)) if (made === intent) return true;
+    for await (const { made } of this.#deletions.writtenSince(name, since))
+      if (made.includes(intent)) return true;
     return false;
   }
 

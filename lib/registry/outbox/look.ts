@@ -115,9 +115,9 @@ export class Look {
       const isGone = tags.length > 0 || (await this.#evidence.mayHaveLostManifest(repository, digest, since));
       return isGone ? 'lost' : 'not made';
     }
-    const mark = await this.#evidence.markOf(revision.key);
-    // A push that was refused has been announced again as one by digest.
-    if (mark?.intent === intent) return mark.isMade || tags.length === 0 ? 'made' : 'not made';
+    const { begun, made } = await this.#evidence.marksOf(revision.key);
+    if (made.includes(intent)) return 'made';
+    if (begun === intent) return 'not made';
     return revision.lastModified >= since ? 'lost' : 'not made';
   }
 

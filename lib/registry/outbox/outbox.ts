@@ -7,6 +7,7 @@ import type { Announcement } from './announcement.ts';
 import type { Change } from './change.ts';
 import type { Intent, Source } from './intent.ts';
 import { serializeIntent } from './intent-object.ts';
+import { intentName } from './mark.ts';
 
 /** Announces changes before they can be seen: docs/decisions/0008-intents-of-writes.md. */
 export interface Outbox {
@@ -30,12 +31,18 @@ export interface OutboxOptions {
 /** Writes that a process remembers to have been made. */
 const maxRemembered = 10_000;
 
+/** Manifests of which it remembers the last pushes, and how many of each. */
+const maxManifests = 1_000;
+const maxPushes = 10;
+
 /** The outbox of a process. */
 export class BucketOutbox implements Outbox {
   readonly #store: ObjectStore;
   readonly #options: OutboxOptions;
   /** The keys of intents. */
   readonly #made = new Set<string>();
+  /** The names of intents, by manifest. */
+  readonly #pushes = new Map<string, readonly string[]>();
 
   constructor(store: ObjectStore, options: OutboxOptions) {
     this.#store = store;
@@ -52,8 +59,10 @@ export class BucketOutbox implements Outbox {
       { id: randomUUID(), at, change, context, source },
       {
         onAnnounced,
+        madeBefore: () => this.#pushes.get(manifestOf(change)) ?? [],
         onDone: (key) => {
           this.remember(key);
+          this.#rememberPush(change, key);
           onDone?.(key);
         },
       },
@@ -65,6 +74,17 @@ export class BucketOutbox implements Outbox {
     return this.#made.has(key);
   }
 
+  #rememberPush(change: Change, key: string): void {
+    const manifest = manifestOf(change);
+    if (manifest === '') return;
+    const pushes = [...(this.#pushes.get(manifest) ?? []), intentName(key)].slice(-maxPushes);
+    // Again, so that the oldest is first.
+    this.#pushes.delete(manifest);
+    this.#pushes.set(manifest, pushes);
+    const [oldest] = this.#pushes.keys();
+    if (this.#pushes.size > maxManifests && oldest !== undefined) this.#pushes.delete(oldest);
+  }
+
   /** A write was made. @param key of its intent */
   remember(key: string): void {
     this.#made.add(key);
@@ -73,7 +93,14 @@ export class BucketOutbox implements Outbox {
   }
 }
 
+/** Empty for other changes. */
+function manifestOf(change: Change): string {
+  const isPush = change.action === 'pushed' && change.content === 'manifest';
+  return isPush ? `${change.repository}@${change.digest}` : '';
+}
+
 interface Calls {
+  readonly madeBefore: () => readonly string[];
   readonly onAnnounced: OutboxOptions['onAnnounced'] | undefined;
   /** @param key of the last intent */
   readonly onDone: (key: string) => void;
@@ -113,6 +140,10 @@ class WriteAnnouncement implements Announcement {
 
   get key(): string | undefined {
     return this.#keys.at(-1);
+  }
+
+  get madeBefore(): readonly string[] {
+    return this.#calls.madeBefore();
   }
 
   keep(): void {

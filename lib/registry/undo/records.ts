@@ -43,8 +43,8 @@ export interface Deletion {
   readonly tags: readonly DeletedTag[];
   /** Manifests that the repository had. */
   readonly manifests: readonly Digest[];
-  /** The intent of the push of its one manifest, if that was made and announced: lib/registry/outbox. */
-  readonly made?: string | undefined;
+  /** The intents of the last announced pushes of its one manifest that were made: lib/registry/outbox. */
+  readonly made: readonly string[];
 }
 
 /** A deletion that was read back. */
@@ -157,10 +157,12 @@ function untaggedBy(deletion: RecordedDeletion | undefined, since: Date): Digest
   });
 }
 
-function serialize(at: Date, { tags = [], manifests = [], made }: Partial<Deletion>): Buffer {
+function serialize(at: Date, { tags = [], manifests = [], made = [] }: Partial<Deletion>): Buffer {
   const most = Math.max(1, Math.floor(maxPushes / Math.max(1, tags.length)));
   const described = tags.map(({ history, ...tag }) => ({ ...tag, history: latest(history, most) }));
-  return Buffer.from(JSON.stringify({ version: 1, at, manifests, tags: described, made }));
+  return Buffer.from(
+    JSON.stringify({ version: 1, at, manifests, tags: described, ...(made.length > 0 && { made }) }),
+  );
 }
 
 function latest(history: readonly RecordedPush[], most: number): readonly RecordedPush[] {
@@ -176,7 +178,7 @@ function parse(bytes: Buffer | undefined): RecordedDeletion | undefined {
     at,
     manifests: listIn(fields, 'manifests').flatMap((one) => digestOrUndefined(String(one)) ?? []),
     tags: listIn(fields, 'tags').flatMap((one) => readTag(one) ?? []),
-    made: typeof fields['made'] === 'string' ? fields['made'] : undefined,
+    made: listIn(fields, 'made').map(String),
   };
 }
 

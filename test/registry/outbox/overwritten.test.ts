@@ -89,6 +89,20 @@ onStores('writes that others have written over', (store, kind) => {
     await assertTold(events);
   });
 
+  it('are told at once: pushes of a manifest to several tags by one process', async () => {
+    const at = new Place(store());
+    const { bytes, digest } = await at.image();
+    const { manifests } = announcing(store());
+    const events = [];
+    for (const tag of ['latest', 'v1', 'v1.0']) {
+      await manifests.put(at.name, parseReference(tag), bytes, undefined);
+      events.push(`pushed manifest ${short(digest)} ${tag}`);
+      await delay(tick);
+    }
+    for (const tag of ['latest', 'v1']) events.push(await push(store(), at, tag));
+    await assertTold(events);
+  });
+
   it('hold up nothing while they were not answered', async () => {
     const at = new Place(store());
     const { bytes, digest } = await at.image();
