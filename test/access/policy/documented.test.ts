@@ -31,7 +31,8 @@ describe('the documentation', () => {
     });
 
   it('has rules in docs/retention.md that are right', () => {
-    const [rules, ...others] = blocksWith(/^retention:/m, 'docs/retention.md').map(parseStorageRules);
+    const [rules, cache, ...others] = blocksWith(/^retention:/m, 'docs/retention.md').map(parseStorageRules);
     assert.deepEqual([rules?.retention.length, rules?.quotas.length, others], [3, 2, []]);
+    assert.equal(cache?.retention[0]?.keep.sizeBytes, 100e9);
   });
 });
