@@ -106,18 +106,21 @@ function describe(removed: Purged): string {
       return `record of a delete ${removed.key}, written ${removed.lastWritten.toISOString()}`;
     case 'pull':
       return `record of a pull ${removed.key}, written ${removed.lastWritten.toISOString()}`;
+    case 'claim':
+      return `claim of a copy ${removed.key}, written ${removed.lastWritten.toISOString()}`;
     case 'multipart':
       return `multipart upload of ${removed.key}, started ${removed.started.toISOString()}`;
   }
 }
 
 function summary(totals: PurgeTotals, dryRun: boolean): string {
-  const { uploads, received, data, multiparts, records, pulls } = totals;
+  const { uploads, received, data, multiparts, records, pulls, claims } = totals;
   const parts = [
     ...(uploads === 0 ? [] : [`${count(uploads, 'upload')} (${size(received)})`]),
     ...(data === 0 ? [] : [`${count(data, 'object')} without a session`]),
     ...(records === 0 ? [] : [`${count(records, 'record')} of deletes`]),
     ...(pulls === 0 ? [] : [`${count(pulls, 'record')} of pulls`]),
+    ...(claims === 0 ? [] : [`${count(claims, 'claim')} of copies`]),
     ...(multiparts === 0 ? [] : [`${count(multiparts, 'multipart upload')} without a session`]),
   ];
   if (parts.length === 0) return dryRun ? 'would remove nothing' : 'removed nothing';

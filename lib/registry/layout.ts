@@ -481,9 +481,12 @@ export function upstreamPause(upstream: string): string {
   return `${root}/cache/pauses/${upstream}`;
 }
 
+/** What functions keep of the blobs that they copy from upstreams. */
+export const copyClaimsPrefix = `${root}/cache/copies/`;
+
 /** Which function copies a blob from an upstream. @param upstream hexadecimal digits that stand for it */
 export function copyClaim(upstream: string, digest: Digest): string {
-  return `${root}/cache/copies/${upstream}/${digestPath(digest)}`;
+  return `${copyClaimsPrefix}${upstream}/${digestPath(digest)}`;
 }
 
 /** A key for probing what a store's server supports. */

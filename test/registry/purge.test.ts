@@ -6,6 +6,7 @@ import { after, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { digestFrom } from '../../lib/protocol/digests.ts';
 import {
+  copyClaim,
   blobData,
   deletionRecord,
   pullRecord,
@@ -16,6 +17,7 @@ import {
   uploadData,
   uploadSession,
 } from '../../lib/registry/layout.ts';
+import { parseDigest } from '../../lib/protocol/digests.ts';
 import { parseReference } from '../../lib/protocol/references.ts';
 import { createRegistry } from '../../lib/registry/registry.ts';
 import { digestOf } from '../../lib/registry/uploads/content-hash.ts';
@@ -238,7 +240,7 @@ describe('a purge of uploads', () => {
     store.pageSize = 1000;
     for (let i = 0; i < 900; i++) await begin(i % 3 === 0 ? 8 : 1);
     assert.equal((await run()).length, 300);
-    assert.deepEqual(store.asked, { list: 3, open: 300, abort: 300, delete: 1, listMultiparts: 2 });
+    assert.deepEqual(store.asked, { list: 4, open: 300, abort: 300, delete: 1, listMultiparts: 2 });
     assert.deepEqual(await run(), []);
   });
 
@@ -287,6 +289,17 @@ describe('a purge of uploads', () => {
     assert.deepEqual((await contents()).objects.sort(), [since, young].sort());
   });
 
+  it('a purge removes claims of copies from upstreams that nobody has gone on with', async () => {
+    const [old, young] = ['a', 'b'].map((digit) =>
+      copyClaim('0123', parseDigest(`sha256:${digit.repeat(64)}`)),
+    );
+    assert.ok(old !== undefined && young !== undefined);
+    await put(7.1, old);
+    await put(6.9, young);
+    assert.deepEqual(await run(), [{ kind: 'claim', key: old, lastWritten: daysAgo(7.1) }]);
+    assert.deepEqual((await contents()).objects, [young]);
+  });
+
   it('a purge treats an upload as a whole if its objects are on two pages', async () => {
     store.pageSize = 1;
     const { id } = await begin(1);
@@ -316,6 +329,7 @@ describe('the totals of a purge', () => {
       multiparts: 1,
       records: 1,
       pulls: 0,
+      claims: 0,
       failures: 1,
     });
   });

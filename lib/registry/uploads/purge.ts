@@ -9,6 +9,7 @@ import {
 } from '../../storage/store.ts';
 import {
   blobsPrefix,
+  copyClaimsPrefix,
   deletedPrefix,
   isBlobData,
   isPullRecord,
@@ -101,7 +102,12 @@ export interface PurgedPull extends Omit<PurgedRecord, 'kind'> {
   readonly kind: 'pull';
 }
 
-export type Purged = PurgedUpload | PurgedData | PurgedMultipart | PurgedRecord | PurgedPull;
+/** What says that a blob was being copied from an upstream, which nobody has gone on with. */
+export interface PurgedClaim extends Omit<PurgedRecord, 'kind'> {
+  readonly kind: 'claim';
+}
+
+export type Purged = PurgedUpload | PurgedData | PurgedMultipart | PurgedRecord | PurgedPull | PurgedClaim;
 export type PurgeResult = Purged | PurgeFailure | UnlistedMultiparts;
 
 export interface PurgeOptions {
@@ -128,6 +134,8 @@ export interface PurgeOptions {
  * - Old records of deletes are removed once the manifests are gone that they could restore, within a month, and those of pulls once no
  *   rule can ask for them.
  *
+ * - Old claims of copies from upstreams are removed.
+ *
  * Blobs, distribution's uploads and keys of any other form are not touched.
  * @throws StoreUnavailable if the bucket cannot be listed
  */
@@ -142,6 +150,7 @@ export async function* purgeUploads(
 ): AsyncGenerator<PurgeResult, void> {
   const purger = new Purger(store, olderThan, dryRun);
   yield* purger.uploads();
+  yield* purger.claims();
   yield* new Purger(store, recordsOlderThan, dryRun).deletions();
   yield* new Purger(store, pullsOlderThan, dryRun).pulls();
   yield* purger.multiparts();
@@ -215,12 +224,21 @@ class Purger {
       yield* await this.#remove('pull', batch);
   }
 
+  /** Purges claims of copies. */
+  async *claims(): AsyncGenerator<PurgeResult, void> {
+    for await (const batch of batches(this.#old(copyClaimsPrefix, () => true)))
+      yield* await this.#remove('claim', batch);
+  }
+
   async *#old(prefix: string, isWanted: (object: ObjectInfo) => boolean): AsyncGenerator<ObjectInfo, void> {
     for await (const object of listObjects(this.#store, prefix, { skipUnreadable: true }))
       if (this.#isOld(object) && isWanted(object)) yield object;
   }
 
-  async #remove(kind: 'record' | 'pull', objects: readonly ObjectInfo[]): Promise<readonly PurgeResult[]> {
+  async #remove(
+    kind: 'record' | 'pull' | 'claim',
+    objects: readonly ObjectInfo[],
+  ): Promise<readonly PurgeResult[]> {
     return await this.#delete(
       objects.map(({ key, lastModified }) => ({
         key,
@@ -415,6 +433,8 @@ export class PurgeTotals {
   records = 0;
   /** Records of pulls. */
   pulls = 0;
+  /** Claims of copies from upstreams. */
+  claims = 0;
   failures = 0;
 
   add(result: PurgeResult): void {
@@ -423,6 +443,7 @@ export class PurgeTotals {
     else if (result.kind === 'multipart') this.multiparts += 1;
     else if (result.kind === 'record') this.records += 1;
     else if (result.kind === 'pull') this.pulls += 1;
+    else if (result.kind === 'claim') this.claims += 1;
     else if (result.kind === 'upload') {
       this.uploads += 1;
       this.received += result.received ?? 0;
