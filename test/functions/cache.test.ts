@@ -165,6 +165,16 @@ describe('functions that are a cache of registries', requires('versitygw'), () =
     assert.deepEqual(lambda.invoked, []);
   });
 
+  it('go on with a copy in another invocation when the time of one is over', async () => {
+    const { name, layer, digest } = await pushed(33 * MiB);
+    const blob = { repository: `sends/${name}`, digest };
+    await copy(blob, { getRemainingTimeInMillis: () => 30_000 });
+    assert.deepEqual(lambda.invoked, [{ name: 'stowage-test-copy', event: { ...blob, turn: 2 } }]);
+    await lambda.settled();
+    assert.deepEqual((await pulled(`/v2/sends/${name}/blobs/${digest}`)).bytes, layer);
+    assert.equal(lambda.invoked.length, 1);
+  });
+
   it('take no pushes, and copy nothing but what a cache lacks', async () => {
     await client.must(405, { method: 'POST', path: '/v2/redirects/team/app/blobs/uploads/' });
     const digest = digestOf(randomBytes(1));
