@@ -127,7 +127,7 @@ export const operations: Readonly<Record<FunctionName, Operations>> = {
       );
     },
   },
-  // No deployment here has endpoints.
+  // What it does with endpoints, test/deploy/events/rights-suite.ts tries.
   events: {
     'says that it is off': async (site) => {
       await site.invoke('events');
