@@ -86,7 +86,7 @@ class ImageCopy {
     if (!dryRun) {
       const bytes = isThere ? undefined : await this.#content(digest);
       if (isThere) await this.#look(digest);
-      if (referrers) await this.#attached();
+      if (referrers) await this.#attached(digest);
       if (bytes !== undefined) await this.#putImage(digest, bytes, tag);
     }
     return { digest, isThere, ...this.#count };
@@ -213,35 +213,42 @@ class ImageCopy {
   }
 
   /** Brings what is attached to what was read, and what is attached to that. Before the tag, so that whoever sees that finds it signed. */
-  async #attached(): Promise<void> {
+  async #attached(image: Digest): Promise<void> {
     this.#isAttaching = true;
     for (const subject of this.#subjects) {
       for (const referrer of await this.#source.referrers(subject, this.#options.knownTags))
-        await this.#referrer(referrer);
-      for (const suffix of cosignSuffixes) await this.#cosignTag(subject, suffix);
+        await this.#referrer(subject, referrer);
+      for (const suffix of cosignSuffixes) await this.#cosignTag(subject, suffix, subject === image);
     }
   }
 
-  async #referrer(digest: Digest): Promise<void> {
+  /** The list is the source's word alone: what does not say itself that it is attached would bring what is attached to another image. */
+  async #referrer(subject: Digest, digest: Digest): Promise<void> {
     if (this.#subjects.has(digest)) return;
     const { registry, name } = this.#target;
-    if (await registry.manifests.has(name, digest)) this.#subjects.add(digest);
+    const held = await undefinedIfUnknown(registry.manifests.get(name, { kind: 'digest', digest }));
+    // A list may name what was deleted.
+    const bytes = held?.bytes ?? (await undefinedIfUnknown(this.#source.manifest(digest)));
+    if (bytes === undefined || this.#parse(digest, bytes).subject !== subject) return;
+    if (held !== undefined) this.#subjects.add(digest);
     else {
-      // A list may name what was deleted.
-      const bytes = await undefinedIfUnknown(this.#source.manifest(digest));
-      if (bytes === undefined) return;
       await this.#put(digest, await this.#content(digest, 0, bytes));
       this.#count.referrers += 1;
     }
   }
 
-  async #cosignTag(subject: Digest, suffix: string): Promise<void> {
+  /**
+   * Brings what cosign keeps at a tag.
+   * @param replaces whether it takes the place of what the target has there: the source may name the image of somebody else as a part of its own
+   */
+  async #cosignTag(subject: Digest, suffix: string, replaces: boolean): Promise<void> {
     const prefix = attachedTagPrefix(subject);
     if (prefix === undefined) return;
     const tag = parseTag(`${prefix}${suffix}`);
     if (this.#options.knownTags?.has(tag) === false) return;
     const digest = await undefinedIfUnknown(this.#source.resolve({ kind: 'tag', tag }));
     if (digest === undefined || (await this.#isThere(digest, tag))) return;
+    if (!replaces && (await this.#current(tag)) !== undefined) return;
     await this.#put(digest, await this.#content(digest), tag);
     this.#count.referrers += 1;
   }
