@@ -58,10 +58,12 @@ export async function readTagPage(
   const first = `tags/list?${query.toString()}`;
   const { bytes, headers } = await ask(first, what, maxPageBytes);
   const listed = tagsIn(bytes, what, host);
-  // Some registries know no pages, and send all tags each time.
-  const rest = listed.slice(listed.findIndex((tag) => tag === last) + 1);
-  if (rest.length > n) return { tags: rest.slice(0, n), next: rest[n - 1] };
   const linked = nextOf(headers['link'], first);
+  const at = listed.findIndex((tag) => tag === last);
+  // Some registries know no pages, and send all tags each time, in any order. Those that know them may have an order of their own.
+  const isAll = linked === undefined && (last === '' || at !== -1 || listed.length > n);
+  const rest = isAll ? listed.filter((tag) => tag > last).toSorted() : listed.slice(at + 1);
+  if (rest.length > n) return { tags: rest.slice(0, n), next: rest[n - 1] };
   if (linked === undefined) return { tags: rest, next: undefined };
   return { tags: rest, next: new URLSearchParams(linked.split('?', 2)[1]).get('last') ?? rest.at(-1) };
 }
