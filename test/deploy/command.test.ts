@@ -117,7 +117,7 @@ describe('stowage deploy and stowage remove', requires('ministack'), () => {
 
   it('shows in a dry run what it would make, and makes nothing', async () => {
     const text = await deploy(['--dry-run']);
-    assert.match(text, /\+ 15 AWS::Lambda::Function\n/);
+    assert.match(text, /\+ 16 AWS::Lambda::Function\n/);
     assert.match(text, /\+ secret stowage\/cmd\/htpasswd: a user admin/);
     assert.match(text, /Cost at rest: \$\d/);
     assert.doesNotMatch(text, /Password/);
