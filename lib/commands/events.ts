@@ -6,6 +6,7 @@ import {
   type EndpointSummary,
 } from '../notifications/endpoint-summary.ts';
 import {
+  countEvents,
   listEvents,
   purgeEvents,
   replayEvents,
@@ -187,4 +188,10 @@ async function change(opened: Opened, options: ChangeOptions): Promise<void> {
   }
   const done = verb === 'replay' ? 'put back into the queue' : 'deleted';
   console.log(`${dryRun ? `would ${verb}` : done} ${count(changed, 'event')} of ${endpoint}`);
+  if (verb === 'replay' || ids.length > 0 || waiting) return;
+  const left = await countEvents(store, 'queue', endpoint);
+  if (left > 0)
+    console.log(
+      `${left} still ${left === 1 ? 'waits; --waiting deletes it' : 'wait; --waiting deletes them'}`,
+    );
 }

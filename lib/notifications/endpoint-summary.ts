@@ -26,8 +26,8 @@ export async function summarizeEndpoints(
   endpoints: readonly string[],
 ): Promise<readonly EndpointSummary[]> {
   const [waiting, givenUp, states] = await Promise.all([
-    countEvents(store, 'queue'),
-    countEvents(store, 'dead'),
+    countByEndpoint(store, 'queue'),
+    countByEndpoint(store, 'dead'),
     endpointsWithState(store),
   ]);
   const names = new Set([...endpoints, ...waiting.keys(), ...givenUp.keys(), ...states]);
@@ -47,7 +47,7 @@ export async function countPendingWrites(store: ObjectStore): Promise<number> {
 }
 
 /** By endpoint. Nothing is read. */
-async function countEvents(store: ObjectStore, kind: StoredKind): Promise<ReadonlyMap<string, number>> {
+async function countByEndpoint(store: ObjectStore, kind: StoredKind): Promise<ReadonlyMap<string, number>> {
   const prefix = eventsPrefixOf(kind);
   const counts = new Map<string, number>();
   for await (const { key } of listObjects(store, prefix)) {

@@ -51,6 +51,13 @@ export async function* listEvents(
     );
 }
 
+/** How many events of an endpoint there are. Nothing is read. */
+export async function countEvents(store: ObjectStore, kind: StoredKind, endpoint: string): Promise<number> {
+  let count = 0;
+  for await (const page of pagesOf(store, kind, { endpoint })) count += page.length;
+  return count;
+}
+
 /**
  * Puts dead events back into the queues of their endpoints, in their old order, to be sent at once. Beside a delivery, it is up to a
  * minute until they are.

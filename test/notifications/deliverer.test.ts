@@ -171,11 +171,15 @@ describe('the deliverer', () => {
     builds.answer(() => failed);
     await announce(store, 'a');
     await deliverer(store, [builds]).drain(longMs);
-    const warnings: object[] = [];
-    const one = deliverer(store, [audit], { log: { ...quiet, warn: (fields) => warnings.push(fields) } });
+    const warnings: [object, string][] = [];
+    const one = deliverer(store, [audit], {
+      log: { ...quiet, warn: (...warning) => warnings.push(warning) },
+    });
     await announce(store, 'b');
     for (let i = 0; i < 2; i++) await one.drain(longMs);
-    assert.deepEqual(warnings, [{ endpoint: 'builds' }]);
+    assert.equal(warnings.length, 1);
+    assert.deepEqual(warnings[0]?.[0], { endpoint: 'builds' });
+    assert.match(warnings[0][1], /run `stowage events purge builds --waiting`$/);
     assert.equal(await purgeEvents(store, 'queue', { endpoint: 'builds' }), 1);
     assert.deepEqual([audit.tags(), left()], [['b'], []]);
   });

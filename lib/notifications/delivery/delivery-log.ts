@@ -59,7 +59,7 @@ export class DeliveryLog {
     this.#once(
       endpoint,
       {},
-      'events wait for an endpoint that is not in the settings; add it, or run `stowage events purge`',
+      `events wait for an endpoint that is not in the settings; add it, or run \`stowage events purge ${endpoint} --waiting\``,
     );
   }
 
