@@ -15,7 +15,12 @@ export type Delivery = {
       readonly retryAfterMs?: number | undefined;
     }
   /** The subscriber will not take this one: any other status. */
-  | { readonly outcome: 'refused'; readonly reason: string }
+  | {
+      readonly outcome: 'refused';
+      readonly reason: string;
+      /** Whether it is what the event says that is refused, so that longer waits would not help. Default: false. */
+      readonly isAboutEvent?: boolean;
+    }
 );
 
 /**

@@ -13,7 +13,7 @@ import type { Endpoint } from '../../lib/notifications/endpoint.ts';
 import { openEndpoints } from '../../lib/notifications/open-endpoints.ts';
 import { accountId, ministack, region, type Ministack } from '../servers/ministack.ts';
 import { requires } from '../servers/requires.ts';
-import { notificationOf, webhookConfig } from './samples.ts';
+import { layer, notificationOf, pushed, webhookConfig } from './samples.ts';
 
 describe('events on AWS', requires('ministack'), () => {
   let emulator: Ministack;
@@ -39,9 +39,10 @@ describe('events on AWS', requires('ministack'), () => {
   async function endpoint(
     target: EndpointConfig['target'],
     more: Partial<EndpointConfig> = {},
+    { includeReferences = false } = {},
   ): Promise<Endpoint> {
     const config = { ...webhookConfig(''), timeoutMs: 10_000, ...more, target };
-    const [opened] = await openEndpoints({ endpoints: [config], includeReferences: false }, {});
+    const [opened] = await openEndpoints({ endpoints: [config], includeReferences }, {});
     assert.ok(opened !== undefined);
     return opened;
   }
@@ -91,6 +92,16 @@ describe('events on AWS', requires('ministack'), () => {
     assert.partialDeepStrictEqual(JSON.parse(message?.Body ?? ''), {
       events: [{ id: notification.id, action: 'push', target: { repository: 'team/app', tag: 'v1' } }],
     });
+  });
+
+  it('go into a queue without the characters that SQS refuses', async () => {
+    const url = await createQueue('characters');
+    const change = { ...pushed, references: [{ mediaType: 'a/\uffff\ufffe', digest: layer, size: 7 }] };
+    const queue = await endpoint(queueArn('characters'), {}, { includeReferences: true });
+    await queue.deliver(notificationOf(change));
+    const [message] = await receive(url, 1);
+    assert.doesNotMatch(message?.Body ?? '', /[\ufffe\uffff]/);
+    assert.match(message?.Body ?? '', /a\/\\uffff\\ufffe/);
   });
 
   it('go into a FIFO queue once, in a group for each repository', async () => {

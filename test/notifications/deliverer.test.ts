@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import { readState } from '../../lib/notifications/delivery/endpoint-state.ts';
+import { readState, writeState } from '../../lib/notifications/delivery/endpoint-state.ts';
 import type { PendingWrites } from '../../lib/notifications/delivery/pending-writes.ts';
 import { serializeNotification } from '../../lib/notifications/delivery/stored-notification.ts';
 import type { NotificationReport } from '../../lib/notifications/report.ts';
@@ -119,6 +119,19 @@ describe('the deliverer', () => {
       [{ event: 'dead', count: 1 }],
     );
     assert.partialDeepStrictEqual(errors, [{ endpoint: 'builds', events: 1 }]);
+  });
+
+  it('does not wait longer and longer with an event whose content is refused', async () => {
+    const patient = localEndpoint('patient', { threshold: 30, backoffMs: 1000 });
+    patient.answer(() => ({ ...refused, isAboutEvent: true }));
+    await announce(store, 'a');
+    await deliverer(store, [patient]).drain(1);
+    await writeState(store, 'patient', { failures: 20, nextAt: new Date(0) });
+    await deliverer(store, [patient]).drain(1);
+    const { failures, nextAt } = await readState(store, 'patient');
+    assert.ok(failures > 20);
+    // The longest wait of the twentieth failure would be five minutes.
+    assert.ok(nextAt.getTime() <= Date.now() + 1000);
   });
 
   it('begins anew with the waits after an event that it has given up', async () => {

@@ -81,6 +81,20 @@ describe('a webhook', () => {
       assert.match(String(delivery.status), new RegExp(`^${status}\\b`));
     });
 
+  for (const [status, isAboutEvent] of [
+    [400, true],
+    [413, true],
+    [415, true],
+    [422, true],
+    [401, false],
+    [403, false],
+    [404, false],
+  ] as const)
+    it(`refuses ${isAboutEvent ? 'what the event says' : 'all that comes'} with ${status}`, async () => {
+      server.answer((response) => response.writeHead(status).end());
+      assert.partialDeepStrictEqual(await endpoint(server.url).deliver(notificationOf()), { isAboutEvent });
+    });
+
   for (const status of [301, 302, 303, 307, 308])
     it(`is not asked again where it redirects to with ${status}`, async () => {
       const elsewhere = await receiver();

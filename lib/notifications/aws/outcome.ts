@@ -15,8 +15,6 @@ const aboutEvent: ReadonlySet<string> = new Set([
 /** @param name of the error, which is all that is logged: the text of an error of AWS may quote the request */
 export function awsOutcome(name: string): Delivery {
   const reason = `AWS answered ${name}`;
-  return {
-    outcome: aboutEvent.has(name.replace(/Exception$/, '')) || aboutEvent.has(name) ? 'refused' : 'failed',
-    reason,
-  };
+  const isAboutEvent = aboutEvent.has(name.replace(/Exception$/, '')) || aboutEvent.has(name);
+  return isAboutEvent ? { outcome: 'refused', reason, isAboutEvent } : { outcome: 'failed', reason };
 }

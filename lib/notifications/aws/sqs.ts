@@ -33,7 +33,7 @@ export class QueueEndpoint extends ConfiguredEndpoint {
       await client.send(
         new SendMessageCommand({
           QueueUrl: url,
-          MessageBody: formatEvent(notification, this.#format).body,
+          MessageBody: withoutNoncharacters(formatEvent(notification, this.#format).body),
           ...(this.#queue.queue.endsWith('.fifo') && {
             MessageGroupId: groupOf(notification),
             MessageDeduplicationId: notification.id,
@@ -46,6 +46,11 @@ export class QueueEndpoint extends ConfiguredEndpoint {
       return awsOutcome(error instanceof Error ? error.name : 'an unknown error');
     }
   }
+}
+
+/** The same JSON without the characters that SQS refuses (API reference of SendMessage, "MessageBody"): a media type may have them. */
+function withoutNoncharacters(json: string): string {
+  return json.replace(/[\ufffe\uffff]/g, (character) => `\\u${character.charCodeAt(0).toString(16)}`);
 }
 
 /** 128 characters at most. */

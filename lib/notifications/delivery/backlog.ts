@@ -144,7 +144,9 @@ export class Backlog {
         ? { name, times: (before?.name === name ? before.times : 0) + 1 }
         : undefined;
     const retryAfterMs = delivery.outcome === 'failed' ? delivery.retryAfterMs : undefined;
-    const ms = backoffMs(failures + 1, endpoint.backoffMs, retryAfterMs);
+    // The others wait for it meanwhile, and whoever pushes chooses what it says.
+    const grows = delivery.outcome === 'failed' || delivery.isAboutEvent !== true;
+    const ms = backoffMs(grows ? failures + 1 : 1, endpoint.backoffMs, retryAfterMs);
     log.failed(endpoint.name, delivery.reason, failures + 1);
     this.#state = { failures: failures + 1, nextAt: new Date(storeTimeMs(store) + ms), refused };
   }

@@ -75,12 +75,15 @@ async function discard(response: IncomingMessage): Promise<void> {
   response.destroy();
 }
 
+/** Refusals of what was sent, rather than of whoever sends it or of the address. */
+const aboutEvent: ReadonlySet<number> = new Set([400, 413, 415, 422]);
+
 function deliveryOf({ statusCode = 0, headers }: IncomingMessage): Delivery {
   const status = `${statusCode} ${STATUS_CODES[statusCode] ?? ''}`.trimEnd();
   if (statusCode >= 200 && statusCode < 400) return { outcome: 'taken', status };
   const reason = `the receiver answered ${status}`;
   if (statusCode >= 400 && statusCode < 500 && statusCode !== 408 && statusCode !== 429)
-    return { outcome: 'refused', status, reason };
+    return { outcome: 'refused', status, reason, isAboutEvent: aboutEvent.has(statusCode) };
   return {
     outcome: 'failed',
     status,
