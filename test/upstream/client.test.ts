@@ -165,9 +165,10 @@ describe('the client of another registry', requires('docker-registry'), () => {
       });
 
       it('continues a blob that stalls', async () => {
-        const client = clientOf(proxy(), { timeoutMs: 1000 });
+        const client = clientOf(proxy(), { timeoutMs: 2000 });
         await client.resolve(name, v1);
-        first(proxy(), isBlob, 'stall-body');
+        // Also of a repetition, where the first answer was late itself.
+        proxy().fate = (seen) => (isBlob(seen) && seen.headers.range === undefined ? 'stall-body' : 'pass');
         const { body } = await client.blob(name, large.digest);
         assert.deepEqual(await buffer(body), large.bytes);
         assert.match(proxy().requests.at(-1)?.headers.range ?? '', /^bytes=\d{6,7}-4999999$/);
