@@ -11,10 +11,12 @@ import { contentOf, forgetAll } from '../clients/containerd.ts';
 import { readBlobs, writeImage, type Layout } from '../clients/images.ts';
 import { Client, digestOf } from '../functions/client.ts';
 import { withWorkers } from '../infra/running-workers.ts';
+import { readMetrics, sumOf } from '../metrics/text-format.ts';
 import { containerd, type Containerd } from '../servers/containerd.ts';
 import { dockerd } from '../servers/dockerd.ts';
 import { temporaryFolder, type Folder } from '../servers/folder.ts';
 import { goProgramPlace } from '../servers/go-programs.ts';
+import { freePort } from '../servers/ports.ts';
 import { command } from '../servers/process.ts';
 import { requires } from '../servers/requires.ts';
 import { serve, type Stowage } from '../servers/stowage.ts';
@@ -78,25 +80,31 @@ describe('clients of a cache', requires('docker-registry'), () => {
   describe('containerd', requires('containerd'), () => {
     let daemon: Containerd;
     let cache: Stowage;
+    let counts: () => Promise<{ readonly hits: number; readonly misses: number }>;
 
     before(async () => {
       const place = await newFolder();
-      const [proxy = '', rules = '', retention = ''] = blocksOf('yaml');
-      const here = `url: ${upstreams.withTokens.url.origin}\n      ns: docker.io\n      insecure: true\n      privateaddresses: true`;
-      await writeFile(
-        join(place, 'config.yml'),
-        `version: 0.1\nstorage: { filesystem: { rootdirectory: ${place}/images } }\n` +
-          proxy.replace('url: https://registry-1.docker.io', here).replace('robot', alice.user),
-      );
+      const [config = '', rules = '', retention = ''] = blocksOf('yaml');
+      await writeFile(join(place, 'config.yml'), config);
       await writeFile(join(place, 'policy.yaml'), `${rules}${retention}`);
-      await mkdir(join(place, 'images'));
+      const debug = `127.0.0.1:${await freePort()}`;
       cache = await serve({
         REGISTRY_CONFIGURATION_PATH: join(place, 'config.yml'),
-        REGISTRY_PROXY_UPSTREAMS_0_PASSWORD: alice.password,
-        REGISTRY_AUTH: 'policy',
+        REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: join(place, 'images'),
         REGISTRY_AUTH_POLICY_PATH: join(place, 'policy.yaml'),
-        REGISTRY_HTTP_SECRET: 'a secret of a test, which is long enough',
+        REGISTRY_PROXY_UPSTREAMS_DOCKER_HUB_URL: upstreams.withTokens.url.origin,
+        REGISTRY_PROXY_UPSTREAMS_DOCKER_HUB_NS: 'docker.io',
+        REGISTRY_PROXY_UPSTREAMS_DOCKER_HUB_INSECURE: 'true',
+        REGISTRY_PROXY_UPSTREAMS_DOCKER_HUB_PRIVATEADDRESSES: 'true',
+        REGISTRY_PROXY_UPSTREAMS_DOCKER_HUB_USERNAME: alice.user,
+        REGISTRY_PROXY_UPSTREAMS_DOCKER_HUB_PASSWORD: alice.password,
+        REGISTRY_HTTP_DEBUG_ADDR: debug,
       });
+      counts = async () => {
+        const lines = readMetrics(await (await fetch(`http://${debug}/metrics`)).text());
+        const count = (what: string) => sumOf(lines, `registry_proxy_${what}_total`);
+        return { hits: count('hits'), misses: count('misses') };
+      };
       daemon = await containerd();
     });
 
@@ -121,10 +129,22 @@ describe('clients of a cache', requires('docker-registry'), () => {
           .replace('https://registry-1.docker.io', 'http://127.0.0.1:1')
           .replace('https://registry.example.com', `http://${cache.address}`);
         await writeFile(join(hosts, 'docker.io/hosts.toml'), own);
-        const options = ['--hosts-dir', hosts, '--snapshotter', 'native'];
-        await daemon.ctr('images', 'pull', ...options, `docker.io/library/nginx:${tag}`);
-        assert.deepEqual(await contentOf(daemon), await readBlobs(layout.folder));
-        await forgetAll(daemon);
+        const pull = async () => {
+          const options = ['--hosts-dir', hosts, '--snapshotter', 'native'];
+          await daemon.ctr('images', 'pull', ...options, `docker.io/library/nginx:${tag}`);
+          assert.deepEqual(await contentOf(daemon), await readBlobs(layout.folder));
+          await forgetAll(daemon);
+          return await counts();
+        };
+        const before = await counts();
+        const first = await pull();
+        assert.ok(first.misses > before.misses);
+        const second = await pull();
+        assert.equal(second.misses, first.misses);
+        assert.ok(second.hits > first.hits);
+        const [, logged = 'the page names none'] =
+          /logs deploy\/registry-stowage \| grep '(.+)'/.exec(page) ?? [];
+        assert.ok(cache.output().includes(logged), cache.output());
       });
   });
 

@@ -77,6 +77,12 @@ const files: Readonly<Record<string, string>> = {
   '/etc/stowage/tls/tls.key': key,
 };
 
+/** What docs/cache.md has for a cluster: values of the chart, and a DaemonSet. */
+const page = await readFile(join(root, 'docs/cache.md'), 'utf8');
+const [cacheValues = '', daemonSet = ''] = [...page.matchAll(/^```yaml\n(.*?)^```$/gms)].map(
+  ([, text = '']) => text,
+);
+
 /** Several values that differ in what they make. */
 const examples: Readonly<Record<string, Values>> = {
   'a folder': onFolder,
@@ -114,6 +120,7 @@ const examples: Readonly<Record<string, Values>> = {
     serviceAccount: { create: false, name: 'mine' },
     networkPolicy: { enabled: false },
   },
+  'a cache, as docs/cache.md says': parse(cacheValues) as Values,
 };
 
 describe('the chart', requires('helm', 'kubectl-validate'), () => {
@@ -165,6 +172,13 @@ describe('the chart', requires('helm', 'kubectl-validate'), () => {
         'string',
       );
     });
+
+  it('has a DaemonSet beside it in docs/cache.md that is valid', async () => {
+    const file = join(folder.path, 'daemonset.yaml');
+    assert.match(daemonSet, /^kind: DaemonSet$/m);
+    await writeFile(file, daemonSet);
+    await command(goProgramPlace('kubectl-validate').file, [file]);
+  });
 
   it('gives its pods no rights, as Kubernetes restricts them', async () => {
     const { securityContext, containers } = podOf(await render(onFolder));
