@@ -11,6 +11,9 @@ import type { UpstreamRequests } from './upstream-requests.ts';
 /** Lists that are got from one upstream at the same time. Each may take some megabytes. */
 const limits = { atOnce: 4, waiting: 64, total: 512, timeoutMs: 15_000 };
 
+/** Characters of where a page of tags begins. A tag has 128; some registries have longer marks of their own there. */
+const maxLast = 2048;
+
 export interface CachedListsOptions {
   /** Unrestricted. */
   readonly registry: Pick<Registry, 'tags' | 'referrers'>;
@@ -33,7 +36,7 @@ export class CachedLists {
 
   async tags(source: Source, name: RepositoryName, page: Page): Promise<NamePage> {
     const { registry, requests } = this.#options;
-    if (page.n === 0) return { names: [], more: false };
+    if (page.n === 0 || page.last.length > maxLast) return { names: [], more: false };
     const unknown = new RegistryError('NAME_UNKNOWN', undefined, [{ name }]);
     return await this.#orFromHere(
       source,

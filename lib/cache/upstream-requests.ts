@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { ExpiringCache } from '../registry/expiring-cache.ts';
 import { fieldsOf } from '../registry/json-fields.ts';
 import { upstreamPause } from '../registry/layout.ts';
@@ -32,7 +33,12 @@ const slowMs = 5_000;
 
 /** How long an upstream's 404 or refusal is answered without another request. */
 const refusalMs = 30_000;
-const maxRefusals = 10_000;
+
+/** Bytes of memory for them. Each takes some kilobytes. */
+const refusalBytes = 16 * 1024 * 1024;
+
+/** Characters of a key. Clients choose a part of some, such as where a page of tags begins. */
+const maxKey = 512;
 
 /** How long a process relies on what it has read of a pause: other processes learn of one later by that. */
 const pauseKnownMs = 30_000;
@@ -68,7 +74,11 @@ export class UpstreamRequests {
   readonly #store: ObjectStore;
   /** By upstream: until when it does not want to be asked, in milliseconds since 1970 by the clock that dates objects; 0 for no pause. */
   readonly #pauses = new ExpiringCache<string, number>({ ttlMs: pauseKnownMs, maxSize: 1000 });
-  readonly #refusals = new ExpiringCache<string, UpstreamError>({ ttlMs: refusalMs, maxSize: maxRefusals });
+  readonly #refusals = new ExpiringCache<string, UpstreamError>({
+    ttlMs: refusalMs,
+    maxSize: refusalBytes,
+    sizeOf: ({ message, stack = '' }) => 2 * (maxKey + message.length + stack.length),
+  });
   readonly #flights = new SingleFlight<string, unknown>();
   readonly #outages = new Outages();
   /** By the ids of upstreams, which the settings bound. */
@@ -102,7 +112,7 @@ export class UpstreamRequests {
    * @throws UpstreamError
    */
   async ask<T>(source: Source, what: string, request: (source: Source) => Promise<T>): Promise<T> {
-    const key = `${source.id} ${source.remote} ${what}`;
+    const key = shortened(`${source.id} ${source.remote} ${what}`);
     const refusal = this.#refusals.get(key);
     if (refusal !== undefined) throw refusal;
     const shared = async () =>
@@ -172,6 +182,11 @@ export class UpstreamRequests {
     this.#pauses.set(id, until);
     await this.#store.put(upstreamPause(id), Buffer.from(`${JSON.stringify({ version: 1, until })}\n`));
   }
+}
+
+/** A key of bounded length, for what is in memory. */
+function shortened(key: string): string {
+  return key.length <= maxKey ? key : createHash('sha256').update(key).digest('base64');
 }
 
 function busy({ upstream }: Source): UpstreamError {

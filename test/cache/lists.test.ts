@@ -48,6 +48,7 @@ describe('the tags of a cache', () => {
     assert.deepEqual(await list(cache, name, 2), { names: ['v1', 'v2'], more: true, next: 'v2' });
     assert.deepEqual(await list(cache, name, 2, 'v2'), { names: ['v3'], more: false, next: undefined });
     assert.deepEqual(await list(cache, name, 0), { names: [], more: false });
+    assert.deepEqual(await list(cache, name, 2, 'v'.repeat(2049)), { names: [], more: false });
     assert.deepEqual(upstream.asked, [`tags ${name} n=2 last=`, `tags ${name} n=2 last=v2`]);
   });
 
