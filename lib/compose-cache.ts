@@ -83,10 +83,12 @@ export function prefixOf({
       // What is cached need not wait for the end of a rate limit, and other clients come again.
       maxWaitMs: 0,
     }),
-    id: createHash('sha256')
-      .update(`${url} ${credentials?.user ?? ''}`)
-      .digest('hex')
-      .slice(0, 32),
+    account: shortHash(url, credentials?.user ?? ''),
+    id: shortHash(url, credentials?.user ?? '', credentials?.password ?? '', String(privateAddresses)),
     repositories: repositories.map((text) => new Pattern(text)),
   };
+}
+
+function shortHash(...texts: readonly string[]): string {
+  return createHash('sha256').update(texts.join(' ')).digest('hex').slice(0, 32);
 }

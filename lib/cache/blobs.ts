@@ -150,7 +150,7 @@ export class CachedBlobs {
           await this.#limit.run(copy);
         };
         await withoutDeadline(async () => {
-          await this.#limits.run(source.id, inTurn);
+          await this.#limits.run(source.account, inTurn);
         });
       },
       reopen: async (size, range) => await registry.blobs.open(name, { digest, size }, range),

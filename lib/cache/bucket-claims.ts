@@ -44,8 +44,8 @@ export class BucketClaims {
   }
 
   /** Claims a blob for a copy that the caller asks somebody for. @returns false if there is one, or the last one has failed just now */
-  async ask({ id }: Pick<Source, 'id'>, digest: Digest): Promise<boolean> {
-    const key = copyClaim(id, digest);
+  async ask({ account }: Pick<Source, 'account'>, digest: Digest): Promise<boolean> {
+    const key = copyClaim(account, digest);
     const record: ClaimRecord = { state: 'asked', holdMs: heldMs };
     const { honoursOnlyIfAbsent } = this.#store.limits;
     if (honoursOnlyIfAbsent && (await this.write(key, record, { onlyIfAbsent: true })) !== undefined)
@@ -60,13 +60,13 @@ export class BucketClaims {
   }
 
   /** Takes back what {@link ask} has claimed, since nobody could be asked. */
-  async withdraw({ id }: Pick<Source, 'id'>, digest: Digest): Promise<void> {
-    await this.#store.delete([copyClaim(id, digest)]);
+  async withdraw({ account }: Pick<Source, 'account'>, digest: Digest): Promise<void> {
+    await this.#store.delete([copyClaim(account, digest)]);
   }
 
   /** The claim for the process that copies a blob; undefined if another one copies it, or it has failed just now. */
-  async take({ id }: Pick<Source, 'id'>, digest: Digest): Promise<BucketClaim | undefined> {
-    const key = copyClaim(id, digest);
+  async take({ account }: Pick<Source, 'account'>, digest: Digest): Promise<BucketClaim | undefined> {
+    const key = copyClaim(account, digest);
     const found = await this.#read(key);
     if (found !== undefined && found.state !== 'asked' && found.isHeld) return undefined;
     const upload = found?.upload;

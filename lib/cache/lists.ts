@@ -86,7 +86,7 @@ export class CachedLists {
     ask: () => Promise<T>,
     fromHere: () => Promise<T>,
   ): Promise<T & { readonly isStale?: boolean }> {
-    const asked = async () => await this.#limits.run(source.id, ask);
+    const asked = async () => await this.#limits.run(source.account, ask);
     try {
       return await this.#options.requests.wait(source, asked);
     } catch (error) {

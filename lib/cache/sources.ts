@@ -11,7 +11,12 @@ export interface CachedPrefix {
   /** Whether the upstream has the names without the prefix. */
   readonly stripPrefix: boolean;
   readonly upstream: Upstream;
-  /** Hexadecimal digits that stand for the upstream and its credentials. */
+  /** Hexadecimal digits that stand for the upstream and the user there: what bounds requests goes by it, and objects in the bucket. */
+  readonly account: string;
+  /**
+   * Stands for all that decides what the upstream answers, such as the password. What is known of its answers goes by it, so that a wrong
+   * entry leaves others of the same account alone. Never written anywhere.
+   */
   readonly id: string;
   /** The upstream's repositories that may be pulled; empty for all. */
   readonly repositories: readonly Pattern[];
@@ -24,7 +29,7 @@ export interface CachedPrefix {
 /** Where the content of a repository comes from. */
 export interface Source extends Pick<
   CachedPrefix,
-  'upstream' | 'id' | 'prefix' | 'platforms' | 'freshnessMs'
+  'upstream' | 'account' | 'id' | 'prefix' | 'platforms' | 'freshnessMs'
 > {
   /** Its name at the upstream. */
   readonly remote: RepositoryName;
@@ -44,14 +49,9 @@ export class Sources {
     return this.#prefixOf(name)?.upstream.host;
   }
 
-  /** The id of the upstream of a repository; undefined for a repository of this registry's own. */
-  idOf(name: RepositoryName): string | undefined {
-    return this.#prefixOf(name)?.id;
-  }
-
   /** Whether another repository is a cache of the same registry, which has said that this one has a blob as well. */
   isBeside(source: Source, name: RepositoryName, other: RepositoryName): boolean {
-    return other !== name && other.startsWith(source.prefix) && this.idOf(other) === source.id;
+    return other !== name && other.startsWith(source.prefix) && this.#prefixOf(other)?.id === source.id;
   }
 
   /**

@@ -81,7 +81,7 @@ export class UpstreamRequests {
   });
   readonly #flights = new SingleFlight<string, unknown>();
   readonly #outages = new Outages();
-  /** By the ids of upstreams, which the settings bound. */
+  /** By the accounts of upstreams, which the settings bound. */
   readonly #loads = new Map<string, Load>();
   readonly #options: UpstreamRequestsOptions;
 
@@ -124,7 +124,7 @@ export class UpstreamRequests {
   }
 
   #loadOf(source: Source): Load {
-    const known = this.#loads.get(source.id);
+    const known = this.#loads.get(source.account);
     if (known !== undefined) return known;
     const { workers } = this.#options;
     const limit = new ConcurrencyLimit(share(requestsAtOnce, workers), {
@@ -133,7 +133,7 @@ export class UpstreamRequests {
       busy: () => busy(source),
     });
     const load = { limit, waiting: 0 };
-    this.#loads.set(source.id, load);
+    this.#loads.set(source.account, load);
     return load;
   }
 
@@ -159,7 +159,7 @@ export class UpstreamRequests {
 
   /** @throws UpstreamError limited */
   async #assertNoPause(source: Source): Promise<void> {
-    const until = this.#pauses.get(source.id) ?? (await this.#readPause(source));
+    const until = this.#pauses.get(source.account) ?? (await this.#readPause(source));
     const ms = until - storeTimeMs(this.#store);
     if (ms > 0)
       throw new UpstreamError('limited', `${source.upstream.host} has asked for a pause`, {
@@ -167,20 +167,20 @@ export class UpstreamRequests {
       });
   }
 
-  async #readPause({ id }: Source): Promise<number> {
-    const key = upstreamPause(id);
+  async #readPause({ account }: Source): Promise<number> {
+    const key = upstreamPause(account);
     const object = await undefinedIfDamaged(this.#store, key, this.#store.read(key, maxSize));
     const until = Number(object && fieldsOf(object.bytes)?.['until']);
     const isRight = until <= storeTimeMs(this.#store) + maxPauseMs;
-    this.#pauses.set(id, isRight ? until : 0);
+    this.#pauses.set(account, isRight ? until : 0);
     return isRight ? until : 0;
   }
 
-  async #pause({ id }: Source, { retryAfterMs = usualPauseMs }: UpstreamError): Promise<void> {
+  async #pause({ account }: Source, { retryAfterMs = usualPauseMs }: UpstreamError): Promise<void> {
     const until = storeTimeMs(this.#store) + Math.min(retryAfterMs, maxPauseMs);
-    if ((this.#pauses.get(id) ?? 0) >= until - pauseKnownMs) return;
-    this.#pauses.set(id, until);
-    await this.#store.put(upstreamPause(id), Buffer.from(`${JSON.stringify({ version: 1, until })}\n`));
+    if ((this.#pauses.get(account) ?? 0) >= until - pauseKnownMs) return;
+    this.#pauses.set(account, until);
+    await this.#store.put(upstreamPause(account), Buffer.from(`${JSON.stringify({ version: 1, until })}\n`));
   }
 }
 

@@ -85,6 +85,7 @@ export function fixtureOn(store: ObjectStore): CacheFixture {
         prefix: 'mirror/',
         stripPrefix: true,
         upstream,
+        account: '0123456789abcdef',
         id: '0123456789abcdef',
         repositories: allowed.map((text) => new Pattern(text)),
         platforms: [],

@@ -36,6 +36,7 @@ export class FunctionInstance {
       prefix: 'mirror/',
       stripPrefix: true,
       upstream,
+      account: '0123456789abcdef',
       id: '0123456789abcdef',
       repositories: [],
       platforms: [],

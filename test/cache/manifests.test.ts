@@ -92,7 +92,7 @@ describe('manifests of a cache', () => {
       await start().manifests.get(mirrored(name), tagged('v1'));
       upstream.failure = new UpstreamError(kind, 'no');
       events.length = 0;
-      const found = await start({ ...always, id: kind }).manifests.get(mirrored(name), tagged('v1'));
+      const found = await start({ ...always, account: kind }).manifests.get(mirrored(name), tagged('v1'));
       upstream.failure = undefined;
       assert.equal(found.isStale, true);
       assert.deepEqual(found.bytes, bytes);
@@ -107,7 +107,8 @@ describe('manifests of a cache', () => {
     const { start, upstream } = fixture();
     const name = fresh();
     await push(name, await image(name), 'v1');
-    const get = async (id: string) => await start({ id }).manifests.get(mirrored(name), tagged('v1'));
+    const get = async (account: string) =>
+      await start({ account }).manifests.get(mirrored(name), tagged('v1'));
     upstream.failure = new UpstreamError('limited', 'no', { retryAfterMs: 90_500 });
     await assert.rejects(get('a1'), { failure: 'TOO_MANY_REQUESTS', headers: { 'Retry-After': '91' } });
     upstream.failure = new UpstreamError('unavailable', 'no');
@@ -119,19 +120,22 @@ describe('manifests of a cache', () => {
     const { start, store, upstream } = fixture();
     const name = fresh();
     await push(name, await image(name), 'v1');
-    const id = 'b1';
+    const account = 'b1';
     upstream.failure = new UpstreamError('limited', 'no', { retryAfterMs: 60_000 });
-    await assert.rejects(start({ id }).manifests.get(mirrored(name), tagged('v1')), {
+    await assert.rejects(start({ account }).manifests.get(mirrored(name), tagged('v1')), {
       failure: 'TOO_MANY_REQUESTS',
     });
     upstream.failure = undefined;
     upstream.asked.length = 0;
-    await assert.rejects(start({ id }).manifests.get(mirrored(name), tagged('v1')), {
+    await assert.rejects(start({ account }).manifests.get(mirrored(name), tagged('v1')), {
       failure: 'TOO_MANY_REQUESTS',
     });
     assert.deepEqual(upstream.asked, []);
-    await store.put(upstreamPause(id), Buffer.from(JSON.stringify({ version: 1, until: Date.now() - 1 })));
-    await start({ id }).manifests.get(mirrored(name), tagged('v1'));
+    await store.put(
+      upstreamPause(account),
+      Buffer.from(JSON.stringify({ version: 1, until: Date.now() - 1 })),
+    );
+    await start({ account }).manifests.get(mirrored(name), tagged('v1'));
   });
 
   it('401 and 403 of the upstream are 403, and 404 is 404, also where something older is cached', async () => {
