@@ -1,4 +1,5 @@
 import { attachedTo } from '../protocol/referrers.ts';
+import type { TagPattern } from '../access/policy/storage-rules.ts';
 import type { Tag } from '../protocol/tags.ts';
 import { readOptions, UsageError, type Command } from './command.ts';
 import { shownImage } from './copy/image-name.ts';
@@ -48,8 +49,14 @@ async function copyMirror(run: Run, copies: Copies, mirror: Mirror, mirrors: Mir
   const knownTags: ReadonlySet<Tag> = new Set(all);
   const isWanted = (tag: Tag) => tags.findLast(({ pattern }) => pattern.matches([tag]))?.excludes === false;
   // What is attached to an image comes along with it.
-  for (const tag of all.filter((one) => isWanted(one) && attachedTo(one) === undefined))
-    await run.copy({ ...job, reference: { kind: 'tag', tag }, tag, knownTags });
+  const wanted = all.filter((one) => isWanted(one) && attachedTo(one) === undefined);
+  if (wanted.length === 0) throw new Error(noneOf(source.title, tags));
+  for (const tag of wanted) await run.copy({ ...job, reference: { kind: 'tag', tag }, tag, knownTags });
+}
+
+function noneOf(source: string, tags: readonly TagPattern[]): string {
+  const patterns = tags.map(({ pattern, excludes }) => `${excludes ? '!' : ''}${pattern.text}`);
+  return `no tag of ${source} matches ${patterns.join(', ')}`;
 }
 
 function accessOf(host: string | undefined, { registries }: Mirrors): AccessOptions {

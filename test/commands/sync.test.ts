@@ -106,6 +106,7 @@ describe('the command stowage sync', requires('docker-registry'), () => {
       images: [
         { source: `${sourceOf(from)}:gone`, target },
         { source: 'other.invalid/app', target, tags: '*' },
+        { source: sourceOf(from), target, tags: ['v2*', '!*-rc*'] },
         { source: `${sourceOf(from)}:v1`, target },
       ],
     });
@@ -113,6 +114,7 @@ describe('the command stowage sync', requires('docker-registry'), () => {
     assert.equal(code, 1);
     assert.match(errors, /^FAILED \S+:gone to \S+:gone: .* answered 404/m);
     assert.match(errors, /^FAILED other\.invalid\/app to \S+: other\.invalid did not answer/m);
+    assert.match(errors, /^FAILED \S+ to \S+: no tag of \S+ matches v2\*, !\*-rc\*\.$/m);
     assert.match(output, /^copied \S+:v1 to \S+:v1 at /m);
     assert.equal(await pull(store, target, v1), first.digest);
   });
