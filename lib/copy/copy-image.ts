@@ -1,4 +1,4 @@
-import { inParallel } from '../concurrency/in-parallel.ts';
+import { mapConcurrently } from '../concurrency/map-concurrently.ts';
 import type { Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import { parseManifest, type Child, type Manifest } from '../protocol/manifests.ts';
@@ -145,7 +145,9 @@ class ImageCopy {
       else if ((await undefinedIfUnknown(this.#give(child.digest))) === undefined)
         await this.#put(child.digest, await this.#content(child.digest, depth + 1));
     }
-    await inParallel(manifest.blobs, parallelBlobs, async (blob) => await this.#give(blob));
+    await Array.fromAsync(
+      mapConcurrently(manifest.blobs, parallelBlobs, async (blob) => await this.#give(blob)),
+    );
     return bytes;
   }
 

@@ -66,7 +66,12 @@ describe('a copy from another registry', requires('docker-registry'), () => {
     return { digest: digestOf(bytes), bytes, blobs: [config.digest, layer.digest] };
   }
 
-  async function copy(proxy: RegistryProxy, to: RepositoryName, more: Partial<CopyOptions> = {}) {
+  async function copy(
+    proxy: RegistryProxy,
+    to: RepositoryName,
+    more: Partial<CopyOptions> = {},
+    reference = 'v1',
+  ) {
     const target = {
       registry: createRegistry(store, { secrets: ['a secret of a test'] }),
       name: to,
@@ -74,7 +79,7 @@ describe('a copy from another registry', requires('docker-registry'), () => {
       pushedBy: 'operator:test',
     };
     const source = fromUpstream(clientOf(proxy, { timeoutMs: 1000 }), from);
-    return await copyImage(source, target, parseReference('v1'), { tag: v1, referrers: true, ...more });
+    return await copyImage(source, target, parseReference(reference), { tag: v1, referrers: true, ...more });
   }
 
   /** The objects of blobs hold what their keys say. */
@@ -85,6 +90,27 @@ describe('a copy from another registry', requires('docker-registry'), () => {
       assert.equal(digestOf(bytes), `sha256:${hex}`);
     }
   }
+
+  it('goes on with other blobs while one stalls', async () => {
+    const theirs = upstreams.store;
+    const blobs = [];
+    for (let i = 0; i < 8; i++) blobs.push(await pushBlob(theirs, from));
+    const [config, ...layers] = blobs;
+    const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+    const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config, layers }));
+    await pushManifest(theirs, from, bytes);
+    let stalled: string | undefined;
+    upstreams.withTokens.fate = (seen) => {
+      if (stalled !== undefined || !isBlob(seen)) return 'pass';
+      stalled = seen.url;
+      return 'stall';
+    };
+    await copy(upstreams.withTokens, freshName(), { tag: undefined }, digestOf(bytes));
+    const urls = upstreams.withTokens.requests.filter(isBlob).map(({ url }) => url);
+    const repeated = urls.lastIndexOf(stalled ?? '');
+    assert.ok(repeated > 0);
+    assert.equal(new Set(urls.slice(0, repeated)).size, blobs.length);
+  });
 
   for (const kind of ['withTokens', 'withBasic'] as const)
     describe(kind === 'withTokens' ? 'with tokens' : 'with a password', () => {
