@@ -12,6 +12,7 @@ import { withoutDeadline } from '../storage/deadline.ts';
 import { UpstreamError } from '../upstream/upstream.ts';
 import type { ObserveCache } from './cache-event.ts';
 import { asRegistryError, isOutage, undefinedIfUnknown, unknownManifest } from './errors.ts';
+import { outageMs } from './outages.ts';
 import type { Platforms } from './platforms.ts';
 import type { Source } from './sources.ts';
 import type { TagFreshness, TagState } from './tag-freshness.ts';
@@ -19,9 +20,6 @@ import type { UpstreamRequests } from './upstream-requests.ts';
 
 /** Milliseconds that a pull waits for the upstream if there is something to answer without it. */
 const staleAfterMs = 5_000;
-
-/** Milliseconds for which an upstream that could not be asked is not asked about what is cached. */
-const outageMs = 10_000;
 
 export interface CachedManifestsOptions {
   /** Unrestricted, without events: what is cached is no push. */
@@ -39,8 +37,11 @@ export class CachedManifests {
   readonly #options: CachedManifestsOptions;
   /** Tags and manifests that are being looked up, by name and reference. */
   readonly #lookups = new SingleFlight<string, Outcome>();
-  /** Upstreams that could not be asked just now, by their ids. What is cached need not wait for the next attempt. */
-  readonly #outages = new ExpiringCache<string, UpstreamError>({ ttlMs: outageMs, maxSize: 1000 });
+  /**
+   * Tags that could not be looked up just now. What is cached need not wait for the next attempt. It says nothing of other tags: whether
+   * the upstream answers at all, `requests` know.
+   */
+  readonly #unanswered = new ExpiringCache<string, UpstreamError>({ ttlMs: outageMs, maxSize: 1000 });
 
   constructor(options: CachedManifestsOptions) {
     this.#options = options;
@@ -111,7 +112,8 @@ export class CachedManifests {
     const state = await freshness.look(name, tag, source.freshnessMs);
     if (state === undefined) return { isHit: await this.#refresh(source, name, tag, undefined) };
     if (state.isFresh && (await registry.manifests.has(name, state.digest))) return { isHit: true };
-    const known = this.#outages.get(source.id);
+    const key = `${source.id} ${source.remote}:${tag}`;
+    const known = this.#unanswered.get(key);
     if (known !== undefined) return { isHit: true, outage: known };
     try {
       // It goes on if it takes longer, and the next pull finds what it has found.
@@ -119,7 +121,7 @@ export class CachedManifests {
       return { isHit: await withTimeout(refreshed, staleAfterMs, () => tooSlow(source)) };
     } catch (error) {
       if (!isOutage(error)) throw error;
-      this.#outages.set(source.id, error);
+      this.#unanswered.set(key, error);
       return { isHit: true, outage: error };
     }
   }

@@ -1,8 +1,8 @@
 import { UpstreamError } from '../upstream/upstream.ts';
 import type { Source } from './sources.ts';
 
-/** Milliseconds for which an upstream that does not answer is not asked. */
-const outageMs = 10_000;
+/** Milliseconds for which what an upstream does not answer is not asked. */
+export const outageMs = 10_000;
 
 /** Milliseconds after which the end of a check says nothing: this process was frozen meanwhile. */
 const longestCheckMs = 15_000;

@@ -46,7 +46,8 @@ export interface CopySource {
 /** The result, or undefined if the source does not have it. */
 export async function undefinedIfUnknown<T>(work: Promise<T>): Promise<T | undefined> {
   return await work.catch((error: unknown) => {
-    const isUnknown = error instanceof UpstreamError && error.kind === 'unknown';
+    // What is there and cannot be read has a cause.
+    const isUnknown = error instanceof UpstreamError && error.kind === 'unknown' && error.cause === undefined;
     if (isUnknown || (error instanceof RegistryError && error.status === 404)) return undefined;
     throw error;
   });

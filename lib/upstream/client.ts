@@ -192,12 +192,14 @@ export class UpstreamClient implements Upstream, UpstreamLister {
     const bytes = await this.#exchange.smallBody(answer.response, answer.url, what, maxManifestSize + 1);
     if (bytes.byteLength > maxManifestSize)
       throw new UpstreamError('unknown', `${what} at ${this.host} has more than ${maxManifestSize} bytes`);
-    const mediaType = mediaTypeOf(bytes, what, this.host);
-    assertSupported(mediaType, what, this.host);
+    const mediaType = storedTypeOrError(bytes);
+    // Its digest is not that of its bytes.
+    if (typeof mediaType === 'string') assertSupported(mediaType, what, this.host);
     const named = reference.kind === 'digest' ? reference.digest : digestHeader(answer);
     const digest = digestOf(bytes, named && digestParts(named).algorithm);
     if (named !== undefined && digest !== named)
       throw new UpstreamError('unavailable', `${this.host} sent bytes of another digest for ${what}`);
+    if (typeof mediaType !== 'string') throw unreadable(mediaType, named, what, this.host);
     return { digest, mediaType, size: bytes.byteLength, bytes };
   }
 
@@ -297,14 +299,27 @@ function headersOf(answer: Answer): UpstreamManifest | undefined {
   return { digest, mediaType, size: Number(length) };
 }
 
-/** Its bytes alone count, as they will once they are stored. */
-function mediaTypeOf(bytes: Buffer, what: string, host: string): string {
+/** Of its bytes alone, as it will be once they are stored. */
+function storedTypeOrError(bytes: Buffer): string | RegistryError {
   try {
     return storedMediaType(bytes);
   } catch (error) {
     if (!(error instanceof RegistryError)) throw error;
-    throw new UpstreamError('unavailable', `${host} answered with no manifest for ${what}`, { cause: error });
+    return error;
   }
+}
+
+/** @param digest of the bytes, if the registry has named it: it has these then, and will send no others */
+function unreadable(
+  cause: RegistryError,
+  digest: Digest | undefined,
+  what: string,
+  host: string,
+): UpstreamError {
+  const kind = digest === undefined ? 'unavailable' : 'unknown';
+  return new UpstreamError(kind, `${host} answered with no manifest for ${what}`, {
+    cause,
+  });
 }
 
 /** @throws UpstreamError unknown: that no repetition helps */

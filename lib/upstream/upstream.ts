@@ -85,7 +85,7 @@ export interface UpstreamLister {
 export class UpstreamError extends Error {
   override readonly name = 'UpstreamError';
   /**
-   * - `unknown`: 404
+   * - `unknown`: 404, or a manifest that cannot be stored here, which no repetition changes
    * - `denied`: 401 or 403, also of its token service
    * - `limited`: 429
    * - `unavailable`: no connection, a timeout, 5xx, an answer that is none of a registry

@@ -103,6 +103,27 @@ describe('manifests of a cache', () => {
     }
   });
 
+  it('a tag that the upstream gives no answer for makes no other tag stale', async () => {
+    const { start, upstream } = fixture();
+    const [name, other] = [fresh(), fresh()];
+    for (const one of [name, other]) {
+      await push(one, await image(one), 'v1');
+      await start().manifests.get(mirrored(one), tagged('v1'));
+    }
+    const cache = start({ ...always, id: 'c1' });
+    const isStale = async (one: RepositoryName) =>
+      (await cache.manifests.get(mirrored(one), tagged('v1'))).isStale;
+    upstream.isDown = false;
+    upstream.failure = new UpstreamError('unavailable', 'no');
+    assert.equal(await isStale(name), true);
+    upstream.failure = undefined;
+    upstream.asked.length = 0;
+    // It is not asked about the first one again at once.
+    assert.deepEqual([await isStale(name), await isStale(other)], [true, undefined]);
+    assert.deepEqual(upstream.asked, [`resolve ${other}:v1`]);
+    upstream.isDown = undefined;
+  });
+
   it('what is not cached is 429 or 503 meanwhile, with the time to come back', async () => {
     const { start, upstream } = fixture();
     const name = fresh();

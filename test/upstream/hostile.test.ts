@@ -184,6 +184,21 @@ describe('a hostile registry', () => {
     });
   });
 
+  it('whose manifest nobody can read is asked for it once', async () => {
+    const bytes = Buffer.from([...Buffer.from('{"schemaVersion":2,"x":"'), 0xff, ...Buffer.from('"}')]);
+    const named: RequestListener = (_, response) =>
+      response.writeHead(200, { 'docker-content-digest': digestOf(bytes) }).end(bytes);
+    await withServers([named], async ([own]) => {
+      assert.ok(own);
+      const refused = failed('unknown', /answered with no manifest for manifest sha256/);
+      await assert.rejects(clientOf(own).manifest(name, digestOf(bytes)), refused);
+      assert.equal(own.seen.length, 1);
+      // Other bytes than those of the digest may be right the next time.
+      await assert.rejects(clientOf(own).manifest(name, digest), failed('unavailable', /another digest/));
+      assert.equal(own.seen.length, 5);
+    });
+  });
+
   it('that asks for a pause is not asked before its end', async () => {
     const limited: RequestListener = (_, response) => response.writeHead(429, { 'retry-after': '60' }).end();
     const exhausted: RequestListener = (_, response) =>
