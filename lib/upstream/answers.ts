@@ -22,9 +22,10 @@ export function errorOf(
 }
 
 function kindOf(status: number): UpstreamError['kind'] {
-  if (status === 404) return 'unknown';
   if (status === 401 || status === 403) return 'denied';
-  return status === 429 ? 'limited' : 'unavailable';
+  if (status === 429) return 'limited';
+  // Another 4xx is about the request, so the same one is answered the same.
+  return status >= 400 && status < 500 && status !== 408 ? 'unknown' : 'unavailable';
 }
 
 /** The first of the errors (OCI Distribution Spec, "Error Codes"), or what token services send. */

@@ -76,7 +76,8 @@ export class UpstreamClient implements Upstream, UpstreamLister {
           const what = 'a token';
           const response = await this.#exchange.once(realm, { ...request, what, signal });
           // Also a redirect: the service of the realm alone gets the credentials.
-          if (response.statusCode !== 200) throw await this.#exchange.failure({ response, url: realm }, what);
+          if (response.statusCode !== 200)
+            throw withoutToken(await this.#exchange.failure({ response, url: realm }, what));
           return await this.#exchange.smallBody(response, realm, what);
         }),
     );
@@ -297,6 +298,11 @@ function headersOf(answer: Answer): UpstreamManifest | undefined {
   if (digest === undefined || !/^[\w.+-]+\/[\w.+-]+$/.test(mediaType) || !/^\d{1,10}$/.test(length))
     return undefined;
   return { digest, mediaType, size: Number(length) };
+}
+
+/** A token service that refuses says nothing of what the token is for. OAuth 2.0 has it answer 400 to wrong credentials. */
+function withoutToken(error: UpstreamError): UpstreamError {
+  return error.kind === 'unknown' ? new UpstreamError('denied', error.message) : error;
 }
 
 /** Of its bytes alone, as it will be once they are stored. */

@@ -85,10 +85,10 @@ export interface UpstreamLister {
 export class UpstreamError extends Error {
   override readonly name = 'UpstreamError';
   /**
-   * - `unknown`: 404, or a manifest that cannot be stored here, which no repetition changes
-   * - `denied`: 401 or 403, also of its token service
+   * - `unknown`: 404 or another 4xx, or a manifest that cannot be stored here, which no repetition changes
+   * - `denied`: 401 or 403, or any such answer of its token service
    * - `limited`: 429
-   * - `unavailable`: no connection, a timeout, 5xx, an answer that is none of a registry
+   * - `unavailable`: no connection, a timeout, 408, 5xx, an answer that is none of a registry
    */
   readonly kind: 'unknown' | 'denied' | 'limited' | 'unavailable';
   /** Milliseconds after which it may be asked again, if it says so. */

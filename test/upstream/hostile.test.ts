@@ -199,6 +199,29 @@ describe('a hostile registry', () => {
     });
   });
 
+  it('that refuses a request as it is gets it once', async () => {
+    for (const status of [400, 405, 410, 414, 416])
+      await withServers([(_, response) => response.writeHead(status).end()], async ([own]) => {
+        assert.ok(own);
+        await assert.rejects(clientOf(own).manifest(name, digest), failed('unknown', RegExp(`${status}`)));
+        await assert.rejects(clientOf(own).blob(name, digest), failed('unknown', RegExp(`${status}`)));
+        assert.equal(own.seen.length, 2);
+      });
+  });
+
+  it('whose token service refuses with 400 has refused', async () => {
+    const answer: RequestListener = ({ url = '', headers }, response) => {
+      const realm = `http://${String(headers.host)}/token`;
+      if (url.startsWith('/token')) response.writeHead(400).end();
+      else response.writeHead(401, { 'www-authenticate': `Bearer realm="${realm}"` }).end();
+    };
+    await withServers([answer], async ([own]) => {
+      assert.ok(own);
+      await assert.rejects(clientOf(own).manifest(name, digest), failed('denied', /400 .* a token/));
+      assert.equal(own.seen.length, 2);
+    });
+  });
+
   it('that asks for a pause is not asked before its end', async () => {
     const limited: RequestListener = (_, response) => response.writeHead(429, { 'retry-after': '60' }).end();
     const exhausted: RequestListener = (_, response) =>
