@@ -74,7 +74,7 @@ export class UpstreamClient implements Upstream, UpstreamLister {
         // Requests share it, so it does not end with one of them.
         await this.#exchange.inTime(async (signal) => {
           const what = 'a token';
-          const response = await this.#exchange.once(realm, { ...request, what, signal });
+          const response = await this.#exchange.once(realm, { ...request, isForToken: true, what, signal });
           // Also a redirect: the service of the realm alone gets the credentials.
           if (response.statusCode !== 200)
             throw withoutToken(await this.#exchange.failure({ response, url: realm }, what));

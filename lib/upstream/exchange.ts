@@ -43,6 +43,8 @@ export interface Ask {
   /** Sent to the first host alone. */
   readonly authorization?: string | undefined;
   readonly body?: Uint8Array;
+  /** Whether a token service is asked, which may be on another host and has limits of its own there. */
+  readonly isForToken?: boolean;
   /** What is asked for, for messages. */
   readonly what: string;
   readonly signal?: AbortSignal;
@@ -59,6 +61,8 @@ export class Exchange {
   readonly #host: string;
   readonly #options: ExchangeOptions;
   readonly #limit: RateLimit;
+  /** Of a token service on another host. */
+  readonly #tokenLimit: RateLimit;
   readonly #agents: Readonly<Record<string, HttpAgent | HttpsAgent>> = {
     'http:': new HttpAgent(agentOptions),
     'https:': new HttpsAgent(agentOptions),
@@ -68,6 +72,7 @@ export class Exchange {
     this.#host = host;
     this.#options = options;
     this.#limit = new RateLimit(host, options.maxWaitMs);
+    this.#tokenLimit = new RateLimit(`the token service of ${host}`, options.maxWaitMs);
   }
 
   /**
@@ -114,9 +119,10 @@ export class Exchange {
   /** Sends a request once. A redirect is an answer. @throws UpstreamError limited, unavailable */
   async once(
     url: URL,
-    { method, headers = {}, authorization, body, what, signal }: Ask,
+    { method, headers = {}, authorization, body, isForToken = false, what, signal }: Ask,
   ): Promise<IncomingMessage> {
-    await this.#limit.wait(signal);
+    const limit = this.#limitOf(url, isForToken);
+    await limit?.wait(signal);
     const { privateAddresses, timeoutMs } = this.#options;
     const agent = this.#agents[url.protocol];
     const sent = { ...headers, ...(authorization !== undefined && { authorization }) };
@@ -127,10 +133,17 @@ export class Exchange {
     } catch (error) {
       throw notAnswered(url, what, error);
     }
-    const retryAfterMs = this.#limit.read(response.statusCode, response.headers);
+    const retryAfterMs = limit?.read(response.statusCode, response.headers);
     const { statusCode: status = 0 } = response;
-    if (status === 429 || status >= 500) throw await this.failure({ response, url }, what, retryAfterMs);
-    return response;
+    if (status !== 429 && status < 500) return response;
+    const error = await this.failure({ response, url }, what, retryAfterMs);
+    throw limit === undefined ? new UpstreamError('unavailable', error.message) : error;
+  }
+
+  /** What a registry redirects to, such as a CDN, limits requests for one object, which is nothing for the registry to keep. */
+  #limitOf({ host }: URL, isForToken: boolean): RateLimit | undefined {
+    if (host === this.#host) return this.#limit;
+    return isForToken ? this.#tokenLimit : undefined;
   }
 
   /** Sends a request once, and follows redirects without what authorizes it. @throws UpstreamError limited, unavailable */

@@ -245,6 +245,47 @@ describe('a hostile registry', () => {
     });
   });
 
+  it('whose redirects lead to what asks for a pause is asked all the same', async () => {
+    for (const status of [429, 503]) {
+      const cdn: RequestListener = (_, response) =>
+        response
+          .writeHead(status, { 'retry-after': '3600', 'ratelimit-remaining': '0', 'ratelimit-reset': '60' })
+          .end();
+      await withServers([cdn], async ([other]) => {
+        assert.ok(other);
+        const answer: RequestListener = ({ url = '' }, response) => {
+          if (url.includes('/blobs/')) response.writeHead(307, { location: other.url.href }).end();
+          else response.writeHead(404).end();
+        };
+        await withServers([answer], async ([own]) => {
+          assert.ok(own);
+          const client = clientOf(own);
+          await assert.rejects(client.blob(name, digest), (error: unknown) => {
+            assert.ok(error instanceof UpstreamError && error.kind === 'unavailable');
+            assert.equal(error.retryAfterMs, undefined);
+            return true;
+          });
+          await assert.rejects(client.manifest(name, digest), failed('unknown', /404/));
+        });
+      });
+    }
+  });
+
+  it('whose token service asks for a pause, on another host, gets no more requests for tokens', async () => {
+    const tokens: RequestListener = (_, response) => response.writeHead(429, { 'retry-after': '60' }).end();
+    await withServers([tokens], async ([other]) => {
+      assert.ok(other);
+      const challenge = { 'www-authenticate': `Bearer realm="${other.url.href}token"` };
+      await withServers([(_, response) => response.writeHead(401, challenge).end()], async ([own]) => {
+        assert.ok(own);
+        const client = clientOf(own);
+        await assert.rejects(client.manifest(name, digest), failed('limited', /429/));
+        await assert.rejects(client.manifest(name, digest), failed('limited', /token service of/));
+        assert.equal(other.seen.length, 1);
+      });
+    });
+  });
+
   it('that answers 429 without saying for how long is asked once, and a minute later', async () => {
     await withServers([(_, response) => response.writeHead(429).end()], async ([own]) => {
       assert.ok(own);
