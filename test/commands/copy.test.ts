@@ -173,9 +173,33 @@ describe('the command stowage copy', () => {
     }
     const readOnly = { REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED: 'true' };
     assert.equal((await stowage(['copy', 'team/app:v1', 'prod/app'], readOnly)).code, 1);
-    const unknown = await stowage(['copy', `${freshName()}:v1`, 'prod/app']);
+  });
+
+  it('says where an image may be that its storage lacks', async () => {
+    const unknown = await stowage(['copy', 'alpine:3.20', 'prod/app']);
     assert.equal(unknown.code, 1);
-    assert.match(unknown.errors, /manifest unknown/);
+    assert.match(
+      unknown.errors,
+      /storage has no alpine:3\.20; on Docker Hub it is docker\.io\/library\/alpine:3\.20/,
+    );
+    assert.match((await stowage(['copy', 'a/b/c:v1', 'prod/app'])).errors, /manifest unknown/);
+  });
+
+  it('says of a cache that lacks a layer where the image is', async () => {
+    const name = parseRepositoryName('hub/library/partial');
+    const { blobs } = await pushImage(store, name, 'v1');
+    await store.delete([
+      `docker/registry/v2/repositories/${name}/_layers/${blobs[1]?.replace(':', '/') ?? ''}/link`,
+    ]);
+    const upstreams = [{ prefix: 'hub/**', url: 'https://registry-1.docker.io' }];
+    const { code, errors } = await stowage(['copy', `${name}:v1`, freshName()], {
+      REGISTRY_PROXY_UPSTREAMS: JSON.stringify(upstreams),
+    });
+    assert.equal(code, 1);
+    assert.match(
+      errors,
+      /hub\/library\/partial is a cache of registry-1\.docker\.io, .* not sha256:\w+: copy from registry-1\.docker\.io\/library\/partial/,
+    );
   });
 });
 

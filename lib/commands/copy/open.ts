@@ -1,4 +1,5 @@
 import { immutableTagsOf, openRules } from '../../compose-rules.ts';
+import type { UpstreamConfig } from '../../config/upstreams.ts';
 import { fromStorage } from '../../copy/from-storage.ts';
 import { fromUpstream } from '../../copy/from-upstream.ts';
 import type { CopySource, CopyTarget } from '../../copy/source.ts';
@@ -13,6 +14,7 @@ import { UpstreamClient } from '../../upstream/client.ts';
 import { readLogin } from '../login/stored-logins.ts';
 import { openStorage, operator, type Opened } from '../undo/open.ts';
 import type { ImageName } from './image-name.ts';
+import { withRemedies } from './own-source.ts';
 
 /** Milliseconds that a copy waits for a registry which has asked for a pause. */
 const maxWaitMs = 120_000;
@@ -59,7 +61,7 @@ export class Copies {
 
   /** @throws Error if it is a cache; RegistryError UNAVAILABLE if there is no valid policy */
   async target(name: RepositoryName): Promise<CopyTarget> {
-    const upstream = this.opened.config.upstreams.find(({ prefix }) => name.startsWith(prefix));
+    const upstream = this.#cachedFrom(name);
     if (upstream !== undefined)
       throw new Error(
         `${name} is a cache of ${upstream.url}, and has what is pulled from there alone: copy to a repository of this registry's own`,
@@ -77,10 +79,19 @@ export class Copies {
 
   /** @throws Error if the stored logins cannot be read */
   async source({ host, name }: ImageName, access: AccessOptions): Promise<CopySource> {
-    if (host === undefined) return fromStorage(this.opened.store, this.#registry, name);
+    if (host === undefined) {
+      const source = fromStorage(this.opened.store, this.#registry, name);
+      return withRemedies(source, name, this.#cachedFrom(name));
+    }
     const client = this.#clients.get(host) ?? openClient(host, access);
     this.#clients.set(host, client);
     return fromUpstream(await client, name);
+  }
+
+  /** Of which a repository is a cache; undefined for one of this registry's own. The closest prefix counts. */
+  #cachedFrom(name: RepositoryName): UpstreamConfig | undefined {
+    const found = this.opened.config.upstreams.filter(({ prefix }) => name.startsWith(prefix));
+    return found.toSorted((a, b) => b.prefix.length - a.prefix.length)[0];
   }
 }
 
