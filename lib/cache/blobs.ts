@@ -1,6 +1,4 @@
 import type { Readable } from 'node:stream';
-import { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
-import { LimitPerKey } from '../concurrency/limit-per-key.ts';
 import { withTimeout } from '../concurrency/with-timeout.ts';
 import { digestParts, type Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
@@ -12,18 +10,12 @@ import type { ByteRange } from '../storage/store.ts';
 import { UpstreamError } from '../upstream/upstream.ts';
 import type { ObserveCache } from './cache-event.ts';
 import type { CopyClaims } from './copy-claims.ts';
+import { CopyPlaces } from './copy-places.ts';
 import { Download, type Progress } from './download.ts';
 import { asRegistryError, isOutage, undefinedIfUnknown } from './errors.ts';
 import { keepingRate } from './minimum-rate.ts';
 import type { Source, Sources } from './sources.ts';
 import type { UpstreamRequests } from './upstream-requests.ts';
-
-/** Blobs that one process copies at the same time. Each takes memory for its parts, as an upload does. */
-const parallelCopies = 32;
-const queuedCopies = 256;
-
-/** Of these, the part of one upstream: a slow one leaves the others half of the places. */
-const copiesOfOne = { atOnce: 16, waiting: 128, total: parallelCopies + queuedCopies, timeoutMs: 30_000 };
 
 /** Memory for the readers of all copies, and the least for those of one. */
 const windowBytes = 32 * 1024 * 1024;
@@ -56,8 +48,7 @@ export class CachedBlobs {
   readonly #downloads = new Map<string, Download>();
   /** What was found in the bucket. */
   readonly #stored = new WeakSet<BlobInfo>();
-  readonly #limit = new ConcurrencyLimit(parallelCopies, { queueLimit: queuedCopies });
-  readonly #limits = new LimitPerKey(copiesOfOne);
+  readonly #places = new CopyPlaces();
 
   constructor(options: CachedBlobsOptions) {
     this.#options = options;
@@ -128,8 +119,8 @@ export class CachedBlobs {
     { isPulled = false }: StatOptions,
   ): Promise<number> {
     const running = this.#downloads.get(keyOf(name, digest));
-    if (running !== undefined) return await running.size;
-    if (isPulled) return await this.#download(source, name, digest).size;
+    const download = running ?? (isPulled ? this.#download(source, name, digest) : undefined);
+    if (download !== undefined) return await download.waitFor(download.size);
     return await this.#options.requests.ask(source, `size ${digest}`, async ({ upstream, remote }) => {
       const { size, body } = await upstream.blob(remote, digest);
       body.destroy();
@@ -141,16 +132,16 @@ export class CachedBlobs {
   #download(source: Source, name: RepositoryName, digest: Digest): Download {
     const { registry, onOutage, onFailure } = this.#options;
     const key = keyOf(name, digest);
-    const download = new Download({
+    const download: Download = new Download({
       copy: async (progress) => {
-        const copy = async () => {
-          await this.#copyOnce(source, name, digest, progress);
-        };
-        const inTurn = async () => {
-          await this.#limit.run(copy);
-        };
         await withoutDeadline(async () => {
-          await this.#limits.run(source.account, inTurn);
+          await this.#places.run(
+            source.account,
+            () => download.isRead,
+            async (signal) => {
+              await this.#copyOnce(source, name, digest, progress, signal);
+            },
+          );
         });
       },
       reopen: async (size, range) => await registry.blobs.open(name, { digest, size }, range),
@@ -167,10 +158,17 @@ export class CachedBlobs {
   }
 
   /** Copies a blob, unless another process of this machine does, or has. */
-  async #copyOnce(source: Source, name: RepositoryName, digest: Digest, progress: Progress): Promise<void> {
+  async #copyOnce(
+    source: Source,
+    name: RepositoryName,
+    digest: Digest,
+    progress: Progress,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { registry, claims } = this.#options;
     const claim = await claims.take(keyOf(name, digest), progress.opened);
     try {
+      signal.throwIfAborted();
       const found = claim.hasWaited ? await undefinedIfUnknown(registry.blobs.stat(name, digest)) : undefined;
       if (found !== undefined) {
         progress.opened(found.size);
@@ -180,13 +178,25 @@ export class CachedBlobs {
         progress.opened(size);
         claim.opened(size);
       };
-      await this.#copy(source, name, digest, { opened, received: (bytes) => progress.received(bytes) });
+      await this.#copy(
+        source,
+        name,
+        digest,
+        { opened, received: (bytes) => progress.received(bytes) },
+        signal,
+      );
     } finally {
       claim.end();
     }
   }
 
-  async #copy(source: Source, name: RepositoryName, digest: Digest, progress: Progress): Promise<void> {
+  async #copy(
+    source: Source,
+    name: RepositoryName,
+    digest: Digest,
+    progress: Progress,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { registry, requests, sources, observe } = this.#options;
     // Of this repository alone: nobody else can read the body.
     const { size, body } = await requests.ask(
@@ -194,6 +204,8 @@ export class CachedBlobs {
       `${digest} for ${name}`,
       async ({ upstream, remote }) => await upstream.blob(remote, digest),
     );
+    const abandon = () => body.destroy(signal.reason as Error);
+    signal.addEventListener('abort', abandon);
     async function* received(): AsyncGenerator<Uint8Array, void> {
       for await (const bytes of keepingRate(body as AsyncIterable<Buffer>, source.upstream.host)) {
         observe({ type: 'blob', kind: 'pulled', bytes: bytes.byteLength });
@@ -202,12 +214,14 @@ export class CachedBlobs {
       }
     }
     try {
+      signal.throwIfAborted();
       assertSize(source, digest, size);
       progress.opened(size);
       const isSource = (other: RepositoryName) => sources.isBeside(source, name, other);
       const mounted = await registry.blobs.mountFromAnywhere(name, digest, isSource);
       if (mounted === undefined) await registry.uploads.put(name, digest, { body: received(), length: size });
     } finally {
+      signal.removeEventListener('abort', abandon);
       body.destroy();
     }
   }
@@ -215,7 +229,10 @@ export class CachedBlobs {
   /** Whether a copy is complete after a while, for which its client waits. @throws RegistryError BUSY */
   async #endsSoon(source: Source, download: Download): Promise<boolean> {
     try {
-      return await this.#options.requests.wait(source, async () => await endsSoon(download));
+      return await this.#options.requests.wait(
+        source,
+        async () => await download.waitFor(endsSoon(download)),
+      );
     } catch (error) {
       // Too many wait already.
       if (isOutage(error)) return false;

@@ -45,6 +45,8 @@ export class Download implements Progress {
   #windowStart = 0;
   #received = 0;
   #isOver = false;
+  #waiting = 0;
+  readonly #readers = new Set<Readable>();
   #news = Promise.withResolvers<undefined>();
 
   constructor(options: DownloadOptions) {
@@ -63,6 +65,22 @@ export class Download implements Progress {
     return this.#windowStart === 0;
   }
 
+  /** Whether anybody reads it, or waits for it. */
+  get isRead(): boolean {
+    for (const reader of this.#readers) if (reader.destroyed) this.#readers.delete(reader);
+    return this.#waiting > 0 || this.#readers.size > 0;
+  }
+
+  /** Waits for something of it as a reader does. */
+  async waitFor<T>(promise: Promise<T>): Promise<T> {
+    this.#waiting++;
+    try {
+      return await promise;
+    } finally {
+      this.#waiting--;
+    }
+  }
+
   received(bytes: Uint8Array): void {
     this.#pieces.push({ start: this.#received, bytes });
     this.#received += bytes.byteLength;
@@ -74,7 +92,10 @@ export class Download implements Progress {
 
   /** The bytes of a range, as they come. Its last ones are held back until the blob is verified and stored. */
   read(size: number, range: ByteRange = { start: 0 }): Readable {
-    return Readable.from(this.#read(size, range), { objectMode: false });
+    const reader = Readable.from(this.#read(size, range), { objectMode: false });
+    this.#readers.add(reader);
+    reader.once('close', () => this.#readers.delete(reader));
+    return reader;
   }
 
   async #run(fail: (error: unknown) => void): Promise<void> {

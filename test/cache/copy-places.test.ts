@@ -48,6 +48,37 @@ describe('copies of a slow upstream', () => {
   });
 });
 
+describe('copies whose clients have hung up', () => {
+  it('leave their places to others that wait, as many as those need', async () => {
+    const { start, upstream } = fixture();
+    const cache = start();
+    const name = fresh();
+    const mirrored = parseRepositoryName(`mirror/${name}`);
+    const gate = Promise.withResolvers<undefined>();
+    upstream.onPiece = async (piece) => {
+      if (piece.length === 1000) await gate.promise;
+      return piece;
+    };
+    const digests = await Promise.all(
+      Array.from({ length: 16 }, async () => await pushBlob(name, randomBytes(1000))),
+    );
+    for (const digest of digests) {
+      const body = await cache.blobs.open(
+        mirrored,
+        await cache.blobs.stat(mirrored, digest, { isPulled: true }),
+      );
+      if (!Buffer.isBuffer(body)) body.destroy();
+    }
+    const small = await pushBlob(name, randomBytes(10));
+    assert.equal((await pull(cache, mirrored, small)).length, 10);
+    gate.resolve(undefined);
+    upstream.asked.length = 0;
+    for (const digest of digests) assert.equal((await pull(cache, mirrored, digest)).length, 1000);
+    assert.equal(upstream.asked.length, 1);
+    upstream.onPiece = (piece) => piece;
+  });
+});
+
 describe('the bytes of an upstream that drips', () => {
   it('end after a minute below the minimum rate', async (test) => {
     let now = 0;
