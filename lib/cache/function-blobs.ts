@@ -5,7 +5,7 @@ import type { RepositoryName } from '../protocol/names.ts';
 import { ExpiringCache } from '../registry/expiring-cache.ts';
 import type { BlobInfo, Registry, StatOptions } from '../registry/interface.ts';
 import type { ByteRange } from '../storage/store.ts';
-import type { UpstreamBlobLocation } from '../upstream/upstream.ts';
+import { UpstreamError, type UpstreamBlobLocation } from '../upstream/upstream.ts';
 import type { BucketClaims } from './bucket-claims.ts';
 import type { ObserveCache } from './cache-event.ts';
 import { assertSize } from './blobs.ts';
@@ -116,7 +116,7 @@ export class FunctionBlobs {
     }
     if (hasDataPlane && size > 0) return blob;
     if (size > maxPassedBytes) return await this.#wait(source, name, digest);
-    await this.#store(source, name, digest);
+    await this.#store(source, name, blob);
     this.#stored.add(blob);
     return blob;
   }
@@ -140,7 +140,7 @@ export class FunctionBlobs {
   }
 
   /** Copies a small blob, so that it is verified before the client gets any of it. */
-  async #store(source: Source, name: RepositoryName, digest: Digest): Promise<void> {
+  async #store(source: Source, name: RepositoryName, { digest, size: expected }: BlobInfo): Promise<void> {
     const { registry, requests, observe } = this.#options;
     const what = `${digest} for ${name}`;
     const { size, body } = await requests.ask(
@@ -149,7 +149,9 @@ export class FunctionBlobs {
       async ({ upstream, remote }) => await upstream.blob(remote, digest),
     );
     try {
-      assertSize(source, digest, size);
+      // Only as many bytes were permitted.
+      if (size !== expected)
+        throw new UpstreamError('unavailable', `${source.upstream.host} gave blob ${digest} another size`);
       await registry.uploads.put(name, digest, { body, length: size });
       observe({ type: 'blob', kind: 'pulled', bytes: size });
     } catch (error) {

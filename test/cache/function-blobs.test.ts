@@ -85,6 +85,14 @@ describe('a blob of a cache, pulled through functions,', () => {
       assert.equal(await exists(store, key), false);
   });
 
+  it('that was said to be small, and is not, is not stored', async (test) => {
+    const { name, digest } = await blobAt(5 * MiB);
+    const location = async () => await Promise.resolve({ size: 10, url: undefined });
+    test.mock.method(upstream, 'blobLocation', location);
+    await assert.rejects(instance().pull(name, digest), { failure: 'UPSTREAM_UNAVAILABLE', status: 503 });
+    assert.equal(await exists(store, layerLink(name, digest)), false);
+  });
+
   it('that is large is refused for some seconds, until it is copied', async () => {
     const { name, digest } = await blobAt(4 * MiB + 1);
     const one = instance();
