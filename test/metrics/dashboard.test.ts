@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { temporaryFolder } from '../servers/folder.ts';
 import { startPrometheus, type Prometheus, type Sample } from '../servers/prometheus.ts';
 import { requires } from '../servers/requires.ts';
 import { makeTraffic, measuredServer } from './metrics-server.ts';
@@ -34,7 +36,9 @@ function namesIn(expression: string): string[] {
 }
 
 describe('the dashboard of Grafana', async () => {
-  const { client, text, debug, stop } = await measuredServer();
+  const { client, text, debug, stop } = await measuredServer({
+    REGISTRY_NOTIFICATIONS_ENDPOINTS: '[{name: builds, url: "http://127.0.0.1:1/", privateaddresses: true}]',
+  });
 
   after(stop);
 
@@ -70,6 +74,24 @@ describe('the dashboard of Grafana', async () => {
     assert.deepEqual([...open.values()], [], 'these panels would be empty');
   });
 });
+
+it(
+  'the alerts of docs/metrics.md are rules of Prometheus, with metrics that the page has',
+  requires('promtool'),
+  async () => {
+    const folder = await temporaryFolder('alerts');
+    const page = readFileSync(join(import.meta.dirname, '../../docs/metrics.md'), 'utf8');
+    const [, alerts = ''] = /^Alerts worth having:\n\n```yaml\n(.*?)^```$/ms.exec(page) ?? [];
+    assert.match(alerts, /^- alert: /);
+    const rules = `groups:\n- name: registry\n  rules:\n${alerts.replaceAll(/^/gm, '  ')}`;
+    const file = join(folder.path, 'rules.yml');
+    writeFileSync(file, rules);
+    execFileSync('promtool', ['check', 'rules', file], { stdio: 'pipe' });
+    folder.remove();
+    for (const [name] of alerts.matchAll(/\b(registry|stowage)_\w+/g))
+      assert.ok(page.includes(`| \`${name}\``) || page.includes(`, \`${name}\``), name);
+  },
+);
 
 async function ask(prometheus: Prometheus, expression: string): Promise<readonly Sample[]> {
   return await prometheus.query(resolved(expression));
