@@ -8,7 +8,7 @@ import { parseTag, type Tag } from '../protocol/tags.ts';
 import { TagImmutable } from '../registry/interface.ts';
 import type { Announce } from '../registry/outbox/announcement.ts';
 import { entriesFor, type WantedPlatform } from './platforms.ts';
-import { undefinedIfUnknown, type CopySource, type CopyTarget } from './source.ts';
+import { undefinedIfMissing, type CopySource, type CopyTarget } from './source.ts';
 
 /** Blobs of one image that are transferred at a time. */
 const parallelBlobs = 4;
@@ -115,7 +115,7 @@ class ImageCopy {
   async #current(tag: Tag): Promise<Digest | 'damaged' | undefined> {
     const { registry, name } = this.#target;
     try {
-      const found = await undefinedIfUnknown(registry.manifests.get(name, { kind: 'tag', tag }));
+      const found = await undefinedIfMissing(registry.manifests.get(name, { kind: 'tag', tag }));
       return found?.info.digest;
     } catch (error) {
       if (error instanceof RegistryError && error.failure === 'UNKNOWN') return 'damaged';
@@ -126,7 +126,7 @@ class ImageCopy {
   /** Reads which manifests an image has that is in the target already. */
   async #look(digest: Digest): Promise<void> {
     const { registry, name } = this.#target;
-    const found = await undefinedIfUnknown(registry.manifests.get(name, { kind: 'digest', digest }));
+    const found = await undefinedIfMissing(registry.manifests.get(name, { kind: 'digest', digest }));
     if (found === undefined || this.#subjects.has(digest)) return;
     this.#subjects.add(digest);
     for (const child of this.#parse(digest, found.bytes).manifests) await this.#look(child.digest);
@@ -142,7 +142,7 @@ class ImageCopy {
     for (const child of this.#wanted(digest, manifest, bytes)) {
       if (child.isManifest) await this.#put(child.digest, await this.#content(child.digest, depth + 1));
       // Usually a blob, as in BuildKit's caches, but it may be a manifest of another type.
-      else if ((await undefinedIfUnknown(this.#give(child.digest))) === undefined)
+      else if ((await undefinedIfMissing(this.#give(child.digest))) === undefined)
         await this.#put(child.digest, await this.#content(child.digest, depth + 1));
     }
     await Array.fromAsync(
@@ -182,7 +182,7 @@ class ImageCopy {
   async #give(digest: Digest): Promise<true> {
     const { registry, name } = this.#target;
     // What a garbage collection is going to delete counts as missing, as for clients that push.
-    const has = await undefinedIfUnknown(registry.blobs.stat(name, digest, { hidesCondemned: true }));
+    const has = await undefinedIfMissing(registry.blobs.stat(name, digest, { hidesCondemned: true }));
     if (has !== undefined) return true;
     const bytes = await this.#source.give(this.#target, digest);
     this.#count.bytes += bytes;
@@ -228,9 +228,9 @@ class ImageCopy {
   async #referrer(subject: Digest, digest: Digest): Promise<void> {
     if (this.#subjects.has(digest)) return;
     const { registry, name } = this.#target;
-    const held = await undefinedIfUnknown(registry.manifests.get(name, { kind: 'digest', digest }));
+    const held = await undefinedIfMissing(registry.manifests.get(name, { kind: 'digest', digest }));
     // A list may name what was deleted.
-    const bytes = held?.bytes ?? (await undefinedIfUnknown(this.#source.manifest(digest)));
+    const bytes = held?.bytes ?? (await undefinedIfMissing(this.#source.manifest(digest)));
     if (bytes === undefined || this.#parse(digest, bytes).subject !== subject) return;
     if (held !== undefined) this.#subjects.add(digest);
     else {
@@ -248,7 +248,7 @@ class ImageCopy {
     if (prefix === undefined) return;
     const tag = parseTag(`${prefix}${suffix}`);
     if (this.#options.knownTags?.has(tag) === false) return;
-    const digest = await undefinedIfUnknown(this.#source.resolve({ kind: 'tag', tag }));
+    const digest = await undefinedIfMissing(this.#source.resolve({ kind: 'tag', tag }));
     if (digest === undefined || (await this.#isThere(digest, tag))) return;
     if (!replaces && (await this.#current(tag)) !== undefined) return;
     await this.#put(digest, await this.#content(digest), tag);

@@ -33,6 +33,7 @@ async function download(
       await registry.uploads.put(name, digest, { body, length: size });
       return size;
     } catch (error) {
+      // Too many or too few bytes are an UpstreamError of the body. SIZE_INVALID is about the storage's own limits.
       const isWrong = error instanceof RegistryError && error.failure === 'DIGEST_INVALID';
       if (!isWrong) throw error;
       if (attempt === maxDownloads)

@@ -44,7 +44,7 @@ export interface CopySource {
 }
 
 /** The result, or undefined if the source does not have it. */
-export async function undefinedIfUnknown<T>(work: Promise<T>): Promise<T | undefined> {
+export async function undefinedIfMissing<T>(work: Promise<T>): Promise<T | undefined> {
   return await work.catch((error: unknown) => {
     // What is there and cannot be read has a cause.
     const isUnknown = error instanceof UpstreamError && error.kind === 'unknown' && error.cause === undefined;
