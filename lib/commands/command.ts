@@ -109,8 +109,8 @@ export function count(number: number, noun: string, plural = `${noun}s`): string
   return `${number} ${number === 1 ? noun : plural}`;
 }
 
-/** A sentence. The message of a RegistryError is for clients, its cause for operators. */
+/** A sentence, or a list. The message of a RegistryError is for clients, its cause for operators. */
 export function reasonOf(error: Error): string {
   const cause = error instanceof RegistryError && error.cause instanceof Error ? error.cause : error;
-  return `${cause.message.replace(/\.$/, '')}.`;
+  return /\n|\?$/.test(cause.message) ? cause.message : `${cause.message.replace(/\.$/, '')}.`;
 }

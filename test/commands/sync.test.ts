@@ -158,6 +158,7 @@ describe('the command stowage sync', requires('docker-registry'), () => {
   - { source: docker.io/library/alpine, target: mirror/alpine }
   - { source: 'docker.io/library/alpine:3', target: other.example.com/alpine }
   - { source: docker.io/library/alpine, target: mirror/alpine, tags: ['!x'], platforms: amd64 }
+  - { source: 'docker.io/library/alpine:3', target: mirror/alpine, platform: linux/amd64 }
 `);
     const { code, errors } = await stowage(['sync', path]);
     assert.equal(code, 1);
@@ -167,6 +168,7 @@ describe('the command stowage sync', requires('docker-registry'), () => {
       /line 4: target of image 3 is other\.example\.com\/alpine; it must be a repository in this registry/,
       /line 5: tags of image 4 begins with an exclusion/,
       /line 5: platforms of image 4: "amd64" is not a platform/,
+      /line 6: image 5 has no key "platform"; did you mean platforms\?$/m,
     ])
       assert.match(errors, line);
   });
