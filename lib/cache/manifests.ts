@@ -17,9 +17,14 @@ import type { Platforms } from './platforms.ts';
 import type { Source } from './sources.ts';
 import type { TagFreshness, TagState } from './tag-freshness.ts';
 import type { UpstreamRequests } from './upstream-requests.ts';
+import { isAboutBytes, isVerdict, Verdicts } from './verdicts.ts';
 
 /** Milliseconds that a pull waits for the upstream if there is something to answer without it. */
 const staleAfterMs = 5_000;
+
+/** Milliseconds for which an image that is not stored here is not got again: as long as a 404, or by its digest, until settings may differ. */
+const refusalMs = 30_000;
+const refusedImageMs = 3_600_000;
 
 export interface CachedManifestsOptions {
   /** Unrestricted, without events: what is cached is no push. */
@@ -42,6 +47,11 @@ export class CachedManifests {
    * the upstream answers at all, `requests` know.
    */
   readonly #unanswered = new ExpiringCache<string, UpstreamError>({ ttlMs: outageMs, maxSize: 1000 });
+
+  /** By source, repository, and tag or digest. */
+  readonly #refusals = new Verdicts(refusalMs, isVerdict);
+  /** By source, repository and digest. */
+  readonly #refusedImages = new Verdicts(refusedImageMs, isAboutBytes);
 
   constructor(options: CachedManifestsOptions) {
     this.#options = options;
@@ -69,7 +79,8 @@ export class CachedManifests {
     const manifest = await undefinedIfUnknown(this.#options.registry.manifests.get(name, reference));
     if (manifest !== undefined) return { isHit: true, manifest };
     const fetch = async (): Promise<Outcome> => {
-      await this.#fetch(source, name, digest, []);
+      const key = `${source.id} ${source.remote}@${digest}`;
+      await this.#refusals.run(key, async () => await this.#fetch(source, name, digest, []));
       return { isHit: false };
     };
     return await this.#shared(source, `${name}@${digest}`, fetch).catch((error: unknown) => {
@@ -133,6 +144,11 @@ export class CachedManifests {
     tag: Tag,
     state: TagState | undefined,
   ): Promise<boolean> {
+    const work = async () => await this.#ask(source, name, tag, state);
+    return await this.#refusals.run(`${source.id} ${source.remote}:${tag}`, work);
+  }
+
+  async #ask(source: Source, name: RepositoryName, tag: Tag, state: TagState | undefined): Promise<boolean> {
     const { registry, freshness, requests } = this.#options;
     const { digest } = await requests.ask(
       source,
@@ -157,16 +173,19 @@ export class CachedManifests {
   /** Gets a manifest, and stores it before anything that it names. @throws UpstreamError */
   async #fetch(source: Source, name: RepositoryName, digest: Digest, tags: readonly Tag[]): Promise<void> {
     const { requests, platforms, observe } = this.#options;
-    const { bytes } = await requests.ask(source, digest, async ({ upstream, remote }) => {
-      const manifest = await upstream.manifest(remote, digest);
-      observe({ type: 'manifest', kind: 'pulled', bytes: manifest.bytes.byteLength });
-      return manifest;
-    });
-    await platforms.assertWanted(source, bytes);
-    await this.#put(name, digest, bytes, tags).catch((error: unknown) => {
-      throw error instanceof RegistryError && error.failure === 'MANIFEST_INVALID'
-        ? notStorable(source, error)
-        : error;
+    const fetch = async () => {
+      const { bytes } = await requests.ask(source, digest, async ({ upstream, remote }) => {
+        const manifest = await upstream.manifest(remote, digest);
+        observe({ type: 'manifest', kind: 'pulled', bytes: manifest.bytes.byteLength });
+        return manifest;
+      });
+      await platforms.assertWanted(source, bytes);
+      await this.#put(name, digest, bytes, tags);
+    };
+    await this.#refusedImages.run(`${source.id} ${source.remote}@${digest}`, async () => {
+      await fetch().catch((error: unknown) => {
+        throw notStorable(source, error) ?? error;
+      });
     });
   }
 
@@ -195,7 +214,12 @@ function tooSlow({ upstream }: Source): UpstreamError {
   return new UpstreamError('unavailable', `${upstream.host} has not answered within ${staleAfterMs} ms`);
 }
 
-function notStorable({ upstream, remote }: Source, cause: RegistryError): RegistryError {
-  const message = `${upstream.host} has a manifest in ${remote} that this registry does not store: ${cause.message}`;
-  return new RegistryError('MANIFEST_UNKNOWN', message, [], { cause });
+/** The error for what the upstream has and nobody can read, or this registry does not store; undefined for any other. */
+function notStorable({ upstream, remote }: Source, error: unknown): RegistryError | undefined {
+  const isUnreadable =
+    error instanceof UpstreamError && error.kind === 'unknown' && error.cause !== undefined;
+  const isInvalid = error instanceof RegistryError && error.failure === 'MANIFEST_INVALID';
+  if (!isUnreadable && !isInvalid) return undefined;
+  const message = `${upstream.host} has a manifest in ${remote} that this registry does not store: ${error.message}`;
+  return new RegistryError('MANIFEST_UNKNOWN', message, [], { cause: error });
 }

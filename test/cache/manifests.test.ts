@@ -220,7 +220,7 @@ describe('manifests of a cache', () => {
   });
 
   it('images for other platforms are refused, and not kept', async () => {
-    const { start, store } = fixture();
+    const { start, store, upstream } = fixture();
     const name = fresh();
     const platforms = [
       { os: 'linux', architecture: 'amd64' },
@@ -259,6 +259,16 @@ describe('manifests of a cache', () => {
       ...['pulled', 'pulled'],
     ]);
     await assert.rejects(cache.manifests.get(mirrored(name), tagged('s390x')), { failure: 'DENIED' });
+    // By the digest again, and by the tag, nothing is asked for twice.
+    upstream.asked.length = 0;
+    await assert.rejects(cache.manifests.get(mirrored(name), tagged('s390x')), { failure: 'DENIED' });
+    await assert.rejects(
+      cache.manifests.get(mirrored(name), byDigest(digestOf(images[2] ?? assert.fail()))),
+      {
+        failure: 'DENIED',
+      },
+    );
+    assert.deepEqual(upstream.asked, []);
     const there = images.map(
       async (bytes) => await exists(store, revisionLink(mirrored(name), digestOf(bytes))),
     );
