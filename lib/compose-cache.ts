@@ -45,13 +45,13 @@ export function withUpstreams(
   { log, ...wiring }: CacheWiring,
 ): Registry {
   const message = 'an upstream cannot be asked: what is cached is answered as it was, and the rest refused';
-  const warnings = new Map(upstreams.map(({ url }) => [new URL(url).host, throttledWarning(log, message)]));
+  const warnings = new Map(upstreams.map(({ prefix }) => [prefix, throttledWarning(log, message)]));
   const cache = createCache(upstreams.map(prefixOf), {
     ...wiring,
     registry,
     claims: wiring.isWorker ? claimsOfAllWorkers() : unshared,
-    onOutage: (upstream, { message: reason }) => {
-      warnings.get(upstream)?.({ upstream, reason });
+    onOutage: ({ prefix, upstream }, { message: reason }) => {
+      warnings.get(prefix)?.({ prefix, upstream: upstream.host, reason });
     },
     onFailure: (blob, error) => {
       log.warn({ ...blob, err: error }, 'a blob could not be copied from its upstream');

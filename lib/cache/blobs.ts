@@ -31,7 +31,7 @@ export interface CachedBlobsOptions {
   readonly sources: Pick<Sources, 'isBeside'>;
   readonly claims: CopyClaims;
   readonly observe: ObserveCache;
-  readonly onOutage: (upstream: string, error: UpstreamError) => void;
+  readonly onOutage: (source: Source, error: UpstreamError) => void;
   /** Logs why a blob could not be copied, unless the upstream is the reason. */
   readonly onFailure: (
     blob: { readonly repository: string; readonly digest: string },
@@ -150,7 +150,7 @@ export class CachedBlobs {
     this.#downloads.set(key, download);
     void download.done
       .catch((error: unknown) => {
-        if (isOutage(error)) onOutage(source.upstream.host, error);
+        if (isOutage(error)) onOutage(source, error);
         else if (!isTold(error)) onFailure({ repository: name, digest }, error);
       })
       .finally(() => this.#downloads.delete(key));

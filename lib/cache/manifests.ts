@@ -34,7 +34,7 @@ export interface CachedManifestsOptions {
   readonly platforms: Platforms;
   readonly observe: ObserveCache;
   /** Told each time that a tag was answered which could not be checked. */
-  readonly onOutage: (upstream: string, error: UpstreamError) => void;
+  readonly onOutage: (source: Source, error: UpstreamError) => void;
 }
 
 /** The manifests of repositories that are caches. */
@@ -106,7 +106,7 @@ export class CachedManifests {
     // The tag is not there, or without its manifest.
     if (manifest === undefined) throw asRegistryError(outage, unknownManifest(reference));
     observe({ type: 'manifest', kind: 'stale' });
-    onOutage(source.upstream.host, outage);
+    onOutage(source, outage);
     return { isHit: true, manifest: { ...manifest, isStale: true } };
   }
 

@@ -54,7 +54,7 @@ const maxSize = 1024;
 
 export interface UpstreamRequestsOptions {
   /** Told each time that an upstream could not be asked. */
-  readonly onOutage: (upstream: string, error: UpstreamError) => void;
+  readonly onOutage: (source: Source, error: UpstreamError) => void;
   /** Processes that share the limits. */
   readonly workers: number;
 }
@@ -149,7 +149,7 @@ export class UpstreamRequests {
       if (!(error instanceof UpstreamError)) throw error;
       if (error.kind === 'unavailable') check();
       if (error.kind === 'limited') await this.#pause(source, error);
-      if (isOutage(error)) this.#options.onOutage(source.upstream.host, error);
+      if (isOutage(error)) this.#options.onOutage(source, error);
       else this.#refusals.set(key, error);
       throw error;
     } finally {

@@ -6,7 +6,7 @@ import { namedSecrets, withSecrets } from '../config/secrets.ts';
 import type { Environment } from '../config/variables.ts';
 import { describeStorage } from '../config/storage.ts';
 import { onlyFile, readOptions, reasonOf, type Command } from './command.ts';
-import { openWarning } from './open-warning.ts';
+import { openReadOnlyWarning, openWarning } from './open-warning.ts';
 import { ensureLowMemory } from './low-memory.ts';
 import { defaultWorkers } from '../server/workers/available-cores.ts';
 import { StartFailed } from '../server/workers/start-failed.ts';
@@ -135,9 +135,10 @@ async function startServing(program: ServerProgram, config: Config): Promise<Str
   return server;
 }
 
-function greet(url: string, { auth, storage, secretIsGenerated }: Config): void {
+function greet(url: string, { auth, storage, secretIsGenerated, readOnly, upstreams }: Config): void {
   console.error(`The registry listens at ${url} and keeps its images in ${describeStorage(storage)}.`);
-  if (auth.kind === 'none') console.error(openWarning);
+  const isReadOnly = readOnly || upstreams.some(({ prefix }) => prefix === '');
+  if (auth.kind === 'none') console.error(isReadOnly ? openReadOnlyWarning : openWarning);
   if (secretIsGenerated)
     console.error(
       'REGISTRY_HTTP_SECRET is not set: this process generated one, so a restart breaks uploads in progress. ' +

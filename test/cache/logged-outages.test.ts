@@ -23,7 +23,7 @@ after(async () => {
   storage.remove();
 });
 
-it('pulls of what is not cached from an upstream that is down are one warning, with its host and the reason', async () => {
+it('pulls of what is not cached from an upstream that is down are one warning, with its prefix, host and the reason', async () => {
   const client = new Client(`http://${registry.address}`);
   const digest = `sha256:${'0'.repeat(64)}`;
   for (const what of ['manifests/v1', 'manifests/v2', `manifests/${digest}`, `blobs/${digest}`, 'tags/list'])
@@ -36,11 +36,19 @@ it('pulls of what is not cached from an upstream that is down are one warning, w
     .filter(({ level }) => level === 'warn' || level === 'error');
   const { host } = new URL(upstream.url);
   assert.deepEqual(
-    lines.map(({ level, msg, upstream: named, reason, err }) => ({ level, msg, named, reason, err })),
+    lines.map(({ level, msg, prefix, upstream: named, reason, err }) => ({
+      level,
+      msg,
+      prefix,
+      named,
+      reason,
+      err,
+    })),
     [
       {
         level: 'warn',
         msg: 'an upstream cannot be asked: what is cached is answered as it was, and the rest refused',
+        prefix: 'mirror/',
         named: host,
         reason: lines[0]?.['reason'],
         err: undefined,
