@@ -6,6 +6,7 @@ import type { Page } from '../protocol/pages.ts';
 import type { NamePage, ReferrersPage, Registry } from '../registry/interface.ts';
 import { asRegistryError, isOutage, undefinedIfUnknown } from './errors.ts';
 import type { Source } from './sources.ts';
+import { beforeStale } from './stale-after.ts';
 import type { UpstreamRequests } from './upstream-requests.ts';
 
 /** Lists that are got from one upstream at the same time. Each may take some megabytes. */
@@ -86,14 +87,22 @@ export class CachedLists {
     ask: () => Promise<T>,
     fromHere: () => Promise<T>,
   ): Promise<T & { readonly isStale?: boolean }> {
-    const asked = async () => await this.#limits.run(source.account, ask);
-    try {
-      return await this.#options.requests.wait(source, asked);
-    } catch (error) {
+    const here = async (error: unknown) => {
       const known = isOutage(error) ? await undefinedIfUnknown(fromHere()) : undefined;
+      return known === undefined ? undefined : { ...known, isStale: true };
+    };
+    const work = async () => {
+      const asked = this.#limits.run(source.account, ask);
+      // Where nothing is here, the answer is worth a longer wait.
+      return await beforeStale(source, asked).catch(
+        async (error: unknown) => (await here(error)) ?? (await asked),
+      );
+    };
+    return await this.#options.requests.wait(source, work).catch(async (error: unknown) => {
+      const known = await here(error);
       if (known === undefined) throw asRegistryError(error, unknown);
-      return { ...known, isStale: true };
-    }
+      return known;
+    });
   }
 }
 

@@ -5,7 +5,6 @@ import type { Accept } from '../protocol/negotiation.ts';
 import type { Reference } from '../protocol/references.ts';
 import type { Tag } from '../protocol/tags.ts';
 import { SingleFlight } from '../concurrency/single-flight.ts';
-import { withTimeout } from '../concurrency/with-timeout.ts';
 import type { FoundManifest, Registry } from '../registry/interface.ts';
 import { ExpiringCache } from '../registry/expiring-cache.ts';
 import { withoutDeadline } from '../storage/deadline.ts';
@@ -15,12 +14,10 @@ import { asRegistryError, isOutage, undefinedIfUnknown, unknownManifest } from '
 import { outageMs } from './outages.ts';
 import type { Platforms } from './platforms.ts';
 import type { Source } from './sources.ts';
+import { beforeStale } from './stale-after.ts';
 import type { TagFreshness, TagState } from './tag-freshness.ts';
 import type { UpstreamRequests } from './upstream-requests.ts';
 import { isAboutBytes, isVerdict, Verdicts } from './verdicts.ts';
-
-/** Milliseconds that a pull waits for the upstream if there is something to answer without it. */
-const staleAfterMs = 5_000;
 
 /** Milliseconds for which an image that is not stored here is not got again: as long as a 404, or by its digest, until settings may differ. */
 const refusalMs = 30_000;
@@ -129,7 +126,7 @@ export class CachedManifests {
     try {
       // It goes on if it takes longer, and the next pull finds what it has found.
       const refreshed = this.#refresh(source, name, tag, state);
-      return { isHit: await withTimeout(refreshed, staleAfterMs, () => tooSlow(source)) };
+      return { isHit: await beforeStale(source, refreshed) };
     } catch (error) {
       if (!isOutage(error)) throw error;
       this.#unanswered.set(key, error);
@@ -208,10 +205,6 @@ interface Found {
   readonly isHit: boolean;
   /** If it was read already. */
   readonly manifest?: FoundManifest;
-}
-
-function tooSlow({ upstream }: Source): UpstreamError {
-  return new UpstreamError('unavailable', `${upstream.host} has not answered within ${staleAfterMs} ms`);
 }
 
 /** The error for what the upstream has and nobody can read, or this registry does not store; undefined for any other. */

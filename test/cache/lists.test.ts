@@ -64,6 +64,30 @@ describe('the tags of a cache', () => {
     upstream.failure = undefined;
   });
 
+  it('are those that are here once the upstream takes too long', async (t) => {
+    const { start, upstream } = fixture();
+    const [name, cold] = [fresh(), fresh()];
+    for (const each of [name, cold]) await push(each, await image(each), 'v1', 'v2');
+    const cache = start();
+    await cache.manifests.get(mirrored(name), tagged('v2'));
+    const stalled = Promise.withResolvers<void>();
+    const asked = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let count = 0;
+    upstream.onTags = async () => {
+      asked[count++]?.resolve();
+      await stalled.promise;
+    };
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const [warm, none] = [list(cache, name), list(cache, cold)];
+    await Promise.all(asked.map(async ({ promise }) => await promise));
+    t.mock.timers.tick(5000);
+    assert.deepEqual(await warm, { names: ['v2'], more: false, isStale: true });
+    // With nothing here, its answer is waited for.
+    stalled.resolve();
+    assert.deepEqual((await none).names, ['v1', 'v2']);
+    upstream.onTags = async () => await Promise.resolve();
+  });
+
   it('are none where the upstream has no such repository, refuses it, or it is not allowed', async () => {
     const { start, upstream } = fixture();
     const [name, missing] = [fresh(), fresh()];

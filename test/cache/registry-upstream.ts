@@ -39,6 +39,10 @@ export class RegistryUpstream implements Upstream {
   onResolved: () => Promise<void> = async () => {
     await Promise.resolve();
   };
+  /** After it was asked for tags. */
+  onTags: () => Promise<void> = async () => {
+    await Promise.resolve();
+  };
   /** Where it says that bytes are. */
   location: URL | undefined;
   /** Bytes of a piece. */
@@ -86,6 +90,7 @@ export class RegistryUpstream implements Upstream {
   async tagPage(name: RepositoryName, page: Page): Promise<UpstreamTags> {
     return await this.#answer(`tags ${name} n=${page.n} last=${page.last}`, async () => {
       const { names, more } = await this.#registry.tags.list(name, page);
+      await this.onTags();
       return { tags: names as readonly Tag[], next: more ? names.at(-1) : undefined };
     });
   }
