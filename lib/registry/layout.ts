@@ -301,7 +301,7 @@ export function pullsPrefix(name: RepositoryName): string {
   return `${pulledPrefix}${name}${repositoryDelimiter}`;
 }
 
-/** … of the records of pulls by digest. */
+/** The prefix of the records of pulls by digest from one repository. */
 export function pulledManifestsPrefix(name: RepositoryName): string {
   return `${pullsPrefix(name)}manifests/`;
 }

@@ -3,7 +3,8 @@ import type { Tag } from '../protocol/tags.ts';
 import type { RegistryEvent } from './events.ts';
 import { notificationsOf } from './notifications-of.ts';
 import type { Notification } from './notification.ts';
-import type { Change, Source } from './outbox/intent.ts';
+import type { Change } from './outbox/change.ts';
+import type { Source } from './outbox/intent.ts';
 import { describePush } from './outbox/describe-push.ts';
 
 /** What subscribers in this process are told of an operation: the same as endpoints, under other ids, since there need be no intent. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Tag } from '../protocol/tags.ts';
-import type { Change, Intent } from './outbox/intent.ts';
+import type { Change } from './outbox/change.ts';
+import type { Intent } from './outbox/intent.ts';
 import type { Notification } from './notification.ts';
 import type { Subscriber } from './subscriber.ts';
 

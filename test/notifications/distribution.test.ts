@@ -4,7 +4,7 @@ import { distributionEvent, envelopeType } from '../../lib/notifications/formats
 import { notificationsOf } from '../../lib/registry/notifications-of.ts';
 import { parseDigest } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
-import type { Change } from '../../lib/registry/outbox/intent.ts';
+import type { Change } from '../../lib/registry/outbox/change.ts';
 import { digestOf } from '../functions/client.ts';
 import { distribution2, distribution3 } from '../servers/distribution.ts';
 import { requires } from '../servers/requires.ts';

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { cloudEvent } from '../../lib/notifications/formats/cloud-event.ts';
 import { distributionEvent } from '../../lib/notifications/formats/distribution-event.ts';
 import { notificationsOf } from '../../lib/registry/notifications-of.ts';
-import type { Change } from '../../lib/registry/outbox/intent.ts';
+import type { Change } from '../../lib/registry/outbox/change.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { digest, intentOf, layer, notificationOf, pushed, repository, tag } from './samples.ts';
 

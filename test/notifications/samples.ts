@@ -6,7 +6,8 @@ import { parseDigest } from '../../lib/protocol/digests.ts';
 import { parseRepositoryName } from '../../lib/protocol/names.ts';
 import { parseReference } from '../../lib/protocol/references.ts';
 import type { Tag } from '../../lib/protocol/tags.ts';
-import type { Change, Intent, ManifestPushed } from '../../lib/registry/outbox/intent.ts';
+import type { Change, ManifestPushed } from '../../lib/registry/outbox/change.ts';
+import type { Intent } from '../../lib/registry/outbox/intent.ts';
 import { digestOf } from '../functions/client.ts';
 
 export const repository = parseRepositoryName('team/app');

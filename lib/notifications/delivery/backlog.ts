@@ -30,7 +30,10 @@ export type BacklogDelivery =
   /** The work was ended. */
   | 'ended';
 
-/** The events that an endpoint has not taken and that wait for it in the bucket, and how it stands with it. */
+/**
+ * What an endpoint has yet to take once it has failed or is slow: decides when its queue is delivered, repeated and given up, and keeps its
+ * state. The objects themselves are the {@link EndpointQueue}'s.
+ */
 export class Backlog {
   readonly #options: BacklogOptions;
   readonly #queue: EndpointQueue;

@@ -26,7 +26,7 @@ const parallel = 16;
 /** Events that are read before they are sent. */
 const readAhead = 8;
 
-/** The events in the bucket that an endpoint has not taken. */
+/** The objects of events that wait for an endpoint: writes, lists, reads and moves them, and decides nothing. */
 export class EndpointQueue {
   readonly #store: ObjectStore;
   readonly #endpoint: string;

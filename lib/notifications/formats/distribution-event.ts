@@ -1,4 +1,4 @@
-import type { Reference } from '../../registry/outbox/intent.ts';
+import type { Reference } from '../../registry/outbox/change.ts';
 import type { Notification } from '../../registry/notification.ts';
 
 /** As distribution 3 and 2.8 send it: the fields in the order of 3, and those of deletes without empty ones, as 2.8. */

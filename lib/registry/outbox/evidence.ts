@@ -50,7 +50,7 @@ export class Evidence {
     return await this.#wasDeleted(name, since, ({ tags }) => tags.some((one) => one.tag === tag));
   }
 
-  /** … a manifest. */
+  /** Whether a delete that was recorded since a time may have taken a manifest. */
   async mayHaveLostManifest(name: RepositoryName, digest: Digest, since: Date): Promise<boolean> {
     return await this.#wasDeleted(name, since, ({ manifests }) => manifests.includes(digest));
   }

@@ -3,7 +3,8 @@ import { isRepositoryName, type RepositoryName } from '../../protocol/names.ts';
 import { isTag, type Tag } from '../../protocol/tags.ts';
 import type { EventContext } from '../events.ts';
 import { asFields, fieldsOf, type Fields } from '../json-fields.ts';
-import type { Change, Intent, ManifestPushed, Reference } from './intent.ts';
+import type { Change, ManifestPushed, Reference } from './change.ts';
+import type { Intent } from './intent.ts';
 
 /*
  * An intent in the bucket: JSON with the version of its format. A manifest of 4 MiB may name tens of thousands of descriptors, and have as

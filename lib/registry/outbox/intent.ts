@@ -1,8 +1,6 @@
 import type { EventContext } from '../events.ts';
 import type { Change } from './change.ts';
 
-export type { Change, ManifestPushed, Reference } from './change.ts';
-
 /** The process that makes a change. */
 export interface Source {
   /** Its host and port, or the name of its function. */

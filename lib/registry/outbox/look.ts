@@ -6,7 +6,7 @@ import { layerLink, revisionLink, tagLink } from '../layout.ts';
 import { exists } from '../links.ts';
 import { deletedKinds, RepositoryRecords, type DeletedObject } from '../undo/repository-records.ts';
 import { Evidence } from './evidence.ts';
-import type { Change, ManifestPushed } from './intent.ts';
+import type { Change, ManifestPushed } from './change.ts';
 import { intentName } from './mark.ts';
 import type { PendingIntent } from './pending.ts';
 import type { Resolution } from './resolution.ts';

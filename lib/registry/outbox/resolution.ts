@@ -1,4 +1,4 @@
-import type { Change } from './intent.ts';
+import type { Change } from './change.ts';
 
 /** What became of a write. */
 export type Resolution =
