@@ -84,6 +84,7 @@ async function listAll({ store, config }: Opened, json: boolean): Promise<void> 
       isConfigured: configured.includes(one.name),
       failures: state?.failures ?? 0,
       nextAttemptAt: state?.nextAt ?? null,
+      reason: state?.reason ?? null,
     }));
     console.log(JSON.stringify({ version: 1, pendingWrites: pending, endpoints: listed }, undefined, 2));
     return;
@@ -95,16 +96,20 @@ async function listAll({ store, config }: Opened, json: boolean): Promise<void> 
     noteOf(one, configured),
   ]);
   if (rows.length === 0) console.log('There are no endpoints in the settings, and no events.');
-  else for (const line of tableLines([['ENDPOINT', 'WAITING', 'GIVEN UP', ''], ...rows])) console.log(line);
+  else for (const line of tableLines([['ENDPOINT', 'WAITING', 'GIVEN UP', 'STATE'], ...rows])) console.log(line);
   if (pending > 0)
     console.log(`${count(pending, 'write')} of which no endpoint was told yet, or in progress`);
 }
 
 function noteOf({ name, state }: EndpointSummary, configured: readonly string[]): string {
   if (!configured.includes(name)) return 'not in the settings: nobody delivers';
-  return state === undefined || state.failures === 0
-    ? ''
-    : `failed ${count(state.failures, 'time')}, next attempt ${state.nextAt.toISOString()}`;
+  if (state?.reason === undefined) return '';
+  const { failures, nextAt, reason } = state;
+  const failed =
+    failures === 0
+      ? 'refused the last event'
+      : `failed ${count(failures, 'time')}, next attempt ${nextAt.toISOString()}`;
+  return `${failed}: ${harmless(reason)}`;
 }
 
 async function listOne({ store }: Opened, endpoint: string, json: boolean): Promise<void> {

@@ -59,8 +59,10 @@ describe('stowage events', () => {
 
   it('lists what waits and what was given up', async () => {
     const { text } = await run('list');
-    assert.match(text, /^ENDPOINT +WAITING +GIVEN UP\nbuilds +0 +2/);
-    assert.match(text, /^down +2 +0 +failed \d+ times?, next attempt 20/m);
+    assert.match(text, /^ENDPOINT +WAITING +GIVEN UP +STATE\nbuilds +0 +2/);
+    assert.match(text, /^down +2 +0 +failed \d+ times?, next attempt 20\S+: connect ECONNREFUSED 127/m);
+    const { endpoints } = JSON.parse((await run('list', '--json')).text) as { endpoints: object[] };
+    assert.match(JSON.stringify(endpoints[1]), /"reason":"connect ECONNREFUSED 127/);
     const [first] = await listed('builds');
     assert.match(first?.reason ?? '', /refused once: the receiver answered 401/);
     assert.match((await run('list', 'builds')).text, / push +team\/app@sha256:\w+ +given up: refused/);

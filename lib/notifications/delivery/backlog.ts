@@ -127,10 +127,8 @@ export class Backlog {
         await this.#giveUpOld(delivery, name, objects);
         return 'left';
       }
-      if (this.#state !== undefined && this.#state.failures > 0) {
-        this.#options.log.recovered(this.#options.endpoint.name);
-        this.#state = { failures: 0, nextAt: this.#state.nextAt };
-      }
+      this.#options.log.taken(this.#options.endpoint.name, this.#state?.reason !== undefined);
+      if (this.#state !== undefined) this.#state = { failures: 0, nextAt: this.#state.nextAt };
       this.#queue.remove(name);
       this.#count--;
       onChange();
@@ -150,8 +148,9 @@ export class Backlog {
     // The others wait for it meanwhile, and whoever pushes chooses what it says.
     const grows = delivery.outcome === 'failed' || delivery.isAboutEvent !== true;
     const ms = backoffMs(grows ? failures + 1 : 1, endpoint.backoffMs, retryAfterMs);
-    log.failed(endpoint.name, delivery.reason, failures + 1);
-    this.#state = { failures: failures + 1, nextAt: new Date(storeTimeMs(store) + ms), refused };
+    const { reason } = delivery;
+    log.failed(endpoint.name, reason, this.#state?.reason !== undefined);
+    this.#state = { failures: failures + 1, nextAt: new Date(storeTimeMs(store) + ms), refused, reason };
   }
 
   /** Keeps in the bucket how it stands with the endpoint, and gives up an event that was refused as often as it may be. */
@@ -165,7 +164,7 @@ export class Backlog {
       `refused ${threshold === 1 ? 'once' : `${threshold} times`}: ${reason}`,
     );
     // It says nothing about the next one, which does not wait for it any more.
-    this.#state = this.#due();
+    this.#state = { ...this.#due(), reason };
     await this.#writeState();
   }
 

@@ -14,6 +14,8 @@ export interface EndpointState {
   readonly nextAt: Date;
   /** The event that was refused last, as the last segment of its key, and how often. */
   readonly refused?: { readonly name: string; readonly times: number } | undefined;
+  /** Why it did not take the last event, without a URL; undefined if it has taken it. */
+  readonly reason?: string | undefined;
 }
 
 export async function writeState(store: ObjectStore, endpoint: string, state: EndpointState): Promise<void> {
@@ -27,7 +29,7 @@ export async function deleteState(store: ObjectStore, endpoint: string): Promise
 /** A damaged one is as none. */
 export async function readState(store: ObjectStore, endpoint: string): Promise<EndpointState> {
   const read = await undefinedIfMissing(store.read(endpointState(endpoint), maxStateSize));
-  const { failures, nextAt, refused } = ((read && fieldsOf(read.bytes)) ?? {}) as Partial<
+  const { failures, nextAt, refused, reason } = ((read && fieldsOf(read.bytes)) ?? {}) as Partial<
     Record<keyof EndpointState, unknown>
   >;
   const due = new Date(String(nextAt));
@@ -35,6 +37,7 @@ export async function readState(store: ObjectStore, endpoint: string): Promise<E
     failures: typeof failures === 'number' ? failures : 0,
     nextAt: Number.isNaN(due.getTime()) ? new Date(0) : due,
     refused: isRefused(refused) ? refused : undefined,
+    reason: typeof reason === 'string' ? reason : undefined,
   };
 }
 

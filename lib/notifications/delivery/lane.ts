@@ -137,6 +137,7 @@ export class Lane {
       await this.#backlog.settle(delivery);
     } else if (isMoved) this.#backlog.remove(head.event.name);
     else {
+      this.#options.log.taken(this.#options.endpoint.name);
       head.done.resolve(undefined);
       this.#memory.shift();
     }

@@ -14,6 +14,9 @@ import { signatureHeaders } from './signature.ts';
 const maxResponseBytes = 64 * 1024;
 const maxResponseMs = 1_000;
 
+/** Characters: a message about a certificate has all of its names. */
+const maxReasonLength = 500;
+
 /**
  * Tells a URL of each event by a POST. As for distribution, a status below 400 means that it was taken; a redirect is not followed.
  * The name is resolved once for each delivery, and only public addresses are asked unless the options permit others.
@@ -48,7 +51,7 @@ export class HttpEndpoint extends ConfiguredEndpoint {
       await discard(response);
       return deliveryOf(response);
     } catch (error) {
-      return { outcome: 'failed', reason: reasonOf(error) };
+      return { outcome: 'failed', reason: reasonOf(error).slice(0, maxReasonLength) };
     }
   }
 
@@ -92,7 +95,7 @@ function deliveryOf({ statusCode = 0, headers }: IncomingMessage): Delivery {
   };
 }
 
-/** Errors of connections to several addresses have their message inside. */
+/** Without the URL. Errors of connections to several addresses have their message inside. */
 function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0]);
   if (!(error instanceof Error)) return String(error);
