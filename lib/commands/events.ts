@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { printEvents } from './events/print-events.ts';
 import { harmless } from './harmless.ts';
 import { count, onlyFile, readOptions, UsageError, type Command } from './command.ts';
 import {
@@ -7,25 +9,25 @@ import {
 } from '../notifications/endpoint-summary.ts';
 import {
   countEvents,
+  endpointsWithEvents,
   listEvents,
   purgeEvents,
   replayEvents,
-  type StoredEvent,
   type StoredKind,
 } from '../notifications/stored-events.ts';
-import type { ObjectStore } from '../storage/store.ts';
 import { tableLines } from './table.ts';
 import { logChange, openStorage, type Opened } from './undo/open.ts';
 
 export const command: Command = {
   summary: 'list events that endpoints have not taken, send them again, or delete them',
-  usage: `Usage: stowage events list [ENDPOINT] [--json] [FILE]
+  usage: `Usage: stowage events list [ENDPOINT] [--all] [--json] [FILE]
        stowage events replay ENDPOINT [ID]… [--dry-run] [FILE]
        stowage events purge ENDPOINT [ID]… [--waiting] [--dry-run] [FILE]
 
 list shows how many events wait for each endpoint, and how many were given up; of one endpoint, each of them. replay sends
 events again that were given up: all of an endpoint, or those with these ids. purge deletes them.
 
+  --all      list all events of an endpoint, not only a thousand
   --waiting  delete those that still wait as well: nobody will be told of them
   --dry-run  print what would be done, and do nothing
   --json     print one object for programs
@@ -33,17 +35,21 @@ events again that were given up: all of an endpoint, or those with these ids. pu
   run: async (args) => {
     const { values, positionals } = readOptions(args, {
       json: { type: 'boolean' },
+      all: { type: 'boolean' },
       waiting: { type: 'boolean' },
       'dry-run': { type: 'boolean' },
     });
-    const { json = false, waiting = false, 'dry-run': dryRun = false } = values;
+    const { json = false, all: isAll = false, waiting = false, 'dry-run': dryRun = false } = values;
     const { verb, endpoint, ids, file } = readWords(positionals);
     if (verb !== 'list' && json) throw new UsageError('--json is of list');
+    if (isAll && (verb !== 'list' || endpoint === undefined))
+      throw new UsageError('--all is of list with the name of an endpoint');
     if (verb !== 'purge' && waiting) throw new UsageError('--waiting is of purge');
     if (verb === 'list' && dryRun) throw new UsageError('--dry-run is of replay and purge');
     const opened = await openStorage(file, { writes: verb !== 'list' && !dryRun });
+    if (endpoint !== undefined) await assertKnown(opened, endpoint);
     if (endpoint === undefined) await listAll(opened, json);
-    else if (verb === 'list') await listOne(opened, endpoint, json);
+    else if (verb === 'list') await printEvents(opened.store, endpoint, { json, isAll });
     else await change(opened, { verb, endpoint, ids, waiting, dryRun });
     return 0;
   },
@@ -71,7 +77,29 @@ function readWords([given, ...words]: readonly string[]): Words {
   const rest = endpoint === undefined ? words : words.slice(1);
   const isId = (word: string) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(word);
   const ids = verb === 'list' ? [] : rest.filter(isId);
-  return { verb, endpoint, ids, file: onlyFile(rest.filter((word) => !ids.includes(word))) };
+  const others = rest.filter((word) => !ids.includes(word));
+  if (verb !== 'list') assertNoIds(others, endpoint ?? '');
+  return { verb, endpoint, ids, file: onlyFile(others) };
+}
+
+/** One word may be a file; what else there is was meant for an id. @throws UsageError */
+function assertNoIds(words: readonly string[], endpoint: string): void {
+  const mayBeFile = (word: string) => existsSync(word) || (words.length === 1 && /[./]/.test(word));
+  const wrong = words.find((word) => !mayBeFile(word)) ?? words[1];
+  if (wrong !== undefined)
+    throw new UsageError(
+      `${JSON.stringify(wrong)} is no id of an event; stowage events list ${endpoint} shows them`,
+    );
+}
+
+/** A typo would look like an endpoint without events. */
+async function assertKnown({ store, config }: Opened, endpoint: string): Promise<void> {
+  const configured = config.notifications.endpoints.map(({ name }) => name);
+  const names = [...new Set([...configured, ...(await endpointsWithEvents(store))])].sort();
+  if (!names.includes(endpoint))
+    throw new Error(
+      `no endpoint ${endpoint} is in the settings, and no events of one are in the storage; there ${names.length === 0 ? 'are none' : `are: ${names.join(', ')}`}`,
+    );
 }
 
 async function listAll({ store, config }: Opened, json: boolean): Promise<void> {
@@ -96,7 +124,8 @@ async function listAll({ store, config }: Opened, json: boolean): Promise<void> 
     noteOf(one, configured),
   ]);
   if (rows.length === 0) console.log('There are no endpoints in the settings, and no events.');
-  else for (const line of tableLines([['ENDPOINT', 'WAITING', 'GIVEN UP', 'STATE'], ...rows])) console.log(line);
+  else
+    for (const line of tableLines([['ENDPOINT', 'WAITING', 'GIVEN UP', 'STATE'], ...rows])) console.log(line);
   if (pending > 0)
     console.log(`${count(pending, 'write')} of which no endpoint was told yet, or in progress`);
 }
@@ -112,55 +141,6 @@ function noteOf({ name, state }: EndpointSummary, configured: readonly string[])
   return `${failed}: ${harmless(reason)}`;
 }
 
-async function listOne({ store }: Opened, endpoint: string, json: boolean): Promise<void> {
-  const events = await storedEvents(store, endpoint, ['dead', 'queue']);
-  if (json) console.log(JSON.stringify({ version: 1, endpoint, events: events.map(jsonOf) }, undefined, 2));
-  else if (events.length === 0) console.log(`No event waits for ${endpoint}, and none was given up.`);
-  else
-    for (const line of tableLines([['TIME', 'ID', 'EVENT', 'OF', 'STATE'], ...events.map(row)]))
-      console.log(line);
-}
-
-async function storedEvents(
-  store: ObjectStore,
-  endpoint: string,
-  kinds: readonly StoredKind[],
-): Promise<readonly StoredEvent[]> {
-  const events: StoredEvent[] = [];
-  for (const kind of kinds)
-    for await (const event of listEvents(store, kind, { endpoint })) events.push(event);
-  return events;
-}
-
-function jsonOf({ kind, name, notification, givenUp }: StoredEvent) {
-  return {
-    id: notification?.id ?? null,
-    at: notification?.at ?? null,
-    action: notification?.action ?? null,
-    repository: notification?.change.repository ?? null,
-    tag: notification?.tag ?? null,
-    digest: digestOf(notification) ?? null,
-    isGivenUp: kind === 'dead',
-    reason: givenUp?.reason ?? null,
-    givenUpAt: givenUp?.at ?? null,
-    object: name,
-  };
-}
-
-function digestOf(notification: StoredEvent['notification']): string | undefined {
-  const { change } = notification ?? {};
-  return change !== undefined && 'digest' in change ? change.digest : undefined;
-}
-
-function row({ kind, name, notification, givenUp }: StoredEvent): string[] {
-  const state = kind === 'queue' ? 'waits' : `given up: ${harmless(givenUp?.reason ?? 'it cannot be read')}`;
-  if (notification === undefined) return ['', '', '', name, state];
-  const { id, at, action, tag, change } = notification;
-  const digest = digestOf(notification);
-  const of = tag === undefined ? (digest === undefined ? '' : `@${digest}`) : `:${tag}`;
-  return [at.toISOString(), id, action, `${change.repository}${of}`, state];
-}
-
 interface ChangeOptions {
   readonly verb: Exclude<Verb, 'list'>;
   readonly endpoint: string;
@@ -173,20 +153,16 @@ async function change(opened: Opened, options: ChangeOptions): Promise<void> {
   const { verb, endpoint, ids, waiting, dryRun } = options;
   const { store } = opened;
   const kinds: readonly StoredKind[] = waiting ? ['dead', 'queue'] : ['dead'];
-  const all = await storedEvents(store, endpoint, kinds);
-  const missing = ids.find((id) => !all.some(({ notification }) => notification?.id === id));
-  if (missing !== undefined)
-    throw new Error(
-      `no such event as ${missing}; stowage events list ${endpoint} shows those that there are`,
-    );
-  const chosen = all.filter(({ notification }) => ids.includes(notification?.id ?? ''));
+  const chosen = await findEvents(opened, kinds, options);
   const work = async (kind: StoredKind, name?: string) =>
     verb === 'replay'
       ? await replayEvents(store, { endpoint, name })
       : await purgeEvents(store, kind, { endpoint, name });
-  let changed = ids.length === 0 ? all.length : chosen.length;
-  if (!dryRun) {
-    changed = 0;
+  let changed = 0;
+  if (dryRun) {
+    if (ids.length > 0) changed = chosen.length;
+    else for (const kind of kinds) changed += await countEvents(store, kind, endpoint);
+  } else {
     if (ids.length === 0) for (const kind of kinds) changed += await work(kind);
     else for (const { kind, name } of chosen) changed += await work(kind, name);
     if (changed > 0) logChange(opened, { command: `events ${verb}`, endpoint, events: changed });
@@ -199,4 +175,24 @@ async function change(opened: Opened, options: ChangeOptions): Promise<void> {
     console.log(
       `${left} still ${left === 1 ? 'waits; --waiting deletes it' : 'wait; --waiting deletes them'}`,
     );
+}
+
+/** The events with some ids: those of the others are not kept in memory. @throws if one is missing */
+async function findEvents(
+  { store }: Opened,
+  kinds: readonly StoredKind[],
+  { endpoint, ids }: Pick<ChangeOptions, 'endpoint' | 'ids'>,
+): Promise<readonly { readonly kind: StoredKind; readonly name: string }[]> {
+  if (ids.length === 0) return [];
+  const found: { kind: StoredKind; name: string; id: string }[] = [];
+  for (const kind of kinds)
+    for await (const { name, notification } of listEvents(store, kind, { endpoint }))
+      if (notification !== undefined && ids.includes(notification.id))
+        found.push({ kind, name, id: notification.id });
+  const missing = ids.find((id) => !found.some((one) => one.id === id));
+  if (missing !== undefined)
+    throw new Error(
+      `no such event as ${missing}; stowage events list ${endpoint} shows those that there are`,
+    );
+  return found;
 }

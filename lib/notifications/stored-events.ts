@@ -39,16 +39,34 @@ export interface EventSelection {
 
 const parallel = 16;
 
-/** Events in the bucket, by endpoint and in the order of delivery: a request for each thousand, and one for each event. */
+/** Endpoints with events that wait or were given up. */
+export async function endpointsWithEvents(store: ObjectStore): Promise<readonly string[]> {
+  const kinds = ['queue', 'dead'] as const;
+  const found = await Promise.all(
+    kinds.map(async (kind) => {
+      const prefix = eventsPrefixOf(kind);
+      const { prefixes } = await store.list({ prefix, delimiter: '/' });
+      return prefixes.map((one) => one.slice(prefix.length, -1));
+    }),
+  );
+  return [...new Set(found.flat())];
+}
+
+/**
+ * Events in the bucket, by endpoint and in the order of delivery: a request for each thousand, and one for each event. Few are in memory
+ * at a time.
+ */
 export async function* listEvents(
   store: ObjectStore,
   kind: StoredKind,
   selection: EventSelection = {},
 ): AsyncGenerator<StoredEvent, void> {
   for await (const page of pagesOf(store, kind, selection))
-    yield* (await inParallel(page, parallel, async (info) => await readEvent(store, kind, info))).filter(
-      (event) => event !== undefined,
-    );
+    for (let i = 0; i < page.length; i += parallel) {
+      const some = page.slice(i, i + parallel);
+      const events = await inParallel(some, parallel, async (info) => await readEvent(store, kind, info));
+      yield* events.filter((event) => event !== undefined);
+    }
 }
 
 /** How many events of an endpoint there are. Nothing is read. */

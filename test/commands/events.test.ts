@@ -76,10 +76,21 @@ describe('stowage events', () => {
       [['replay'], /name the endpoint/],
       [['list', '--waiting'], /--waiting is of purge/],
       [['purge', 'builds', '--json'], /--json is of list/],
+      [['list', '--all'], /--all is of list with the name of an endpoint/],
+      [['replay', 'builds', 'badid', 'cache.yml'], /"badid" is no id of an event/],
+      [['purge', 'builds', 'badid'], /"badid" is no id of an event/],
     ] as const) {
       const { code, output } = await run(...args);
       assert.equal(code, 2);
       assert.match(output, message);
+    }
+  });
+
+  it('refuses the name of an endpoint that is nowhere, and names those that there are', async () => {
+    for (const verb of ['list', 'replay', 'purge']) {
+      const { code, output } = await run(verb, 'build');
+      assert.equal(code, 1, verb);
+      assert.match(output, /no endpoint build is in the settings.* there are: builds, down/);
     }
   });
 
