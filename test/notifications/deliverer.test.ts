@@ -165,6 +165,19 @@ describe('the deliverer', () => {
     assert.deepEqual([await tagsIn(store, 'dead'), await tagsIn(store, 'queue')], [['a', 'b'], []]);
   });
 
+  for (const [minutes, kind] of [
+    [24 * 60 - 1, 'queue'],
+    [24 * 60, 'dead'],
+  ] as const)
+    it(`has what was not taken for ${minutes} minutes in ${kind}`, async () => {
+      const now = () => new Date(Date.now() - minutes * 60_000);
+      const aged = new MemoryStore({ conditionalWrites: true, now });
+      builds.answer(() => failed);
+      await announce(aged, 'a');
+      await deliverer(aged, [builds]).drain(longMs);
+      assert.deepEqual(await tagsIn(aged, kind), ['a']);
+    });
+
   it('sends again what a command replays, with the same ids', async () => {
     builds.answer(() => refused);
     const { id } = await announce(store, 'a');
