@@ -83,6 +83,50 @@ describe('a server that is a cache of registries', requires('docker-registry'), 
       assert.equal((await client.send({ method: 'GET', path })).status, 404);
     });
 
+  for (const [what, proxy] of [
+    ['tokens', () => upstreams.withTokens],
+    ['basic authentication', () => upstreams.withBasic],
+  ] as const)
+    it(`a tag that has not moved costs the upstream one HEAD, with ${what}`, async () => {
+      const image = await pushed();
+      const client = await start(proxy());
+      const path = `/v2/mirror/${image.name}/manifests/v1`;
+      await client.must(200, { method: 'GET', path, headers: accept });
+      await new Promise((resolve) => setTimeout(resolve, 1_100));
+      proxy().reset();
+      // Registries count each GET of a manifest as a pull.
+      await client.must(200, { method: 'GET', path, headers: accept });
+      assert.deepEqual(
+        proxy().requests.map(({ method, url }) => `${method} ${url}`),
+        [`HEAD /v2/${image.name}/manifests/v1`],
+      );
+    });
+
+  it('URLs in a manifest are asked by nobody (CVE-2020-15157)', async () => {
+    const elsewhere = await receiver();
+    undo.push(() => void elsewhere.stop());
+    const image = await pushed();
+    const urls = [`${elsewhere.url}/layer`];
+    const foreign = randomBytes(100);
+    const bytes = manifest({
+      config: descriptor(image.config),
+      layers: [
+        { ...descriptor(image.layer), urls },
+        { ...descriptor(foreign, 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip'), urls },
+      ],
+    });
+    const put = createRegistry(upstreams.store).manifests;
+    await put.put(parseRepositoryName(image.name), { kind: 'tag', tag: 'urls' } as never, bytes, undefined);
+    const client = await start(upstreams.withTokens);
+    const get = async (path: string) =>
+      await client.send({ method: 'GET', path: `/v2/mirror/${image.name}/${path}`, headers: accept });
+    assert.deepEqual((await get('manifests/urls')).body, bytes);
+    assert.deepEqual((await get(`blobs/${digestOf(image.layer)}`)).body, image.layer);
+    // The upstream does not have it, and who pulls asks the URL.
+    assert.equal((await get(`blobs/${digestOf(foreign)}`)).status, 404);
+    assert.deepEqual(elsewhere.received, []);
+  });
+
   it('tags and referrers are those of the upstream, and of what was pulled while it is down', async () => {
     const image = await pushed();
     const registry = createRegistry(upstreams.store);
