@@ -77,7 +77,9 @@ export class CachedManifests {
     if (manifest !== undefined) return { isHit: true, manifest };
     const fetch = async (): Promise<Outcome> => {
       const key = `${source.id} ${source.remote}@${digest}`;
-      await this.#refusals.run(key, async () => await this.#fetch(source, name, digest, []));
+      await this.#refusals.run(key, async () => {
+        await this.#fetch(source, name, digest, []);
+      });
       return { isHit: false };
     };
     return await this.#shared(source, `${name}@${digest}`, fetch).catch((error: unknown) => {

@@ -70,22 +70,28 @@ describe('the tags of a cache', () => {
     for (const each of [name, cold]) await push(each, await image(each), 'v1', 'v2');
     const cache = start();
     await cache.manifests.get(mirrored(name), tagged('v2'));
-    const stalled = Promise.withResolvers<void>();
-    const asked = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const stalled = Promise.withResolvers<undefined>();
+    const asked = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
     let count = 0;
     upstream.onTags = async () => {
-      asked[count++]?.resolve();
+      asked[count++]?.resolve(undefined);
       await stalled.promise;
     };
     t.mock.timers.enable({ apis: ['setTimeout'] });
     const [warm, none] = [list(cache, name), list(cache, cold)];
-    await Promise.all(asked.map(async ({ promise }) => await promise));
+    await Promise.all(
+      asked.map(async ({ promise }) => {
+        await promise;
+      }),
+    );
     t.mock.timers.tick(5000);
     assert.deepEqual(await warm, { names: ['v2'], more: false, isStale: true });
     // With nothing here, its answer is waited for.
-    stalled.resolve();
+    stalled.resolve(undefined);
     assert.deepEqual((await none).names, ['v1', 'v2']);
-    upstream.onTags = async () => await Promise.resolve();
+    upstream.onTags = async () => {
+      await Promise.resolve();
+    };
   });
 
   it('are none where the upstream has no such repository, refuses it, or it is not allowed', async () => {
