@@ -14,6 +14,7 @@ import type { Registry } from './registry/interface.ts';
 import { readOnly } from './registry/wrappers/read-only.ts';
 import type { ObjectStore } from './storage/store.ts';
 import { UpstreamClient } from './upstream/client.ts';
+import { UpstreamLoops } from './upstream-loops.ts';
 
 /** Milliseconds until the headers of an upstream's response, and between any two pieces of its body. */
 const upstreamTimeoutMs = 15_000;
@@ -22,6 +23,8 @@ const upstreamTimeoutMs = 15_000;
 const upstreamDeadlineMs = 30_000;
 
 export interface CacheWiring {
+  /** Of the registry. */
+  readonly secret: string;
   readonly store: ObjectStore;
   /** Of the registry. */
   readonly collections: Collections;
@@ -42,21 +45,26 @@ export interface CacheWiring {
 export function withUpstreams(
   registry: Registry,
   upstreams: readonly UpstreamConfig[],
-  { log, ...wiring }: CacheWiring,
+  { log, secret, ...wiring }: CacheWiring,
 ): Registry {
+  const loops = new UpstreamLoops(secret);
   const message = 'an upstream cannot be asked: what is cached is answered as it was, and the rest refused';
   const warnings = new Map(upstreams.map(({ prefix }) => [prefix, throttledWarning(log, message)]));
-  const cache = createCache(upstreams.map(prefixOf), {
-    ...wiring,
-    registry,
-    claims: wiring.isWorker ? claimsOfAllWorkers() : unshared,
-    onOutage: ({ prefix, upstream }, { message: reason }) => {
-      warnings.get(prefix)?.({ prefix, upstream: upstream.host, reason });
+  const cache = createCache(
+    upstreams.map((upstream) => prefixOf(upstream, loops)),
+    {
+      ...wiring,
+      isLoop: loops.isLoop,
+      registry,
+      claims: wiring.isWorker ? claimsOfAllWorkers() : unshared,
+      onOutage: ({ prefix, upstream }, { message: reason }) => {
+        warnings.get(prefix)?.({ prefix, upstream: upstream.host, reason });
+      },
+      onFailure: (blob, error) => {
+        log.warn({ ...blob, err: error }, 'a blob could not be copied from its upstream');
+      },
     },
-    onFailure: (blob, error) => {
-      log.warn({ ...blob, err: error }, 'a blob could not be copied from its upstream');
-    },
-  });
+  );
   const cached = withCache(registry, cache);
   const whole = upstreams.find(({ prefix }) => prefix === '');
   return whole === undefined
@@ -65,13 +73,10 @@ export function withUpstreams(
 }
 
 /** What a cache knows of an upstream. */
-export function prefixOf({
-  url,
-  privateAddresses,
-  credentials,
-  repositories,
-  ...config
-}: UpstreamConfig): CachedPrefix {
+export function prefixOf(
+  { url, privateAddresses, credentials, repositories, ...config }: UpstreamConfig,
+  loops: UpstreamLoops,
+): CachedPrefix {
   const remedy = `set ${config.setting} if that is meant`;
   return {
     ...config,
@@ -82,6 +87,7 @@ export function prefixOf({
       deadlineMs: upstreamDeadlineMs,
       // What is cached need not wait for the end of a rate limit, and other clients come again.
       maxWaitMs: 0,
+      headers: loops.headers,
     }),
     account: shortHash(url, credentials?.user ?? ''),
     id: shortHash(url, credentials?.user ?? '', credentials?.password ?? '', String(privateAddresses)),

@@ -10,6 +10,7 @@ import type { Config } from './config/config.ts';
 import type { Registry } from './registry/interface.ts';
 import { createRegistry } from './registry/registry.ts';
 import type { ObjectStore } from './storage/store.ts';
+import { UpstreamLoops } from './upstream-loops.ts';
 
 /** The blobs of caches, in functions. @param registry unrestricted */
 export function functionBlobs(
@@ -53,12 +54,13 @@ export function createCopyJob(
   }: Pick<Config, 'upstreams' | 'copyFunction' | 'secrets' | 'secretIsGenerated'>,
   store: ObjectStore,
 ): CopyJob {
+  const loops = new UpstreamLoops(secrets[0] ?? '');
   return {
     // Other functions learn by the secret which repository has a blob already.
     registry: createRegistry(store, { secrets: secretIsGenerated ? [] : secrets }),
     // Each copy says itself what it could not get.
     requests: new UpstreamRequests(store, { onOutage: () => undefined, workers: 1 }),
-    sources: new Sources(upstreams.map(prefixOf)),
+    sources: new Sources(upstreams.map((upstream) => prefixOf(upstream, loops))),
     claims: new BucketClaims(store),
     ask: copyFunction === undefined ? undefined : askLater(copyFunction),
   };

@@ -219,12 +219,13 @@ function createQuotas(
 async function withCaches(
   program: Program,
   registry: Registry,
-  config: Pick<Config, 'upstreams' | 'copyFunction' | 'dataPlane' | 'redirectEnabled'>,
-  wiring: CacheWiring,
+  config: Pick<Config, 'upstreams' | 'copyFunction' | 'dataPlane' | 'redirectEnabled' | 'secrets'>,
+  parts: Omit<CacheWiring, 'secret'>,
 ): Promise<Registry> {
   const { upstreams } = config;
   if (upstreams.length === 0) return registry;
   const { withUpstreams } = await import('./compose-cache.ts');
+  const wiring = { ...parts, secret: config.secrets[0] ?? '' };
   if (program !== 'functions') return withUpstreams(registry, upstreams, wiring);
   const { functionBlobs } = await import('./compose-function-cache.ts');
   return withUpstreams(registry, upstreams, { ...wiring, blobs: functionBlobs(registry, config, wiring) });

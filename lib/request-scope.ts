@@ -22,6 +22,8 @@ export interface RequestScope {
   /** The HTTP method as sent. */
   readonly method: string;
   readonly client: Client;
+  /** Who has passed it on, as the header `CDN-Loop` says (RFC 8586); empty if nobody has. */
+  readonly cdnLoop: string;
   /** Undefined until its path is parsed, and if there is no such endpoint. */
   route: Route | undefined;
   /** Who sent it; undefined until that is known, and for anonymous callers. */
@@ -38,12 +40,13 @@ export interface RequestScope {
 
 const current = new AsyncLocalStorage<RequestScope>();
 
-export function createScope(method: string, client: Client): RequestScope {
+export function createScope(method: string, client: Client, cdnLoop = ''): RequestScope {
   return {
     id: client.requestId ?? randomUUID(),
     startMs: performance.now(),
     method,
     client,
+    cdnLoop,
     route: undefined,
     actor: undefined,
     code: undefined,

@@ -7,13 +7,14 @@ import { CachedManifests, type CachedManifestsOptions } from './manifests.ts';
 import { Platforms } from './platforms.ts';
 import { Sources, type CachedPrefix } from './sources.ts';
 import { TagFreshness } from './tag-freshness.ts';
-import { UpstreamRequests } from './upstream-requests.ts';
+import { UpstreamRequests, type UpstreamRequestsOptions } from './upstream-requests.ts';
 import type { Cache } from './with-cache.ts';
 
 export interface CacheOptions
   extends
     Pick<CachedManifestsOptions, 'observe' | 'onOutage'>,
-    Pick<CachedBlobsOptions, 'claims' | 'onFailure' | 'workers'> {
+    Pick<CachedBlobsOptions, 'claims' | 'onFailure' | 'workers'>,
+    Pick<UpstreamRequestsOptions, 'isLoop'> {
   /** Unrestricted and without events: what is cached is no push. */
   readonly registry: Registry;
   readonly store: ObjectStore;

@@ -3,6 +3,7 @@ import { ExpiringCache } from '../registry/expiring-cache.ts';
 import { fieldsOf } from '../registry/json-fields.ts';
 import { upstreamPause } from '../registry/layout.ts';
 import { undefinedIfDamaged } from '../registry/links.ts';
+import { RegistryError } from '../protocol/errors.ts';
 import { withoutDeadline } from '../storage/deadline.ts';
 import { storeTimeMs } from '../storage/store-time.ts';
 import type { ObjectStore } from '../storage/store.ts';
@@ -57,6 +58,8 @@ export interface UpstreamRequestsOptions {
   readonly onOutage: (source: Source, error: UpstreamError) => void;
   /** Processes that share the limits. */
   readonly workers: number;
+  /** Whether the request that is being handled has come from this registry itself. */
+  readonly isLoop?: (() => boolean) | undefined;
 }
 
 /** What an upstream is used for just now. */
@@ -93,9 +96,11 @@ export class UpstreamRequests {
   /**
    * Has a client wait for work that asks an upstream. It takes no place of the server's limits meanwhile, so that a slow upstream is no
    * load for other repositories.
-   * @throws UpstreamError unavailable if too many wait for this upstream; RegistryError BUSY
+   * @throws UpstreamError unavailable if too many wait for this upstream; RegistryError BUSY, or DENIED if that would be without end
    */
   async wait<T>(source: Source, work: () => Promise<T>): Promise<T> {
+    // Before it joins those that wait for what this registry itself waits for.
+    this.#assertNoLoop(source);
     const load = this.#loadOf(source);
     if (load.waiting >= share(waitingClients, this.#options.workers)) throw busy(source);
     load.waiting++;
@@ -109,18 +114,23 @@ export class UpstreamRequests {
   /**
    * Asks an upstream. Concurrent requests for the same share one.
    * @param what of its repository is asked for, such as a digest
-   * @throws UpstreamError
+   * @throws UpstreamError; RegistryError DENIED if that would be without end
    */
   async ask<T>(source: Source, what: string, request: (source: Source) => Promise<T>): Promise<T> {
     const key = shortened(`${source.id} ${source.remote} ${what}`);
     const refusal = this.#refusals.get(key);
     if (refusal !== undefined) throw refusal;
+    this.#assertNoLoop(source);
     const shared = async () =>
       await withoutDeadline(async () => {
         await this.#outages.assertNone(source);
         return await this.#loadOf(source).limit.run(async () => await this.#ask(source, key, request));
       });
     return (await this.#flights.run(key, shared)) as T;
+  }
+
+  #assertNoLoop(source: Source): void {
+    if (this.#options.isLoop?.() === true) throw looped(source);
   }
 
   #loadOf(source: Source): Load {
@@ -187,6 +197,13 @@ export class UpstreamRequests {
 /** A key of bounded length, for what is in memory. */
 function shortened(key: string): string {
   return key.length <= maxKey ? key : createHash('sha256').update(key).digest('base64');
+}
+
+function looped({ upstream }: Source): RegistryError {
+  return new RegistryError(
+    'DENIED',
+    `${upstream.host} was asked for this, and asks here: registries must not be caches of each other, nor redirect to their caches`,
+  );
 }
 
 function busy({ upstream }: Source): UpstreamError {

@@ -14,7 +14,7 @@ export async function withScope(
   work: () => Promise<void>,
 ): Promise<void> {
   const { req, res, method } = exchange;
-  const scope = createScope(method, clientOf(req));
+  const scope = createScope(method, clientOf(req), String(req.headers['cdn-loop'] ?? ''));
   res.setMaxListeners(maxListeners);
   exchange.set('X-Request-Id', scope.id);
   // What is counted as sent when it is handed to Node.

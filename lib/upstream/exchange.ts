@@ -34,6 +34,8 @@ export interface ExchangeOptions {
   readonly deadlineMs: number;
   /** Milliseconds that a request waits for the end of a rate limit, instead of failing. */
   readonly maxWaitMs: number;
+  /** Headers of each request, also to what the registry redirects to. */
+  readonly headers?: (() => Readonly<Record<string, string>>) | undefined;
 }
 
 /** A request without what authorizes it. */
@@ -125,7 +127,11 @@ export class Exchange {
     await limit?.wait(signal);
     const { privateAddresses, timeoutMs } = this.#options;
     const agent = this.#agents[url.protocol];
-    const sent = { ...headers, ...(authorization !== undefined && { authorization }) };
+    const sent = {
+      ...this.#options.headers?.(),
+      ...headers,
+      ...(authorization !== undefined && { authorization }),
+    };
     const extra = { ...(body && { body }), ...(agent && { agent }), ...(signal && { signal }) };
     let response: IncomingMessage;
     try {

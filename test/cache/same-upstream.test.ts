@@ -55,6 +55,7 @@ before(async () => {
       observe: () => undefined,
       isWorker: false,
       workers: 1,
+      secret: 'of a test',
     },
   );
 });
