@@ -7,7 +7,7 @@ import { attachedTagPrefix } from '../protocol/referrers.ts';
 import { parseTag, type Tag } from '../protocol/tags.ts';
 import { TagImmutable } from '../registry/interface.ts';
 import type { Announce } from '../registry/outbox/announcement.ts';
-import { entriesFor, type WantedPlatform } from './platforms.ts';
+import { entriesFor, isFor, platformOf, type WantedPlatform } from './platforms.ts';
 import { undefinedIfMissing, type CopySource, type CopyTarget } from './source.ts';
 
 /** Blobs of one image that are transferred at a time. */
@@ -81,10 +81,12 @@ class ImageCopy {
 
   async run(reference: Reference): Promise<Copied> {
     const { tag, referrers, dryRun = false } = this.#options;
-    const digest = await this.#chosen(await this.#source.resolve(reference));
+    const resolved = await this.#source.resolve(reference);
+    const digest = await this.#chosen(resolved);
     const isThere = await this.#isThere(digest, tag);
     if (!dryRun) {
       const bytes = isThere ? undefined : await this.#content(digest);
+      if (bytes !== undefined && digest === resolved) await this.#assertPlatform(digest, bytes);
       if (isThere) await this.#look(digest);
       if (referrers) await this.#attached(digest);
       if (bytes !== undefined) await this.#putImage(digest, bytes, tag);
@@ -99,6 +101,17 @@ class ImageCopy {
     if (platform === undefined || platforms.length > 1) return digest;
     const bytes = await this.#source.manifest(digest);
     return isIndex(this.#parse(digest, bytes)) ? (this.#entries(digest, bytes)[0] ?? digest) : digest;
+  }
+
+  /** Of an image that is no index, once its config is there. @throws Error if it is for another platform than those that are wanted */
+  async #assertPlatform(digest: Digest, bytes: Buffer): Promise<void> {
+    const { platforms = [] } = this.#options;
+    if (platforms.length === 0 || isIndex(this.#parse(digest, bytes))) return;
+    const { registry, name } = this.#target;
+    const found = await platformOf(bytes, async (config) => await registry.blobs.open(name, config));
+    if (found === undefined || platforms.some((one) => isFor(one, found))) return;
+    const [actual, wanted] = [found.text, platforms.map(({ text }) => text).join(', ')];
+    throw new Error(`image ${digest} of ${this.#source.title} is for ${actual}, not for ${wanted}`);
   }
 
   /** @throws TagImmutable if the tag may not move */

@@ -1,4 +1,12 @@
+import type { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import type { Digest } from '../protocol/digests.ts';
+import { readNeeds } from '../protocol/manifest-needs.ts';
+import { fieldsOf } from '../registry/json-fields.ts';
+import type { BlobInfo } from '../registry/interface.ts';
+
+/** Bytes of a config that is read to learn its platform. The largest known have some hundred kilobytes. */
+const maxConfigSize = 4 * 1024 * 1024;
 
 /** A platform as it is written: `linux/amd64`, or `linux/arm/v7`. Without a variant, any. */
 export interface WantedPlatform {
@@ -43,4 +51,30 @@ export function entriesFor(
           (variant === undefined || platform.variant === variant),
       )?.digest,
   );
+}
+
+/** Whether an image for one platform is what is wanted. */
+export function isFor(wanted: WantedPlatform, { os, architecture, variant }: WantedPlatform): boolean {
+  const isVariant = wanted.variant === undefined || wanted.variant === variant;
+  return wanted.os === os && wanted.architecture === architecture && isVariant;
+}
+
+/**
+ * The platform of an image, as its config says.
+ * @param bytes of its manifest
+ * @param open opens the config
+ * @returns undefined if it says none, as that of an artifact
+ */
+export async function platformOf(
+  bytes: Uint8Array,
+  open: (config: BlobInfo) => Promise<Readable | Buffer>,
+): Promise<WantedPlatform | undefined> {
+  const [config] = readNeeds(bytes).blobs;
+  if (config?.size === undefined || config.size > maxConfigSize) return undefined;
+  const body = await open({ digest: config.digest, size: config.size });
+  const { os, architecture, variant } = fieldsOf(Buffer.isBuffer(body) ? body : await buffer(body)) ?? {};
+  if (typeof os !== 'string' || typeof architecture !== 'string') return undefined;
+  const known = typeof variant === 'string' && variant !== '' ? variant : undefined;
+  const text = [os, architecture, ...(known === undefined ? [] : [known])].join('/');
+  return { text, os, architecture, variant: known };
 }

@@ -12,6 +12,7 @@ import { blobsPrefix, repositoryPrefix, tagLink } from '../../lib/registry/layou
 import { createRegistry } from '../../lib/registry/registry.ts';
 import type { ObjectStore } from '../../lib/storage/store.ts';
 import {
+  digestOf,
   freshName,
   pull,
   pushImage,
@@ -189,6 +190,22 @@ onUndoPlaces('a promotion', (place) => {
     assert.equal(await pull(store, to, v1), arm64.digest);
     assert.equal(await pull(store, to, amd64.digest), undefined);
     assert.deepEqual(await referrersOf(store, to, arm64.digest), [sbom]);
+  });
+
+  it('of one platform is refused if the image is for another one', async () => {
+    const [{ store }, from, to] = [place(), freshName(), freshName()];
+    const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+    const fields = { os: 'linux', architecture: 'arm', variant: 'v7' };
+    const config = await pushBlob(store, from, Buffer.from(JSON.stringify(fields)));
+    const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config, layers: [] }));
+    await pushManifest(store, from, bytes, 'v1');
+    const promoteFor = async (text: string) =>
+      await promote(store, from, to, { platforms: [parsePlatform(text) ?? assert.fail()] });
+    for (const other of ['linux/arm64', 'windows/arm', 'linux/arm/v6'])
+      await assert.rejects(promoteFor(other), new RegExp(`is for linux/arm/v7, not for ${other}`));
+    assert.equal(await pull(store, to, v1), undefined);
+    await promoteFor('linux/arm');
+    assert.equal(await pull(store, to, v1), digestOf(bytes));
   });
 
   it('brings what was attached since the image was promoted', async () => {
