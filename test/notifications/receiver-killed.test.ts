@@ -50,8 +50,8 @@ describe('a receiver that has read an event', () => {
     const reader = createInterface({ input: one.stdout });
     await once(reader, 'line');
     reader.on('line', (line) => lines.push(line));
-    const closed = once(reader, 'close');
-    return { process: one, lines, closed };
+    const ended = Promise.all([once(reader, 'close'), once(one, 'exit')]);
+    return { process: one, lines, ended };
   }
 
   it('and closes the connection before a status has failed', async () => {
@@ -69,7 +69,7 @@ describe('a receiver that has read an event', () => {
     const one = deliverer(store, [endpointAt(`http://127.0.0.1:${port}`)]);
     const killed = await start(port, 'killed');
     await one.drain(longMs);
-    await killed.closed;
+    await killed.ended;
     assert.deepEqual([killed.lines, killed.process.signalCode], [[id], 'SIGKILL']);
     const again = await start(port, 'answers');
     const left = () =>
@@ -78,7 +78,7 @@ describe('a receiver that has read an event', () => {
       );
     while (left().length > 0) await one.drain(longMs);
     again.process.kill();
-    await again.closed;
+    await again.ended;
     assert.deepEqual(again.lines, [id]);
   });
 });
