@@ -3,14 +3,11 @@ import { withTimeout } from '../concurrency/with-timeout.ts';
 import { digestParts, type Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import { readNeeds } from '../protocol/manifest-needs.ts';
-import { asFields, fieldsOf } from '../registry/json-fields.ts';
+import { maxConfigSize, platformOfConfig } from '../registry/manifests/config-platform.ts';
 import { digestOf } from '../registry/uploads/content-hash.ts';
 import { UpstreamError } from '../upstream/upstream.ts';
 import type { Source } from './sources.ts';
 import type { UpstreamRequests } from './upstream-requests.ts';
-
-/** Bytes of a config that is read to learn its platform. The largest known have some hundred kilobytes. */
-const maxConfigSize = 4 * 1024 * 1024;
 
 /** Milliseconds for one. */
 const configTimeoutMs = 30_000;
@@ -33,9 +30,8 @@ export class Platforms {
     const { blobs, children } = readNeeds(bytes);
     const [config] = blobs;
     if (config === undefined || children.length > 0 || (config.size ?? 0) > maxConfigSize) return;
-    const fields = fieldsOf(await this.#config(source, config.digest));
-    const { os, architecture } = asFields(fields) ?? {};
-    if (typeof os !== 'string' || typeof architecture !== 'string' || os === '' || os === 'unknown') return;
+    const { os, architecture } = platformOfConfig(await this.#config(source, config.digest)) ?? {};
+    if (os === undefined || os === '' || os === 'unknown') return;
     const isWanted = platforms.some((one) => one.os === os && one.architecture === architecture);
     if (!isWanted)
       throw new RegistryError(

@@ -2,11 +2,8 @@ import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import type { Digest } from '../protocol/digests.ts';
 import { readNeeds } from '../protocol/manifest-needs.ts';
-import { fieldsOf } from '../registry/json-fields.ts';
 import type { BlobInfo } from '../registry/interface.ts';
-
-/** Bytes of a config that is read to learn its platform. The largest known have some hundred kilobytes. */
-const maxConfigSize = 4 * 1024 * 1024;
+import { maxConfigSize, platformOfConfig } from '../registry/manifests/config-platform.ts';
 
 /** A platform as it is written: `linux/amd64`, or `linux/arm/v7`. Without a variant, any. */
 export interface WantedPlatform {
@@ -72,9 +69,9 @@ export async function platformOf(
   const [config] = readNeeds(bytes).blobs;
   if (config?.size === undefined || config.size > maxConfigSize) return undefined;
   const body = await open({ digest: config.digest, size: config.size });
-  const { os, architecture, variant } = fieldsOf(Buffer.isBuffer(body) ? body : await buffer(body)) ?? {};
-  if (typeof os !== 'string' || typeof architecture !== 'string') return undefined;
-  const known = typeof variant === 'string' && variant !== '' ? variant : undefined;
-  const text = [os, architecture, ...(known === undefined ? [] : [known])].join('/');
-  return { text, os, architecture, variant: known };
+  const platform = platformOfConfig(Buffer.isBuffer(body) ? body : await buffer(body));
+  if (platform === undefined) return undefined;
+  const { os, architecture, variant } = platform;
+  const text = [os, architecture, ...(variant === undefined ? [] : [variant])].join('/');
+  return { text, ...platform };
 }
