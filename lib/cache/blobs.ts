@@ -1,14 +1,14 @@
 import type { Readable } from 'node:stream';
 import { withTimeout } from '../concurrency/with-timeout.ts';
-import { digestParts, type Digest } from '../protocol/digests.ts';
+import type { Digest } from '../protocol/digests.ts';
 import { RegistryError } from '../protocol/errors.ts';
 import type { RepositoryName } from '../protocol/names.ts';
 import type { BlobInfo, Registry, StatOptions } from '../registry/interface.ts';
-import { digestOf } from '../registry/uploads/content-hash.ts';
 import { withoutDeadline } from '../storage/deadline.ts';
 import type { ByteRange } from '../storage/store.ts';
 import { UpstreamError } from '../upstream/upstream.ts';
 import type { ObserveCache } from './cache-event.ts';
+import { assertSize } from './bytes-of-upstream.ts';
 import type { CopyClaims } from './copy-claims.ts';
 import { CopyPlaces } from './copy-places.ts';
 import { Download, type Progress } from './download.ts';
@@ -245,12 +245,6 @@ export class CachedBlobs {
     const all = windowBytes / this.#options.workers;
     return Math.max(leastWindowBytes, Math.floor(all / Math.max(1, this.#downloads.size)));
   }
-}
-
-/** Nothing follows the headers of an empty response, so nothing would tell that it is wrong. @throws UpstreamError */
-export function assertSize({ upstream }: Source, digest: Digest, size: number): void {
-  if (size > 0 || digest === digestOf(new Uint8Array(), digestParts(digest).algorithm)) return;
-  throw new UpstreamError('unavailable', `${upstream.host} says that blob ${digest} is empty, and it is not`);
 }
 
 /** Whether the response to the client says all that there is to say. */

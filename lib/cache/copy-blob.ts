@@ -4,9 +4,9 @@ import { OffsetMismatch, type Registry } from '../registry/interface.ts';
 import { UpstreamError } from '../upstream/upstream.ts';
 import type { BucketClaim, BucketClaims } from './bucket-claims.ts';
 import { BlobPieces } from './blob-pieces.ts';
-import { assertSize } from './blobs.ts';
+import { assertSize, isWrong } from './bytes-of-upstream.ts';
 import { undefinedIfUnknown } from './errors.ts';
-import { isWrong, type WantedBlob } from './function-blobs.ts';
+import type { WantedBlob } from './function-blobs.ts';
 import { keepingRate } from './minimum-rate.ts';
 import type { Source, Sources } from './sources.ts';
 import type { UpstreamRequests } from './upstream-requests.ts';
@@ -81,9 +81,9 @@ function pauseOf(error: unknown): number {
 }
 
 class Copy {
-  /** Bytes that are saved. */
+  /** Bytes of the blob that are saved. */
   offset = 0;
-  /** Those of this copy. */
+  /** How many of them this copy has saved. */
   saved = 0;
   readonly #source: Source;
   readonly #name: RepositoryName;

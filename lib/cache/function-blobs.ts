@@ -8,7 +8,7 @@ import type { ByteRange } from '../storage/store.ts';
 import { UpstreamError, type UpstreamBlobLocation } from '../upstream/upstream.ts';
 import type { BucketClaims } from './bucket-claims.ts';
 import type { ObserveCache } from './cache-event.ts';
-import { assertSize } from './blobs.ts';
+import { assertSize, isWrong } from './bytes-of-upstream.ts';
 import { asRegistryError, undefinedIfUnknown } from './errors.ts';
 import type { Source, Sources } from './sources.ts';
 import type { UpstreamRequests } from './upstream-requests.ts';
@@ -175,13 +175,6 @@ export class FunctionBlobs {
       await claims.withdraw(source, blob.digest);
     }
   }
-}
-
-/** Whether the bytes of an upstream are not those of the digest. */
-export function isWrong(error: unknown): boolean {
-  return (
-    error instanceof RegistryError && (error.failure === 'DIGEST_INVALID' || error.failure === 'SIZE_INVALID')
-  );
 }
 
 function wrongBytes({ upstream }: Source, cause: unknown): RegistryError {
